@@ -1,0 +1,141 @@
+"""Interpolate between two image files, into a folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from _train.frame_interpolation.interpolator import Interpolator, Pair, check_frames, check_times
+from _util import flow, image, video
+from _util.errors import InputError
+
+
+def even_times(fps: int) -> list[float]:
+    """The `fps - 1` times that cut the way between two frames into `fps` even parts."""
+    return [i / fps for i in range(1, fps)]
+
+
+def even_names(fps: int) -> list[str]:
+    """Names of the frames at even times and of both ends, as the published script gives them: `NN_II.png`."""
+    digits = max(2, len(str(fps)))
+    return [f"{fps:0{digits}d}_{i:0{digits}d}.png" for i in range(fps + 1)]
+
+
+def names_by_time(times: list[float]) -> list[str]:
+    """Names of frames at any times, `t0.25.png`, with as many digits as tell them apart and no fewer than two."""
+    decimals = next((d for d in range(2, 17) if all(round(t, d) == t for t in times)), 17)
+    return [f"t{t:.{decimals}f}.png" for t in times]
+
+
+def interpolate_files(
+    path0: Path,
+    path1: Path,
+    out: Path,
+    *,
+    fps: int | None = None,
+    times: list[float] | None = None,
+    preview: Path | None = None,
+    show_flow: bool = False,
+    **options: str | Path,
+) -> list[Path]:
+    """Draw the frames between two image files and write them as PNG.
+
+    Images of different kinds meet in the richer one: grey in RGB, RGB in RGBA, 8 bits in 16.
+
+    Args:
+        out: folder, made where missing.
+        fps: write the frames at even times, and both ends as they were read, as `even_names` names them.
+        times: or write the frames at these times alone, as `names_by_time` names them.
+        preview: also write all frames in order, both ends included, as an animation of 2 seconds there and back.
+        show_flow: also write flow01.png and flow10.png.
+        options: of `Interpolator`.
+
+    Returns:
+        The files written, in order of time, flow and preview not among them.
+
+    Raises:
+        InputError: an image, a size, a time, weights or a place to write that cannot be used; nothing is written.
+    """
+    originals = image.read(path0), image.read(path1)
+    frame0, frame1 = _common_kind(*originals)
+    check_frames(frame0, frame1)
+    wanted = check_times(even_times(fps) if times is None else sorted(set(times)))
+    names = even_names(fps) if times is None else names_by_time(wanted)
+    paths = [out / name for name in names]
+    _check_places(paths, (path0, path1), preview)
+    interpolator = Interpolator(**options)
+    _make_folders(out, preview)
+
+    pair = interpolator.prepare(frame0, frame1)
+    if show_flow:
+        _write_flow(pair, out)
+    progress = tqdm(wanted, unit="frame", desc=f"{interpolator.flow} + {interpolator.synthesis}", disable=not wanted)
+    frames = _in_order(interpolator, pair, progress)
+    if times is None:
+        frames = _between(originals[0], frames, originals[1])
+    shown = []
+    for path, frame in zip(paths, frames, strict=True):
+        image.write(path, frame)
+        if preview:
+            shown.append(frame)
+    if preview:
+        shown = shown[1:-1] if times is None else shown
+        video.write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
+    return paths
+
+
+def _in_order(interpolator: Interpolator, pair: Pair, times: tqdm) -> Iterator[np.ndarray]:
+    for t in times:
+        yield interpolator.at(pair, t)
+
+
+def _between(first: np.ndarray, frames: Iterator[np.ndarray], last: np.ndarray) -> Iterator[np.ndarray]:
+    yield first
+    yield from frames
+    yield last
+
+
+def _common_kind(frame0: np.ndarray, frame1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in (frame0, frame1))
+    dtype = np.promote_types(frame0.dtype, frame1.dtype)
+    return _as_kind(frame0, channels, dtype), _as_kind(frame1, channels, dtype)
+
+
+def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
+    if frame.dtype != dtype:
+        frame = frame.astype(dtype) * 257
+    if frame.ndim == 2 and channels > 1:
+        frame = np.repeat(frame[:, :, None], 3, 2)
+    if frame.ndim == 3 and frame.shape[2] < channels:
+        opaque = np.full_like(frame[:, :, :1], np.iinfo(dtype).max)
+        frame = np.concatenate([frame, opaque], 2)
+    return frame
+
+
+def _check_places(paths: list[Path], inputs: tuple[Path, Path], preview: Path | None) -> None:
+    if preview is not None:
+        video.check_format(preview)
+    for path in paths if preview is None else [*paths, preview]:
+        if any(path.exists() and path.samefile(source) for source in inputs):
+            raise InputError(f"{path} is one of the two frames and would be overwritten; choose another place.")
+    for folder in {path.parent for path in paths} | ({preview.parent} if preview else set()):
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(f"{folder} cannot be written to; choose another place.")
+
+
+def _make_folders(out: Path, preview: Path | None) -> None:
+    for folder in (out, preview.parent) if preview else (out,):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+
+
+def _write_flow(pair: Pair, out: Path) -> None:
+    flows = pair.flow01[0], pair.flow10[0]
+    largest = max(f.norm(dim=0).max().item() for f in flows)
+    for name, f in zip(("flow01.png", "flow10.png"), flows, strict=True):
+        image.write(out / name, flow.to_colours(f, largest))

@@ -1,0 +1,205 @@
+"""The one door for scripts, users and tests: two frames and some times in, the frames at those times out.
+
+>>> import numpy as np
+>>> frames = np.zeros((2, 32, 48, 3), np.uint8)
+>>> middle, = Interpolator(flow="dis", synthesis="splat")(*frames, times=[0.5])
+>>> middle.shape, middle.dtype
+((32, 48, 3), dtype('uint8'))
+"""
+
+import functools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from _train.frame_interpolation import flows, syntheses
+from _train.frame_interpolation.models.softsplat_lite import Prepared, Source
+from _util import checkpoints, image
+from _util.errors import InputError
+
+SMALLEST_SIDE = 16
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_WEIGHTS = {"rfr": ["rfr"], "dis": [], "ssldtm": ["ssl", "dtm"], "ssl": ["ssl"], "splat": []}
+
+
+class Pair(NamedTuple):
+    """Two frames, ready to be interpolated at any time."""
+
+    prepared: Prepared
+    flow01: Tensor  # (1, 2, h, w)
+    flow10: Tensor
+    alpha: Source | None
+    channels: int  # of the frames: 1, 3 or 4; 0 for grey without a channel axis
+    dtype: np.dtype
+
+
+class Interpolator:
+    """Draws the frames between two frames.
+
+    Args:
+        flow: "rfr", "dis" or "auto", the best that has weights.
+        synthesis: "ssldtm", "ssl", "splat" or "auto", the best that has weights.
+        device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
+        precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in.
+        folder: where checkpoints are looked for.
+
+    Raises:
+        InputError: an unknown name, or weights that are missing or do not fit.
+    """
+
+    def __init__(
+        self,
+        flow: str = "auto",
+        synthesis: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        folder: str | Path = checkpoints.FOLDER,
+    ):
+        folder = Path(folder)
+        self.device = _choose_device(device)
+        self.flow = _choose("flow", flow, flows.NAMES, folder)
+        self.synthesis = _choose("synthesis", synthesis, syntheses.NAMES, folder)
+        self.precisions = _choose_precisions(precision, self.device)
+        self._estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
+        self._synthesis = syntheses.create(self.synthesis, self.device, self.precisions.synthesis, folder)
+
+    def __call__(self, frame0: np.ndarray, frame1: np.ndarray, times: Iterable[float] = (0.5,)) -> list[np.ndarray]:
+        """The frames at the given times.
+
+        Args:
+            frame0, frame1: two arrays or tensors of one shape and type: (h, w), (h, w, 1), (h, w, 3) RGB or
+                (h, w, 4) RGBA; uint8, uint16, or floating in [0, 1]. Sides are at least 16 pixels.
+            times: in (0, 1); 0 is frame0 and 1 is frame1.
+
+        Returns:
+            One frame per time, in the shape and type of the frames given.
+
+        Raises:
+            InputError: frames or times that are none of these.
+        """
+        pair = self.prepare(frame0, frame1)
+        return [self.at(pair, t) for t in check_times(times)]
+
+    @torch.inference_mode()
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
+        """All that does not depend on the time; frames as in `__call__`."""
+        frame0, frame1 = np.asarray(frame0), np.asarray(frame1)
+        check_frames(frame0, frame1)
+        tensors = [image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1)]
+        alphas = [tensor[:, 3:] for tensor in tensors] if tensors[0].shape[1] == 4 else None
+        seen = colours = [tensor[:, :3].expand(-1, 3, -1, -1) for tensor in tensors]
+        if alphas:
+            seen = _over_plain_ground(colours, alphas)
+            colours = [_extend(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
+        flow01, flow10 = flows.at_moderate_size(self._estimator, *seen)
+        prepared = self._synthesis.prepare(*colours, flow01, flow10)
+        alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
+        return Pair(prepared, flow01, flow10, alpha, frame0.shape[2] if frame0.ndim == 3 else 0, frame0.dtype)
+
+    @torch.inference_mode()
+    def at(self, pair: Pair, t: float) -> np.ndarray:
+        """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
+        (t,) = check_times([t])
+        frame = self._synthesis.synthesise(pair.prepared, t)[0]
+        if pair.channels < 3:
+            frame = frame.mean(0, keepdim=True)
+        if pair.alpha is not None:
+            alpha = syntheses.splat(pair.alpha, t)[0]
+            frame = torch.cat([frame * (alpha > 0), alpha])
+        array = image.to_array(frame, pair.dtype)
+        return array[:, :, None] if pair.channels == 1 else array
+
+
+def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
+    for frame in (frame0, frame1):
+        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
+            raise InputError(f"A frame is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), not {frame.shape}.")
+        if frame.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frame.dtype, np.floating):
+            raise InputError(f"A frame holds uint8, uint16 or floating values, not {frame.dtype}.")
+        if min(frame.shape[:2]) < SMALLEST_SIDE:
+            raise InputError(
+                f"The frames are {frame.shape[1]}×{frame.shape[0]} pixels; each side needs at least {SMALLEST_SIDE}."
+            )
+    if frame0.shape[:2] != frame1.shape[:2]:
+        raise InputError(
+            f"The frames differ in size, {frame0.shape[1]}×{frame0.shape[0]} and {frame1.shape[1]}×{frame1.shape[0]} "
+            "pixels; bring them to one size."
+        )
+    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
+        raise InputError(f"The frames differ in kind, {frame0.shape} {frame0.dtype} and {frame1.shape} {frame1.dtype}.")
+
+
+def check_times(times: Iterable[float]) -> list[float]:
+    times = [float(t) for t in times]
+    for t in times:
+        if not 0 < t < 1:
+            raise InputError(f"Time {t:g} is not between the frames; times lie above 0 and below 1.")
+    return times
+
+
+def _over_plain_ground(colours: list[Tensor], alphas: list[Tensor]) -> list[Tensor]:
+    """Both frames over white or black, whichever the visible colours stand out from."""
+    weight = sum(alpha.sum() for alpha in alphas).clamp(min=1e-6)
+    mean = sum((colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)) / (3 * weight)
+    ground = float(mean < 0.5)
+    return [ground + (colour - ground) * alpha for colour, alpha in zip(colours, alphas, strict=True)]
+
+
+def _extend(colour: Tensor, alpha: Tensor) -> Tensor:
+    """Give every pixel of zero alpha the colour of the nearest visible one, so that hidden colours play no part."""
+    hidden = (alpha[0, 0] == 0).cpu().numpy()
+    if hidden.all():
+        return torch.zeros_like(colour)
+    y, x = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]
+
+
+class Precisions(NamedTuple):
+    flow: torch.dtype
+    synthesis: torch.dtype
+
+
+def _choose_precisions(precision: str, device: torch.device) -> Precisions:
+    if precision == "auto":
+        return Precisions(torch.float32, torch.float32)
+    if precision not in _PRECISIONS:
+        raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
+    return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}); try cpu.") from error
+
+
+def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> str:
+    if wanted != "auto":
+        if wanted not in names:
+            raise InputError(f"There is no {what} {wanted!r}; it is auto, {', '.join(names)}.")
+        return wanted
+    missing = {
+        name: [checkpoints.PUBLISHED[part] for part in _WEIGHTS[name] if not checkpoints.find(part, folder)]
+        for name in names
+    }
+    taken = next(name for name in names if not missing[name])
+    note = f"{what}: {taken}"
+    if taken != names[0]:
+        note += f" ({names[0]} would be better: put {' and '.join(missing[names[0]])} into {folder})"
+    _say_once(note)
+    return taken
+
+
+@functools.cache
+def _say_once(note: str) -> None:
+    print(note, file=sys.stderr)

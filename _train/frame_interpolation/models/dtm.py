@@ -1,0 +1,70 @@
+"""The distance transform module (Chen and Zwicker, ECCV 2022, section 3.3), which corrects lines.
+
+In: a synthesis of SoftsplatLite. It predicts the distance transform that the true frame would have, and retouches the
+frame accordingly. Attribute names follow the published checkpoint `dtm.pt`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from _train.frame_interpolation.models.softsplat_lite import Synthesis
+from _util.image import logit
+from _util.lines import nedt
+from _util.tiling import by_rows
+
+
+def _convolutions(*channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip(channels[:-2], channels[1:-1], strict=True):
+        layers += [nn.PReLU(before), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
+    return nn.Sequential(*layers, nn.PReLU(channels[-2]), nn.Conv2d(channels[-2], channels[-1], 3, padding=1))
+
+
+class NetNedt(nn.Module):
+    """Predicts the distance transform of the true frame."""
+
+    halo = 3
+
+    def __init__(self):
+        super().__init__()
+        self.net = _convolutions(3 + 1 + 4 + 4 + 1 + 1, 16, 16, 1)
+
+    def forward(self, images: list[Tensor]) -> Tensor:
+        return torch.sigmoid(self.net(_logits(images, self.net[1].weight)).float())
+
+
+class NetTail(nn.Module):
+    """Retouches the frame, in logits, given its own and the predicted distance transform."""
+
+    halo = 4
+
+    def __init__(self):
+        super().__init__()
+        self.net = _convolutions(3 + 1 + 1, 16, 16, 16, 3)
+
+    def forward(self, images: list[Tensor]) -> Tensor:
+        return torch.sigmoid(logit(images[0]) + self.net(_logits(images, self.net[1].weight)).float())
+
+
+class DTM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net_nedt = NetNedt()
+        self.net_tail = NetTail()
+
+    def forward(self, synthesis: Synthesis) -> tuple[Tensor, Tensor]:
+        """A synthesis of size (h, w) to the frame (b, 3, h, w) and the predicted NEDT (b, 1, h, w), both in [0, 1]."""
+        frame, distance = synthesis.frame, nedt(synthesis.frame)
+        predicted = self._in_bands(self.net_nedt, [frame, distance, *synthesis.bases, *synthesis.masks])
+        return self._in_bands(self.net_tail, [frame, distance, predicted.detach()]), predicted
+
+    def _in_bands(self, net: NetNedt | NetTail, images: list[Tensor]) -> Tensor:
+        if self.training or torch.is_grad_enabled():
+            return net(images)
+        size = images[0].shape[2:]
+        return by_rows(lambda start, stop: net([image[:, :, start:stop] for image in images]), size, net.halo)
+
+
+def _logits(images: list[Tensor], weight: Tensor) -> Tensor:
+    stacked = logit(torch.cat(images, 1).clamp(0, 1))
+    return stacked.to(weight.dtype).contiguous(memory_format=torch.channels_last)

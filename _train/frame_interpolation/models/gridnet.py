@@ -1,0 +1,84 @@
+"""GridNet (Fourure et al., BMVC 2017) as EISAI uses it: one column down, one column up, which makes it a U-Net.
+
+In: one feature map per level, each level half the size of the one above. Out: the feature map of the top level.
+Attribute names follow the published checkpoint (`gridnet.encoders.0.resnet_0.net.1.weight`).
+"""
+
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.net(x)
+
+
+class Downsample(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.PReLU(in_channels),
+            nn.Conv2d(in_channels, in_channels, 3, stride=2, padding=1),
+            nn.BatchNorm2d(in_channels),
+            nn.PReLU(in_channels),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Upsample(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.UpsamplingNearest2d(scale_factor=2),
+            nn.PReLU(in_channels),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+            nn.PReLU(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class GridNet(nn.Module):
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128)):
+        super().__init__()
+        levels = range(len(channels))
+        encoder = {f"resnet_{i}": ResidualBlock(channels[i]) for i in levels}
+        encoder |= {f"downsample_{i}{i + 1}": Downsample(channels[i], channels[i + 1]) for i in levels[:-1]}
+        decoder = {f"resnet_{i}": ResidualBlock(channels[i]) for i in levels}
+        decoder |= {f"upsample_{i + 1}{i}": Upsample(channels[i + 1], channels[i]) for i in levels[:-1]}
+        self.encoders = nn.ModuleList([nn.ModuleDict(encoder)])
+        self.decoders = nn.ModuleList([nn.ModuleDict(decoder)])
+
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """(b, channels[i], h_i, w_i) per level, h_(i+1) = ⌈h_i / 2⌉ and likewise w, to (b, channels[0], h_0, w_0)."""
+        (encoder,), (decoder,) = self.encoders, self.decoders
+        encoded: list[Tensor] = []
+        for i, x in enumerate(inputs):
+            x = encoder[f"resnet_{i}"](x)
+            if encoded:
+                x = x + encoder[f"downsample_{i - 1}{i}"](encoded[-1])
+            encoded.append(x)
+        decoded = decoder[f"resnet_{len(encoded) - 1}"](encoded[-1])
+        for i in reversed(range(len(encoded) - 1)):
+            h, w = encoded[i].shape[2:]
+            above = decoder[f"upsample_{i + 1}{i}"](decoded)[:, :, :h, :w]  # a level of odd size is one pixel short
+            decoded = decoder[f"resnet_{i}"](encoded[i]) + above
+        return decoded

@@ -1,0 +1,238 @@
+"""Recurrent flow refinement, RFR (Li et al., "Deep Animation Video Interpolation in the Wild", CVPR 2021), from RAFT.
+
+In: two images. Out: the flow from the first to the second. One encoder gives the features that are correlated, and also
+the context; a recurrent block looks up correlations around the present flow and refines it, at an eighth of the size.
+
+What does not change between iterations is computed once: the context's share of every convolution of the recurrent
+block. Attribute names follow the published checkpoint (`module.flownet.*` of `anime_interp_full.ckpt`).
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from _util.correlation import CorrelationPyramid
+from _util.flow import backwarp
+from _util.flow import resize as resize_flow
+
+InitialMode = Literal["released", "paper"]
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.downsample = None if stride == 1 else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.conv2(F.relu(self.conv1(x))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class BasicEncoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.layer1 = nn.Sequential(ResidualBlock(64, 64, 1), ResidualBlock(64, 64, 1))
+        self.layer2 = nn.Sequential(ResidualBlock(64, 96, 2), ResidualBlock(96, 96, 1))
+        self.layer3 = nn.Sequential(ResidualBlock(96, 128, 2), ResidualBlock(128, 128, 1))
+        self.conv2 = nn.Conv2d(128, 256, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) to (b, 256, h/8, w/8)."""
+        x = F.relu(self.conv1(image))
+        return self.conv2(self.layer3(self.layer2(self.layer1(x))))
+
+
+class MotionEncoder(nn.Module):
+    def __init__(self, correlations: int):
+        super().__init__()
+        self.convc1 = nn.Conv2d(correlations, 256, 1)
+        self.convc2 = nn.Conv2d(256, 192, 3, padding=1)
+        self.convf1 = nn.Conv2d(2, 128, 7, padding=3)
+        self.convf2 = nn.Conv2d(128, 64, 3, padding=1)
+        self.conv = nn.Conv2d(64 + 192, 128 - 2, 3, padding=1)
+
+    def forward(self, flow: Tensor, correlation: Tensor) -> Tensor:
+        matched = F.relu(self.convc2(F.relu(self.convc1(correlation))))
+        moved = F.relu(self.convf2(F.relu(self.convf1(flow))))
+        return torch.cat([F.relu(self.conv(torch.cat([matched, moved], 1))), flow], 1)
+
+
+class GatesOfContext(NamedTuple):
+    """One pass of the recurrent unit: weights for what varies, and what the context, which does not, contributes."""
+
+    weight_zr: Tensor
+    context_zr: Tensor
+    weight_q: Tensor
+    context_q: Tensor
+    padding: tuple[int, int]
+
+
+class SepConvGRU(nn.Module):
+    """A convolutional GRU in two passes, along rows and along columns. Its input is [context, motion]."""
+
+    def __init__(self, hidden: int = 128, context: int = 128, motion: int = 128):
+        super().__init__()
+        self.hidden, self.context = hidden, context
+        channels = hidden + context + motion
+        self.convz1, self.convr1, self.convq1 = (nn.Conv2d(channels, hidden, (1, 5), padding=(0, 2)) for _ in range(3))
+        self.convz2, self.convr2, self.convq2 = (nn.Conv2d(channels, hidden, (5, 1), padding=(2, 0)) for _ in range(3))
+
+    def prepare(self, context: Tensor) -> list[GatesOfContext]:
+        passes = ((self.convz1, self.convr1, self.convq1), (self.convz2, self.convr2, self.convq2))
+        return [self._prepare(context, *convolutions) for convolutions in passes]
+
+    def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> GatesOfContext:
+        weight, bias = torch.cat([z.weight, r.weight, q.weight]), torch.cat([z.bias, r.bias, q.bias])
+        before, of_context, after = weight.split([self.hidden, self.context, weight.shape[1] - self.hidden - self.context], 1)
+        varying = torch.cat([before, after], 1).contiguous(memory_format=torch.channels_last)
+        share = F.conv2d(context, of_context.contiguous(memory_format=torch.channels_last), bias, padding=z.padding)
+        both = 2 * self.hidden
+        return GatesOfContext(varying[:both], share[:, :both], varying[both:], share[:, both:], z.padding)
+
+    def forward(self, hidden: Tensor, motion: Tensor, gates: list[GatesOfContext]) -> Tensor:
+        for gate in gates:
+            zr = F.conv2d(torch.cat([hidden, motion], 1), gate.weight_zr, padding=gate.padding)
+            z, r = (zr + gate.context_zr).sigmoid().chunk(2, 1)
+            q = F.conv2d(torch.cat([r * hidden, motion], 1), gate.weight_q, padding=gate.padding)
+            hidden = hidden.lerp((q + gate.context_q).tanh(), z)
+        return hidden
+
+
+class FlowHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(128, 256, 3, padding=1)
+        self.conv2 = nn.Conv2d(256, 2, 3, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.conv2(F.relu(self.conv1(hidden)))
+
+
+class UpdateBlock(nn.Module):
+    def __init__(self, correlations: int):
+        super().__init__()
+        self.encoder = MotionEncoder(correlations)
+        self.gru = SepConvGRU()
+        self.flow_head = FlowHead()
+        self.mask = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 64 * 9, 1))
+
+    def forward(
+        self, hidden: Tensor, gates: list[GatesOfContext], correlation: Tensor, flow: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next hidden state and what to add to the flow, all at an eighth of the size."""
+        dtype = hidden.dtype
+        motion = self.encoder(flow.to(dtype), correlation.to(dtype))
+        hidden = self.gru(hidden, motion, gates)
+        return hidden, self.flow_head(hidden).to(flow.dtype)
+
+    def upsample(self, hidden: Tensor, flow: Tensor) -> Tensor:
+        """Flow (b, 2, h, w) to (b, 2, 8h, 8w): each vector is a convex combination of its 3×3 coarse neighbours."""
+        b, _, h, w = flow.shape
+        shares = (0.25 * self.mask(hidden).float()).view(b, 1, 9, 8, 8, h, w).softmax(2)
+        neighbours = F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)
+        fine = (shares * neighbours).sum(2)
+        return fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w)
+
+
+class ConfidenceNet(nn.Module):
+    """How far an initial flow can be trusted: exp(-g²) per pixel (AnimeInterp, section 4.2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(6, 32, 5, padding=2)
+        self.prelu1 = nn.PReLU()
+        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
+        self.prelu2 = nn.PReLU()
+        self.conv3 = nn.Conv2d(32 + 6, 1, 3, padding=1)
+
+    def forward(self, image0: Tensor, image1: Tensor, flow: Tensor) -> Tensor:
+        """Images (b, 3, h, w) and flow (b, 2, h, w) of one size to (b, 1, h, w) in (0, 1]."""
+        difference = (backwarp(image1, flow, quirk=False) - image0).abs().sum(1, keepdim=True)
+        inputs = torch.cat([image0, difference, flow], 1).to(self.conv1.weight.dtype)
+        x = self.prelu2(self.conv2(self.prelu1(self.conv1(inputs))))
+        return (-self.conv3(torch.cat([x, inputs], 1)).to(flow.dtype).square()).exp()
+
+
+class RFR(nn.Module):
+    def __init__(self, levels: int = 4, radius: int = 4):
+        super().__init__()
+        self.levels, self.radius = levels, radius
+        self.fnet = BasicEncoder()
+        self.update_block = UpdateBlock(levels * (2 * radius + 1) ** 2)
+        self.attention2 = ConfidenceNet()
+
+    def forward(
+        self,
+        image0: Tensor,
+        image1: Tensor,
+        iterations: int = 12,
+        initial: Tensor | None = None,
+        initial_mode: InitialMode = "released",
+    ) -> Tensor:
+        """The flow from image0 to image1.
+
+        Args:
+            image0, image1: (b, 3, h, w), in the range the weights were trained with; sides of at least 16 pixels.
+            iterations: number of refinements.
+            initial: (b, 2, h, w), a flow to begin with, in pixels.
+            initial_mode: "released" adds the initial flow twice, as the published code does; "paper" adds it once,
+                weighted by the confidence network.
+
+        Returns:
+            (b, 2, h, w), x then y, pixels, in the dtype of image0.
+        """
+        reduced0, reduced1 = _to_multiples_of_8(image0), _to_multiples_of_8(image1)
+        features0, features1 = self._encode(torch.cat([reduced0, reduced1])).chunk(2)
+        pyramid = CorrelationPyramid(features0, features1, self.levels, self.radius)
+        coarse = None
+        if initial is not None:
+            coarse = self._begin(reduced0, reduced1, initial, initial_mode)
+        return resize_flow(self._refine(features0, [pyramid], iterations, coarse), image0.shape[2:]).to(image0.dtype)
+
+    def both_ways(self, image0: Tensor, image1: Tensor, iterations: int = 12) -> tuple[Tensor, Tensor]:
+        """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix."""
+        images = _to_multiples_of_8(torch.cat([image0, image1]))
+        features = self._encode(images)
+        pyramids = CorrelationPyramid.both_ways(*features.chunk(2), self.levels, self.radius)
+        flow = self._refine(features, list(pyramids), iterations)
+        return resize_flow(flow, image0.shape[2:]).to(image0.dtype).chunk(2)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        return self.fnet(images.to(self.fnet.conv1.weight.dtype, memory_format=torch.channels_last))
+
+    def _begin(self, image0: Tensor, image1: Tensor, initial: Tensor, mode: InitialMode) -> Tensor:
+        h, w = image0.shape[2] // 8, image0.shape[3] // 8
+        scale = initial.new_tensor([w / initial.shape[3], h / initial.shape[2]]).view(1, 2, 1, 1)
+        coarse = F.interpolate(initial, (h, w), mode="nearest") * scale
+        if mode == "released":
+            return 2 * coarse
+        images = (F.interpolate(x, (h, w), mode="bilinear", align_corners=False) for x in (image0, image1))
+        return self.attention2(*images, coarse) * coarse
+
+    def _refine(
+        self, features: Tensor, pyramids: list[CorrelationPyramid], iterations: int, flow: Tensor | None = None
+    ) -> Tensor:
+        # The pyramids share out the batch among them, in order.
+        hidden, context = features.split([128, 128], 1)
+        hidden, gates = hidden.tanh(), self.update_block.gru.prepare(context.relu())
+        h, w = features.shape[2:]
+        x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
+        start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
+        flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if flow is None else flow.float()
+        for _ in range(iterations):
+            flow = flow.detach()
+            places = (start + flow).chunk(len(pyramids))
+            correlation = torch.cat([p.lookup(at) for p, at in zip(pyramids, places, strict=True)])
+            hidden, change = self.update_block(hidden, gates, correlation, flow)
+            flow = flow + change
+        return self.update_block.upsample(hidden, flow)
+
+
+def _to_multiples_of_8(image: Tensor) -> Tensor:
+    h, w = image.shape[2:]
+    return F.interpolate(image, (h // 8 * 8, w // 8 * 8), mode="bilinear", align_corners=False)

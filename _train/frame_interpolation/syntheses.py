@@ -1,0 +1,81 @@
+"""Ways to draw the frame at a time from two frames and the flow between them, by name.
+
+Each does what does not depend on the time in `prepare`, once for a pair of frames, and the rest in `synthesise`.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.softsplat_lite import (
+    Prepared,
+    SoftsplatLite,
+    Source,
+    half_warp,
+    splat_metric,
+)
+from _util import checkpoints
+from _util.folding import fold_batch_norms
+
+NAMES = ("ssldtm", "ssl", "splat")
+
+
+class FrameSynthesis(Protocol):
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+        """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels."""
+
+    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+        """The frame (1, 3, h, w) at time t in (0, 1)."""
+
+
+def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = checkpoints.FOLDER) -> FrameSynthesis:
+    """The synthesis "ssldtm", "ssl" or "splat", on a device and in a precision, with weights from a folder."""
+    if name == "splat":
+        return Splat()
+    return Networks(device, dtype, folder, corrects_lines=name == "ssldtm")
+
+
+class Splat:
+    """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
+
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+        metric = splat_metric(frame0, frame1, flow01, flow10)
+        return Prepared(Source(torch.cat([frame0, frame1]), torch.cat([flow01, flow10]), metric), [])
+
+    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+        return splat(prepared.image, t)
+
+
+def splat(source: Source, t: float) -> Tensor:
+    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
+
+    Args:
+        source: values (2, c, h, w).
+
+    Returns:
+        (1, c, h, w).
+    """
+    warp = half_warp(source, t)
+    mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
+    image0, image1 = source.values.chunk(2)
+    open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
+    return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)
+
+
+class Networks:
+    """SoftsplatLite, and DTM after it where lines are corrected."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype, folder: Path, corrects_lines: bool):
+        self.ssl, self.dtm = SoftsplatLite().eval(), DTM().eval() if corrects_lines else None
+        for name, network in (("ssl", self.ssl), ("dtm", self.dtm)):
+            if network is not None:
+                checkpoints.load(network, name, folder)
+                fold_batch_norms(network).to(device, dtype, memory_format=torch.channels_last)
+        self.prepare = self.ssl.prepare
+
+    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+        synthesis = self.ssl.synthesise(prepared, t)
+        return synthesis.frame if self.dtm is None else self.dtm(synthesis)[0]

@@ -1,0 +1,127 @@
+"""Find, verify and load weights: published checkpoints if the user has put them there, else those the project ships.
+
+    checkpoints/
+        ssl.pt                    published SoftsplatLite
+        dtm.pt                    published DTM
+        anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
+        default/                  shipped with the project
+            ssl.safetensors  dtm.safetensors  rfr.safetensors
+
+A file is read as tensors alone, never as Python objects that could run code, and a model is touched only once every
+name and shape in the file has been found to fit.
+"""
+
+import collections
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from _util.errors import InputError
+
+FOLDER = Path(__file__).parent.parent / "checkpoints"
+PUBLISHED = {"ssl": "ssl.pt", "dtm": "dtm.pt", "rfr": "anime_interp_full.ckpt"}
+_WRAPPERS = ("model_state_dict", "state_dict")
+_LISTED = 5
+
+
+def find(name: str, folder: Path = FOLDER) -> Path | None:
+    """The file with the weights of "ssl", "dtm" or "rfr", published before shipped; None if there is neither."""
+    for path in (folder / PUBLISHED[name], folder / "default" / f"{name}.safetensors"):
+        if path.exists():
+            return path
+    return None
+
+
+def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """Load weights into `model` in place and return the file they came from.
+
+    Names in the file may carry a common prefix (`module.flownet.fnet.conv1.weight`) and be wrapped in a
+    dictionary under `model_state_dict` or `state_dict`; what is outside the prefix is another network's.
+
+    Args:
+        name_or_path: a key of `PUBLISHED`, looked for in `folder`, or the path of a file.
+
+    Raises:
+        InputError: no such file, not a file of weights, or names, shapes or values that do not fit. The model is as
+            it was before.
+    """
+    if name_or_path in PUBLISHED:
+        path = find(str(name_or_path), folder)
+        if path is None:
+            raise InputError(f"There are no weights for {name_or_path}: put {PUBLISHED[str(name_or_path)]} into {folder}.")
+    else:
+        path = Path(name_or_path)
+    expected = model.state_dict()
+    state = _strip_prefix(read(path), expected)
+    _verify(state, expected, path)
+    model.load_state_dict(state)
+    return path
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, on the CPU, taken out of known wrappers.
+
+    Raises:
+        InputError: the file is missing, is not a checkpoint, or holds more than weights.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file from anywhere can fail in any way
+        if "Unsupported" in str(error) and "GLOBAL" in str(error):
+            raise InputError(
+                f"{path} holds Python objects beside weights, which could run code and are never loaded; "
+                "ask its author for the state_dict alone."
+            ) from error
+        raise InputError(f"{path} is damaged or is no checkpoint; fetch it again.") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    if not tensors:
+        raise InputError(f"{path} holds no weights by name; a checkpoint is a dictionary of tensors.")
+    return tensors
+
+
+def _strip_prefix(state: dict[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
+    expected = set(expected)
+    prefixes = collections.Counter(
+        name[: len(name) - len(tail)]
+        for name in state
+        for tail in (name.split(".", i)[-1] for i in range(name.count(".") + 1))
+        if tail in expected
+    )
+    prefix = prefixes.most_common(1)[0][0] if prefixes else ""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _verify(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    misshapen = [
+        f"{name} is {_shape(state[name])} instead of {_shape(tensor)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    found = {
+        "missing": [name for name in expected if name not in state],
+        "extra": [name for name in state if name not in expected],
+        "misshapen": misshapen,
+        "not finite": [name for name in expected if name in state and not state[name].isfinite().all()],
+    }
+    wrong = [f"{what}: {_list(names)}" for what, names in found.items() if names]
+    if wrong:
+        raise InputError(f"{path} does not fit the network ({'; '.join(wrong)}).")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
+
+
+def _list(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

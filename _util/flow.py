@@ -1,0 +1,75 @@
+"""Optical flow: (b, 2, h, w), x then y, in pixels of its own grid."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def backwarp(image: Tensor, flow: Tensor, quirk: bool = True) -> Tensor:
+    """Look up `image` where `flow` points to, bilinearly; positions outside take the nearest border pixel.
+
+    Args:
+        image: (b, c, h, w).
+        flow: (b, 2, h, w), from the grid of the result to the grid of `image`.
+        quirk: The grid of the released EISAI code, with which its weights were trained: pixel x reads at
+            `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
+
+    Returns:
+        (b, c, h, w), differentiable in both tensors.
+    """
+    h, w = flow.shape[2:]
+    if quirk:
+        x = torch.linspace(-1, 1, w, device=flow.device, dtype=flow.dtype)
+        y = torch.linspace(-1, 1, h, device=flow.device, dtype=flow.dtype)
+    else:
+        x = (torch.arange(w, device=flow.device, dtype=flow.dtype) * 2 + 1) / w - 1
+        y = (torch.arange(h, device=flow.device, dtype=flow.dtype) * 2 + 1) / h - 1
+    grid = torch.stack([x + flow[:, 0] * (2 / w), y[:, None] + flow[:, 1] * (2 / h)], -1)
+    return F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
+
+
+def resize(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample a flow bilinearly to (h, w) = `size` and rescale its vectors to pixels of the new grid."""
+    h, w = flow.shape[2:]
+    if (h, w) == tuple(size):
+        return flow
+    scale = flow.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
+    return F.interpolate(flow * scale, size, mode="bilinear", align_corners=False)
+
+
+def to_colours(flow: Tensor, largest: float | None = None) -> np.ndarray:
+    """Show a flow in the colours of Middlebury (Baker et al., IJCV 2011): hue is direction, saturation is length.
+
+    Args:
+        flow: (2, h, w).
+        largest: length in pixels that is fully saturated; by default the longest vector.
+
+    Returns:
+        (h, w, 3) uint8 RGB; white where nothing moves, black where the flow is not finite.
+    """
+    x, y = flow.detach().cpu().double().numpy()
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(finite, x, 0), np.where(finite, y, 0)
+    length = np.hypot(x, y)
+    radius = length / max(length.max() if largest is None else largest, 1e-9)
+    wheel = _colour_wheel()
+    position = (np.arctan2(-y, -x) / np.pi + 1) / 2 * (len(wheel) - 1)
+    low = np.floor(position).astype(int)
+    share = (position - low)[..., None]
+    colour = (1 - share) * wheel[low] + share * wheel[(low + 1) % len(wheel)]
+    saturation = np.minimum(radius, 1)[..., None]
+    colour = np.where(radius[..., None] <= 1, 1 - saturation * (1 - colour), 0.75 * colour)
+    return np.floor(255 * colour * finite[..., None]).astype(np.uint8)
+
+
+def _colour_wheel() -> np.ndarray:
+    """55 hues in [0, 1], red through yellow, green, cyan, blue and magenta; as many steps as the eye tells apart."""
+    steps = {"ry": 15, "yg": 6, "gc": 4, "cb": 11, "bm": 13, "mr": 6}
+    corners = {"r": (1, 0, 0), "y": (1, 1, 0), "g": (0, 1, 0), "c": (0, 1, 1), "b": (0, 0, 1), "m": (1, 0, 1)}
+    return np.concatenate(
+        [
+            np.linspace(corners[ends[0]], corners[ends[1]], count, endpoint=False)
+            for ends, count in steps.items()
+        ]
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""Image files, arrays and tensors.
+
+An image in a file is an array of its own kind: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16. The
+networks see (b, 3, h, w) float32 in [0, 1].
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from _util.errors import InputError
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Read an image file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16 as it was stored.
+
+    Palettes become the colours they stand for, grey with alpha becomes RGBA.
+
+    Raises:
+        InputError: no such file, not an image, or a damaged one.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            is_16_bit = _is_16_bit(image)
+            image.load()
+            if is_16_bit:
+                return _read_16_bit(path)
+            image = ImageOps.exif_transpose(image)
+            if image.mode not in ("L", "RGB", "RGBA"):
+                image = image.convert(_plain_mode(image))
+            return np.array(image)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no image {path}.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder; an image file is needed.") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not an image that can be read; PNG, JPEG, WebP and TIFF are.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    # Of grey, Pillow keeps 16 bits; of colours it would drop half, and only the decoder's raw mode tells.
+    return image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _plain_mode(image: Image.Image) -> str:
+    if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
+        return "RGBA"
+    return "L" if image.mode == "1" else "RGB"
+
+
+def _read_16_bit(path: Path) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("it cannot be decoded")
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def write(path: str | Path, image: np.ndarray) -> None:
+    """Write (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, as PNG; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".png", image)[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and deleted when it does not.
+
+    Raises:
+        InputError: there is no room, or no permission to write.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """(h, w) or (h, w, c), uint8, uint16 or float in [0, 1], to (c, h, w) float32 in [0, 1]."""
+    pixels = np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None])
+    scale = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
+    return torch.from_numpy(pixels.astype(np.float32) / np.float32(scale)).permute(2, 0, 1).contiguous()
+
+
+def to_array(tensor: Tensor, dtype: np.dtype) -> np.ndarray:
+    """(c, h, w) in [0, 1] to (h, w, c), or (h, w) if c is 1, of the given dtype; integers are rounded, not cut."""
+    pixels = tensor.detach().float().clamp(0, 1).permute(1, 2, 0).cpu()
+    if np.issubdtype(dtype, np.integer):
+        pixels = (pixels * np.iinfo(dtype).max).round_()
+    array = np.ascontiguousarray(pixels.numpy().astype(dtype))
+    return array[:, :, 0] if array.shape[2] == 1 else array
+
+
+def logit(image: Tensor) -> Tensor:
+    """`log(p / (1 - p))` of values in [0, 1], drawn in by one step of 255 on both sides to keep it finite."""
+    p = (253 * image + 1) / 255
+    return (p / (1 - p)).log()
+
+
+def resize_rows(image: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
+    """Rows `start … stop - 1` of `image` resized bilinearly to (h, w) = `size`.
+
+    Args:
+        image: (b, c, any, any).
+
+    Returns:
+        (b, c, stop - start, w); equal to those rows of `F.interpolate(image, size, mode="bilinear")`.
+    """
+    h, w = size
+    if (start, stop) == (0, h):
+        return F.interpolate(image, size, mode="bilinear", align_corners=False)
+    rows = image.shape[2]
+    y = ((torch.arange(start, stop, device=image.device) + 0.5) * (rows / h) - 0.5).clamp(min=0)
+    above = y.long().clamp(max=rows - 1)
+    share = (y - above).view(-1, 1).to(image.dtype)
+    band = image[:, :, above].lerp(image[:, :, (above + 1).clamp(max=rows - 1)], share)
+    return F.interpolate(band, (stop - start, w), mode="bilinear", align_corners=False)
