@@ -12,6 +12,7 @@ name and shape in the file has been found to fit.
 """
 
 import collections
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -125,3 +126,23 @@ def _shape(tensor: Tensor) -> str:
 def _list(names: list[str]) -> str:
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def seeded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Deterministic weights for tests and timings: a tensor's values depend on its name and shape alone."""
+    return {name: _seeded(name, tensor) for name, tensor in state.items()}
+
+
+def _seeded(name: str, like: Tensor) -> Tensor:
+    if not like.is_floating_point():
+        return torch.zeros_like(like) if name.endswith("num_batches_tracked") else like
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+    if name.endswith("running_var"):
+        return 0.75 + 0.25 * noise.clamp(-2, 2).abs()
+    if name.endswith("running_mean"):
+        return 0.1 * noise
+    if like.dim() >= 2:
+        return noise / like[0].numel() ** 0.5
+    if name.endswith("bias"):
+        return 0.05 * noise
+    return 0.25 + 0.05 * noise if like.numel() == 1 else 0.75 + 0.1 * noise

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.models.softsplat_lite import Prepared, Source
-from _util import checkpoints, image
+from _util import checkpoints, image, memory
 from _util.errors import InputError
 
 SMALLEST_SIDE = 16
@@ -66,8 +66,9 @@ class Interpolator:
         self.flow = _choose("flow", flow, flows.NAMES, folder)
         self.synthesis = _choose("synthesis", synthesis, syntheses.NAMES, folder)
         self.precisions = _choose_precisions(precision, self.device)
-        self._estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
-        self._synthesis = syntheses.create(self.synthesis, self.device, self.precisions.synthesis, folder)
+        memory.keep_freed()
+        self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
+        self.synthesiser = syntheses.create(self.synthesis, self.device, self.precisions.synthesis, folder)
 
     def __call__(self, frame0: np.ndarray, frame1: np.ndarray, times: Iterable[float] = (0.5,)) -> list[np.ndarray]:
         """The frames at the given times.
@@ -97,8 +98,8 @@ class Interpolator:
         if alphas:
             seen = _over_plain_ground(colours, alphas)
             colours = [_extend(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
-        flow01, flow10 = flows.at_moderate_size(self._estimator, *seen)
-        prepared = self._synthesis.prepare(*colours, flow01, flow10)
+        flow01, flow10 = flows.at_moderate_size(self.estimator, *seen)
+        prepared = self.synthesiser.prepare(*colours, flow01, flow10)
         alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
         return Pair(prepared, flow01, flow10, alpha, frame0.shape[2] if frame0.ndim == 3 else 0, frame0.dtype)
 
@@ -106,7 +107,7 @@ class Interpolator:
     def at(self, pair: Pair, t: float) -> np.ndarray:
         """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
         (t,) = check_times([t])
-        frame = self._synthesis.synthesise(pair.prepared, t)[0]
+        frame = self.synthesiser.synthesise(pair.prepared, t)[0]
         if pair.channels < 3:
             frame = frame.mean(0, keepdim=True)
         if pair.alpha is not None:
@@ -167,7 +168,9 @@ class Precisions(NamedTuple):
 
 def _choose_precisions(precision: str, device: torch.device) -> Precisions:
     if precision == "auto":
-        return Precisions(torch.float32, torch.float32)
+        # Flow gains little from half precision on the CPU, and rounding adds up over its iterations.
+        fast = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return Precisions(torch.float32, torch.bfloat16 if fast else torch.float32)
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
     return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])

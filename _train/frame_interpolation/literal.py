@@ -89,7 +89,7 @@ def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12
     start = torch.stack([x, y]).expand(b, 2, h, w)
     offset = torch.arange(-4, 5).float()
     window = torch.stack(torch.meshgrid(offset, offset, indexing="ij"), -1)
-    flow, mask = torch.zeros_like(start), None
+    flow = torch.zeros_like(start)
     for _ in range(iterations):
         centres = (start + flow).permute(0, 2, 3, 1).reshape(b * h * w, 1, 1, 2)
         sampled = []
@@ -106,11 +106,11 @@ def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12
             z, r = convz(both).sigmoid(), convr(both).sigmoid()
             hidden = (1 - z) * hidden + z * convq(torch.cat([r * hidden, inputs], 1)).tanh()
         flow = flow + block.flow_head(hidden)
-        mask = 0.25 * block.mask(hidden)
-
-    shares = mask.view(b, 1, 9, 8, 8, h, w).softmax(2)
-    fine = (shares * F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)).sum(2)
-    return resize_flow(fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w), image0.shape[2:])
+        # RAFT upsamples after every iteration, as training needs it; the last one counts.
+        shares = (0.25 * block.mask(hidden)).view(b, 1, 9, 8, 8, h, w).softmax(2)
+        fine = (shares * F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)).sum(2)
+        fine = fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w)
+    return resize_flow(fine, image0.shape[2:])
 
 
 def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):

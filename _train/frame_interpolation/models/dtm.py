@@ -7,6 +7,7 @@ frame accordingly. Attribute names follow the published checkpoint `dtm.pt`.
 import torch
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.gridnet import PReLU
 from _train.frame_interpolation.models.softsplat_lite import Synthesis
 from _util.image import logit
 from _util.lines import nedt
@@ -16,8 +17,8 @@ from _util.tiling import by_rows
 def _convolutions(*channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in zip(channels[:-2], channels[1:-1], strict=True):
-        layers += [nn.PReLU(before), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
-    return nn.Sequential(*layers, nn.PReLU(channels[-2]), nn.Conv2d(channels[-2], channels[-1], 3, padding=1))
+        layers += [PReLU(before), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
+    return nn.Sequential(*layers, PReLU(channels[-2]), nn.Conv2d(channels[-2], channels[-1], 3, padding=1))
 
 
 class NetNedt(nn.Module):

@@ -4,17 +4,35 @@ In: one feature map per level, each level half the size of the one above. Out: t
 Attribute names follow the published checkpoint (`gridnet.encoders.0.resnet_0.net.1.weight`).
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class PReLU(nn.PReLU):
+    """One slope per channel, as `torch.nn.PReLU`.
+
+    Its CPU kernel vectorises over the channels of one pixel, which is slow where they are few; so several pixels that
+    lie side by side in memory are handed over as one.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        together = next((n for n in (16, 8, 4, 2) if b * h * w % n == 0), 1)
+        if c > 32 or x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        pixels = F.prelu(x.permute(0, 2, 3, 1).reshape(-1, together * c), self.weight.repeat(together))
+        return pixels.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
 class ResidualBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.net = nn.Sequential(
-            nn.PReLU(channels),
+            PReLU(channels),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.BatchNorm2d(channels),
-            nn.PReLU(channels),
+            PReLU(channels),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.BatchNorm2d(channels),
         )
@@ -27,10 +45,10 @@ class Downsample(nn.Module):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.net = nn.Sequential(
-            nn.PReLU(in_channels),
+            PReLU(in_channels),
             nn.Conv2d(in_channels, in_channels, 3, stride=2, padding=1),
             nn.BatchNorm2d(in_channels),
-            nn.PReLU(in_channels),
+            PReLU(in_channels),
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
             nn.BatchNorm2d(out_channels),
         )
@@ -44,10 +62,10 @@ class Upsample(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             nn.UpsamplingNearest2d(scale_factor=2),
-            nn.PReLU(in_channels),
+            PReLU(in_channels),
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
             nn.BatchNorm2d(out_channels),
-            nn.PReLU(out_channels),
+            PReLU(out_channels),
             nn.Conv2d(out_channels, out_channels, 3, padding=1),
             nn.BatchNorm2d(out_channels),
         )

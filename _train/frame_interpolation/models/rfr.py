@@ -28,8 +28,8 @@ class ResidualBlock(nn.Module):
         self.downsample = None if stride == 1 else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.conv2(F.relu(self.conv1(x))))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = self.conv2(self.conv1(x).relu_()).relu_()
+        return y.add_(x if self.downsample is None else self.downsample(x)).relu_()
 
 
 class BasicEncoder(nn.Module):
@@ -43,7 +43,7 @@ class BasicEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) to (b, 256, h/8, w/8)."""
-        x = F.relu(self.conv1(image))
+        x = self.conv1(image).relu_()
         return self.conv2(self.layer3(self.layer2(self.layer1(x))))
 
 
@@ -57,9 +57,9 @@ class MotionEncoder(nn.Module):
         self.conv = nn.Conv2d(64 + 192, 128 - 2, 3, padding=1)
 
     def forward(self, flow: Tensor, correlation: Tensor) -> Tensor:
-        matched = F.relu(self.convc2(F.relu(self.convc1(correlation))))
-        moved = F.relu(self.convf2(F.relu(self.convf1(flow))))
-        return torch.cat([F.relu(self.conv(torch.cat([matched, moved], 1))), flow], 1)
+        matched = self.convc2(self.convc1(correlation).relu_()).relu_()
+        moved = self.convf2(self.convf1(flow).relu_()).relu_()
+        return torch.cat([self.conv(torch.cat([matched, moved], 1)).relu_(), flow], 1)
 
 
 class GatesOfContext(NamedTuple):
@@ -97,9 +97,9 @@ class SepConvGRU(nn.Module):
     def forward(self, hidden: Tensor, motion: Tensor, gates: list[GatesOfContext]) -> Tensor:
         for gate in gates:
             zr = F.conv2d(torch.cat([hidden, motion], 1), gate.weight_zr, padding=gate.padding)
-            z, r = (zr + gate.context_zr).sigmoid().chunk(2, 1)
+            z, r = zr.add_(gate.context_zr).sigmoid_().chunk(2, 1)
             q = F.conv2d(torch.cat([r * hidden, motion], 1), gate.weight_q, padding=gate.padding)
-            hidden = hidden.lerp((q + gate.context_q).tanh(), z)
+            hidden = hidden.lerp(q.add_(gate.context_q).tanh_(), z)
         return hidden
 
 
@@ -110,7 +110,7 @@ class FlowHead(nn.Module):
         self.conv2 = nn.Conv2d(256, 2, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.conv2(F.relu(self.conv1(hidden)))
+        return self.conv2(self.conv1(hidden).relu_())
 
 
 class UpdateBlock(nn.Module):
@@ -125,18 +125,18 @@ class UpdateBlock(nn.Module):
         self, hidden: Tensor, gates: list[GatesOfContext], correlation: Tensor, flow: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The next hidden state and what to add to the flow, all at an eighth of the size."""
-        dtype = hidden.dtype
-        motion = self.encoder(flow.to(dtype), correlation.to(dtype))
+        layout = {"dtype": hidden.dtype, "memory_format": torch.channels_last}
+        motion = self.encoder(flow.to(**layout), correlation.to(**layout))
         hidden = self.gru(hidden, motion, gates)
         return hidden, self.flow_head(hidden).to(flow.dtype)
 
     def upsample(self, hidden: Tensor, flow: Tensor) -> Tensor:
         """Flow (b, 2, h, w) to (b, 2, 8h, 8w): each vector is a convex combination of its 3×3 coarse neighbours."""
         b, _, h, w = flow.shape
-        shares = (0.25 * self.mask(hidden).float()).view(b, 1, 9, 8, 8, h, w).softmax(2)
-        neighbours = F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)
-        fine = (shares * neighbours).sum(2)
-        return fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w)
+        shares = (0.25 * self.mask(hidden).float()).permute(0, 2, 3, 1).reshape(b, h, w, 9, 64).softmax(3)
+        neighbours = F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, h, w).permute(0, 3, 4, 1, 2)
+        fine = (neighbours @ shares).view(b, h, w, 2, 8, 8)
+        return fine.permute(0, 3, 1, 4, 2, 5).reshape(b, 2, 8 * h, 8 * w)
 
 
 class ConfidenceNet(nn.Module):
@@ -159,11 +159,11 @@ class ConfidenceNet(nn.Module):
 
 
 class RFR(nn.Module):
-    def __init__(self, levels: int = 4, radius: int = 4):
+    def __init__(self, scales: int = 4, radius: int = 4):
         super().__init__()
-        self.levels, self.radius = levels, radius
+        self.scales, self.radius = scales, radius
         self.fnet = BasicEncoder()
-        self.update_block = UpdateBlock(levels * (2 * radius + 1) ** 2)
+        self.update_block = UpdateBlock(scales * (2 * radius + 1) ** 2)
         self.attention2 = ConfidenceNet()
 
     def forward(
@@ -188,18 +188,18 @@ class RFR(nn.Module):
         """
         reduced0, reduced1 = _to_multiples_of_8(image0), _to_multiples_of_8(image1)
         features0, features1 = self._encode(torch.cat([reduced0, reduced1])).chunk(2)
-        pyramid = CorrelationPyramid(features0, features1, self.levels, self.radius)
+        pyramid = CorrelationPyramid(features0, features1, scales=self.scales, radius=self.radius)
         coarse = None
         if initial is not None:
             coarse = self._begin(reduced0, reduced1, initial, initial_mode)
-        return resize_flow(self._refine(features0, [pyramid], iterations, coarse), image0.shape[2:]).to(image0.dtype)
+        return resize_flow(self._refine(features0, pyramid, iterations, coarse), image0.shape[2:]).to(image0.dtype)
 
     def both_ways(self, image0: Tensor, image1: Tensor, iterations: int = 12) -> tuple[Tensor, Tensor]:
         """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix."""
         images = _to_multiples_of_8(torch.cat([image0, image1]))
         features = self._encode(images)
-        pyramids = CorrelationPyramid.both_ways(*features.chunk(2), self.levels, self.radius)
-        flow = self._refine(features, list(pyramids), iterations)
+        pyramid = CorrelationPyramid(*features.chunk(2), both_ways=True, scales=self.scales, radius=self.radius)
+        flow = self._refine(features, pyramid, iterations)
         return resize_flow(flow, image0.shape[2:]).to(image0.dtype).chunk(2)
 
     def _encode(self, images: Tensor) -> Tensor:
@@ -215,9 +215,8 @@ class RFR(nn.Module):
         return self.attention2(*images, coarse) * coarse
 
     def _refine(
-        self, features: Tensor, pyramids: list[CorrelationPyramid], iterations: int, flow: Tensor | None = None
+        self, features: Tensor, pyramid: CorrelationPyramid, iterations: int, flow: Tensor | None = None
     ) -> Tensor:
-        # The pyramids share out the batch among them, in order.
         hidden, context = features.split([128, 128], 1)
         hidden, gates = hidden.tanh(), self.update_block.gru.prepare(context.relu())
         h, w = features.shape[2:]
@@ -226,9 +225,7 @@ class RFR(nn.Module):
         flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if flow is None else flow.float()
         for _ in range(iterations):
             flow = flow.detach()
-            places = (start + flow).chunk(len(pyramids))
-            correlation = torch.cat([p.lookup(at) for p, at in zip(pyramids, places, strict=True)])
-            hidden, change = self.update_block(hidden, gates, correlation, flow)
+            hidden, change = self.update_block(hidden, gates, pyramid.lookup(start + flow), flow)
             flow = flow + change
         return self.update_block.upsample(hidden, flow)
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from _train.frame_interpolation.models.gridnet import GridNet, ResidualBlock
+from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.image import logit, resize_rows
@@ -24,6 +24,8 @@ from _util.lines import nedt
 from _util.morphology import opening
 from _util.softsplat import softsplat_with_mask
 from _util.tiling import by_rows
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Synthesis(NamedTuple):
@@ -66,8 +68,6 @@ class FeatureExtractor(nn.Module):
         resnet = ResNet(Bottleneck, [3, 4, 1, 1])
         self.conv1, self.bn1 = resnet.conv1, resnet.bn1
         self.layer1, self.layer2 = resnet.layer1, resnet.layer2
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
@@ -79,7 +79,8 @@ class FeatureExtractor(nn.Module):
         shorter = min(h, w)
         size = (256 * h // shorter, 256 * w // shorter)
         image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        image = ((image - self.mean) / self.std).to(self.conv1.weight)
+        mean, std = (image.new_tensor(of).view(1, 3, 1, 1) for of in (IMAGENET_MEAN, IMAGENET_STD))
+        image = ((image - mean) / std).to(self.conv1.weight.dtype, memory_format=torch.channels_last)
         conv1 = self.bn1(self.conv1(image)).relu()
         layer1 = self.layer1(F.max_pool2d(conv1, 3, stride=2, padding=1))
         return [conv1, layer1, self.layer2(layer1)]
@@ -91,7 +92,7 @@ class GridNetConverter(nn.Module):
     def __init__(self, in_channels: tuple[int, ...], out_channels: tuple[int, ...]):
         super().__init__()
         self.nets = nn.ModuleList(
-            nn.Sequential(nn.PReLU(i), nn.Conv2d(i, o, 1), nn.BatchNorm2d(o))
+            nn.Sequential(PReLU(i), nn.Conv2d(i, o, 1), nn.BatchNorm2d(o))
             for i, o in zip(in_channels, out_channels, strict=True)
         )
 
@@ -109,11 +110,11 @@ class Synthesizer(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(5 * 3 + 2 + 2 + features, 64, 1),
             ResidualBlock(64),
-            nn.Sequential(nn.PReLU(64), nn.Conv2d(64, 32, 3, padding=1), nn.BatchNorm2d(32)),
+            nn.Sequential(PReLU(64), nn.Conv2d(64, 32, 3, padding=1), nn.BatchNorm2d(32)),
             ResidualBlock(32),
-            nn.Sequential(nn.PReLU(32), nn.Conv2d(32, 16, 3, padding=1), nn.BatchNorm2d(16)),
+            nn.Sequential(PReLU(32), nn.Conv2d(32, 16, 3, padding=1), nn.BatchNorm2d(16)),
             ResidualBlock(16),
-            nn.Sequential(nn.PReLU(16), nn.Conv2d(16, 3, 3, padding=1)),
+            nn.Sequential(PReLU(16), nn.Conv2d(16, 3, 3, padding=1)),
         )
 
     def forward(self, warp: Warp, features: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class Synthesizer(nn.Module):
         base0, base1, warp0, warp1 = (x[:, :3, start:stop] for x in warp.bases + warp.warps)
         mean = (base0 + base1) / 2
         logits = [logit(x) for x in (mean, base0, base1, warp0, warp1)]
-        flow01, flow10 = (flow[:, :, start:stop].norm(dim=1, keepdim=True) / (h**2 + w**2) ** 0.5 for flow in warp.flows)
+        flow01, flow10 = (length(flow[:, :, start:stop]) / (h**2 + w**2) ** 0.5 for flow in warp.flows)
         masks = [mask[:, :, start:stop] for mask in warp.masks]
         weight = self.net[0].weight
         inputs = torch.cat([x.to(weight.dtype) for x in (*logits, flow10, flow01, *masks)], 1)
@@ -182,7 +183,12 @@ def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor)
     """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
     lab0, lab1 = kornia.color.rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
     seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
-    return -0.1 * (torch.cat([lab0, lab1]) - seen).norm(dim=1, keepdim=True)
+    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean length over the channels, (b, c, h, w) to (b, 1, h, w); several times faster than `Tensor.norm`."""
+    return vectors.square().sum(1, keepdim=True).sqrt()
 
 
 def half_warp(source: Source, t: float | Tensor) -> Warp:

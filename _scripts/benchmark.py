@@ -1,0 +1,65 @@
+"""Time and memory of each stage of interpolating two frames, beside those of the published computation."""
+
+import argparse
+import json
+from pathlib import Path
+
+from _scripts import command
+
+
+def parse() -> argparse.Namespace:
+    demo = Path("supplementary/demo")
+    parser = command.Parser(
+        prog="python -m _scripts.benchmark",
+        description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification, which "
+        "runs in fp32 on the CPU. A first frame is read, flow, prepare and one time; a further time is that alone.",
+    )
+    parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
+    parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
+    parser.add_argument("--repeats", type=int, default=3, help="rounds after a first that is not counted (default: 3)")
+    parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--device", default="cpu", help="of the project: cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)")
+    arguments = parser.parse_args()
+    if arguments.repeats < 1:
+        parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
+    return arguments
+
+
+def table(report: dict) -> str:
+    """The report as a table in Markdown."""
+    machine = report["machine"]
+    where = f"{machine['cpu']}, {machine['threads']} threads, bf16 {'yes' if machine['bf16'] else 'no'}"
+    lines = [f"{where}{', ' + machine['gpu'] if machine['gpu'] else ''}, PyTorch {machine['torch']}"]
+    for size, result in report["sizes"].items():
+        baseline, project = result["baseline"], result["project"]
+        lines += ["", f"| {size} | baseline s | MB | project s | MB |", "|---|---|---|---|---|"]
+        for stage in baseline["seconds"]:
+            cells = [f"{which['seconds'][stage]:.3f} | {which['peak_mb'][stage]:.0f}" for which in (baseline, project)]
+            lines.append(f"| {stage} | {' | '.join(cells)} |")
+        precision = ", ".join(f"{stage} {dtype}" for stage, dtype in project["precision"].items())
+        lines += [
+            "",
+            f"first frame {result['first_frame_ratio']:.2f}×, each further time {result['further_time_ratio']:.2f}× as "
+            f"fast; mean |Δ| {result['mean_difference']:.3f}/255; precision of the project: {precision}",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    arguments = parse()
+    from _train.frame_interpolation import benchmark
+    from _util.image import replacing
+
+    report = benchmark.compare(
+        *arguments.frames, arguments.sizes, arguments.repeats, arguments.precision, arguments.device
+    )
+    print(table(report))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(arguments.out) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"\nWritten to {arguments.out}.")
+
+
+if __name__ == "__main__":
+    command.run(main)
