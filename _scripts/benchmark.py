@@ -19,7 +19,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="rounds after a first that is not counted (default: 3)")
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="of the project: cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
+    )
     arguments = parser.parse_args()
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")

@@ -1,10 +1,10 @@
 """Draw the frames between two frames.
 
-    a.png  b.png   →   _data/interpolated/a-b/
-                           12_00.png  a.png
-                           12_01.png  at 1/12 of the way
-                           …
-                           12_12.png  b.png
+a.png  b.png   →   _data/interpolated/a-b/
+                       12_00.png  a.png
+                       12_01.png  at 1/12 of the way
+                       …
+                       12_12.png  b.png
 """
 
 import argparse

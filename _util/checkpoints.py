@@ -52,7 +52,9 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
     if name_or_path in PUBLISHED:
         path = find(str(name_or_path), folder)
         if path is None:
-            raise InputError(f"There are no weights for {name_or_path}: put {PUBLISHED[str(name_or_path)]} into {folder}.")
+            raise InputError(
+                f"There are no weights for {name_or_path}: put {PUBLISHED[str(name_or_path)]} into {folder}."
+            )
     else:
         path = Path(name_or_path)
     expected = model.state_dict()

@@ -21,8 +21,16 @@ __device__ __forceinline__ float load(scalar v) { return v; }
 __device__ __forceinline__ scalar store(float v) { return v; }
 #elif KIND == 1  // fp16
 typedef unsigned short scalar;
-__device__ __forceinline__ float load(scalar v) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v)); return f; }
-__device__ __forceinline__ scalar store(float v) { scalar s; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(s) : "f"(v)); return s; }
+__device__ __forceinline__ float load(scalar v) {
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));
+    return f;
+}
+__device__ __forceinline__ scalar store(float v) {
+    scalar s;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(s) : "f"(v));
+    return s;
+}
 #else  // bf16, rounded to nearest even
 typedef unsigned short scalar;
 __device__ __forceinline__ float load(scalar v) { return __uint_as_float((unsigned)v << 16); }

@@ -221,7 +221,7 @@ def _splat_channels(values, flow, weight, total, out, normalise, group, start, s
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 def _gather_rows(gradient, values, flow, weight, to_values, to_flow, to_weight, start, stop):
     # One task: one source row of one image. The last channel of `gradient` belongs to the total weight.
-    b, c, h, w = values.shape
+    c, h, w = values.shape[1:]
     dtype, one, zero = values.dtype.type, values.dtype.type(1), values.dtype.type(0)
     for task in range(start, stop):
         n, y = task // h, task % h

@@ -6,6 +6,7 @@ process forked after their first use, and both happen here (video pipelines, dat
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +34,7 @@ def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
         return
     bounds = [tasks * i // ranges for i in range(ranges + 1)]
     pool = _pool(ranges - 1)
-    others = [
-        pool.submit(kernel, *arguments, start, stop) for start, stop in zip(bounds[1:-1], bounds[2:], strict=True)
-    ]
+    others = [pool.submit(kernel, *arguments, start, stop) for start, stop in itertools.pairwise(bounds[1:])]
     try:
         kernel(*arguments, 0, bounds[1])
     finally:

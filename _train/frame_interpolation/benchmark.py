@@ -166,7 +166,8 @@ def _resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> 
     for i, path in enumerate((frame0, frame1)):
         pixels = image.read(path)
         if pixels.shape[:2] != size:
-            pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if pixels.shape[0] > size[0] else cv2.INTER_CUBIC)
+            shrinks = pixels.shape[0] > size[0]
+            pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         image.write(folder / f"frame{i}.png", pixels)
 
 

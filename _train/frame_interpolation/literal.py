@@ -122,7 +122,9 @@ def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
     return mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0, warp0, warp1, mask0, mask1
 
 
-def synthesise(ssl: SoftsplatLite, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float) -> Synthesis:
+def synthesise(
+    ssl: SoftsplatLite, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float
+) -> Synthesis:
     """SoftsplatLite, whole."""
     lab0, lab1 = kornia.color.rgb_to_lab(frame0), kornia.color.rgb_to_lab(frame1)
     metric0 = -0.1 * (lab0 - backwarp(lab1, flow01)).norm(dim=1, keepdim=True)

@@ -4,6 +4,8 @@ In: a synthesis of SoftsplatLite. It predicts the distance transform that the tr
 frame accordingly. Attribute names follow the published checkpoint `dtm.pt`.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from _util.tiling import by_rows
 
 def _convolutions(*channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(channels[:-2], channels[1:-1], strict=True):
+    for before, after in itertools.pairwise(channels[:-1]):
         layers += [PReLU(before), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
     return nn.Sequential(*layers, PReLU(channels[-2]), nn.Conv2d(channels[-2], channels[-1], 3, padding=1))
 

@@ -88,7 +88,7 @@ class SepConvGRU(nn.Module):
 
     def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> GatesOfContext:
         weight, bias = torch.cat([z.weight, r.weight, q.weight]), torch.cat([z.bias, r.bias, q.bias])
-        before, of_context, after = weight.split([self.hidden, self.context, weight.shape[1] - self.hidden - self.context], 1)
+        before, of_context, after = weight.tensor_split([self.hidden, self.hidden + self.context], 1)
         varying = torch.cat([before, after], 1).contiguous(memory_format=torch.channels_last)
         share = F.conv2d(context, of_context.contiguous(memory_format=torch.channels_last), bias, padding=z.padding)
         both = 2 * self.hidden
