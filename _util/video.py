@@ -34,7 +34,7 @@ def write_preview(path: str | Path, frames: list[np.ndarray], fps: float, larges
             _write_mp4(temporary, shown, fps)
         else:
             first, *others = map(Image.fromarray, shown)
-            first.save(temporary, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=85)
+            first.save(temporary, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=75)
 
 
 def check_format(path: str | Path) -> None:

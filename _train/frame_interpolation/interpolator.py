@@ -198,7 +198,8 @@ def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> str
     taken = next(name for name in names if not missing[name])
     note = f"{what}: {taken}"
     if taken != names[0]:
-        note += f" ({names[0]} would be better: put {' and '.join(missing[names[0]])} into {folder})"
+        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        note += f" ({names[0]} would be better: put {' and '.join(missing[names[0]])} into {place})"
     _say_once(note)
     return taken
 

@@ -25,7 +25,7 @@ SUPERSAMPLE = 4
 SUBPIXEL_BITS = 4
 OUTLINE = 1.9  # units, before the zoom on the character
 ZOOM = 1.15  # size of the character, drawn in units of its own
-GROUND_PAN = 28.0  # units that the pavement moves to the left from t = 0 to t = 1
+GROUND_PAN = 28.0  # units that the pavement moves to the left during a step
 TO_LIGHT = np.array([5.0, -4.0])
 
 INK = (52, 34, 48)
@@ -649,17 +649,18 @@ def draw_girl(canvas: Canvas, t: float) -> None:
 
 def draw(t: float, width: int = 960, height: int = 540) -> np.ndarray:
     """The picture at time `t` (0 is the first frame, 1 the second), (height, width, 3) uint8 RGB."""
+    phase = 0.25 + t / 2  # of the step she takes; the pair shows the middle half of it
     scale = SUPERSAMPLE * max(width / 960, height / 540)
     origin = SUPERSAMPLE * np.array([width, height]) / 2 - scale * np.array([480, 270])
     canvas = Canvas(np.empty((SUPERSAMPLE * height, SUPERSAMPLE * width, 3), np.uint8), scale, origin)
-    paint_sky(canvas.moved(-4 * t))
-    paint_clouds(canvas.moved(-4 * t))
-    paint_sea(canvas.moved(-9 * t))
-    paint_town(canvas.moved(-16 * t))
-    paint_hedge(canvas.moved(-22 * t))
-    paint_pavement(canvas.moved(-GROUND_PAN * t))
-    draw_girl(canvas.moved(458, 496, zoom=ZOOM), t)
-    paint_foreground(canvas.moved(-44 * t))
+    paint_sky(canvas.moved(-4 * phase))
+    paint_clouds(canvas.moved(-4 * phase))
+    paint_sea(canvas.moved(-9 * phase))
+    paint_town(canvas.moved(-16 * phase))
+    paint_hedge(canvas.moved(-22 * phase))
+    paint_pavement(canvas.moved(-GROUND_PAN * phase))
+    draw_girl(canvas.moved(458, 496, zoom=ZOOM), phase)
+    paint_foreground(canvas.moved(-44 * phase))
     return cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
 
 

@@ -1,0 +1,56 @@
+"""Fixtures that several tests share.
+
+`shared/`, beside the repository, holds material that is not part of the project; tests that need it skip without it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+TESTS = Path(__file__).parent
+SHARED = TESTS.parents[1] / "shared"
+
+
+def require_shared(relative: str) -> Path:
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `shared/` beside the repository."""
+    return require_shared("")
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, np.ndarray]:
+    """Reference tensors computed with the released code."""
+    with np.load(TESTS / "parity" / "golden.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def pair() -> tuple[Tensor, Tensor]:
+    """Two real frames, (1, 3, 540, 960) float RGB in [0, 1]."""
+    folder = require_shared("data/pair")
+    first, last = (np.asarray(Image.open(folder / f"frame{i}.png").convert("RGB")) for i in (1, 3))
+    return tuple(torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255 for frame in (first, last))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="there is no CUDA device")
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(skip)
