@@ -25,7 +25,7 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _util import checkpoints, image, memory
+from _util import checkpoints, cpu, image, memory
 
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 STAGES = ("read", "flow", "prepare", "time", "write")
@@ -176,7 +176,7 @@ def _machine() -> dict:
     return {
         "cpu": names[0] if names else platform.processor(),
         "threads": torch.get_num_threads(),
-        "bf16": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+        "bf16": cpu.multiplies_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.models.softsplat_lite import Prepared, Source
-from _util import checkpoints, image, memory
+from _util import checkpoints, cpu, image, memory
 from _util.errors import InputError
 
 SMALLEST_SIDE = 16
@@ -169,7 +169,7 @@ class Precisions(NamedTuple):
 def _choose_precisions(precision: str, device: torch.device) -> Precisions:
     if precision == "auto":
         # Flow gains little from half precision on the CPU, and rounding adds up over its iterations.
-        fast = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        fast = device.type == "cpu" and cpu.multiplies_bf16()
         return Precisions(torch.float32, torch.bfloat16 if fast else torch.float32)
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
