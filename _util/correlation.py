@@ -28,7 +28,10 @@ class CorrelationPyramid:
         finest = _products(features0, features1)
         self.directions = [[finest, *_coarser(features0, features1, scales - 1)]]
         if both_ways:
-            self.directions.append([finest.permute(0, 3, 4, 1, 2), *_coarser(features1, features0, scales - 1)])
+            transposed = finest.permute(0, 3, 4, 1, 2)
+            if not _is_read_in_place(finest):
+                transposed = transposed.contiguous()
+            self.directions.append([transposed, *_coarser(features1, features0, scales - 1)])
 
     def lookup(self, coordinates: Tensor) -> Tensor:
         """Products around the given places.
@@ -41,7 +44,7 @@ class CorrelationPyramid:
             (b or 2b, scales · (2 · radius + 1)², h, w) float32, scale by scale; within one, x offset by x offset as in
             the released RAFT code (whose window is transposed). Bilinear; zero outside the map.
         """
-        if coordinates.device.type == "cpu" and not torch.is_grad_enabled():
+        if _is_read_in_place(coordinates):
             return self._lookup_numba(coordinates)
         places = coordinates.chunk(len(self.directions))
         return torch.cat([self._sample(scales, at) for scales, at in zip(self.directions, places, strict=True)])
@@ -76,6 +79,11 @@ class CorrelationPyramid:
         return found.view(n, h, w, -1).permute(0, 3, 1, 2)
 
 
+def _is_read_in_place(tensor: Tensor) -> bool:
+    """Whether products can lie in any order: our kernel for inference on the CPU reads them where they are."""
+    return tensor.device.type == "cpu" and not torch.is_grad_enabled()
+
+
 def _coarser(features0: Tensor, features1: Tensor, scales: int) -> list[Tensor]:
     products = []
     for _ in range(scales):
@@ -90,7 +98,7 @@ def _products(features0: Tensor, features1: Tensor) -> Tensor:
     size1 = features1.shape[2:]
     with torch.autocast(features0.device.type, enabled=False):
         features0, features1 = features0.float(), features1.float() / c**0.5
-        if b == 1 and features0.device.type == "cpu" and not torch.is_grad_enabled() and features1.numel():
+        if b == 1 and _is_read_in_place(features0) and features1.numel():
             # One map's features are the filters of a 1×1 convolution over the other: oneDNN is faster than BLAS here.
             filters = features0[0].flatten(1).T.contiguous()[:, :, None, None]
             products = F.conv2d(features1.contiguous(memory_format=torch.channels_last), filters)
