@@ -63,12 +63,14 @@ class Interpolator:
     ):
         folder = Path(folder)
         self.device = _choose_device(device)
-        self.flow = _choose("flow", flow, flows.NAMES, folder)
-        self.synthesis = _choose("synthesis", synthesis, syntheses.NAMES, folder)
+        self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
+        self.synthesis, synthesis_note = _choose("synthesis", synthesis, syntheses.NAMES, folder)
         self.precisions = _choose_precisions(precision, self.device)
         memory.keep_freed()
         self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
         self.synthesiser = syntheses.create(self.synthesis, self.device, self.precisions.synthesis, folder)
+        for note in filter(None, (flow_note, synthesis_note)):
+            _say_once(note)
 
     def __call__(self, frame0: np.ndarray, frame1: np.ndarray, times: Iterable[float] = (0.5,)) -> list[np.ndarray]:
         """The frames at the given times.
@@ -186,11 +188,12 @@ def _choose_device(device: str) -> torch.device:
         raise InputError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}); try cpu.") from error
 
 
-def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> str:
+def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tuple[str, str | None]:
+    """The name wanted, or of those that have weights the first, with a note for the user about it."""
     if wanted != "auto":
         if wanted not in names:
             raise InputError(f"There is no {what} {wanted!r}; it is auto, {', '.join(names)}.")
-        return wanted
+        return wanted, None
     missing = {
         name: [checkpoints.PUBLISHED[part] for part in _WEIGHTS[name] if not checkpoints.find(part, folder)]
         for name in names
@@ -200,8 +203,7 @@ def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> str
     if taken != names[0]:
         place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
         note += f" ({names[0]} would be better: put {' and '.join(missing[names[0]])} into {place})"
-    _say_once(note)
-    return taken
+    return taken, note
 
 
 @functools.cache
