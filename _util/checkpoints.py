@@ -12,6 +12,7 @@ name and shape in the file has been found to fit.
 """
 
 import collections
+import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,9 +76,10 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file from anywhere can fail in any way
-        if "Unsupported" in str(error) and "GLOBAL" in str(error):
+        if "unsupported global" in str(error).lower():
             raise InputError(
                 f"{path} holds Python objects beside weights, which could run code and are never loaded; "
                 "ask its author for the state_dict alone."
@@ -86,7 +88,8 @@ def read(path: Path) -> dict[str, Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    items = content.items() if isinstance(content, dict) else ()
+    tensors = {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"{path} holds no weights by name; a checkpoint is a dictionary of tensors.")
     return tensors
@@ -114,11 +117,20 @@ def _verify(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -
         "missing": [name for name in expected if name not in state],
         "extra": [name for name in state if name not in expected],
         "misshapen": misshapen,
-        "not finite": [name for name in expected if name in state and not state[name].isfinite().all()],
+        "not finite numbers": [
+            name for name, tensor in expected.items() if name in state and not _is_finite(state[name], tensor.dtype)
+        ],
     }
     wrong = [f"{what}: {_list(names)}" for what, names in found.items() if names]
     if wrong:
         raise InputError(f"{path} does not fit the network ({'; '.join(wrong)}).")
+
+
+def _is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a tensor is dense and real, and finite in the dtype that it will be loaded into."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        return False
+    return bool(tensor.to(dtype).isfinite().all())
 
 
 def _shape(tensor: Tensor) -> str:

@@ -30,36 +30,39 @@ def read(path: str | Path) -> np.ndarray:
     path = Path(path)
     try:
         with Image.open(path) as image:
-            is_16_bit = _is_16_bit(image)
+            is_deep = _is_deep(image)
             image.load()
-            if is_16_bit:
-                return _read_16_bit(path)
-            image = ImageOps.exif_transpose(image)
-            if image.mode not in ("L", "RGB", "RGBA"):
-                image = image.convert(_plain_mode(image))
-            return np.array(image)
+            pixels = _read_deep(path) if is_deep else _read_plain(image)
     except FileNotFoundError as error:
         raise InputError(f"There is no image {path}.") from error
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder; an image file is needed.") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read; PNG, JPEG, WebP and TIFF are.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can fail in any way
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path} cannot be read ({error.strerror}).") from error
         raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} holds {pixels.dtype} values; export it with 8 or 16 bits.")
+    return pixels
 
 
-def _is_16_bit(image: Image.Image) -> bool:
-    # Of grey, Pillow keeps 16 bits; of colours it would drop half, and only the decoder's raw mode tells.
-    return image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in image.tile)
+def _is_deep(image: Image.Image) -> bool:
+    # Of grey, Pillow keeps more than 8 bits; of colours it would drop the rest, and only the decoder's raw mode tells.
+    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
 
 
-def _plain_mode(image: Image.Image) -> str:
+def _read_plain(image: Image.Image) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
-        return "RGBA"
-    return "L" if image.mode == "1" else "RGB"
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.array(image)
 
 
-def _read_16_bit(path: Path) -> np.ndarray:
+def _read_deep(path: Path) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")

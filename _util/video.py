@@ -50,7 +50,7 @@ def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray
         frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB)
     scale = largest / max(frame.shape[:2])
     if scale < 1:
-        size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+        size = max(2, round(frame.shape[1] * scale)), max(2, round(frame.shape[0] * scale))
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     if frame.shape[2] == 4 and not keep_alpha:
         alpha = frame[:, :, 3:] / 255

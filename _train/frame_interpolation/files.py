@@ -1,6 +1,8 @@
 """Interpolate between two image files, into a folder."""
 
-import os
+import contextlib
+import errno
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,13 +66,17 @@ def interpolate_files(
     wanted = check_times(even_times(fps) if times is None else sorted(set(times)))
     names = even_names(fps) if times is None else names_by_time(wanted)
     paths = [out / name for name in names]
-    _check_places(paths, (path0, path1), preview)
+    flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
+    if preview:
+        video.check_format(preview)
+    _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
     interpolator = Interpolator(**options)
-    _make_folders(out, preview)
 
     pair = interpolator.prepare(frame0, frame1)
+    for folder in (out, preview.parent) if preview else (out,):
+        folder.mkdir(parents=True, exist_ok=True)
     if show_flow:
-        _write_flow(pair, out)
+        _write_flow(pair, flow_paths)
     progress = tqdm(wanted, unit="frame", desc=f"{interpolator.flow} + {interpolator.synthesis}", disable=not wanted)
     frames = _in_order(interpolator, pair, progress)
     if times is None:
@@ -114,28 +120,32 @@ def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
     return frame
 
 
-def _check_places(paths: list[Path], inputs: tuple[Path, Path], preview: Path | None) -> None:
-    if preview is not None:
-        video.check_format(preview)
-    for path in paths if preview is None else [*paths, preview]:
+def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
+    for path in paths:
+        _try_to_write(path)
         if any(path.exists() and path.samefile(source) for source in inputs):
             raise InputError(f"{path} is one of the two frames and would be overwritten; choose another place.")
-    for folder in {path.parent for path in paths} | ({preview.parent} if preview else set()):
-        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise InputError(f"{folder} cannot be written to; choose another place.")
 
 
-def _make_folders(out: Path, preview: Path | None) -> None:
-    for folder in (out, preview.parent) if preview else (out,):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+def _try_to_write(path: Path) -> None:
+    """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
+    missing = []
+    try:
+        missing = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
-def _write_flow(pair: Pair, out: Path) -> None:
+def _write_flow(pair: Pair, paths: list[Path]) -> None:
     flows = pair.flow01[0], pair.flow10[0]
     largest = max(f.norm(dim=0).max().item() for f in flows)
-    for name, f in zip(("flow01.png", "flow10.png"), flows, strict=True):
-        image.write(out / name, flow.to_colours(f, largest))
+    for path, f in zip(paths, flows, strict=True):
+        image.write(path, flow.to_colours(f, largest))

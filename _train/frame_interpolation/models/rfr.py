@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(self.conv1(x).relu_()).relu_()
-        return y.add_(x if self.downsample is None else self.downsample(x)).relu_()
+        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
 
 
 class BasicEncoder(nn.Module):

@@ -1,0 +1,83 @@
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from _util import threads
+from _util.distance_transform import edt
+
+
+def count(counts: np.ndarray, start: int, stop: int) -> None:
+    for task in range(start, stop):
+        counts[task] += 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 7, 16])
+def test_every_task_runs_once(number, with_threads):
+    with_threads(number)
+    for tasks in (0, 1, 2, 3, 5, 15, 16, 17, 100):
+        counts, ranges = np.zeros(tasks, int), []
+
+        def kernel(counts, ranges, start, stop):
+            ranges.append((start, stop))
+            count(counts, start, stop)
+
+        threads.run(kernel, tasks, counts, ranges)
+        assert (counts == 1).all()
+        assert len(ranges) == max(1, min(tasks, number))
+
+
+@pytest.mark.parametrize("failing", [0, 4, 9])
+def test_exceptions_reach_the_caller(failing, with_threads):
+    def kernel(start: int, stop: int) -> None:
+        if start <= failing < stop:
+            raise ZeroDivisionError
+
+    with_threads(3)
+    with pytest.raises(ZeroDivisionError):
+        threads.run(kernel, 10)
+    counts = np.zeros(10, int)
+    threads.run(count, 10, counts)
+    assert (counts == 1).all()
+
+
+def test_from_several_threads_at_once(with_threads):
+    with_threads(4)
+    lines = [(torch.rand(1, 1, 40, 60) < 0.05) for _ in range(4)]
+    expected = [edt(drawing) for drawing in lines]
+
+    def repeatedly(i: int) -> bool:
+        torch.set_num_threads(4)  # PyTorch keeps this per thread
+        return all(torch.equal(edt(lines[i]), expected[i]) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(repeatedly, range(4)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_in_a_forked_child(with_threads):
+    with_threads(4)
+    counts, lines = np.zeros(100, int), torch.rand(1, 1, 40, 60) < 0.05
+    threads.run(count, 100, counts)  # the pool exists before the fork
+    expected = edt(lines)
+    child = os.fork()
+    if child == 0:
+        works = False
+        try:
+            threads.run(count, 100, counts)
+            works = bool((counts == 2).all() and torch.equal(edt(lines), expected))
+        finally:
+            os._exit(0 if works else 1)
+    deadline = time.monotonic() + 30
+    while (finished := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if finished == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(finished[1]) == 0
