@@ -138,8 +138,16 @@ def _scatter(values: Tensor, flow: Tensor) -> Tensor:
     return out.view_as(values)
 
 
+# Channels that are splatted together as one vector, and up to how many pixels there is room for them in the cache.
+_LANES = 16
+_LARGEST_TILE = 2**19
+
+
 class _Numba:
-    """CPU: one task is a group of channels of one image, so that no two threads add to the same plane."""
+    """CPU: one task is a group of channels of one image, so that no two threads add to the same plane.
+
+    Many channels are turned, tile by tile, to lie side by side in memory; few are not worth that.
+    """
 
     @staticmethod
     def forward(values, flow, weight, normalise):
@@ -147,11 +155,14 @@ class _Numba:
         planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
         ones = np.ones((b, 1, h, w), flows.dtype)
         weights = ones if weight is None else _array(weight, flow.dtype)
-        total, out = np.zeros((b, 1, h, w), flows.dtype), np.zeros((b, c, h, w), flows.dtype)
-        threads.run(_splat_channels, b, ones, flows, weights, total, total, False, 1)
-        group = max(1, min(4, math.ceil(b * c / torch.get_num_threads())))
-        tasks = b * math.ceil(c / group)
-        threads.run(_splat_channels, tasks, planes, flows, weights, total, out, normalise, group)
+        total, out = np.zeros((b, 1, h, w), flows.dtype), np.empty((b, c, h, w), flows.dtype)
+        threads.run(_splat_channels, b, ones, flows, weights, total, total, False, 0, 1)
+        tiled = c // _LANES * _LANES if h * w <= _LARGEST_TILE else 0
+        threads.run(_splat_tiles, b * tiled // _LANES, planes, flows, weights, total, out, normalise)
+        out[:, tiled:] = 0
+        group = max(1, min(4, math.ceil(b * (c - tiled) / torch.get_num_threads())))
+        tasks = b * math.ceil((c - tiled) / group)
+        threads.run(_splat_channels, tasks, planes, flows, weights, total, out, normalise, tiled, group)
         return torch.from_numpy(out).to(values.dtype), torch.from_numpy(total)
 
     @staticmethod
@@ -170,16 +181,16 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
-def _splat_channels(values, flow, weight, total, out, normalise, group, start, stop):
-    # One task: `group` channels of one image. `total` is read only if `normalise`. Planes are flat and their indices
+def _splat_channels(values, flow, weight, total, out, normalise, skipped, group, start, stop):
+    # One task: `group` channels of one image, after the `skipped` ones. `total` is read only if `normalise`. Planes are flat and their indices
     # unsigned, which spares the handling of negative ones; positions round as in the released fp32 kernels.
     b, c, h, w = out.shape
     dtype, one = out.dtype.type, out.dtype.type(1)
     planes, splatted = values.reshape(b * c, h * w), out.reshape(b * c, h * w)
     flows, weights, totals = flow.reshape(b, 2, h * w), weight.reshape(b, h * w), total.reshape(b, h * w)
-    groups = (c + group - 1) // group
+    groups = (c - skipped + group - 1) // group
     for task in range(start, stop):
-        n, channel = task // groups, task % groups * group
+        n, channel = task // groups, skipped + task % groups * group
         first, last = np.uintp(n * c + channel), np.uintp(n * c + min(c, channel + group))
         for y in range(h):
             for x in range(w):
@@ -216,6 +227,53 @@ def _splat_channels(values, flow, weight, total, out, normalise, group, start, s
                 for pixel in range(h * w):
                     divisor = totals[n, pixel]
                     splatted[k, pixel] /= divisor if divisor != 0 else one
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
+    # One task: `_LANES` channels of one image; a rest of fewer channels is left out.
+    c, h, w = out.shape[1:]
+    dtype, one = out.dtype.type, out.dtype.type(1)
+    tiles = c // _LANES
+    row, tile = np.empty((w, _LANES), out.dtype), np.empty((h * w, _LANES), out.dtype)
+    for task in range(start, stop):
+        n, first = task // tiles, task % tiles * _LANES
+        tile[:] = 0
+        for y in range(h):
+            for k in range(_LANES):
+                for x in range(w):
+                    row[x, k] = values[n, first + k, y, x]
+            for x in range(w):
+                u, v = dtype(dtype(x) + flow[n, 0, y, x]), dtype(dtype(y) + flow[n, 1, y, x])
+                if not (u > -1 and u < w and v > -1 and v < h):
+                    continue
+                floor_u, floor_v, scale = np.floor(u), np.floor(v), weight[n, 0, y, x]
+                across, back, down, up = u - floor_u, floor_u + one - u, v - floor_v, floor_v + one - v
+                a00, a01, a10, a11 = back * up * scale, across * up * scale, back * down * scale, across * down * scale
+                left, top = int(floor_u), int(floor_v)
+                from_ = np.uintp(x)
+                if left >= 0 and left + 1 < w and top >= 0 and top + 1 < h:
+                    p00, p10 = np.uintp(top * w + left), np.uintp((top + 1) * w + left)
+                    p01, p11 = p00 + np.uintp(1), p10 + np.uintp(1)
+                    for lane in range(_LANES):
+                        k = np.uintp(lane)
+                        value = row[from_, k]
+                        tile[p00, k] += value * a00
+                        tile[p01, k] += value * a01
+                        tile[p10, k] += value * a10
+                        tile[p11, k] += value * a11
+                    continue
+                for corner in range(4):
+                    y_to, x_to = top + corner // 2, left + corner % 2
+                    if y_to >= 0 and y_to < h and x_to >= 0 and x_to < w:
+                        share = (a00, a01, a10, a11)[corner]
+                        for k in range(_LANES):
+                            tile[y_to * w + x_to, k] += row[x, k] * share
+        for y in range(h):
+            for k in range(_LANES):
+                for x in range(w):
+                    divisor = total[n, 0, y, x] if normalise else one
+                    out[n, first + k, y, x] = tile[y * w + x, k] / (divisor if divisor != 0 else one)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})

@@ -9,7 +9,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
@@ -38,5 +38,6 @@ def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     try:
         kernel(*arguments, 0, bounds[1])
     finally:
-        for other in others:
-            other.result()
+        wait(others)  # all of them, before an error of one leaves the others writing to arrays that may be gone
+    for other in others:
+        other.result()

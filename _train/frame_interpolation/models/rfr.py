@@ -223,8 +223,9 @@ class RFR(nn.Module):
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
         start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
         flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if flow is None else flow.float()
-        for _ in range(iterations):
-            flow = flow.detach()
+        for i in range(iterations):
+            if i > 0:
+                flow = flow.detach()
             hidden, change = self.update_block(hidden, gates, pyramid.lookup(start + flow), flow)
             flow = flow + change
         return self.update_block.upsample(hidden, flow)

@@ -188,7 +188,8 @@ def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor)
 
 def length(vectors: Tensor) -> Tensor:
     """Euclidean length over the channels, (b, c, h, w) to (b, 1, h, w); several times faster than `Tensor.norm`."""
-    return vectors.square().sum(1, keepdim=True).sqrt()
+    squared = vectors.square().sum(1, keepdim=True)
+    return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
 
 
 def half_warp(source: Source, t: float | Tensor) -> Warp:
