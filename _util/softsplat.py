@@ -36,13 +36,19 @@ def softsplat(values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: 
     Raises:
         ValueError: shapes do not fit, or a metric is missing or not wanted.
     """
-    return softsplat_with_mask(values, flow, metric, mode)[0]
+    return _splat(values, flow, metric, mode)[0]
 
 
 def softsplat_with_mask(
     values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: Mode = "softmax"
 ) -> tuple[Tensor, Tensor]:
     """`softsplat`, and a (b, 1, h, w) mask in the same dtype: 1 where anything landed, 0 in holes (no gradient)."""
+    splatted, total = _splat(values, flow, metric, mode)
+    return splatted, (total != 0).to(values.dtype)
+
+
+def _splat(values: Tensor, flow: Tensor, metric: Tensor | None, mode: Mode) -> tuple[Tensor, Tensor]:
+    """The result and the total weight that landed on each pixel, (b, 1, h, w)."""
     _check(values, flow, metric, mode)
     flow = flow.to(_accumulator(values.dtype))
     weight = None
@@ -51,10 +57,8 @@ def softsplat_with_mask(
         weight = metric.exp() if mode == "softmax" else metric
     normalise = mode != "sum"
     if _backend(values) is None:
-        splatted, total = _compose(values, flow, weight, normalise)
-    else:
-        splatted, total = _Softsplat.apply(values, flow, weight, normalise)
-    return splatted, (total != 0).to(values.dtype)
+        return _compose(values, flow, weight, normalise)
+    return _Softsplat.apply(values, flow, weight, normalise)
 
 
 def _check(values: Tensor, flow: Tensor, metric: Tensor | None, mode: str) -> None:

@@ -8,6 +8,7 @@ process forked after their first use, and both happen here (video pipelines, dat
 import functools
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -26,17 +27,28 @@ if hasattr(os, "register_at_fork"):
 def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     """Call `kernel(*arguments, start, stop)` so that the ranges cover `0 … tasks - 1` once, in parallel.
 
-    The number of ranges is at most `torch.get_num_threads()`. The calling thread takes the first one.
+    As many threads as PyTorch uses, the calling one among them, take several ranges each, as they are ready for them:
+    PyTorch's own threads spin for a while after each of its operations, and slow down those that share their cores.
     """
-    ranges = min(tasks, torch.get_num_threads())
-    if ranges <= 1:
+    workers = min(tasks, torch.get_num_threads())
+    if workers <= 1:
         kernel(*arguments, 0, tasks)
         return
-    bounds = [tasks * i // ranges for i in range(ranges + 1)]
-    pool = _pool(ranges - 1)
-    others = [pool.submit(kernel, *arguments, start, stop) for start, stop in itertools.pairwise(bounds[1:])]
+    ranges = min(tasks, 4 * workers)
+    bounds = itertools.pairwise(tasks * i // ranges for i in range(ranges + 1))
+    take = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with take:
+                bound = next(bounds, None)
+            if bound is None:
+                return
+            kernel(*arguments, *bound)
+
+    others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
     try:
-        kernel(*arguments, 0, bounds[1])
+        work()
     finally:
         wait(others)  # all of them, before an error of one leaves the others writing to arrays that may be gone
     for other in others:

@@ -210,10 +210,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
 
 
-@pytest.mark.parametrize("rows", [(0, 30), (0, 7), (11, 19), (29, 30)])
+@pytest.mark.parametrize("rows", [(0, 1), (0, 0.25), (0.4, 0.7), (0.9, 1)])
 @pytest.mark.parametrize("size", [(30, 40), (17, 23), (96, 11)])
 def test_rows_of_a_resized_image(size, rows):
-    start, stop = (min(row, size[0]) for row in rows)
+    start, stop = (round(row * size[0]) for row in rows)
     values = torch.randn(2, 3, 17, 23)
     whole = torch.nn.functional.interpolate(values, size, mode="bilinear")
     torch.testing.assert_close(image.resize_rows(values, size, start, stop), whole[:, :, start:stop])

@@ -28,7 +28,7 @@ def test_every_task_runs_once(number, with_threads):
 
         threads.run(kernel, tasks, counts, ranges)
         assert (counts == 1).all()
-        assert len(ranges) == max(1, min(tasks, number))
+        assert 1 <= len(ranges) <= max(1, min(tasks, 4 * number))
 
 
 @pytest.mark.parametrize("failing", [0, 4, 9])

@@ -1,0 +1,255 @@
+"""The frames between two frames: of every kind and size, where motion puts them."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from _train.frame_interpolation import literal
+from _train.frame_interpolation.benchmark import write_checkpoints
+from _train.frame_interpolation.interpolator import Interpolator, check_times
+from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _util import checkpoints, image
+from _util.errors import InputError
+
+COLOUR = (200, 60, 30)
+
+
+def texture(h: int, w: int, channels: int = 3) -> np.ndarray:
+    """Smooth random blobs, (h, w, channels) uint8."""
+    noise = np.random.default_rng(0).random((h, w, channels))
+    blurred = cv2.GaussianBlur(noise, (0, 0), 2).reshape(noise.shape)
+    return cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX).reshape(noise.shape).astype(np.uint8)
+
+
+def disc(x: int, hidden=(0, 0, 0), colour=COLOUR, side: int = 96) -> np.ndarray:
+    """A disc with a soft edge on transparent ground, `hidden` being the colour under zero alpha."""
+    columns, rows = np.meshgrid(np.arange(side), np.arange(side))
+    alpha = np.clip(18.5 - np.hypot(columns - x, rows - side / 2), 0, 1)
+    picture = np.empty((side, side, 4), np.uint8)
+    picture[:, :, :3] = np.where(alpha[:, :, None] > 0, colour, hidden)
+    picture[:, :, 3] = (255 * alpha).round()
+    return picture
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype(float) - b.astype(float))
+
+
+@pytest.fixture(scope="module")
+def simple() -> Interpolator:
+    return Interpolator("dis", "splat", "cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    write_checkpoints(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(weights) -> Interpolator:
+    return Interpolator("rfr", "ssldtm", "cpu", folder=weights)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_frames_keep_their_kind(simple, channels, dtype):
+    frame = texture(20, 33, channels or 1) / 255
+    frame = frame.astype(dtype) if np.issubdtype(dtype, np.floating) else (frame * np.iinfo(dtype).max).astype(dtype)
+    frame = frame if channels else frame[:, :, 0]
+    (middle,) = simple(frame, frame)
+    assert (middle.shape, middle.dtype) == (frame.shape, frame.dtype)
+    level = 1 if np.issubdtype(dtype, np.integer) else 1 / 255
+    visible = frame[:, :, 3] > 0 if channels == 4 else ...
+    assert difference(middle, frame)[visible].max() <= level
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (31, 16), (16, 600), (601, 16), (127, 65)])
+def test_any_size_without_networks(simple, size):
+    frame = texture(*size)
+    assert difference(simple(frame, frame)[0], frame).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(16, 16), (17, 33), (31, 16), pytest.param((16, 600), marks=pytest.mark.slow)],
+)
+def test_any_size_with_networks(networks, size):
+    frame = texture(*size)
+    (middle,) = networks(frame, np.roll(frame, 2, 1))
+    assert middle.shape == frame.shape
+    assert middle.std() > 0
+
+
+@pytest.mark.parametrize("picture", ["noise", "flat"])
+def test_what_stands_still_stays(simple, picture):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    frame = noise if picture == "noise" else np.full_like(noise, 77)
+    for between in simple(frame, frame, [0.1, 0.5, 0.77]):
+        assert difference(between, frame).max() <= 1
+
+
+@pytest.mark.parametrize("shift", [4, 10])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_moves_is_half_way_in_the_middle(simple, shift, axis):
+    scene = texture(200, 200)
+    start, middle, end = (np.roll(scene, -offset, axis)[:160, :160] for offset in (0, shift // 2, shift))
+    (between,) = simple(start, end)
+    inner = slice(20, -20), slice(20, -20)
+    assert difference(between, middle)[inner].mean() < 1
+    assert difference(start, middle)[inner].mean() > 5
+
+
+def test_time_runs_both_ways(simple):
+    scene = texture(100, 140)
+    frame0, frame1 = scene[:, :120], scene[:, 7:127]
+    forth, back = simple(frame0, frame1, [0.3])[0], simple(frame1, frame0, [0.7])[0]
+    assert difference(forth, back).mean() < 0.5
+    assert difference(forth, simple(frame0, frame1, [0.7])[0]).mean() > 2
+
+
+def test_times_share_the_flow(simple, monkeypatch):
+    calls = []
+    estimator = simple.estimator
+    monkeypatch.setattr(simple, "estimator", lambda *frames: calls.append(1) or estimator(*frames))
+    frames = texture(40, 48), np.roll(texture(40, 48), 3, 1)
+    several = simple(*frames, [0.75, 0.25, 0.5])
+    assert len(calls) == 1
+    for t, frame in zip([0.75, 0.25, 0.5], several, strict=True):
+        np.testing.assert_array_equal(frame, simple(*frames, [t])[0])
+    assert simple(*frames, []) == []
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5])
+@pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (0, 255, 0)])
+def test_hidden_colours_do_not_bleed(simple, hidden, t):
+    (between,) = simple(disc(35, hidden), disc(51, hidden), [t])
+    visible = between[between[:, :, 3] > 0]
+    assert len(visible) > 900
+    assert difference(visible[:, :3], np.array(COLOUR)).max() <= 2
+
+
+def test_hidden_colours_play_no_part(simple, networks):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3))
+    for interpolator in (simple, networks):
+        noisy = interpolator(disc(35, noise), disc(51, noise[::-1]))
+        plain = interpolator(disc(35), disc(51))
+        np.testing.assert_array_equal(noisy, plain)
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
+def test_alpha_travels_with_the_motion(simple, t):
+    (between,) = simple(disc(35), disc(51), [t])
+    solid = between[:, :, 3] > 127
+    assert abs(np.nonzero(solid)[1].mean() - (35 + 16 * t)) < 1
+    assert abs(solid.sum() / (disc(35)[:, :, 3] > 127).sum() - 1) < 0.05
+
+
+def test_empty_frames_stay_empty(simple):
+    empty = np.zeros((32, 32, 4), np.uint8)
+    assert not simple(empty, empty)[0].any()
+
+
+def test_networks_agree_with_the_literal_computation(networks, weights):
+    scene = texture(144, 216)
+    frames = scene[:128, :192], scene[6:134, 9:201]
+    nets = {"rfr": RFR().eval(), "ssl": SoftsplatLite().eval(), "dtm": DTM().eval()}
+    for name, network in nets.items():
+        checkpoints.load(network, name, weights)
+    tensors = [image.to_tensor(frame)[None] for frame in frames]
+    with torch.inference_mode():
+        flows = [literal.estimate_flow(nets["rfr"], *pair) for pair in (tensors, tensors[::-1])]
+        synthesis = literal.synthesise(nets["ssl"], *tensors, *flows, 0.5)
+        expected = image.to_array(literal.correct(nets["dtm"], synthesis)[0][0], np.float32)
+    (between,) = networks(*[frame.astype(np.float32) / 255 for frame in frames])
+    assert 255 * difference(between, expected).mean() <= 0.3
+
+
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ((np.zeros((40, 48, 3), np.uint8), np.zeros((48, 40, 3), np.uint8)), "differ in size, 48×40 and 40×48"),
+        ((np.zeros((40, 48, 3), np.uint8), np.zeros((40, 48, 4), np.uint8)), "differ in kind"),
+        ((np.zeros((40, 48, 3), np.uint8), np.zeros((40, 48, 3), np.uint16)), "differ in kind"),
+        ((np.zeros((40, 48, 2), np.uint8),) * 2, r"is \(h, w\)"),
+        ((np.zeros(40, np.uint8),) * 2, r"is \(h, w\)"),
+        ((np.zeros((40, 15, 3), np.uint8),) * 2, "at least 16"),
+        ((np.zeros((1, 40, 3), np.uint8),) * 2, "at least 16"),
+        ((np.zeros((40, 48, 3), int),) * 2, "not int64"),
+        ((np.zeros((40, 48, 3), bool),) * 2, "not bool"),
+    ],
+)
+def test_frames_that_do_not_fit(simple, frames, says):
+    with pytest.raises(InputError, match=says):
+        simple(*frames)
+
+
+@pytest.mark.parametrize("t", [0, 1, -0.5, 1.5, float("nan"), float("inf")])
+def test_times_lie_between(simple, t):
+    frame = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(InputError, match="not between the frames"):
+        simple(frame, frame, [0.5, t])
+
+
+def test_times_are_any_numbers():
+    assert check_times(np.float32([0.25, 0.5])) == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, dis"),
+        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, ssl, splat"),
+        ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
+        ({"synthesis": "ssl"}, "put ssl.pt into"),
+        ({"synthesis": "ssldtm"}, "put ssl.pt into"),
+    ],
+)
+def test_options_that_do_not_exist(tmp_path, capsys, options, says):
+    with pytest.raises(InputError, match=says):
+        Interpolator(folder=tmp_path, **options)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="try cpu"):
+        Interpolator(device="cuda", folder=tmp_path)
+
+
+def test_auto_says_once_what_would_be_better(tmp_path, capsys):
+    for _ in range(2):
+        interpolator = Interpolator(folder=tmp_path)
+    assert (interpolator.flow, interpolator.synthesis) == ("dis", "splat")
+    assert capsys.readouterr().err.splitlines() == [
+        f"flow: dis (rfr would be better: put anime_interp_full.ckpt into {tmp_path})",
+        f"synthesis: splat (ssldtm would be better: put ssl.pt and dtm.pt into {tmp_path})",
+    ]
+
+
+def test_auto_asks_only_for_what_is_missing(tmp_path, capsys):
+    torch.save(checkpoints.seeded(SoftsplatLite().state_dict()), tmp_path / "ssl.pt")
+    assert Interpolator("dis", folder=tmp_path).synthesis == "ssl"
+    assert capsys.readouterr().err == f"synthesis: ssl (ssldtm would be better: put dtm.pt into {tmp_path})\n"
+
+
+def test_auto_takes_what_is_shipped(tmp_path, capsys):
+    (tmp_path / "default").mkdir()
+    for name, network in (("ssl", SoftsplatLite()), ("dtm", DTM()), ("rfr", RFR())):
+        state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+        save_file(state, tmp_path / "default" / f"{name}.safetensors")
+    interpolator = Interpolator(folder=tmp_path)
+    assert (interpolator.flow, interpolator.synthesis) == ("rfr", "ssldtm")
+    assert "better" not in capsys.readouterr().err
+
+
+def test_a_choice_is_not_commented(tmp_path, capsys):
+    Interpolator("dis", "splat", folder=tmp_path)
+    assert not capsys.readouterr().err
