@@ -186,8 +186,9 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 def _splat_channels(values, flow, weight, total, out, normalise, skipped, group, start, stop):
-    # One task: `group` channels of one image, after the `skipped` ones. `total` is read only if `normalise`. Planes are flat and their indices
-    # unsigned, which spares the handling of negative ones; positions round as in the released fp32 kernels.
+    # One task: `group` channels of one image, after the `skipped` ones. `total` is read only if `normalise`. Planes are
+    # flat and their indices unsigned, which spares the handling of negative ones; positions round as in the released
+    # fp32 kernels.
     b, c, h, w = out.shape
     dtype, one = out.dtype.type, out.dtype.type(1)
     planes, splatted = values.reshape(b * c, h * w), out.reshape(b * c, h * w)
