@@ -11,7 +11,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help tells more)\n")
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -206,7 +206,7 @@ def test_times_are_any_numbers():
         ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, dis"),
         ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, ssl, splat"),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
-        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),
@@ -253,3 +253,19 @@ def test_auto_takes_what_is_shipped(tmp_path, capsys):
 def test_a_choice_is_not_commented(tmp_path, capsys):
     Interpolator("dis", "splat", folder=tmp_path)
     assert not capsys.readouterr().err
+
+
+def test_a_hidden_frame_takes_the_colours_of_the_other():
+    hidden = np.zeros((96, 96, 4), np.uint8)
+    shown = hidden.copy()
+    shown[30:60, 30:60] = 200, 60, 30, 255
+    (middle,) = Interpolator("dis", "splat", "cpu")(hidden, shown, [0.5])
+    visible = middle[middle[..., 3] > 0][:, :3].astype(int)
+    assert len(visible)
+    assert np.abs(visible - [200, 60, 30]).max() <= 1
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "mps", "gpu"])
+def test_other_devices_are_refused(device):
+    with pytest.raises(InputError, match="no device"):
+        Interpolator("dis", "splat", device)

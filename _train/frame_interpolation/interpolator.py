@@ -8,6 +8,7 @@
 """
 
 import functools
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,8 +87,9 @@ class Interpolator:
         Raises:
             InputError: frames or times that are none of these.
         """
+        times = check_times(times)
         pair = self.prepare(frame0, frame1)
-        return [self.at(pair, t) for t in check_times(times)]
+        return [self.at(pair, t) for t in times]
 
     @torch.inference_mode()
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
@@ -99,7 +101,7 @@ class Interpolator:
         seen = colours = [tensor[:, :3].expand(-1, 3, -1, -1) for tensor in tensors]
         if alphas:
             seen = _over_plain_ground(colours, alphas)
-            colours = [_extend(colour, alpha) for colour, alpha in zip(colours, alphas, strict=True)]
+            colours = _extend(colours, alphas)
         flow01, flow10 = flows.at_moderate_size(self.estimator, *seen)
         prepared = self.synthesiser.prepare(*colours, flow01, flow10)
         alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
@@ -154,9 +156,17 @@ def _over_plain_ground(colours: list[Tensor], alphas: list[Tensor]) -> list[Tens
     return [ground + (colour - ground) * alpha for colour, alpha in zip(colours, alphas, strict=True)]
 
 
-def _extend(colour: Tensor, alpha: Tensor) -> Tensor:
-    """Give every pixel of zero alpha the colour of the nearest visible one, so that hidden colours play no part."""
-    hidden = (alpha[0, 0] == 0).cpu().numpy()
+def _extend(colours: list[Tensor], alphas: list[Tensor]) -> list[Tensor]:
+    """Give every pixel of zero alpha the colour of the nearest visible one, so that hidden colours play no part.
+
+    A frame without a visible pixel takes the colours of the other.
+    """
+    hidden = [(alpha[0, 0] == 0).cpu().numpy() for alpha in alphas]
+    sources = [1 - i if hidden[i].all() else i for i in range(2)]
+    return [_nearest_visible(colours[i], hidden[i]) for i in sources]
+
+
+def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
     if hidden.all():
         return torch.zeros_like(colour)
     y, x = distance_transform_edt(hidden, return_distances=False, return_indices=True)
@@ -181,11 +191,13 @@ def _choose_precisions(precision: str, device: torch.device) -> Precisions:
 def _choose_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
+        raise InputError(f"There is no device {device!r}; it is auto, cpu, cuda or cuda:N.")
     try:
         torch.empty(0, device=device)
-        return torch.device(device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}); try cpu.") from error
+        raise InputError(f"The device {device!r} cannot be used ({str(error).split('. ')[0]}); try cpu.") from error
+    return torch.device(device)
 
 
 def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tuple[str, str | None]:
