@@ -184,7 +184,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys, kind):
     [
         ({"flow": "rfr"}, "no weights for rfr"),
         ({"synthesis": "film"}, "no synthesis"),
-        ({"device": "abacus"}, "cannot be used"),
+        ({"device": "abacus"}, "no device"),
         ({"precision": "int8"}, "no precision"),
         ({"times": [1.5]}, "not between"),
     ],
