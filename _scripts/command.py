@@ -1,7 +1,6 @@
 """What every command line here does alike: errors are one sentence on stderr and exit code 2."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -16,8 +15,6 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, 2 for what the user can mend, 130 when interrupted."""
-    # PyTorch's threads spin for milliseconds after each operation, on the cores that our own kernels need next.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from _util.errors import InputError
 
     try:

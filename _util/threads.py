@@ -1,18 +1,26 @@
 """Run compiled kernels on as many threads as PyTorch uses.
 
 A kernel here is a Numba function compiled with `nogil=True` whose last two arguments are a range of independent tasks.
+Where PyTorch runs on GNU OpenMP, its own threads do the work: they spin for milliseconds after each operation, and
+other threads would have to share their cores with them. Elsewhere, and in a forked process, which inherits OpenMP
+without its threads, a pool of ours does.
+
 Numba's own `parallel=True` is not used: its thread pools may not be entered from two threads at once, or break in a
 process forked after their first use, and both happen here (video pipelines, data loaders).
 """
 
+import ctypes
 import functools
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
+
+_forked = False
 
 
 @functools.cache
@@ -20,15 +28,34 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+    _pool.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child inherits the pool without its threads
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@functools.cache
+def _openmp() -> ctypes.CDLL | None:
+    """The GNU OpenMP that PyTorch has loaded; none on other systems or where PyTorch was built with another."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+        library.GOMP_parallel.restype = None
+    except (OSError, AttributeError):
+        return None
+    return library
 
 
 def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     """Call `kernel(*arguments, start, stop)` so that the ranges cover `0 … tasks - 1` once, in parallel.
 
-    As many threads as PyTorch uses, the calling one among them, take several ranges each, as they are ready for them:
-    PyTorch's own threads spin for a while after each of its operations, and slow down those that share their cores.
+    As many threads as PyTorch uses, the calling one among them, take several ranges each, as they are ready for them.
+    An error of a kernel is raised once all threads have stopped.
     """
     workers = min(tasks, torch.get_num_threads())
     if workers <= 1:
@@ -37,19 +64,25 @@ def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     ranges = min(tasks, 4 * workers)
     bounds = itertools.pairwise(tasks * i // ranges for i in range(ranges + 1))
     take = threading.Lock()
+    errors: list[BaseException] = []
 
-    def work() -> None:
-        while True:
-            with take:
-                bound = next(bounds, None)
-            if bound is None:
-                return
-            kernel(*arguments, *bound)
+    def work(_: object = None) -> None:
+        try:
+            while not errors:
+                with take:
+                    bound = next(bounds, None)
+                if bound is None:
+                    return
+                kernel(*arguments, *bound)
+        except BaseException as error:
+            errors.append(error)
 
-    others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
-    try:
+    library = None if _forked else _openmp()
+    if library is not None:
+        library.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(work), None, workers, 0)
+    else:
+        others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
         work()
-    finally:
-        wait(others)  # all of them, before an error of one leaves the others writing to arrays that may be gone
-    for other in others:
-        other.result()
+        wait(others)
+    if errors:
+        raise errors[0]

@@ -5,7 +5,6 @@ Both use the same seeded weights of RFR, SoftsplatLite and DTM, the same frames,
 """
 
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -151,9 +150,8 @@ def _baseline_stages(folder: Path, _precision: str, _device: str) -> dict:
 
 def _in_process(which: str, folder: str, repeats: int, precision: str, device: str) -> dict:
     program = "import sys; from _train.frame_interpolation import benchmark; benchmark.main(*sys.argv[1:])"
-    environment = {k: v for k, v in os.environ.items() if which == "project" or k != "GOMP_SPINCOUNT"}
     command = [sys.executable, "-c", program, which, folder, str(repeats), precision, device]
-    finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])
 
 
