@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _scripts import command
+from _util import command
 
 
 def parse() -> argparse.Namespace:

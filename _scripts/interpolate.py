@@ -10,7 +10,7 @@ a.png  b.png   →   _data/interpolated/a-b/
 import argparse
 from pathlib import Path
 
-from _scripts import command
+from _util import command
 
 
 def parse() -> argparse.Namespace:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from _scripts import command, interpolate
+from _scripts import interpolate
 from _train.frame_interpolation.benchmark import write_checkpoints
-from _util import image
+from _util import command, image
 
 ROOT = Path(__file__).parents[1]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
@@ -49,7 +49,7 @@ def written(folder: str | Path) -> list[str]:
 def test_help_needs_no_libraries():
     program = (
         "import sys; sys.argv = ['interpolate', '--help']\n"
-        "from _scripts import command, interpolate\n"
+        "from _scripts import interpolate\nfrom _util import command\n"
         "try: command.run(interpolate.main)\n"
         "finally: print('loaded', {'torch', 'cv2', 'numpy', 'numba', 'PIL'} & set(sys.modules))\n"
     )

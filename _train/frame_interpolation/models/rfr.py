@@ -135,7 +135,8 @@ class UpdateBlock(nn.Module):
         b, _, h, w = flow.shape
         shares = (0.25 * self.mask(hidden).float()).permute(0, 2, 3, 1).reshape(b, h, w, 9, 64).softmax(3)
         neighbours = F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, h, w).permute(0, 3, 4, 1, 2)
-        fine = (neighbours @ shares).view(b, h, w, 2, 8, 8)
+        with torch.autocast(flow.device.type, enabled=False):  # half precision would round flows to half pixels
+            fine = (neighbours @ shares).view(b, h, w, 2, 8, 8)
         return fine.permute(0, 3, 1, 4, 2, 5).reshape(b, 2, 8 * h, 8 * w)
 
 
@@ -192,15 +193,21 @@ class RFR(nn.Module):
         coarse = None
         if initial is not None:
             coarse = self._begin(reduced0, reduced1, initial, initial_mode)
-        return resize_flow(self._refine(features0, pyramid, iterations, coarse), image0.shape[2:]).to(image0.dtype)
+        flow = self._refine(features0, pyramid, iterations, coarse)[-1]
+        return resize_flow(flow, image0.shape[2:]).to(image0.dtype)
 
     def both_ways(self, image0: Tensor, image1: Tensor, iterations: int = 12) -> tuple[Tensor, Tensor]:
         """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix."""
-        images = _to_multiples_of_8(torch.cat([image0, image1]))
-        features = self._encode(images)
+        return self.refinements(image0, image1, iterations, last_only=True)[-1].chunk(2)
+
+    def refinements(
+        self, image0: Tensor, image1: Tensor, iterations: int = 12, last_only: bool = False
+    ) -> list[Tensor]:
+        """The flow after every iteration, for training: each (2b, 2, h, w), flow01 first, then flow10."""
+        features = self._encode(_to_multiples_of_8(torch.cat([image0, image1])))
         pyramid = CorrelationPyramid(*features.chunk(2), both_ways=True, scales=self.scales, radius=self.radius)
-        flow = self._refine(features, pyramid, iterations)
-        return resize_flow(flow, image0.shape[2:]).to(image0.dtype).chunk(2)
+        flows = self._refine(features, pyramid, iterations, last_only=last_only)
+        return [resize_flow(flow, image0.shape[2:]).to(image0.dtype) for flow in flows]
 
     def _encode(self, images: Tensor) -> Tensor:
         return self.fnet(images.to(self.fnet.conv1.weight.dtype, memory_format=torch.channels_last))
@@ -215,20 +222,28 @@ class RFR(nn.Module):
         return self.attention2(*images, coarse) * coarse
 
     def _refine(
-        self, features: Tensor, pyramid: CorrelationPyramid, iterations: int, flow: Tensor | None = None
-    ) -> Tensor:
+        self,
+        features: Tensor,
+        pyramid: CorrelationPyramid,
+        iterations: int,
+        flow: Tensor | None = None,
+        last_only: bool = True,
+    ) -> list[Tensor]:
         hidden, context = features.split([128, 128], 1)
         hidden, gates = hidden.tanh(), self.update_block.gru.prepare(context.relu())
         h, w = features.shape[2:]
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
         start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
         flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if flow is None else flow.float()
+        refined = []
         for i in range(iterations):
             if i > 0:
+                if not last_only:
+                    refined.append(self.update_block.upsample(hidden, flow))
                 flow = flow.detach()
             hidden, change = self.update_block(hidden, gates, pyramid.lookup(start + flow), flow)
             flow = flow + change
-        return self.update_block.upsample(hidden, flow)
+        return [*refined, self.update_block.upsample(hidden, flow)]
 
 
 def _to_multiples_of_8(image: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+"""Triplets in folders: any folder, at any depth, that holds exactly three pictures.
+
+FOLDER/
+    shot_1/  a.png  b.png  c.png            b is the truth
+    cut/shot_2/  frame1.jpg  frame2.jpg  frame3.jpg
+"""
+
+import os
+from pathlib import Path
+
+from _databacks.triplet import SUFFIXES, Triplet, natural, read_frames
+from _util.errors import InputError
+
+
+class Folders:
+    """The triplets under a folder, in natural order, named by their paths in it.
+
+    A folder with pictures in any other number is an item too, one that cannot be read, so that readers tell of it.
+
+    Raises:
+        InputError: no folder holds three pictures.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        counts = {folder: count for folder, count in _count_pictures(self.path).items() if count}
+        if 3 not in counts.values():
+            raise InputError(f"{path} holds no folder with three pictures; NAME/a.png, b.png and c.png are a triplet.")
+        relative = (folder.relative_to(self.path).as_posix() for folder in counts)
+        self.names = sorted(relative, key=natural)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Triplet:
+        """The frames of a folder; transparent pictures lie on white.
+
+        Raises:
+            InputError: there are not three pictures, one cannot be read, or their sizes differ.
+        """
+        return Triplet(self.names[index], read_frames(self.path / self.names[index]))
+
+
+def _count_pictures(path: Path) -> dict[Path, int]:
+    counts = {}
+    for folder, subfolders, files in os.walk(path):
+        subfolders[:] = [name for name in subfolders if name[0] != "."]
+        counts[Path(folder)] = sum(Path(name).suffix.lower() in SUFFIXES and name[0] != "." for name in files)
+    return counts

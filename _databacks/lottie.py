@@ -1,0 +1,171 @@
+"""Lottie animations as triplets: vector drawings that people animated, rendered at any time between their frames.
+
+    FOLDER/  dance.json  rocket.json  …
+
+Each animation gives several triplets. Their start, a gap between the outer frames of up to a third of a second and the
+time of the truth between them are drawn at random, anew where next to nothing moves.
+"""
+
+import functools
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from _databacks.triplet import Triplet, natural
+from _util.errors import InputError
+
+Background = Callable[[np.random.Generator, tuple[int, int]], Tensor]
+
+SHORTEST_GAP, LONGEST_GAP = 1 / 24, 1 / 3  # seconds
+LEAST_CHANGE = 0.004  # mean difference of the outer frames' colours and alpha
+_TRIES = 16
+_PREVIEW = 96, 96  # size at which motion is looked for
+_PATIENCE = 60  # seconds; a renderer that takes longer hangs
+
+
+def gradient(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
+    """A background of one colour, or of two that run into each other in any direction: (3, h, w) RGB in [0, 1]."""
+    h, w = size
+    colours = torch.from_numpy(random.uniform(size=(2, 3, 1, 1)).astype(np.float32))
+    angle, is_plain = random.uniform(0, 2 * np.pi), random.uniform() < 0.3
+    y, x = torch.meshgrid(torch.linspace(-0.5, 0.5, h), torch.linspace(-0.5, 0.5, w), indexing="ij")
+    share = (x * np.cos(angle) + y * np.sin(angle)) / np.sqrt(2) + 0.5
+    return colours[0].lerp(colours[1], torch.zeros_like(share) if is_plain else share)
+
+
+class Lottie:
+    """Triplets of the animations in a folder. Item i is a function of the seed and i.
+
+    Args:
+        size: (h, w) of the frames; an animation of another shape is centred.
+        each: triplets of each animation.
+        background: what lies still under the drawings, (3, h, w) RGB in [0, 1], from a random generator and the size;
+            picklable where a loader's workers are spawned.
+
+    Raises:
+        InputError: there are no animations, or rlottie-python is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int] = (540, 960),
+        seed: int = 0,
+        each: int = 16,
+        background: Background = gradient,
+    ):
+        self.files = sorted(Path(path).glob("*.json"), key=lambda file: natural(file.name))
+        if not self.files:
+            raise InputError(f"{path} holds no Lottie animations; they are .json files.")
+        if importlib.util.find_spec("rlottie_python") is None:
+            raise InputError(f"To render {path}, install rlottie-python.")
+        self.size, self.seed, self.each, self.background = size, seed, each, background
+        self.names = [f"{file.stem}-{k}" for file in self.files for k in range(each)]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Triplet:
+        """Three frames of an animation; `time` is when the middle one was rendered, half of the time 0.5.
+
+        Raises:
+            InputError: the file is no animation, cannot be rendered, or hardly moves.
+        """
+        index = range(len(self))[index]
+        path, random = self.files[index // self.each], np.random.default_rng((self.seed, index))
+        first, middle, last = _choose(path, random)
+        layer = _render(path, [first, middle, last], self.size)
+        colours, alpha = layer.split([3, 1], 1)
+        frames = (colours + (1 - alpha) * self.background(random, self.size)).clamp(0, 1)
+        return Triplet(self.names[index], frames, time=(middle - first) / (last - first))
+
+
+def _choose(path: Path, random: np.random.Generator) -> tuple[int, int, int]:
+    """The numbers of three frames between whose outer two something moves."""
+    count, rate = _length(path)
+    shortest, longest = (max(1, min(int(gap * rate), count - 1) // 2) for gap in (SHORTEST_GAP, LONGEST_GAP))
+    for _ in range(_TRIES if count > 2 else 0):
+        gap = 2 * int(random.integers(shortest, longest, endpoint=True))  # even, so that there is a middle
+        first = int(random.integers(count - gap))
+        time = 0.5 if random.uniform() < 0.5 else random.uniform(0.1, 0.9)
+        middle = first + min(max(round(gap * time), 1), gap - 1)
+        ends = _render(path, [first, first + gap], _PREVIEW)
+        is_shown = ends[:, 3].mean((1, 2)).min() > LEAST_CHANGE
+        if is_shown and (ends[1] - ends[0]).abs().mean() > LEAST_CHANGE:
+            return first, middle, first + gap
+    raise InputError(f"{path} hardly moves; leave it out.")
+
+
+def _length(path: Path) -> tuple[int, float]:
+    """How many frames there are to render, and how many of them go by in a second."""
+    header, _ = _renderer(os.getpid()).request(path, [], _PREVIEW)
+    return header["count"], header["rate"]
+
+
+def _render(path: Path, frames: list[int], size: tuple[int, int]) -> Tensor:
+    """Frames by number as (n, 4, h, w) in [0, 1]: red, green, blue, multiplied by alpha, and alpha."""
+    _, content = _renderer(os.getpid()).request(path, frames, size)
+    pixels = torch.frombuffer(content, dtype=torch.uint8).view(len(frames), *size, 4)
+    return pixels[..., [2, 1, 0, 3]].permute(0, 3, 1, 2).float() / 255
+
+
+@functools.cache
+def _renderer(_process: int) -> "_Renderer":
+    return _Renderer()  # one for each process: forked workers must not talk through their parent's
+
+
+class _Renderer:
+    """The other end of `lottie_renderer`; started when needed, and anew when an animation has brought it down."""
+
+    def __init__(self):
+        self.process = None
+
+    def request(self, path: Path, frames: list[int], size: tuple[int, int]) -> tuple[dict, bytearray]:
+        if self.process is None or self.process.poll() is not None:
+            self.process = self._start()
+        hung = threading.Timer(_PATIENCE, self.process.kill)
+        hung.start()
+        try:
+            header, content = self._ask({"path": str(path.resolve()), "frames": frames, "size": size})
+        except (BrokenPipeError, EOFError) as error:
+            self.process.kill()
+            self.process.wait()
+            raise InputError(f"{path} brings down the Lottie renderer; leave it out.") from error
+        finally:
+            hung.cancel()
+        if "error" in header:
+            raise InputError(f"{path} is no Lottie animation that can be rendered ({header['error']}); leave it out.")
+        return header, content
+
+    def _ask(self, question: dict) -> tuple[dict, bytearray]:
+        self.process.stdin.write(json.dumps(question).encode() + b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise EOFError
+        header = json.loads(line)
+        expected = 0 if "error" in header else len(question["frames"]) * math.prod(question["size"]) * 4
+        content = bytearray(self.process.stdout.read(expected))
+        if len(content) < expected:
+            raise EOFError
+        return header, content
+
+    def _start(self) -> subprocess.Popen:
+        program = [sys.executable, "-P", str(Path(__file__).with_name("lottie_renderer.py"))]
+        return subprocess.Popen(
+            program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the trainer, which still wants its frames
+        )

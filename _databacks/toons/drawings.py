@@ -1,0 +1,377 @@
+"""Procedural line drawings and painted backgrounds, as SVG text.
+
+Drawings have what cel animation has: closed splines with outlines, flat fills, shadows with a hard edge, hair that ends
+in thin tips, large areas without texture, gradients and repeated patterns. Backgrounds are still and detailed: painted
+gradients, noise, foliage, line architecture. Each is a pure function of its random generator.
+"""
+
+import colorsys
+from collections.abc import Callable
+
+import numpy as np
+
+DRAWING_SIDE, BACKGROUND_SIDE = 256, 512
+_INK = ("#1a1416", "#2b1d1a", "#101420", "#3a2a3a", "#000000")
+Random = np.random.Generator
+Points = np.ndarray  # (n, 2)
+
+
+def drawing(random: Random) -> str:
+    """A figure or an object on a transparent ground, 256×256."""
+    kinds = (_figure, _head, _blob, _hair, _cloth, _machine)
+    kind = kinds[random.choice(len(kinds), p=(0.25, 0.2, 0.15, 0.15, 0.1, 0.15))]
+    return _svg(DRAWING_SIDE, kind(random, _Pen(random)))
+
+
+def background(random: Random) -> str:
+    """A picture without motion of its own, 512×512, opaque."""
+    kinds = (_landscape, _town, _room, _foliage, _wall, _clouds)
+    kind = kinds[random.integers(len(kinds))]
+    body = kind(random)
+    if random.random() < 0.7:
+        body += _grain(random)
+    return _svg(BACKGROUND_SIDE, body)
+
+
+def _svg(side: int, body: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="{side}" height="{side}">{body}</svg>'
+
+
+class _Pen:
+    """One hand: ink colour, line width and palette of one drawing, and names for its clips and patterns."""
+
+    def __init__(self, random: Random):
+        self.random = random
+        self.ink = _INK[random.integers(len(_INK))]
+        self.width = random.uniform(1, 4)
+        self.hue, self.spread = random.random(), random.uniform(0.05, 0.5)
+        self.names = 0
+
+    def colour(self) -> tuple[float, float, float]:
+        random = self.random
+        hue = self.hue + self.spread * random.uniform(-1, 1)
+        return hue % 1, random.uniform(0, 0.8) ** 1.2, random.uniform(0.15, 1)
+
+    def shape(self, path: str, colour: tuple[float, float, float] | None = None, shaded: bool = True) -> str:
+        """A closed path, filled, with a hard shadow on one side and an outline over both."""
+        random, colour = self.random, colour or self.colour()
+        self.names += 1
+        name, fill = f"p{self.names}", _hex(colour)
+        before = ""
+        style = random.random()
+        if style < 0.12:
+            before, fill = self._pattern(name, colour), f"url(#{name}f)"
+        elif style < 0.27:
+            before, fill = self._gradient(name, colour), f"url(#{name}f)"
+        base = _hex(colour)  # patterns and gradients leave seams where nothing is under them
+        body = f'{before}<path d="{path}" fill="{base}"/><path d="{path}" fill="{fill}"/>'
+        if shaded and random.random() < 0.7:
+            dx, dy = random.uniform(-40, 40, 2)
+            hue, saturation, value = colour
+            shadow = _hex((hue, min(1, saturation * 1.15), value * random.uniform(0.55, 0.85)))
+            body += (
+                f'<clipPath id="{name}"><path d="{path}"/></clipPath><g clip-path="url(#{name})">'
+                f'<path d="{path} M-300-300V600H600V-300Z" fill-rule="evenodd" fill="{shadow}" '
+                f'transform="translate({dx:.1f} {dy:.1f})"/></g>'
+            )
+        return body + self.line(path)
+
+    def line(self, path: str, scale: float = 1.0) -> str:
+        if self.random.random() < 0.04:
+            return ""
+        return (
+            f'<path d="{path}" fill="none" stroke="{self.ink}" stroke-width="{max(0.8, self.width * scale):.2f}" '
+            'stroke-linejoin="round" stroke-linecap="round"/>'
+        )
+
+    def _gradient(self, name: str, colour: tuple[float, float, float]) -> str:
+        x, y = self.random.integers(0, 2, 2)
+        return (
+            f'<linearGradient id="{name}f" x2="{x}" y2="{max(y, 1 - x)}"><stop stop-color="{_hex(colour)}"/>'
+            f'<stop offset="1" stop-color="{_hex(self.colour())}"/></linearGradient>'
+        )
+
+    def _pattern(self, name: str, colour: tuple[float, float, float]) -> str:
+        side, other, turn = self.random.uniform(8, 28), _hex(self.colour()), self.random.uniform(0, 90)
+        motif = (
+            f'<rect width="{side / 2:.1f}" height="{side:.1f}" fill="{other}"/>',
+            f'<circle cx="{side / 2:.1f}" cy="{side / 2:.1f}" r="{side / 4:.1f}" fill="{other}"/>',
+            f'<path d="M0 0H{side / 2:.1f}V{side:.1f}H{side:.1f}V{side / 2:.1f}H0Z" fill="{other}"/>',
+        )[self.random.integers(3)]
+        return (
+            f'<pattern id="{name}f" width="{side:.1f}" height="{side:.1f}" patternUnits="userSpaceOnUse" '
+            f'patternTransform="rotate({turn:.0f})"><rect width="{side:.1f}" height="{side:.1f}" '
+            f'fill="{_hex(colour)}"/>{motif}</pattern>'
+        )
+
+
+def _hex(hsv: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * value):02x}" for value in colorsys.hsv_to_rgb(*hsv))
+
+
+def _spline(points: Points, closed: bool = True) -> str:
+    """A Catmull-Rom spline through the points, as Bézier segments."""
+    n = len(points)
+    take = (lambda i: points[i % n]) if closed else (lambda i: points[min(max(i, 0), n - 1)])
+    path = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    for i in range(n if closed else n - 1):
+        a, b, c, d = (take(i + k) for k in (-1, 0, 1, 2))
+        handle0, handle1 = b + (c - a) / 6, c - (d - b) / 6
+        path.append(f"C{handle0[0]:.1f} {handle0[1]:.1f} {handle1[0]:.1f} {handle1[1]:.1f} {c[0]:.1f} {c[1]:.1f}")
+    return "".join(path) + ("Z" if closed else "")
+
+
+def _ring(random: Random, centre: tuple[float, float], radii: tuple[float, float], rough: float, n: int = 10) -> Points:
+    """Points around an ellipse, each at a radius of its own."""
+    angles = np.linspace(0, 2 * np.pi, n, endpoint=False) + random.uniform(0, 2 * np.pi)
+    reach = 1 + rough * random.uniform(-1, 1, n)
+    return np.array(centre) + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * np.array(radii)
+
+
+def _limb(start: Points, middle: Points, end: Points, wide: float, thin: float) -> str:
+    """A bent tube that narrows from `wide` to `thin`; a thin end of 0 is a tip."""
+    along = np.array([start, (start + middle) / 2, middle, (middle + end) / 2, end])
+    tangent = np.gradient(along, axis=0)
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1) / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-6)
+    width = np.linspace(wide, thin, len(along))[:, None] / 2
+    left, right = along + normal * width, along - normal * width
+    if thin == 0:
+        return _spline(left, closed=False) + "L" + _spline(right[::-1], closed=False)[1:] + "Z"
+    return _spline(np.concatenate([left, right[::-1]]))
+
+
+def _strands(random: Random, pen: _Pen, root: Points, spread: float, length: float, count: int) -> str:
+    """Locks of hair from about one root, each a curved spike, and single hairs."""
+    colour, body = pen.colour(), ""
+    heading = random.uniform(0, 2 * np.pi)
+    for angle in heading + np.sort(random.uniform(-spread, spread, count)):
+        reach = length * random.uniform(0.5, 1)
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        bend = np.array([-direction[1], direction[0]]) * random.uniform(-0.35, 0.35) * reach
+        start = root + random.uniform(-12, 12, 2)
+        tip = np.clip(start + direction * reach + bend, 4, DRAWING_SIDE - 4)
+        middle = (start + tip) / 2 + bend
+        if random.random() < 0.75:
+            body += pen.shape(_limb(start, middle, tip, random.uniform(6, 30), 0), colour)
+        else:
+            body += pen.line(_spline(np.array([start, middle, tip]), closed=False), 0.6)
+    return body
+
+
+def _face(random: Random, pen: _Pen, centre: Points, size: float) -> str:
+    tilt, body = random.uniform(-0.3, 0.3), ""
+    skin = (random.uniform(0.03, 0.1), random.uniform(0.1, 0.5), random.uniform(0.6, 1))
+    body += pen.shape(_spline(_ring(random, centre, (size, size * 1.15), 0.06, 12)), skin)
+    for side in (-1, 1):
+        eye = centre + size * np.array([0.4 * side + tilt, 0.1])
+        wide, tall = size * random.uniform(0.12, 0.22), size * random.uniform(0.12, 0.3)
+        body += f'<ellipse cx="{eye[0]:.1f}" cy="{eye[1]:.1f}" rx="{wide:.1f}" ry="{tall:.1f}" fill="#fff"/>'
+        body += f'<ellipse cx="{eye[0]:.1f}" cy="{eye[1]:.1f}" rx="{wide * 0.7:.1f}" ry="{tall * 0.9:.1f}" fill="{_hex(pen.colour())}"/>'
+        body += f'<circle cx="{eye[0] - wide / 3:.1f}" cy="{eye[1] - tall / 3:.1f}" r="{wide / 4:.1f}" fill="#fff"/>'
+        lid = np.array([eye + [-wide, -tall * 0.6], eye + [0, -tall], eye + [wide, -tall * 0.6]])
+        body += pen.line(_spline(lid, closed=False))
+        body += pen.line(_spline(lid - [0, size * 0.15], closed=False), 0.6)
+    mouth = centre + size * np.array([tilt, 0.65])
+    smile = np.array([mouth - [size * 0.2, 0], mouth + [0, size * random.uniform(-0.1, 0.15)], mouth + [size * 0.2, 0]])
+    return body + pen.line(_spline(smile, closed=False), 0.7)
+
+
+def _head(random: Random, pen: _Pen) -> str:
+    centre, size = random.uniform(110, 146, 2), random.uniform(45, 75)
+    body = _strands(random, pen, centre, np.pi, 120, random.integers(4, 14))
+    body += _face(random, pen, centre, size)
+    return body + _strands(random, pen, centre - [0, size], 0.9, size * 1.3, random.integers(4, 10))
+
+
+def _figure(random: Random, pen: _Pen) -> str:
+    neck, hip = np.array([128 + random.uniform(-15, 15), 95]), np.array([128 + random.uniform(-20, 20), 165])
+    limbs = []
+    for root, reach in ((neck, 70), (neck, 70), (hip, 80), (hip, 80)):
+        down = random.uniform(0.1, 0.9) * np.pi
+        joint = root + reach / 2 * np.array([np.cos(down), np.sin(down)]) * random.uniform(0.8, 1.2)
+        turn = down + random.uniform(-1.2, 1.2)
+        tip = np.clip(joint + reach / 2 * np.array([np.cos(turn), np.sin(turn)]), 6, DRAWING_SIDE - 6)
+        limbs.append(pen.shape(_limb(root, joint, tip, random.uniform(16, 28), random.uniform(9, 18))))
+    torso = pen.shape(_limb(neck, (neck + hip) / 2, hip, random.uniform(35, 60), random.uniform(30, 70)))
+    head = neck - [random.uniform(-8, 8), 38]
+    hair = _strands(random, pen, head, np.pi, 60, random.integers(3, 9))
+    fringe = _strands(random, pen, head - [0, 25], 1.0, 35, random.integers(2, 7))
+    return (
+        limbs[0]
+        + limbs[2]
+        + hair
+        + limbs[3]
+        + torso
+        + _face(random, pen, head, random.uniform(24, 34))
+        + fringe
+        + limbs[1]
+    )
+
+
+def _blob(random: Random, pen: _Pen) -> str:
+    body = pen.shape(
+        _spline(_ring(random, (128, 128), tuple(random.uniform(60, 115, 2)), 0.25, random.integers(6, 14)))
+    )
+    for _ in range(random.integers(0, 5)):
+        centre = random.uniform(70, 186, 2)
+        body += pen.shape(_spline(_ring(random, centre, tuple(random.uniform(8, 45, 2)), 0.3, random.integers(5, 10))))
+    for _ in range(random.integers(0, 6)):
+        body += pen.line(_spline(random.uniform(60, 196, (3, 2)), closed=False), 0.7)
+    return body
+
+
+def _hair(random: Random, pen: _Pen) -> str:
+    body = "".join(
+        _strands(random, pen, random.uniform(70, 186, 2), random.uniform(0.2, 1.2), 150, random.integers(4, 12))
+        for _ in range(random.integers(1, 4))
+    )
+    return body + _strands(random, pen, np.array([128, 60.0]), 0.6, 190, random.integers(3, 9))
+
+
+def _cloth(random: Random, pen: _Pen) -> str:
+    """A large area almost without texture: cape, skirt, flag."""
+    top = np.stack([np.linspace(50, 206, 4), random.uniform(10, 60, 4)], 1)
+    hem = np.stack([np.linspace(250, 6, 8), random.uniform(180, 250, 8)], 1)
+    body = pen.shape(_spline(np.concatenate([top, hem])))
+    for _ in range(random.integers(1, 7)):
+        fold = np.array(
+            [random.uniform([60, 60], [196, 90]), random.uniform(60, 196, 2), random.uniform([40, 170], [216, 220])]
+        )
+        body += pen.line(_spline(fold, closed=False), 0.8)
+    return body
+
+
+def _machine(random: Random, pen: _Pen) -> str:
+    """Straight edges: vehicles, swords, furniture."""
+    body = ""
+    for _ in range(random.integers(3, 9)):
+        x, y = random.uniform(15, 170, 2)
+        wide, tall = random.uniform(15, 110, 2)
+        corners = np.array([[x, y], [x + wide, y], [x + wide, y + tall], [x, y + tall]]) + random.uniform(
+            -12, 12, (4, 2)
+        )
+        corners = np.clip(corners, 6, DRAWING_SIDE - 6)
+        body += pen.shape("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in corners) + "Z")
+        if random.random() < 0.4:
+            centre = corners.mean(0)
+            body += pen.shape(_spline(_ring(random, tuple(centre), (wide / 4, wide / 4), 0, 12)))
+    return body
+
+
+def _sky(random: Random, *stops: str) -> str:
+    turn = random.uniform(-0.3, 0.3)
+    marks = "".join(f'<stop offset="{i / (len(stops) - 1):.2f}" stop-color="{stop}"/>' for i, stop in enumerate(stops))
+    return f'<linearGradient id="sky" x2="{turn:.2f}" y2="1">{marks}</linearGradient><rect width="512" height="512" fill="url(#sky)"/>'
+
+
+def _tone(random: Random, hue: float, dark: float = 0.2, light: float = 1.0) -> str:
+    return _hex(((hue + random.normal(0, 0.04)) % 1, random.uniform(0.05, 0.7), random.uniform(dark, light)))
+
+
+def _grain(random: Random) -> str:
+    """Paint: noise of one or more octaves over everything, light and dark."""
+    across, down = 10 ** random.uniform(-2.2, -0.5, 2)
+    strength = random.uniform(0.1, 0.5)
+    kind = ("turbulence", "fractalNoise")[random.integers(2)]
+    return (
+        f'<filter id="grain" x="0" y="0" width="1" height="1"><feTurbulence type="{kind}" baseFrequency="{across:.4f} {down:.4f}" '
+        f'numOctaves="{random.integers(1, 5)}" seed="{random.integers(10**6)}"/>'
+        f'<feColorMatrix values="0 0 0 0 {random.integers(2)} 0 0 0 0 {random.random():.2f} 0 0 0 0 {random.random():.2f} 1.8 0 0 0 -0.6"/></filter>'
+        f'<rect width="512" height="512" filter="url(#grain)" opacity="{strength:.2f}"/>'
+    )
+
+
+def _landscape(random: Random) -> str:
+    hue = random.random()
+    body = _sky(random, _tone(random, hue, 0.5), _tone(random, hue, 0.6), _tone(random, hue + 0.1, 0.7))
+    for level in np.sort(random.uniform(150, 480, random.integers(2, 7))):
+        points = [(x, level + random.normal(0, 25)) for x in range(-40, 561, 60)]
+        ridge = _spline(np.array(points), closed=False)
+        stroke = (
+            f'stroke="{_tone(random, hue, 0, 0.3)}" stroke-width="{random.uniform(0.5, 3):.1f}"'
+            if random.random() < 0.5
+            else ""
+        )
+        body += f'<path d="{ridge}V512H-40Z" fill="{_tone(random, hue + 0.25)}" {stroke}/>'
+        for _ in range(random.integers(0, 40)):
+            x, y, r = random.uniform(0, 512), level + random.uniform(-10, 120), random.uniform(3, 26)
+            body += f'<ellipse cx="{x:.0f}" cy="{y:.0f}" rx="{r:.1f}" ry="{r * random.uniform(0.4, 1.3):.1f}" fill="{_tone(random, hue + 0.3)}"/>'
+    return body
+
+
+def _town(random: Random) -> str:
+    hue = random.random()
+    body = _sky(random, _tone(random, hue, 0.3), _tone(random, hue, 0.5))
+    for _ in range(random.integers(4, 14)):
+        x, y, wide = random.uniform(-40, 500), random.uniform(20, 380), random.uniform(40, 180)
+        line = f'stroke="{_tone(random, hue, 0, 0.4)}" stroke-width="{random.uniform(0.6, 2.5):.1f}"'
+        body += f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="520" fill="{_tone(random, hue)}" {line}/>'
+        step, rise = random.uniform(10, 34), random.uniform(12, 40)
+        pane, glass = random.uniform(0.35, 0.75), _tone(random, hue + 0.5)
+        for column in np.arange(x + 4, x + wide - step, step):
+            for row in np.arange(y + 6, 512, rise):
+                body += f'<rect x="{column:.1f}" y="{row:.1f}" width="{step * pane:.1f}" height="{rise * pane:.1f}" fill="{glass}" {line}/>'
+    return body
+
+
+def _room(random: Random) -> str:
+    hue, (x, y) = random.random(), random.uniform(120, 390, 2)
+    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.3)}"/>'
+    left, right, top, bottom = (
+        x - random.uniform(60, 160),
+        x + random.uniform(60, 160),
+        y - random.uniform(40, 110),
+        y + random.uniform(30, 90),
+    )
+    line = f'stroke="{_tone(random, hue, 0, 0.4)}" stroke-width="{random.uniform(0.8, 2.5):.1f}"'
+    walls = (
+        ((0, 0), (512, 0), (right, top), (left, top)), ((0, 512), (512, 512), (right, bottom), (left, bottom)),
+        ((0, 0), (left, top), (left, bottom), (0, 512)), ((512, 0), (right, top), (right, bottom), (512, 512)),
+    )  # fmt: skip
+    for wall in walls:
+        corners = " ".join(f"{a:.0f},{b:.0f}" for a, b in wall)
+        body += f'<polygon points="{corners}" fill="{_tone(random, hue, 0.3)}" {line}/>'
+    for a in np.linspace(-700, 1200, random.integers(8, 40)):
+        body += f'<path d="M{a:.0f} 512L{left + (right - left) * (a + 700) / 1900:.0f} {bottom:.0f}" {line}/>'
+    for _ in range(random.integers(3, 16)):
+        a, b = random.uniform(0, 450, 2)
+        wide, tall = random.uniform(12, 130, 2)
+        body += f'<rect x="{a:.0f}" y="{b:.0f}" width="{wide:.0f}" height="{tall:.0f}" rx="{random.uniform(0, 8):.0f}" fill="{_tone(random, hue + random.uniform(0, 0.6))}" {line}/>'
+        for c in np.linspace(a, a + wide, random.integers(2, 9))[1:-1]:
+            body += f'<path d="M{c:.0f} {b:.0f}v{tall:.0f}" {line}/>'
+    return body
+
+
+def _foliage(random: Random) -> str:
+    hue = random.uniform(0.05, 0.5)
+    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.1, 0.6)}"/>'
+    for shade in np.linspace(0.2, 1, random.integers(150, 500)):
+        (x, y), size, turn = random.uniform(0, 512, 2), random.uniform(5, 40), random.uniform(0, 360)
+        colour = _hex(((hue + random.normal(0, 0.03)) % 1, random.uniform(0.2, 0.8), shade * random.uniform(0.6, 1)))
+        body += f'<path d="M0 0Q{size:.0f} {-size / 2:.0f} {2 * size:.0f} 0Q{size:.0f} {size / 2:.0f} 0 0" fill="{colour}" transform="translate({x:.0f} {y:.0f}) rotate({turn:.0f})"/>'
+    return body
+
+
+def _wall(random: Random) -> str:
+    """Bricks, tiles, planks, shelves: the same thing over and over."""
+    hue, wide, tall = random.random(), random.uniform(14, 90), random.uniform(8, 60)
+    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.1, 0.7)}"/>'
+    gap, shift = random.uniform(1, 5), random.choice([0, 0.5])
+    for i, y in enumerate(np.arange(-10, 520, tall)):
+        for x in np.arange(-wide, 520, wide):
+            body += f'<rect x="{x + shift * wide * (i % 2):.1f}" y="{y:.1f}" width="{wide - gap:.1f}" height="{tall - gap:.1f}" fill="{_tone(random, hue, 0.4, 0.9)}"/>'
+    return body
+
+
+def _clouds(random: Random) -> str:
+    hue = random.uniform(0.45, 0.75)
+    body = _sky(random, _tone(random, hue, 0.4), _tone(random, hue, 0.7), _tone(random, hue + 0.4, 0.8))
+    for _ in range(random.integers(3, 12)):
+        centre, colour = random.uniform(0, 512, 2), _hex((hue, random.uniform(0, 0.2), random.uniform(0.8, 1)))
+        for _ in range(random.integers(4, 14)):
+            x, y = centre + random.normal(0, 30, 2)
+            body += f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{random.uniform(8, 45):.0f}" fill="{colour}" opacity="{random.uniform(0.5, 1):.2f}"/>'
+    return body
+
+
+KINDS: dict[str, Callable[[Random], str]] = {"drawing": drawing, "background": background}

@@ -1,0 +1,37 @@
+"""Turn a checkpoint of training into weights to interpolate with.
+
+OUT/checkpoints/best.ckpt   →   checkpoints/default/
+                                    rfr.safetensors                    of --model rfr
+                                    ssl.safetensors  dtm.safetensors   of --model ssldtm
+"""
+
+import argparse
+from pathlib import Path
+
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.export_weights",
+        description="Export the averaged weights of the best checkpoint, else the last, as fp16 safetensors. "
+        "What they were trained on, for how long, by which commit and command is kept in them.",
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder of a run of training")
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="where to write (default: checkpoints/default, which is shipped)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    from _train.frame_interpolation import journal
+    from _util import checkpoints
+
+    for path in journal.export(arguments.out, arguments.to or checkpoints.FOLDER / "default"):
+        print(path)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,130 @@
+"""Judge interpolation on keyframes: each is drawn anew from its neighbours, at t = ½, and compared with the original.
+
+    FOLDER/
+        key_1.png  key_2.png  key_3.png  …  key_10.png      of one cut and one size, in the order of their numbers
+
+Each three consecutive keyframes are a triplet; its name is that of the middle one.
+"""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from _util import image, metrics
+from _util.errors import InputError
+
+Interpolate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+SMALLEST_SIDE = 31  # of LPIPS
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+class Score(NamedTuple):
+    """How close a drawn frame comes to the true one. As in the papers on 2D animation, unless named `standard`."""
+
+    name: str
+    lpips: float
+    lpips_standard: float
+    chamfer: float  # of the diagonal
+    psnr: float  # dB
+    ssim: float
+
+
+def evaluate_keyframes(interpolate: Interpolate, folder: Path, device: str | torch.device = "cpu") -> dict[str, float]:
+    """The mean scores over a folder of keyframes by name: lpips, lpips_standard, chamfer, psnr, ssim.
+
+    Args:
+        interpolate: from two frames, (h, w, 3) uint8 RGB, the one in the middle, of the same kind.
+        device: where the metrics are computed.
+
+    Raises:
+        InputError: as `keyframes`.
+    """
+    figures = mean(score_keyframes(interpolate, keyframes(folder), device))._asdict()
+    del figures["name"]
+    return figures
+
+
+def score_keyframes(
+    interpolate: Interpolate, paths: list[Path], device: str | torch.device = "cpu", show_progress: bool = False
+) -> list[Score]:
+    """The scores of all triplets among `keyframes`, with a bar on stderr if wanted; else as `evaluate_keyframes`."""
+    measures = {
+        "lpips": metrics.LPIPS("paper"),
+        "lpips_standard": metrics.LPIPS("standard"),
+        "chamfer": metrics.Chamfer(),
+        "psnr": metrics.PSNR(),
+        "ssim": metrics.SSIM("paper"),
+    }
+    measures = {name: measure.to(device) for name, measure in measures.items()}
+    scores, frames = [], [_read(path) for path in paths[:2]]
+    for i in tqdm(range(1, len(paths) - 1), unit="triplet", disable=not show_progress, leave=False):
+        frames.append(_read(paths[i + 1]))
+        frame0, truth, frame1 = frames
+        drawn, true = (image.to_tensor(frame)[None].to(device) for frame in (interpolate(frame0, frame1), truth))
+        figures = {name: measure(drawn, true).item() for name, measure in measures.items()}
+        scores.append(Score(paths[i].name, **figures))
+        del frames[0]
+    return scores
+
+
+def keyframes(folder: Path) -> list[Path]:
+    """The PNG, JPEG, WebP, TIFF and BMP files of a folder in natural order, 2 before 10.
+
+    Raises:
+        InputError: no such folder, fewer than three images, one that cannot be read or is too small, or two sizes.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
+    files = (path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
+    paths = sorted((path for path in files if not path.is_dir()), key=_natural)
+    if len(paths) < 3:
+        raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
+    sizes = [_read(path).shape[1::-1] for path in paths]
+    for path, size in zip(paths, sizes, strict=True):
+        if min(size) < SMALLEST_SIDE:
+            raise InputError(f"{path} is {size[0]}×{size[1]} pixels; each side needs at least {SMALLEST_SIDE}.")
+        if size != sizes[0]:
+            raise InputError(
+                f"{path} is {size[0]}×{size[1]} pixels and {paths[0].name} {sizes[0][0]}×{sizes[0][1]}; "
+                "bring all keyframes to one size."
+            )
+    return paths
+
+
+def mean(scores: list[Score]) -> Score:
+    """Each figure's mean, under the name `mean`."""
+    return Score("mean", *map(fmean, zip(*(score[1:] for score in scores), strict=True)))
+
+
+def write_csv(path: Path, scores: list[Score]) -> None:
+    """Write a line of names, one for each score, and one of the means; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with image.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        csv.writer(file).writerows([Score._fields, *scores, mean(scores)])
+
+
+def mean_of_frames(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
+    """What there is without any interpolation: both frames, each at half strength."""
+    return ((frame0.astype(np.uint16) + frame1 + 1) // 2).astype(np.uint8)
+
+
+def _natural(path: Path) -> list[tuple[str, int]]:
+    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", path.name.lower())]
+
+
+def _read(path: Path) -> np.ndarray:
+    """(h, w, 3) uint8 RGB; what is transparent shows white."""
+    colours = image.to_tensor(image.read(path))
+    if len(colours) == 4:
+        colours = 1 + (colours[:3] - 1) * colours[3:]
+    return image.to_array(colours.expand(3, -1, -1), np.uint8)

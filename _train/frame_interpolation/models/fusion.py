@@ -1,0 +1,209 @@
+"""Synthesis that decides, pixel by pixel, between two ways to carry a drawing to the time between.
+
+In: two frames, the flow between them in both directions, a time. Out: the frame at that time. Splatting a frame forward
+(Niklaus and Liu, CVPR 2020) knows what covers what, but tears thin lines and leaves holes; reading it backward keeps
+every line whole, but needs to know the motion at the new frame. So both frames are splatted together with their
+motion; the splatted motion, mended by networks at 1/4 and 1/2 of the size that see both frames' features there, reads
+both frames backward; and a network at full size mixes the two splats and the two readings, one weight each, and
+corrects the mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is learned too.
+
+`Fusion.prepare` does all that does not depend on the time, `Fusion.synthesise` the rest.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, splat_metric
+from _util.flow import backwarp
+from _util.flow import resize as resize_flow
+from _util.image import logit
+from _util.softsplat import softsplat
+
+_FINEST, _COARSEST = 1e-6, 5  # weight under which nothing has landed; halvings to fill holes over
+_CANDIDATES = 4
+_LARGEST_METRIC = 10.0
+
+
+def convolution(i: int, o: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(i, o, kernel, stride, kernel // 2 * dilation, dilation), nn.ReLU(inplace=True))
+
+
+class Residual(nn.Module):
+    """ReLU(x + conv(ReLU(conv(x)))), without effect when new."""
+
+    def __init__(self, channels: int, dilation: int = 1):
+        super().__init__()
+        self.net = nn.Sequential(
+            convolution(channels, channels, dilation=dilation), nn.Conv2d(channels, channels, 3, padding=1)
+        )
+        nn.init.zeros_(self.net[1].weight)
+        nn.init.zeros_(self.net[1].bias)
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(x + self.net(x))
+
+
+class Encoder(nn.Module):
+    """(b, 3, h, w) RGB to features at 1/2, 1/4, … of the size, one level for each number of channels."""
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        first, *others = channels
+        self.levels = nn.ModuleList([nn.Sequential(nn.PixelUnshuffle(2), convolution(12, first), Residual(first))])
+        for i, (finer, coarser) in enumerate(zip(channels, others, strict=False), start=1):
+            blocks = [Residual(coarser) for _ in range(i)]
+            self.levels.append(nn.Sequential(convolution(finer, coarser, stride=2), *blocks))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        features = []
+        for level in self.levels:
+            features.append(level(features[-1] if features else image - 0.5))
+        return features
+
+
+class Prepared(NamedTuple):
+    """Everything about a pair of frames that does not depend on the time. Sizes are multiples of 8."""
+
+    image: Source  # values RGB, at the size of the frames
+    padded: Source
+    features: list[Tensor]  # (2b, c, h, w) at 1/2 and 1/4
+
+
+class Fusion(nn.Module):
+    def __init__(self, channels: tuple[int, int] = (24, 48), width: int = 24):
+        super().__init__()
+        a, b = channels
+        self.encoder = Encoder(channels)
+        self.metric = nn.Sequential(convolution(2 * a + 2, 32), Residual(32), nn.Conv2d(32, 1, 3, padding=1))
+        self.trust = nn.Parameter(torch.ones(()))
+        self.at_quarter = nn.Sequential(
+            convolution(3 * b + 2 * 3 + 2 + 4, 96), Residual(96, 1), Residual(96, 2), Residual(96, 4), Residual(96, 1)
+        )
+        self.at_half = nn.Sequential(
+            convolution(3 * a + 4 * 6 + 2 + 48, 48), Residual(48, 1), Residual(48, 2), Residual(48, 1)
+        )
+        self.flows = nn.ModuleList([nn.Conv2d(96, 4, 3, padding=1), nn.Conv2d(48, 4, 3, padding=1)])
+        self.states = nn.ModuleList([nn.Conv2d(96, 48, 1), nn.Conv2d(48, 4 * 12, 1)])
+        self.full = nn.Sequential(convolution(_CANDIDATES * 3 + 2 + 12, width), Residual(width), Residual(width))
+        self.mix = nn.Conv2d(width, _CANDIDATES + 3, 3, padding=1)
+        for head in (self.metric[-1], *self.flows, self.mix):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(
+        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
+    ) -> Synthesis:
+        """Synthesise the frame at time t.
+
+        Args:
+            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
+            flow01, flow10: (b, 2, h, w), x then y, pixels.
+            t: time in (0, 1), one for all or (b,).
+        """
+        return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
+
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+        """Features of both frames and what each pixel counts; arguments as in `forward`."""
+        h, w = frame0.shape[2:]
+        down, right = -h % 4, -w % 4
+        frames, flow = (
+            F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
+        )
+        features = self.encoder(frames.to(self.encoder.levels[0][1][0].weight.dtype))
+        size = features[0].shape[2:]
+        half = resize_flow(flow, size)
+        other_flow, other = (torch.cat(x.chunk(2)[::-1]) for x in (half, features[0]))
+        seen = backwarp(other.float(), half, quirk=False).to(other.dtype)
+        gap = (half + backwarp(other_flow, half, quirk=False)).norm(dim=1, keepdim=True).clamp(max=16) / 4
+        agreement = splat_metric(*frames.chunk(2), *flow.chunk(2))
+        reduced = F.interpolate(agreement, size, mode="area")
+        inputs = torch.cat([x.to(other.dtype) for x in (features[0], seen, gap, reduced)], 1)
+        learned = F.interpolate(self.metric(inputs).float(), frames.shape[2:], mode="bilinear", align_corners=False)
+        metric = (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
+        crop = (slice(None), slice(None), slice(h), slice(w))
+        padded = Source(frames, flow, metric)
+        return Prepared(Source(*(x[crop] for x in padded)), padded, features)
+
+    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
+        """The frame at time t, (0, 1), from what `prepare` returned."""
+        (frames, flow, metric), features = prepared.padded, prepared.features
+        b, size = len(frames) // 2, frames.shape[2:]
+        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(b).view(-1, 1, 1, 1)
+        nearness = torch.cat([1 - times, times])
+        splats, weights, velocity = self._splat(frames, flow, metric, nearness)
+        fade = torch.cat([-times, 1 - times])  # from time t back to frame 0, and on to frame 1
+        motion = fade * torch.cat([velocity, velocity])
+
+        dtype = features[0].dtype
+        covered = weights.log1p()
+        state = None
+        for features_here, net, flow_head, state_head in zip(
+            features[::-1], (self.at_quarter, self.at_half), self.flows, self.states, strict=True
+        ):
+            here = features_here.shape[2:]
+            small = resize_flow(motion, here)
+            seen0, seen1 = backwarp(features_here.float(), small, quirk=False).chunk(2)
+            coverage = F.interpolate(covered, here, mode="area")
+            inputs = [seen0, seen1, (seen0 - seen1).abs(), *coverage.chunk(2)]
+            if state is None:
+                pictures = F.interpolate(splats, here, mode="area")
+                inputs += [*pictures.chunk(2), *(small / 16).chunk(2)]
+            else:
+                inputs += [*F.pixel_unshuffle(splats, 2).chunk(2), F.interpolate(state, here, mode="nearest")]
+            x = net(torch.cat([x.to(dtype) for x in inputs], 1))
+            state = state_head(x)
+            change = torch.cat(flow_head(x).float().chunk(2, 1))
+            motion = motion + resize_flow(change, size)
+
+        read = backwarp(frames, motion, quirk=False)
+        candidates = torch.stack([*splats.chunk(2), *read.chunk(2)], 1)  # (b, 4, 3, h, w)
+        inputs = [candidates.flatten(1, 2) - 0.5, *covered.chunk(2), F.pixel_shuffle(state, 2)]
+        shares, correction = self.mix(self.full(torch.cat([x.to(dtype) for x in inputs], 1))).float().split([4, 3], 1)
+        mixture = (shares.softmax(1).unsqueeze(2) * candidates).sum(1).clamp(0, 1)
+        frame = torch.sigmoid(logit(mixture) + 0.5 * correction)
+        h, w = prepared.image.values.shape[2:]
+        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > _FINEST).to(frame.dtype)))
+        return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
+
+    @staticmethod
+    def _splat(frames: Tensor, flow: Tensor, metric: Tensor, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both frames and their motion from 0 to 1, splatted to the time.
+
+        Returns:
+            The splats (2b, 3, h, w), holes filled from each other; the weight that landed (2b, 1, h, w); and the
+            velocity of both together (b, 2, h, w), holes filled from around.
+        """
+        b = len(frames) // 2
+        velocity = torch.cat([flow[:b], -flow[b:]])
+        importance = metric.exp()
+        values = torch.cat([frames, velocity, torch.ones_like(metric)], 1) * importance
+        sums = softsplat(values, flow * (1 - nearness), mode="sum")
+        weights = sums[:, 5:]
+        pictures = sums[:, :3] / weights.clamp(min=_FINEST)
+        together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
+        filled = _fill(together[:, :5], together[:, 5:])
+        landed = (weights > _FINEST).to(pictures.dtype)
+        swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, landed))
+        around = torch.cat([filled[:, :3]] * 2)
+        pictures = landed * pictures + (1 - landed) * (other * swapped + (1 - other) * around)
+        return pictures, weights, filled[:, 3:]
+
+
+def _fill(sums: Tensor, weights: Tensor) -> Tensor:
+    """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
+    pyramid = [(sums, weights)]
+    for _ in range(_COARSEST):
+        if min(pyramid[-1][0].shape[2:]) < 2:
+            break
+        pyramid.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1]))
+    sums, weights = pyramid.pop()
+    mean = sums / weights.clamp(min=_FINEST)
+    for sums, weights in reversed(pyramid):
+        around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
+        share = (weights * 20).clamp(max=1)
+        mean = share * sums / weights.clamp(min=_FINEST) + (1 - share) * around
+    return mean

@@ -1,0 +1,247 @@
+"""Train a network of frame interpolation, and go on with it when called again.
+
+DATA, one or more       →   OUT/
+    toons                       checkpoints/last.ckpt    the state after the last step; a run goes on from here
+                                checkpoints/best.ckpt    of the best validation LPIPS
+    lottie/*.json               metrics.csv  curves.png  losses and validation, by step
+    rrld/images/ flows/         samples/                 frame 0, what was drawn between, frame 1
+    triplets/name/{a,b,c}.png   tensorboard/
+
+`toons` are cartoons with exact flow, drawn while training. A triplet is two frames and the truth between them. Then
+`python -m _scripts.export_weights OUT` turns the best checkpoint into weights to interpolate with.
+"""
+
+import argparse
+import contextlib
+import logging
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+from _util import command
+
+# What a run keeps from its first leg to its last; other options may change when it goes on.
+FIXED = (
+    "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
+    "flow", "features", "self_supervise", "freeze_batch_norm",
+)  # fmt: skip
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _train.frame_interpolation.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Many GPUs: torchrun --nproc-per-node N -m _train.frame_interpolation.train …",
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="+", help="toons, or a folder of triplets; PATH:0.3 is drawn with weight 0.3")
+    add("out", metavar="OUT", type=Path, help="where the run lives")
+    add("--model", default="rfr", help="what is trained: rfr, the flow; ssldtm or fusion, the synthesis (default: rfr)")
+    add("--weights", type=float, nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)")
+    add("--steps", type=int, default=100_000, help="steps of the optimiser (default: 100000)")
+    add("--batch-size", type=int, default=8, help="triplets in a batch (default: 8)")
+    add("--accumulate", type=int, default=1, help="batches in a step, of each process (default: 1)")
+    add("--crop", type=int, nargs=2, default=[256, 256], metavar=("H", "W"), help="of the frames (default: 256 256)")
+    add("--lr", type=float, help="learning rate (default: the model's)")
+    add(
+        "--schedule",
+        choices=("plateau", "cosine"),
+        help="halve the learning rate after 10 validations without a better LPIPS, or let it rise over 5 %% of the "
+        "steps and fall along a cosine (default: the model's)",
+    )
+    add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
+    add("--ema", type=float, default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
+    add("--seed", type=int, default=0, help="of order, augmentation and first weights (default: 0)")
+    add("--flow", choices=("rfr", "dis", "exact"), default="dis", help="flow that synthesis learns on (default: dis)")
+    add(
+        "--features",
+        default="imagenet",
+        help="ssldtm's ResNet-50: imagenet, downloaded by torchvision; its file; or random, which is trained too "
+        "(default: imagenet)",
+    )
+    add("--self-supervise", action="store_true", help="rfr: learn from triplets without exact flow by their looks")
+    add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
+    add("--from", dest="start", type=Path, metavar="WEIGHTS", help="start from a folder or file of weights")
+    add(
+        "--validate", type=Path, metavar="FOLDER", help="keyframes in order, of which each is drawn from its neighbours"
+    )
+    add("--validate-every", type=int, default=1000, metavar="N", help="steps between validations (default: 1000)")
+    add("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (default: 500)")
+    add("--log-every", type=int, default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
+    add("--budget", type=float, default=math.inf, metavar="MINUTES", help="end this leg cleanly after that time")
+    add("--workers", type=int, default=0, help="processes that load files (default: 0, in the main process)")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(default: auto, a GPU if there is one)")
+    options = parser.parse_args()
+    for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    if min(options.crop) < 32:
+        parser.error(f"--crop is {options.crop[0]} {options.crop[1]}; sides must be 32 or more")
+    if not 0 <= options.ema < 1:
+        parser.error(f"--ema is {options.ema:g}; it must be 0 or more and below 1")
+    options.data, weights = zip(*map(split_weight, options.data), strict=True)
+    options.weights = options.weights or list(weights)
+    if len(options.weights) != len(options.data) or min(options.weights) <= 0:
+        parser.error(f"--weights must be {len(options.data)} positive numbers, one for each DATA")
+    return options
+
+
+def split_weight(data: str) -> tuple[str, float]:
+    """`PATH:0.3` to the path and the weight, which is 1 if there is none."""
+    path, _, weight = data.rpartition(":")
+    try:
+        return (path, float(weight)) if path else (data, 1.0)
+    except ValueError:
+        return data, 1.0
+
+
+def main() -> None:
+    options = parse()
+    import lightning
+    import torch
+
+    from _train.frame_interpolation.evaluation import keyframes
+    from _train.frame_interpolation.journal import read_checkpoint
+    from _train.frame_interpolation.tasks import TASKS
+    from _train.frame_interpolation.trainmodel import TrainModel
+    from _util import memory
+    from _util.errors import InputError
+
+    if options.model not in TASKS:
+        raise InputError(f"There is no model {options.model!r}; it is {', '.join(TASKS)}.")
+    options.lr = options.lr or TASKS[options.model].lr
+    options.schedule = options.schedule or TASKS[options.model].schedule
+    processes, processes_here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    options.device = choose_device(options.device)
+    if options.validate:
+        keyframes(options.validate)  # raises if there are none
+    make_folder(options.out / "checkpoints")
+    last = options.out / "checkpoints/last.ckpt"
+    state = read_checkpoint(last) if last.exists() else None
+    facts = gather_facts(options, processes)
+    if state:
+        refuse_changes(state["facts"]["options"], facts["options"], last)
+        facts["legs"] = [*state["facts"]["legs"], *facts["legs"]]
+
+    memory.keep_freed()
+    torch.manual_seed(options.seed)
+    torch.set_float32_matmul_precision("high")
+    task = TASKS[options.model](options, options.device)
+    if state is None:
+        task.begin()
+    sources = [open_data(data, options.out / f"flows/{i}", options, task) for i, data in enumerate(options.data)]
+    model = TrainModel(task, options, list(zip(sources, options.weights, strict=True)), facts, state)
+    if model.step >= options.steps:
+        raise InputError(f"{last} is at step {model.step} already; ask for more --steps.")
+
+    quieten_lightning()
+    trainer = lightning.Trainer(
+        accelerator="gpu" if options.device.type == "cuda" else "cpu",
+        devices=processes_here,
+        num_nodes=processes // processes_here,
+        strategy="ddp" if processes > 1 else "auto",
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[options.precision],
+        max_epochs=1,  # of one endless stretch: steps are counted by the model
+        min_epochs=0,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    try:
+        trainer.fit(model)
+    except OSError as error:
+        raise InputError(f"Training stopped at step {model.step} ({error}); earlier checkpoints are whole.") from error
+    if trainer.is_global_zero:
+        print(
+            f"Trained to step {model.step} of {options.steps}, in {model.seconds / 60:.1f} minutes; see {options.out}."
+        )
+
+
+def open_data(data: str, cache: Path, options: argparse.Namespace, task):
+    """Toons, or the triplets of a folder, with the flow that the task learns on."""
+    if data == "toons":
+        from _databacks.toons.scenes import Toons
+
+        return Toons(tuple(options.crop), options.batch_size, options.seed, options.device)
+    from _databacks.sources import open_source
+    from _train.frame_interpolation.data import CachedFlows
+    from _util.errors import InputError
+
+    source = open_source(data)
+    if task.flow is None:
+        return source
+    source = CachedFlows(source, task.estimate, cache, options.device)
+    if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
+        for i in range(len(source)):
+            with contextlib.suppress(InputError):
+                source[i]
+    return source
+
+
+def choose_device(name: str):
+    import torch
+
+    from _util.errors import InputError
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("There is no CUDA device; leave --device out.")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def make_folder(path: Path) -> None:
+    from _util.errors import InputError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}); choose another OUT.") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"{path} cannot be written to; choose another OUT.")
+
+
+def gather_facts(options: argparse.Namespace, processes: int) -> dict:
+    """Plain values that say how a checkpoint came about."""
+    import torch
+
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
+    cuda = options.device.type == "cuda"
+    device = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
+    leg = {
+        "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
+        "commit": commit.stdout.strip() or "unknown",
+        "hardware": f"{processes} × {device}",
+    }
+    chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
+    if options.schedule == "cosine":
+        chosen["steps"] = options.steps
+    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "legs": [leg]}
+
+
+def refuse_changes(before: dict, now: dict, last: Path) -> None:
+    from _util.errors import InputError
+
+    for name in before | now:
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f"{last} was begun with {name.replace('_', '-')} {before.get(name)}, not {now.get(name)}; "
+                "ask for the same or choose another OUT."
+            )
+
+
+def quieten_lightning() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
+if __name__ == "__main__":
+    command.run(main)

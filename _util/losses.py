@@ -1,0 +1,178 @@
+"""Losses: what training minimises. What evaluation reports is in `_util.metrics`, from the same definitions.
+
+Images are (b, 3, h, w) RGB in [0, 1]; flows are (b, 2, h, w), x then y, in pixels. Every loss is differentiable in its
+first argument and computed in fp32; only the convolutions of LPIPS follow autocast.
+"""
+
+from importlib import resources
+from typing import Literal
+
+import kornia
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from _util import checkpoints
+
+Protocol = Literal["paper", "standard"]
+ALEXNET = "default/alexnet_features.safetensors"
+_CONVOLUTIONS = {"0": (4, 2), "3": (1, 2), "6": (1, 1), "8": (1, 1), "10": (1, 1)}  # name in the file: stride, padding
+_POOLED_BEFORE = ("3", "6")
+_SMALLEST_SIDE = 31  # at which AlexNet's last pooling still has a window
+_CENSUS_REACH = 3
+
+
+class LPIPS(nn.Module):
+    """Learned perceptual distance (Zhang et al., CVPR 2018): version 0.1 over AlexNet.
+
+    Its weights are buffers outside the state dict: they need no gradient and do not swell checkpoints. They are shipped
+    with the project and the `lpips` package; nothing is downloaded.
+
+    Args:
+        protocol: "paper" takes images in [0, 1] as they are, as EISAI does, in training too; "standard" scales them to
+            [-1, 1], as LPIPS was calibrated.
+
+    Raises:
+        ValueError: no such protocol.
+        InputError: the shipped weights are missing or damaged.
+    """
+
+    def __init__(self, protocol: Protocol = "paper"):
+        super().__init__()
+        check_protocol(protocol)
+        self.protocol = protocol
+        alexnet = checkpoints.read(checkpoints.FOLDER / ALEXNET)
+        with resources.as_file(resources.files("lpips") / "weights/v0.1/alex.pth") as path:
+            linear = checkpoints.read(path)
+        for i, name in enumerate(_CONVOLUTIONS):
+            self.register_buffer(f"weight{i}", alexnet[f"{name}.weight"].float(), persistent=False)
+            self.register_buffer(f"bias{i}", alexnet[f"{name}.bias"].float(), persistent=False)
+            self.register_buffer(f"linear{i}", linear[f"lin{i}.model.1.weight"], persistent=False)
+        self.register_buffer("mean", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Distance of each image from its truth; the weights follow the images to their device.
+
+        Args:
+            predicted, truth: (b, 3, h, w) RGB in [0, 1], sides of at least 31 pixels. No gradient goes to `truth`.
+
+        Returns:
+            (b,) float32, 0 where the images are equal.
+
+        Raises:
+            ValueError: images smaller than that.
+        """
+        if min(predicted.shape[2:]) < _SMALLEST_SIDE:
+            raise ValueError(f"LPIPS needs sides of {_SMALLEST_SIDE} pixels or more, not {tuple(predicted.shape[2:])}")
+        if self.mean.device != predicted.device:
+            self.to(predicted.device)
+        with torch.no_grad():
+            expected = self._features(truth)
+        distance = 0
+        for i, (ours, theirs) in enumerate(zip(self._features(predicted), expected, strict=True)):
+            difference = (_unit(ours) - _unit(theirs)).square()
+            distance = distance + (difference * getattr(self, f"linear{i}")).sum(1).mean((1, 2))
+        return distance
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        image = image.float() if self.protocol == "paper" else 2 * image.float() - 1
+        x, features = (image - self.mean) / self.deviation, []
+        for i, (name, (stride, padding)) in enumerate(_CONVOLUTIONS.items()):
+            if name in _POOLED_BEFORE:
+                x = F.max_pool2d(x, 3, 2)
+            x = F.relu(F.conv2d(x, getattr(self, f"weight{i}"), getattr(self, f"bias{i}"), stride, padding))
+            features.append(x)
+        return features
+
+
+def check_protocol(protocol: str) -> None:
+    if protocol not in ("paper", "standard"):
+        raise ValueError(f"There is no protocol {protocol!r}; it is paper or standard.")
+
+
+def _unit(features: Tensor) -> Tensor:
+    # Unlike the root of a sum of squares, the norm has a finite gradient, 0, where every channel is 0.
+    features = features.float()
+    return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-10)
+
+
+def gaussian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 3) -> Tensor:
+    """Mean absolute difference at each level of a Gaussian pyramid (Burt and Adelson, 1983), summed over the levels.
+
+    With NEDTs, this is EISAI's loss of the DTM's line drawing: thin differences count at several widths.
+
+    Args:
+        predicted, truth: (b, c, h, w).
+        levels: the full size included; each further one is blurred by 1 4 6 4 1 and halved.
+
+    Returns:
+        A number.
+    """
+    difference = predicted.float() - truth.float()
+    loss = difference.abs().mean()
+    for _ in range(levels - 1):
+        difference = _halve(difference)
+        loss = loss + difference.abs().mean()
+    return loss
+
+
+def _halve(image: Tensor) -> Tensor:
+    b, c, h, w = image.shape
+    kernel = torch.tensor([1, 4, 6, 4, 1], device=image.device) / 16
+    padded = F.pad(image.reshape(b * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
+    with torch.autocast(image.device.type, enabled=False):
+        rows = F.conv2d(padded, kernel.view(1, 1, 1, 5), stride=(1, 2))
+        return F.conv2d(rows, kernel.view(1, 1, 5, 1), stride=(2, 1)).squeeze(1).unflatten(0, (b, c))
+
+
+def census(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How differently the pixels of two images stand to their neighbours: a ternary census transform, made smooth.
+
+    Changes of brightness that a neighbourhood shares do not count. As in UnFlow (Meister et al., AAAI 2018): neighbours
+    in 7×7 pixels, d grey levels above the centre, become d / √(0.81 + d²), and differences s of those s² / (0.1 + s²).
+
+    Args:
+        a, b: (b, 3, h, w) RGB in [0, 1], sides of at least 7 pixels; differentiable in both.
+        mask: (b, 1, h, w), the weight of each pixel; by default all count. The 3 pixels along the border never do.
+
+    Returns:
+        A number in [0, 1): the mean over neighbours and pixels; 0 where the mask is empty.
+    """
+    signature = _signature(a) - _signature(b)
+    distance = (signature.square() / (0.1 + signature.square())).mean(1, keepdim=True)
+    if mask is None:
+        return distance.mean()
+    reach = _CENSUS_REACH
+    weight = mask[..., reach:-reach, reach:-reach].to(distance)
+    return (distance * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def _signature(image: Tensor) -> Tensor:
+    grey = 255 * kornia.color.rgb_to_grayscale(image.float())
+    width, (h, w) = 2 * _CENSUS_REACH + 1, grey.shape[2:]
+    neighbours = F.unfold(grey, width).unflatten(2, (h - width + 1, w - width + 1))
+    centre = neighbours[:, width * width // 2, None]
+    difference = neighbours - centre
+    return difference / (0.81 + difference.square()).sqrt()
+
+
+def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8, valid: Tensor | None = None) -> Tensor:
+    """RAFT's loss over the flows of all iterations (Teed and Deng, ECCV 2020): `Σ gammaⁿ⁻¹⁻ⁱ · mean |flowᵢ - truth|`.
+
+    Args:
+        flows: n flows (b, 2, h, w), the last one the best.
+        truth: (b, 2, h, w); where it is not valid it may hold anything.
+        valid: (b, 1, h, w), 1 where the truth is known; the mean is over these pixels. By default it is everywhere.
+
+    Returns:
+        A number, in pixels; 0 where nothing is valid.
+    """
+    valid = torch.ones_like(truth[:, :1]) if valid is None else valid
+    truth = torch.where(valid > 0.5, truth, 0)
+    weight = (valid > 0.5).expand_as(truth).float()
+    count = weight.sum().clamp(min=1)
+    return sum(
+        gamma ** (len(flows) - 1 - i) * ((flow.float() - truth).abs() * weight).sum() / count
+        for i, flow in enumerate(flows)
+    )

@@ -1,0 +1,201 @@
+"""Metrics: what evaluation reports, as means over all images, or pixels of flow, of all processes.
+
+Those of images take batches (b, 3, h, w) RGB in [0, 1], measure each image on its own in fp32, and average:
+
+>>> import torch
+>>> psnr = PSNR()
+>>> psnr.update(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6))
+>>> round(psnr.compute().item(), 3)
+20.0
+
+Where papers on 2D animation, after EISAI, measure otherwise than the rest of the field, `protocol` chooses: "paper"
+compares with their tables, "standard" with everybody else's.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from _util import losses
+from _util.distance_transform import edt
+from _util.lines import difference_of_gaussians
+
+_NEAR = 8  # pixels from a rim
+_SAME_MOTION = 1  # pixel
+
+
+class ImageMetric(Metric):
+    """The mean over images of what a subclass measures of one. Its value is NaN before the first image."""
+
+    full_state_update = False
+    is_differentiable = False
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """(b, 3, h, w) twice, float32 in [0, 1], to (b,)."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Count the images of a batch in.
+
+        Args:
+            predicted, truth: (b, 3, h, w) RGB in [0, 1].
+
+        Raises:
+            ValueError: any other shape, or two shapes.
+        """
+        if predicted.shape != truth.shape or predicted.dim() != 4 or predicted.shape[1] != 3:
+            raise ValueError(f"images are (b, 3, h, w), not {tuple(predicted.shape)} and {tuple(truth.shape)}")
+        with torch.autocast(predicted.device.type, enabled=False):
+            values = self.measure(predicted.float(), truth.float())
+        self.total += values.double().sum()
+        self.count += len(values)
+
+    def compute(self) -> Tensor:
+        """The mean over the images so far, a float32 number."""
+        return (self.total / self.count).float()
+
+
+class LPIPS(ImageMetric):
+    """`_util.losses.LPIPS`: 0 for equal images, the lower the better. Protocols as there."""
+
+    higher_is_better = False
+
+    def __init__(self, protocol: losses.Protocol = "paper"):
+        super().__init__()
+        self.distance = losses.LPIPS(protocol)
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return self.distance(predicted, truth)
+
+
+class PSNR(ImageMetric):
+    """Peak signal-to-noise ratio in dB, of values in [0, 1]; at most 100, lest equal images make the mean infinite."""
+
+    higher_is_better = True
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return -10 * (predicted - truth).double().square().mean((1, 2, 3)).clamp(min=1e-10).log10()
+
+
+class SSIM(ImageMetric):
+    """Structural similarity (Wang et al., TIP 2004), as scikit-image computes it: 1 for equal images, else lower.
+
+    Args:
+        protocol: "paper" over 7×7 pixels of equal weight and as if values ranged over 2, "standard" over 11×11 pixels
+            by a Gaussian of σ = 1.5 and a range of 1. Smaller images than the window are a ValueError.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, protocol: losses.Protocol = "paper"):
+        super().__init__()
+        losses.check_protocol(protocol)
+        gaussian = torch.exp(-torch.arange(-5.0, 6.0, dtype=torch.float64).square() / (2 * 1.5**2))
+        weights, self.data_range = (torch.ones(7).double(), 2) if protocol == "paper" else (gaussian, 1)
+        self.register_buffer("window", weights / weights.sum(), persistent=False)
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        size = len(self.window)
+        if min(truth.shape[2:]) < size:
+            raise ValueError(f"SSIM needs sides of {size} pixels or more, not {tuple(truth.shape[2:])}")
+        a, b = predicted.double(), truth.double()
+        mean_a, mean_b = self._mean(a), self._mean(b)
+        unbiased = size**2 / (size**2 - 1)
+        variances = unbiased * (self._mean(a * a) - mean_a.square() + self._mean(b * b) - mean_b.square())
+        covariance = unbiased * (self._mean(a * b) - mean_a * mean_b)
+        c1, c2 = (0.01 * self.data_range) ** 2, (0.03 * self.data_range) ** 2
+        luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
+        structure = (2 * covariance + c2) / (variances + c2)
+        return (luminance * structure).mean((1, 2, 3))
+
+    def _mean(self, image: Tensor) -> Tensor:
+        """Around each pixel whose whole window lies in the image."""
+        rows = F.conv2d(image.flatten(0, 1).unsqueeze(1), self.window.view(1, 1, 1, -1))
+        return F.conv2d(rows, self.window.view(1, 1, -1, 1)).squeeze(1).unflatten(0, image.shape[:2])
+
+
+class Chamfer(ImageMetric):
+    """How far the lines of each image lie from the other's (EISAI, ECCV 2022): 0 for equal lines, the lower the better.
+
+    `½ · (mean(L · EDT(L')) + mean(L' · EDT(L))) / diagonal` of the lines L, L' by difference of Gaussians at σ = 1. To
+    the lines of an image without any, every distance is the diagonal.
+    """
+
+    higher_is_better = False
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        lines, true_lines = (difference_of_gaussians(image, sigma=1.0) > 0.5 for image in (predicted, truth))
+        distances = true_lines * edt(lines).double() + lines * edt(true_lines).double()
+        h, w = truth.shape[2:]
+        return distances.mean((1, 2, 3)) / (2 * (h**2 + w**2) ** 0.5)
+
+
+class InterpolationError(ImageMetric):
+    """Mean over pixels of the Euclidean distance in RGB, of values in [0, 255] (Baker et al., IJCV 2011)."""
+
+    higher_is_better = False
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return 255 * torch.linalg.vector_norm(predicted - truth, dim=1).mean((1, 2))
+
+
+class EndPointError(Metric):
+    """Mean length in pixels of the error of flow: everywhere, near the rims of what moves, and of the ground there.
+
+    Near a rim is within 8 pixels of the edge of an occlusion. Ground is what is occluded there, and what moves like it
+    to within a pixel: flow that is wrong there drags the ground along as a halo.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = False
+    regions = ("epe", "epe_rim", "epe_rim_ground")
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+
+    @torch.no_grad()
+    def update(self, predicted: Tensor, truth: Tensor, occlusion: Tensor) -> None:
+        """Count the pixels of a batch in; one direction of flow at a time.
+
+        Args:
+            predicted, truth: (b, 2, h, w), x y in pixels.
+            occlusion: (b, 1, h, w), 1 on pixels that the other frame does not show.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if predicted.shape != truth.shape or truth[:, :1].shape != occlusion.shape:
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (predicted, truth, occlusion))
+            raise ValueError(f"flows are (b, 2, h, w) and their occlusion (b, 1, h, w), not {shapes}")
+        error = torch.linalg.vector_norm(predicted.double() - truth.double(), dim=1, keepdim=True)
+        occluded = (occlusion > 0.5).float()
+        rim = edt(_edges(occluded)) <= _NEAR
+        for i, region in enumerate((torch.ones_like(rim), rim, rim & _is_ground(truth.float(), occluded))):
+            self.total[i] += error[region].sum()
+            self.count[i] += region.sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Mean error in pixels by region: `epe`, `epe_rim`, `epe_rim_ground`; NaN for a region without a pixel."""
+        return dict(zip(self.regions, (self.total / self.count).float(), strict=True))
+
+
+def _edges(mask: Tensor) -> Tensor:
+    return F.max_pool2d(mask, 3, 1, 1) + F.max_pool2d(-mask, 3, 1, 1) > 0.5
+
+
+def _is_ground(flow: Tensor, occluded: Tensor) -> Tensor:
+    reach = _NEAR + 1  # an edge has a pixel on either side of it
+    share = F.avg_pool2d(occluded, 2 * reach + 1, 1, reach)
+    hidden_motion = F.avg_pool2d(flow * occluded, 2 * reach + 1, 1, reach) / share.clamp(min=1e-6)
+    moves_alike = torch.linalg.vector_norm(flow - hidden_motion, dim=1, keepdim=True) < _SAME_MOTION
+    return (occluded > 0.5) | (moves_alike & (share > 0))

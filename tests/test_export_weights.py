@@ -1,0 +1,95 @@
+"""Weights for release: what is exported, from which checkpoint, and that it can be used."""
+
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from _scripts import export_weights
+from _train.frame_interpolation.journal import Journal
+from _train.frame_interpolation.models.dtm import DTM
+from _util import checkpoints, command
+
+FACTS = {
+    "options": {"data": ["toons", "triplets"], "seed": 3},
+    "legs": [
+        {"command": "python -m train --steps 1", "commit": "abc", "hardware": "1 × CPU"},
+        {"command": "python -m train --steps 2", "commit": "abc", "hardware": "2 × GPU"},
+    ],
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Exports OUT to `default/`; returns the exit code and what was said on stderr."""
+
+    def run(*arguments) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments), "--to", str(tmp_path / "default")])
+        with pytest.raises(SystemExit) as caught:
+            command.run(export_weights.main)
+        return caught.value.code, capsys.readouterr().err
+
+    return run
+
+
+def write(out, name: str, scale: float = 1.0) -> dict[str, torch.Tensor]:
+    """A checkpoint of DTM whose averaged weights are seeded ones times `scale`, which are returned."""
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    state = checkpoints.seeded(DTM().state_dict())
+    state = {key: scale * tensor if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    average = {f"dtm.{key}": tensor for key, tensor in state.items()}
+    networks = {key: torch.zeros_like(tensor) for key, tensor in average.items()}
+    content = {"step": 7, "seconds": 5400.0, "networks": networks, "average": average, "facts": FACTS}
+    Journal(out, 0).save(content, [name])
+    return state
+
+
+def test_averaged_weights_load_where_shipped_ones_are_looked_for(run, tmp_path):
+    expected = write(tmp_path / "out", "last.ckpt")
+    assert run(tmp_path / "out")[0] == 0
+    network = DTM()
+    assert checkpoints.load(network, "dtm", tmp_path) == tmp_path / "default/dtm.safetensors"
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name].to(tensor.dtype), rtol=1e-3, atol=1e-6)
+
+
+def test_best_before_last(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt", scale=2)
+    expected = write(tmp_path / "out", "best.ckpt")
+    run(tmp_path / "out")
+    written = checkpoints.read(tmp_path / "default/dtm.safetensors")
+    torch.testing.assert_close(written["net_nedt.net.1.weight"], expected["net_nedt.net.1.weight"].half())
+
+
+def test_half_precision_with_the_facts(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt")
+    run(tmp_path / "out")
+    with safe_open(tmp_path / "default/dtm.safetensors", "pt") as file:
+        assert file.metadata() == {
+            "data": "toons triplets",
+            "steps": "7",
+            "hours": "1.50",
+            "hardware": "1 × CPU; 2 × GPU",
+            "commit": "abc",
+            "seed": "3",
+            "command": "python -m train --steps 2",
+        }
+        dtypes = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    assert dtypes == {torch.float16, torch.int64}
+
+
+def test_nothing_to_export(run, tmp_path):
+    code, said = run(tmp_path)
+    assert code == 2
+    assert "no checkpoints/best.ckpt or last.ckpt" in said
+    assert not (tmp_path / "default").exists()
+
+
+def test_weights_beyond_half_precision(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt", scale=1e6)
+    code, said = run(tmp_path / "out")
+    assert code == 2
+    assert "beyond the range of fp16" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "default").exists()

@@ -1,0 +1,312 @@
+"""Training: what a run leaves behind, and that nothing which interrupts it changes what it arrives at."""
+
+import csv
+import errno
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _train.frame_interpolation import journal, train
+from _train.frame_interpolation.journal import read_checkpoint
+from _util import command
+from tests import train_tiny
+
+ROOT = Path(__file__).parents[1]
+TINY = ("--model", "tiny", "--batch-size", 2, "--crop", 64, 64, "--log-every", 1, "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """`train/`, 4 triplets of a disc over a painted ground, and `val/`, one of them as keyframes."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "val").mkdir()
+    for i in range(4):
+        noise = np.random.default_rng(i).integers(0, 256, (4, 4, 3), np.uint8)
+        ground = cv2.resize(noise, (64, 64), interpolation=cv2.INTER_CUBIC)
+        (folder / "train" / f"{i}").mkdir(parents=True)
+        for k, name in enumerate("abc"):
+            frame = ground.copy()
+            cv2.circle(frame, (26 + 4 * k, 28 + 2 * i), 12, (40 * i, 200 - 40 * i, 90), -1, cv2.LINE_AA)
+            cv2.imwrite(str(folder / "train" / f"{i}" / f"{name}.png"), frame)
+            if i == 0:
+                cv2.imwrite(str(folder / "val" / f"{k}.png"), frame)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Trains in this process; returns the exit code and what was said on stderr."""
+
+    def run(*arguments) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            command.run(train.main)
+        return caught.value.code, capsys.readouterr().err
+
+    return run
+
+
+def start(*arguments, launcher=()) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    program = [*(launcher or [sys.executable]), str(ROOT / "tests/train_tiny.py"), *map(str, arguments)]
+    return subprocess.Popen(
+        program, cwd=ROOT, env={**environment, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def last(out: Path) -> dict:
+    return read_checkpoint(out / "checkpoints/last.ckpt")
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_bits(ours, theirs, path: str = "") -> None:
+    """Equal but for how long they took and what was asked for."""
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), path
+        for key in ours.keys() - {"seconds", "facts"}:
+            assert_same_bits(ours[key], theirs[key], f"{path}/{key}")
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs), path
+    else:
+        assert ours == theirs, path
+
+
+def test_what_a_run_leaves_behind(run, data, tmp_path):
+    code, _ = run(
+        data / "train", tmp_path / "out", *TINY, "--steps", 4, "--validate", data / "val", "--validate-every", 2
+    )
+    assert code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "checkpoints", "metrics.csv", "curves.png", "samples", "tensorboard"
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "out/checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    figures = rows(tmp_path / "out")
+    assert [row["step"] for row in figures] == ["1", "2", "3", "4"]
+    assert [bool(row["validation_lpips"]) for row in figures] == [False, True, False, True]
+    assert all(float(row["validation_chamfer"]) >= 0 for row in figures[1::2])
+    assert cv2.imread(str(tmp_path / "out/samples/0000004-0.png")).shape == (64, 3 * 64, 3)
+    assert cv2.imread(str(tmp_path / "out/curves.png")) is not None
+    best = min(float(row["validation_lpips"]) for row in figures[1::2])
+    assert read_checkpoint(tmp_path / "out/checkpoints/best.ckpt")["best"] == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
+    options = (*TINY, "--steps", 7, "--schedule", schedule, "--accumulate", 2, "--save-every", 3)
+    options += ("--validate", data / "val", "--validate-every", 2)
+    run(data / "train", tmp_path / "whole", *options)
+    run(data / "train", tmp_path / "legs", *options, "--budget", 0)
+    assert last(tmp_path / "legs")["step"] == 1
+    for leg in range(6):
+        run(data / "train", tmp_path / "legs", *options, "--budget", 0 if leg < 3 else 1)
+    assert_same_bits(last(tmp_path / "legs"), last(tmp_path / "whole"))
+    columns = [[{**row, "minutes": ""} for row in rows(tmp_path / name)] for name in ("legs", "whole")]
+    assert columns[0] == columns[1]
+
+
+def test_averaged_weights_follow_slowly(run, data, tmp_path):
+    run(data / "train", tmp_path / "fast", *TINY, "--steps", 3, "--ema", 0)
+    state = last(tmp_path / "fast")
+    assert_same_bits(state["average"], state["networks"])
+    run(data / "train", tmp_path / "slow", *TINY, "--steps", 3, "--ema", 0.9)
+    slow = last(tmp_path / "slow")
+    assert_same_bits(slow["networks"], state["networks"])
+    assert not torch.equal(slow["average"]["tiny.0.weight"], slow["networks"]["tiny.0.weight"])
+
+
+def test_batch_norms_freeze(run, data, tmp_path):
+    for name, option in (("frozen", ["--freeze-batch-norm"]), ("free", [])):
+        run(data / "train", tmp_path / name, *TINY, "--steps", 2, *option)
+    assert not last(tmp_path / "frozen")["networks"]["tiny.1.running_mean"].any()
+    assert last(tmp_path / "free")["networks"]["tiny.1.running_mean"].any()
+
+
+class TestLossThatIsNotFinite:
+    @pytest.fixture
+    def break_steps(self, monkeypatch):
+        """Makes the loss of some calls NaN, through a forward pass that spoils the running statistics too."""
+
+        def break_steps(broken: set[int]) -> None:
+            right, calls = train_tiny.Tiny.training_loss, iter(range(1000))
+
+            def wrong(self, batch):
+                bad = math.nan if next(calls) in broken else 1
+                return right(self, batch._replace(frames=batch.frames * bad))
+
+            monkeypatch.setattr(train_tiny.Tiny, "training_loss", wrong)
+
+        return break_steps
+
+    def test_is_skipped_and_counted(self, run, data, tmp_path, break_steps):
+        break_steps({1, 2, 4})
+        code, _ = run(data / "train", tmp_path / "out", *TINY, "--steps", 6)
+        assert code == 0
+        assert [row["skipped"] for row in rows(tmp_path / "out")] == ["0", "1", "2", "2", "3", "3"]
+        state = last(tmp_path / "out")
+        assert state["skipped"] == 3
+        assert all(tensor.isfinite().all() for which in ("networks", "average") for tensor in state[which].values())
+
+    def test_stops_after_three_in_a_row(self, run, data, tmp_path, break_steps):
+        break_steps({3, 4, 5})
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 9, "--save-every", 1)
+        assert code == 2
+        assert "not finite 3 steps in a row, up to step 6" in said
+        assert said.count("\n") == 1
+        assert last(tmp_path / "out")["step"] == 5
+
+
+def test_full_disk_leaves_the_last_checkpoint(run, data, tmp_path, monkeypatch):
+    run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
+    before = (tmp_path / "out/checkpoints/last.ckpt").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal.os, "fsync", full)
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 4, "--log-every", 100)
+    assert code == 2
+    assert "No space left on device" in said
+    assert said.count("\n") == 1
+    assert (tmp_path / "out/checkpoints/last.ckpt").read_bytes() == before
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_leg_cleanly(run, data, tmp_path, monkeypatch, number):
+    right, calls = train_tiny.Tiny.training_loss, iter(range(1000))
+
+    def signalled(self, batch):
+        if next(calls) == 2:
+            os.kill(os.getpid(), number)
+        return right(self, batch)
+
+    monkeypatch.setattr(train_tiny.Tiny, "training_loss", signalled)
+    code, _ = run(data / "train", tmp_path / "out", *TINY, "--steps", 50)
+    assert code == 0
+    assert last(tmp_path / "out")["step"] == 3
+
+
+class TestWhatIsWrongIsSaidInOneSentence:
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["nothing", "out"], "nothing"),
+            (["empty", "out"], "empty"),
+            (["DATA", "file"], "file"),
+            (["DATA", "out", "--model", "gan"], "no model 'gan'"),
+            (["DATA", "out", "--validate", "empty"], "empty"),
+            (["DATA", "out", "--steps", "0"], "--steps"),
+            (["DATA", "out", "--weights", "1", "2"], "--weights"),
+            (["DATA", "out", "--crop", "8", "8"], "--crop"),
+            (["DATA", "out", "--from", "nothing"], "nothing"),
+            (["DATA", "out", "--model", "rfr"], "--self-supervise"),
+            (["DATA", "out", "--model", "ssldtm", "--features", "nothing"], "nothing"),
+        ],
+    )
+    def test_at_the_start(self, run, data, tmp_path, monkeypatch, arguments, sentence):
+        monkeypatch.chdir(tmp_path)
+        Path("empty").mkdir()
+        Path("file").touch()
+        code, said = run(*TINY, "--steps", 1, *(data / "train" if a == "DATA" else a for a in arguments))
+        assert code == 2
+        assert sentence in said
+        assert said.count("\n") == 1
+
+    def test_changed_options(self, run, data, tmp_path):
+        run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2, "--seed", 1)
+        assert code == 2
+        assert "seed 0, not 1" in said
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+        assert code == 2
+        assert "at step 1 already" in said
+
+    def test_damaged_checkpoint(self, run, data, tmp_path):
+        run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+        (tmp_path / "out/checkpoints/last.ckpt").write_bytes(b"PK" * 100)
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
+        assert code == 2
+        assert "last.ckpt is damaged" in said
+
+
+def test_help_needs_no_libraries():
+    program = (
+        "import sys; sys.argv = ['train', '--help']\n"
+        "from _util import command\n"
+        "from _train.frame_interpolation import train\n"
+        "try: command.run(train.main)\n"
+        "finally: print('loaded', {'torch', 'lightning', 'numpy', 'numba'} & set(sys.modules))\n"
+    )
+    started = time.perf_counter()
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert time.perf_counter() - started < 2
+    assert finished.stdout.endswith("loaded set()\n")
+
+
+def test_weights_of_data():
+    assert train.split_weight("toons") == ("toons", 1)
+    assert train.split_weight("a/b:0.3") == ("a/b", 0.3)
+    assert train.split_weight("a:b") == ("a:b", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny", "ssldtm"])
+def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
+    steps = {"tiny": 40, "ssldtm": 5}[model]
+    options = (*TINY, "--model", model, "--features", "random", "--steps", steps, "--save-every", 2, "--workers", 1)
+    options += ("--validate", data / "val", "--validate-every", steps // 2, "--log-every", 10)
+    assert start(data / "train", tmp_path / "whole", *options).wait() == 0
+    process = start(data / "train", tmp_path / "killed", *options)
+    checkpoint = tmp_path / "killed/checkpoints/last.ckpt"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.5))
+    process.kill()
+    process.wait()
+    assert read_checkpoint(checkpoint)["step"] < steps
+    assert start(data / "train", tmp_path / "killed", *options).wait() == 0
+    assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "steps"), [("tiny", 3), ("descent", 1)])
+def test_two_processes_have_the_gradients_of_one(data, tmp_path, model, steps):
+    options = (*TINY, "--model", model, "--features", "random", "--steps", steps, "--freeze-batch-norm")
+    options += ("--lr", 0.1, "--validate", data / "val")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, accumulate, launcher in (("one", 4, ()), ("two", 2, torchrun)):
+        process = start(data / "train", tmp_path / name, *options, "--accumulate", accumulate, launcher=launcher)
+        assert process.wait() == 0, process.stderr.read()
+    one, two = last(tmp_path / "one"), last(tmp_path / "two")
+    for name, tensor in one["networks"].items():
+        torch.testing.assert_close(
+            two["networks"][name], tensor, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    losses = [float(rows(tmp_path / name)[-1]["loss"]) for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_overfits_four_triplets(run, data, tmp_path):
+    options = ("--model", "ssldtm", "--features", "random", "--batch-size", 4, "--crop", 64, 64, "--device", "cpu")
+    code, _ = run(data / "train", tmp_path / "out", *options, "--steps", 24, "--log-every", 4, "--validate", data / "val")
+    assert code == 0
+    lpips = [float(row["lpips"]) for row in rows(tmp_path / "out")]
+    assert lpips[0] > 0.02  # there is something to learn
+    assert lpips[-1] < 0.01
+    assert float(rows(tmp_path / "out")[-1]["validation_lpips"]) < 0.01
