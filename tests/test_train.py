@@ -267,7 +267,19 @@ def test_weights_of_data():
 @pytest.mark.parametrize("model", ["tiny", "ssldtm"])
 def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
     steps = {"tiny": 40, "ssldtm": 5}[model]
-    options = (*TINY, "--model", model, "--features", "random", "--steps", steps, "--save-every", 2, "--workers", 1)
+    options = (
+        *TINY,
+        "--model",
+        model,
+        "--features",
+        "random",
+        "--steps",
+        steps,
+        "--save-every",
+        max(2, steps // 5),
+        "--workers",
+        1,
+    )
     options += ("--validate", data / "val", "--validate-every", steps // 2, "--log-every", 10)
     assert start(data / "train", tmp_path / "whole", *options).wait() == 0
     process = start(data / "train", tmp_path / "killed", *options)
@@ -275,7 +287,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
     while not checkpoint.exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.5))
+    time.sleep(random.uniform(0, 0.2))
     process.kill()
     process.wait()
     assert read_checkpoint(checkpoint)["step"] < steps
@@ -304,7 +316,9 @@ def test_two_processes_have_the_gradients_of_one(data, tmp_path, model, steps):
 @pytest.mark.slow
 def test_overfits_four_triplets(run, data, tmp_path):
     options = ("--model", "ssldtm", "--features", "random", "--batch-size", 4, "--crop", 64, 64, "--device", "cpu")
-    code, _ = run(data / "train", tmp_path / "out", *options, "--steps", 24, "--log-every", 4, "--validate", data / "val")
+    code, _ = run(
+        data / "train", tmp_path / "out", *options, "--steps", 24, "--log-every", 4, "--validate", data / "val"
+    )
     assert code == 0
     lpips = [float(row["lpips"]) for row in rows(tmp_path / "out")]
     assert lpips[0] > 0.02  # there is something to learn

@@ -71,7 +71,8 @@ class Toons:
     def batch(self, index: int) -> Scenes:
         """The batch of that index."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-        return self._compose(random)
+        with torch.autocast(self.device.type, enabled=False):  # flow must stay exact
+            return self._compose(random)
 
     def _compose(self, random: torch.Generator) -> Scenes:
         b, (h, w) = self.batch_size, self.size

@@ -5,7 +5,8 @@ In: two frames, the flow between them in both directions, a time. Out: the frame
 every line whole, but needs to know the motion at the new frame. So both frames are splatted together with their
 motion; the splatted motion, mended by networks at 1/4 and 1/2 of the size that see both frames' features there, reads
 both frames backward; and a network at full size mixes the two splats and the two readings, one weight each, and
-corrects the mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is learned too.
+corrects the mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is
+learned too.
 
 `Fusion.prepare` does all that does not depend on the time, `Fusion.synthesise` the rest.
 """
