@@ -31,7 +31,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--flow", default="auto", help="auto, rfr or dis (default: auto, the best that has weights)")
     parser.add_argument(
-        "--synthesis", default="auto", help="auto, ssldtm, ssl or splat (default: auto, the best that has weights)"
+        "--synthesis",
+        default="auto",
+        help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")

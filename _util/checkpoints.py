@@ -5,7 +5,8 @@
         dtm.pt                    published DTM
         anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
         default/                  shipped with the project
-            ssl.safetensors  dtm.safetensors  rfr.safetensors
+            ssl.safetensors  dtm.safetensors  rfr.safetensors  fusion.safetensors
+            alexnet_features.safetensors    for LPIPS
 
 A file is read as tensors alone, never as Python objects that could run code, and a model is touched only once every
 name and shape in the file has been found to fit.
@@ -25,13 +26,19 @@ from _util.errors import InputError
 
 FOLDER = Path(__file__).parent.parent / "checkpoints"
 PUBLISHED = {"ssl": "ssl.pt", "dtm": "dtm.pt", "rfr": "anime_interp_full.ckpt"}
+NETWORKS = (*PUBLISHED, "fusion")
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
 
 
+def expected(name: str) -> str:
+    """The file, within a folder of checkpoints, that the weights of one of `NETWORKS` are expected in."""
+    return PUBLISHED.get(name, f"default/{name}.safetensors")
+
+
 def find(name: str, folder: Path = FOLDER) -> Path | None:
-    """The file with the weights of "ssl", "dtm" or "rfr", published before shipped; None if there is neither."""
-    for path in (folder / PUBLISHED[name], folder / "default" / f"{name}.safetensors"):
+    """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
+    for path in (folder / expected(name), folder / "default" / f"{name}.safetensors"):
         if path.exists():
             return path
     return None
@@ -44,23 +51,23 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
     dictionary under `model_state_dict` or `state_dict`; what is outside the prefix is another network's.
 
     Args:
-        name_or_path: a key of `PUBLISHED`, looked for in `folder`, or the path of a file.
+        name_or_path: one of `NETWORKS`, looked for in `folder`, or the path of a file.
 
     Raises:
         InputError: no such file, not a file of weights, or names, shapes or values that do not fit. The model is as
             it was before.
     """
-    if name_or_path in PUBLISHED:
+    if name_or_path in NETWORKS:
         path = find(str(name_or_path), folder)
         if path is None:
             raise InputError(
-                f"There are no weights for {name_or_path}: put {PUBLISHED[str(name_or_path)]} into {folder}."
+                f"There are no weights for {name_or_path}: put {expected(str(name_or_path))} into {folder}."
             )
     else:
         path = Path(name_or_path)
-    expected = model.state_dict()
-    state = _strip_prefix(read(path), expected)
-    _verify(state, expected, path)
+    wanted = model.state_dict()
+    state = _strip_prefix(read(path), wanted)
+    _verify(state, wanted, path)
     model.load_state_dict(state)
     return path
 

@@ -204,12 +204,13 @@ def test_times_are_any_numbers():
     ("options", "says"),
     [
         ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, dis"),
-        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, ssl, splat"),
+        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, fusion, ssl, splat"),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),
+        ({"synthesis": "fusion"}, "put default/fusion.safetensors into"),
     ],
 )
 def test_options_that_do_not_exist(tmp_path, capsys, options, says):
@@ -224,20 +225,20 @@ def test_a_gpu_that_is_not_there(tmp_path):
         Interpolator(device="cuda", folder=tmp_path)
 
 
-def test_auto_says_once_what_would_be_better(tmp_path, capsys):
+def test_auto_says_once_what_it_took_and_what_would_come_first(tmp_path, capsys):
     for _ in range(2):
         interpolator = Interpolator(folder=tmp_path)
     assert (interpolator.flow, interpolator.synthesis) == ("dis", "splat")
     assert capsys.readouterr().err.splitlines() == [
-        f"flow: dis (rfr would be better: put anime_interp_full.ckpt into {tmp_path})",
-        f"synthesis: splat (ssldtm would be better: put ssl.pt and dtm.pt into {tmp_path})",
+        f"flow: dis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
+        f"synthesis: splat (for ssldtm, put ssl.pt and dtm.pt into {tmp_path})",
     ]
 
 
 def test_auto_asks_only_for_what_is_missing(tmp_path, capsys):
     torch.save(checkpoints.seeded(SoftsplatLite().state_dict()), tmp_path / "ssl.pt")
     assert Interpolator("dis", folder=tmp_path).synthesis == "ssl"
-    assert capsys.readouterr().err == f"synthesis: ssl (ssldtm would be better: put dtm.pt into {tmp_path})\n"
+    assert capsys.readouterr().err == f"synthesis: ssl (for ssldtm, put dtm.pt into {tmp_path})\n"
 
 
 def test_auto_takes_what_is_shipped(tmp_path, capsys):
@@ -247,7 +248,7 @@ def test_auto_takes_what_is_shipped(tmp_path, capsys):
         save_file(state, tmp_path / "default" / f"{name}.safetensors")
     interpolator = Interpolator(folder=tmp_path)
     assert (interpolator.flow, interpolator.synthesis) == ("rfr", "ssldtm")
-    assert "better" not in capsys.readouterr().err
+    assert "put" not in capsys.readouterr().err
 
 
 def test_a_choice_is_not_commented(tmp_path, capsys):

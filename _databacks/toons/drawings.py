@@ -6,7 +6,6 @@ gradients, noise, foliage, line architecture. Each is a pure function of its ran
 """
 
 import colorsys
-from collections.abc import Callable
 
 import numpy as np
 
@@ -34,7 +33,13 @@ def background(random: Random) -> str:
 
 
 def _svg(side: int, body: str) -> str:
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="{side}" height="{side}">{body}</svg>'
+    return _tag("svg", body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {side} {side}", width=side, height=side)
+
+
+def _tag(name: str, inner: str = "", **attributes: object) -> str:
+    """An SVG element; underscores in names of attributes become hyphens, and numbers keep one decimal."""
+    written = {k.replace("_", "-"): f"{v:.1f}" if isinstance(v, float) else v for k, v in attributes.items()}
+    return f"<{name} " + " ".join(f'{k}="{v}"' for k, v in written.items()) + (f">{inner}</{name}>" if inner else "/>")
 
 
 class _Pen:
@@ -165,14 +170,15 @@ def _face(random: Random, pen: _Pen, centre: Points, size: float) -> str:
     for side in (-1, 1):
         eye = centre + size * np.array([0.4 * side + tilt, 0.1])
         wide, tall = size * random.uniform(0.12, 0.22), size * random.uniform(0.12, 0.3)
-        body += f'<ellipse cx="{eye[0]:.1f}" cy="{eye[1]:.1f}" rx="{wide:.1f}" ry="{tall:.1f}" fill="#fff"/>'
-        body += f'<ellipse cx="{eye[0]:.1f}" cy="{eye[1]:.1f}" rx="{wide * 0.7:.1f}" ry="{tall * 0.9:.1f}" fill="{_hex(pen.colour())}"/>'
-        body += f'<circle cx="{eye[0] - wide / 3:.1f}" cy="{eye[1] - tall / 3:.1f}" r="{wide / 4:.1f}" fill="#fff"/>'
-        lid = np.array([eye + [-wide, -tall * 0.6], eye + [0, -tall], eye + [wide, -tall * 0.6]])
+        x, y = eye
+        body += _tag("ellipse", cx=x, cy=y, rx=wide, ry=tall, fill="#fff")
+        body += _tag("ellipse", cx=x, cy=y, rx=wide * 0.7, ry=tall * 0.9, fill=_hex(pen.colour()))
+        body += _tag("circle", cx=x - wide / 3, cy=y - tall / 3, r=wide / 4, fill="#fff")
+        lid = eye + np.array([[-wide, -tall * 0.6], [0, -tall], [wide, -tall * 0.6]])
         body += pen.line(_spline(lid, closed=False))
         body += pen.line(_spline(lid - [0, size * 0.15], closed=False), 0.6)
     mouth = centre + size * np.array([tilt, 0.65])
-    smile = np.array([mouth - [size * 0.2, 0], mouth + [0, size * random.uniform(-0.1, 0.15)], mouth + [size * 0.2, 0]])
+    smile = mouth + size * np.array([[-0.2, 0], [0, random.uniform(-0.1, 0.15)], [0.2, 0]])
     return body + pen.line(_spline(smile, closed=False), 0.7)
 
 
@@ -196,22 +202,13 @@ def _figure(random: Random, pen: _Pen) -> str:
     head = neck - [random.uniform(-8, 8), 38]
     hair = _strands(random, pen, head, np.pi, 60, random.integers(3, 9))
     fringe = _strands(random, pen, head - [0, 25], 1.0, 35, random.integers(2, 7))
-    return (
-        limbs[0]
-        + limbs[2]
-        + hair
-        + limbs[3]
-        + torso
-        + _face(random, pen, head, random.uniform(24, 34))
-        + fringe
-        + limbs[1]
-    )
+    face = _face(random, pen, head, random.uniform(24, 34))
+    return limbs[0] + limbs[2] + hair + limbs[3] + torso + face + fringe + limbs[1]
 
 
 def _blob(random: Random, pen: _Pen) -> str:
-    body = pen.shape(
-        _spline(_ring(random, (128, 128), tuple(random.uniform(60, 115, 2)), 0.25, random.integers(6, 14)))
-    )
+    outline = _ring(random, (128, 128), tuple(random.uniform(60, 115, 2)), 0.25, random.integers(6, 14))
+    body = pen.shape(_spline(outline))
     for _ in range(random.integers(0, 5)):
         centre = random.uniform(70, 186, 2)
         body += pen.shape(_spline(_ring(random, centre, tuple(random.uniform(8, 45, 2)), 0.3, random.integers(5, 10))))
@@ -234,9 +231,8 @@ def _cloth(random: Random, pen: _Pen) -> str:
     hem = np.stack([np.linspace(250, 6, 8), random.uniform(180, 250, 8)], 1)
     body = pen.shape(_spline(np.concatenate([top, hem])))
     for _ in range(random.integers(1, 7)):
-        fold = np.array(
-            [random.uniform([60, 60], [196, 90]), random.uniform(60, 196, 2), random.uniform([40, 170], [216, 220])]
-        )
+        ends = ([60, 60], [196, 90]), ([60, 60], [196, 196]), ([40, 170], [216, 220])
+        fold = np.array([random.uniform(*corners) for corners in ends])
         body += pen.line(_spline(fold, closed=False), 0.8)
     return body
 
@@ -247,10 +243,8 @@ def _machine(random: Random, pen: _Pen) -> str:
     for _ in range(random.integers(3, 9)):
         x, y = random.uniform(15, 170, 2)
         wide, tall = random.uniform(15, 110, 2)
-        corners = np.array([[x, y], [x + wide, y], [x + wide, y + tall], [x, y + tall]]) + random.uniform(
-            -12, 12, (4, 2)
-        )
-        corners = np.clip(corners, 6, DRAWING_SIDE - 6)
+        corners = np.array([[x, y], [x + wide, y], [x + wide, y + tall], [x, y + tall]])
+        corners = np.clip(corners + random.uniform(-12, 12, (4, 2)), 6, DRAWING_SIDE - 6)
         body += pen.shape("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in corners) + "Z")
         if random.random() < 0.4:
             centre = corners.mean(0)
@@ -260,8 +254,12 @@ def _machine(random: Random, pen: _Pen) -> str:
 
 def _sky(random: Random, *stops: str) -> str:
     turn = random.uniform(-0.3, 0.3)
-    marks = "".join(f'<stop offset="{i / (len(stops) - 1):.2f}" stop-color="{stop}"/>' for i, stop in enumerate(stops))
-    return f'<linearGradient id="sky" x2="{turn:.2f}" y2="1">{marks}</linearGradient><rect width="512" height="512" fill="url(#sky)"/>'
+    marks = "".join(_tag("stop", offset=f"{i / (len(stops) - 1):.2f}", stop_color=stop) for i, stop in enumerate(stops))
+    return _tag("linearGradient", marks, id="sky", x2=turn, y2="1") + _rectangle(0, 0, BACKGROUND_SIDE, "url(#sky)")
+
+
+def _rectangle(x: float, y: float, side: float, fill: str) -> str:
+    return _tag("rect", x=x, y=y, width=side, height=side, fill=fill)
 
 
 def _tone(random: Random, hue: float, dark: float = 0.2, light: float = 1.0) -> str:
@@ -272,13 +270,21 @@ def _grain(random: Random) -> str:
     """Paint: noise of one or more octaves over everything, light and dark."""
     across, down = 10 ** random.uniform(-2.2, -0.5, 2)
     strength = random.uniform(0.1, 0.5)
-    kind = ("turbulence", "fractalNoise")[random.integers(2)]
-    return (
-        f'<filter id="grain" x="0" y="0" width="1" height="1"><feTurbulence type="{kind}" baseFrequency="{across:.4f} {down:.4f}" '
-        f'numOctaves="{random.integers(1, 5)}" seed="{random.integers(10**6)}"/>'
-        f'<feColorMatrix values="0 0 0 0 {random.integers(2)} 0 0 0 0 {random.random():.2f} 0 0 0 0 {random.random():.2f} 1.8 0 0 0 -0.6"/></filter>'
-        f'<rect width="512" height="512" filter="url(#grain)" opacity="{strength:.2f}"/>'
+    noise = _tag(
+        "feTurbulence",
+        type=("turbulence", "fractalNoise")[random.integers(2)],
+        baseFrequency=f"{across:.4f} {down:.4f}",
+        numOctaves=random.integers(1, 5),
+        seed=random.integers(10**6),
     )
+    red, green, blue = random.integers(2), random.random(), random.random()
+    colour = f"0 0 0 0 {red} 0 0 0 0 {green:.2f} 0 0 0 0 {blue:.2f} 1.8 0 0 0 -0.6"
+    grain = _tag("filter", noise + _tag("feColorMatrix", values=colour), id="grain", x=0, y=0, width=1, height=1)
+    return grain + _tag("rect", width=512, height=512, filter="url(#grain)", opacity=f"{strength:.2f}")
+
+
+def _line(random: Random, hue: float, low: float = 0.6, high: float = 2.5) -> dict[str, object]:
+    return {"stroke": _tone(random, hue, 0, 0.4), "stroke_width": random.uniform(low, high)}
 
 
 def _landscape(random: Random) -> str:
@@ -287,15 +293,11 @@ def _landscape(random: Random) -> str:
     for level in np.sort(random.uniform(150, 480, random.integers(2, 7))):
         points = [(x, level + random.normal(0, 25)) for x in range(-40, 561, 60)]
         ridge = _spline(np.array(points), closed=False)
-        stroke = (
-            f'stroke="{_tone(random, hue, 0, 0.3)}" stroke-width="{random.uniform(0.5, 3):.1f}"'
-            if random.random() < 0.5
-            else ""
-        )
-        body += f'<path d="{ridge}V512H-40Z" fill="{_tone(random, hue + 0.25)}" {stroke}/>'
+        line = _line(random, hue) if random.random() < 0.5 else {}
+        body += _tag("path", d=f"{ridge}V512H-40Z", fill=_tone(random, hue + 0.25), **line)
         for _ in range(random.integers(0, 40)):
             x, y, r = random.uniform(0, 512), level + random.uniform(-10, 120), random.uniform(3, 26)
-            body += f'<ellipse cx="{x:.0f}" cy="{y:.0f}" rx="{r:.1f}" ry="{r * random.uniform(0.4, 1.3):.1f}" fill="{_tone(random, hue + 0.3)}"/>'
+            body += _tag("ellipse", cx=x, cy=y, rx=r, ry=r * random.uniform(0.4, 1.3), fill=_tone(random, hue + 0.3))
     return body
 
 
@@ -304,62 +306,61 @@ def _town(random: Random) -> str:
     body = _sky(random, _tone(random, hue, 0.3), _tone(random, hue, 0.5))
     for _ in range(random.integers(4, 14)):
         x, y, wide = random.uniform(-40, 500), random.uniform(20, 380), random.uniform(40, 180)
-        line = f'stroke="{_tone(random, hue, 0, 0.4)}" stroke-width="{random.uniform(0.6, 2.5):.1f}"'
-        body += f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="520" fill="{_tone(random, hue)}" {line}/>'
+        line = _line(random, hue)
+        body += _tag("rect", x=x, y=y, width=wide, height=520, fill=_tone(random, hue), **line)
         step, rise = random.uniform(10, 34), random.uniform(12, 40)
         pane, glass = random.uniform(0.35, 0.75), _tone(random, hue + 0.5)
-        for column in np.arange(x + 4, x + wide - step, step):
-            for row in np.arange(y + 6, 512, rise):
-                body += f'<rect x="{column:.1f}" y="{row:.1f}" width="{step * pane:.1f}" height="{rise * pane:.1f}" fill="{glass}" {line}/>'
+        for left in np.arange(x + 4, x + wide - step, step):
+            for top in np.arange(y + 6, 512, rise):
+                body += _tag("rect", x=left, y=top, width=step * pane, height=rise * pane, fill=glass, **line)
     return body
 
 
 def _room(random: Random) -> str:
     hue, (x, y) = random.random(), random.uniform(120, 390, 2)
-    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.3)}"/>'
-    left, right, top, bottom = (
-        x - random.uniform(60, 160),
-        x + random.uniform(60, 160),
-        y - random.uniform(40, 110),
-        y + random.uniform(30, 90),
-    )
-    line = f'stroke="{_tone(random, hue, 0, 0.4)}" stroke-width="{random.uniform(0.8, 2.5):.1f}"'
+    left, right = x - random.uniform(60, 160), x + random.uniform(60, 160)
+    top, bottom = y - random.uniform(40, 110), y + random.uniform(30, 90)
+    body, line = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.3)), _line(random, hue)
     walls = (
-        ((0, 0), (512, 0), (right, top), (left, top)), ((0, 512), (512, 512), (right, bottom), (left, bottom)),
-        ((0, 0), (left, top), (left, bottom), (0, 512)), ((512, 0), (right, top), (right, bottom), (512, 512)),
-    )  # fmt: skip
+        ((0, 0), (512, 0), (right, top), (left, top)),
+        ((0, 512), (512, 512), (right, bottom), (left, bottom)),
+        ((0, 0), (left, top), (left, bottom), (0, 512)),
+        ((512, 0), (right, top), (right, bottom), (512, 512)),
+    )
     for wall in walls:
         corners = " ".join(f"{a:.0f},{b:.0f}" for a, b in wall)
-        body += f'<polygon points="{corners}" fill="{_tone(random, hue, 0.3)}" {line}/>'
+        body += _tag("polygon", points=corners, fill=_tone(random, hue, 0.3), **line)
     for a in np.linspace(-700, 1200, random.integers(8, 40)):
-        body += f'<path d="M{a:.0f} 512L{left + (right - left) * (a + 700) / 1900:.0f} {bottom:.0f}" {line}/>'
+        far = left + (right - left) * (a + 700) / 1900
+        body += _tag("path", d=f"M{a:.0f} 512L{far:.0f} {bottom:.0f}", **line)
     for _ in range(random.integers(3, 16)):
-        a, b = random.uniform(0, 450, 2)
-        wide, tall = random.uniform(12, 130, 2)
-        body += f'<rect x="{a:.0f}" y="{b:.0f}" width="{wide:.0f}" height="{tall:.0f}" rx="{random.uniform(0, 8):.0f}" fill="{_tone(random, hue + random.uniform(0, 0.6))}" {line}/>'
+        (a, b), (wide, tall) = random.uniform(0, 450, 2), random.uniform(12, 130, 2)
+        fill = _tone(random, hue + random.uniform(0, 0.6))
+        body += _tag("rect", x=a, y=b, width=wide, height=tall, rx=random.uniform(0, 8), fill=fill, **line)
         for c in np.linspace(a, a + wide, random.integers(2, 9))[1:-1]:
-            body += f'<path d="M{c:.0f} {b:.0f}v{tall:.0f}" {line}/>'
+            body += _tag("path", d=f"M{c:.0f} {b:.0f}v{tall:.0f}", **line)
     return body
 
 
 def _foliage(random: Random) -> str:
     hue = random.uniform(0.05, 0.5)
-    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.1, 0.6)}"/>'
+    body = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.1, 0.6))
     for shade in np.linspace(0.2, 1, random.integers(150, 500)):
         (x, y), size, turn = random.uniform(0, 512, 2), random.uniform(5, 40), random.uniform(0, 360)
         colour = _hex(((hue + random.normal(0, 0.03)) % 1, random.uniform(0.2, 0.8), shade * random.uniform(0.6, 1)))
-        body += f'<path d="M0 0Q{size:.0f} {-size / 2:.0f} {2 * size:.0f} 0Q{size:.0f} {size / 2:.0f} 0 0" fill="{colour}" transform="translate({x:.0f} {y:.0f}) rotate({turn:.0f})"/>'
+        leaf = f"M0 0Q{size:.0f} {-size / 2:.0f} {2 * size:.0f} 0Q{size:.0f} {size / 2:.0f} 0 0"
+        body += _tag("path", d=leaf, fill=colour, transform=f"translate({x:.0f} {y:.0f}) rotate({turn:.0f})")
     return body
 
 
 def _wall(random: Random) -> str:
     """Bricks, tiles, planks, shelves: the same thing over and over."""
     hue, wide, tall = random.random(), random.uniform(14, 90), random.uniform(8, 60)
-    body = f'<rect width="512" height="512" fill="{_tone(random, hue, 0.1, 0.7)}"/>'
+    body = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.1, 0.7))
     gap, shift = random.uniform(1, 5), random.choice([0, 0.5])
     for i, y in enumerate(np.arange(-10, 520, tall)):
-        for x in np.arange(-wide, 520, wide):
-            body += f'<rect x="{x + shift * wide * (i % 2):.1f}" y="{y:.1f}" width="{wide - gap:.1f}" height="{tall - gap:.1f}" fill="{_tone(random, hue, 0.4, 0.9)}"/>'
+        for x in np.arange(-wide, 520, wide) + shift * wide * (i % 2):
+            body += _tag("rect", x=x, y=y, width=wide - gap, height=tall - gap, fill=_tone(random, hue, 0.4, 0.9))
     return body
 
 
@@ -370,8 +371,6 @@ def _clouds(random: Random) -> str:
         centre, colour = random.uniform(0, 512, 2), _hex((hue, random.uniform(0, 0.2), random.uniform(0.8, 1)))
         for _ in range(random.integers(4, 14)):
             x, y = centre + random.normal(0, 30, 2)
-            body += f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{random.uniform(8, 45):.0f}" fill="{colour}" opacity="{random.uniform(0.5, 1):.2f}"/>'
+            opacity = f"{random.uniform(0.5, 1):.2f}"
+            body += _tag("circle", cx=x, cy=y, r=random.uniform(8, 45), fill=colour, opacity=opacity)
     return body
-
-
-KINDS: dict[str, Callable[[Random], str]] = {"drawing": drawing, "background": background}

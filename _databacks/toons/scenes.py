@@ -1,8 +1,9 @@
 """Endless cartoon motion with its exact flow, composed on the device that trains.
 
-A scene is a background and some drawings over it, nearest last. Each is a picture with coordinates of its own, [-1, 1]²,
-carried into the frame at time t by a map with a closed inverse: two shears along sine waves, which bend it smoothly, then
-scale, turn and shift. The inverse draws the frame at any time; inverse then map give the exact flow, for what is hidden too.
+A scene is a background and some drawings over it, nearest last. Each is a picture with coordinates of its own,
+[-1, 1]², carried into the frame at time t by a map with a closed inverse: two shears along sine waves, which bend it
+smoothly, then scale, turn and shift. The inverse draws the frame at any time; inverse, then map give the exact flow,
+of what is hidden too.
 
 `Toons(size, batch_size, seed, device).batch(i)` is a pure function of the seed and i.
 """
@@ -282,9 +283,10 @@ def _recolour(pictures: Tensor, random: torch.Generator) -> Tensor:
     colour, alpha = pictures.split([3, 1], 2)
     angle = torch.rand(b, k, generator=random) * 2 * torch.pi * (torch.rand(b, k, generator=random) < 0.5)
     cos, sin = angle.cos(), angle.sin() / 3**0.5
-    third = (1 - cos) / 3
-    rows = [torch.stack(row, -1) for row in ((cos + third, third - sin, third + sin), (third + sin, cos + third, third - sin), (third - sin, third + sin, cos + third))]  # fmt: skip
-    matrix = torch.stack(rows, -2) * torch.empty(b, k, 1, 1).uniform_(0.5, 1.1, generator=random)
+    same, before, after = cos + (1 - cos) / 3, (1 - cos) / 3 - sin, (1 - cos) / 3 + sin
+    rows = (same, before, after), (after, same, before), (before, after, same)
+    matrix = torch.stack([torch.stack(row, -1) for row in rows], -2)
+    matrix = matrix * torch.empty(b, k, 1, 1).uniform_(0.5, 1.1, generator=random)
     matrix = matrix.to(pictures.device)
     turned = torch.einsum("bkij,bkjhw->bkihw", matrix, colour)
     return torch.cat([turned.clamp(min=0).minimum(alpha), alpha], 2)

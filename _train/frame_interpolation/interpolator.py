@@ -20,19 +20,19 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
-from _train.frame_interpolation.models.softsplat_lite import Prepared, Source
+from _train.frame_interpolation.models.softsplat_lite import Source
 from _util import checkpoints, cpu, image, memory
 from _util.errors import InputError
 
 SMALLEST_SIDE = 16
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_WEIGHTS = {"rfr": ["rfr"], "dis": [], "ssldtm": ["ssl", "dtm"], "ssl": ["ssl"], "splat": []}
+_WEIGHTS = {"rfr": ["rfr"], "dis": [], "ssldtm": ["ssl", "dtm"], "fusion": ["fusion"], "ssl": ["ssl"], "splat": []}
 
 
 class Pair(NamedTuple):
     """Two frames, ready to be interpolated at any time."""
 
-    prepared: Prepared
+    prepared: syntheses.Preparation
     flow01: Tensor  # (1, 2, h, w)
     flow10: Tensor
     alpha: Source | None
@@ -45,7 +45,7 @@ class Interpolator:
 
     Args:
         flow: "rfr", "dis" or "auto", the best that has weights.
-        synthesis: "ssldtm", "ssl", "splat" or "auto", the best that has weights.
+        synthesis: "ssldtm", "fusion", "ssl", "splat" or "auto", the best that has weights.
         device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in.
         folder: where checkpoints are looked for.
@@ -207,14 +207,14 @@ def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tup
             raise InputError(f"There is no {what} {wanted!r}; it is auto, {', '.join(names)}.")
         return wanted, None
     missing = {
-        name: [checkpoints.PUBLISHED[part] for part in _WEIGHTS[name] if not checkpoints.find(part, folder)]
+        name: [checkpoints.expected(part) for part in _WEIGHTS[name] if not checkpoints.find(part, folder)]
         for name in names
     }
     taken = next(name for name in names if not missing[name])
     note = f"{what}: {taken}"
     if taken != names[0]:
         place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        note += f" ({names[0]} would be better: put {' and '.join(missing[names[0]])} into {place})"
+        note += f" (for {names[0]}, put {' and '.join(missing[names[0]])} into {place})"
     return taken, note
 
 

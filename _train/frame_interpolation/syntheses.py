@@ -9,7 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from _train.frame_interpolation.models import fusion
 from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.softsplat_lite import (
     Prepared,
     SoftsplatLite,
@@ -20,21 +22,29 @@ from _train.frame_interpolation.models.softsplat_lite import (
 from _util import checkpoints
 from _util.folding import fold_batch_norms
 
-NAMES = ("ssldtm", "ssl", "splat")
+NAMES = ("ssldtm", "fusion", "ssl", "splat")  # the best first
+
+
+class Preparation(Protocol):
+    """What a synthesis keeps of a pair of frames; `image` tells how it splats them."""
+
+    image: Source
 
 
 class FrameSynthesis(Protocol):
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Preparation:
         """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels."""
 
-    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+    def synthesise(self, prepared: Preparation, t: float) -> Tensor:
         """The frame (1, 3, h, w) at time t in (0, 1)."""
 
 
 def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = checkpoints.FOLDER) -> FrameSynthesis:
-    """The synthesis "ssldtm", "ssl" or "splat", on a device and in a precision, with weights from a folder."""
+    """A synthesis of `NAMES`, on a device and in a precision, with weights from a folder."""
     if name == "splat":
         return Splat()
+    if name == "fusion":
+        return Fused(device, dtype, folder)
     return Networks(device, dtype, folder, corrects_lines=name == "ssldtm")
 
 
@@ -79,3 +89,16 @@ class Networks:
     def synthesise(self, prepared: Prepared, t: float) -> Tensor:
         synthesis = self.ssl.synthesise(prepared, t)
         return synthesis.frame if self.dtm is None else self.dtm(synthesis)[0]
+
+
+class Fused:
+    """Fusion."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype, folder: Path):
+        network = Fusion().eval()
+        checkpoints.load(network, "fusion", folder)
+        self.network = network.to(device, dtype, memory_format=torch.channels_last)
+        self.prepare = self.network.prepare
+
+    def synthesise(self, prepared: fusion.Prepared, t: float) -> Tensor:
+        return self.network.synthesise(prepared, t).frame
