@@ -29,7 +29,7 @@ class Tiny(tasks.Task):
         return torch.optim.SGD(self.networks.parameters(), lr, momentum=0.9)
 
 
-class Descent(tasks.SynthesisTask):
+class Descent(tasks.LineTask):
     """ssldtm by plain gradient descent: the change of a weight is its gradient."""
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:

@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="of the frames")
     parser.add_argument("--batch-size", type=int, metavar="N", help="scenes at once (default: 12, for --rate 32)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     arguments = parser.parse_args()
     if min(arguments.size) < 16:
         parser.error(f"--size is {arguments.size[0]} {arguments.size[1]}; both must be 16 or more")
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parse()
     from _databacks.toons import atlas
     from _databacks.toons.scenes import Toons
-    from _util import image, memory
+    from _util import device, image, memory
 
     memory.keep_freed()
     if arguments.atlas:
@@ -45,7 +45,7 @@ def main() -> None:
         print(atlas.PATH)
         return
     batch_size = arguments.batch_size or (32 if arguments.rate else 12)
-    toons = Toons(tuple(arguments.size), batch_size, arguments.seed, arguments.device)
+    toons = Toons(tuple(arguments.size), batch_size, arguments.seed, device.choose(arguments.device))
     if arguments.rate:
         print(f"{rate(toons):.1f} sequences/s at {toons.size[0]}×{toons.size[1]}, batch {batch_size}")
         return

@@ -8,7 +8,6 @@
 """
 
 import functools
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.models.softsplat_lite import Source
 from _util import checkpoints, cpu, image, memory
+from _util.device import choose as choose_device
 from _util.errors import InputError
 
 SMALLEST_SIDE = 16
@@ -63,7 +63,7 @@ class Interpolator:
         folder: str | Path = checkpoints.FOLDER,
     ):
         folder = Path(folder)
-        self.device = _choose_device(device)
+        self.device = choose_device(device)
         self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
         self.synthesis, synthesis_note = _choose("synthesis", synthesis, syntheses.NAMES, folder)
         self.precisions = _choose_precisions(precision, self.device)
@@ -186,18 +186,6 @@ def _choose_precisions(precision: str, device: torch.device) -> Precisions:
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
     return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])
-
-
-def _choose_device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
-        raise InputError(f"There is no device {device!r}; it is auto, cpu, cuda or cuda:N.")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device {device!r} cannot be used ({str(error).split('. ')[0]}); try cpu.") from error
-    return torch.device(device)
 
 
 def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tuple[str, str | None]:

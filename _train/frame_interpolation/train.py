@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     add("--log-every", type=int, default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
     add("--budget", type=float, default=math.inf, metavar="MINUTES", help="end this leg cleanly after that time")
     add("--workers", type=int, default=0, help="processes that load files (default: 0, in the main process)")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(default: auto, a GPU if there is one)")
+    add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, a GPU if there is one)")
     options = parser.parse_args()
     for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
         if getattr(options, name) < 1:
@@ -111,6 +111,7 @@ def main() -> None:
     from _train.frame_interpolation.tasks import TASKS
     from _train.frame_interpolation.trainmodel import TrainModel
     from _util import memory
+    from _util.device import choose as choose_device
     from _util.errors import InputError
 
     if options.model not in TASKS:
@@ -119,6 +120,8 @@ def main() -> None:
     options.schedule = options.schedule or TASKS[options.model].schedule
     processes, processes_here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     options.device = choose_device(options.device)
+    if options.device.type == "cuda" and options.device.index is None:
+        options.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     if options.validate:
         keyframes(options.validate)  # raises if there are none
     make_folder(options.out / "checkpoints")
@@ -141,9 +144,10 @@ def main() -> None:
         raise InputError(f"{last} is at step {model.step} already; ask for more --steps.")
 
     quieten_lightning()
+    on_gpu = options.device.type == "cuda"
     trainer = lightning.Trainer(
-        accelerator="gpu" if options.device.type == "cuda" else "cpu",
-        devices=processes_here,
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[options.device.index] if on_gpu and processes == 1 else processes_here,
         num_nodes=processes // processes_here,
         strategy="ddp" if processes > 1 else "auto",
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[options.precision],
@@ -186,18 +190,6 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
     return source
 
 
-def choose_device(name: str):
-    import torch
-
-    from _util.errors import InputError
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("There is no CUDA device; leave --device out.")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-
-
 def make_folder(path: Path) -> None:
     from _util.errors import InputError
 
@@ -215,11 +207,11 @@ def gather_facts(options: argparse.Namespace, processes: int) -> dict:
 
     commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
     cuda = options.device.type == "cuda"
-    device = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
     leg = {
         "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
-        "hardware": f"{processes} × {device}",
+        "hardware": f"{processes} × {name}",
     }
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
     if options.schedule == "cosine":
