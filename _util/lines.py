@@ -16,7 +16,6 @@ from _util import threads
 from _util.distance_transform import edt
 
 
-@torch.no_grad()
 def difference_of_gaussians(
     image: Tensor, sigma: float = 1.0, k: float = 1.6, gain: float = 2.0, epsilon: float = 0.01
 ) -> Tensor:
@@ -27,14 +26,16 @@ def difference_of_gaussians(
         sigma: width of the narrower Gaussian in pixels; both kernels reach to four times their width.
 
     Returns:
-        (b, 1, h, w) float32, not clipped, without gradient.
+        (b, 1, h, w) float32, not clipped; differentiable.
     """
     grey = kornia.color.rgb_to_grayscale(image.float())
     narrow, wide = _gaussian(sigma), _gaussian(k * sigma)
-    if grey.device.type == "cpu":
+    if grey.device.type == "cpu" and not (grey.requires_grad and torch.is_grad_enabled()):
         b, _, h, w = grey.shape
         out = np.empty((b, h, w), np.float32)
-        threads.run(_dog_rows, b * h, grey.squeeze(1).numpy(), narrow, wide, np.float32(gain), np.float32(epsilon), out)
+        threads.run(
+            _dog_rows, b * h, grey.detach().squeeze(1).numpy(), narrow, wide, np.float32(gain), np.float32(epsilon), out
+        )
         return torch.from_numpy(out).unsqueeze(1)
     return 0.5 + gain * (_blur(grey, wide) - _blur(grey, narrow)) - epsilon
 

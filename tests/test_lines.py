@@ -51,8 +51,7 @@ def test_layout_gradient_and_threads_do_not_matter(with_threads):
     turned = image.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(difference_of_gaussians(turned), expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(difference_of_gaussians(image[:1].expand(2, -1, -1, -1))[1:], expected[:1])
-    result = difference_of_gaussians(image.clone().requires_grad_())
-    assert not result.requires_grad
+    torch.testing.assert_close(difference_of_gaussians(image.clone().requires_grad_()), expected, atol=2e-6, rtol=0)
     for threads in (1, 3, 8):
         with_threads(threads)
         assert torch.equal(difference_of_gaussians(image), expected)
@@ -102,3 +101,13 @@ def test_nedt_scales_its_gaussians_with_the_height(size):
     expected = 1 - torch.exp(-edt(lines) * 36 / max(size))
     differing = (nedt(image) - expected).abs() > 1e-5  # a value within rounding of the threshold may fall either side
     assert differing.float().mean() < 1e-3
+
+
+def test_difference_of_gaussians_has_the_gradient_of_its_formula():
+    image = torch.rand(1, 3, 12, 15, requires_grad=True)
+    difference_of_gaussians(image).square().sum().backward()
+    step = torch.randn(1, 3, 12, 15)
+    with torch.no_grad():
+        either_side = [difference_of_gaussians(image + sign * 1e-2 * step).double().square().sum() for sign in (1, -1)]
+    slope = (either_side[0] - either_side[1]) / 2e-2
+    torch.testing.assert_close((image.grad * step).sum().double(), slope, rtol=1e-2, atol=1e-3)

@@ -7,8 +7,7 @@ Each three consecutive keyframes are a triplet; its name is that of the middle o
 """
 
 import csv
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -17,6 +16,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from _databacks.toons.scenes import Scenes
+from _databacks.triplet import natural
+from _train.frame_interpolation.flows import FlowEstimator
 from _util import image, metrics
 from _util.errors import InputError
 
@@ -74,6 +76,27 @@ def score_keyframes(
     return scores
 
 
+def score_flow(
+    estimator: FlowEstimator, scenes: Iterable[Scenes], device: str | torch.device = "cpu"
+) -> dict[str, float]:
+    """Mean errors of estimated flow, both ways, in pixels, by region: see `metrics.EndPointError`.
+
+    Args:
+        scenes: with exact flow and occlusion, as toons have.
+    """
+    measure = metrics.EndPointError().to(device)
+    for scene in scenes:
+        pairs = zip(scene.frames[:, 0].split(1), scene.frames[:, 2].split(1), strict=True)
+        for estimated, *truth in zip(
+            map(torch.cat, zip(*(estimator(*pair) for pair in pairs), strict=True)),
+            scene.flows,
+            scene.occlusions,
+            strict=True,
+        ):
+            measure.update(estimated, *truth)
+    return {region: error.item() for region, error in measure.compute().items()}
+
+
 def keyframes(folder: Path) -> list[Path]:
     """The PNG, JPEG, WebP, TIFF and BMP files of a folder in natural order, 2 before 10.
 
@@ -83,7 +106,7 @@ def keyframes(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
     files = (path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
-    paths = sorted((path for path in files if not path.is_dir()), key=_natural)
+    paths = sorted((path for path in files if not path.is_dir()), key=lambda path: natural(path.name))
     if len(paths) < 3:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
     sizes = [_read(path).shape[1::-1] for path in paths]
@@ -116,10 +139,6 @@ def write_csv(path: Path, scores: list[Score]) -> None:
 def mean_of_frames(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
     """What there is without any interpolation: both frames, each at half strength."""
     return ((frame0.astype(np.uint16) + frame1 + 1) // 2).astype(np.uint8)
-
-
-def _natural(path: Path) -> list[tuple[str, int]]:
-    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", path.name.lower())]
 
 
 def _read(path: Path) -> np.ndarray:

@@ -145,7 +145,8 @@ class FusionTask(SynthesisTask):
         frame0, truth, frame1 = batch.frames.unbind(1)
         frame = self.networks["fusion"](frame0, frame1, *self.flows_of(batch), batch.times).frame
         lpips, colour = self.lpips(frame, truth).mean(), (frame - truth).abs().mean()
-        lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
+        with full_precision(frame):
+            lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
         return lpips + colour + lines, {"lpips": lpips, "colour": colour, "lines": lines}
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
