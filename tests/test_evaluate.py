@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
+from _databacks.toons import atlas
+from _databacks.toons.scenes import Scenes
 from _scripts import evaluate
 from _train.frame_interpolation import evaluation
 from _util import command, metrics
@@ -255,3 +259,37 @@ def test_real_keyframes(run, shared, arguments, expected):
     assert len(rows) == 2 + 17 + 1
     _, lpips, _, chamfer, psnr, _ = rows[-1]
     np.testing.assert_allclose([float(lpips), float(chamfer), float(psnr)], expected, rtol=0.01)
+
+
+def scene(flow01: Tensor, flow10: Tensor) -> Scenes:
+    b, _, h, w = flow01.shape
+    occlusion = torch.zeros(b, 1, h, w)
+    occlusion[..., w // 2 :] = 1
+    return Scenes(torch.rand(b, 3, 3, h, w), torch.full((b,), 0.5), (flow01, flow10), (occlusion, occlusion))
+
+
+def test_flow_is_judged_both_ways():
+    right, left = torch.zeros(2, 2, 40, 60), torch.zeros(2, 2, 40, 60)
+    right[:, 0], left[:, 0] = 3, -1
+
+    def exact(frame0, frame1):
+        return right[:1], left[:1]
+
+    def still(frame0, frame1):
+        return torch.zeros(1, 2, 40, 60), torch.zeros(1, 2, 40, 60)
+
+    assert set(evaluation.score_flow(exact, [scene(right, left)]).values()) == {0}
+    assert evaluation.score_flow(still, [scene(right, left)] * 2)["epe"] == pytest.approx(2)  # of 3 and 1
+
+
+def test_toons_judge_flow(run, monkeypatch):
+    pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
+    flat = {kind: torch.full((2, 4, 64, 64), 255, dtype=torch.uint8) for kind in ("drawing", "background", "caption")}
+    monkeypatch.setattr(atlas, "load", lambda: flat)
+    monkeypatch.setattr(evaluate, "BATCHES", 1)
+    code, table, _ = run("--data", "toons", *SIMPLE)
+    assert code == 0
+    name, *errors = cells(table)[-1]
+    assert name == "dis"
+    assert len(errors) == 3
+    assert all(float(error) >= 0 for error in errors)
