@@ -3,10 +3,10 @@
 In: two frames, the flow between them in both directions, a time. Out: the frame at that time. Splatting a frame forward
 (Niklaus and Liu, CVPR 2020) knows what covers what, but tears thin lines and leaves holes; reading it backward keeps
 every line whole, but needs to know the motion at the new frame. So both frames are splatted together with their
-motion; the splatted motion, mended by networks at 1/4 and 1/2 of the size that see both frames' features there, reads
-both frames backward; and a network at full size mixes the two splats and the two readings, one weight each, and
-corrects the mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is
-learned too.
+motion. Networks at 1/4 and 1/2 of the size mend the splatted motion: they see both frames' features along it, and how
+well these match some steps away from it (a bilateral cost volume, Park et al., ECCV 2020). It then reads both frames
+backward, and a network at full size mixes the two splats and the two readings, one weight each, and corrects the
+mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is learned too.
 
 `Fusion.prepare` does all that does not depend on the time, `Fusion.synthesise` the rest.
 """
@@ -26,6 +26,7 @@ from _util.softsplat import softsplat
 _FINEST, _COARSEST = 1e-6, 5  # weight under which nothing has landed; halvings to fill holes over
 _CANDIDATES = 4
 _LARGEST_METRIC = 10.0
+_REACH = 3  # of the steps that are tried, in pixels of 1/4 and of 1/8 of the size
 
 
 def convolution(i: int, o: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -72,6 +73,7 @@ class Prepared(NamedTuple):
     image: Source  # values RGB, at the size of the frames
     padded: Source
     features: list[Tensor]  # (2b, c, h, w) at 1/2 and 1/4
+    matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
 
 
 class Fusion(nn.Module):
@@ -81,8 +83,13 @@ class Fusion(nn.Module):
         self.encoder = Encoder(channels)
         self.metric = nn.Sequential(convolution(2 * a + 2, 32), Residual(32), nn.Conv2d(32, 1, 3, padding=1))
         self.trust = nn.Parameter(torch.ones(()))
+        self.matching = nn.Conv2d(b, 16, 1)
         self.at_quarter = nn.Sequential(
-            convolution(3 * b + 2 * 3 + 2 + 4, 96), Residual(96, 1), Residual(96, 2), Residual(96, 4), Residual(96, 1)
+            convolution(3 * b + 2 * 3 + 2 + 4 + 2 * (2 * _REACH + 1) ** 2, 96),
+            Residual(96, 1),
+            Residual(96, 2),
+            Residual(96, 4),
+            Residual(96, 1),
         )
         self.at_half = nn.Sequential(
             convolution(3 * a + 4 * 6 + 2 + 48, 48), Residual(48, 1), Residual(48, 2), Residual(48, 1)
@@ -127,7 +134,9 @@ class Fusion(nn.Module):
         metric = (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
         crop = (slice(None), slice(None), slice(h), slice(w))
         padded = Source(frames, flow, metric)
-        return Prepared(Source(*(x[crop] for x in padded)), padded, features)
+        matching = self.matching(features[1]).float()
+        matched = [F.normalize(x, dim=1) for x in (matching, F.avg_pool2d(matching, 2, ceil_mode=True))]
+        return Prepared(Source(*(x[crop] for x in padded)), padded, features, matched)
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
@@ -153,6 +162,9 @@ class Fusion(nn.Module):
             if state is None:
                 pictures = F.interpolate(splats, here, mode="area")
                 inputs += [*pictures.chunk(2), *(small / 16).chunk(2)]
+                for matched in prepared.matched:
+                    match = _match(matched, resize_flow(motion, matched.shape[2:]), fade)
+                    inputs.append(F.interpolate(match, here, mode="bilinear", align_corners=False))
             else:
                 inputs += [*F.pixel_unshuffle(splats, 2).chunk(2), F.interpolate(state, here, mode="nearest")]
             x = net(torch.cat([x.to(dtype) for x in inputs], 1))
@@ -192,6 +204,29 @@ class Fusion(nn.Module):
         around = torch.cat([filled[:, :3]] * 2)
         pictures = landed * pictures + (1 - landed) * (other * swapped + (1 - other) * around)
         return pictures, weights, filled[:, 3:]
+
+
+def _match(features: Tensor, motion: Tensor, fade: Tensor) -> Tensor:
+    """How alike both frames are if the motion from 0 to 1 is some steps off.
+
+    Args:
+        features: (2b, c, h, w) of length 1.
+        motion: (2b, 2, h, w) from time t to each frame, in pixels of this size.
+        fade: (2b, 1, 1, 1), the share of the motion from 0 to 1 that this is, -t and 1 - t.
+
+    Returns:
+        (b, steps, h, w), cosines.
+    """
+    h, w = motion.shape[2:]
+    axis = torch.arange(-_REACH, _REACH + 1, device=motion.device, dtype=motion.dtype)
+    steps = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2, 1, 1)
+    y, x = torch.meshgrid(torch.arange(h, device=motion.device), torch.arange(w, device=motion.device), indexing="ij")
+    place = torch.stack([x, y]) + motion.unsqueeze(1) + fade.unsqueeze(1) * steps  # (2b, steps, 2, h, w)
+    grid = (2 * place + 1) / place.new_tensor([w, h]).view(2, 1, 1) - 1
+    grid = grid.permute(0, 1, 3, 4, 2).flatten(1, 2)
+    seen = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+    seen0, seen1 = seen.unflatten(2, (-1, h)).chunk(2)
+    return (seen0 * seen1).sum(1)
 
 
 def _fill(sums: Tensor, weights: Tensor) -> Tensor:
