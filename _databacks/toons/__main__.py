@@ -7,7 +7,6 @@ python -m _databacks.toons --atlas                  render the atlas of drawings
 """
 
 import argparse
-import time
 from pathlib import Path
 
 from _util import command
@@ -30,6 +29,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if min(arguments.size) < 16:
         parser.error(f"--size is {arguments.size[0]} {arguments.size[1]}; both must be 16 or more")
+    if arguments.batch_size is not None and arguments.batch_size < 1:
+        parser.error(f"--batch-size is {arguments.batch_size}; it must be 1 or more")
     return arguments
 
 
@@ -37,6 +38,7 @@ def main() -> None:
     arguments = parse()
     from _databacks.toons import atlas
     from _databacks.toons.scenes import Toons
+    from _databacks.toons.show import rate, sheet
     from _util import device, image, memory
 
     memory.keep_freed()
@@ -52,45 +54,6 @@ def main() -> None:
     arguments.sheet.parent.mkdir(parents=True, exist_ok=True)
     image.write(arguments.sheet, sheet(toons))
     print(arguments.sheet)
-
-
-def sheet(toons):
-    """One row a scene: frames 0, t and 1, flow01 and flow10 in Middlebury's colours, what each frame alone shows.
-
-    Returns:
-        (rows, columns, 3) uint8.
-    """
-    import numpy as np
-
-    from _util import flow, image
-
-    scenes = toons.batch(0)
-    rows = []
-    for i in range(toons.batch_size):
-        cells = [image.to_array(frame, np.uint8) for frame in scenes.frames[i]]
-        cells += [flow.to_colours(both[i], largest=0.2 * toons.size[1]) for both in scenes.flows]
-        cells += [image.to_array(mask[i].expand(3, -1, -1), np.uint8) for mask in scenes.occlusions]
-        rows.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells], 1))
-    return np.concatenate(rows)
-
-
-def rate(toons, seconds: float = 5) -> float:
-    """Sequences composed in a second."""
-    import torch
-
-    def wait() -> None:
-        if toons.device.type == "cuda":
-            torch.cuda.synchronize(toons.device)
-
-    for index in range(3):
-        toons.batch(index)
-    wait()
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        toons.batch(count)
-        count += 1
-        wait()
-    return count * toons.batch_size / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from _util.flow import resize as resize_flow
 from _util.image import logit
 from _util.softsplat import softsplat
 
-_FINEST, _COARSEST = 1e-6, 5  # weight under which nothing has landed; halvings to fill holes over
+_NOTHING = 1e-6  # weight under which nothing has landed
+_HALVINGS = 5  # to fill holes over
 _CANDIDATES = 4
 _LARGEST_METRIC = 10.0
 _REACH = 3  # of the steps that are tried, in pixels of 1/4 and of 1/8 of the size
@@ -68,10 +69,10 @@ class Encoder(nn.Module):
 
 
 class Prepared(NamedTuple):
-    """Everything about a pair of frames that does not depend on the time. Sizes are multiples of 8."""
+    """Everything about a pair of frames that does not depend on the time."""
 
     image: Source  # values RGB, at the size of the frames
-    padded: Source
+    padded: Source  # the same at sides that are multiples of 4
     features: list[Tensor]  # (2b, c, h, w) at 1/2 and 1/4
     matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
 
@@ -122,97 +123,108 @@ class Fusion(nn.Module):
             F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
         )
         features = self.encoder(frames.to(self.encoder.levels[0][1][0].weight.dtype))
-        size = features[0].shape[2:]
-        half = resize_flow(flow, size)
-        other_flow, other = (torch.cat(x.chunk(2)[::-1]) for x in (half, features[0]))
-        seen = backwarp(other.float(), half, quirk=False).to(other.dtype)
-        gap = (half + backwarp(other_flow, half, quirk=False)).norm(dim=1, keepdim=True).clamp(max=16) / 4
-        agreement = splat_metric(*frames.chunk(2), *flow.chunk(2))
-        reduced = F.interpolate(agreement, size, mode="area")
-        inputs = torch.cat([x.to(other.dtype) for x in (features[0], seen, gap, reduced)], 1)
-        learned = F.interpolate(self.metric(inputs).float(), frames.shape[2:], mode="bilinear", align_corners=False)
-        metric = (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
-        crop = (slice(None), slice(None), slice(h), slice(w))
-        padded = Source(frames, flow, metric)
+        padded = Source(frames, flow, self._importance(frames, flow, features[0]))
         matching = self.matching(features[1]).float()
         matched = [F.normalize(x, dim=1) for x in (matching, F.avg_pool2d(matching, 2, ceil_mode=True))]
-        return Prepared(Source(*(x[crop] for x in padded)), padded, features, matched)
+        return Prepared(Source(*(x[:, :, :h, :w] for x in padded)), padded, features, matched)
+
+    def _importance(self, frames: Tensor, flow: Tensor, features: Tensor) -> Tensor:
+        """The logarithm of what each pixel counts, (2b, 1, h, w), from how well it and its features, at half the
+        size, agree with where they go."""
+        size = features.shape[2:]
+        half = resize_flow(flow, size)
+        opposite, others = (torch.cat(x.chunk(2)[::-1]) for x in (half, features))
+        seen = backwarp(others.float(), half, quirk=False)
+        gap = (half + backwarp(opposite, half, quirk=False)).norm(dim=1, keepdim=True).clamp(max=16) / 4
+        agreement = splat_metric(*frames.chunk(2), *flow.chunk(2))
+        inputs = features, seen, gap, F.interpolate(agreement, size, mode="area")
+        learned = self.metric(torch.cat([x.to(features.dtype) for x in inputs], 1)).float()
+        learned = F.interpolate(learned, frames.shape[2:], mode="bilinear", align_corners=False)
+        return (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
-        (frames, flow, metric), features = prepared.padded, prepared.features
-        b, size = len(frames) // 2, frames.shape[2:]
-        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(b).view(-1, 1, 1, 1)
-        nearness = torch.cat([1 - times, times])
-        splats, weights, velocity = self._splat(frames, flow, metric, nearness)
-        fade = torch.cat([-times, 1 - times])  # from time t back to frame 0, and on to frame 1
-        motion = fade * torch.cat([velocity, velocity])
+        frames, flow, _ = prepared.padded
+        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(frames) // 2).view(-1, 1, 1, 1)
+        splats, weights, velocity = self._splat(prepared.padded, torch.cat([1 - times, times]))
+        share = torch.cat(
+            [-times, 1 - times]
+        )  # of the motion from 0 to 1, from time t back to frame 0 and on to frame 1
+        motion, state = self._mend(prepared, splats, weights, share * torch.cat([velocity, velocity]), share)
+        candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)
+        frame = self._mix(candidates, weights, state)
+        h, w = prepared.image.values.shape[2:]
+        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > _NOTHING).to(frame.dtype)))
+        return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
 
-        dtype = features[0].dtype
-        covered = weights.log1p()
-        state = None
-        for features_here, net, flow_head, state_head in zip(
-            features[::-1], (self.at_quarter, self.at_half), self.flows, self.states, strict=True
+    def _mend(
+        self, prepared: Prepared, splats: Tensor, weights: Tensor, motion: Tensor, share: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The motion from time t to each frame, (2b, 2, h, w), corrected; and features at 1/2 of the size."""
+        size, state = motion.shape[2:], None
+        for features, net, correct, hand_on in zip(
+            prepared.features[::-1], (self.at_quarter, self.at_half), self.flows, self.states, strict=True
         ):
-            here = features_here.shape[2:]
+            here = features.shape[2:]
             small = resize_flow(motion, here)
-            seen0, seen1 = backwarp(features_here.float(), small, quirk=False).chunk(2)
-            coverage = F.interpolate(covered, here, mode="area")
+            seen0, seen1 = backwarp(features.float(), small, quirk=False).chunk(2)
+            coverage = F.interpolate(weights.log1p(), here, mode="area")
             inputs = [seen0, seen1, (seen0 - seen1).abs(), *coverage.chunk(2)]
             if state is None:
-                pictures = F.interpolate(splats, here, mode="area")
-                inputs += [*pictures.chunk(2), *(small / 16).chunk(2)]
+                inputs += [*F.interpolate(splats, here, mode="area").chunk(2), *(small / 16).chunk(2)]
                 for matched in prepared.matched:
-                    match = _match(matched, resize_flow(motion, matched.shape[2:]), fade)
+                    match = _match(matched, resize_flow(motion, matched.shape[2:]), share)
                     inputs.append(F.interpolate(match, here, mode="bilinear", align_corners=False))
             else:
                 inputs += [*F.pixel_unshuffle(splats, 2).chunk(2), F.interpolate(state, here, mode="nearest")]
-            x = net(torch.cat([x.to(dtype) for x in inputs], 1))
-            state = state_head(x)
-            change = torch.cat(flow_head(x).float().chunk(2, 1))
-            motion = motion + resize_flow(change, size)
+            x = net(torch.cat([x.to(features.dtype) for x in inputs], 1))
+            state = hand_on(x)
+            motion = motion + resize_flow(torch.cat(correct(x).float().chunk(2, 1)), size)
+        return motion, state
 
-        read = backwarp(frames, motion, quirk=False)
-        candidates = torch.stack([*splats.chunk(2), *read.chunk(2)], 1)  # (b, 4, 3, h, w)
-        inputs = [candidates.flatten(1, 2) - 0.5, *covered.chunk(2), F.pixel_shuffle(state, 2)]
-        shares, correction = self.mix(self.full(torch.cat([x.to(dtype) for x in inputs], 1))).float().split([4, 3], 1)
+    def _mix(self, candidates: Tensor, weights: Tensor, state: Tensor) -> Tensor:
+        """One frame (b, 3, h, w) of four candidates (b, 4, 3, h, w)."""
+        inputs = candidates.flatten(1, 2) - 0.5, *weights.log1p().chunk(2), F.pixel_shuffle(state, 2)
+        x = self.full(torch.cat([x.to(state.dtype) for x in inputs], 1))
+        shares, correction = self.mix(x).float().split([_CANDIDATES, 3], 1)
         mixture = (shares.softmax(1).unsqueeze(2) * candidates).sum(1).clamp(0, 1)
-        frame = torch.sigmoid(logit(mixture) + 0.5 * correction)
-        h, w = prepared.image.values.shape[2:]
-        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > _FINEST).to(frame.dtype)))
-        return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
+        return torch.sigmoid(logit(mixture) + 0.5 * correction)
 
     @staticmethod
-    def _splat(frames: Tensor, flow: Tensor, metric: Tensor, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Both frames and their motion from 0 to 1, splatted to the time.
+
+        Args:
+            nearness: (2b, 1, 1, 1), of each frame to the time, 1 - t and t.
 
         Returns:
             The splats (2b, 3, h, w), holes filled from each other; the weight that landed (2b, 1, h, w); and the
             velocity of both together (b, 2, h, w), holes filled from around.
         """
+        frames, flow, metric = source
         b = len(frames) // 2
         velocity = torch.cat([flow[:b], -flow[b:]])
         importance = metric.exp()
         values = torch.cat([frames, velocity, torch.ones_like(metric)], 1) * importance
         sums = softsplat(values, flow * (1 - nearness), mode="sum")
         weights = sums[:, 5:]
-        pictures = sums[:, :3] / weights.clamp(min=_FINEST)
+        pictures = sums[:, :3] / weights.clamp(min=_NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
         filled = _fill(together[:, :5], together[:, 5:])
-        landed = (weights > _FINEST).to(pictures.dtype)
+        landed = (weights > _NOTHING).to(pictures.dtype)
         swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, landed))
         around = torch.cat([filled[:, :3]] * 2)
         pictures = landed * pictures + (1 - landed) * (other * swapped + (1 - other) * around)
         return pictures, weights, filled[:, 3:]
 
 
-def _match(features: Tensor, motion: Tensor, fade: Tensor) -> Tensor:
+def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
     """How alike both frames are if the motion from 0 to 1 is some steps off.
 
     Args:
         features: (2b, c, h, w) of length 1.
         motion: (2b, 2, h, w) from time t to each frame, in pixels of this size.
-        fade: (2b, 1, 1, 1), the share of the motion from 0 to 1 that this is, -t and 1 - t.
+        share: (2b, 1, 1, 1), how much of the motion from 0 to 1 that is, -t and 1 - t.
 
     Returns:
         (b, steps, h, w), cosines.
@@ -221,7 +233,7 @@ def _match(features: Tensor, motion: Tensor, fade: Tensor) -> Tensor:
     axis = torch.arange(-_REACH, _REACH + 1, device=motion.device, dtype=motion.dtype)
     steps = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2, 1, 1)
     y, x = torch.meshgrid(torch.arange(h, device=motion.device), torch.arange(w, device=motion.device), indexing="ij")
-    place = torch.stack([x, y]) + motion.unsqueeze(1) + fade.unsqueeze(1) * steps  # (2b, steps, 2, h, w)
+    place = torch.stack([x, y]) + motion.unsqueeze(1) + share.unsqueeze(1) * steps  # (2b, steps, 2, h, w)
     grid = (2 * place + 1) / place.new_tensor([w, h]).view(2, 1, 1) - 1
     grid = grid.permute(0, 1, 3, 4, 2).flatten(1, 2)
     seen = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
@@ -232,14 +244,14 @@ def _match(features: Tensor, motion: Tensor, fade: Tensor) -> Tensor:
 def _fill(sums: Tensor, weights: Tensor) -> Tensor:
     """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
     pyramid = [(sums, weights)]
-    for _ in range(_COARSEST):
+    for _ in range(_HALVINGS):
         if min(pyramid[-1][0].shape[2:]) < 2:
             break
         pyramid.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1]))
     sums, weights = pyramid.pop()
-    mean = sums / weights.clamp(min=_FINEST)
+    mean = sums / weights.clamp(min=_NOTHING)
     for sums, weights in reversed(pyramid):
         around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
         share = (weights * 20).clamp(max=1)
-        mean = share * sums / weights.clamp(min=_FINEST) + (1 - share) * around
+        mean = share * sums / weights.clamp(min=_NOTHING) + (1 - share) * around
     return mean
