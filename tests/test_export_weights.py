@@ -11,6 +11,8 @@ from _train.frame_interpolation.journal import Journal
 from _train.frame_interpolation.models.dtm import DTM
 from _util import checkpoints, command
 
+pytest.importorskip("lightning", reason="training needs what make/setup train installs")
+
 FACTS = {
     "options": {"data": ["toons", "triplets"], "seed": 3},
     "legs": [

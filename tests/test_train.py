@@ -21,6 +21,8 @@ from _train.frame_interpolation.journal import read_checkpoint
 from _util import command
 from tests import train_tiny
 
+pytest.importorskip("lightning", reason="training needs what make/setup train installs")
+
 ROOT = Path(__file__).parents[1]
 TINY = ("--model", "tiny", "--batch-size", 2, "--crop", 64, 64, "--log-every", 1, "--device", "cpu")
 

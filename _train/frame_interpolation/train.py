@@ -103,7 +103,14 @@ def split_weight(data: str) -> tuple[str, float]:
 
 def main() -> None:
     options = parse()
-    import lightning
+    from _util.errors import InputError
+
+    try:
+        import lightning
+        import matplotlib  # noqa: F401
+        import tensorboard  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f"Training needs {error.name}: run make/setup train.") from error
     import torch
 
     from _train.frame_interpolation.evaluation import keyframes
@@ -112,7 +119,6 @@ def main() -> None:
     from _train.frame_interpolation.trainmodel import TrainModel
     from _util import memory
     from _util.device import choose as choose_device
-    from _util.errors import InputError
 
     if options.model not in TASKS:
         raise InputError(f"There is no model {options.model!r}; it is {', '.join(TASKS)}.")
