@@ -23,10 +23,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="session")
 def smooth() -> dict[str, Tensor]:
-    """Pictures whose colours vary so slowly that interpolation between pixels cannot err by much."""
+    """Pictures whose colours and edges change so slowly that interpolation between pixels cannot err by much."""
     y, x = torch.meshgrid(torch.linspace(0, 3, 256), torch.linspace(0, 3, 256), indexing="ij")
     waves = [0.5 + 0.5 * torch.sin(a * x + b * y) for a, b in ((1, 2), (2, 1), (1, -1), (-2, 1))]
-    discs = ((x - 1.5) ** 2 + (y - 1.5) ** 2 < 1.8).float()
+    discs = (1.7 - (x - 1.5) ** 2 - (y - 1.5) ** 2).clamp(0, 1)
     colours = torch.stack([torch.stack([waves[i - j] for j in range(3)]) for i in range(4)])
     filled = torch.cat([colours * discs, discs.expand(4, 1, -1, -1)], 1)
     opaque = torch.cat([colours, torch.ones(4, 1, 256, 256)], 1)
@@ -117,8 +117,8 @@ def test_the_middle_of_a_linear_scene_lies_half_way(smooth):
         error = (seen - scenes.frames[:, 1]).abs().mean(1, keepdim=True)
         errors += [error[i][inside[i]].median() for i in range(8)]
     errors = torch.stack(errors)
-    assert (errors < 0.01).float().mean() > 0.5
-    assert (errors < 0.01).float().mean() < 1  # others are eased
+    half_way = (errors < 0.003).float().mean()
+    assert 0.5 < half_way < 1  # the others are eased
 
 
 def test_damage_keeps_the_picture():
