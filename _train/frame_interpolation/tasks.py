@@ -3,6 +3,7 @@
 A new model is one more class here and one more line in `TASKS`; `trainmodel.py` does everything else.
 """
 
+from abc import ABC, abstractmethod
 from argparse import Namespace
 from pathlib import Path
 
@@ -24,14 +25,15 @@ from _util.losses import LPIPS, census, gaussian_pyramid_l1, sequence
 Figures = dict[str, Tensor]  # what is logged beside the loss
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """What is common to all tasks.
 
     Attributes:
         networks: what is trained and exported, by the names that `_util.checkpoints` knows. What stays frozen lives
             beside it.
         lr, schedule, weight_decay, gradient_norm: defaults of the optimisation.
-        flow: the name of the frozen estimator whose flows are cached for files; None if the task needs none.
+        flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files; None if the task needs
+            none.
     """
 
     lr, schedule, weight_decay, gradient_norm = 1e-3, "plateau", 0.0, 1.0
@@ -42,17 +44,13 @@ class Task(nn.Module):
         self.options, self.device = options, device
         self.networks = nn.ModuleDict()
 
+    @abstractmethod
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
         """The mean loss over a batch, and figures to log."""
-        raise NotImplementedError
 
+    @abstractmethod
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
         """(1, 3, h, w) RGB in [0, 1], twice, to the frame at time t, (1, 3, h, w)."""
-        raise NotImplementedError
-
-    def estimate(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """flow01 and flow10, (1, 2, h, w) each, by the frozen estimator, if there is one."""
-        raise NotImplementedError
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
         trained = [parameter for parameter in self.networks.parameters() if parameter.requires_grad]
@@ -129,6 +127,7 @@ class SynthesisTask(Task):
         return tuple(torch.cat(flow) for flow in zip(*(self.estimate(*pair) for pair in pairs), strict=True))
 
     def estimate(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        """flow01 and flow10, (1, 2, h, w) each."""
         return flows.at_moderate_size(self.estimator, frame0, frame1)
 
 
