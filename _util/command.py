@@ -1,7 +1,9 @@
 """What every command line here does alike: errors are one sentence on stderr and exit code 2."""
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -17,6 +19,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, 2 for what the user can mend, 130 when interrupted."""
     from _util.errors import InputError
 
+    sys.unraisablehook = _keep_interrupt
     try:
         main()
     except InputError as error:
@@ -26,3 +29,12 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _keep_interrupt(unraisable) -> None:
+    """Where Ctrl-C met code that cannot raise, such as a callback of a C library, raise it again, shortly after."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)

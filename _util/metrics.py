@@ -12,6 +12,8 @@ Where papers on 2D animation, after EISAI, measure otherwise than the rest of th
 compares with their tables, "standard" with everybody else's.
 """
 
+from abc import abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,9 +38,9 @@ class ImageMetric(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
+    @abstractmethod
     def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """(b, 3, h, w) twice, float32 in [0, 1], to (b,)."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def update(self, predicted: Tensor, truth: Tensor) -> None:

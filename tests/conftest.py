@@ -3,14 +3,18 @@
 `shared/`, beside the repository, holds material that is not part of the project; tests that need it skip without it.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+
+from _util import command
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parents[1] / "shared"
@@ -42,6 +46,26 @@ def pair() -> tuple[Tensor, Tensor]:
     folder = require_shared("data/pair")
     first, last = (np.asarray(Image.open(folder / f"frame{i}.png").convert("RGB")) for i in (1, 3))
     return tuple(torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255 for frame in (first, last))
+
+
+class Finished(NamedTuple):
+    code: int
+    said: str  # on stderr
+    written: str  # on stdout
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., Finished]:
+    """Runs a command line's `main` with arguments, in this process, as `command.run` runs it."""
+
+    def call(main: Callable[[], None], *arguments) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            command.run(main)
+        written, said = capsys.readouterr()
+        return Finished(caught.value.code, said, written)
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,6 @@
 """The command line that judges, and the scores it shows."""
 
 import csv
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from _databacks.toons import atlas
 from _databacks.toons.scenes import Scenes
 from _scripts import evaluate
 from _train.frame_interpolation import evaluation
-from _util import command, metrics
+from _util import metrics
 from _util.errors import InputError
 from _util.image import to_tensor
 
@@ -44,35 +41,18 @@ def keys(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process; returns its exit code, what it wrote and what it said."""
+def run(call):
+    """Runs the command line; returns its exit code, what it wrote and what it said."""
 
     def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            command.run(evaluate.main)
-        return caught.value.code, *capsys.readouterr()
+        code, said, written = call(evaluate.main, *arguments)
+        return code, written, said
 
     return run
 
 
 def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-
-
-def test_help_needs_no_libraries():
-    program = (
-        "import sys; sys.argv = ['evaluate', '--help']\n"
-        "from _scripts import evaluate\n"
-        "from _util import command\n"
-        "try: command.run(evaluate.main)\n"
-        "finally: print('loaded', {'torch', 'cv2', 'numpy', 'torchmetrics', 'PIL'} & set(sys.modules))\n"
-    )
-    start = time.perf_counter()
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert time.perf_counter() - start < 2
-    assert finished.returncode == 0
-    assert finished.stdout.endswith("loaded set()\n")
 
 
 def test_keyframes_are_triplets_in_the_order_of_their_numbers(keys):

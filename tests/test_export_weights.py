@@ -1,7 +1,5 @@
 """Weights for release: what is exported, from which checkpoint, and that it can be used."""
 
-import sys
-
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,7 +7,7 @@ from safetensors import safe_open
 from _scripts import export_weights
 from _train.frame_interpolation.journal import Journal
 from _train.frame_interpolation.models.dtm import DTM
-from _util import checkpoints, command
+from _util import checkpoints
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
@@ -23,16 +21,10 @@ FACTS = {
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(call, tmp_path):
     """Exports OUT to `default/`; returns the exit code and what was said on stderr."""
 
-    def run(*arguments) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments), "--to", str(tmp_path / "default")])
-        with pytest.raises(SystemExit) as caught:
-            command.run(export_weights.main)
-        return caught.value.code, capsys.readouterr().err
-
-    return run
+    return lambda *arguments: call(export_weights.main, *arguments, "--to", tmp_path / "default")[:2]
 
 
 def write(out, name: str, scale: float = 1.0) -> dict[str, torch.Tensor]:

@@ -18,7 +18,6 @@ import torch
 
 from _train.frame_interpolation import journal, train
 from _train.frame_interpolation.journal import read_checkpoint
-from _util import command
 from tests import train_tiny
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
@@ -46,16 +45,9 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(call):
     """Trains in this process; returns the exit code and what was said on stderr."""
-
-    def run(*arguments) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            command.run(train.main)
-        return caught.value.code, capsys.readouterr().err
-
-    return run
+    return lambda *arguments: call(train.main, *arguments)[:2]
 
 
 def start(*arguments, launcher=()) -> subprocess.Popen:
@@ -243,20 +235,6 @@ class TestWhatIsWrongIsSaidInOneSentence:
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
         assert code == 2
         assert "last.ckpt is damaged" in said
-
-
-def test_help_needs_no_libraries():
-    program = (
-        "import sys; sys.argv = ['train', '--help']\n"
-        "from _util import command\n"
-        "from _train.frame_interpolation import train\n"
-        "try: command.run(train.main)\n"
-        "finally: print('loaded', {'torch', 'lightning', 'numpy', 'numba'} & set(sys.modules))\n"
-    )
-    started = time.perf_counter()
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert time.perf_counter() - started < 2
-    assert finished.stdout.endswith("loaded set()\n")
 
 
 def test_weights_of_data():
