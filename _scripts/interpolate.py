@@ -29,7 +29,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1)"
     )
-    parser.add_argument("--flow", default="auto", help="auto, rfr or dis (default: auto, the best that has weights)")
+    parser.add_argument(
+        "--flow", default="auto", help="auto, rfr, multidis or dis (default: auto, the best that has weights)"
+    )
     parser.add_argument(
         "--synthesis",
         default="auto",

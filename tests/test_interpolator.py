@@ -203,7 +203,7 @@ def test_times_are_any_numbers():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, dis"),
+        ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, multidis, dis"),
         ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, fusion, ssl, splat"),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
         ({"device": "abacus"}, "no device 'abacus'"),
@@ -228,9 +228,9 @@ def test_a_gpu_that_is_not_there(tmp_path):
 def test_auto_says_once_what_it_took_and_what_would_come_first(tmp_path, capsys):
     for _ in range(2):
         interpolator = Interpolator(folder=tmp_path)
-    assert (interpolator.flow, interpolator.synthesis) == ("dis", "splat")
+    assert (interpolator.flow, interpolator.synthesis) == ("multidis", "splat")
     assert capsys.readouterr().err.splitlines() == [
-        f"flow: dis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
+        f"flow: multidis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
         f"synthesis: splat (for ssldtm, put ssl.pt and dtm.pt into {tmp_path})",
     ]
 

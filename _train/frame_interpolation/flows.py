@@ -6,25 +6,25 @@ In: (1, 3, h, w) RGB in [0, 1], twice. Out: flow01 and flow10, (1, 2, h, w) floa
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from _train.frame_interpolation.models.rfr import RFR
 from _util import checkpoints
+from _util.dis import dis, multidis
 from _util.flow import resize as resize_flow
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-NAMES = ("rfr", "dis")
+_WITHOUT_WEIGHTS = {"multidis": multidis, "dis": dis}
+NAMES = ("rfr", *_WITHOUT_WEIGHTS)
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
 
 def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = checkpoints.FOLDER) -> FlowEstimator:
-    """The estimator "rfr" or "dis", on a device and in a precision, with weights from a folder of checkpoints."""
-    if name == "dis":
-        return dis
+    """The estimator of that name, on a device and in a precision, with weights from a folder of checkpoints."""
+    if name in _WITHOUT_WEIGHTS:
+        return _WITHOUT_WEIGHTS[name]
     network = RFR().eval()
     checkpoints.load(network, "rfr", folder)
     return network.to(device, dtype, memory_format=torch.channels_last).both_ways
@@ -40,14 +40,3 @@ def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -
     reduced = F.interpolate(torch.cat([frame0, frame1]), size, mode="bilinear", align_corners=False, antialias=True)
     flow01, flow10 = estimator(*reduced.chunk(2))
     return resize_flow(flow01, (h, w)), resize_flow(flow10, (h, w))
-
-
-def dis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense inverse search (Kroeger et al., ECCV 2016), by OpenCV, once in each direction."""
-    grey0, grey1 = (
-        cv2.cvtColor((frame[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY)
-        for frame in (frame0, frame1)
-    )
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flows = estimator.calc(grey0, grey1, None), estimator.calc(grey1, grey0, None)
-    return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(frame0.device) for flow in flows)

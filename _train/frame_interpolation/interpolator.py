@@ -26,7 +26,7 @@ from _util.errors import InputError
 
 SMALLEST_SIDE = 16
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_WEIGHTS = {"rfr": ["rfr"], "dis": [], "ssldtm": ["ssl", "dtm"], "fusion": ["fusion"], "ssl": ["ssl"], "splat": []}
+_WEIGHTS = {"rfr": ["rfr"], "ssldtm": ["ssl", "dtm"], "fusion": ["fusion"], "ssl": ["ssl"]}
 
 
 class Pair(NamedTuple):
@@ -44,7 +44,7 @@ class Interpolator:
     """Draws the frames between two frames.
 
     Args:
-        flow: "rfr", "dis" or "auto", the best that has weights.
+        flow: "rfr", "multidis", "dis" or "auto", the best that has weights.
         synthesis: "ssldtm", "fusion", "ssl", "splat" or "auto", the best that has weights.
         device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in.
@@ -195,7 +195,7 @@ def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tup
             raise InputError(f"There is no {what} {wanted!r}; it is auto, {', '.join(names)}.")
         return wanted, None
     missing = {
-        name: [checkpoints.expected(part) for part in _WEIGHTS[name] if not checkpoints.find(part, folder)]
+        name: [checkpoints.expected(part) for part in _WEIGHTS.get(name, []) if not checkpoints.find(part, folder)]
         for name in names
     }
     taken = next(name for name in names if not missing[name])

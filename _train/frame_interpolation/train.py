@@ -58,7 +58,12 @@ def parse() -> argparse.Namespace:
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
     add("--ema", type=float, default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
     add("--seed", type=int, default=0, help="of order, augmentation and first weights (default: 0)")
-    add("--flow", choices=("rfr", "dis", "exact"), default="dis", help="flow that synthesis learns on (default: dis)")
+    add(
+        "--flow",
+        choices=("rfr", "multidis", "dis", "exact"),
+        default="dis",
+        help="flow that synthesis learns on (default: dis)",
+    )
     add(
         "--features",
         default="imagenet",

@@ -1,0 +1,117 @@
+"""Optical flow by dense inverse search, and the best of it at several sizes.
+
+DIS (Kroeger et al., ECCV 2016; OpenCV) at full size finds what small things do and loses wide motion; at half the size
+it is the other way round. `multidis` runs it at several sizes and takes at each pixel the flow that carries the frame
+over best, judged over the part of the surroundings that looks alike (cost-volume filtering, Rhemann et al., CVPR 2011):
+so the flow changes where the drawing has an outline, not in a halo around it.
+
+In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+SCALES = (0.5, 1, 1.5)
+_SMALLEST = 16  # pixels of a side that OpenCV can work on
+_RADIUS, _SMOOTHNESS = 7, 1e-3  # of the guided filter: pixels, variance of grey below which a part is flat
+_COLOUR, _SLOPE = 0.1, 0.08  # differences above these say no more than that it is wrong
+_OUTSIDE = 0.7  # cost, in [0, 1], of pointing out of the frame
+
+
+def dis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+    """DIS at full size, once in each direction."""
+    return _to_tensors(_both_ways(_to_array(frame0), _to_array(frame1)), frame0.device)
+
+
+def multidis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+    """At each pixel the best of DIS at several sizes."""
+    picture0, picture1 = _to_array(frame0), _to_array(frame1)
+    flows01, flows10 = zip(*(_at_scale(picture0, picture1, scale) for scale in SCALES), strict=True)
+    best = select(picture0, picture1, flows01), select(picture1, picture0, flows10)
+    return _to_tensors(best, frame0.device)
+
+
+def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
+    """At each pixel that flow of several which finds in the other frame what is around the pixel.
+
+    Args:
+        here, there: (h, w, 3) RGB uint8.
+        flows: each (h, w, 2) float32, from here to there, x then y, pixels.
+
+    Returns:
+        (h, w, 2) float32.
+    """
+    seen_here, seen_there = _features(here), _features(there)
+    smooth = _GuidedFilter(cv2.cvtColor(seen_here[:, :, :3], cv2.COLOR_RGB2GRAY))
+    best, lowest = flows[0].copy(), smooth(_cost(seen_here, seen_there, flows[0]))
+    for flow in flows[1:]:
+        cost = smooth(_cost(seen_here, seen_there, flow))
+        better = cost < lowest
+        best[better] = flow[better]
+        np.minimum(cost, lowest, out=lowest)
+    return best
+
+
+def _features(picture: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 to (h, w, 5) float32: colours in [0, 1], slopes of grey along x and y."""
+    colours = picture.astype(np.float32) / 255
+    grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    slopes = (cv2.Sobel(grey, cv2.CV_32F, *axis, ksize=3, scale=0.25) for axis in ((1, 0), (0, 1)))
+    return np.dstack([colours, *slopes])
+
+
+def _cost(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """(h, w) in [0, 1], how unlike the features of both frames are along a flow."""
+    h, w = flow.shape[:2]
+    x = flow[:, :, 0] + np.arange(w, dtype=np.float32)
+    y = flow[:, :, 1] + np.arange(h, dtype=np.float32)[:, None]
+    difference = cv2.absdiff(here, cv2.remap(there, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    colour = np.minimum(difference[:, :, :3].mean(2), _COLOUR) / _COLOUR
+    slope = np.minimum(difference[:, :, 3:].sum(2), _SLOPE) / _SLOPE
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    return np.where(inside, 0.4 * colour + 0.6 * slope, np.float32(_OUTSIDE))
+
+
+class _GuidedFilter:
+    """Means over surroundings, weighted by likeness to a picture (He et al., TPAMI 2013)."""
+
+    def __init__(self, guide: np.ndarray):
+        self.guide, self.mean = guide, self._around(guide)
+        self.variance = self._around(guide * guide) - self.mean**2 + _SMOOTHNESS
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        mean = self._around(values)
+        slope = (self._around(self.guide * values) - self.mean * mean) / self.variance
+        return self._around(slope) * self.guide + self._around(mean - slope * self.mean)
+
+    @staticmethod
+    def _around(values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values, (2 * _RADIUS + 1, 2 * _RADIUS + 1))
+
+
+def _at_scale(picture0: np.ndarray, picture1: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """DIS both ways on resized pictures, as flow of the size of the pictures."""
+    h, w = picture0.shape[:2]
+    size = tuple(max(_SMALLEST, round(side * scale)) for side in (w, h))
+    by = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    flows = _both_ways(*(cv2.resize(picture, size, interpolation=by) for picture in (picture0, picture1)))
+    stretch = np.float32([w / size[0], h / size[1]])
+    return tuple(cv2.resize(flow, (w, h)) * stretch for flow in flows)
+
+
+def _both_ways(picture0: np.ndarray, picture1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    grey0, grey1 = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1))
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return estimator.calc(grey0, grey1, None), estimator.calc(grey1, grey0, None)
+
+
+def _to_array(frame: Tensor) -> np.ndarray:
+    return (frame[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+
+
+def _to_tensors(flows: tuple[np.ndarray, np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
+    return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows)
