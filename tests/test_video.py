@@ -1,107 +1,382 @@
-"""Previews play: there and back, in every format."""
+"""Videos and folders of drawings are read as players show them, and written as they were read."""
 
+import itertools
 import os
+from fractions import Fraction
+from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image
 
-from _util import video
+from _util import colour, image, video
+from _util.colour import Colour
 from _util.errors import InputError
+from _util.video import Encoding, Reader, Writer
+from tests.conftest import require_shared
 
-av = pytest.importorskip("av")
-
-
-def frames(count: int, h: int, w: int, channels: int = 3, dtype=np.uint8) -> list[np.ndarray]:
-    """A ramp whose brightness grows from frame to frame, with alpha that grows to the right."""
-    largest = np.iinfo(dtype).max
-    ramp = np.linspace(0.3, 0.5, w)[None, :, None] + np.linspace(0, 0.5, count)[:, None, None, None]
-    pictures = np.broadcast_to(ramp, (count, h, w, max(channels, 1))).copy()
-    if channels == 4:
-        pictures[..., 3] = np.linspace(0, 1, w)
-    pictures = (pictures * largest).round().astype(dtype)
-    return list(pictures if channels else pictures[..., 0])
+H, W = 48, 64
 
 
-def play(path) -> list[np.ndarray]:
-    if path.suffix == ".mp4":
-        with av.open(path) as container:
-            return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    with Image.open(path) as animation:
-        return [np.array(frame.convert("RGBA")) for frame in ImageSequence.Iterator(animation)]
+def scene(count: int, h: int = H, w: int = W, deep: bool = False) -> list[np.ndarray]:
+    """A smooth pattern of muted colours that moves by a pixel a frame."""
+    random = np.random.default_rng(0)
+    cells = h // 8 + 2, (w + count) // 8 + 2
+    noise = random.uniform(0.25, 0.75, (*cells, 1)) + random.uniform(-0.05, 0.05, (*cells, 3))
+    wide = cv2.resize(noise, (w + count, h), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    dtype, largest = (np.uint16, 65535) if deep else (np.uint8, 255)
+    return [(wide[:, i : i + w] * largest).round().astype(dtype) for i in range(count)]
 
 
-@pytest.mark.parametrize("suffix", video.FORMATS)
-@pytest.mark.parametrize(("channels", "dtype"), [(0, np.uint8), (3, np.uint8), (4, np.uint8), (3, np.uint16)])
-def test_frames_play_there_and_back(tmp_path, suffix, channels, dtype):
-    path = tmp_path / f"p{suffix}"
-    video.write_preview(path, frames(4, 33, 47, channels, dtype), fps=12)
-    played = play(path)
-    brightness = [picture[:, -8:-4, :3].mean() for picture in played]
-    assert len(played) == 6
-    assert brightness[:4] == sorted(brightness[:4])
-    np.testing.assert_allclose(brightness[4:], [brightness[2], brightness[1]], atol=4)
-    assert brightness[3] - brightness[0] > 80
+def write(path: Path, frames: list[np.ndarray], rate: int = 24, **options) -> Path:
+    with Writer(path, Encoding(frames[0].shape[:2], Fraction(rate), **options)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
 
 
-@pytest.mark.parametrize("suffix", video.FORMATS)
-@pytest.mark.parametrize("size", [(16, 16), (17, 31), (16, 3000), (16, 40000)])
-def test_any_size_can_be_shown(tmp_path, suffix, size):
-    path = tmp_path / f"p{suffix}"
-    video.write_preview(path, frames(2, *size), fps=12)
-    h, w = play(path)[0].shape[:2]
-    assert max(h, w) <= 960
-    assert abs(w - min(960, size[1])) <= 1  # H.264 has no odd sides
+def write_at(path: Path, frames: list[np.ndarray], times: list[int], rotation: int | None = None, **flips) -> Path:
+    """Lossless frames at times in milliseconds; `rotation` in degrees, counter-clockwise."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1" if path.suffix == ".mkv" else "libx264", rate=24)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation is not None:
+            stream.set_display_rotation(rotation, **flips)
+        for time, pixels in zip(times, frames, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
-def test_two_frames_alternate(tmp_path):
-    video.write_preview(tmp_path / "p.webp", frames(2, 16, 16), fps=1)
-    assert len(play(tmp_path / "p.webp")) == 2
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference, in levels of 8 bits."""
+    one, other = (pixels / np.float64(np.iinfo(pixels.dtype).max) * 255 for pixels in (one, other))
+    return float(np.abs(one - other).mean())
 
 
-def test_webp_keeps_alpha(tmp_path):
-    pictures = frames(3, 33, 47, 4)
-    video.write_preview(tmp_path / "p.webp", pictures, fps=12)
-    np.testing.assert_allclose(play(tmp_path / "p.webp")[0][:, :, 3], pictures[0][:, :, 3], atol=1)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".nut"])
+def test_frames_come_back_in_order_and_time(tmp_path, suffix):
+    frames = scene(12)
+    read = list(Reader(write(tmp_path / f"v{suffix}", frames, rate=25, crf=1)))
+    assert [round(frame.time * 25) for frame in read] == list(range(12))
+    assert all(abs(frame.time - Fraction(i, 25)) <= Fraction(1, 1000) for i, frame in enumerate(read))
+    assert all(difference(frame.pixels, source) < 3 for frame, source in zip(read, frames, strict=True))
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_transparent_ground_is_white_elsewhere(tmp_path, suffix):
-    pictures = [np.zeros((32, 32, 4), np.uint8) for _ in range(2)]
-    pictures[1][8:24, 8:24] = 255, 0, 0, 255
-    video.write_preview(tmp_path / f"p{suffix}", pictures, fps=12)
-    for picture in play(tmp_path / f"p{suffix}"):
-        assert (picture[:4, :4, :3] > 250).all()
+def test_what_a_container_tells(tmp_path):
+    with Reader(write(tmp_path / "v.mp4", scene(12, 50, 70), rate=25)) as reader:
+        assert reader.size == (50, 70)
+        assert reader.rate == 25
+        assert reader.count == 12
+        assert reader.duration == Fraction(12, 25)
+        assert not reader.deep
+        assert reader.end is None
+        assert len(list(reader)) == len(list(reader)) == 12
+        assert reader.end == Fraction(12, 25)
+        assert reader.damage is None
 
 
-@pytest.mark.parametrize("suffix", [".webp", ".gif"])
-def test_it_plays_for_ever(tmp_path, suffix):
-    video.write_preview(tmp_path / f"p{suffix}", frames(3, 16, 16), fps=10)
-    with Image.open(tmp_path / f"p{suffix}") as animation:
-        assert animation.info["loop"] == 0
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 24), Fraction(1, 3), Fraction(9, 10), Fraction(2)])
+def test_reading_from_a_time_on(tmp_path, start):
+    path = write(tmp_path / "v.mp4", scene(48), codec="libx264")
+    reader = Reader(path)
+    expected = [frame for frame in reader if frame.time >= start]
+    found = list(reader.frames(start))
+    assert [frame.time for frame in found] == [frame.time for frame in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
-@pytest.mark.parametrize("fps", [1, 12, 24])
-def test_mp4_has_the_rate_asked_for(tmp_path, fps):
-    video.write_preview(tmp_path / "p.mp4", frames(3, 32, 32), fps=fps)
-    with av.open(tmp_path / "p.mp4") as container:
-        assert container.streams.video[0].average_rate == fps
+def test_variable_frame_rate(tmp_path):
+    times = [0, 40, 200, 240, 1000, 1040]
+    read = list(Reader(write_at(tmp_path / "v.mkv", scene(6), times)))
+    assert [frame.time * 1000 for frame in read] == times
 
 
-@pytest.mark.parametrize("name", ["p.avi", "p", "p.png", ".webp"])
-def test_other_formats_are_refused(tmp_path, name):
-    with pytest.raises(InputError, match="must end in"):
-        video.write_preview(tmp_path / name, frames(2, 16, 16), fps=12)
+@pytest.mark.parametrize("turn", [(0, False, False), (90, False, False), (180, False, False), (270, False, False)])
+def test_pictures_are_turned_upright(tmp_path, turn):
+    rotation, hflip, vflip = turn
+    frames = scene(2, 48, 80)
+    path = write_at(tmp_path / "v.mp4", frames, [0, 40], rotation, hflip=hflip, vflip=vflip)
+    reader = Reader(path)
+    upright = [np.rot90(frame, rotation // 90) for frame in frames]
+    assert reader.size == upright[0].shape[:2]
+    for frame, expected in zip(reader, upright, strict=True):
+        assert difference(frame.pixels, expected) < 4
+
+
+@pytest.mark.parametrize("matrix", [colour.BT709, colour.BT601, 9])
+@pytest.mark.parametrize("levels", [colour.LIMITED, colour.FULL])
+@pytest.mark.parametrize("deep", [False, True])
+def test_colour_tags_are_kept_and_followed(tmp_path, matrix, levels, deep):
+    tags = Colour(matrix, levels, 1, 1)
+    frames = scene(3, deep=deep)
+    path = write(tmp_path / "v.mp4", frames, crf=0, deep=deep, colour=tags)
+    reader = Reader(path)
+    assert reader.colour == tags
+    assert reader.deep == deep
+    for frame, source in zip(reader, frames, strict=True):
+        assert frame.pixels.dtype == source.dtype
+        assert difference(frame.pixels, source) < 2.5  # what half the resolution of colour loses
+
+
+KR_KB = {colour.BT709: (0.2126, 0.0722), colour.BT601: (0.299, 0.114), 9: (0.2627, 0.0593)}
+
+
+@pytest.mark.parametrize("matrix", list(KR_KB))
+@pytest.mark.parametrize("levels", [colour.LIMITED, colour.FULL])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("yuv", [(100, 90, 170), (200, 120, 130), (60, 150, 110), (235, 128, 128)])
+def test_rgb_is_what_the_standards_say(matrix, levels, pixel_format, yuv):
+    is_deep = "10" in pixel_format
+    step = 4 if is_deep else 1
+    frame = av.VideoFrame(32, 32, pixel_format)
+    for plane, value in zip(frame.planes, yuv, strict=True):
+        values = np.full(plane.buffer_size // (2 if is_deep else 1), value * step, np.uint16 if is_deep else np.uint8)
+        plane.update(values.tobytes())
+    frame.colorspace, frame.color_range = matrix, levels
+
+    y, u, v = (value * step for value in yuv)
+    luma, chroma = (219 * step, 224 * step) if levels == colour.LIMITED else (256 * step - 1, 256 * step - 1)
+    y, u, v = (
+        (y - (16 * step if levels == colour.LIMITED else 0)) / luma,
+        (u - 128 * step) / chroma,
+        (v - 128 * step) / chroma,
+    )
+    kr, kb = KR_KB[matrix]
+    red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
+    expected = np.clip([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue], 0, 1)
+
+    pixels = colour.to_rgb(frame, (32, 32), is_deep)
+    found = pixels[16, 16] / np.iinfo(pixels.dtype).max
+    np.testing.assert_allclose(found, expected, atol=(0.3 if is_deep else 1.01) / 255)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p10le"])
+@pytest.mark.parametrize("matrix", list(KR_KB))
+def test_there_and_back_leaves_limited_levels_as_they_are(pixel_format, matrix):
+    is_deep = "10" in pixel_format
+    tags = Colour(matrix, colour.LIMITED)
+    first = colour.from_rgb(scene(1, deep=is_deep)[0], pixel_format, tags)
+    again = colour.from_rgb(colour.to_rgb(first, (H, W), is_deep), pixel_format, tags)
+    luma, luma_again = (np.frombuffer(frame.planes[0], np.uint16 if is_deep else np.uint8) for frame in (first, again))
+    assert np.abs(luma.astype(int) - luma_again).max() <= 1
+    assert np.abs(luma.astype(int) - luma_again).mean() < 0.02
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(576, colour.BT601), (720, colour.BT709)])
+def test_an_unspecified_matrix_goes_by_size(height, matrix):
+    pixels = np.full((height, 64, 3), (200, 80, 60), np.uint8)
+    untold = colour.from_rgb(pixels, "yuv444p", Colour())
+    told = colour.from_rgb(pixels, "yuv444p", Colour(matrix, colour.LIMITED))
+    assert [bytes(plane) for plane in untold.planes] == [bytes(plane) for plane in told.planes]
+    np.testing.assert_allclose(colour.to_rgb(untold, (height, 64), False), pixels, atol=2)
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    path = write(tmp_path / "v.mp4", scene(2), aspect=Fraction(4, 3))
+    assert Reader(path).aspect == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1"])
+def test_odd_sides(tmp_path, codec):
+    frames = scene(3, 67, 71)
+    reader = Reader(write(tmp_path / "v.mp4", frames, codec=codec))
+    assert reader.size == (67, 71)
+    assert all(difference(frame.pixels, source) < 6 for frame, source in zip(reader, frames, strict=True))
+
+
+def test_ten_bits_are_more_than_eight(tmp_path):
+    ramp = np.linspace(20000, 21000, 512).astype(np.uint16)
+    frames = [np.broadcast_to(ramp[None, :, None], (32, 512, 3)).copy()]
+    read = next(iter(Reader(write(tmp_path / "v.mkv", frames, codec="ffv1", deep=True))))
+    assert len(np.unique(read.pixels[16, :, 1])) > 12  # eight bits have 5 here
+    np.testing.assert_allclose(read.pixels.astype(float), frames[0], atol=65535 / 1023)
+
+
+def test_drawings_in_natural_order(tmp_path):
+    frames = scene(11)
+    for i, pixels in enumerate(frames):
+        Image.fromarray(pixels).save(tmp_path / f"drawing{i}.png")
+    reader = Reader(tmp_path, Fraction(12))
+    assert (reader.size, reader.rate, reader.count, reader.duration) == ((H, W), 12, 11, Fraction(11, 12))
+    for i, (frame, pixels) in enumerate(zip(reader, frames, strict=True)):
+        assert frame.time == Fraction(i, 12)
+        np.testing.assert_array_equal(frame.pixels, pixels)
+    assert reader.end == Fraction(11, 12)
+    assert [frame.time for frame in reader.frames(Fraction(1, 2))] == [Fraction(i, 12) for i in range(6, 11)]
+
+
+def test_drawings_of_every_kind(tmp_path):
+    grey = np.full((32, 32), 100, np.uint8)
+    clear = np.zeros((32, 32, 4), np.uint8)
+    clear[:16] = 10, 20, 30, 255
+    image.write(tmp_path / "1.png", np.full((32, 32, 3), 50, np.uint8))
+    image.write(tmp_path / "2.png", grey)
+    image.write(tmp_path / "3.png", clear)
+    image.write(tmp_path / "4.png", np.full((32, 32, 3), 257 * 70, np.uint16))
+    first, second, third, fourth = (frame.pixels for frame in Reader(tmp_path))
+    assert (first == 50).all()
+    assert (second == 100).all()
+    assert (third[:16] == (10, 20, 30)).all()
+    assert (third[16:] == 255).all()
+    assert (fourth == 70).all()
+
+
+def test_a_damaged_drawing_is_left_out_and_told(tmp_path):
+    for i, pixels in enumerate(scene(4)):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    reader = Reader(tmp_path)
+    assert [frame.time * 24 for frame in reader] == [0, 1, 3]
+    assert "cannot be decoded (1)" in reader.damage
+
+
+def test_drawings_of_other_sizes_are_scaled_and_told(tmp_path):
+    for i, pixels in enumerate([*scene(2), *scene(2, 96, 128)]):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    reader = Reader(tmp_path)
+    assert {frame.pixels.shape for frame in reader} == {(H, W, 3)}
+    assert "changes its size to 128×96" in reader.damage
+
+
+@pytest.mark.parametrize("continues", [True, False])
+def test_a_video_whose_size_changes(tmp_path, continues):
+    """Transport streams can be put one behind the other, with a clock that goes on or one that restarts."""
+    parts = [write(tmp_path / f"{side}.ts", scene(24, side, side)) for side in (64, 96)]
+    path = tmp_path / "v.ts"
+    if continues:
+        with av.open(path, "w") as container, av.open(parts[0]) as first:
+            stream = container.add_stream_from_template(first.streams.video[0], opaque=True)
+            for i, part in enumerate(parts):
+                with av.open(part) as source:
+                    for packet in source.demux(video=0):
+                        if packet.size:
+                            packet.pts, packet.dts = packet.pts + i * 90000, packet.dts + i * 90000
+                            packet.stream = stream
+                            container.mux(packet)
+    else:
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    reader = Reader(path)
+    read = list(reader)
+    assert {frame.pixels.shape for frame in read} == {(64, 64, 3)}
+    assert [round(frame.time * 24) for frame in read] == list(range(48))
+    assert "changes its size to 96×96" in reader.damage
+    assert ("restarts" in reader.damage) != continues
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi"])
+def test_a_file_cut_short(tmp_path, suffix):
+    path = tmp_path / f"v{suffix}"
+    frames = [np.random.default_rng(i).integers(0, 256, (96, 128, 3), np.uint8) for i in range(72)]
+    with video.open_output(path, **({"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {})) as container:
+        stream = video.add_video(container, Encoding((96, 128), Fraction(24)))
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode(None))
+        container.close()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    reader = Reader(path)
+    read = list(reader)
+    assert 20 < len(read) < 72
+    assert "of 3.00 s" in reader.damage
+    assert reader.damage.endswith("what can be read of it was used.")
+
+
+def sound_alone(path: Path) -> None:
+    with av.open(path, "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        frame.rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none.mp4", "There is no video"),
+        ("sound.mp4", "holds no video"),
+        ("text.txt", "choose another file"),
+        ("text.mp4", "is no video that can be read"),
+        ("empty.mp4", "is no video that can be read"),
+        ("head.mp4", "is no video that can be read"),
+        ("nothing", "holds no pictures"),
+        ("texts", "holds no picture that can be read"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, name, says):
+    sound_alone(tmp_path / "sound.mp4")
+    (tmp_path / "text.txt").write_text("frames\n" * 100)
+    (tmp_path / "text.mp4").write_text("frames\n" * 100)
+    (tmp_path / "empty.mp4").touch()
+    whole = write(tmp_path / "v.mp4", scene(3)).read_bytes()
+    (tmp_path / "head.mp4").write_bytes(whole[:200])
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "1.png").write_text("no picture")
+    with pytest.raises(InputError, match=says) as caught:
+        Reader(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_has_a_rate_of_its_own(tmp_path):
+    path = write(tmp_path / "v.mp4", scene(2))
+    with pytest.raises(InputError, match="rate of its own"):
+        Reader(path, Fraction(12))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("v.mp4", {"codec": "libx999"}, "no codec 'libx999'"),
+        ("v.mp4", {"codec": "aac"}, "is for audio"),
+        ("v.webm", {"codec": "libx264"}, "does not hold libx264"),
+        ("v.xyz", {}, "names no container"),
+        ("v.mkv", {"codec": "ffv1", "crf": 18}, "no constant rate factor"),
+        ("none/v.mp4", {}, "cannot be written"),
+    ],
+)
+def test_encodings_that_cannot_be_had(tmp_path, name, options, says):
+    with pytest.raises(InputError, match=says):
+        write(tmp_path / name, scene(2), **options)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
-@pytest.mark.parametrize("suffix", video.FORMATS)
+def test_a_block_left_with_an_exception_leaves_no_file(tmp_path):
+    def write_and_fail() -> None:
+        with Writer(tmp_path / "v.mp4", Encoding((H, W), Fraction(24))) as writer:
+            writer.write(scene(1)[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
 def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
-    path = tmp_path / f"p{suffix}"
+    path = tmp_path / f"v{suffix}"
     path.write_text("old")
-    (tmp_path / f".p-{os.getpid()}{suffix}").symlink_to("/dev/full")
+    (tmp_path / f".v-{os.getpid()}{suffix}").symlink_to("/dev/full")
     with pytest.raises(InputError, match="No space left"):
-        video.write_preview(path, frames(3, 64, 64), fps=12)
+        write(path, scene(30))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_the_clip():
+    reader = Reader(require_shared("data/clip.mp4"))
+    frames = list(reader)
+    assert len(frames) == reader.count == 181
+    assert reader.size == (480, 640)
+    assert reader.end == reader.duration == Fraction(181) / reader.rate
+    assert all(one.time < other.time for one, other in itertools.pairwise(frames))
+    assert reader.damage is None

@@ -10,8 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.interpolator import Interpolator, Pair, check_frames, check_times
-from _util import flow, image, video
+from _util import flow, image
 from _util.errors import InputError
+from _util.preview import check_format, write_preview
 
 
 def even_times(fps: int) -> list[float]:
@@ -68,7 +69,7 @@ def interpolate_files(
     paths = [out / name for name in names]
     flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
     if preview:
-        video.check_format(preview)
+        check_format(preview)
     _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
     interpolator = Interpolator(**options)
 
@@ -88,7 +89,7 @@ def interpolate_files(
             shown.append(frame)
     if preview:
         shown = shown[1:-1] if times is None else shown
-        video.write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
+        write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
     return paths
 
 

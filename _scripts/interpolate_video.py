@@ -1,0 +1,111 @@
+"""Bring a video, or a folder of numbered drawings, to another frame rate.
+
+clip.mp4  24 a second, drawn on twos   →   out.mp4  48 a second, all of them different
+                                           with the sound, subtitles, chapters and tags of clip.mp4
+"""
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.interpolate_video",
+        description="Bring a video of 2D animation to another frame rate, its motion spread evenly over held drawings.",
+        epilog="Interrupted or killed, it goes on with --resume. "
+        "Weights are looked for in checkpoints/: published files first, then those the project ships.",
+    )
+    parser.add_argument("source", metavar="IN", type=Path, help="a video, or a folder of numbered drawings")
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="a video, .mp4, .mkv, .mov or .webm; or a folder, for numbered PNG"
+    )
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--fps", type=_number, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
+    rate.add_argument("--times-fps", type=_number, metavar="N", help="or N times those of IN (default: 2)")
+    parser.add_argument("--in-fps", type=_number, metavar="N", help="frames a second of a folder IN (default: 24)")
+    parser.add_argument(
+        "--no-dedup", action="store_true", help="take every frame of IN for a drawing of its own, repeated or not"
+    )
+    parser.add_argument(
+        "--longest-hold",
+        type=_number,
+        metavar="S",
+        help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
+    )
+    parser.add_argument(
+        "--cut-threshold",
+        type=float,
+        metavar="X",
+        help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
+        "(default: 0.2)",
+    )
+    parser.add_argument("--codec", metavar="NAME", help="FFmpeg's name (default: libx264; for .webm, libvpx-vp9)")
+    parser.add_argument("--crf", type=float, metavar="Q", help="quality, as the codec counts; 0 is best (default: 18)")
+    parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    parser.add_argument("--flow", default="auto", help="auto, rfr, multidis or dis (default: auto)")
+    parser.add_argument(
+        "--synthesis",
+        default="auto",
+        help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    arguments = parser.parse_args()
+    for name in ("fps", "times_fps", "in_fps", "longest_hold"):
+        value = getattr(arguments, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name.replace('_', '-')} is {float(value):g}; it must be above 0")
+    if arguments.cut_threshold is not None and not 0 <= arguments.cut_threshold <= 1:
+        parser.error(f"--cut-threshold is {arguments.cut_threshold:g}; it is a share, from 0 to 1")
+    return arguments
+
+
+def _number(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
+
+
+_number.__name__ = "number"  # as argparse calls it in its errors
+
+
+def main() -> None:
+    arguments = parse()
+    from _train.frame_interpolation.videos import Options, create_interpolator, interpolate_video
+    from _util import checkpoints
+
+    given = {
+        name: value
+        for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf")
+        if (value := getattr(arguments, name)) is not None
+    }
+    summary = interpolate_video(
+        arguments.source,
+        arguments.out,
+        Options(**given, dedup=not arguments.no_dedup),
+        lambda: create_interpolator(
+            arguments.checkpoints or checkpoints.FOLDER,
+            flow=arguments.flow,
+            synthesis=arguments.synthesis,
+            device=arguments.device,
+            precision=arguments.precision,
+        ),
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+    )
+    for note in summary.notes:
+        print(note)
+    print(
+        f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
+        f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second."
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,89 @@
+"""Which frames of a new rate are drawn from which two drawings of a video, and at which times between them.
+
+Animation holds its drawings for two frames, three, or many. Drawings come in with the times at which they appear, in
+seconds; out come stretches, one a drawing, that say which frames of the new rate show the drawing itself and which lie
+between it and the next. Motion fills the whole time from one drawing to the next, so that it is even at the new rate;
+only a pose that rests for long is held, and moves as it is left. No motion leads over a cut. All times are exact, so
+that neither duration nor sound drifts, and constant and variable rates are one case.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Generic, NamedTuple, TypeVar
+
+Picture = TypeVar("Picture")
+
+LONGEST_HOLD = Fraction(1, 4)
+_ON_TWOS = Fraction(1, 12)
+_NEAR = Fraction(1, 20)  # of a new frame: so near to a drawing, the drawing itself is shown
+
+
+class Drawing(NamedTuple, Generic[Picture]):
+    """A drawing of the source."""
+
+    start: Fraction  # seconds
+    picture: Picture
+    opens_shot: bool
+
+
+class Stretch(NamedTuple, Generic[Picture]):
+    """The new frames from one drawing to the next."""
+
+    picture: Picture
+    following: Picture | None  # None where nothing moves
+    held: range  # numbers of frames that show `picture`
+    moving: list[tuple[int, float]]  # number of frame, time in (0, 1) between the pictures
+
+
+def stretches(
+    drawings: Iterable[Drawing[Picture]],
+    end: Callable[[], Fraction],
+    fps: Fraction,
+    *,
+    rate: Fraction,
+    longest_hold: Fraction = LONGEST_HOLD,
+) -> Iterator[Stretch[Picture]]:
+    """Spread drawings over frames at a new rate; frame k is shown from k / fps on.
+
+    Args:
+        drawings: in order, the first at 0 seconds. They are read one ahead of the stretches.
+        end: called once the drawings are through: the seconds at which the video ends. There are `round(end · fps)`
+            frames, no fewer than one, and no fewer than begin before the last drawing.
+        fps: frames a second of the result.
+        rate: frames a second of the source.
+        longest_hold: seconds. A drawing that is shown for longer rests: it is held, and moves to the next only at its
+            end, for as long as the drawing before it did. (At low rates, no drawing of a single frame rests.)
+    """
+    limit = max(longest_hold, 1 / rate) + 1 / (2 * rate)
+    cadence: Fraction | None = None
+    current: Drawing[Picture] | None = None
+    for following in drawings:
+        if current is not None:
+            if following.opens_shot:
+                cadence, motion = None, Fraction(0)
+            elif following.start - current.start <= limit:
+                cadence = motion = following.start - current.start
+            else:
+                motion = min(max(cadence or _ON_TWOS, 1 / rate), longest_hold)
+            yield _stretch(current, following, motion, fps)
+        current = following
+    if current is not None:
+        first = _first_frame(current.start, fps)
+        count = max(round(end() * fps), first, 1)
+        yield Stretch(current.picture, None, range(first, count), [])
+
+
+def _stretch(
+    current: Drawing[Picture], following: Drawing[Picture], motion: Fraction, fps: Fraction
+) -> Stretch[Picture]:
+    """`motion`: the last seconds of the drawing, in which it moves to the following one."""
+    first, last = _first_frame(current.start, fps), _first_frame(following.start, fps)
+    start = following.start - motion
+    moved = max(first, math.floor(start * fps + _NEAR) + 1) if motion else last
+    moving = [(k, float((k / fps - start) / motion)) for k in range(moved, last)]
+    return Stretch(current.picture, following.picture if moving else None, range(first, min(moved, last)), moving)
+
+
+def _first_frame(start: Fraction, fps: Fraction) -> int:
+    return math.ceil(start * fps - _NEAR)

@@ -1,0 +1,178 @@
+"""Where the shots of a video begin.
+
+Two frames are of one shot if much of what changed from one to the other is found again by optical flow that agrees
+forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are no cuts; distance matters
+little, so neither are pans and big gestures, though a picture that jumps as a whole while it is calm before and after
+is a cut within a scene. Alike palettes do not hide a cut. Frames of one colour, as flashes have, belong to the shot
+that is seen again behind them.
+
+Frames come as (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108×192.
+"""
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+LOOKAHEAD = 6  # frames; as long as a flash may last, and the frame behind it
+THRESHOLD = 0.2
+
+_SIZE = 108, 192
+_GRID = 12, 16  # blocks that the picture is judged in
+_FLAT = 1  # of 255: detail of a picture that shows nothing
+_FAINT = 0.3  # contrast relative to another frame's, below which a flash may have hidden the picture
+_FADING = 0.7  # contrast relative to the neighbourhood's, below which a frame is within a fade
+_CHANGED = 3  # of 255
+_EVEN = 1  # of 255: contrast that even surroundings are counted with
+_STILL = 0.65  # share of the picture whose being unchanged is enough
+_SMALL = 0.1  # share of the picture's area that alone can be no cut
+_SURE = 0.5  # found again without flow: flow need not be asked
+
+_JUMP = 0.07  # of the width: motion of the picture that is a cut where it is calm before and after
+_CALM = 1 / 3  # of that motion
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    grey: np.ndarray  # (h, w) float32 in [0, 255]
+    stretched: np.ndarray  # (h, w) uint8 of like mean and contrast in all frames
+    detail: np.ndarray  # (h, w) float32, grey less its surroundings
+    contrast: float  # of the detail, root mean square
+
+
+class _Match(NamedTuple):
+    """What of one frame is found again in another."""
+
+    share: float  # of what changed between them: 1 for a held frame, 0 for a cut
+    motion: float  # of most of it, pixels
+
+
+_HELD = _Match(1.0, 0.0)
+_Matcher = Callable[[_Frame, _Frame], _Match]
+
+
+def detect(frames: Iterable[np.ndarray], threshold: float = THRESHOLD) -> Iterator[bool]:
+    """Whether each frame begins a new shot, in order. The first does.
+
+    Args:
+        frames: (h, w, 3) RGB, uint8 or uint16, all of one size. At most `LOOKAHEAD` are read beyond the one answered
+            for.
+        threshold: share of what changed that must be found again in the next frame of a shot, in [0, 1]. The higher,
+            the more cuts.
+    """
+    match = functools.lru_cache(8 * LOOKAHEAD)(_FlowMatcher())
+    past: deque[_Frame] = deque(maxlen=LOOKAHEAD + 1)  # of this shot
+    for frame, *ahead in _windows(map(_reduce, frames)):
+        is_cut = not past or _begins_shot(past, frame, ahead, match, threshold)
+        if is_cut:
+            past.clear()
+        past.append(frame)
+        yield is_cut
+
+
+def _windows(frames: Iterator[_Frame]) -> Iterator[list[_Frame]]:
+    """Each frame and the `LOOKAHEAD` after it; fewer at the end."""
+    window = deque(itertools.islice(frames, LOOKAHEAD))
+    while window:
+        window.extend(itertools.islice(frames, 1))
+        yield list(window)
+        window.popleft()
+
+
+def _begins_shot(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher, threshold: float) -> bool:
+    previous = past[-1]
+    found = match(previous, frame)
+    if found.share >= threshold:
+        is_far = found.motion > _JUMP * _SIZE[1]
+        return is_far and all(other.motion < _CALM * found.motion for other in _around(past, frame, ahead, match))
+    if frame.contrast < _FAINT * previous.contrast:
+        if frame.contrast < _FLAT and previous.contrast < _FADING * max(other.contrast for other in past):
+            return False  # the end of a fade
+        return all(match(previous, later).share < threshold for later in ahead)
+    if previous.contrast < _FAINT * frame.contrast:
+        if previous.contrast < _FLAT and frame.contrast < _FADING * max(other.contrast for other in [frame, *ahead]):
+            return False  # a fade begins
+        clear = [other for other in past if other.contrast >= _FAINT * frame.contrast]
+        if not clear and previous.contrast < _FLAT:
+            return len(past) > LOOKAHEAD  # else this shot began with a flash
+        return not clear or match(clear[-1], frame).share < threshold
+    shares = [other.share for other in _around(past, frame, ahead, match)]
+    too_swift_to_follow = max(shares) < threshold and found.share > min(shares) / 2
+    return not too_swift_to_follow
+
+
+def _around(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher) -> Iterator[_Match]:
+    """The last change between frames before this one, and the first after it, as far as frames are there."""
+    for frames in (reversed(past), [frame, *ahead]):
+        matches = itertools.starmap(match, itertools.pairwise(frames))
+        yield next((found for found in matches if found.share < 1), _HELD)
+
+
+def _reduce(frame: np.ndarray) -> _Frame:
+    grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), _SIZE[::-1], interpolation=cv2.INTER_AREA)
+    grey = grey.astype(np.float32) * np.float32(255 / np.iinfo(frame.dtype).max)
+    mean, deviation = (value.item() for value in cv2.meanStdDev(grey))
+    stretched = np.clip(128 + (grey - mean) * (50 / max(deviation, 2)), 0, 255).astype(np.uint8)
+    detail = grey - cv2.blur(grey, (11, 11))
+    return _Frame(grey, stretched, detail, cv2.norm(detail) / detail.size**0.5)
+
+
+class _FlowMatcher:
+    """Finds one frame again in another by optical flow.
+
+    The picture is judged in blocks, each by the correlation of its detail, with a say as its contrast; so strong edges
+    that stay where they are, as of black bars and captions, cannot speak for the rest.
+    """
+
+    def __init__(self):
+        self.flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.window = cv2.createHanningWindow(_SIZE[::-1], cv2.CV_32F)
+        self.y, self.x = np.mgrid[: _SIZE[0], : _SIZE[1]].astype(np.float32)
+
+    def __call__(self, one: _Frame, other: _Frame) -> _Match:
+        if max(one.contrast, other.contrast) < _FLAT:
+            return _HELD
+        weight = np.sqrt(np.maximum(_pool(one.detail**2), _pool(other.detail**2))) + _EVEN
+        is_changed = _pool(cv2.absdiff(one.grey, other.grey)) > _CHANGED
+        changed = weight * is_changed
+        if is_changed.mean() < _SMALL or changed.sum() <= (1 - _STILL) * weight.sum():
+            return _HELD
+        found = _Match(abs(_correlation(one.detail, other.detail, changed)), 0.0)  # of a negative, too
+        if found.share > _SURE or min(one.contrast, other.contrast) < _FLAT:
+            return found
+        found = max(found, self._follow(one, other, changed, (0, 0)))
+        if found.share > _SURE:
+            return found
+        pan, _ = cv2.phaseCorrelate(one.detail, other.detail, self.window)
+        return max(found, self._follow(one, other, changed, pan))
+
+    def _follow(self, one: _Frame, other: _Frame, changed: np.ndarray, pan: tuple[float, float]) -> _Match:
+        start = np.full((*_SIZE, 2), pan, np.float32)
+        forth = self.flow.calc(one.stretched, other.stretched, start.copy())
+        back = self.flow.calc(other.stretched, one.stretched, -start)
+        x, y = self.x + forth[:, :, 0], self.y + forth[:, :, 1]
+        apart = forth + cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        square = (forth**2).sum(2)
+        agrees = (apart**2).sum(2) < 1 + 0.01 * square
+        inside = ((x >= 0) & (y >= 0) & (x < _SIZE[1]) & (y < _SIZE[0])).astype(np.float32)
+        carried = cv2.remap(other.detail, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        seen = changed * (_pool(inside) > 0.5)
+        if np.count_nonzero(seen) < _SMALL * seen.size or not agrees.any():
+            return _Match(0.0, 0.0)
+        return _Match(_correlation(one.detail, carried, seen, agrees), float(np.median(square[agrees])) ** 0.5)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray, weight: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Weighted mean over blocks of the correlation of detail, which is 0 outside of the mask."""
+    product = one * other if mask is None else one * other * mask
+    scale = np.sqrt(np.maximum(_pool(one**2) * _pool(other**2), 0.01))
+    return float((weight * _pool(product) / scale).sum() / weight.sum()) if weight.any() else 0.0
+
+
+def _pool(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, _GRID[::-1], interpolation=cv2.INTER_AREA)

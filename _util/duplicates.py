@@ -1,0 +1,166 @@
+"""Which frames of an animation repeat the drawing before them.
+
+Animation is drawn on twos and threes: each drawing is shown for several frames, which compression makes slightly
+different. `difference` measures two frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
+`is_duplicate` is its published model of when they show one drawing, and `detect` finds the repeats of a video.
+
+Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are compared at 360×640.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+SIZE = 360, 640  # (h, w) at which frames are compared
+
+_HALF = 180, 320
+_CHROMA = 0.25  # weight of Δa* and Δb*, which compression keeps worst
+_LOCAL = 4  # ‖ΔLab‖ in one place that is a new drawing
+_DRIFT = 6  # the same, from the first frame of a hold, which compression goes on to refine
+_CORRECTED = 0.45  # share of the last change near by that compression may still be correcting
+_GLOBAL = 0.1  # root mean square of ΔL* that a moving camera makes at least
+_EXPLAINED = 0.35  # share of the square change that is the camera's or the light's
+
+
+class Difference(NamedTuple):
+    """How two frames differ, reduced to 360×640: the columns of the RRLD pipeline's table of duplicates."""
+
+    rgb_mean: float  # ‖ΔRGB‖ over pixels, of values in [0, 1]
+    rgb_max: float
+    lab_mean: float  # ‖ΔLab‖ over pixels, of CIE L*a*b* (L* from 0 to 100)
+    lab_max: float
+    psnr: float  # dB, of RGB in [0, 1]; 100 at most, for equal frames too
+    ssim: float  # of luma in [0, 1]; 11×11 pixels by a Gaussian of σ = 1.5 (Wang et al., TIP 2004); 1 for equal frames
+
+
+class _Reduced(NamedTuple):
+    """A frame at 360×640, with what is needed of it more than once."""
+
+    rgb: np.ndarray
+    lab: np.ndarray
+    luma: np.ndarray
+    mean: np.ndarray  # of luma around each pixel
+    square: np.ndarray  # mean of its square
+
+
+def difference(frame0: np.ndarray, frame1: np.ndarray) -> Difference:
+    """How two frames (h, w, 3) differ."""
+    return _compare(_reduce(frame0), _reduce(frame1))
+
+
+def differences(frames: Iterable[np.ndarray]) -> Iterator[Difference]:
+    """How each frame (h, w, 3) differs from the one before it: one value fewer than there are frames."""
+    for one, other in itertools.pairwise(map(_reduce, frames)):
+        yield _compare(one, other)
+
+
+def is_duplicate(lab_mean: float, lab_max: float) -> bool:
+    """Whether two frames show one drawing: the linear model published with the RRLD pipeline."""
+    return 4.087916207710239 - 2.15927968008257 * lab_mean - 0.20383991277453878 * lab_max > 0
+
+
+def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
+    """Whether each frame (h, w, 3) repeats the drawing before it. The first does not.
+
+    The published model takes slow pans, zooms and fades for holds, and keyframes of poor compression for drawings. So
+    a new drawing is here what differs in one place by more than compression makes it, or all over in a way that a
+    camera or light does, from the frame before or from the first frame of the hold.
+
+    Nothing is read ahead.
+    """
+    first = last = None
+    corrected = np.zeros(_HALF, np.float32)
+    for frame in frames:
+        lab = _lab(_rgb(frame, _HALF))
+        is_repeat = False
+        if last is not None:
+            change = _local_change(last, lab)
+            is_repeat = not (
+                (change > np.maximum(_LOCAL, corrected)).any()
+                or _moves_as_a_whole(last, lab)
+                or (last is not first and (_differs(first, lab) or _moves_as_a_whole(first, lab)))
+            )
+            corrected = _CORRECTED * cv2.dilate(change, np.ones((15, 15)))
+        first = first if is_repeat else lab
+        last = lab
+        yield is_repeat
+
+
+def _differs(one: np.ndarray, other: np.ndarray) -> bool:
+    return float(_local_change(one, other).max()) > _DRIFT
+
+
+def _local_change(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """‖ΔLab‖ (h, w) of what small surroundings have on average, so that noise cancels and strokes do not."""
+    mean = cv2.blur(one - other, (5, 5))
+    return cv2.sqrt(cv2.transform(cv2.multiply(mean, mean), np.array([[1, _CHROMA**2, _CHROMA**2]])))
+
+
+def _moves_as_a_whole(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether much of the change of L* is what a shift, zoom or turn of the picture, a gain or an offset would make.
+
+    By least squares on the gradient (Lucas and Kanade, IJCAI 1981), so motion of a fraction of a pixel is enough.
+    """
+    change = cv2.blur(other[:, :, 0] - one[:, :, 0], (3, 3))
+    if cv2.norm(change) < _GLOBAL * change.size**0.5:
+        return False
+    lightness = (one[:, :, 0] + other[:, :, 0]) / 2
+    dx, dy = (cv2.Sobel(lightness, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in change.shape)
+    y = y[:, None] * (change.shape[0] / change.shape[1])
+    causes = np.stack([dx, dy, dx * x + dy * y, dy * x - dx * y, lightness - lightness.mean(), np.ones_like(dx)])
+    causes, change = causes[:, ::2, ::2].reshape(6, -1), change[::2, ::2].ravel()
+    projected = causes @ change
+    explained = projected @ np.linalg.lstsq(causes @ causes.T, projected, rcond=1e-6)[0]
+    return bool(explained > _EXPLAINED * (change @ change) and explained > _GLOBAL**2 * change.size)
+
+
+def _rgb(frame: np.ndarray, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(h, w, 3) integers to another size, float32 in [0, 1]."""
+    h, w = map(min, frame.shape, size)
+    reduced = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
+    if (h, w) != size:
+        reduced = cv2.resize(reduced, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return reduced.astype(np.float32) * np.float32(1 / np.iinfo(frame.dtype).max)
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)
+
+
+def _reduce(frame: np.ndarray) -> _Reduced:
+    rgb = _rgb(frame)
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return _Reduced(rgb, _lab(rgb), luma, _around(luma), _around(luma * luma))
+
+
+def _around(luma: np.ndarray) -> np.ndarray:
+    """Means over windows that lie in the image whole."""
+    return cv2.GaussianBlur(luma, (11, 11), 1.5)[5:-5, 5:-5]
+
+
+def _norms(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Mean and maximum over pixels of the length of the difference in colour."""
+    delta = one - other
+    lengths = cv2.sqrt(cv2.transform(cv2.multiply(delta, delta), np.ones((1, 3))))
+    return cv2.mean(lengths)[0], float(lengths.max())
+
+
+def _compare(one: _Reduced, other: _Reduced) -> Difference:
+    error = cv2.norm(one.rgb, other.rgb, cv2.NORM_L2SQR) / one.rgb.size
+    psnr = -10 * math.log10(max(error, 1e-10))
+    return Difference(*_norms(one.rgb, other.rgb), *_norms(one.lab, other.lab), psnr, _ssim(one, other))
+
+
+def _ssim(one: _Reduced, other: _Reduced) -> float:
+    unbiased = 121 / 120
+    product = one.mean * other.mean
+    squares = one.mean * one.mean + other.mean * other.mean
+    covariance = unbiased * (_around(one.luma * other.luma) - product)
+    variances = unbiased * (one.square + other.square - squares)
+    c1, c2 = np.float32(0.01**2), np.float32(0.03**2)
+    return float(np.mean((2 * product + c1) / (squares + c1) * ((2 * covariance + c2) / (variances + c2))))

@@ -1,0 +1,71 @@
+"""Animations for looking at: WebP, GIF or MP4."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from _util.errors import InputError
+from _util.image import replacing
+
+FORMATS = (".webp", ".gif", ".mp4")
+
+
+def write_preview(path: str | Path, frames: list[np.ndarray], fps: float, largest: int = 960) -> None:
+    """Write frames that play there and back, for ever where the format knows how.
+
+    Args:
+        path: ends in .webp, .gif or .mp4; appears whole or not at all.
+        frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. WebP keeps alpha, the others show white.
+        fps: frames per second.
+        largest: longer side in pixels above which frames are reduced.
+
+    Raises:
+        InputError: another suffix, or the file cannot be written.
+    """
+    path = Path(path)
+    check_format(path)
+    shown = [_for_screen(frame, largest, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
+    shown += shown[-2:0:-1]
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".mp4":
+            _write_mp4(temporary, shown, fps)
+        else:
+            first, *others = map(Image.fromarray, shown)
+            first.save(temporary, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=75)
+
+
+def check_format(path: str | Path) -> None:
+    """Raise an `InputError` unless `path` has the suffix of a format that `write_preview` knows."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InputError(f"The preview {path} must end in one of {', '.join(FORMATS)}.")
+
+
+def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray:
+    if frame.dtype == np.uint16:
+        frame = (frame / 257).round().astype(np.uint8)
+    if frame.ndim == 2:
+        frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB)
+    scale = largest / max(frame.shape[:2])
+    if scale < 1:
+        size = max(2, round(frame.shape[1] * scale)), max(2, round(frame.shape[0] * scale))
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    if frame.shape[2] == 4 and not keep_alpha:
+        alpha = frame[:, :, 3:] / 255
+        frame = (frame[:, :, :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return frame
+
+
+def _write_mp4(path: Path, frames: list[np.ndarray], fps: float) -> None:
+    import av
+
+    h, w = (side // 2 * 2 for side in frames[0].shape[:2])  # H.264 with halved colour has no odd sides
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+        stream.options = {"crf": "18"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:h, :w]), "rgb24")))
+        container.mux(stream.encode())

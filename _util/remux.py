@@ -1,0 +1,317 @@
+"""Encoded video joined with all else that a source file holds: sound, subtitles, attachments, chapters, tags.
+
+Packets are copied as they are, so that sound is bit-exact. What the new container does not hold is left out, except
+sound, which is then encoded anew; `plan` finds out beforehand, by asking the container, and says so.
+"""
+
+import contextlib
+import heapq
+import math
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from _util import video
+from _util.errors import InputError
+from _util.video import Encoding
+
+PART_SUFFIX = ".nut"  # of encoded video that is to be joined: holds the packets of any codec, with exact times
+
+_TICKS = 90_000  # at least as many a second in the time base of the video
+_FASTSTART = (".mp4", ".mov", ".m4v")
+_SOUND = {"webm": "libopus"}  # encoder by container; elsewhere the one that FFmpeg has as the container's default
+_ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
+_ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
+
+
+class Plan(NamedTuple):
+    """What becomes of the other streams of a source, by their index in it."""
+
+    copied: tuple[int, ...] = ()
+    encoded: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()  # a sentence each for the user: what is left out or encoded anew
+
+
+class _Timed(NamedTuple):
+    """A packet and the second at which it is to be decoded."""
+
+    time: Fraction
+    packet: av.Packet
+
+
+def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
+    """Find out what of `source`, beside its video, a container named `out` takes with such a video.
+
+    Raises:
+        InputError: the container is unknown or does not take the video, or the source cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / f"trial{out.suffix}"
+        error = _try(trial, encoding)
+        if error:
+            raise InputError(f"{out.suffix} does not hold video of {encoding.codec} ({error}); choose another --codec.")
+        if source is None:
+            return Plan()
+        copied, encoded, left_out = [], [], []
+        with video.open_input(source) as container:
+            for stream in _others(container):
+                if stream.type != "data" and not _try(trial, encoding, stream):
+                    copied.append(stream.index)
+                elif stream.type == "audio" and stream.codec_context and not _try(trial, encoding, stream, anew=True):
+                    encoded.append(stream.index)
+                else:
+                    left_out.append(_called(stream))
+            anew = [_called(container.streams[index]) for index in encoded]
+    notes = []
+    if anew:
+        notes.append(f"{out.suffix} does not hold {', '.join(anew)} as it is: encoded anew.")
+    if left_out:
+        notes.append(f"{out.suffix} does not hold {', '.join(left_out)}: left out.")
+    return Plan(tuple(copied), tuple(encoded), tuple(notes))
+
+
+def join(parts: list[Path], out: Path, encoding: Encoding, source: Path | None, streams: Plan, start: Fraction) -> int:
+    """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
+
+    Args:
+        parts: files that `Writer` wrote with `encoding`.
+        out: written in place.
+        start: seconds by the clock of the source at which the video begins.
+
+    Returns:
+        How many frames there are.
+
+    Raises:
+        InputError: a part is damaged, or the file cannot be written.
+    """
+    ranks = [_presentation_ranks(part) for part in parts]
+    options = {"movflags": "+faststart"} if out.suffix.lower() in _FASTSTART else {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(video.writing(out))
+        container = stack.enter_context(video.open_output(out, **options))
+        first = stack.enter_context(av.open(parts[0]))
+        picture = _add_picture(container, first.streams.video[0], encoding)
+        readings = []
+        if source is not None:
+            original = stack.enter_context(video.open_input(source))
+            epoch = Fraction(original.start_time or 0, av.time_base)
+            start -= epoch
+            readings.append(_other_packets(original, container, streams, epoch))
+            _copy_tags(original, container, picture, epoch)
+        readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
+        container.start_encoding()
+        for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
+            container.mux(packet)
+        container.close()
+    count = sum(map(len, ranks))
+    with av.open(out) as written:
+        stream = written.streams.video[0]
+        if sum(packet.size > 0 for packet in written.demux(stream)) != count:
+            raise InputError(f"{out} cannot be written whole; make room or choose another place.")
+    return count
+
+
+def _add_picture(
+    container: av.container.OutputContainer, template: av.VideoStream, encoding: Encoding
+) -> av.VideoStream:
+    stream = container.add_stream_from_template(template, opaque=True)
+    stream.time_base = _time_base(encoding.rate)
+    context = stream.codec_context
+    context.framerate = encoding.rate
+    context.sample_aspect_ratio = encoding.aspect
+    if not context.format.is_rgb:
+        tags = encoding.colour
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
+    if context.name == "hevc" and container.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
+    return stream
+
+
+def _time_base(rate: Fraction) -> Fraction:
+    """One in which each frame lasts a whole number of ticks."""
+    return Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))
+
+
+def _presentation_ranks(part: Path) -> list[int]:
+    """The place in order of presentation of each packet of a part, in order of decoding."""
+    try:
+        with av.open(part) as container:
+            times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    except av.FFmpegError as error:
+        raise InputError(f"{part} is damaged ({error.strerror}); delete it and go on with --resume.") from error
+    if None in times or len(set(times)) < len(times) or not times:
+        raise InputError(f"{part} is damaged; delete it and go on with --resume.")
+    ranks = {time: rank for rank, time in enumerate(sorted(times))}
+    return [ranks[time] for time in times]
+
+
+def _video_packets(
+    parts: list[Path], ranks: list[list[int]], stream: av.VideoStream, rate: Fraction, start: Fraction
+) -> Iterator[_Timed]:
+    """The packets of all parts, timed anew; `ranks` as `_presentation_ranks` gives them."""
+    time_base = _time_base(rate)  # which the container rounds to its own
+    ticks = int(1 / (rate * time_base))
+    offset = round(start / time_base)
+    delay = max(i - rank for part in ranks for i, rank in enumerate(part))
+    before = 0
+    for path, places in zip(parts, ranks, strict=True):
+        with av.open(path) as container:
+            packets = (packet for packet in container.demux(video=0) if packet.size)
+            for i, (packet, rank) in enumerate(zip(packets, places, strict=True)):
+                packet.stream = stream
+                packet.time_base = time_base
+                packet.pts = offset + (before + rank) * ticks
+                packet.dts = offset + (before + i - delay) * ticks
+                packet.duration = ticks
+                yield _Timed(packet.dts * time_base, packet)
+        before += len(places)
+
+
+def _others(container: av.container.InputContainer) -> list[av.stream.Stream]:
+    """All streams but the video that is shown; chapters, which MP4 has as a stream of data too, are not among them."""
+    shown = container.streams.best("video")
+    has_chapters = bool(container.chapters())
+    return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
+
+
+def _called(stream: av.stream.Stream) -> str:
+    codec = stream.codec_context.name if stream.codec_context else "of an unknown kind"
+    return f"stream {stream.index} ({stream.type}, {codec})"
+
+
+def _try(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> str | None:
+    """Begin a file with a video and, if given, a stream beside it; what goes wrong, or None."""
+    try:
+        with video.open_output(path) as container:
+            video.add_video(container, encoding)
+            if stream is not None:
+                _add_sound(container, stream) if anew else _add_copy(container, stream)
+            container.start_encoding()
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+def _add_copy(container: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+    copy = container.add_stream_from_template(stream, opaque=True)
+    _copy_stream_tags(stream, copy)
+    return copy
+
+
+def _add_sound(container: av.container.OutputContainer, stream: av.AudioStream) -> av.AudioStream:
+    codec = _SOUND.get(container.format.name, container.default_audio_codec)
+    sound = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
+    sound.layout = stream.layout
+    _copy_stream_tags(stream, sound)
+    return sound
+
+
+def _copy_stream_tags(stream: av.stream.Stream, copy: av.stream.Stream) -> None:
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+
+
+def _copy_tags(
+    source: av.container.InputContainer,
+    container: av.container.OutputContainer,
+    picture: av.VideoStream,
+    epoch: Fraction,
+) -> None:
+    container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
+    chapters = source.chapters()
+    for chapter in chapters:
+        shift = round(epoch / chapter["time_base"])
+        chapter["start"] -= shift
+        chapter["end"] -= shift
+    if chapters:
+        container.set_chapters(chapters)
+    shown = source.streams.best("video")
+    kept = {k: v for k, v in shown.metadata.items() if _plain(k) not in _ABOUT_THE_PICTURES and k[0] != "_"}
+    picture.metadata.clear()
+    picture.metadata.update(kept)
+    picture.disposition = shown.disposition
+
+
+def _plain(key: str) -> str:
+    """A key of Matroska's statistics without its language: BPS-eng is bps."""
+    return key.lower().split("-")[0]
+
+
+def _other_packets(
+    source: av.container.InputContainer, container: av.container.OutputContainer, streams: Plan, epoch: Fraction
+) -> Iterator[_Timed]:
+    """The packets of the streams that are carried, shifted so that the source begins at 0; adds the streams at once."""
+    copies = {index: _add_copy(container, source.streams[index]) for index in streams.copied}
+    sounds = {index: _add_sound(container, source.streams[index]) for index in streams.encoded}
+    return _read_packets(source, copies, sounds, epoch)
+
+
+def _read_packets(
+    source: av.container.InputContainer,
+    copies: dict[int, av.stream.Stream],
+    sounds: dict[int, av.AudioStream],
+    epoch: Fraction,
+) -> Iterator[_Timed]:
+    wanted = [source.streams[index] for index in (*copies, *sounds)]
+    if not wanted:
+        return
+    last: dict[int, int] = {}
+    packets = source.demux(wanted)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:  # the file is cut short; what there is has been read
+            packet = None
+        if packet is None:
+            break
+        index = packet.stream.index
+        if index in sounds:
+            ready = _encode(packet, sounds[index])
+        elif packet.dts is None and packet.pts is None:  # the end of the stream
+            continue
+        else:
+            packet.stream = copies[index]
+            ready = [packet]
+        for encoded in ready:
+            _shift(encoded, epoch)
+            if encoded.stream.type in ("audio", "video"):
+                _keep_order(encoded, last)
+            time = encoded.pts if encoded.dts is None else encoded.dts
+            yield _Timed((time or 0) * encoded.time_base, encoded)
+    for sound in sounds.values():
+        for encoded in sound.encode(None):
+            _shift(encoded, epoch)
+            yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
+
+
+def _encode(packet: av.Packet, sound: av.AudioStream) -> list[av.Packet]:
+    try:
+        frames = packet.decode()
+    except av.FFmpegError:  # a damaged packet is a gap in the sound
+        return []
+    return [encoded for frame in frames for encoded in sound.encode(frame)]
+
+
+def _shift(packet: av.Packet, epoch: Fraction) -> None:
+    ticks = round(epoch / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= ticks
+    if packet.dts is not None:
+        packet.dts -= ticks
+
+
+def _keep_order(packet: av.Packet, last: dict[int, int]) -> None:
+    """Move a packet behind the one before it, where a damaged source has it otherwise; containers insist."""
+    index = packet.stream.index
+    if packet.dts is None:
+        return
+    if packet.dts <= last.get(index, packet.dts - 1):
+        packet.dts = last[index] + 1
+        packet.pts = max(packet.pts or 0, packet.dts)
+    last[index] = packet.dts

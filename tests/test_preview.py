@@ -1,0 +1,107 @@
+"""Previews play: there and back, in every format."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from _util import preview
+from _util.errors import InputError
+
+av = pytest.importorskip("av")
+
+
+def frames(count: int, h: int, w: int, channels: int = 3, dtype=np.uint8) -> list[np.ndarray]:
+    """A ramp whose brightness grows from frame to frame, with alpha that grows to the right."""
+    largest = np.iinfo(dtype).max
+    ramp = np.linspace(0.3, 0.5, w)[None, :, None] + np.linspace(0, 0.5, count)[:, None, None, None]
+    pictures = np.broadcast_to(ramp, (count, h, w, max(channels, 1))).copy()
+    if channels == 4:
+        pictures[..., 3] = np.linspace(0, 1, w)
+    pictures = (pictures * largest).round().astype(dtype)
+    return list(pictures if channels else pictures[..., 0])
+
+
+def play(path) -> list[np.ndarray]:
+    if path.suffix == ".mp4":
+        with av.open(path) as container:
+            return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with Image.open(path) as animation:
+        return [np.array(frame.convert("RGBA")) for frame in ImageSequence.Iterator(animation)]
+
+
+@pytest.mark.parametrize("suffix", preview.FORMATS)
+@pytest.mark.parametrize(("channels", "dtype"), [(0, np.uint8), (3, np.uint8), (4, np.uint8), (3, np.uint16)])
+def test_frames_play_there_and_back(tmp_path, suffix, channels, dtype):
+    path = tmp_path / f"p{suffix}"
+    preview.write_preview(path, frames(4, 33, 47, channels, dtype), fps=12)
+    played = play(path)
+    brightness = [picture[:, -8:-4, :3].mean() for picture in played]
+    assert len(played) == 6
+    assert brightness[:4] == sorted(brightness[:4])
+    np.testing.assert_allclose(brightness[4:], [brightness[2], brightness[1]], atol=4)
+    assert brightness[3] - brightness[0] > 80
+
+
+@pytest.mark.parametrize("suffix", preview.FORMATS)
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (16, 3000), (16, 40000)])
+def test_any_size_can_be_shown(tmp_path, suffix, size):
+    path = tmp_path / f"p{suffix}"
+    preview.write_preview(path, frames(2, *size), fps=12)
+    h, w = play(path)[0].shape[:2]
+    assert max(h, w) <= 960
+    assert abs(w - min(960, size[1])) <= 1  # H.264 has no odd sides
+
+
+def test_two_frames_alternate(tmp_path):
+    preview.write_preview(tmp_path / "p.webp", frames(2, 16, 16), fps=1)
+    assert len(play(tmp_path / "p.webp")) == 2
+
+
+def test_webp_keeps_alpha(tmp_path):
+    pictures = frames(3, 33, 47, 4)
+    preview.write_preview(tmp_path / "p.webp", pictures, fps=12)
+    np.testing.assert_allclose(play(tmp_path / "p.webp")[0][:, :, 3], pictures[0][:, :, 3], atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_transparent_ground_is_white_elsewhere(tmp_path, suffix):
+    pictures = [np.zeros((32, 32, 4), np.uint8) for _ in range(2)]
+    pictures[1][8:24, 8:24] = 255, 0, 0, 255
+    preview.write_preview(tmp_path / f"p{suffix}", pictures, fps=12)
+    for picture in play(tmp_path / f"p{suffix}"):
+        assert (picture[:4, :4, :3] > 250).all()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_it_plays_for_ever(tmp_path, suffix):
+    preview.write_preview(tmp_path / f"p{suffix}", frames(3, 16, 16), fps=10)
+    with Image.open(tmp_path / f"p{suffix}") as animation:
+        assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize("fps", [1, 12, 24])
+def test_mp4_has_the_rate_asked_for(tmp_path, fps):
+    preview.write_preview(tmp_path / "p.mp4", frames(3, 32, 32), fps=fps)
+    with av.open(tmp_path / "p.mp4") as container:
+        assert container.streams.video[0].average_rate == fps
+
+
+@pytest.mark.parametrize("name", ["p.avi", "p", "p.png", ".webp"])
+def test_other_formats_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match="must end in"):
+        preview.write_preview(tmp_path / name, frames(2, 16, 16), fps=12)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("suffix", preview.FORMATS)
+def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
+    path = tmp_path / f"p{suffix}"
+    path.write_text("old")
+    (tmp_path / f".p-{os.getpid()}{suffix}").symlink_to("/dev/full")
+    with pytest.raises(InputError, match="No space left"):
+        preview.write_preview(path, frames(3, 64, 64), fps=12)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
