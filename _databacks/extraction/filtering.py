@@ -1,0 +1,192 @@
+"""Stage 3: which triplets of drawings are worth training on.
+
+video.mp4, duplicates.db → rrld.txt. A drawing is the first of the frames that show it. Within a shot, each three
+drawings that follow on each other are judged by the flow from the middle one to the others (`_util.rrld`), at 360×640.
+"""
+
+import collections
+import itertools
+from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from _databacks.extraction import records
+from _databacks.extraction.duplicates import read_differences
+from _databacks.extraction.frames import ahead, at_constant_rate, resize
+from _databacks.extraction.options import Options
+from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.triplets import ExtractedTriplet, name_of, read_triplets, write_triplets
+from _util import cuts, duplicates, image, rrld
+from _util.video import Reader
+
+FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+_FLOWS = 2  # estimated at once
+
+
+class Drawing(NamedTuple):
+    """The first of the frames that show it."""
+
+    number: int
+    cut: int
+    tensor: Tensor  # (1, 3, 360, 640) RGB in [0, 1]
+
+
+Three = tuple[Drawing, Drawing, Drawing]
+
+
+def rrld_filter(
+    out: Path, flow: FlowEstimator, options: Options | None = None, report: Report = ALOUD
+) -> list[ExtractedTriplet]:
+    """Write rrld.txt into the folder `out` and return what it lists.
+
+    Args:
+        flow: takes two frames (1, 3, 360, 640) RGB in [0, 1] on the CPU and returns flow01 and flow10,
+            (1, 2, 360, 640), x then y in pixels, on any device; it is called from several threads.
+
+    Raises:
+        InputError: an earlier stage is not finished, its result is damaged, or something cannot be written.
+    """
+    options = options or Options()
+    path, journal = out / "rrld.txt", out / ".rrld-partial.txt"
+    record = records.Record(
+        path,
+        video=records.fingerprint(out / "video.mp4"),
+        duplicates=records.read(out / "duplicates.db")["made_from"],
+        flow=options.flow,
+        repeats=options.repeats,
+        sensitivity=options.sensitivity,
+        cut_threshold=options.cut_threshold,
+        thresholds=options.thresholds,
+        one_per_cut=options.one_per_cut,
+    )
+    if record.is_finished(report):
+        return read_triplets(out)
+    differences = read_differences(out)
+    record.begin(report, journal)
+    frames = report.bar(_frames(out), total=len(differences) + 1, unit="frame", desc="rrld_filter")
+    if options.repeats == "published":
+        repeats = {
+            row[0] for row in differences if duplicates.is_duplicate(*(options.sensitivity * norm for norm in row[1:]))
+        }
+        told = ((number, pixels, number in repeats) for number, pixels in frames)
+    else:
+        told = _detected(frames)
+    starts: list[int] = []
+    drawings = _drawings(told, starts, options.cut_threshold)
+    judged = list(_judge(drawings, flow, options.thresholds, journal))
+    accepted = [triplet for triplet, is_accepted in judged if is_accepted]
+    if options.one_per_cut:
+        accepted = _best_of_each_cut(accepted)
+    write_triplets(path, accepted)
+    record.finish(cuts=starts, judged=len(judged), accepted=len(accepted))
+    records.remove(journal)
+    report.say(f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots.")
+    return read_triplets(out)
+
+
+def _frames(out: Path) -> Iterator[tuple[int, np.ndarray]]:
+    for number, pixels in at_constant_rate(Reader(out / "video.mp4")):
+        yield number, resize(pixels, rrld.SIZE)
+
+
+def _detected(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """Each frame, and whether it repeats the drawing before it, by the detector that videos are interpolated with."""
+    frames, seen = itertools.tee(frames)
+    repeats = duplicates.detect(pixels for _, pixels in seen)
+    for (number, pixels), is_repeat in zip(frames, repeats, strict=True):
+        yield number, pixels, is_repeat
+
+
+def _drawings(
+    frames: Iterable[tuple[int, np.ndarray, bool]], starts: list[int], threshold: float | None
+) -> Iterator[Drawing]:
+    """The frames that begin a shot or repeat nothing; the numbers of those that begin a shot are added to `starts`."""
+    unanswered: collections.deque[tuple[int, np.ndarray, bool]] = collections.deque()
+
+    def pixels() -> Iterator[np.ndarray]:
+        for frame in frames:
+            unanswered.append(frame)
+            yield frame[1]
+
+    for begins in cuts.detect(pixels(), **({} if threshold is None else {"threshold": threshold})):
+        number, frame, is_repeat = unanswered.popleft()
+        if begins:
+            starts.append(number)
+        if begins or not is_repeat:
+            yield Drawing(number, len(starts) - 1, image.to_tensor(frame)[None])
+
+
+def _judge(
+    drawings: Iterator[Drawing], flow: FlowEstimator, thresholds: dict[str, float], journal: Path
+) -> Iterator[tuple[ExtractedTriplet, bool]]:
+    """Each three drawings of a shot that follow on each other, and whether they are accepted.
+
+    What has been judged is in the journal and is not judged again.
+    """
+    known = _read_journal(journal)
+    with records.writing(journal), journal.open("a", buffering=1) as file, ThreadPoolExecutor(_FLOWS) as pool:
+        for drawn, flows in _with_flows(_in_threes(ahead(drawings)), flow, known, pool):
+            numbers = tuple(drawing.number for drawing in drawn)
+            name = name_of(numbers)
+            if flows:
+                (_, to_previous), (to_next, _) = (future.result() for future in flows)
+                found = rrld.judge(to_previous, to_next, drawn[1].tensor, **thresholds)
+                known[name] = found.rrld, found.coverage, found.accepted
+                file.write(f"{name},{found.rrld!r},{found.coverage!r},{int(found.accepted)}\n")
+            *values, is_accepted = known[name]
+            yield ExtractedTriplet(name, numbers, *values, drawn[1].cut), is_accepted
+
+
+def _in_threes(drawings: Iterator[Drawing]) -> Iterator[Three]:
+    recent: collections.deque[Drawing] = collections.deque(maxlen=3)
+    for drawing in drawings:
+        if recent and recent[-1].cut != drawing.cut:
+            recent.clear()
+        recent.append(drawing)
+        if len(recent) == 3:
+            yield tuple(recent)
+
+
+def _with_flows(
+    threes: Iterator[Three], flow: FlowEstimator, known: Container[str], pool: Executor
+) -> Iterator[tuple[Three, tuple[Future, Future] | None]]:
+    """Three drawings each, and the flows to come between the first two and the last two; None where they are known."""
+    begun: collections.deque[tuple[Three, tuple[Future, Future] | None]] = collections.deque()
+    latest, coming = None, None  # the last drawing that flow was asked for, and that flow
+    for first, middle, last in threes:
+        flows = None
+        if name_of((first.number, middle.number, last.number)) not in known:
+            before = coming if latest is middle else pool.submit(flow, first.tensor, middle.tensor)
+            latest, coming = last, pool.submit(flow, middle.tensor, last.tensor)
+            flows = before, coming
+        begun.append(((first, middle, last), flows))
+        if len(begun) > _FLOWS:
+            yield begun.popleft()
+    yield from begun
+
+
+def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
+    """RRLD, coverage and verdict by name; a last line that was being written is cut off."""
+    if not path.exists():
+        return {}
+    with records.writing(path):
+        text = path.read_text()
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            path.write_text(whole)
+    rows = (line.split(",") for line in whole.splitlines())
+    return {name: (float(value), float(coverage), accepted == "1") for name, value, coverage, accepted in rows}
+
+
+def _best_of_each_cut(triplets: list[ExtractedTriplet]) -> list[ExtractedTriplet]:
+    best: dict[int, ExtractedTriplet] = {}
+    for triplet in triplets:
+        if triplet.cut not in best or triplet.rrld < best[triplet.cut].rrld:
+            best[triplet.cut] = triplet
+    return list(best.values())

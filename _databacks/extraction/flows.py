@@ -1,0 +1,59 @@
+"""Stage 5: the flow between the first and the last frame of each triplet.
+
+images/000012-000013-000015/ → flows/000012-000013-000015.pt, a tensor (2, 2, h, w) at the size of the pictures: flow10,
+then flow01, each y before x. `_databacks.rrldextr` turns them to what the rest of the project expects.
+"""
+
+import io
+from pathlib import Path
+
+import torch
+
+from _databacks.extraction import records
+from _databacks.extraction.filtering import FlowEstimator
+from _databacks.extraction.options import Options
+from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.triplets import read_triplets
+from _databacks.triplet import read_frames
+from _util.image import replacing
+
+
+def extract_triplet_flows(
+    out: Path, flow: FlowEstimator, options: Options | None = None, report: Report = ALOUD
+) -> None:
+    """Write the flows of the triplets that rrld.txt in the folder `out` lists, those that are not there yet.
+
+    Flows of triplets that are not listed are deleted.
+
+    Args:
+        flow: takes two frames (1, 3, h, w) RGB in [0, 1] on the CPU and returns flow01 and flow10, (1, 2, h, w), x then
+            y in pixels, on any device.
+
+    Raises:
+        InputError: the list or a picture is missing or cannot be read, or something cannot be written.
+    """
+    options = options or Options()
+    folder = out / "flows"
+    names = [triplet.name for triplet in read_triplets(out)]
+    record = records.Record(folder, images=records.read(out / "images")["made_from"], flow=options.flow)
+    if _names(folder) == set(names) and record.is_finished(report):
+        return
+    record.begin(report)
+    with records.writing(folder):
+        folder.mkdir(exist_ok=True)
+    for name in _names(folder).difference(names):
+        records.remove(folder / f"{name}.pt")
+    missing = [name for name in names if name not in _names(folder)]
+    done = len(names) - len(missing)
+    for name in report.bar(missing, total=len(names), initial=done, unit="triplet", desc="extract_triplet_flows"):
+        first, _, last = read_frames(out / "images" / name).split(1)
+        flow01, flow10 = flow(first, last)
+        content = io.BytesIO()
+        torch.save(torch.cat([flow10, flow01]).flip(1).float().cpu().contiguous(), content)
+        with replacing(folder / f"{name}.pt") as temporary:
+            temporary.write_bytes(content.getbuffer())
+    record.finish()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("[!.]*.pt")}

@@ -1,0 +1,139 @@
+"""What a result was made from: a small JSON file beside it, by which a stage knows whether it has anything to do."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from _databacks.extraction.reports import Report
+from _util.errors import InputError
+from _util.image import replacing
+
+_SAMPLE = 2**20  # bytes at either end of a file
+
+
+class Record:
+    """The record of one result.
+
+    Args:
+        result: the file or folder that a stage makes; the record is beside it, with the suffix .json.
+        made_from: all that decides what the result is, by name, as JSON can hold it.
+
+    Raises:
+        InputError: there is a result, but no record that can be read, so that it may be somebody else's.
+    """
+
+    def __init__(self, result: Path, **made_from: Any):
+        self.result, self.path = result, result.with_suffix(".json")
+        self.made_from = json.loads(json.dumps(made_from))
+        self._stored = _read(self.path) if self.path.exists() else None
+        if self._stored is None and result.exists():
+            raise InputError(f"{result} is there, but nothing tells what it was made from; move it away.")
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What `finish` was given by the run that made the result."""
+        return self._stored["found"]
+
+    @property
+    def changed(self) -> list[str]:
+        """What has changed since the result, or its beginning, was made."""
+        was = self._stored["made_from"] if self._stored else self.made_from
+        return [name for name in {**was, **self.made_from} if was.get(name) != self.made_from.get(name)]
+
+    def is_finished(self, report: Report) -> bool:
+        """Whether the result is there already; says so if it is."""
+        finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
+        if finished:
+            report.say(f"{self.result} is there already; nothing to do.")
+        return finished
+
+    def begin(self, report: Report, *partial: Path) -> None:
+        """Note what is being made; what was made from something else is deleted, and so are the `partial` results.
+
+        Raises:
+            InputError: something cannot be written or deleted.
+        """
+        if self.changed:
+            report.say(f"{self.result} is made anew; changed since: {', '.join(self.changed)}.")
+            for path in (self.result, *partial):
+                remove(path)
+        self._write(False, {})
+
+    def finish(self, **found: Any) -> None:
+        """Note that the result is whole, and what else was found."""
+        self._write(True, found)
+
+    def _write(self, finished: bool, found: dict[str, Any]) -> None:
+        self._stored = {"made_from": self.made_from, "finished": finished, "found": found}
+        with replacing(self.path) as temporary:
+            temporary.write_text(json.dumps(self._stored, indent=1))
+
+
+def read(result: Path) -> dict[str, Any]:
+    """What a finished result was made from and what else was found, under "made_from" and "found".
+
+    Raises:
+        InputError: there is no such result, it is not finished, or its record cannot be read.
+    """
+    path = result.with_suffix(".json")
+    record = _read(path) if path.exists() and result.exists() else {}
+    if not record.get("finished"):
+        raise InputError(f"{result} is not there, or not finished; the stage that makes it comes first.")
+    return record
+
+
+def fingerprint(path: Path) -> str:
+    """What tells a file, or a folder of files, from another, though not every byte is read.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+            digest.update(repr([(file.name, file.stat().st_size) for file in files]).encode())
+            return digest.hexdigest()
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            for start in (0, max(0, size - _SAMPLE)):
+                file.seek(start)
+                digest.update(file.read(_SAMPLE))
+        digest.update(str(size).encode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    return digest.hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if there is one.
+
+    Raises:
+        InputError: it cannot be deleted.
+    """
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be deleted ({error.strerror}).") from error
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses while `path` is written becomes an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+        record["made_from"], record["finished"], record["found"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged; delete it together with what it belongs to.") from error
+    return record

@@ -1,0 +1,20 @@
+"""Stage 1 of extracting triplets: encode a video at constant 24 frames a second.
+
+VIDEO   →   OUT/video.mp4
+"""
+
+from _scripts import stages
+from _util import command
+
+
+def main() -> None:
+    arguments = stages.parse(stages.ENCODE, "Encode a video at constant 24 frames a second, H.264 or HEVC, no sound.")
+    from _databacks.extraction import encode_video
+
+    if any(getattr(arguments, name) != "auto" for name in ("flow", "device", "precision")):
+        stages.flow_estimator(arguments)  # a mistake that a later stage would find is found before there is work
+    encode_video(arguments.video, arguments.out, stages.options(arguments))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,146 @@
+"""What the command lines of the five stages of extraction share.
+
+Each takes the options of all stages, shows its own in --help and heeds those alone, so that one list of options can be
+handed to all five and a mistake in it is found by the first.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _util import command
+
+if TYPE_CHECKING:
+    from _databacks.extraction import FlowEstimator, Options
+
+ENCODE, DIFFER, FILTER, IMAGES, FLOWS = (
+    "encode_video",
+    "duplicate_frame_features",
+    "rrld_filter",
+    "extract_triplet_images",
+    "extract_triplet_flows",
+)
+_THRESHOLDS = {
+    "largest_rrld": "accept an RRLD below this (default: 0.3)",
+    "smallest_share": "accept a moving share of the picture above this (default: 0.0025)",
+    "largest_share": "accept no larger moving share (default: 0.5)",
+    "moving": "pixels of 640×360 that are motion if exceeded (default: 2)",
+    "pan_length": "mean motion above which a uniform flow is a pan (default: 0.25)",
+    "pan_deviation": "standard deviation of x or y below which a flow is uniform (default: 0.25)",
+    "dark": "a pixel is dark if all channels are below this, of 1 (default: 2/255)",
+    "dark_share": "from this dark share of the picture on it is credits (default: 0.8)",
+}
+
+
+def parse(stage: str, description: str) -> argparse.Namespace:
+    """The arguments of the command line of a stage."""
+    parser = command.Parser(prog=f"python -m _scripts.{stage}", description=description)
+    if stage == ENCODE:
+        parser.add_argument("video", metavar="VIDEO", type=Path, help="a video, or a folder of numbered drawings")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder that the triplets of this video go to")
+
+    def add(stages: tuple[str, ...], name: str, help: str, **how: Any) -> None:
+        parser.add_argument(name, help=help if stage in stages else argparse.SUPPRESS, **how)
+
+    size_help = "height, larger videos are reduced to it; WIDTHxHEIGHT, what protrudes is cut off; or source"
+    default = {ENCODE: "1080", IMAGES: "960x540"}.get(stage)
+    add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
+    add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
+    add((ENCODE,), "--crf", "quality, 0 the best, 51 the worst (default: 18)", type=_whole(0, 51), metavar="N")
+    add((FILTER, FLOWS), "--flow", "dis, multidis, rfr or auto, the best that has weights (default: dis)", default="dis")
+    add((FILTER, FLOWS), "--device", "auto, cpu, cuda or cuda:N (default: auto)", default="auto")
+    add((FILTER, FLOWS), "--precision", "of a network: auto, fp32, bf16 or fp16 (default: auto)", default="auto")
+    add((FILTER, FLOWS), "--checkpoints", "folder of weights (default: checkpoints)", type=Path, metavar="DIR")
+    add((FILTER,), "--one-per-cut", "of each shot, accept the triplet with the lowest RRLD alone", action="store_true")
+    add((FILTER,), "--cut-threshold", "what begins a new shot (default: the detector's)", type=_positive, metavar="X")
+    add(
+        (FILTER,),
+        "--repeats",
+        "frames that repeat a drawing are told by the published model of OUT/duplicates.db, or detected as when a "
+        "video is interpolated, which heeds compression and slow pans: published or detected (default: published)",
+        choices=["published", "detected"],
+    )
+    add(
+        (FILTER,),
+        "--sensitivity",
+        "differences in OUT/duplicates.db are multiplied by this before the published model tells (default: 1)",
+        type=_positive,
+        metavar="X",
+    )
+    for name, help in _THRESHOLDS.items():
+        add((FILTER,), f"--{name.replace('_', '-')}", help, type=_positive, metavar="X")
+    add((IMAGES,), "--format", "png or jpg (default: png)", choices=["png", "jpg"])
+    add((IMAGES,), "--quality", "of jpg, 1 to 100 (default: 95)", type=_whole(1, 100), metavar="N")
+    add(
+        (IMAGES,),
+        "--origin",
+        "take the frames of the original video or of the encoded one, OUT/video.mp4 (default: original)",
+        choices=["original", "encoded"],
+    )
+    return parser.parse_args()
+
+
+def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options":
+    """What was chosen; `flow` is the name of the estimator in use."""
+    from _databacks.extraction import Options
+
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    chosen = {name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"}
+    if "size" in given:
+        chosen["video_size"] = chosen["image_size"] = given["size"][0]
+    chosen["thresholds"] = {name: given[name] for name in _THRESHOLDS if name in given}
+    return Options(**chosen, **({"flow": flow} if flow else {}))
+
+
+def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
+    """The estimator that was chosen and its name; it takes frames on the CPU.
+
+    Raises:
+        InputError: there is none of that name, or no such device, precision or weights.
+    """
+    import torch
+
+    from _train.frame_interpolation import flows
+    from _train.frame_interpolation.interpolator import Interpolator
+    from _util import checkpoints
+
+    folder = arguments.checkpoints or checkpoints.FOLDER
+    interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, folder)
+
+    @torch.inference_mode()
+    def estimate(frame0: torch.Tensor, frame1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
+        return flows.at_moderate_size(interpolator.estimator, *frames)
+
+    return interpolator.flow, estimate
+
+
+def _size(text: str) -> tuple[Any]:
+    from _databacks.extraction.options import parse_size
+    from _util.errors import InputError
+
+    try:
+        return (parse_size(text),)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {lowest} to {highest}")
+        return int(text)
+
+    return whole
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 up")
+    return value
