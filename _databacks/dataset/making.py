@@ -1,0 +1,111 @@
+"""Make a data set of triplets from shows: find the videos, prepare each, put together what they hold.
+
+In: videos and folders of videos. Out: the data set as `assembly` draws it, with index.csv and report.html, and `.work`
+beside them, from which it is continued.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from _databacks import extraction
+from _databacks.dataset import assembly, planning, preparing, report
+from _databacks.dataset.near_duplicates import THRESHOLD
+from _databacks.dataset.planning import Video
+from _databacks.dataset.preparing import Job, Outcome, Settings, prepare
+from _util.errors import InputError
+
+WORK = ".work"
+
+Execute = Callable[..., Iterator[tuple[Job, Outcome | None]]]  # (work, jobs, tick), as in `workers`
+
+
+def make(
+    shows: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    execute: Execute,
+    *,
+    layout: str = "folders",
+    threshold: float = THRESHOLD,
+    say: Callable[[str], Any] = extraction.ALOUD.say,
+) -> None:
+    """Make the data set `out`, go on with it, or add what is new in the shows.
+
+    Args:
+        shows: videos, and folders that are searched for videos at any depth.
+        execute: does the jobs; `workers.processes` or `workers.cluster`, but for the arguments that are theirs.
+        layout: one of `assembly.LAYOUTS`.
+        threshold: the largest disagreement of near-duplicates, as of `near_duplicates.Selection`.
+        say: takes a sentence on each video that cannot be used, and on how it ended.
+
+    Raises:
+        InputError: there are no videos or none can be used, or `out` cannot be written or is another data set.
+    """
+    videos = planning.find_videos(shows, out)
+    work = out / WORK
+    with planning.claim(out, work, _decisive(settings, layout, threshold)):
+        assembly.complete(out, work)
+        missing = [video for video in videos if preparing.read(work, video.key) is None]
+        failures = _prepare([Job(video, work.resolve(), settings) for video in missing], execute, say, len(videos))
+        added = assembly.assemble(videos, out, work, layout, threshold)
+        rows = assembly.read_index(out)
+        changed = report.write(out, rows, _totals(videos, rows, work, failures))
+    if len(failures) == len(videos):
+        raise InputError(
+            f"None of the {len(videos)} videos can be used; the reasons are above and in {out}/report.html."
+        )
+    count = f"{len(rows):,} triplets" if rows else "no triplets"
+    if added or changed or len(missing) > len(failures):
+        say(f"{out} holds {count}, {added:,} of them new.")
+    else:
+        say(f"{out} holds {count} already; nothing to do.")
+
+
+def _decisive(settings: Settings, layout: str, threshold: float) -> dict[str, Any]:
+    return {**dataclasses.asdict(settings.options), "layout": layout, "near_duplicates": threshold}
+
+
+def _prepare(jobs: list[Job], execute: Execute, say: Callable[[str], Any], total: int) -> dict[str, str]:
+    """Prepare videos; returns a sentence on each that cannot be used, by its key."""
+    failures = {}
+    if not jobs:
+        return failures
+    with tqdm(total=total, initial=total - len(jobs), unit="video", desc="make_dataset") as bar:
+
+        def tick(job: Job, text: str) -> None:
+            bar.set_postfix_str(f"{job.video.source}: {text}")
+
+        with contextlib.closing(execute(prepare, jobs, tick)) as results:
+            for job, outcome in results:
+                path = job.video.path
+                if outcome is None:
+                    outcome = Outcome(f"{path} ended the process that read it, for want of memory perhaps.")
+                if outcome.is_fatal:
+                    raise InputError(outcome.error)
+                if outcome.error:
+                    failures[job.video.key] = said = _naming(path, outcome.error)
+                    say(f"{said} It is skipped.")
+                bar.update()
+    return failures
+
+
+def _naming(path: Path, sentence: str) -> str:
+    return sentence if str(path) in sentence else f"{path}: {sentence}"
+
+
+def _totals(
+    videos: Sequence[Video], rows: Sequence[assembly.Row], work: Path, failures: dict[str, str]
+) -> report.Totals:
+    keys = dict.fromkeys([*(row.video for row in rows), *(video.key for video in videos)])
+    prepared = [value for value in (preparing.read(work, key) for key in keys) if value is not None]
+    return report.Totals(
+        videos=len(prepared),
+        found=sum(len(value.triplets) for value in prepared),
+        skipped=[failures[video.key] for video in videos if video.key in failures],
+        damaged=[value.damage for value in prepared if value.damage],
+    )

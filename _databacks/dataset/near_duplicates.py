@@ -1,0 +1,133 @@
+"""Which triplets show what another one shows already: openings, endings, recaps, looped animation.
+
+In: thumbnails of the three pictures of each triplet. Out: which triplets to keep, the first of those that repeat each
+other. Two triplets repeat each other if
+
+- they look alike: most cells of their thumbnails have the same colours. A logo, a line of credits may differ; and
+- they move alike: where something moves, the pictures differ by much less than they change from one to the next. So
+  (a, b, c) and (b, c, d) of one shot are two triplets, and so are two poses before one background.
+
+Both hold for a video that was encoded again. Candidates are found by brute force on a few colours of the middle
+picture, as products of matrices: 10⁵ triplets take a few minutes.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+CELLS = (36, 64)  # of a thumbnail
+THRESHOLD = 0.25
+_LARGEST_DISTANCE = 12.0  # of candidates: root mean square over the colours of a coarse grid, in levels of 255
+_SAME_COLOUR = 16.0  # largest difference in levels of 255
+_LARGEST_CHANGE = 0.15  # share of cells that may show something else
+_NOISE = 2.0  # of the encoder in a cell, in levels of 255
+_BLOCK = 128
+
+
+def thumbnails(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Three pictures, each (h, w) or (h, w, 3) RGB, uint8 or uint16, reduced to (3, 36, 64, 3) uint8."""
+    return np.stack([_thumbnail(picture) for picture in pictures])
+
+
+def _thumbnail(picture: np.ndarray) -> np.ndarray:
+    if picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    reduced = cv2.resize(picture, CELLS[::-1], interpolation=cv2.INTER_AREA)
+    return reduced if reduced.dtype == np.uint8 else np.uint8(reduced.astype(np.float32) / 257 + 0.5)
+
+
+def disagreement(triplet: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How much triplets differ in what moves: 0 for the same motion, 1 for another.
+
+    The motion of a cell is the variance of its colour over the three pictures of either triplet. The disagreement is
+    the share of motion in cells that differ by as much, cells between counting in part.
+
+    Args:
+        triplet: (3, 36, 64, 3) thumbnails.
+        others: (n, 3, 36, 64, 3) thumbnails.
+
+    Returns:
+        (n,) float32 in [0, 1]; 1 too where the pictures as a whole do not look alike.
+    """
+    a, b = triplet.astype(np.float32), others.astype(np.float32)
+    difference = b - a
+    error = np.square(difference).sum((1, 4))
+    motion = (_motion(a[None]) + _motion(b)) / 2
+    differs = np.minimum(error, motion).sum((1, 2)) / np.maximum(motion.sum((1, 2)), 1e-6)
+    changed = (np.abs(difference).max((1, 4)) > _SAME_COLOUR).mean((1, 2))
+    return np.where(changed <= _LARGEST_CHANGE, differs, 1).astype(np.float32)
+
+
+def _motion(drawings: np.ndarray) -> np.ndarray:
+    energy = np.square(drawings - drawings.mean(1, keepdims=True)).sum((1, 4))
+    return np.maximum(energy - 9 * _NOISE**2, 0)
+
+
+class Selection:
+    """Triplets that were chosen; more are admitted if they repeat none of these.
+
+    Thumbnails lie in files, (n, 3, 36, 64, 3) uint8 `.npy` each, and are read as they are needed.
+
+    Args:
+        threshold: the largest `disagreement` of two triplets that are near-duplicates; below 0, none are.
+    """
+
+    def __init__(self, threshold: float = THRESHOLD):
+        self.threshold = threshold
+        self._sources: list[tuple[Path, int]] = []
+        self._colours = np.empty((0, 144), np.float32)
+
+    def add(self, file: Path, rows: Sequence[int]) -> None:
+        """Choose these rows of a file of thumbnails, whatever they show."""
+        self._append(file, rows, _coarse(_open(file)[list(rows)]))
+
+    def admit(self, file: Path, rows: Sequence[int]) -> list[int]:
+        """Choose, in order, those rows of a file of thumbnails that repeat nothing chosen before; return them."""
+        admitted = []
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            drawings = np.asarray(_open(file)[list(block)])
+            colours = _coarse(drawings)
+            near_chosen = _near(colours, self._colours)
+            near_block = _near(colours, colours)
+            fresh: list[int] = []
+            for i in range(len(block)):
+                inside = [j for j in fresh if near_block[i, j]]
+                if not self._repeats(drawings[i], np.flatnonzero(near_chosen[i]), drawings[inside]):
+                    fresh.append(i)
+            self._append(file, [block[i] for i in fresh], colours[fresh])
+            admitted += [block[i] for i in fresh]
+        return admitted
+
+    def _append(self, file: Path, rows: Sequence[int], colours: np.ndarray) -> None:
+        self._sources += [(file, row) for row in rows]
+        self._colours = np.concatenate([self._colours, colours])
+
+    def _repeats(self, triplet: np.ndarray, candidates: np.ndarray, inside: np.ndarray) -> bool:
+        if (disagreement(triplet, inside) <= self.threshold).any():
+            return True
+        for start in range(0, len(candidates), _BLOCK):
+            sources = [self._sources[k] for k in candidates[start : start + _BLOCK]]
+            drawings = np.stack([_open(file)[row] for file, row in sources])
+            if (disagreement(triplet, drawings) <= self.threshold).any():
+                return True
+        return False
+
+
+@functools.lru_cache(maxsize=64)
+def _open(file: Path) -> np.ndarray:
+    return np.load(file, mmap_mode="r")
+
+
+def _coarse(drawings: np.ndarray) -> np.ndarray:
+    """(n, 3, 36, 64, 3) thumbnails to (n, 144) float32: the middle picture's colours on a grid of 6×8."""
+    middle = np.asarray(drawings)[:, 1].reshape(-1, 6, 6, 8, 8, 3)
+    return middle.mean((2, 4), dtype=np.float32).reshape(-1, 144)
+
+
+def _near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
+    return squared <= _LARGEST_DISTANCE**2 * a.shape[1]

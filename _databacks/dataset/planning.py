@@ -1,0 +1,131 @@
+"""Which videos go into a data set, and whether its folder may take them.
+
+In: videos and folders of videos, the folder of the data set. Out: the videos in the order of their names, each known by
+its content, so that one that was moved, renamed or is there twice is still one; one sentence on what cannot be used.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from _databacks.triplet import natural
+from _util.errors import InputError
+from _util.image import replacing
+
+SUFFIXES = (
+    *(".3gp", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)
+_CHUNKS, _CHUNK = 64, 2**16
+
+
+class Video(NamedTuple):
+    """One video of a show."""
+
+    path: Path  # absolute
+    show: str  # the folder it lies in, below the folder given; the name of that one if it lies directly in it
+    source: str  # path below the folder given
+    key: str  # of its content, 16 hexadecimal digits
+
+
+def find_videos(shows: Sequence[Path], out: Path) -> list[Video]:
+    """The videos given and those in the folders given, at any depth, in natural order; each content once.
+
+    Hidden files and folders are passed over, and so is `out`.
+
+    Raises:
+        InputError: there is no such file or folder, it lies in `out`, or there are no videos.
+    """
+    out = out.resolve()
+    found: dict[str, Video] = {}
+    entries = [entry for show in shows for entry in _entries(show, out)]
+    for path, show, source in sorted(entries, key=lambda entry: (natural(entry[1]), natural(entry[2]), entry)):
+        key = _key(path)
+        found.setdefault(key, Video(path, show, source, key))
+    if not found:
+        names = ", ".join(map(str, shows))
+        raise InputError(f"{names} holds no videos; files such as .mkv, .mp4 and .webm are looked for at any depth.")
+    return list(found.values())
+
+
+def _entries(show: Path, out: Path) -> Iterator[tuple[Path, str, str]]:
+    root = show.resolve()
+    if root.is_relative_to(out):
+        raise InputError(f"{show} lies in the data set {out}; give the videos that it is made of.")
+    if root.is_file():
+        yield root, root.parent.name, root.name
+    elif root.is_dir():
+        for path in _files(root, out):
+            folder = path.parent.relative_to(root).as_posix()
+            yield path, root.name if folder == "." else folder, path.relative_to(root).as_posix()
+    else:
+        raise InputError(f"There is no video or folder {show}.")
+
+
+def _files(root: Path, out: Path) -> Iterator[Path]:
+    seen = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        here = Path(folder).resolve()
+        if here in seen or here == out:
+            subfolders.clear()
+            continue
+        seen.add(here)
+        subfolders[:] = [name for name in subfolders if name[0] != "."]
+        for name in files:
+            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(folder, name)
+
+
+def _key(path: Path) -> str:
+    """A digest of the size and of pieces spread evenly over the file; all of it up to 4 MiB."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(str(size).encode())
+            if size <= _CHUNKS * _CHUNK:
+                digest.update(file.read())
+            else:
+                for i in range(_CHUNKS):
+                    file.seek((size - _CHUNK) * i // (_CHUNKS - 1))
+                    digest.update(file.read(_CHUNK))
+    except OSError as error:
+        return hashlib.sha256(f"{error.errno} {path}".encode()).hexdigest()[:16]
+    return digest.hexdigest()[:16]
+
+
+def claim(out: Path, work: Path, options: dict) -> BinaryIO:
+    """Make the folder of a data set, or take it up again; it is ours until the file returned is closed.
+
+    Args:
+        out: the data set; it must not exist, be empty, or have been made with the same options.
+        work: its folder for what is not finished.
+        options: all that decides what the data set holds; values of JSON.
+
+    Raises:
+        InputError: it was made with other options, holds something else, is in use, or cannot be written.
+    """
+    record = work / "options.json"
+    try:
+        if out.exists() and not record.exists() and any(path != work for path in out.iterdir()):
+            raise InputError(f"{out} holds something else than a data set made here; choose a new or empty folder.")
+        work.mkdir(parents=True, exist_ok=True)
+        lock = (work / "lock").open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"{out} is being made by another run; wait for it, or choose another folder.") from error
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); choose another place.") from error
+    options = json.loads(json.dumps(options))
+    if not record.exists():
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(options, indent=2))
+    before = json.loads(record.read_text())
+    changed = [name for name in {**before, **options} if before.get(name) != options.get(name)]
+    if changed:
+        was = ", ".join(f"{name} {before.get(name)!r} instead of {options.get(name)!r}" for name in changed)
+        raise InputError(f"{out} was made with {was}; give the same options, or another folder.")
+    return lock

@@ -1,0 +1,173 @@
+"""One video of a data set: its triplets, extracted into a folder of their own.
+
+WORK/0123456789abcdef/
+    images/000012-000013-000015/    as _databacks.extraction leaves them
+    thumbnails.npy                  (n, 3, 36, 64, 3) uint8, by which near-duplicates are found
+    triplets.json                   what is known of each; comes last, so that the video is done where it is there
+
+Any process on any machine that shares the file system may do this, and two at once: one of them waits.
+"""
+
+import contextlib
+import errno
+import fcntl
+import io
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from _databacks import extraction
+from _databacks.dataset import near_duplicates
+from _databacks.dataset.planning import Video
+from _databacks.triplet import pictures
+from _util import image
+from _util.errors import InputError
+from _util.image import replacing
+
+RATE = 24  # frames a second that are counted
+_KEPT = {"thumbnails.npy", "triplets.json"}  # when the triplets have left for the data set
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+Extract = Callable[..., list[extraction.ExtractedTriplet]]  # as `_databacks.extraction.extract`
+
+
+class Settings(NamedTuple):
+    """How triplets are extracted. What is called must be a function of a module, or `functools.partial` of one."""
+
+    options: extraction.Options
+    create_flow: Callable[[], extraction.FlowEstimator]  # called for each video
+    extract: Extract = extraction.extract
+
+
+class Job(NamedTuple):
+    """A video to be prepared."""
+
+    video: Video
+    work: Path
+    settings: Settings
+
+
+class Outcome(NamedTuple):
+    """How it went."""
+
+    error: str | None = None  # one sentence: why the video cannot be used
+    is_fatal: bool = False  # the error is about what is written, so that no other video will do better
+
+
+class Triplet(NamedTuple):
+    """One of the triplets of a video."""
+
+    name: str
+    frames: tuple[int, int, int]
+    rrld: float
+    coverage: float
+    cut: int
+    width: int
+    height: int
+
+
+class Prepared(NamedTuple):
+    """What `triplets.json` tells of a video."""
+
+    damage: str | None  # one sentence on what could not be read; the triplets are from the rest
+    triplets: list[Triplet]
+
+
+def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
+    """Extract the triplets of a video, going on from where an earlier attempt ended.
+
+    Whatever is wrong with the video becomes an outcome.
+    """
+    folder = job.work / job.video.key
+    try:
+        folder.mkdir(exist_ok=True)
+        with _alone(job.work / f"{job.video.key}.lock"):
+            if read(job.work, job.video.key) is None:
+                _extract(job, folder, tick)
+        return Outcome()
+    except Exception as error:  # a damaged video can fail in any way
+        said = f"{error}" if isinstance(error, InputError) else f"{job.video.path} cannot be used ({error!r})."
+        return Outcome(error=" ".join(said.split()), is_fatal=_is_fatal(error))
+
+
+def read(work: Path, key: str) -> Prepared | None:
+    """The triplets of a video that is prepared; None if it is not."""
+    try:
+        damage, rows = json.loads((work / key / "triplets.json").read_text())
+    except FileNotFoundError:
+        return None
+    return Prepared(damage, [Triplet(name, tuple(frames), *values) for name, frames, *values in rows])
+
+
+def tidy(work: Path, key: str) -> None:
+    """Delete what is not needed once the triplets of a video are where they belong."""
+    for path in (work / key).iterdir():
+        if path.name not in _KEPT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
+    settings = job.settings
+    report = extraction.Report(lambda sentence: None, _bar_that_calls(tick))
+    found = settings.extract(
+        job.video.path, folder, settings.create_flow(), options=settings.options, with_flows=False, report=report
+    )
+    rows, thumbnails = [], np.empty((len(found), 3, *near_duplicates.CELLS, 3), np.uint8)
+    for i, triplet in enumerate(found):
+        drawings = [image.read(path) for path in pictures(folder / "images" / triplet.name)]
+        thumbnails[i] = near_duplicates.thumbnails(drawings)
+        rows.append(Triplet(*triplet, *drawings[0].shape[1::-1]))
+    with replacing(folder / "thumbnails.npy") as temporary:
+        np.save(temporary, thumbnails)
+    with replacing(folder / "triplets.json") as temporary:
+        temporary.write_text(json.dumps(Prepared(_damage(folder), rows)))
+
+
+def _damage(folder: Path) -> str | None:
+    encoded = folder / "video.mp4"
+    return extraction.records.read(encoded)["found"]["damage"] if encoded.exists() else None
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock, which ends with this process; waits for another that holds it."""
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tqdm]:
+    class Bar(tqdm):
+        """Tells how far it is instead of showing it."""
+
+        monitor_interval = 0
+        _lock = threading.RLock()  # the default is shared between processes, and left behind if this one is killed
+
+        def __init__(self, *arguments, **options):
+            self._told = 0.0
+            super().__init__(*arguments, **{**options, "file": io.StringIO(), "leave": False})
+
+        def display(self, *arguments, **options) -> None:
+            if time.monotonic() - self._told > interval:
+                self._told = time.monotonic()
+                tick(f"{self.desc.removesuffix(': ')} {self.n}/{self.total or '?'} {self.unit}s")
+
+    return Bar
+
+
+def _is_fatal(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FATAL:
+            return True
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

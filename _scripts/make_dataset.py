@@ -1,0 +1,136 @@
+"""Make one data set of triplets from whole shows.
+
+shows/                              OUT/
+    A/  01.mkv  02.mkv  …               000001/  im1.jpg  im2.jpg  im3.jpg
+    B/Season 1/  01.mp4  …      →       000002/  …
+                                        index.csv    where each is from, and how it moves
+                                        report.html  counts, histograms, a random sample
+
+Run again, it goes on where it ended; with new videos, it adds theirs and leaves what is there as it is.
+"""
+
+import argparse
+import functools
+import os
+from pathlib import Path
+
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.make_dataset",
+        description="Make one data set of triplets from videos and folders of videos, searched at any depth.",
+        epilog="A cluster's machines must all see the videos, OUT and this repository under the same paths (a shared "
+        "file system that knows locks), and have the project installed with '.[cluster]'.",
+    )
+    parser.add_argument("shows", metavar="SHOWS", type=Path, nargs="+", help="a video or a folder of videos")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the data set: a new folder, or one made here")
+    parser.add_argument(
+        "--size",
+        default="1080",
+        help="height, larger videos are reduced to it; WIDTHxHEIGHT, what protrudes is cut off; or source "
+        "(default: 1080)",
+    )
+    parser.add_argument("--format", choices=["jpg", "png"], default="jpg", help="of the pictures (default: jpg)")
+    parser.add_argument("--quality", type=int, default=100, metavar="N", help="of jpg, 1 to 100 (default: 100)")
+    parser.add_argument(
+        "--layout",
+        choices=["folders", "rrld"],
+        default="folders",
+        help="000001/im1.jpg …, or that of RRLD, images/A-B-C/A.jpg … (default: folders)",
+    )
+    parser.add_argument("--one-per-cut", action="store_true", help="of each shot, only the triplet of lowest RRLD")
+    parser.add_argument(
+        "--cut-threshold", type=float, metavar="X", help="what begins a new shot (default: the detector's)"
+    )
+    parser.add_argument(
+        "--sensitivity",
+        type=float,
+        default=1,
+        metavar="X",
+        help="differences between frames are multiplied by this before the published model tells repeats (default: 1)",
+    )
+    parser.add_argument(
+        "--near-duplicates",
+        type=float,
+        default=0.25,
+        metavar="X",
+        help="leave out triplets whose motion differs by this share or less from another's, 0 to 1; "
+        "-1 keeps all (default: 0.25)",
+    )
+    parser.add_argument("--flow", default="dis", help="dis, multidis, rfr or auto, the best (default: dis)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--precision", default="auto", help="of a network: auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="videos at once (default: one for each 4 cores)")
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="do the videos as tasks of the Ray cluster at this address, or auto; see below",
+    )
+    arguments = parser.parse_args()
+    if not 1 <= arguments.quality <= 100:
+        parser.error(f"--quality is {arguments.quality}; it must be from 1 to 100")
+    if arguments.workers is not None and arguments.workers < 1:
+        parser.error(f"--workers is {arguments.workers}; it must be 1 or more")
+    if not 0 < arguments.sensitivity < float("inf"):
+        parser.error(f"--sensitivity is {arguments.sensitivity:g}; it must be above 0")
+    if arguments.cut_threshold is not None and not arguments.cut_threshold > 0:
+        parser.error(f"--cut-threshold is {arguments.cut_threshold:g}; it must be above 0")
+    if not -1 <= arguments.near_duplicates <= 1:
+        parser.error(f"--near-duplicates is {arguments.near_duplicates:g}; it must be from -1 to 1")
+    return arguments
+
+
+def create_flow(flow: str, device: str, precision: str, checkpoints: Path | None):
+    """The flow estimator that was asked for, in the process that needs it."""
+    return _flow(flow, device, precision, checkpoints)[1]
+
+
+def _flow(flow: str, device: str, precision: str, checkpoints: Path | None):
+    from _scripts import stages
+
+    chosen = argparse.Namespace(flow=flow, device=device, precision=precision, checkpoints=checkpoints)
+    return stages.flow_estimator(chosen)
+
+
+def main() -> None:
+    arguments = parse()
+    from _databacks.dataset import making, workers
+    from _databacks.dataset.preparing import Settings
+    from _databacks.extraction import Options, parse_size
+
+    size = parse_size(arguments.size)
+    checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()
+    on_driver = "cpu" if arguments.cluster else arguments.device
+    name, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
+    options = Options(
+        video_size=size,
+        image_size=size,
+        format=arguments.format,
+        quality=arguments.quality,
+        flow=name,
+        sensitivity=arguments.sensitivity,
+        one_per_cut=arguments.one_per_cut,
+        cut_threshold=arguments.cut_threshold,
+    )
+    if arguments.cluster:
+        gpus = int(arguments.device.startswith("cuda"))
+        execute = functools.partial(workers.cluster, address=arguments.cluster, gpus=gpus)
+    else:
+        count = arguments.workers or max(1, (os.cpu_count() or 1) // 4)
+        execute = functools.partial(workers.processes, workers=count)
+    making.make(
+        arguments.shows,
+        arguments.out,
+        Settings(options, functools.partial(create_flow, name, arguments.device, arguments.precision, checkpoints)),
+        execute,
+        layout=arguments.layout,
+        threshold=arguments.near_duplicates,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)
