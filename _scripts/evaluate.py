@@ -1,52 +1,201 @@
-"""Judge interpolation on a folder of keyframes: each one but the ends is drawn anew from its neighbours and compared.
+"""Judge interpolation against true frames: the published protocol on ATD-12K, or any methods on any triplets.
 
-keys/
-    key_1.png  key_2.png  key_3.png  …      →   a table on stdout: LPIPS, chamfer, PSNR, SSIM of key_2, key_3, …
+(nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis   →   subset, metric, score
+--data FOLDER              any triplets: folders of three pictures, RRLD; or keyframes of one cut
+--compare dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
+--data toons               errors of the flow in pixels: all, near rims, of the ground there
 
-toons, cartoons with exact flow             →   errors of the flow in pixels: all, near rims, of the ground there
+Scores of every item are kept with all digits in a CSV. A run that was ended goes on where it was when its command is
+given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the work.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from _util import command
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
+PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")
+METRICS = (*PUBLISHED, "ie", "hausdorff", "dists")
+MOST_NAMED = 20
 
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.evaluate",
-        description="Draw each keyframe of a folder anew from the one before and the one after, and compare.",
-        epilog="LPIPS, chamfer and SSIM follow the papers on 2D animation; LPIPS std. scales its images to [-1, 1].",
+        description="Draw the middle frame of triplets from the outer ones, and compare it with the true one.",
+        epilog="LPIPS, chamfer and SSIM follow the papers on 2D animation. SSIM is shown in percent.",
     )
     parser.add_argument(
         "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="keyframes of one cut, 3 or more images of one size; or toons, to judge --flow where it is known",
+        nargs="+",
+        default=["atd12k"],
+        metavar="DATA",
+        help="atd12k [DIR] (default: _data/atd12k), rrld DIR, keyframes DIR, any folder of triplets or keyframes; or "
+        "toons, to judge --flow where it is known",
     )
-    parser.add_argument("--flow", default="auto", help="auto, rfr or dis (default: auto, the best that has weights)")
+    parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="METHOD",
+        help="judge these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item",
+    )
+    what.add_argument(
+        "--baseline", choices=["mean"], help="judge this instead of an interpolation: the mean of both neighbours"
+    )
+    parser.add_argument(
+        "--flow",
+        default="auto",
+        help="auto, precomputed, rfr, multidis or dis (default: auto, what comes with the data, else the best that has "
+        "weights)",
+    )
     parser.add_argument(
         "--synthesis",
         default="auto",
         help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
     )
-    parser.add_argument(
-        "--baseline", choices=["mean"], help="judge this instead of an interpolation: the mean of both neighbours"
-    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV, with all digits")
+    parser.add_argument("--precision", default="fp32", help="of the networks: auto, fp32, bf16 or fp16 (default: fp32)")
+    parser.add_argument(
+        "--checkpoints", "--checkpoint", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=["paper", "standard"],
+        default="paper",
+        help="of LPIPS and SSIM: as in the papers on 2D animation, or as everybody else (default: paper)",
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        metavar="NAME",
+        help=f"of {', '.join(METRICS)} (default: the first four)",
+    )
+    parser.add_argument(
+        "--annotations",
+        action="store_true",
+        help="also by ATD-12K's levels, motions and behaviours, also PSNR, SSIM and IE in its regions of most motion",
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="also write a page to look at every item")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
+    parser.add_argument("--strict", action="store_true", help="end at the first damaged item")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
+    )
     arguments = parser.parse_args()
-    if arguments.out and not arguments.out.parent.is_dir():
-        parser.error(f"--out: there is no folder {arguments.out.parent}")
+    for name in ("out", "table"):
+        path = getattr(arguments, name)
+        if path and not path.parent.is_dir():
+            parser.error(f"--{name}: there is no folder {path.parent}")
     return arguments
 
 
-def table(scores: list) -> str:
+def main() -> None:
+    arguments = parse()
+    from _train.frame_interpolation import items
+    from _util import checkpoints
+
+    arguments.checkpoints = arguments.checkpoints or checkpoints.FOLDER
+    if arguments.data == ["toons"]:
+        judge_flow(arguments)
+    elif items.is_keyframes(arguments.data) and not asks_for_more(arguments):
+        judge_keyframes(arguments)
+    else:
+        judge(arguments)
+
+
+def asks_for_more(arguments: argparse.Namespace) -> bool:
+    """Whether keyframes are to be judged as any triplets are, rather than in a table of each."""
+    plain = arguments.protocol == "paper" and not (arguments.compare or arguments.metrics or arguments.report)
+    return not plain or arguments.annotations or arguments.strict
+
+
+def judge(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation import comparison, judging, methods
+    from _train.frame_interpolation.items import Items
+    from _train.frame_interpolation.pages.report import Report
+    from _train.frame_interpolation.processes import Processes
+    from _train.frame_interpolation.scores import Gathered
+    from _util.errors import InputError
+
+    items = Items(arguments.data, arguments.split, arguments.annotations)
+    if arguments.strict and items.shortages:
+        raise InputError(items.shortages[0])
+    processes = Processes()
+    words = arguments.compare or ["blend" if arguments.baseline else f"{arguments.flow}+{arguments.synthesis}"]
+    options = {
+        "device": processes.device(arguments.device),
+        "precision": arguments.precision,
+        "folder": arguments.checkpoints,
+    }
+    judged_methods = methods.create_all(words, items.names, items.has_flows, **options)
+    measures = judging.Measures(
+        arguments.metrics or [*PUBLISHED, *(["ie"] if arguments.annotations else [])],
+        arguments.protocol,
+        judging.device_of(judged_methods),
+        in_roi=arguments.annotations,
+    )
+    gathered = Gathered(
+        arguments.out or judging.default_out(items, judged_methods),
+        {
+            "data": str(items.path),
+            "split": arguments.split,
+            "protocol": arguments.protocol,
+            "precision": arguments.precision,
+            "device": measures.device.type,
+            "methods": [method.name for method in judged_methods],
+        },
+        items.facts,
+        measures.higher_is_better,
+    )
+    report = Report(arguments.report, items.title, measures.higher_is_better) if arguments.report else None
+    judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
+    processes.leave()
+    if judged is None:
+        return
+    table = comparison.summary(judged.rows, list(measures.higher_is_better))
+    print(comparison.text(table))
+    differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
+    if differences:
+        print(f"\n{comparison.text(differences)}")
+    if arguments.table:
+        write_tables(arguments.table, items, len(items) - len(judged.damaged), [table, differences])
+    if report:
+        print(f"Report: {report.finish(table)}", file=sys.stderr)
+    print(f"Scores of every item: {gathered.out}", file=sys.stderr)
+    end(len(items), judged.damaged, items.shortages)
+
+
+def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
+    from _train.frame_interpolation import comparison
+    from _util.image import replacing
+
+    words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
+    parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
+    parts += [comparison.markdown(table) for table in tables if table]
+    with replacing(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
+    """Say what the table lacks, with exit code 1 if it lacks anything."""
+    for shortage in shortages:
+        print(shortage, file=sys.stderr)
+    if damaged:
+        print(f"{len(damaged)} of {count} items are left out:", file=sys.stderr)
+        for name, reason in list(damaged.items())[:MOST_NAMED]:
+            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+        if len(damaged) > MOST_NAMED:
+            print(f"and {len(damaged) - MOST_NAMED} more: {', '.join(list(damaged)[MOST_NAMED:])}", file=sys.stderr)
+    if damaged or shortages:
+        sys.exit(1)
+
+
+def table_of_keyframes(scores: list) -> str:
     """Scores as a table in Markdown."""
     width = max(len(score.name) for score in scores)
     lines = [
@@ -61,25 +210,16 @@ def table(scores: list) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    arguments = parse()
+def judge_keyframes(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation import evaluation
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints
 
-    if arguments.data == Path("toons"):
-        judge_flow(arguments)
-        return
-    paths = evaluation.keyframes(arguments.data)
+    paths = evaluation.keyframes(Path(arguments.data[-1]))
     if arguments.baseline:
         interpolate, device = evaluation.mean_of_frames, "cpu"
     else:
         interpolator = Interpolator(
-            flow=arguments.flow,
-            synthesis=arguments.synthesis,
-            device=arguments.device,
-            precision=arguments.precision,
-            folder=arguments.checkpoints or checkpoints.FOLDER,
+            arguments.flow, arguments.synthesis, arguments.device, arguments.precision, arguments.checkpoints
         )
 
         def interpolate(frame0, frame1):
@@ -87,7 +227,7 @@ def main() -> None:
 
         device = interpolator.device
     scores = evaluation.score_keyframes(interpolate, paths, device, show_progress=True)
-    print(table([*scores, evaluation.mean(scores)]))
+    print(table_of_keyframes([*scores, evaluation.mean(scores)]))
     if arguments.out:
         evaluation.write_csv(arguments.out, scores)
 
@@ -98,11 +238,8 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     from _databacks.toons.scenes import Toons
     from _train.frame_interpolation import evaluation
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints
 
-    interpolator = Interpolator(
-        arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints or checkpoints.FOLDER
-    )
+    interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints)
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
     errors = evaluation.score_flow(interpolator.estimator, scenes, interpolator.device)

@@ -45,7 +45,8 @@ class LPIPS(nn.Module):
         with resources.as_file(resources.files("lpips") / "weights/v0.1/alex.pth") as path:
             linear = checkpoints.read(path)
         for i, name in enumerate(_CONVOLUTIONS):
-            self.register_buffer(f"weight{i}", alexnet[f"{name}.weight"].float(), persistent=False)
+            weight = alexnet[f"{name}.weight"].float().contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"weight{i}", weight, persistent=False)
             self.register_buffer(f"bias{i}", alexnet[f"{name}.bias"].float(), persistent=False)
             self.register_buffer(f"linear{i}", linear[f"lin{i}.model.1.weight"], persistent=False)
         self.register_buffer("mean", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
@@ -63,21 +64,30 @@ class LPIPS(nn.Module):
         Raises:
             ValueError: images smaller than that.
         """
-        if min(predicted.shape[2:]) < _SMALLEST_SIDE:
-            raise ValueError(f"LPIPS needs sides of {_SMALLEST_SIDE} pixels or more, not {tuple(predicted.shape[2:])}")
-        if self.mean.device != predicted.device:
-            self.to(predicted.device)
         with torch.no_grad():
-            expected = self._features(truth)
+            expected = self.features(truth)
+        return self.distance(predicted, expected)
+
+    def distance(self, predicted: Tensor, expected: list[Tensor]) -> Tensor:
+        """The same from the truth's `features`, which so are computed once for several predictions."""
         distance = 0
-        for i, (ours, theirs) in enumerate(zip(self._features(predicted), expected, strict=True)):
-            difference = (_unit(ours) - _unit(theirs)).square()
+        for i, (ours, theirs) in enumerate(zip(self._activations(predicted), expected, strict=True)):
+            difference = (_unit(ours) - theirs).square()
             distance = distance + (difference * getattr(self, f"linear{i}")).sum(1).mean((1, 2))
         return distance
 
-    def _features(self, image: Tensor) -> list[Tensor]:
+    def features(self, image: Tensor) -> list[Tensor]:
+        """What images are compared by: after each convolution, at every pixel, a vector of length 1 or 0."""
+        return [_unit(x) for x in self._activations(image)]
+
+    def _activations(self, image: Tensor) -> list[Tensor]:
+        if min(image.shape[2:]) < _SMALLEST_SIDE:
+            raise ValueError(f"LPIPS needs sides of {_SMALLEST_SIDE} pixels or more, not {tuple(image.shape[2:])}")
+        if self.mean.device != image.device:
+            self.to(image.device)
         image = image.float() if self.protocol == "paper" else 2 * image.float() - 1
         x, features = (image - self.mean) / self.deviation, []
+        x = x.contiguous(memory_format=torch.channels_last)
         for i, (name, (stride, padding)) in enumerate(_CONVOLUTIONS.items()):
             if name in _POOLED_BEFORE:
                 x = F.max_pool2d(x, 3, 2)

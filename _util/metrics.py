@@ -13,14 +13,20 @@ compares with their tables, "standard" with everybody else's.
 """
 
 from abc import abstractmethod
+from pathlib import Path
+from typing import Any
 
+import numba
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
+from torchvision.models import VGG16_Weights
 
-from _util import losses
+from _util import losses, threads
 from _util.distance_transform import edt
+from _util.errors import InputError
 from _util.lines import difference_of_gaussians
 
 _NEAR = 8  # pixels from a rim
@@ -38,9 +44,17 @@ class ImageMetric(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    @abstractmethod
     def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """(b, 3, h, w) twice, float32 in [0, 1], to (b,)."""
+        return self.compare(predicted, self.prepare(truth))
+
+    def prepare(self, truth: Tensor) -> Any:
+        """What `compare` needs of the truth; computed once, it serves any number of predictions."""
+        return truth
+
+    @abstractmethod
+    def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
+        """(b, 3, h, w) float32 in [0, 1] and what `prepare` made of as many truths, to (b,)."""
 
     @torch.no_grad()
     def update(self, predicted: Tensor, truth: Tensor) -> None:
@@ -73,8 +87,11 @@ class LPIPS(ImageMetric):
         super().__init__()
         self.distance = losses.LPIPS(protocol)
 
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        return self.distance(predicted, truth)
+    def prepare(self, truth: Tensor) -> list[Tensor]:
+        return self.distance.features(truth)
+
+    def compare(self, predicted: Tensor, prepared: list[Tensor]) -> Tensor:
+        return self.distance.distance(predicted, prepared)
 
 
 class PSNR(ImageMetric):
@@ -82,7 +99,7 @@ class PSNR(ImageMetric):
 
     higher_is_better = True
 
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
         return -10 * (predicted - truth).double().square().mean((1, 2, 3)).clamp(min=1e-10).log10()
 
 
@@ -103,24 +120,71 @@ class SSIM(ImageMetric):
         weights, self.data_range = (torch.ones(7).double(), 2) if protocol == "paper" else (gaussian, 1)
         self.register_buffer("window", weights / weights.sum(), persistent=False)
 
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
         size = len(self.window)
         if min(truth.shape[2:]) < size:
             raise ValueError(f"SSIM needs sides of {size} pixels or more, not {tuple(truth.shape[2:])}")
+        if truth.device.type == "cpu":
+            return self._compiled(predicted, truth)
         a, b = predicted.double(), truth.double()
         mean_a, mean_b = self._mean(a), self._mean(b)
         unbiased = size**2 / (size**2 - 1)
         variances = unbiased * (self._mean(a * a) - mean_a.square() + self._mean(b * b) - mean_b.square())
         covariance = unbiased * (self._mean(a * b) - mean_a * mean_b)
-        c1, c2 = (0.01 * self.data_range) ** 2, (0.03 * self.data_range) ** 2
+        c1, c2 = self._constants()
         luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
         structure = (2 * covariance + c2) / (variances + c2)
         return (luminance * structure).mean((1, 2, 3))
+
+    def _constants(self) -> tuple[float, float]:
+        return (0.01 * self.data_range) ** 2, (0.03 * self.data_range) ** 2
 
     def _mean(self, image: Tensor) -> Tensor:
         """Around each pixel whose whole window lies in the image."""
         rows = F.conv2d(image.flatten(0, 1).unsqueeze(1), self.window.view(1, 1, 1, -1))
         return F.conv2d(rows, self.window.view(1, 1, -1, 1)).squeeze(1).unflatten(0, image.shape[:2])
+
+    def _compiled(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        planes = [image.flatten(0, 1).contiguous().numpy() for image in (predicted, truth)]
+        rows = np.empty((len(planes[0]), truth.shape[2] - len(self.window) + 1))
+        threads.run(_ssim_rows, rows.size, *planes, self.window.cpu().numpy(), *self._constants(), rows)
+        return torch.from_numpy(rows).view(len(truth), -1).mean(1)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+def _ssim_rows(a, b, window, c1, c2, rows, start, stop):
+    # One task: the mean over one row of one channel. First down the columns, then along the row.
+    size, w = window.size, a.shape[2]
+    width = w - size + 1
+    unbiased = size**2 / (size**2 - 1)
+    columns = np.empty((5, w))
+    means = np.empty((5, width))
+    for task in range(start, stop):
+        n, y = task // rows.shape[1], task % rows.shape[1]
+        columns[:] = 0
+        for i in range(size):
+            share, line_a, line_b = window[i], a[n, y + i], b[n, y + i]
+            for x in range(w):
+                value_a, value_b = np.float64(line_a[x]), np.float64(line_b[x])
+                columns[0, x] += share * value_a
+                columns[1, x] += share * value_b
+                columns[2, x] += share * value_a * value_a
+                columns[3, x] += share * value_b * value_b
+                columns[4, x] += share * value_a * value_b
+        for k in range(5):
+            means[k] = 0
+            for i in range(size):
+                share = window[i]
+                for x in range(width):
+                    means[k, x] += share * columns[k, x + i]
+        total = 0.0
+        for x in range(width):
+            mean_a, mean_b = means[0, x], means[1, x]
+            variances = unbiased * (means[2, x] - mean_a * mean_a + means[3, x] - mean_b * mean_b)
+            covariance = unbiased * (means[4, x] - mean_a * mean_b)
+            luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
+            total += luminance * (2 * covariance + c2) / (variances + c2)
+        rows[n, y] = total / width
 
 
 class Chamfer(ImageMetric):
@@ -132,11 +196,61 @@ class Chamfer(ImageMetric):
 
     higher_is_better = False
 
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        lines, true_lines = (difference_of_gaussians(image, sigma=1.0) > 0.5 for image in (predicted, truth))
-        distances = true_lines * edt(lines).double() + lines * edt(true_lines).double()
-        h, w = truth.shape[2:]
-        return distances.mean((1, 2, 3)) / (2 * (h**2 + w**2) ** 0.5)
+    def prepare(self, truth: Tensor) -> tuple[Tensor, Tensor]:
+        return _lines_and_distances(truth)
+
+    def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
+        return sum(distances.mean((1, 2, 3)) for distances in _line_distances(predicted, prepared)) / 2
+
+
+class Hausdorff(Chamfer):
+    """The largest distance from a line of either image to the nearest line of the other, of the diagonal.
+
+    Lines as of `Chamfer`.
+    """
+
+    def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
+        return torch.maximum(*(distances.amax((1, 2, 3)) for distances in _line_distances(predicted, prepared)))
+
+
+def _lines_and_distances(image: Tensor) -> tuple[Tensor, Tensor]:
+    """(b, 1, h, w) twice: what is line, and how far it is to the nearest one."""
+    lines = difference_of_gaussians(image, sigma=1.0) > 0.5
+    return lines, edt(lines)
+
+
+def _line_distances(predicted: Tensor, true: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """On the lines of the truth the distance to those predicted, and the reverse; 0 elsewhere; of the diagonal."""
+    lines, distances = _lines_and_distances(predicted)
+    true_lines, true_distances = true
+    h, w = predicted.shape[2:]
+    return tuple(
+        on.double() * far / (h**2 + w**2) ** 0.5 for on, far in ((true_lines, distances), (lines, true_distances))
+    )
+
+
+class DISTS(ImageMetric):
+    """Deep image structure and texture similarity (Ding et al., TPAMI 2020), by torchmetrics, of images in [0, 1].
+
+    0 for equal images, the lower the better.
+
+    Raises:
+        InputError: torchvision's weights of VGG-16 are not on this machine; nothing is downloaded here.
+    """
+
+    higher_is_better = False
+
+    def __init__(self):
+        super().__init__()
+        weights = Path(torch.hub.get_dir()) / "checkpoints" / VGG16_Weights.DEFAULT.url.rpartition("/")[2]
+        if not weights.exists():
+            raise InputError(f"DISTS needs VGG-16: download {VGG16_Weights.DEFAULT.url} into {weights.parent}.")
+        from torchmetrics.functional.image.dists import DISTSNetwork
+
+        self.network = DISTSNetwork().eval()
+
+    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return self.network(predicted, truth).view(len(truth))
 
 
 class InterpolationError(ImageMetric):
@@ -144,7 +258,7 @@ class InterpolationError(ImageMetric):
 
     higher_is_better = False
 
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
         return 255 * torch.linalg.vector_norm(predicted - truth, dim=1).mean((1, 2))
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from _util.metrics import LPIPS, PSNR, SSIM, Chamfer, EndPointError, InterpolationError
+from _util.errors import InputError
+from _util.metrics import DISTS, LPIPS, PSNR, SSIM, Chamfer, EndPointError, Hausdorff, InterpolationError
 
 METRICS = {
     "lpips": LPIPS,
@@ -14,6 +15,7 @@ METRICS = {
     "ssim": SSIM,
     "ssim_standard": lambda: SSIM("standard"),
     "chamfer": Chamfer,
+    "hausdorff": Hausdorff,
     "interpolation_error": InterpolationError,
 }
 every_metric = pytest.mark.parametrize("create", METRICS.values(), ids=METRICS)
@@ -36,6 +38,7 @@ def drawing(x: int | None, h: int = 60, w: int = 80) -> Tensor:
         (SSIM, "metric_ssim_paper", 1e-6),
         (METRICS["ssim_standard"], "metric_ssim", 1e-6),
         (Chamfer, "metric_chamfer", 1e-6),
+        (Hausdorff, "metric_hausdorff", 1e-6),
     ],
 )
 def test_golden_values(pair, golden, create, entry, tolerance):
@@ -44,7 +47,8 @@ def test_golden_values(pair, golden, create, entry, tolerance):
 
 @every_metric
 def test_the_value_is_the_mean_over_images_however_they_come(create):
-    predicted, truth = torch.rand(3, 3, 40, 50), torch.rand(3, 3, 40, 50)
+    predicted = torch.cat([drawing(x, 40, 50) for x in (10, 20, 35)]) - 0.01 * torch.rand(3, 3, 40, 50)
+    truth = drawing(5, 40, 50).repeat(3, 1, 1, 1)
     metric = create()
     each = [metric(predicted[i : i + 1], truth[i : i + 1]).item() for i in range(3)]
     assert metric.compute().item() == pytest.approx(np.mean(each), rel=1e-5)
@@ -89,6 +93,16 @@ def test_equal_images_are_best(create):
 
 
 @every_metric
+def test_a_prepared_truth_serves_several_predictions(create):
+    truth = torch.rand(1, 3, 40, 50)
+    metric = create()
+    prepared = metric.prepare(truth)
+    for seed in range(2):
+        predicted = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(seed))
+        assert metric.compare(predicted, prepared).item() == metric.measure(predicted, truth).item()
+
+
+@every_metric
 def test_shapes_are_checked(create):
     with pytest.raises(ValueError, match=r"\(b, 3, h, w\)"):
         create().update(torch.rand(1, 3, 40, 50), torch.rand(1, 3, 40, 51))
@@ -125,6 +139,24 @@ def test_ssim_of_flat_images_is_that_of_their_means():
         assert metric(torch.full((1, 3, 16, 16), a), torch.full((1, 3, 16, 16), b)).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("protocol", ["paper", "standard"])
+def test_compiled_ssim_is_that_of_convolutions(protocol, with_threads):
+    predicted, truth = torch.rand(2, 3, 37, 41), torch.rand(2, 3, 37, 41)
+    metric, values = SSIM(protocol), []
+    for threads in (1, 2):
+        with_threads(threads)
+        values.append(metric.measure(predicted, truth))
+    assert torch.equal(*values)
+    a, b = predicted.double(), truth.double()
+    n, (c1, c2) = len(metric.window) ** 2, metric._constants()
+    mean_a, mean_b = metric._mean(a), metric._mean(b)
+    covariance = n / (n - 1) * (metric._mean(a * b) - mean_a * mean_b)
+    variances = n / (n - 1) * (metric._mean(a * a) - mean_a**2 + metric._mean(b * b) - mean_b**2)
+    expected = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    expected = expected / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+    torch.testing.assert_close(values[0], expected.mean((1, 2, 3)), rtol=1e-10, atol=0)
+
+
 @pytest.mark.parametrize(("protocol", "window"), [("paper", 7), ("standard", 11)])
 def test_ssim_needs_its_window(protocol, window):
     SSIM(protocol)(torch.rand(1, 3, window, 30), torch.rand(1, 3, window, 30))
@@ -153,6 +185,20 @@ def test_chamfer_without_lines():
     share = 3 / 80  # of the image is line, a diagonal away from nothing
     assert Chamfer()(drawing(None), drawing(30)).item() == pytest.approx(share / 2)
     assert Chamfer()(drawing(30), drawing(None)).item() == pytest.approx(share / 2)
+
+
+def test_hausdorff_is_the_largest_distance():
+    two = torch.minimum(drawing(30), drawing(50))
+    for pair in ((drawing(30), two), (two, drawing(30))):
+        assert Hausdorff()(*pair).item() == pytest.approx(20 / math.hypot(60, 80))  # columns 31 and 51
+
+
+def test_dists_says_what_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"^DISTS needs VGG-16: download https://[^ ]+vgg16\S+ into [^ ]+checkpoints\.$"
+    ):
+        DISTS()
 
 
 def test_interpolation_error_is_a_distance_of_colours():

@@ -1,9 +1,7 @@
-"""Judge interpolation on keyframes: each is drawn anew from its neighbours, at t = ½, and compared with the original.
+"""Judge interpolation while it is developed: on the keyframes of a cut, and by its flow where that is known.
 
-    FOLDER/
-        key_1.png  key_2.png  key_3.png  …  key_10.png      of one cut and one size, in the order of their numbers
-
-Each three consecutive keyframes are a triplet; its name is that of the middle one.
+Each keyframe but the ends is drawn anew from its neighbours, at t = ½, and compared with the original, as 8-bit images
+like those that scripts write. Tables to compare with others' come from `judging`.
 """
 
 import csv
@@ -16,15 +14,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from _databacks.keyframes import keyframes, read
 from _databacks.toons.scenes import Scenes
-from _databacks.triplet import natural
 from _train.frame_interpolation.flows import FlowEstimator
 from _util import image, metrics
-from _util.errors import InputError
 
 Interpolate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-SMALLEST_SIDE = 31  # of LPIPS
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 class Score(NamedTuple):
@@ -97,30 +92,6 @@ def score_flow(
     return {region: error.item() for region, error in measure.compute().items()}
 
 
-def keyframes(folder: Path) -> list[Path]:
-    """The PNG, JPEG, WebP, TIFF and BMP files of a folder in natural order, 2 before 10.
-
-    Raises:
-        InputError: no such folder, fewer than three images, one that cannot be read or is too small, or two sizes.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
-    files = (path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
-    paths = sorted((path for path in files if not path.is_dir()), key=lambda path: natural(path.name))
-    if len(paths) < 3:
-        raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
-    sizes = [_read(path).shape[1::-1] for path in paths]
-    for path, size in zip(paths, sizes, strict=True):
-        if min(size) < SMALLEST_SIDE:
-            raise InputError(f"{path} is {size[0]}×{size[1]} pixels; each side needs at least {SMALLEST_SIDE}.")
-        if size != sizes[0]:
-            raise InputError(
-                f"{path} is {size[0]}×{size[1]} pixels and {paths[0].name} {sizes[0][0]}×{sizes[0][1]}; "
-                "bring all keyframes to one size."
-            )
-    return paths
-
-
 def mean(scores: list[Score]) -> Score:
     """Each figure's mean, under the name `mean`."""
     return Score("mean", *map(fmean, zip(*(score[1:] for score in scores), strict=True)))
@@ -142,8 +113,4 @@ def mean_of_frames(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
 
 
 def _read(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8 RGB; what is transparent shows white."""
-    colours = image.to_tensor(image.read(path))
-    if len(colours) == 4:
-        colours = 1 + (colours[:3] - 1) * colours[3:]
-    return image.to_array(colours.expand(3, -1, -1), np.uint8)
+    return image.to_array(read(path), np.uint8)

@@ -1,0 +1,163 @@
+"""ATD-12K, triplets of animated films with annotations (Li et al., "Deep Animation Video Interpolation in the Wild",
+CVPR 2021), and the flows that EISAI publishes with it.
+
+    _data/atd12k/
+        raw/test_2k_540p/NAME/                 frame1.png  frame2.png  frame3.png
+        raw/test_2k_annotations/NAME/NAME.json
+        preprocessed/rfr_540p/test/NAME.pkl    array (2, 2, h, w): flow01, flow10; x, y
+
+Names begin with `Japan_` (east) or `Disney_` (west). Frames and annotations may also lie outside of `raw/`.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from _databacks.triplet import Triplet, natural, read_frames
+from _util import pickles
+from _util.errors import InputError
+
+FOLDER = Path("_data/atd12k")
+HOME = "https://github.com/lisiyao21/AnimeInterp"
+COUNTS = {"test": 2000, "train": 10000}
+LEVELS = ("easy", "medium", "hard")
+_FRAMES = {"test": ("test_2k_540p",), "train": ("train_10k_540p", "train_10k")}
+_SUBSETS = {"Japan_": "east", "Disney_": "west"}
+_SLACK = 1.0  # pixel, by which the scaled region may reach over the border
+
+
+class Annotation(NamedTuple):
+    """What AnimeInterp's authors note about a triplet of the test set."""
+
+    level: str  # of `LEVELS`
+    roi: tuple[int, int, int, int]  # where it moves most: left, top, right, bottom, in pixels of the frames
+    motion: str
+    behaviour: str
+
+
+class ATD12K:
+    """The triplets of a split in the order of their names, with flows where `preprocessed/` is there.
+
+    Args:
+        split: "test" or "train".
+
+    Raises:
+        InputError: there are no frames.
+    """
+
+    def __init__(self, path: str | Path = FOLDER, split: str = "test"):
+        self.path, self.split = Path(path), split
+        candidates = [self.path / parent / name for parent in ("raw", "") for name in _FRAMES[split]]
+        self.frames = next((folder for folder in candidates if folder.is_dir()), candidates[0])
+        self.flows = self.path / "preprocessed" / "rfr_540p" / split
+        self.annotations = self.frames.parent / "test_2k_annotations"
+        folders = self.frames.iterdir() if self.frames.is_dir() else ()
+        self.names = sorted((path.name for path in folders if path.is_dir() and path.name[0] != "."), key=natural)
+        if not self.names:
+            raise InputError(f"{self.frames} holds 0 of {COUNTS[split]} triplets; ATD-12K is at {HOME}.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Triplet:
+        """The frames of a triplet and its flows, if there is a folder of them.
+
+        Raises:
+            InputError: a file is missing, damaged, or does not fit the others.
+        """
+        name = self.names[index]
+        frames = read_frames(self.frames / name)
+        flows = _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.flows.is_dir() else None
+        return Triplet(name, frames, flows)
+
+    def sources(self, index: int) -> list[Path]:
+        """The files and folders that an item is read from."""
+        name = self.names[index]
+        return [*(self.frames / name).glob("*"), self.flows / f"{name}.pkl", self._annotation_path(name)]
+
+    def shortages(self) -> list[str]:
+        """A sentence for each folder that holds fewer items than the data set has."""
+        whole = COUNTS[self.split]
+        flows = len(list(self.flows.glob("*.pkl")))
+        found = {self.frames: (len(self), "triplets")}
+        if flows < len(self):
+            found[self.flows] = flows, "flows (.pkl)"
+        return [
+            f"{folder} holds {count} of {whole} {what}; ATD-12K is at {HOME}."
+            for folder, (count, what) in found.items()
+            if count < whole
+        ]
+
+    def subset(self, index: int) -> str:
+        """ "east" or "west", by the name; empty for other names."""
+        name = self.names[index]
+        return next((subset for prefix, subset in _SUBSETS.items() if name.startswith(prefix)), "")
+
+    def annotation(self, index: int, size: tuple[int, int]) -> Annotation:
+        """The annotation of a triplet whose frames are (h, w) = `size`.
+
+        Raises:
+            InputError: it is missing or damaged, or its region does not lie in the image.
+        """
+        path = self._annotation_path(self.names[index])
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+            level = LEVELS[int(noted["level"])] if int(noted["level"]) >= 0 else None
+            region = [float(noted["motion_RoI"][key]) for key in ("x", "y", "width", "height")]
+            if not np.isfinite(region).all():
+                raise ValueError("a region of no finite size")
+            across, down = _scale(noted["image_size"], size)
+            motion, behaviour = _text(noted.get("general_motion_type")), _text(noted.get("behavior"))
+        except FileNotFoundError as error:
+            raise InputError(f"There is no annotation {path}; ATD-12K is at {HOME}.") from error
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); fetch it again.") from error
+        if level is None:
+            raise InputError(f"{path} has level {noted['level']}; it is 0, 1 or 2.")
+        return Annotation(level, _region(path, region, across, down, size), motion, behaviour)
+
+    def _annotation_path(self, name: str) -> Path:
+        return self.annotations / name / f"{name}.json"
+
+
+def _read_flows(path: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    flows = pickles.read(path)
+    if not isinstance(flows, np.ndarray) or flows.shape != (2, 2, *size) or flows.dtype.kind != "f":
+        what = f"{flows.dtype} {flows.shape}" if isinstance(flows, np.ndarray) else type(flows).__name__
+        raise InputError(f"{path} is {what} instead of floats (2, 2, {size[0]}, {size[1]}); fetch it again.")
+    if not np.isfinite(flows).all():
+        raise InputError(f"{path} holds values that are no finite numbers; fetch it again.")
+    flow01, flow10 = torch.from_numpy(flows.astype(np.float32))
+    return flow01, flow10
+
+
+def _scale(noted: dict | list, size: tuple[int, int]) -> tuple[float, float]:
+    """From pixels of the annotation to pixels of the frames, across and down."""
+    h, w = size
+    if isinstance(noted, dict):
+        width, height = float(noted["width"]), float(noted["height"])
+    else:  # in either order: the one whose shape is the frames'
+        width, height = min((noted[:2], noted[1::-1]), key=lambda pair: abs(pair[0] / pair[1] - w / h))
+    return w / width, h / height
+
+
+def _region(path: Path, region: list[float], across: float, down: float, size: tuple[int, int]) -> tuple:
+    x, y, width, height = region
+    h, w = size
+    left, top, right, bottom = x * across, y * down, (x + width) * across, (y + height) * down
+    inside = min(left, top) >= -_SLACK and right <= w + _SLACK and bottom <= h + _SLACK
+    left, top, right, bottom = max(round(left), 0), max(round(top), 0), min(round(right), w), min(round(bottom), h)
+    if not inside or right <= left or bottom <= top:
+        raise InputError(
+            f"{path} has a region of {width:g}×{height:g} pixels at ({x:g}, {y:g}), which does not lie in its image of "
+            f"{w / across:g}×{h / down:g}; mend or remove it."
+        )
+    return left, top, right, bottom
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "").strip()

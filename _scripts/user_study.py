@@ -1,0 +1,177 @@
+"""A user study in the browser: build its page from the clips of several methods, and analyse the answers.
+
+METHOD_A/  METHOD_B/  …              →   OUT/index.html      publish OUT, or open it from disk
+    shot_1/  0001.png  0002.png  …
+    shot_2.webp
+
+answers-….json, from participants    →   tables on stdout: preference shares, Bradley-Terry strengths, agreement
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.user_study",
+        description="Build a page on which people choose between two animations, and analyse their answers.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="build|analyse")
+    build = commands.add_parser(
+        "build",
+        help="make a static page from folders of clips",
+        description="Make a static page for side-by-side forced choice; methods stay hidden from participants.",
+        epilog="A clip is a folder of frames or a .webp, .gif, .mp4, .mkv, .mov or .webm; all methods name them alike.",
+    )
+    build.add_argument("methods", metavar="METHOD_DIR", type=Path, nargs="+", help="clips by a method, two or more")
+    build.add_argument("out", metavar="OUT", type=Path, help="folder for the page")
+    build.add_argument("--truth", type=Path, metavar="DIR", help="true clips of the items, for the checks of attention")
+    build.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="length of a clip, one way (default: an animation's own, 1 for a folder of frames)",
+    )
+    build.add_argument("--loop", action="store_true", help="begin anew at the end instead of playing there and back")
+    build.add_argument("--question", default="Which animation looks better?", help="asked above the clips")
+    build.add_argument("--trials", type=int, metavar="N", help="comparisons per participant (default: all there are)")
+    build.add_argument(
+        "--checks", type=int, metavar="N", help="checks of attention (default: one in ten comparisons, at least 2)"
+    )
+    build.add_argument("--seed", type=int, default=0, help="of the choice of checks (default: 0)")
+    analyse = commands.add_parser(
+        "analyse",
+        help="turn answers into tables",
+        description="Preference shares with exact intervals, Bradley-Terry strengths, and how far people agree.",
+        epilog="Files that cannot be used are named, and then the exit code is 1.",
+    )
+    analyse.add_argument(
+        "answers", metavar="ANSWERS.json", type=Path, nargs="+", help="as participants downloaded them"
+    )
+    analyse.add_argument(
+        "--min-attention",
+        type=float,
+        default=0.8,
+        metavar="SHARE",
+        help="of the checks that a participant must have passed to count (default: 0.8)",
+    )
+    arguments = parser.parse_args()
+    if arguments.command == "build":
+        _check_build(build, arguments)
+    elif not 0 <= arguments.min_attention <= 1:
+        analyse.error(f"--min-attention is {arguments.min_attention:g}; it is a share, 0 to 1")
+    return arguments
+
+
+def _check_build(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.seconds is not None and not 0.05 <= arguments.seconds <= 60:
+        parser.error(f"--seconds is {arguments.seconds:g}; it must be 0.05 to 60")
+    for name, least in (("trials", 1), ("checks", 0), ("seed", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            parser.error(f"--{name} is {value}; it must be {least} or more")
+
+
+def build(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation.pages import study
+
+    built = study.build(
+        arguments.methods,
+        arguments.out,
+        truth=arguments.truth,
+        showing=study.Showing(arguments.seconds, arguments.loop),
+        question=arguments.question,
+        trials=arguments.trials,
+        checks=arguments.checks,
+        seed=arguments.seed,
+    )
+    print(
+        f"{built.page}: {built.items} items, {built.comparisons} comparisons "
+        f"and {built.checks} checks of attention per participant"
+    )
+
+
+def analyse(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation.pages import answers, results
+
+    gathered = answers.gather(arguments.answers)
+    for complaint in gathered.complaints:
+        print(complaint, file=sys.stderr)
+    print(tables(results.results(gathered.sheets, arguments.min_attention)))
+    if gathered.complaints:
+        left, total = len(gathered.complaints), len(arguments.answers)
+        print(f"{left} of {total} files were left out; the tables are over the rest.", file=sys.stderr)
+        sys.exit(1)
+
+
+def tables(found) -> str:
+    """Results as text and tables in Markdown."""
+    lines = [
+        f"Participants: {found.participants}; answers: {found.answers}; "
+        f"participants left out by checks of attention: {found.inattentive}.",
+        "",
+        *table(
+            ["method", "other", "answers", "preferred %", "95 %", "agreement %", "Fleiss' κ"],
+            [[pair.first, pair.second, pair.answers, *percent(pair.share), *agreement(pair)] for pair in found.pairs]
+            + [["all", "", found.answers, "", "", *agreement(found)]] * (len(found.pairs) > 1),
+        ),
+        "",
+        *table(
+            ["method", "answers", "preferred %", "95 %", "Bradley-Terry", "95 %"],
+            [
+                [method.name, method.answers, *percent(method.share), *interval(method.strength, 1, 2)]
+                for method in found.methods
+            ],
+        ),
+        "",
+        "Intervals of shares are exact (Clopper-Pearson). Bradley-Terry strengths are log-odds with mean 0, of largest "
+        "likelihood, with intervals from the Fisher information.",
+    ]
+    if found.has_prior:
+        lines[-1] += (
+            " As they are not finite for these answers, half a win each way was added between every two methods."
+        )
+    return "\n".join(lines)
+
+
+def table(head: list[str], rows: list[list]) -> list[str]:
+    cells = [head, *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    widths = [max(len(row[c]) for row in cells) for c in range(len(head))]
+    is_text = [c == 0 or name == "other" for c, name in enumerate(head)]
+    lines = [
+        "| "
+        + " | ".join(cell.ljust(w) if t else cell.rjust(w) for cell, w, t in zip(row, widths, is_text, strict=True))
+        + " |"
+        for row in cells
+    ]
+    rule = "|".join("-" * (w + 2) if t else "-" * (w + 1) + ":" for w, t in zip(widths, is_text, strict=True))
+    return [lines[0], f"|{rule}|", *lines[1:]]
+
+
+def percent(share) -> list[str]:
+    return interval(share, 100, 1)
+
+
+def interval(found, scale: float, digits: int) -> list[str]:
+    value, low, high = (number(scale * end, digits) for end in found)
+    return [value, f"{low} … {high}"]
+
+
+def agreement(found) -> list[str]:
+    return [number(100 * found.agreement, 1), number(found.kappa, 2)]
+
+
+def number(value: float, digits: int) -> str:
+    return "–" if value != value else f"{value:.{digits}f}"
+
+
+def main() -> None:
+    arguments = parse()
+    {"build": build, "analyse": analyse}[arguments.command](arguments)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,108 @@
+"""What pairwise preferences tell: shares with exact intervals, Bradley-Terry strengths, and how far people agree.
+
+Counts of preferences are (m, m) arrays, `wins[i, j]` being how often i was preferred to j.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize, sparse, stats
+
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Strengths(NamedTuple):
+    """What `bradley_terry` finds."""
+
+    intervals: list[Interval]
+    has_prior: bool
+
+
+def share(successes: int, trials: int) -> Interval:
+    """A share with its exact binomial interval (Clopper and Pearson, 1934); of no trials, NaN within 0 … 1."""
+    if trials == 0:
+        return Interval(np.nan, 0.0, 1.0)
+    ends = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
+    return Interval(successes / trials, float(ends.low), float(ends.high))
+
+
+def bradley_terry(wins: np.ndarray) -> Strengths:
+    """Strengths s with P(i is preferred to j) = 1 / (1 + exp(s_j - s_i)) and mean 0, of largest likelihood.
+
+    Intervals are s ± 1.96 standard errors from the Fisher information, which takes answers as independent. Where no
+    finite strengths are the likeliest (Ford, 1957), such as when a method wins always, half a win each way is added
+    between every two methods.
+
+    Args:
+        wins: (m, m) counts; the diagonal does not matter.
+    """
+    count = len(wins)
+    wins = np.where(np.eye(count, dtype=bool), 0.0, wins)
+    has_prior = sparse.csgraph.connected_components(wins > 0, connection="strong")[0] > 1
+    if has_prior:
+        wins = wins + 0.5 * (1 - np.eye(count))
+    games = wins + wins.T
+
+    def chances(free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        s = np.append(0.0, free)
+        difference = s[:, None] - s[None]
+        return difference, np.exp(-np.logaddexp(0, -difference))
+
+    def cost(free: np.ndarray) -> float:
+        return float((wins * np.logaddexp(0, -chances(free)[0])).sum())
+
+    def gradient(free: np.ndarray) -> np.ndarray:
+        return (games * chances(free)[1] - wins).sum(1)[1:]
+
+    def information(free: np.ndarray) -> np.ndarray:
+        p = chances(free)[1]
+        weights = games * p * (1 - p)
+        return np.diag(weights.sum(1)) - weights
+
+    found = optimize.minimize(
+        cost,
+        np.zeros(count - 1),
+        jac=gradient,
+        hess=lambda free: information(free)[1:, 1:],
+        method="trust-exact",
+        options={"gtol": 1e-10},
+    )
+    strengths = np.append(0.0, found.x)
+    strengths -= strengths.mean()
+    reach = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(np.diag(np.linalg.pinv(information(found.x))))
+    intervals = [Interval(float(s), float(s - r), float(s + r)) for s, r in zip(strengths, reach, strict=True)]
+    return Strengths(intervals, has_prior)
+
+
+def agreement(counts: np.ndarray) -> float:
+    """The chance that two people who judged the same subject chose alike, on average; NaN if no two did.
+
+    Args:
+        counts: (subjects, categories), how many people put a subject into a category.
+    """
+    people = counts.sum(1)
+    alike = (counts * (counts - 1)).sum(1)[people > 1] / (people * (people - 1))[people > 1]
+    return float(alike.mean()) if len(alike) else np.nan
+
+
+def fleiss_kappa(counts: np.ndarray) -> float:
+    """Agreement above chance (Fleiss, 1971), over subjects that two people or more judged; NaN where chance is 1.
+
+    Subjects may have been judged by different numbers of people.
+
+    Args:
+        counts: as of `agreement`.
+    """
+    judged = counts[counts.sum(1) > 1]
+    if len(judged) == 0:
+        return np.nan
+    by_chance = float(((judged.sum(0) / judged.sum()) ** 2).sum())
+    return (agreement(judged) - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
