@@ -139,6 +139,7 @@ def judge(arguments: argparse.Namespace) -> None:
         judging.device_of(judged_methods),
         in_roi=arguments.annotations,
     )
+    names = [method.name for method in judged_methods]
     gathered = Gathered(
         arguments.out or judging.default_out(items, judged_methods),
         {
@@ -147,12 +148,12 @@ def judge(arguments: argparse.Namespace) -> None:
             "protocol": arguments.protocol,
             "precision": arguments.precision,
             "device": measures.device.type,
-            "methods": [method.name for method in judged_methods],
+            "methods": names,
         },
         items.facts,
         measures.higher_is_better,
     )
-    report = Report(arguments.report, items.title, measures.higher_is_better) if arguments.report else None
+    report = Report(arguments.report, items.title, measures.higher_is_better, names) if arguments.report else None
     judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
     processes.leave()
     if judged is None:

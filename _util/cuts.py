@@ -28,8 +28,8 @@ _FLAT = 1  # of 255: detail of a picture that shows nothing
 _FAINT = 0.3  # contrast relative to another frame's, below which a flash may have hidden the picture
 _FADING = 0.7  # contrast relative to the neighbourhood's, below which a frame is within a fade
 _CHANGED = 3  # of 255
-_EVEN = 1  # of 255: contrast that even surroundings are counted with
-_STILL = 0.65  # share of the picture whose being unchanged is enough
+_EVEN = 0.5  # of 255: contrast that even surroundings are counted with
+_STILL = 0.35  # share of the picture whose being unchanged is enough
 _SMALL = 0.1  # share of the picture's area that alone can be no cut
 _SURE = 0.5  # found again without flow: flow need not be asked
 
@@ -125,8 +125,8 @@ def _reduce(frame: np.ndarray) -> _Frame:
 class _FlowMatcher:
     """Finds one frame again in another by optical flow.
 
-    The picture is judged in blocks, each by the correlation of its detail, with a say as its contrast; so strong edges
-    that stay where they are, as of black bars and captions, cannot speak for the rest.
+    The picture is judged in blocks, each by the correlation of its detail, with a say as its contrast. Pixels that stay
+    as they are have none, unless they are much of the picture: black bars and captions cannot speak for the rest.
     """
 
     def __init__(self):
@@ -138,20 +138,25 @@ class _FlowMatcher:
         if max(one.contrast, other.contrast) < _FLAT:
             return _HELD
         weight = np.sqrt(np.maximum(_pool(one.detail**2), _pool(other.detail**2))) + _EVEN
-        is_changed = _pool(cv2.absdiff(one.grey, other.grey)) > _CHANGED
+        difference = cv2.absdiff(one.grey, other.grey)
+        is_changed = _pool(difference) > _CHANGED
         changed = weight * is_changed
         if is_changed.mean() < _SMALL or changed.sum() <= (1 - _STILL) * weight.sum():
             return _HELD
-        found = _Match(abs(_correlation(one.detail, other.detail, changed)), 0.0)  # of a negative, too
+        differs = (difference > _CHANGED).astype(np.float32)
+        standing = _correlation(one.detail * differs, other.detail * differs, changed)
+        found = _Match(abs(standing), 0.0)  # a negative is the same picture
         if found.share > _SURE or min(one.contrast, other.contrast) < _FLAT:
             return found
-        found = max(found, self._follow(one, other, changed, (0, 0)))
+        found = max(found, self._follow(one, other, changed, differs, (0, 0)))
         if found.share > _SURE:
             return found
         pan, _ = cv2.phaseCorrelate(one.detail, other.detail, self.window)
-        return max(found, self._follow(one, other, changed, pan))
+        return max(found, self._follow(one, other, changed, differs, pan))
 
-    def _follow(self, one: _Frame, other: _Frame, changed: np.ndarray, pan: tuple[float, float]) -> _Match:
+    def _follow(
+        self, one: _Frame, other: _Frame, changed: np.ndarray, differs: np.ndarray, pan: tuple[float, float]
+    ) -> _Match:
         start = np.full((*_SIZE, 2), pan, np.float32)
         forth = self.flow.calc(one.stretched, other.stretched, start.copy())
         back = self.flow.calc(other.stretched, one.stretched, -start)
@@ -164,7 +169,9 @@ class _FlowMatcher:
         seen = changed * (_pool(inside) > 0.5)
         if np.count_nonzero(seen) < _SMALL * seen.size or not agrees.any():
             return _Match(0.0, 0.0)
-        return _Match(_correlation(one.detail, carried, seen, agrees), float(np.median(square[agrees])) ** 0.5)
+        return _Match(
+            _correlation(one.detail * differs, carried * differs, seen, agrees), float(np.median(square[agrees])) ** 0.5
+        )
 
 
 def _correlation(one: np.ndarray, other: np.ndarray, weight: np.ndarray, mask: np.ndarray | None = None) -> float:

@@ -4,7 +4,8 @@ Animation is drawn on twos and threes: each drawing is shown for several frames,
 different. `difference` measures two frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
 `is_duplicate` is its published model of when they show one drawing, and `detect` finds the repeats of a video.
 
-Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are compared at 360×640.
+Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are measured at 360×640,
+and repeats are found at half of it.
 """
 
 import itertools
@@ -15,9 +16,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-SIZE = 360, 640  # (h, w) at which frames are compared
+SIZE = 360, 640  # (h, w) at which frames are measured
 
-_HALF = 180, 320
+_DETECTION_SIZE = 180, 320
 _CHROMA = 0.25  # weight of Δa* and Δb*, which compression keeps worst
 _LOCAL = 4  # ‖ΔLab‖ in one place that is a new drawing
 _DRIFT = 6  # the same, from the first frame of a hold, which compression goes on to refine
@@ -68,34 +69,28 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
 
     The published model takes slow pans, zooms and fades for holds, and keyframes of poor compression for drawings. So
     a new drawing is here what differs in one place by more than compression makes it, or all over in a way that a
-    camera or light does, from the frame before or from the first frame of the hold.
-
-    Nothing is read ahead.
+    camera or light does, from the frame before or from the first frame of the hold. Nothing is read ahead.
     """
-    first = last = None
-    corrected = np.zeros(_HALF, np.float32)
-    for frame in frames:
-        lab = _lab(_rgb(frame, _HALF))
-        is_repeat = False
-        if last is not None:
-            change = _local_change(last, lab)
-            is_repeat = not (
-                (change > np.maximum(_LOCAL, corrected)).any()
-                or _moves_as_a_whole(last, lab)
-                or (last is not first and (_differs(first, lab) or _moves_as_a_whole(first, lab)))
-            )
-            corrected = _CORRECTED * cv2.dilate(change, np.ones((15, 15)))
-        first = first if is_repeat else lab
-        last = lab
-        yield is_repeat
-
-
-def _differs(one: np.ndarray, other: np.ndarray) -> bool:
-    return float(_local_change(one, other).max()) > _DRIFT
+    labs = (_lab(_rgb(frame, _DETECTION_SIZE)) for frame in frames)
+    first = last = next(labs, None)
+    if last is None:
+        return
+    yield False
+    corrected = np.zeros(_DETECTION_SIZE, np.float32)
+    for lab in labs:
+        change = _local_change(last, lab)
+        is_new = (
+            bool((change > np.maximum(_LOCAL, corrected)).any())
+            or _moves_as_a_whole(last, lab)
+            or (first is not last and (_local_change(first, lab).max() > _DRIFT or _moves_as_a_whole(first, lab)))
+        )
+        corrected = _CORRECTED * cv2.dilate(change, np.ones((15, 15)))
+        first, last = lab if is_new else first, lab
+        yield not is_new
 
 
 def _local_change(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """‖ΔLab‖ (h, w) of what small surroundings have on average, so that noise cancels and strokes do not."""
+    """‖ΔLab‖ (h, w) of the mean colour around each pixel, so that noise cancels and strokes do not."""
     mean = cv2.blur(one - other, (5, 5))
     return cv2.sqrt(cv2.transform(cv2.multiply(mean, mean), np.array([[1, _CHROMA**2, _CHROMA**2]])))
 
