@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+from av.stream import Disposition
 
 from _util import video
 from _util.errors import InputError
 from _util.video import Encoding
 
-PART_SUFFIX = ".nut"  # of encoded video that is to be joined: holds the packets of any codec, with exact times
-
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 _SOUND = {"webm": "libopus"}  # encoder by container; elsewhere the one that FFmpeg has as the container's default
@@ -51,17 +51,20 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial{out.suffix}"
-        error = _try(trial, encoding)
-        if error:
-            raise InputError(f"{out.suffix} does not hold video of {encoding.codec} ({error}); choose another --codec.")
+        try:
+            _begin(trial, encoding)
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{out.suffix} does not hold video of {encoding.codec} ({error.strerror}); choose another --codec."
+            ) from error
         if source is None:
             return Plan()
         copied, encoded, left_out = [], [], []
         with video.open_input(source) as container:
             for stream in _others(container):
-                if stream.type != "data" and not _try(trial, encoding, stream):
+                if stream.type != "data" and _can_begin(trial, encoding, stream):
                     copied.append(stream.index)
-                elif stream.type == "audio" and stream.codec_context and not _try(trial, encoding, stream, anew=True):
+                elif stream.type == "audio" and stream.codec_context and _can_begin(trial, encoding, stream, anew=True):
                     encoded.append(stream.index)
                 else:
                     left_out.append(_called(stream))
@@ -72,6 +75,13 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
     if left_out:
         notes.append(f"{out.suffix} does not hold {', '.join(left_out)}: left out.")
     return Plan(tuple(copied), tuple(encoded), tuple(notes))
+
+
+def part_suffix(encoding: Encoding) -> str:
+    """Of files of encoded video that are to be joined: of a container that takes it as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        fitting = (suffix for suffix in _PART_SUFFIXES if _can_begin(Path(folder) / f"trial{suffix}", encoding))
+        return next(fitting, _PART_SUFFIXES[0])
 
 
 def join(parts: list[Path], out: Path, encoding: Encoding, source: Path | None, streams: Plan, start: Fraction) -> int:
@@ -119,7 +129,7 @@ def _add_picture(
     container: av.container.OutputContainer, template: av.VideoStream, encoding: Encoding
 ) -> av.VideoStream:
     stream = container.add_stream_from_template(template, opaque=True)
-    stream.time_base = _time_base(encoding.rate)
+    stream.time_base = _time_base(encoding.rate, container)
     context = stream.codec_context
     context.framerate = encoding.rate
     context.sample_aspect_ratio = encoding.aspect
@@ -131,8 +141,10 @@ def _add_picture(
     return stream
 
 
-def _time_base(rate: Fraction) -> Fraction:
+def _time_base(rate: Fraction, container: av.container.OutputContainer) -> Fraction:
     """One in which each frame lasts a whole number of ticks."""
+    if container.format.name == "avi":  # which takes it for the rate
+        return 1 / rate
     return Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))
 
 
@@ -153,7 +165,7 @@ def _video_packets(
     parts: list[Path], ranks: list[list[int]], stream: av.VideoStream, rate: Fraction, start: Fraction
 ) -> Iterator[_Timed]:
     """The packets of all parts, timed anew; `ranks` as `_presentation_ranks` gives them."""
-    time_base = _time_base(rate)  # which the container rounds to its own
+    time_base = _time_base(rate, stream.container)  # which the container rounds to its own
     ticks = int(1 / (rate * time_base))
     offset = round(start / time_base)
     delay = max(i - rank for part in ranks for i, rank in enumerate(part))
@@ -183,19 +195,25 @@ def _called(stream: av.stream.Stream) -> str:
     return f"stream {stream.index} ({stream.type}, {codec})"
 
 
-def _try(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> str | None:
-    """Begin a file with a video and, if given, a stream beside it; what goes wrong, or None."""
+def _begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> None:
+    """Write the beginning of a file with a video and, if given, a stream beside it.
+
+    Raises:
+        InputError, av.FFmpegError or ValueError: such a file cannot be.
+    """
+    with video.open_output(path) as container:
+        video.add_video(container, encoding)
+        if stream is not None:
+            _add_sound(container, stream) if anew else _add_copy(container, stream)
+        container.start_encoding()
+
+
+def _can_begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> bool:
     try:
-        with video.open_output(path) as container:
-            video.add_video(container, encoding)
-            if stream is not None:
-                _add_sound(container, stream) if anew else _add_copy(container, stream)
-            container.start_encoding()
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        return getattr(error, "strerror", None) or str(error)
-    return None
+        _begin(path, encoding, stream, anew)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _add_copy(container: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
@@ -273,10 +291,12 @@ def _read_packets(
         index = packet.stream.index
         if index in sounds:
             ready = _encode(packet, sounds[index])
-        elif packet.dts is None and packet.pts is None:  # the end of the stream
+        elif packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
             continue
         else:
             packet.stream = copies[index]
+            if packet.stream.disposition & Disposition.attached_pic:
+                packet.pts = packet.dts = round(epoch / packet.time_base)
             ready = [packet]
         for encoded in ready:
             _shift(encoded, epoch)

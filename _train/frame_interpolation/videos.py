@@ -184,8 +184,6 @@ class _Marked(NamedTuple):
 class _Video:
     """A video file to be made; its parts are encoded, and in the end joined with all else that the source holds."""
 
-    part_suffix = remux.PART_SUFFIX
-
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         self._source = None if source.is_dir() else source
         self._out = out
@@ -193,6 +191,7 @@ class _Video:
         codec = options.codec or video.CODECS.get(out.suffix.lower(), video.CODEC)
         self._encoding = video.Encoding(reader.size, fps, codec, options.crf, reader.deep, reader.colour, reader.aspect)
         self._streams = remux.plan(self._source, out, self._encoding)
+        self.part_suffix = remux.part_suffix(self._encoding)
         self.notes = list(self._streams.notes)
 
     def part(self, path: Path) -> video.Writer:
