@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, natural, read_frames
+from _databacks.triplet import Triplet, read_frames
 from _util import pickles
 from _util.errors import InputError
+from _util.image import natural
 
 FOLDER = Path("_data/atd12k")
 HOME = "https://github.com/lisiyao21/AnimeInterp"

@@ -8,8 +8,9 @@ FOLDER/
 import os
 from pathlib import Path
 
-from _databacks.triplet import SUFFIXES, Triplet, natural, read_frames
+from _databacks.triplet import Triplet, read_frames
 from _util.errors import InputError
+from _util.image import SUFFIXES, natural
 
 
 class Folders:

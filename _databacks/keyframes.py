@@ -11,12 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, natural
+from _databacks.triplet import Triplet
 from _util import image
 from _util.errors import InputError
 
 SMALLEST_SIDE = 31  # of LPIPS
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 class Keyframes:
@@ -51,8 +50,7 @@ def keyframes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
-    files = (path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
-    paths = sorted((path for path in files if not path.is_dir()), key=lambda path: natural(path.name))
+    paths = [path for path in image.pictures(folder) if not path.is_dir()]
     if len(paths) < 3:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
     sizes = [tuple(read(path).shape[:0:-1]) for path in paths]

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, natural
+from _databacks.triplet import Triplet
 from _util.errors import InputError
+from _util.image import natural
 
 Background = Callable[[np.random.Generator, tuple[int, int]], Tensor]
 

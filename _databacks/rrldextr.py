@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, natural, read_frames
+from _databacks.triplet import Triplet, read_frames
 from _util.errors import InputError
+from _util.image import natural
 
 
 class RRLDExtract:

@@ -4,7 +4,6 @@ A source of triplets has a length, `names`, known before anything is decoded, an
 used raises `InputError` and leaves the others usable.
 """
 
-import re
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,8 +12,6 @@ from torch import Tensor
 
 from _util import image
 from _util.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class Triplet(NamedTuple):
@@ -36,17 +33,6 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Triplet: ...
 
 
-def natural(name: str) -> list[tuple[str, int]]:
-    """The key that sorts 2 before 10."""
-    return [(text.lower(), int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
-
-
-def pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder in natural order, hidden ones left out."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-    return sorted(files, key=lambda path: natural(path.name))
-
-
 def read_frames(folder: Path) -> Tensor:
     """The three pictures of a folder, in natural order, as (3, 3, h, w) RGB in [0, 1].
 
@@ -55,10 +41,7 @@ def read_frames(folder: Path) -> Tensor:
     Raises:
         InputError: there are not three, one cannot be read, or their sizes differ.
     """
-    try:
-        paths = pictures(folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}); a triplet is a folder of pictures.") from error
+    paths = image.pictures(folder)
     if len(paths) != 3:
         raise InputError(f"{folder} holds {len(paths)} pictures; a triplet is three.")
     frames = [_over_white(image.to_tensor(image.read(path))) for path in paths]

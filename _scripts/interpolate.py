@@ -10,6 +10,7 @@ a.png  b.png   →   _data/interpolated/a-b/
 import argparse
 from pathlib import Path
 
+from _scripts import drawing
 from _util import command
 
 
@@ -29,17 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1)"
     )
-    parser.add_argument(
-        "--flow", default="auto", help="auto, rfr, multidis or dis (default: auto, the best that has weights)"
-    )
-    parser.add_argument(
-        "--synthesis",
-        default="auto",
-        help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    drawing.add_options(parser)
     parser.add_argument(
         "--preview", type=Path, metavar="FILE", help="also write an animation, there and back: .webp, .gif or .mp4"
     )
@@ -58,7 +49,6 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     from _train.frame_interpolation import files
-    from _util import checkpoints
 
     files.interpolate_files(
         arguments.frame0,
@@ -68,11 +58,7 @@ def main() -> None:
         fps=None if arguments.times else arguments.fps or 12,
         preview=arguments.preview,
         show_flow=arguments.show_flow,
-        flow=arguments.flow,
-        synthesis=arguments.synthesis,
-        device=arguments.device,
-        precision=arguments.precision,
-        folder=arguments.checkpoints or checkpoints.FOLDER,
+        **drawing.chosen(arguments),
     )
 
 

@@ -8,6 +8,7 @@ import argparse
 from fractions import Fraction
 from pathlib import Path
 
+from _scripts import drawing
 from _util import command
 
 
@@ -46,15 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--crf", type=float, metavar="Q", help="quality, as the codec counts; 0 is best (default: 18)")
     parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
-    parser.add_argument("--flow", default="auto", help="auto, rfr, multidis or dis (default: auto)")
-    parser.add_argument(
-        "--synthesis",
-        default="auto",
-        help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    drawing.add_options(parser)
     arguments = parser.parse_args()
     for name in ("fps", "times_fps", "in_fps", "longest_hold"):
         value = getattr(arguments, name)
@@ -78,7 +71,6 @@ _number.__name__ = "number"  # as argparse calls it in its errors
 def main() -> None:
     arguments = parse()
     from _train.frame_interpolation.videos import Options, create_interpolator, interpolate_video
-    from _util import checkpoints
 
     given = {
         name: value
@@ -89,13 +81,7 @@ def main() -> None:
         arguments.source,
         arguments.out,
         Options(**given, dedup=not arguments.no_dedup),
-        lambda: create_interpolator(
-            arguments.checkpoints or checkpoints.FOLDER,
-            flow=arguments.flow,
-            synthesis=arguments.synthesis,
-            device=arguments.device,
-            precision=arguments.precision,
-        ),
+        lambda: create_interpolator(**drawing.chosen(arguments)),
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )

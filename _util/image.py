@@ -6,6 +6,7 @@ networks see (b, 3, h, w) float32 in [0, 1].
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from _util.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """The key that sorts 2 before 10."""
+    return [(text.lower(), int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The image files of a folder, by suffix, in natural order, hidden ones left out.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
+    return sorted(files, key=lambda path: natural(path.name))
 
 
 def read(path: str | Path) -> np.ndarray:

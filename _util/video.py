@@ -22,7 +22,6 @@ from _util import colour, image
 from _util.colour import Colour
 from _util.errors import InputError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DRAWINGS_RATE = Fraction(24)
 CODEC = "libx264"
 CODECS = {".webm": "libvpx-vp9"}  # by suffix, where it is another
@@ -172,7 +171,7 @@ class _Drawings:
         if rate <= 0:
             raise InputError(f"A rate of {float(rate):g} frames a second shows nothing; it must be above 0.")
         self.rate = rate
-        self.paths = pictures(folder)
+        self.paths = image.pictures(folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures; numbered ones are needed, as 0001.png.")
         first = _first_readable(self.paths)
@@ -409,23 +408,6 @@ def find_codec(name: str) -> av.Codec:
     if codec.type != "video":
         raise InputError(f"The codec {name} is for {codec.type}; libx264, libx265, libvpx-vp9 and libsvtav1 are not.")
     return codec
-
-
-def pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder in natural order (2 before 10), hidden ones left out.
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}).") from error
-    return sorted(files, key=lambda path: _natural(path.name))
-
-
-def _natural(name: str) -> list[tuple[str, int]]:
-    return [(text.lower(), int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
 def _first_readable(paths: list[Path]) -> np.ndarray:

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from _databacks.triplet import natural
 from _util.errors import InputError
-from _util.image import replacing
+from _util.image import natural, replacing
 
 SUFFIXES = (
     *(".3gp", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),

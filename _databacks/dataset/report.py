@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 
 from _databacks.dataset.assembly import Row
-from _databacks.triplet import pictures
 from _util import image
 from _util.errors import InputError
-from _util.image import replacing
+from _util.image import pictures, replacing
 
 SAMPLES = 12
 _THUMBNAIL = 180  # pixels high

@@ -9,8 +9,9 @@ from _databacks.atd12k import ATD12K
 from _databacks.keyframes import Keyframes
 from _databacks.rrldextr import RRLDExtract
 from _databacks.sources import open_source
-from _databacks.triplet import SUFFIXES, Source, Triplet
+from _databacks.triplet import Source, Triplet
 from _util.errors import InputError
+from _util.image import SUFFIXES
 
 KINDS = ("atd12k", "rrld", "keyframes")
 _ANNOTATED = ("level", "motion", "behaviour")

@@ -15,15 +15,14 @@ import torch
 from torch import Tensor
 
 from _databacks.keyframes import read
-from _databacks.triplet import Triplet, pictures
+from _databacks.triplet import Triplet
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import checkpoints
+from _util import checkpoints, image
 from _util.errors import InputError
 
 PRECOMPUTED = "precomputed"
 BLEND = ("blend", "mean")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 class Drawn(NamedTuple):
@@ -131,16 +130,16 @@ class FrameFolder(Method):
 
     def _find(self, name: str) -> Path | None:
         bare = self.path / name
-        for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in _SUFFIXES)):
+        for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in image.SUFFIXES)):
             if path.is_file():
                 return path
-        if bare.suffix in _SUFFIXES:  # keyframes have files for names
+        if bare.suffix in image.SUFFIXES:  # keyframes have files for names
             return self._find(str(Path(name).with_suffix("")))
-        inside = pictures(bare) if bare.is_dir() else []
+        inside = image.pictures(bare) if bare.is_dir() else []
         return inside[0] if len(inside) == 1 else None
 
     def _expected(self, name: str) -> Path:
-        return self.path / (name if Path(name).suffix in _SUFFIXES else f"{name}.png")
+        return self.path / (name if Path(name).suffix in image.SUFFIXES else f"{name}.png")
 
 
 def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> Method:

@@ -131,7 +131,7 @@ def fingerprint(source: Path) -> str:
     """Of a file, its size and the time of its last change; of a folder, a digest of those of its pictures."""
     if not source.is_dir():
         return _size_and_change(source)
-    told = "\n".join(f"{path.name} {_size_and_change(path)}" for path in video.pictures(source))
+    told = "\n".join(f"{path.name} {_size_and_change(path)}" for path in image.pictures(source))
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -230,7 +230,7 @@ class _Folder:
     def join(self, parts: Parts) -> int:
         whole = parts.folder / ".whole"
         whole.mkdir()
-        drawings = [path for part in parts.finished for path in video.pictures(part)]
+        drawings = [path for part in parts.finished for path in image.pictures(part)]
         digits = max(6, len(str(len(drawings))))
         for i, path in enumerate(drawings):
             _link(path, whole / f"{i:0{digits}d}.png")

@@ -22,9 +22,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from _databacks.triplet import natural
 from _train.frame_interpolation.pages import site
-from _util.image import replacing
+from _util.image import natural, replacing
 
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
 
