@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
-from _databacks.triplet import natural, pictures
 from _util import image, video
 from _util.errors import InputError
-from _util.image import replacing
+from _util.image import natural, pictures, replacing
 
 PICTURES = (".webp", ".gif")
 VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
