@@ -64,7 +64,7 @@ def tensors(synthesis: Synthesis) -> list[Tensor]:
     return [synthesis.frame, *synthesis.bases, *synthesis.masks]
 
 
-sizes = pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 96), (100, 75), (230, 161)], ids=str)
+SIZES = [(16, 16), (17, 31), (64, 96), (100, 75), (230, 161)]
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,7 @@ def test_only_what_is_not_resnet_is_trained(ssl):
     assert not any(p.requires_grad for p in ssl.feature_extractor.parameters())
 
 
-@sizes
-@pytest.mark.parametrize("t", [0.5, 0.125, 0.9])
+@pytest.mark.parametrize(("size", "t"), list(zip(SIZES, [0.5, 0.125, 0.9, 0.5, 0.125], strict=True)), ids=str)
 @torch.no_grad()
 def test_synthesis_equals_the_literal_one(ssl, dtm, size, t):
     inputs = *frames(2, *size), *flows(2, *size)
@@ -165,8 +164,7 @@ def test_flow_equals_the_literal_one(rfr, b, size):
         assert distance(rfr(image0, image1, 3).detach(), expected) < 1e-4
 
 
-@pytest.mark.parametrize("b", [1, 2])
-@sizes
+@pytest.mark.parametrize(("size", "b"), list(zip(SIZES, [1, 2, 1, 2, 1], strict=True)), ids=str)
 @torch.no_grad()
 def test_both_ways_is_two_calls(rfr, b, size):
     image0, image1 = frames(b, *size)
