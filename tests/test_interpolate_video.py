@@ -672,18 +672,6 @@ def test_what_cannot_be_is_one_sentence(command_line, arguments, says):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_help_needs_no_libraries():
-    program = (
-        "import sys; sys.argv = ['interpolate_video', '--help']\n"
-        "from _scripts import interpolate_video\nfrom _util import command\n"
-        "try: command.run(interpolate_video.main)\n"
-        "finally: print('loaded', {'torch', 'cv2', 'numpy', 'av', 'PIL'} & set(sys.modules))\n"
-    )
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert finished.returncode == 0
-    assert finished.stdout.endswith("loaded set()\n")
-
-
 def start(*arguments, cwd: Path) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     program = [sys.executable, "-m", "_scripts.interpolate_video", *map(str, arguments), *SIMPLE]

@@ -63,19 +63,6 @@ def undisturbed(shows, tmp_path_factory) -> Path:
     return out
 
 
-def test_help_needs_no_libraries():
-    program = (
-        "import sys; sys.argv = ['make_dataset', '--help']\n"
-        "from _scripts import make_dataset\nfrom _util import command\n"
-        "try: command.run(make_dataset.main)\n"
-        "finally: print('loaded', {'torch', 'cv2', 'numpy', 'av', 'ray'} & set(sys.modules))\n"
-    )
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert finished.returncode == 0
-    assert finished.stdout.endswith("loaded set()\n")
-    assert "shared" in finished.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
