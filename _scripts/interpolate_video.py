@@ -44,7 +44,12 @@ def parse() -> argparse.Namespace:
         "(default: 0.2)",
     )
     parser.add_argument("--codec", metavar="NAME", help="FFmpeg's name (default: libx264; for .webm, libvpx-vp9)")
-    parser.add_argument("--crf", type=float, metavar="Q", help="quality, as the codec counts; 0 is best (default: 18)")
+    parser.add_argument(
+        "--crf", type=float, metavar="Q", help="quality, as the codec counts; 0 is best (default: 18, libx264's 16)"
+    )
+    parser.add_argument(
+        "--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
     drawing.add_options(parser)
@@ -74,7 +79,7 @@ def main() -> None:
 
     given = {
         name: value
-        for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf")
+        for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
         if (value := getattr(arguments, name)) is not None
     }
     summary = interpolate_video(

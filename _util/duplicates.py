@@ -14,7 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
+
+from _util.lab import pixels_to_lab
 
 SIZE = 360, 640  # (h, w) at which frames are measured
 
@@ -71,7 +74,7 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     a new drawing is here what differs in one place by more than compression makes it, or all over in a way that a
     camera or light does, from the frame before or from the first frame of the hold. Nothing is read ahead.
     """
-    labs = (_lab(_rgb(frame, _DETECTION_SIZE)) for frame in frames)
+    labs = (pixels_to_lab(_resize(frame, _DETECTION_SIZE)) for frame in frames)
     first = last = next(labs, None)
     if last is None:
         return
@@ -114,23 +117,18 @@ def _moves_as_a_whole(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(explained > _EXPLAINED * (change @ change) and explained > _GLOBAL**2 * change.size)
 
 
-def _rgb(frame: np.ndarray, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """(h, w, 3) integers to another size, float32 in [0, 1]."""
+def _resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) integers to another size."""
     h, w = map(min, frame.shape, size)
     reduced = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
-    if (h, w) != size:
-        reduced = cv2.resize(reduced, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return reduced.astype(np.float32) * np.float32(1 / np.iinfo(frame.dtype).max)
-
-
-def _lab(rgb: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)
+    return reduced if (h, w) == size else cv2.resize(reduced, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _reduce(frame: np.ndarray) -> _Reduced:
-    rgb = _rgb(frame)
+    pixels = _resize(frame, SIZE)
+    rgb = pixels.astype(np.float32) * np.float32(1 / np.iinfo(frame.dtype).max)
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return _Reduced(rgb, _lab(rgb), luma, _around(luma), _around(luma * luma))
+    return _Reduced(rgb, pixels_to_lab(pixels), luma, _around(luma), _around(luma * luma))
 
 
 def _around(luma: np.ndarray) -> np.ndarray:
@@ -138,24 +136,49 @@ def _around(luma: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(luma, (11, 11), 1.5)[5:-5, 5:-5]
 
 
-def _norms(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Mean and maximum over pixels of the length of the difference in colour."""
-    delta = one - other
-    lengths = cv2.sqrt(cv2.transform(cv2.multiply(delta, delta), np.ones((1, 3))))
-    return cv2.mean(lengths)[0], float(lengths.max())
-
-
 def _compare(one: _Reduced, other: _Reduced) -> Difference:
-    error = cv2.norm(one.rgb, other.rgb, cv2.NORM_L2SQR) / one.rgb.size
-    psnr = -10 * math.log10(max(error, 1e-10))
-    return Difference(*_norms(one.rgb, other.rgb), *_norms(one.lab, other.lab), psnr, _ssim(one, other))
+    rgb_mean, rgb_max, error = _lengths(one.rgb, other.rgb)
+    lab_mean, lab_max, _ = _lengths(one.lab, other.lab)
+    psnr = -10 * math.log10(max(error / 3, 1e-10))
+    return Difference(rgb_mean, rgb_max, lab_mean, lab_max, psnr, _ssim(one, other))
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+def _lengths(one, other):
+    """Mean, maximum and mean square over pixels of the length of the difference in colour."""
+    h, w = one.shape[:2]
+    total, squares, largest = 0.0, 0.0, np.float32(0)
+    for y in range(h):
+        row, row_squares = np.float32(0), np.float32(0)
+        for x in range(w):
+            d0, d1, d2 = one[y, x, 0] - other[y, x, 0], one[y, x, 1] - other[y, x, 1], one[y, x, 2] - other[y, x, 2]
+            square = d0 * d0 + d1 * d1 + d2 * d2
+            row += np.sqrt(square)
+            row_squares += square
+            largest = max(largest, square)
+        total += row
+        squares += row_squares
+    return total / (h * w), math.sqrt(largest), squares / (h * w)
 
 
 def _ssim(one: _Reduced, other: _Reduced) -> float:
-    unbiased = 121 / 120
-    product = one.mean * other.mean
-    squares = one.mean * one.mean + other.mean * other.mean
-    covariance = unbiased * (_around(one.luma * other.luma) - product)
-    variances = unbiased * (one.square + other.square - squares)
-    c1, c2 = np.float32(0.01**2), np.float32(0.03**2)
-    return float(np.mean((2 * product + c1) / (squares + c1) * ((2 * covariance + c2) / (variances + c2))))
+    return _similarity(one.mean, other.mean, one.square, other.square, _around(one.luma * other.luma))
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+def _similarity(mean0, mean1, square0, square1, product):
+    """Mean of SSIM over pixels from the means, around each, of both images, of their squares, and of their product."""
+    unbiased, c1, c2 = np.float32(121 / 120), np.float32(0.01**2), np.float32(0.03**2)
+    h, w = mean0.shape
+    total = 0.0
+    for y in range(h):
+        row = np.float32(0)
+        for x in range(w):
+            means = mean0[y, x] * mean1[y, x]
+            squares = mean0[y, x] * mean0[y, x] + mean1[y, x] * mean1[y, x]
+            covariance = unbiased * (product[y, x] - means)
+            variances = unbiased * (square0[y, x] + square1[y, x] - squares)
+            two = np.float32(2)
+            row += (two * means + c1) * (two * covariance + c2) / ((squares + c1) * (variances + c2))
+        total += row
+    return total / (h * w)

@@ -26,6 +26,7 @@ DRAWINGS_RATE = Fraction(24)
 CODEC = "libx264"
 CODECS = {".webm": "libvpx-vp9"}  # by suffix, where it is another
 CRF = 18
+CRFS = {"libx264": 16}  # by codec, where it is another: its quick preset needs finer steps to look as good
 
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
@@ -33,6 +34,7 @@ _CLOCK_RESTARTS = 5  # frames that time must step back for
 _PIXEL_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "gbrp", "rgb24", "bgr0")
 _DEEP_PIXEL_FORMATS = ("yuv420p10le", "yuv422p10le", "yuv444p10le", "gbrp10le", "rgb48le")
 _ENCODER_OPTIONS = {
+    "libx264": {"preset": "veryfast"},
     "libx265": {"x265-params": "log-level=none"},
     "libvpx-vp9": {"cpu-used": "4", "row-mt": "1"},
     "mjpeg": {"strict": "unofficial", "qmin": "2", "qmax": "2"},
@@ -279,10 +281,11 @@ class Encoding(NamedTuple):
     size: tuple[int, int]  # (h, w)
     rate: Fraction  # frames a second
     codec: str = CODEC  # as FFmpeg names its encoders
-    crf: float | None = None  # None: 18 where the codec has it
+    crf: float | None = None  # None: 18 where the codec has it, 16 for libx264
     deep: bool = False  # 10 bits, where the codec has them
     colour: Colour = Colour()
     aspect: Fraction = Fraction(1)  # width of a pixel over its height
+    preset: str | None = None  # None: veryfast for libx264, else the codec's own
 
 
 class Writer:
@@ -367,10 +370,14 @@ def add_video(container: av.container.OutputContainer, encoding: Encoding) -> av
     codec = find_codec(encoding.codec)
     os.environ.setdefault("SVT_LOG", "1")  # of libsvtav1: errors alone
     options = dict(_ENCODER_OPTIONS.get(codec.name, {}))
-    if _has_crf(codec):
-        options["crf"] = f"{CRF if encoding.crf is None else encoding.crf:g}"
+    if _has(codec, "crf"):
+        options["crf"] = f"{CRFS.get(codec.name, CRF) if encoding.crf is None else encoding.crf:g}"
     elif encoding.crf is not None:
         raise InputError(f"The codec {encoding.codec} has no constant rate factor; leave --crf out.")
+    if encoding.preset is not None:
+        if not _has(codec, "preset"):
+            raise InputError(f"The codec {encoding.codec} has no presets; leave --preset out.")
+        options["preset"] = encoding.preset
     try:
         stream = container.add_stream(codec.name, rate=encoding.rate, options=options)
     except ValueError as error:
@@ -389,8 +396,11 @@ def add_video(container: av.container.OutputContainer, encoding: Encoding) -> av
         context.open()
     except av.FFmpegError as error:
         h, w = encoding.size
+        refused, other = f"no frames of {w}×{h}", "--codec"
+        if encoding.preset is not None:
+            refused, other = f"{refused}, or no preset {encoding.preset}", "--preset or --codec"
         raise InputError(
-            f"The codec {codec.name} takes no frames of {w}×{h} ({error.strerror}); choose another --codec."
+            f"The codec {codec.name} takes {refused} ({error.strerror}); choose another {other}."
         ) from error
     return stream
 
@@ -527,8 +537,8 @@ def _turn(frame: av.VideoFrame) -> _Turn:
     return _Turn()
 
 
-def _has_crf(codec: av.Codec) -> bool:
-    return any(option.name == "crf" for option in av.CodecContext.create(codec.name, "w").supported_options.private)
+def _has(codec: av.Codec, name: str) -> bool:
+    return any(option.name == name for option in av.CodecContext.create(codec.name, "w").supported_options.private)
 
 
 def _choose_pixel_format(codec: av.Codec, options: dict[str, str], encoding: Encoding) -> str:

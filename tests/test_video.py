@@ -339,6 +339,8 @@ def test_a_video_has_a_rate_of_its_own(tmp_path):
         ("v.webm", {"codec": "libx264"}, "does not hold libx264"),
         ("v.xyz", {}, "names no container"),
         ("v.mkv", {"codec": "ffv1", "crf": 18}, "no constant rate factor"),
+        ("v.mkv", {"codec": "ffv1", "preset": "fast"}, "has no presets"),
+        ("v.mp4", {"preset": "hasty"}, "no preset hasty"),
         ("none/v.mp4", {}, "cannot be written"),
     ],
 )
@@ -380,3 +382,11 @@ def test_the_clip():
     assert reader.end == reader.duration == Fraction(181) / reader.rate
     assert all(one.time < other.time for one, other in itertools.pairwise(frames))
     assert reader.damage is None
+
+
+def test_a_slower_preset_makes_better_use_of_bits(tmp_path):
+    frames = scene(24)
+    sizes = [
+        write(tmp_path / f"{preset}.mp4", frames, preset=preset).stat().st_size for preset in ("ultrafast", "slow")
+    ]
+    assert sizes[1] < sizes[0]

@@ -17,7 +17,7 @@ from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate, in_order, resize
 from _databacks.extraction.options import Options
 from _databacks.extraction.reports import ALOUD, Report
-from _util import duplicates
+from _util import duplicates, memory
 from _util.errors import InputError
 from _util.video import Reader
 
@@ -32,6 +32,7 @@ def duplicate_frame_features(out: Path, options: Options | None = None, report: 
     Raises:
         InputError: there is no finished video.mp4, or the table is damaged or cannot be written.
     """
+    memory.keep_freed()
     video, path = out / "video.mp4", out / "duplicates.db"
     total = records.read(video)["found"]["frames"]
     record = records.Record(path, video=records.fingerprint(video))

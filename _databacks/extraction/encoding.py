@@ -23,6 +23,7 @@ from _util.image import replacing
 
 _PART = 60 * RATE  # frames
 _COLOUR = Colour(BT709, LIMITED, BT709, BT709)
+_PRESET = "medium"  # of both codecs
 
 
 def encode_video(source: Path, out: Path, options: Options | None = None, report: Report = ALOUD) -> None:
@@ -85,7 +86,7 @@ def _encode(frames: Iterable[np.ndarray], path: Path, options: Options) -> None:
     frames = iter(frames)
     first = next(frames)
     h, w = (side // 2 * 2 for side in first.shape[:2])
-    encoding = video.Encoding((h, w), Fraction(RATE), CODECS[options.codec], options.crf, colour=_COLOUR)
+    encoding = video.Encoding((h, w), Fraction(RATE), CODECS[options.codec], options.crf, colour=_COLOUR, preset=_PRESET)
     with video.Writer(path, encoding) as writer:
         for pixels in itertools.chain([first], frames):
             writer.write(np.ascontiguousarray(pixels[:h, :w]))

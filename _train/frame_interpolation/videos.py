@@ -53,6 +53,7 @@ class Options(NamedTuple):
     longest_hold: Fraction = LONGEST_HOLD
     codec: str | None = None  # None: by suffix
     crf: float | None = None
+    preset: str | None = None
 
 
 class Summary(NamedTuple):
@@ -189,7 +190,9 @@ class _Video:
         self._out = out
         self._start = reader.start
         codec = options.codec or video.CODECS.get(out.suffix.lower(), video.CODEC)
-        self._encoding = video.Encoding(reader.size, fps, codec, options.crf, reader.deep, reader.colour, reader.aspect)
+        self._encoding = video.Encoding(
+            reader.size, fps, codec, options.crf, reader.deep, reader.colour, reader.aspect, options.preset
+        )
         self._streams = remux.plan(self._source, out, self._encoding)
         self.part_suffix = remux.part_suffix(self._encoding)
         self.notes = list(self._streams.notes)
@@ -215,8 +218,8 @@ class _Folder:
     part_suffix = ""
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
-        if options.codec or options.crf is not None:
-            raise InputError("Numbered drawings are written as PNG; --codec and --crf are for videos.")
+        if options.codec or options.preset or options.crf is not None:
+            raise InputError("Numbered drawings are written as PNG; --codec, --preset and --crf are for videos.")
         self._out = out
         self.notes = [] if source.is_dir() else [f"{out} holds drawings alone; sound and all else is left out."]
 

@@ -10,7 +10,6 @@ follow the published checkpoint `ssl.pt`.
 
 from typing import NamedTuple
 
-import kornia
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBl
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.image import logit, resize_rows
+from _util.lab import rgb_to_lab
 from _util.lines import nedt
 from _util.morphology import opening
 from _util.softsplat import softsplat_with_mask
@@ -181,7 +181,7 @@ class SoftsplatLite(nn.Module):
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
     """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
-    lab0, lab1 = kornia.color.rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
+    lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
     seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
     return -0.1 * length(torch.cat([lab0, lab1]) - seen)
 
