@@ -86,7 +86,9 @@ def _encode(frames: Iterable[np.ndarray], path: Path, options: Options) -> None:
     frames = iter(frames)
     first = next(frames)
     h, w = (side // 2 * 2 for side in first.shape[:2])
-    encoding = video.Encoding((h, w), Fraction(RATE), CODECS[options.codec], options.crf, colour=_COLOUR, preset=_PRESET)
+    encoding = video.Encoding(
+        (h, w), Fraction(RATE), CODECS[options.codec], options.crf, colour=_COLOUR, preset=_PRESET
+    )
     with video.Writer(path, encoding) as writer:
         for pixels in itertools.chain([first], frames):
             writer.write(np.ascontiguousarray(pixels[:h, :w]))
