@@ -1,7 +1,8 @@
 """Encoded video joined with all else that a source file holds: sound, subtitles, attachments, chapters, tags.
 
 Packets are copied as they are, so that sound is bit-exact. What the new container does not hold is left out, except
-sound, which is then encoded anew; `plan` finds out beforehand, by asking the container, and says so.
+sound and subtitles of text, which are then encoded anew; `plan` finds out beforehand, by asking the container, and says
+so.
 """
 
 import contextlib
@@ -23,7 +24,9 @@ from _util.video import Encoding
 _PART_SUFFIXES = (".nut", ".mkv", ".mov")
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
-_SOUND = {"webm": "libopus"}  # encoder by container; elsewhere the one that FFmpeg has as the container's default
+# Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
+_SOUND = {"webm": "libopus"}
+_SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 _ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
 
@@ -62,9 +65,10 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
         copied, encoded, left_out = [], [], []
         with video.open_input(source) as container:
             for stream in _others(container):
-                if stream.type != "data" and _can_begin(trial, encoding, stream):
+                dropped = stream.type == "data" or (stream.type == "attachment" and out.suffix.lower() == ".webm")
+                if not dropped and _can_begin(trial, encoding, stream):
                     copied.append(stream.index)
-                elif stream.type == "audio" and stream.codec_context and _can_begin(trial, encoding, stream, anew=True):
+                elif _is_convertible(stream) and _can_begin(trial, encoding, stream, anew=True):
                     encoded.append(stream.index)
                 else:
                     left_out.append(_called(stream))
@@ -204,7 +208,7 @@ def _begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = Non
     with video.open_output(path) as container:
         video.add_video(container, encoding)
         if stream is not None:
-            _add_sound(container, stream) if anew else _add_copy(container, stream)
+            _add_anew(container, stream) if anew else _add_copy(container, stream)
         container.start_encoding()
 
 
@@ -222,12 +226,30 @@ def _add_copy(container: av.container.OutputContainer, stream: av.stream.Stream)
     return copy
 
 
-def _add_sound(container: av.container.OutputContainer, stream: av.AudioStream) -> av.AudioStream:
-    codec = _SOUND.get(container.format.name, container.default_audio_codec)
-    sound = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
-    sound.layout = stream.layout
-    _copy_stream_tags(stream, sound)
-    return sound
+def _is_convertible(stream: av.stream.Stream) -> bool:
+    """Whether its content can be encoded anew: sound, and subtitles that are text rather than pictures."""
+    context = stream.codec_context
+    return context is not None and (stream.type == "audio" or (stream.type == "subtitle" and context.codec.text_sub))
+
+
+def _add_anew(container: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+    """A stream for what `stream` holds, in a codec of the container.
+
+    Raises:
+        ValueError or av.FFmpegError: it has none.
+    """
+    name = container.format.name
+    if stream.type == "audio":
+        codec = _SOUND.get(name, container.default_audio_codec)
+        anew = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
+        anew.layout = stream.layout
+    else:
+        stream.codec_context.open(strict=False)  # which makes the header, of styles, that the encoder needs
+        anew = container.add_stream(_SUBTITLES.get(name, container.default_subtitle_codec))
+        anew.codec_context.subtitle_header = stream.codec_context.subtitle_header
+        anew.codec_context.time_base = Fraction(1, 1000)
+    _copy_stream_tags(stream, anew)
+    return anew
 
 
 def _copy_stream_tags(stream: av.stream.Stream, copy: av.stream.Stream) -> None:
@@ -266,17 +288,17 @@ def _other_packets(
 ) -> Iterator[_Timed]:
     """The packets of the streams that are carried, shifted so that the source begins at 0; adds the streams at once."""
     copies = {index: _add_copy(container, source.streams[index]) for index in streams.copied}
-    sounds = {index: _add_sound(container, source.streams[index]) for index in streams.encoded}
-    return _read_packets(source, copies, sounds, epoch)
+    anew = {index: _add_anew(container, source.streams[index]) for index in streams.encoded}
+    return _read_packets(source, copies, anew, epoch)
 
 
 def _read_packets(
     source: av.container.InputContainer,
     copies: dict[int, av.stream.Stream],
-    sounds: dict[int, av.AudioStream],
+    anew: dict[int, av.stream.Stream],
     epoch: Fraction,
 ) -> Iterator[_Timed]:
-    wanted = [source.streams[index] for index in (*copies, *sounds)]
+    wanted = [source.streams[index] for index in (*copies, *anew)]
     if not wanted:
         return
     last: dict[int, int] = {}
@@ -289,8 +311,8 @@ def _read_packets(
         if packet is None:
             break
         index = packet.stream.index
-        if index in sounds:
-            ready = _encode(packet, sounds[index])
+        if index in anew:
+            ready = _encode(packet, anew[index])
         elif packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
             continue
         else:
@@ -304,18 +326,31 @@ def _read_packets(
                 _keep_order(encoded, last)
             time = encoded.pts if encoded.dts is None else encoded.dts
             yield _Timed((time or 0) * encoded.time_base, encoded)
-    for sound in sounds.values():
+    for sound in (stream for stream in anew.values() if stream.type == "audio"):
         for encoded in sound.encode(None):
             _shift(encoded, epoch)
             yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
 
 
-def _encode(packet: av.Packet, sound: av.AudioStream) -> list[av.Packet]:
+def _encode(packet: av.Packet, stream: av.stream.Stream) -> list[av.Packet]:
     try:
+        if stream.type == "subtitle":
+            return _encode_subtitles(packet, stream)
         frames = packet.decode()
     except av.FFmpegError:  # a damaged packet is a gap in the sound
         return []
-    return [encoded for frame in frames for encoded in sound.encode(frame)]
+    return [encoded for frame in frames for encoded in stream.encode(frame)]
+
+
+def _encode_subtitles(packet: av.Packet, stream: av.stream.Stream) -> list[av.Packet]:
+    subtitles = packet.stream.codec_context.decode2(packet) if packet.size else None
+    if not subtitles:
+        return []
+    encoded = stream.codec_context.encode_subtitle(subtitles)
+    encoded.stream = stream
+    encoded.time_base, encoded.duration = packet.time_base, packet.duration
+    encoded.pts = encoded.dts = packet.pts
+    return [encoded]
 
 
 def _shift(packet: av.Packet, epoch: Fraction) -> None:

@@ -234,11 +234,24 @@ def test_what_a_container_does_not_hold_is_told(tmp_path):
     source = rich(tmp_path / "in.mkv")
     summary = run(source, tmp_path / "out.mp4")
     assert summary.notes == [
-        ".mp4 does not hold stream 3 (subtitle, srt), stream 4 (attachment, of an unknown kind): left out."
+        ".mp4 does not hold stream 3 (subtitle, srt) as it is: encoded anew.",
+        ".mp4 does not hold stream 4 (attachment, of an unknown kind): left out.",
     ]
     summary = run(source, tmp_path / "out.webm")
     assert "stream 1 (audio, aac), stream 2 (audio, flac) as it is: encoded anew" in summary.notes[0]
     assert "left out" in summary.notes[1]
+
+
+@pytest.mark.parametrize(("suffix", "shown"), [(".mp4", b"\x00\x07Bonjour"), (".webm", b"Bonjour")])
+def test_subtitles_of_text_are_converted(tmp_path, suffix, shown):
+    out = tmp_path / f"out{suffix}"
+    run(rich(tmp_path / "in.mkv"), out)
+    assert [(time, text) for time, text in packets(out, "subtitle") if text.strip(b"\0")] == [(0.5, shown)]
+    with av.open(out) as container:
+        (stream,) = container.streams.subtitles
+        assert stream.language == "fra"
+        durations = [float(p.duration * p.time_base) for p in container.demux(stream) if p.size > 2]
+        assert durations == [pytest.approx(0.7, abs=1e-3)]
 
 
 def click(path: Path) -> Path:

@@ -264,6 +264,7 @@ def times_faster_than_scattering(mode: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("mode", "factor"), [("sum", 2), ("softmax", 3)])
 def test_several_times_faster_than_scattering(mode, factor):
     """In a process of its own, whose memory other tests have not used; again if something else held the cores."""
