@@ -14,6 +14,7 @@ import functools
 import os
 from pathlib import Path
 
+from _scripts import stages
 from _util import command
 
 
@@ -63,6 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", default="auto", help="of a network: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    stages.add_thresholds(parser.add_argument_group("which triplets are accepted, by RRLD at 640×360"))
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="videos at once (default: one for each 4 cores)")
     where.add_argument(
@@ -90,8 +92,6 @@ def create_flow(flow: str, device: str, precision: str, checkpoints: Path | None
 
 
 def _flow(flow: str, device: str, precision: str, checkpoints: Path | None):
-    from _scripts import stages
-
     chosen = argparse.Namespace(flow=flow, device=device, precision=precision, checkpoints=checkpoints)
     return stages.flow_estimator(chosen)
 
@@ -115,6 +115,7 @@ def main() -> None:
         sensitivity=arguments.sensitivity,
         one_per_cut=arguments.one_per_cut,
         cut_threshold=arguments.cut_threshold,
+        thresholds=stages.thresholds(arguments),
     )
     if arguments.cluster:
         gpus = int(arguments.device.startswith("cuda"))

@@ -69,8 +69,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
         type=_positive,
         metavar="X",
     )
-    for name, help in _THRESHOLDS.items():
-        add((FILTER,), f"--{name.replace('_', '-')}", help, type=_positive, metavar="X")
+    add_thresholds(parser, shown=stage == FILTER)
     add((IMAGES,), "--format", "png or jpg (default: png)", choices=["png", "jpg"])
     add((IMAGES,), "--quality", "of jpg, 1 to 100 (default: 95)", type=_whole(1, 100), metavar="N")
     add(
@@ -82,6 +81,18 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def add_thresholds(parser: argparse.ArgumentParser | argparse._ArgumentGroup, shown: bool = True) -> None:
+    """Options for all that RRLD accepts triplets by."""
+    for name, help in _THRESHOLDS.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=_positive, metavar="X", help=help if shown else argparse.SUPPRESS)
+
+
+def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
+    """Those that were given."""
+    return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
+
+
 def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options":
     """What was chosen; `flow` is the name of the estimator in use."""
     from _databacks.extraction import Options
@@ -90,7 +101,7 @@ def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options"
     chosen = {name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"}
     if "size" in given:
         chosen["video_size"] = chosen["image_size"] = given["size"][0]
-    chosen["thresholds"] = {name: given[name] for name in _THRESHOLDS if name in given}
+    chosen["thresholds"] = thresholds(arguments)
     return Options(**chosen, **({"flow": flow} if flow else {}))
 
 

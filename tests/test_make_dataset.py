@@ -71,6 +71,7 @@ def undisturbed(shows, tmp_path_factory) -> Path:
         (["shows", "out", "--workers", "0"], "--workers is 0"),
         (["shows", "out", "--near-duplicates", "nan"], "--near-duplicates is nan"),
         (["shows", "out", "--sensitivity", "0"], "--sensitivity is 0"),
+        (["shows", "out", "--moving", "-1"], "no number from 0 up"),
         (["shows", "out", "--workers", "2", "--cluster", "auto"], "not allowed with"),
         (["shows", "out", "--flow", "raft"], "no flow 'raft'"),
         (["shows", "out", "--flow", "dis"], "no video or folder shows"),
@@ -95,6 +96,13 @@ def test_triplets_of_real_extraction(undisturbed):
     assert len(open_source(undisturbed)) == len(rows) >= 5
     assert all(float(row["rrld"]) < 0.3 for row in rows)
     assert sorted(path.name for path in (undisturbed / "000001").iterdir()) == ["im1.jpg", "im2.jpg", "im3.jpg"]
+
+
+@pytest.mark.slow
+def test_thresholds_of_rrld_are_heeded(shows, tmp_path):
+    code, said = finish(start(shows / "show 0/0.mp4", tmp_path / "out", "--largest-rrld", "0"))
+    assert code == 0
+    assert "holds no triplets" in said[-1]
 
 
 @pytest.mark.slow
