@@ -1,0 +1,70 @@
+"""Filling the area between lines by balls that do not slip through gaps (Zhang et al., TVCG 2009).
+
+In: a mask of lines. Out: labels. All balls of one radius fill at once: what they fill is each connected component of
+the pixels where their centres fit, grown back by the radius.
+"""
+
+import cv2
+import numba
+import numpy as np
+
+RADII = (3, 2, 1)  # of the balls, in pixels, in this order; of the first, only the largest fill is kept
+
+
+def fill(lines: np.ndarray) -> tuple[np.ndarray, int]:
+    """(h, w) int32, 0 on lines and 1 … count on what the balls fill and on what they leave; and count."""
+    labels = np.zeros(lines.shape, np.int32)
+    free = 1 - lines.astype(np.uint8)
+    count = 0
+    for radius in RADII:
+        reach = np.arange(-radius, radius + 1)
+        ball = (reach**2 + reach[:, None] ** 2 <= radius**2).astype(np.uint8)
+        centres = cv2.erode(free, ball)
+        fills, components = _components(centres)
+        filled = cv2.dilate(centres, ball)
+        grow(fills, filled)
+        if radius == RADII[0]:
+            sizes = np.bincount(fills.ravel(), minlength=components + 1)
+            sizes[0] = 0
+            fills[fills != sizes.argmax()] = 0
+            fills[fills > 0] = 1
+            components = int(components > 0)
+        taken = fills > 0
+        labels[taken] = fills[taken] + count
+        free[taken] = 0
+        count += components
+    rest, components = _components(free)
+    left = rest > 0
+    labels[left] = rest[left] + count
+    return labels, count + components
+
+
+def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Labels 1 … count of the 4-connected components of a mask, in the order of their first pixels; and count."""
+    count, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+    return labels, count - 1
+
+
+@numba.njit(nogil=True, cache=True)
+def grow(labels, room):
+    # Labels spread where there is room for them and none yet, ring by ring, each pixel taking that of a neighbour.
+    h, w = labels.shape
+    queue = np.empty(h * w, np.int32)
+    first, last = 0, 0
+    for y in range(h):
+        for x in range(w):
+            if labels[y, x] == 0:
+                continue
+            for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
+                if 0 <= v < h and 0 <= u < w and labels[v, u] == 0 and room[v, u]:
+                    queue[last] = y * w + x
+                    last += 1
+                    break
+    while first < last:
+        y, x = divmod(np.int64(queue[first]), w)
+        first += 1
+        for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
+            if 0 <= v < h and 0 <= u < w and labels[v, u] == 0 and room[v, u]:
+                labels[v, u] = labels[y, x]
+                queue[last] = v * w + u
+                last += 1
