@@ -1,0 +1,236 @@
+"""Where the arrays of a packed file lie, and a checksum of every byte of it.
+
+    user block, 512 bytes      where the index is, its checksum and the block's own
+    HDF5                       what HDF5 libraries read
+    index                      JSON: the items, and the checksums of what lies between them
+
+HDF5 itself has no checksums of data that lies in one piece and of some of its structure. So what HDF5 wrote is looked
+through once when a file is packed: the arrays and headers of an item belong to it, all else to the whole.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from _util.errors import InputError
+
+USER_BLOCK = 512
+FORMAT = "inbetween triplets 1"
+AGAIN = "pack it again"
+
+
+class Extent(NamedTuple):
+    """Bytes of a file."""
+
+    start: int
+    size: int
+
+
+class Checked(NamedTuple):
+    """Extents and the CRC-32 of their bytes, one after the other."""
+
+    extents: list[Extent]
+    checksum: int
+
+
+class Array(NamedTuple):
+    dtype: str
+    shape: list[int]
+    checked: Checked
+
+
+class Item(NamedTuple):
+    name: str
+    time: float
+    facts: dict  # subset and annotation, where they are known
+    arrays: dict[str, Array]
+    headers: Checked
+
+
+class Index(NamedTuple):
+    items: list[Item]
+    between: list[Checked]
+
+
+class DamageError(ValueError):
+    """Bytes are not what they were, of an item if it is known."""
+
+    def __init__(self, item: int | None = None):
+        super().__init__(item)
+        self.item = item
+
+
+def write(path: Path) -> None:
+    """Add index and user block to a file that `packing` has made with HDF5, and written with a user block.
+
+    Raises:
+        DamageError: an array of an item has no longer the checksum that it was written with.
+    """
+    import h5py
+
+    with h5py.File(path) as file:
+        groups = (file["items"][name] for name in sorted(file["items"], key=int))
+        items = [_look_through(group, file.userblock_size) for group in groups]
+    with path.open("rb+") as file:
+        for number, item in enumerate(items):
+            if any(_checksum(file, array.checked.extents) != array.checked.checksum for array in item.arrays.values()):
+                raise DamageError(number)
+        items = [item._replace(headers=_check(file, item.headers.extents)) for item in items]
+        end = file.seek(0, os.SEEK_END)
+        owned = [extent for item in items for extent in _extents(item)]
+        between = [_check(file, [gap]) for gap in _gaps(owned, USER_BLOCK, end)]
+        content = json.dumps(Index(items, between), separators=(",", ":")).encode()
+        file.seek(end)
+        file.write(content)
+        facts = {"format": FORMAT, "index": end, "size": len(content), "checksum": zlib.crc32(content)}
+        block = json.dumps(facts).encode().ljust(USER_BLOCK - 4)
+        file.seek(0)
+        file.write(block + zlib.crc32(block).to_bytes(4, "little"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> Index:
+    """The index of a file, once it and what lies between items are found to be whole.
+
+    Raises:
+        InputError: they are not, or it is something else.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(path, file)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _read(path: Path, file) -> Index:
+    block = file.read(USER_BLOCK)
+    if len(block) < USER_BLOCK or zlib.crc32(block[:-4]) != int.from_bytes(block[-4:], "little"):
+        raise InputError(
+            f"{path} is damaged in its first {USER_BLOCK} bytes or was not packed by _scripts.dataset_to_hdf5; {AGAIN}."
+        )
+    facts = json.loads(block[:-4])
+    if facts["format"] != FORMAT:
+        raise InputError(f"{path} holds {facts['format']}; this program reads {FORMAT}; {AGAIN}.")
+    size, whole = os.fstat(file.fileno()).st_size, facts["index"] + facts["size"]
+    if size != whole:
+        raise InputError(f"{path} has {size} bytes instead of {whole}; copy it again.")
+    file.seek(facts["index"])
+    content = file.read()
+    if zlib.crc32(content) != facts["checksum"]:
+        raise InputError(f"{path} is damaged in its index, behind byte {facts['index']}; {AGAIN}.")
+    items, between = json.loads(content)
+    index = Index([_item(*item) for item in items], [_checked(*checked) for checked in between])
+    for checked in index.between:
+        if _checksum(file, checked.extents) != checked.checksum:
+            start, size = checked.extents[0]
+            raise InputError(
+                f"{path} is damaged in what lies around its items, bytes {start} to {start + size}; {AGAIN}."
+            )
+    return index
+
+
+def load(file, array: Array) -> np.ndarray:
+    """An array from an open file.
+
+    Raises:
+        DamageError: its bytes have another checksum.
+        OSError: it cannot be read.
+    """
+    values = np.empty(array.shape, array.dtype)
+    content, start = memoryview(values).cast("B") if values.size else memoryview(b""), 0
+    for extent in array.checked.extents:
+        _fill(file, content[start : start + extent.size], extent.start)
+        start += extent.size
+    if zlib.crc32(content) != array.checked.checksum:
+        raise DamageError
+    return values
+
+
+def require_whole(file, checked: Checked) -> None:
+    """Raise DamageError if bytes of an open file have another checksum."""
+    if _checksum(file, checked.extents) != checked.checksum:
+        raise DamageError
+
+
+def _look_through(group, offset: int) -> Item:
+    """An item as HDF5 has laid it out; addresses of headers count from the end of the user block."""
+    arrays, headers = {}, [_header(group, offset)]
+    for name, dataset in group.items():
+        checked = Checked(_chunks(dataset), int(dataset.attrs["crc32"]))
+        arrays[name] = Array(dataset.dtype.str, list(dataset.shape), checked)
+        headers.append(_header(dataset, offset))
+    attributes = dict(group.attrs)
+    facts = {name: attributes[name] for name in ("subset",) if name in attributes}
+    if "annotation" in attributes:
+        facts["annotation"] = json.loads(attributes["annotation"])
+    return Item(str(attributes["name"]), float(attributes["time"]), facts, arrays, Checked(sorted(headers), 0))
+
+
+def _header(thing, offset: int) -> Extent:
+    import h5py
+
+    info = h5py.h5o.get_info(thing.id)
+    is_whole = info.hdr.nchunks == 1  # as copying leaves it; one in pieces counts as lying between items
+    return Extent(offset + info.addr, info.hdr.space.total if is_whole else 0)
+
+
+def _chunks(dataset) -> list[Extent]:
+    if dataset.chunks is None:
+        return [Extent(dataset.id.get_offset(), dataset.id.get_storage_size())]
+    infos = (dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks()))
+    return [Extent(info.byte_offset, info.size) for info in sorted(infos, key=lambda info: info.chunk_offset)]
+
+
+def _extents(item: Item) -> Iterator[Extent]:
+    yield from item.headers.extents
+    for array in item.arrays.values():
+        yield from array.checked.extents
+
+
+def _gaps(owned: Iterable[Extent], start: int, end: int) -> Iterator[Extent]:
+    for extent in sorted(owned):
+        if extent.start > start:
+            yield Extent(start, extent.start - start)
+        start = max(start, extent.start + extent.size)
+    if end > start:
+        yield Extent(start, end - start)
+
+
+def _check(file, extents: list[Extent]) -> Checked:
+    return Checked(extents, _checksum(file, extents))
+
+
+def _checksum(file, extents: Iterable[Extent]) -> int:
+    checksum = 0
+    for extent in extents:
+        content = memoryview(bytearray(extent.size))
+        _fill(file, content, extent.start)
+        checksum = zlib.crc32(content, checksum)
+    return checksum
+
+
+def _fill(file, content: memoryview, start: int) -> None:
+    file.seek(start)
+    while content:
+        count = file.readinto(content)
+        if not count:
+            raise DamageError
+        content = content[count:]
+
+
+def _item(name: str, time: float, facts: dict, arrays: dict, headers: list) -> Item:
+    return Item(name, time, facts, {key: _array(*array) for key, array in arrays.items()}, _checked(*headers))
+
+
+def _array(dtype: str, shape: list[int], checked: list) -> Array:
+    return Array(dtype, shape, _checked(*checked))
+
+
+def _checked(extents: list, checksum: int) -> Checked:
+    return Checked([Extent(*extent) for extent in extents], checksum)

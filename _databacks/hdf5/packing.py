@@ -1,0 +1,147 @@
+"""From a source of triplets to one HDF5 file, item by item, going on where it was ended.
+
+OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the end
+    settings.json       what is packed, and how
+    000000.h5 …         items, each there whole or not at all
+    whole.h5            their assembly, which becomes OUT.h5
+"""
+
+import contextlib
+import json
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from _databacks.hdf5 import frames, half, index
+from _databacks.sources import pictures
+from _databacks.triplet import Source, Triplet
+from _util import image
+from _util.errors import InputError
+
+_VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
+
+
+def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
+    """Pack all items of a source that can be read.
+
+    Args:
+        source: any, with `subset` and `annotation` where it knows them, as ATD-12K does.
+        out: the file to make.
+        as_arrays: whether frames are stored decoded, which is quick to read, or as files of pictures, which is small.
+
+    Returns:
+        Why items were left out, by name.
+
+    Raises:
+        InputError: the file is there, another packing was begun, no item can be read, or there is no room.
+    """
+    try:
+        import h5py  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError("To pack HDF5, install h5py.") from error
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it or choose another name.")
+    parts = _begin(source, out, as_arrays)
+    damaged = {}
+    for number, name in enumerate(tqdm(source.names, unit="item", disable=None)):
+        part = parts / f"{number:06d}.h5"
+        if not part.exists():
+            try:
+                triplet = source[number]
+            except InputError as error:
+                damaged[name] = str(error)
+                continue
+            with image.replacing(part) as temporary:
+                _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
+    if len(damaged) == len(source):
+        raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
+    _assemble(parts, out)
+    shutil.rmtree(parts)
+    return damaged
+
+
+def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
+    """The folder of parts, which this packing begins or goes on with."""
+    parts = out.with_name(f"{out.name}.parts")
+    names = zlib.crc32("\n".join(source.names).encode())
+    settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
+    path = parts / "settings.json"
+    try:
+        parts.mkdir(exist_ok=True)
+        begun = json.loads(path.read_text()) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
+    if begun not in (None, settings):
+        raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
+    with image.replacing(path) as temporary:
+        temporary.write_text(json.dumps(settings))
+    return parts
+
+
+def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
+    facts = {}
+    if hasattr(source, "subset"):
+        facts["subset"] = source.subset(number)
+    if hasattr(source, "annotation"):
+        with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
+            facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
+    return facts
+
+
+def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
+    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, pictures(source, number))
+
+
+def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+    import h5py
+
+    if triplet.flows is not None:
+        flows = half.to_half(np.stack([flow.numpy() for flow in triplet.flows]))
+        arrays = arrays | {"flows": flows.values}
+        if len(flows.places):
+            arrays |= dict(zip(half.BEYOND, (flows.places, flows.exact), strict=True))
+    with h5py.File(path, "w", libver=_VERSIONS) as file:
+        item = file.create_group("item")
+        for name, array in arrays.items():
+            chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
+            dataset = item.create_dataset(name, data=array, chunks=chunks)
+            dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array))
+        item.attrs.update({"name": triplet.name, "time": triplet.time} | facts)
+
+
+def _assemble(parts: Path, out: Path) -> None:
+    import h5py
+
+    whole, numbers = parts / "whole.h5", sorted((path.stem for path in parts.glob("[0-9]*.h5")), key=int)
+    try:
+        with h5py.File(whole, "w", libver=_VERSIONS, userblock_size=index.USER_BLOCK) as file:
+            items = file.create_group("items")
+            for number in tqdm(numbers, unit="item", desc="assembling", disable=None, leave=False):
+                with _open_part(parts / f"{number}.h5") as part:
+                    part.copy("item", items, number)
+        index.write(whole)
+        whole.replace(out)
+    except index.DamageError as error:
+        raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{out} cannot be assembled ({error}); what is packed is kept in {parts}: make room, and run again."
+        ) from error
+
+
+def _open_part(path: Path):
+    import h5py
+
+    try:
+        return h5py.File(path)
+    except OSError as error:
+        raise _mistrust(path) from error
+
+
+def _mistrust(part: Path) -> InputError:
+    """What became of a part on the disk shall not get into the file."""
+    part.unlink(missing_ok=True)
+    return InputError(f"{part} was damaged on the disk and is removed; run again, to pack it anew.")

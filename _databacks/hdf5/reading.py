@@ -1,0 +1,91 @@
+"""Triplets from a file that `packing` has made, from any number of threads and processes at once."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from _databacks.atd12k import Annotation
+from _databacks.hdf5 import frames, half, index
+from _databacks.triplet import Triplet
+from _util.errors import InputError
+
+
+class HDF5:
+    """The triplets of a file, in the order they were packed in.
+
+    It may be copied into other processes by a fork or by pickling: the file is opened anew for each item.
+
+    Attributes:
+        has_flows: whether some item has flows.
+        is_annotated: whether some item has an annotation of ATD-12K's.
+
+    Raises:
+        InputError: there is no such file, it was not packed here, or it is damaged outside of its items.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"There is no file {path}; python -m _scripts.dataset_to_hdf5 packs one.")
+        self._items = index.read(self.path).items
+        self.names = [item.name for item in self._items]
+        self.has_flows = any("flows" in item.arrays for item in self._items)
+        self.is_annotated = any("annotation" in item.facts for item in self._items)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index_: int) -> Triplet:
+        """The frames and flows of an item, once all its bytes are found to be as they were.
+
+        Raises:
+            InputError: they are not; it says which are damaged.
+        """
+        item, arrays = self._items[index_], {}
+        what = "header"
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                index.require_whole(file, item.headers)
+                for what, array in item.arrays.items():
+                    arrays[what] = index.load(file, array)
+        except index.DamageError as error:
+            raise InputError(f"{self.path} is damaged in {item.name}, in its {what}; {index.AGAIN}.") from error
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read in {item.name} ({error.strerror}).") from error
+        try:
+            return Triplet(item.name, frames.from_arrays(arrays), _flows(arrays), item.time)
+        except ValueError as error:
+            raise InputError(f"{self.path} holds a picture in {item.name} that cannot be decoded here.") from error
+
+    def damage(self, index_: int) -> str:
+        """What is wrong with an item, in a sentence; empty if nothing is."""
+        try:
+            self[index_]
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def subset(self, index_: int) -> str:
+        """Of ATD-12K, "east" or "west"; empty if it is not known."""
+        return self._items[index_].facts.get("subset", "")
+
+    def annotation(self, index_: int, size: tuple[int, int]) -> Annotation:
+        """As `ATD12K.annotation`, as it was when the file was packed.
+
+        Raises:
+            InputError: there was none.
+        """
+        item = self._items[index_]
+        if "annotation" not in item.facts:
+            raise InputError(f"{self.path} was packed without an annotation of {item.name}; pack it again with one.")
+        noted = item.facts["annotation"]
+        return Annotation(**noted | {"roi": tuple(noted["roi"])})
+
+
+def _flows(arrays: dict[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    if "flows" not in arrays:
+        return None
+    nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+    beyond = tuple(arrays.get(name, none) for name, none in zip(half.BEYOND, nothing, strict=True))
+    return tuple(torch.from_numpy(half.from_half(half.Half(arrays["flows"], *beyond))))

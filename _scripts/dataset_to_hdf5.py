@@ -1,0 +1,108 @@
+"""Pack a data set of triplets into one file, for training and evaluation.
+
+DATA, of any kind       →   OUT.h5
+    name/{a,b,c}.png            frames, flows in half precision, names, what is known of each,
+    rrld/images/ flows/         and a checksum of every byte
+    atd12k, keyframes DIR …
+
+A packing that was ended goes on when its command is given again: OUT.h5.parts holds what is ready, and OUT.h5 appears
+whole. Items that cannot be read are left out and told of, with exit code 1.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.dataset_to_hdf5",
+        description="Pack a data set of triplets into one HDF5 file.",
+        epilog="The file is DATA of the trainer and --data of evaluate.",
+    )
+    parser.add_argument(
+        "data",
+        nargs="*",
+        metavar="DATA",
+        help="a folder of triplets of any kind, as evaluate takes it: also atd12k [DIR], rrld DIR, keyframes DIR",
+    )
+    parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file")
+    parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    parser.add_argument(
+        "--frames",
+        choices=["arrays", "bytes"],
+        default="arrays",
+        help="arrays, decoded: several times as quick to read as PNG, and as large; or bytes, the pictures' own files "
+        "(default: arrays)",
+    )
+    then = parser.add_mutually_exclusive_group()
+    then.add_argument("--check", action="store_true", help="only look whether all of OUT.h5 is whole; without DATA")
+    then.add_argument(
+        "--measure", action="store_true", help="only read DATA and OUT.h5 at random from 4 workers, and tell the speed"
+    )
+    arguments = parser.parse_args()
+    if bool(arguments.data) == arguments.check:
+        parser.error("--check takes no DATA" if arguments.check else "DATA or OUT.h5 is missing")
+    if arguments.out.suffix.lower() not in (".h5", ".hdf5"):
+        parser.error(f"{arguments.out} does not end in .h5")
+    if not arguments.out.parent.is_dir():
+        parser.error(f"there is no folder {arguments.out.parent}")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.check:
+        check(arguments.out)
+        return
+    from _train.frame_interpolation.items import Items
+
+    source = Items(arguments.data, arguments.split).source
+    if arguments.measure:
+        measure(source, arguments.out)
+    else:
+        pack(source, arguments.out, arguments.frames == "arrays")
+
+
+def pack(source, out: Path, as_arrays: bool) -> None:
+    from _databacks.hdf5 import packing
+
+    damaged = packing.pack(source, out, as_arrays)
+    print(f"{out}: {len(source) - len(damaged)} triplets, {out.stat().st_size / 2**20:.1f} MiB")
+    tell(damaged, "left out", len(source))
+
+
+def check(path: Path) -> None:
+    from tqdm import tqdm
+
+    from _databacks.hdf5.reading import HDF5
+
+    source = HDF5(path)
+    found = {name: source.damage(i) for i, name in enumerate(tqdm(source.names, unit="item", disable=None))}
+    tell({name: reason for name, reason in found.items() if reason}, "damaged", len(source))
+    print(f"{path}: all of {len(source)} items are whole")
+
+
+def measure(source, path: Path) -> None:
+    from _databacks.hdf5.reading import HDF5
+    from _databacks.hdf5.speed import compare
+
+    rates = compare({"DATA": source, "HDF5": HDF5(path)})
+    for name, rate in rates.items():
+        print(f"{name}  {rate:6.1f} triplets a second, at random, from 4 workers")
+    print(f"ratio {rates['HDF5'] / rates['DATA']:6.2f}")
+
+
+def tell(items: dict[str, str], what: str, count: int) -> None:
+    """Say why items are not there, with exit code 1 if there are any."""
+    if items:
+        print(f"{len(items)} of {count} items are {what}:", file=sys.stderr)
+        for name, reason in items.items():
+            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command.run(main)
