@@ -1,4 +1,7 @@
-"""Time and memory of each stage of interpolating two frames, beside those of the published computation."""
+"""Time and memory of each stage of interpolating two frames, beside those of the published computation.
+
+--matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation.
+"""
 
 import argparse
 import json
@@ -22,6 +25,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
     )
+    parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching")
+    parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames")
     arguments = parser.parse_args()
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
@@ -48,15 +53,42 @@ def table(report: dict) -> str:
     return "\n".join(lines)
 
 
+def table_of_matching(rows: list[dict]) -> str:
+    """Times of segment-guided matching as a table in Markdown."""
+    lines = ["| pieces | segmentation s | matching s | flow s | all s | literal matching and flow s | ratio |"]
+    lines.append(f"|{'---|' * 7}")
+    for row in rows:
+        times = " | ".join(f"{row[stage]:.3f}" for stage in ("segmentation", "matching", "flow", "all", "literal"))
+        lines.append(f"| {row['pieces']} | {times} | {row['ratio']:.1f}× |")
+    return "\n".join(lines)
+
+
+def table_of_video(rows: list[dict]) -> str:
+    """Times of videos and of their frames as a table in Markdown."""
+    lines = ["| method | frames drawn | video s | frames alone s | ratio |", f"|{'---|' * 5}"]
+    for row in rows:
+        times = " | ".join(f"{row[which]:.2f}" for which in ("video", "interpolator", "ratio"))
+        lines.append(f"| {row['method']} | {row['drawn']} of {row['frames']} | {times} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import benchmark
+    from _train.frame_interpolation import benchmark, matching_benchmark, video_benchmark
     from _util.image import replacing
 
     report = benchmark.compare(
         *arguments.frames, arguments.sizes, arguments.repeats, arguments.precision, arguments.device
     )
     print(table(report))
+    if arguments.matching:
+        report["matching"] = matching_benchmark.compare(arguments.repeats)
+        print("\nSegment-guided matching at 540×960, on the CPU, both ways, features of AlexNet:\n")
+        print(table_of_matching(report["matching"]))
+    if arguments.video:
+        report["video"] = video_benchmark.compare(arguments.frames[0], arguments.repeats)
+        print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
+        print(table_of_video(report["video"]))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(arguments.out) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")

@@ -1,0 +1,71 @@
+"""Compute the flow by segment-guided matching of a whole data set, once.
+
+DATA, any triplets, ATD-12K among them   →   OUT/
+                                                 NAME/guide_flo13.npy  guide_flo31.npy    (2, h, w), x then y, pixels
+
+These are the names that ATD-12K's flows have. A run that was ended goes on when its command is given again.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from _util import command
+
+MOST_NAMED = 20
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.sgm_flows",
+        description="Compute the flow between the outer frames of triplets by segment-guided matching.",
+        epilog="With --half --compress a triplet at 540×960 takes well under 1 MB instead of 8, and no vector is off "
+        "by more than 0.05 pixels. A compressed file holds its array under the name `flow`.",
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", type=Path, help="ATD-12K, or any folder of triplets")
+    add("out", metavar="OUT", type=Path, help="where to write; what is there already is left alone")
+    add("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    add(
+        "--features",
+        default="auto",
+        help="vgg19 as published, vgg16, alexnet, or a file (default: auto, vgg19 if its file is there, else alexnet)",
+    )
+    add(
+        "--penalty",
+        choices=["released", "paper"],
+        default="released",
+        help="of distance and size, as in the released code or in the paper (default: released)",
+    )
+    add("--style", choices=["japanese", "western"], default="japanese", help="of drawing (default: japanese)")
+    add("--half", action="store_true", help="16 bits to a number where they suffice")
+    add("--compress", action="store_true", help="write .npz instead of .npy")
+    add("--show", action="store_true", help="also write pieces1.png, pieces3.png and matches.png")
+    add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add("--device", default="auto", help="of the network: auto, cpu, cuda or cuda:N (default: auto)")
+    add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error(f"--workers is {arguments.workers}; it must be 1 or more")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    from _train.frame_interpolation import sgm_flows
+    from _util import checkpoints, device
+
+    given = vars(arguments)
+    processes = given.pop("workers")
+    given["device"] = str(device.choose(arguments.device))
+    given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
+    failed = sgm_flows.compute(sgm_flows.Options(**given), processes)
+    if failed:
+        print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
+        for name, reason in list(failed.items())[:MOST_NAMED]:
+            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command.run(main)

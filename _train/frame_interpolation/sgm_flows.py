@@ -1,0 +1,170 @@
+"""Flow by segment-guided matching for a whole data set, computed once and kept in files.
+
+In: triplets from anywhere. Out: files as `_databacks.sgm_flows` describes, and pictures of pieces and matches. Begun
+again, it goes on: a triplet whose files are all there is left alone. What is told in `sgm.json` cannot be mixed.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from _databacks import sgm_flows
+from _databacks.atd12k import ATD12K
+from _databacks.dataset import workers
+from _databacks.sources import open_source
+from _databacks.triplet import Source
+from _train.frame_interpolation.flows import at_moderate_size
+from _util import checkpoints, image, segmentation
+from _util.errors import InputError
+from _util.sgm import SGM, Matching
+
+PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
+SETTINGS = "sgm.json"
+_OF_ATD12K = ("test_2k_540p", "train_10k_540p", "train_10k")
+_UNMATCHED = 0.25  # of its brightness, what shows of a piece that was not found again
+
+
+class Options(NamedTuple):
+    """What flows are computed from and how; as of `SGM` where not said."""
+
+    data: Path
+    out: Path
+    split: str = "test"  # of ATD-12K
+    features: str = "auto"
+    penalty: str = "released"
+    style: str = "japanese"
+    half: bool = False
+    compress: bool = False
+    show: bool = False
+    device: str = "cpu"
+    checkpoints: Path = checkpoints.FOLDER
+
+
+def compute(options: Options, processes: int = 1) -> dict[str, str]:
+    """Write the flows of all triplets that have none yet, with a bar on stderr.
+
+    Returns:
+        What is wrong with those that could not be used, by name.
+
+    Raises:
+        InputError: there are no triplets or no such weights, or the folder holds flows that were computed otherwise.
+    """
+    source = open_data(options.data, options.split)
+    _estimator(options)
+    _agree_on_settings(options)
+    waiting = [i for i in range(len(source)) if not _is_done(options, source.names[i])]
+    if len(waiting) < len(source):
+        print(f"{len(source) - len(waiting)} of {len(source)} triplets are done.", file=sys.stderr)
+    work, failed = functools.partial(_work, options), {}
+    done = workers.processes(work, waiting, lambda *_: None, processes) if processes > 1 else _in_turn(work, waiting)
+    for i, (is_written, reason) in tqdm(_answers(done), total=len(waiting), unit="triplet", leave=False):
+        if not is_written:
+            failed[source.names[i]] = reason
+    return failed
+
+
+def open_data(path: Path, split: str) -> Source:
+    """ATD-12K where its folders are, else what `open_source` finds."""
+    if any((path / parent / name).is_dir() for parent in ("raw", "") for name in _OF_ATD12K):
+        return ATD12K(path, split)
+    return open_source(path)
+
+
+def show_matches(frames: tuple[np.ndarray, np.ndarray], matching: Matching) -> np.ndarray:
+    """Both frames above their pieces: matched ones share a colour, the others are dark.
+
+    Args:
+        frames: (h, w, 3) uint8 RGB.
+
+    Returns:
+        (2h, 2w, 3) uint8 RGB.
+    """
+    colours = (255 * np.random.default_rng(0).uniform(0.3, 1, (len(matching.pairs), 3))).astype(np.uint8)
+    shown = []
+    for frame, segments, pieces in zip(frames, matching[2:], matching.pairs.T, strict=True):
+        palette = (_UNMATCHED * 255 * segments.colours).astype(np.uint8)
+        palette[pieces] = colours
+        shown.append(np.concatenate([frame, palette[segments.labels]]))
+    return np.concatenate(shown, 1)
+
+
+def _is_done(options: Options, name: str) -> bool:
+    folder = options.out / name
+    is_shown = not options.show or all((folder / picture).exists() for picture in PICTURES)
+    return is_shown and all((folder / file).exists() for file in _files(options))
+
+
+def _files(options: Options) -> list[str]:
+    return [f"{name}{sgm_flows.SUFFIXES[options.compress]}" for name in sgm_flows.NAMES]
+
+
+def _agree_on_settings(options: Options) -> None:
+    settings = {
+        "features": _estimator(options).backbone.architecture,
+        **{name: getattr(options, name) for name in ("penalty", "style", "half")},
+    }
+    path = options.out / SETTINGS
+    try:
+        if path.exists() and json.loads(path.read_text()) != settings:
+            raise InputError(f"{path} tells of other settings than {json.dumps(settings)}; choose another folder.")
+        options.out.mkdir(parents=True, exist_ok=True)
+        with image.replacing(path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n")
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read or written; choose another folder.") from error
+
+
+def _in_turn(work: workers.Work, jobs: Iterable[int]) -> Iterator:
+    return ((job, work(job, lambda _: None)) for job in jobs)
+
+
+def _answers(done: Iterable) -> Iterator[tuple[int, tuple[bool, str]]]:
+    for job, answer in done:
+        yield job, answer or (False, "its process died, perhaps from want of memory; run again with fewer --workers")
+
+
+@functools.cache
+def _source(path: Path, split: str) -> Source:
+    return open_data(path, split)
+
+
+@functools.cache
+def _estimator(options: Options) -> SGM:
+    name = options.features
+    return SGM(name, options.penalty, options.style, device=options.device, folder=options.checkpoints)
+
+
+@torch.inference_mode()
+def _work(options: Options, index: int, _tick: workers.Tick) -> tuple[bool, str]:
+    """Whether the files of a triplet are written, else why not."""
+    matchings = []
+
+    def estimate(frame0: torch.Tensor, frame1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        matchings.append(((frame0, frame1), sgm.match(frame0, frame1)))
+        return sgm.flow(frame0, frame1, matchings[-1][1])
+
+    sgm = _estimator(options)
+    try:
+        triplet = _source(options.data, options.split)[index]
+        flows = at_moderate_size(estimate, triplet.frames[:1], triplet.frames[2:])
+        folder = options.out / triplet.name
+        sgm_flows.write(folder, flows, options.half, options.compress)
+        if options.show:
+            _show(folder, *matchings[0])
+    except InputError as error:
+        return False, str(error)
+    return True, ""
+
+
+def _show(folder: Path, frames: tuple[torch.Tensor, torch.Tensor], matching: Matching) -> None:
+    seen = tuple(image.to_array(frame[0], np.uint8) for frame in frames)
+    shown = [*(segmentation.show(segments) for segments in matching[2:]), show_matches(seen, matching)]
+    for name, picture in zip(PICTURES, shown, strict=True):
+        image.write(folder / name, picture)

@@ -1,0 +1,243 @@
+"""Features of images by networks trained on ImageNet: VGG-19, VGG-16 and AlexNet, cut off after the last layer wanted.
+
+In: images, (b, 3, h, w) RGB in [0, 1]. Out: activations after the ReLUs asked for. Layers of VGG are named by block and
+convolution, `relu1_1` … `relu5_4`, those of AlexNet `relu1` … `relu5`.
+
+AlexNet is shipped with the project. VGG is taken from a file in the folder of checkpoints, else from torchvision, which
+downloads it once.
+
+    checkpoints/
+        vgg19-….pth  vgg16-….pth                as torchvision publishes them, or .pt, or .safetensors
+        default/alexnet_features.safetensors    shipped
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn, tensor
+
+from _util import checkpoints
+from _util.errors import InputError
+
+BACKBONES = ("vgg19", "vgg16", "alexnet")
+_SHIPPED = "default/alexnet_features.safetensors"
+_SUFFIXES = (".pth", ".pt", ".safetensors")
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Convolution(NamedTuple):
+    """One convolution and its ReLU, with what pools before it."""
+
+    layer: str
+    index: int  # in torchvision's `features`
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    padding: int
+    pooling: int  # window of the maximum over every second pixel before it; 0 for none
+
+
+def _vgg(*depths: int) -> tuple[Convolution, ...]:
+    found, index, channels = [], 0, 3
+    for block, depth in enumerate(depths):
+        width = min(64 * 2**block, 512)
+        for i in range(depth):
+            pooling = 2 if block and not i else 0
+            layer = f"relu{block + 1}_{i + 1}"
+            found.append(Convolution(layer, index, channels, width, 3, 1, 1, pooling))
+            index, channels = index + 2, width
+        index += 1
+    return tuple(found)
+
+
+ARCHITECTURES = {
+    "vgg19": _vgg(2, 2, 4, 4, 4),
+    "vgg16": _vgg(2, 2, 3, 3, 3),
+    "alexnet": (
+        Convolution("relu1", 0, 3, 64, 11, 4, 2, 0),
+        Convolution("relu2", 3, 64, 192, 5, 1, 2, 3),
+        Convolution("relu3", 6, 192, 384, 3, 1, 1, 3),
+        Convolution("relu4", 8, 384, 256, 3, 1, 1, 0),
+        Convolution("relu5", 10, 256, 256, 3, 1, 1, 0),
+    ),
+}
+
+
+class Backbone(nn.Module):
+    """A frozen network up to the last of some layers. It follows its input to the device, and adds no state dict.
+
+    Attributes:
+        channels: of each layer.
+        grids: of each layer (stride, offset): activation i lies at pixel offset + i · stride, from 0, of either axis.
+
+    Args:
+        architecture: one of `BACKBONES`.
+        weights: `<index>.weight` and `<index>.bias` of each convolution, by torchvision's index in `features`.
+        layers: whose activations are wanted, in the order of the network.
+
+    Raises:
+        ValueError: a layer that the architecture does not have, none, or another order.
+    """
+
+    def __init__(self, architecture: str, weights: dict[str, Tensor], layers: Sequence[str]):
+        super().__init__()
+        convolutions = ARCHITECTURES[architecture]
+        places = {convolution.layer: i for i, convolution in enumerate(convolutions)}
+        wanted = [places.get(layer, -1) for layer in layers]
+        if not wanted or min(wanted) < 0 or wanted != sorted(set(wanted)):
+            raise ValueError(f"layers {list(layers)}: {architecture} has {', '.join(places)}, taken in this order")
+        self.architecture, self.layers = architecture, tuple(layers)
+        self.convolutions = convolutions[: wanted[-1] + 1]
+        self.channels = tuple(convolutions[i].out_channels for i in wanted)
+        self.grids = _grids(self.convolutions, self.layers)
+        self.register_buffer("mean", tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        for convolution in self.convolutions:
+            for kind in ("weight", "bias"):
+                name = f"{convolution.index}.{kind}"
+                self.register_buffer(name.replace(".", "_"), weights[name].detach().float(), persistent=False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def smallest_side(self) -> int:
+        """In pixels; smaller images have no activations."""
+        side = 1
+        for convolution in reversed(self.convolutions):
+            side = max((side - 1) * convolution.stride + convolution.kernel - 2 * convolution.padding, 1)
+            if convolution.pooling:
+                side = (side - 1) * 2 + convolution.pooling
+        return side
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Activations of images, differentiable in them.
+
+        Args:
+            image: (b, 3, h, w) RGB in [0, 1], sides of at least `smallest_side` pixels.
+
+        Returns:
+            For each layer (b, channels, height, width), never negative, at the resolution of the layer.
+
+        Raises:
+            ValueError: smaller images.
+        """
+        if min(image.shape[2:]) < self.smallest_side:
+            raise ValueError(f"{self.architecture} needs sides of {self.smallest_side} pixels, not {image.shape[2:]}")
+        if self.mean.device != image.device:
+            self.to(image.device)
+        x, activations = (image - self.mean) / self.deviation, []
+        for convolution in self.convolutions:
+            if convolution.pooling:
+                x = F.max_pool2d(x, convolution.pooling, 2)
+            weight, bias = (getattr(self, f"{convolution.index}_{kind}") for kind in ("weight", "bias"))
+            x = F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), convolution.stride, convolution.padding).relu()
+            if convolution.layer in self.layers:
+                activations.append(x)
+        return activations
+
+
+def open_backbone(name_or_path: str | Path, layers: Sequence[str], folder: Path = checkpoints.FOLDER) -> Backbone:
+    """A backbone with its weights.
+
+    Args:
+        name_or_path: one of `BACKBONES`, or the file of a state dict as torchvision has it, recognised by its shapes.
+        layers: as of `Backbone`.
+        folder: of checkpoints, where files are looked for by name.
+
+    Raises:
+        InputError: the weights cannot be found or downloaded, or fit none of the architectures.
+        ValueError: as of `Backbone`.
+    """
+    if name_or_path not in BACKBONES:
+        return Backbone(*_recognised(Path(name_or_path)), layers)
+    path = find(str(name_or_path), folder)
+    if path is None:
+        return Backbone(str(name_or_path), _convolutions(_download(str(name_or_path), folder)), layers)
+    architecture, weights = _recognised(path)
+    if architecture != name_or_path:
+        raise InputError(f"{path} holds {architecture} instead of {name_or_path}; rename it.")
+    return Backbone(architecture, weights, layers)
+
+
+def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[tuple[int, float], ...]:
+    found, stride, offset = [], 1, 0.0
+    for convolution in convolutions:
+        if convolution.pooling:
+            offset, stride = offset + stride * (convolution.pooling - 1) / 2, 2 * stride
+        offset += stride * ((convolution.kernel - 1) / 2 - convolution.padding)
+        stride *= convolution.stride
+        if convolution.layer in layers:
+            found.append((stride, offset))
+    return tuple(found)
+
+
+def recognise(path: Path) -> str:
+    """The architecture, of `BACKBONES`, of the weights in a file.
+
+    Raises:
+        InputError: there is no such file, or it is none of them.
+    """
+    return _recognised(path)[0]
+
+
+def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
+    """The file of one of `BACKBONES` in a folder of checkpoints; None if there is none."""
+    if name == "alexnet":
+        return folder / _SHIPPED if (folder / _SHIPPED).exists() else checkpoints.FOLDER / _SHIPPED
+    files = folder.glob(f"{name}*") if folder.is_dir() else ()
+    return next((path for path in sorted(files) if path.suffix in _SUFFIXES), None)
+
+
+def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:
+    if not path.exists():
+        raise InputError(f"There is no backbone {path}; it is {', '.join(BACKBONES)} or a file.")
+    weights = _convolutions(checkpoints.read(path))
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    for architecture, convolutions in ARCHITECTURES.items():
+        if shapes == _shapes(convolutions):
+            if all(value.isfinite().all() for value in weights.values()):
+                return architecture, weights
+            raise InputError(f"{path} holds values that are no finite numbers; fetch it again.")
+    raise InputError(f"{path} is none of {', '.join(BACKBONES)} as torchvision publishes them; fetch one of those.")
+
+
+def _convolutions(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights and biases of all convolutions, by their index alone."""
+    stems = [name.removesuffix(".weight") for name, value in state.items() if value.dim() == 4]
+    names = [f"{stem}.{kind}" for stem in stems for kind in ("weight", "bias")]
+    return {".".join(name.split(".")[-2:]): state[name] for name in names if name in state}
+
+
+def _shapes(convolutions: Sequence[Convolution]) -> dict[str, tuple[int, ...]]:
+    return {
+        name: shape
+        for convolution in convolutions
+        for name, shape in (
+            (
+                f"{convolution.index}.weight",
+                (convolution.out_channels, convolution.in_channels, convolution.kernel, convolution.kernel),
+            ),
+            (f"{convolution.index}.bias", (convolution.out_channels,)),
+        )
+    }
+
+
+def _download(name: str, folder: Path) -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights, VGG19_Weights
+
+    weights = {"vgg19": VGG19_Weights, "vgg16": VGG16_Weights}[name].IMAGENET1K_V1
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # a download can fail in any way
+        raise InputError(
+            f"{name} is not on this machine and could not be downloaded ({' '.join(str(error).split())[:100]}): "
+            f"put {weights.url} into {folder}, or choose alexnet, which is shipped."
+        ) from error

@@ -1,0 +1,132 @@
+"""Which piece of one frame is which piece of another: mutual best matches of likeness, distance and size.
+
+In: the pieces of both frames and their features. Out: pairs. No more than a block of all affinities is in memory at
+once, so thousands of pieces cost time alone.
+
+Where a piece vanishes and another appears, each may well be the other's best. So pairs are also refused that differ too
+much in size or colour, or that are torn out of their surroundings: several neighbours were found again, none of them
+around the supposed piece.
+"""
+
+from typing import Literal, NamedTuple
+
+import numba
+import numpy as np
+from scipy.sparse import coo_array, csr_array, diags_array
+
+from _util import threads
+from _util.segmentation import Segments
+from _util.sgm.colours import borders
+
+Penalty = Literal["released", "paper"]
+_BLOCK = 512  # pieces of the first frame at once
+_TILE = 8  # of these, those that a kernel holds in its cache
+_NEAR = {"released": 0.14, "paper": 0.15}  # of the diagonal; what is nearer costs nothing
+_FARNESS = 0.2  # cost of one diagonal
+_GROWTH, _LARGEST_RATIO = 0.05, 3
+_LARGEST_CHANGE = 0.25  # of a channel of a piece's colour
+_LARGEST_NEIGHBOUR, _NEIGHBOURS = 0.12, 2  # share of the frame; how many make surroundings
+
+
+class Matching(NamedTuple):
+    """Pieces that were found again."""
+
+    pairs: np.ndarray  # (k, 2) int64, piece of frame 0, piece of frame 1; every piece once at most
+    affinities: np.ndarray  # (k,) float32, at most 1
+    segments0: Segments
+    segments1: Segments
+
+
+def match(
+    segments0: Segments,
+    segments1: Segments,
+    features0: np.ndarray,
+    features1: np.ndarray,
+    penalty: Penalty = "released",
+) -> Matching:
+    """Pairs of pieces each of which is the other's best, and credible.
+
+    The affinity of two pieces is Σ min(f0, f1) of their features, brought to be 0 or more and to sum to 1, less 0.2 of
+    their distance in diagonals if they are not near, less a penalty of size: "paper" 0.05 of the difference in areas as
+    a share of the image, "released" 1/20 of their ratio if that exceeds 3.
+
+    Args:
+        features0, features1: (n, c) and (m, c), of any scale.
+
+    Raises:
+        ValueError: label maps of different sizes.
+    """
+    if segments0.labels.shape != segments1.labels.shape:
+        raise ValueError(f"label maps of {segments0.labels.shape} and {segments1.labels.shape} cannot be matched")
+    features0, features1 = _distribution(features0), _distribution(features1)
+    n, m = len(features0), len(features1)
+    best1, best0 = np.empty(n, np.int64), np.zeros(m, np.int64)
+    highest1, highest0 = np.empty(n, np.float32), np.full(m, -np.inf, np.float32)
+    for start in range(0, n, _BLOCK):
+        block = slice(start, min(start + _BLOCK, n))
+        affinity = np.empty((block.stop - start, m), np.float32)
+        threads.run(_likeness, -(-len(affinity) // _TILE), features0[block], features1, affinity)
+        affinity -= _costs(segments0, segments1, block, penalty)
+        best1[block] = affinity.argmax(1)
+        highest1[block] = affinity.max(1)
+        rows = affinity.argmax(0)
+        values = np.take_along_axis(affinity, rows[None], 0)[0]
+        better = values > highest0
+        best0[better], highest0[better] = rows[better] + start, values[better]
+    mutual = np.flatnonzero(best0[best1] == np.arange(n))
+    found = Matching(np.stack([mutual, best1[mutual]], 1), highest1[mutual], segments0, segments1)
+    credible = _are_credible(found)
+    return found._replace(pairs=found.pairs[credible], affinities=found.affinities[credible])
+
+
+def _distribution(features: np.ndarray) -> np.ndarray:
+    shifted = features.astype(np.float32) - features.min(1, keepdims=True)
+    total = shifted.sum(1, keepdims=True)
+    return np.where(total > 0, shifted / np.where(total > 0, total, 1), np.float32(1 / features.shape[1]))
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc", "nnan"})
+def _likeness(features0, features1, affinity, start, stop):
+    channels = features0.shape[1]
+    for tile in range(start, stop):
+        for j in range(len(features1)):
+            other = features1[j]
+            for i in range(tile * _TILE, min((tile + 1) * _TILE, len(features0))):
+                one = features0[i]
+                total = np.float32(0)
+                for c in range(channels):
+                    total += one[c] if one[c] < other[c] else other[c]
+                affinity[i, j] = total
+
+
+def _costs(segments0: Segments, segments1: Segments, block: slice, penalty: Penalty) -> np.ndarray:
+    h, w = segments0.labels.shape
+    apart = segments0.centroids[block, None] - segments1.centroids[None]
+    distance = (np.hypot(apart[..., 0], apart[..., 1]) / np.hypot(h, w)).astype(np.float32)
+    costs = np.where(distance > _NEAR[penalty], _FARNESS * distance, np.float32(0))
+    areas0, areas1 = (areas.astype(np.float32) for areas in (segments0.areas[block, None], segments1.areas[None]))
+    if penalty == "paper":
+        return costs + np.abs(areas0 - areas1) * np.float32(_GROWTH / (h * w))
+    ratio = np.maximum(areas0, areas1) / np.minimum(areas0, areas1)
+    return costs + np.where(ratio > _LARGEST_RATIO, ratio / 20, np.float32(0))
+
+
+def _are_credible(matching: Matching) -> np.ndarray:
+    (first, second), segments0, segments1 = matching.pairs.T, matching.segments0, matching.segments1
+    change = np.abs(segments0.colours[first] - segments1.colours[second]).max(1)
+    areas = np.stack([segments0.areas[first], segments1.areas[second]])
+    partners = coo_array(
+        (np.ones(len(first), np.float32), (first, second)), (len(segments0.areas), len(segments1.areas))
+    )
+    # Row i: pieces of frame 1 that are partners of what touched piece i of frame 0.
+    expected = (_touching(segments0) @ partners)[first]
+    kept = expected.multiply(_touching(segments1)[second])
+    torn = (expected.sum(1) >= _NEIGHBOURS) & (kept.sum(1) == 0)
+    return (change <= _LARGEST_CHANGE) & (areas.max(0) < _LARGEST_RATIO * areas.min(0)) & ~torn
+
+
+def _touching(segments: Segments) -> csr_array:
+    """(n, n), 1 where two pieces touch, but for large ones, which everything moves over."""
+    touching = (borders(segments) > 0).astype(np.float32)
+    small = segments.areas < _LARGEST_NEIGHBOUR * segments.labels.size
+    return csr_array(touching @ diags_array(small.astype(np.float32)))

@@ -1,0 +1,90 @@
+"""Features of pieces: the mean of each activation over a piece, at every level of a network.
+
+In: activations, each on the grid of its level, and label maps of the size of images. Out: one vector for each piece.
+
+The mean is that of the activations resized bilinearly to the image, without resizing them: all pixels of a piece that
+lie between the same four activations share one product. So a small piece among large activations still has features
+of its own.
+"""
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+
+from _util import threads
+
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def pool(
+    activations: Sequence[Sequence[np.ndarray]], grids: Sequence[tuple[int, float]], labels: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The features of all pieces of some images, in parallel.
+
+    Args:
+        activations: for each image, for each level, (height, width, channels) float32, contiguous.
+        grids: for each level (stride, offset), where its activations lie, as `features.Backbone.grids`.
+        labels: for each image (h, w) int32, 0 … n - 1.
+
+    Returns:
+        For each image (n, channels of all levels) float32.
+    """
+    sums = [
+        [np.zeros((int(pieces.max()) + 1, level.shape[2]), np.float32) for level in levels]
+        for levels, pieces in zip(activations, labels, strict=True)
+    ]
+    jobs = [(i, j) for j in range(len(grids)) for i in range(len(labels))]
+
+    def work(start: int, stop: int) -> None:
+        for i, j in jobs[start:stop]:
+            level, (stride, offset) = activations[i][j], grids[j]
+            sides = zip(labels[i].shape, level.shape[:2], strict=True)
+            rows, columns = (_places(pixels, cells, stride, offset) for pixels, cells in sides)
+            _accumulate(level, labels[i], *rows, *columns, sums[i][j])
+
+    threads.run(work, len(jobs))
+    areas = [np.bincount(pieces.ravel()).astype(np.float32) for pieces in labels]
+    return [np.concatenate(levels, 1) / area[:, None] for levels, area in zip(sums, areas, strict=True)]
+
+
+def _places(pixels: int, cells: int, stride: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of one axis: the first pixel of each cell, between two activations; each pixel's place in its cell."""
+    place = np.clip((np.arange(pixels) - offset) / stride, 0, cells - 1)
+    cell = place.astype(np.int64)
+    return np.searchsorted(cell, np.arange(cells + 1)), (place - cell).astype(np.float32)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+def _accumulate(level, labels, first_rows, down, first_columns, across, sums):
+    height, width, channels = level.shape
+    largest = np.diff(first_rows).max() * np.diff(first_columns).max()
+    present = np.empty(largest, np.int32)
+    weights = np.empty((largest, 4), np.float32)
+    for i in range(height):
+        for j in range(width):
+            count = last = 0
+            for y in range(first_rows[i], first_rows[i + 1]):
+                for x in range(first_columns[j], first_columns[j + 1]):
+                    piece = labels[y, x]
+                    if count == 0 or present[last] != piece:
+                        last = 0
+                        while last < count and present[last] != piece:
+                            last += 1
+                        if last == count:
+                            present[last] = piece
+                            weights[last] = 0
+                            count += 1
+                    weights[last, 0] += (1 - down[y]) * (1 - across[x])
+                    weights[last, 1] += (1 - down[y]) * across[x]
+                    weights[last, 2] += down[y] * (1 - across[x])
+                    weights[last, 3] += down[y] * across[x]
+            for corner, (below, right) in enumerate(_CORNERS):
+                if i + below < height and j + right < width:
+                    activation = level[i + below, j + right]
+                    for k in range(count):
+                        weight = weights[k, corner]
+                        if weight > 0:
+                            total = sums[present[k]]
+                            for c in range(channels):
+                                total[c] += weight * activation[c]
