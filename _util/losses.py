@@ -4,8 +4,9 @@ Images are (b, 3, h, w) RGB in [0, 1]; flows are (b, 2, h, w), x then y, in pixe
 first argument and computed in fp32; only the convolutions of LPIPS follow autocast.
 """
 
+from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import kornia
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _util import checkpoints
+from _util.features import Backbone, open_backbone
 
 Protocol = Literal["paper", "standard"]
 ALEXNET = "default/alexnet_features.safetensors"
@@ -20,6 +22,11 @@ _CONVOLUTIONS = {"0": (4, 2), "3": (1, 2), "6": (1, 1), "8": (1, 1), "10": (1, 1
 _POOLED_BEFORE = ("3", "6")
 _SMALLEST_SIDE = 31  # at which AlexNet's last pooling still has a window
 _CENSUS_REACH = 3
+STYLE_LAYERS = {
+    "vgg": ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2"),
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+}
+STYLE_LAYER_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 
 
 class LPIPS(nn.Module):
@@ -107,6 +114,95 @@ def _unit(features: Tensor) -> Tensor:
     return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-10)
 
 
+def style_features(name_or_path: str) -> Backbone:
+    """The backbone whose activations `Style` and `perceptual` compare, five layers of it.
+
+    Raises:
+        InputError: as `features.open_backbone`.
+    """
+    if name_or_path == "alexnet":
+        return open_backbone(name_or_path, STYLE_LAYERS["alexnet"])
+    try:
+        return open_backbone(name_or_path, STYLE_LAYERS["vgg"])
+    except ValueError:  # a file that turned out to hold AlexNet
+        return open_backbone(name_or_path, STYLE_LAYERS["alexnet"])
+
+
+class StyleWeights(NamedTuple):
+    l1: float
+    vgg: float
+    gram: float
+
+
+class Style(nn.Module):
+    """`weights.l1 · L1 + weights.vgg · L_vgg + weights.gram · L_gram`, as FILM (Reda et al., ECCV 2022) weighs them.
+
+    L1 is the mean absolute difference of colours, L_vgg is `feature_l1` and L_gram is `gram_distance`, both of
+    activations of VGG-19. Terms of weight 0 are not computed.
+
+    Args:
+        features: (b, 3, h, w) RGB in [0, 1] to five activations, such as `style_features` makes them.
+    """
+
+    def __init__(self, features: Callable[[Tensor], list[Tensor]]):
+        super().__init__()
+        self.features = features
+
+    def forward(self, predicted: Tensor, truth: Tensor, weights: StyleWeights) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its terms by name, unweighted: `l1`, `vgg`, `gram`. No gradient goes to `truth`."""
+        terms = {"l1": (predicted.float() - truth.float()).abs().mean()}
+        if weights.vgg or weights.gram:
+            with torch.no_grad():
+                theirs = self.features(truth)
+            ours = self.features(predicted)
+            if weights.vgg:
+                terms["vgg"] = feature_l1(ours, theirs)
+            if weights.gram:
+                terms["gram"] = gram_distance(ours, theirs)
+        return sum(getattr(weights, name) * term for name, term in terms.items()), terms
+
+
+def feature_l1(
+    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
+) -> Tensor:
+    """`Σ weight · mean |ours - theirs|` over the layers, the mean over images, channels and places.
+
+    Args:
+        ours, theirs: activations (b, c, h, w), one for each weight.
+    """
+    layers = zip(ours, theirs, layer_weights, strict=True)
+    return sum(weight * (a.float() - b.float()).abs().mean() for a, b, weight in layers)
+
+
+def gram_distance(
+    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
+) -> Tensor:
+    """`Σ weight · ‖gram(ours) - gram(theirs)‖²` over the layers: the squared Frobenius norm, a sum over the c × c
+    entries, and its mean over the images (Johnson et al., ECCV 2016). Arguments as of `feature_l1`."""
+    layers = zip(ours, theirs, layer_weights, strict=True)
+    return sum(weight * (gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b, weight in layers)
+
+
+def gram(features: Tensor) -> Tensor:
+    """Which channels appear together: F Fᵀ / (c · h · w) of activations (b, c, h, w), as (b, c, c) float32."""
+    b, c, h, w = features.shape
+    flat = features.float().reshape(b, c, h * w)
+    with torch.autocast(features.device.type, enabled=False):
+        return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def perceptual(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
+    """LPIPS without its learned weights (Zhang et al., CVPR 2018), of the activations of any backbone: each pixel's
+    vector is brought to length 1; squared differences are summed over channels, averaged over images and places, and
+    averaged over the layers. In [0, 2] for activations that are never negative.
+
+    Args:
+        ours, theirs: activations (b, c, h, w).
+    """
+    distances = [(_unit(a) - _unit(b)).square().sum(1).mean() for a, b in zip(ours, theirs, strict=True)]
+    return torch.stack(distances).mean()
+
+
 def gaussian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 3) -> Tensor:
     """Mean absolute difference at each level of a Gaussian pyramid (Burt and Adelson, 1983), summed over the levels.
 
@@ -125,6 +221,27 @@ def gaussian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 3) -> Te
         difference = _halve(difference)
         loss = loss + difference.abs().mean()
     return loss
+
+
+def laplacian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 5) -> Tensor:
+    """`Σ 2ⁱ · mean |difference|` over the levels i = 0 … of a Laplacian pyramid, as Niklaus and Liu (CVPR 2020) use it.
+
+    A level is what the next level of the Gaussian pyramid, enlarged bilinearly, lacks; the last is the Gaussian's own.
+
+    Args:
+        predicted, truth: (b, c, h, w).
+        levels: the full size included; each further one is blurred by 1 4 6 4 1 and halved.
+
+    Returns:
+        A number.
+    """
+    difference, loss = predicted.float() - truth.float(), 0
+    for i in range(levels - 1):
+        coarser = _halve(difference)
+        enlarged = F.interpolate(coarser, difference.shape[2:], mode="bilinear", align_corners=False)
+        loss = loss + 2**i * (difference - enlarged).abs().mean()
+        difference = coarser
+    return loss + 2 ** (levels - 1) * difference.abs().mean()
 
 
 def _halve(image: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,19 @@ from torch import Tensor
 
 from _util import checkpoints
 from _util.errors import InputError
-from _util.losses import LPIPS, census, gaussian_pyramid_l1, sequence
+from _util.losses import (
+    LPIPS,
+    Style,
+    StyleWeights,
+    census,
+    feature_l1,
+    gaussian_pyramid_l1,
+    gram_distance,
+    laplacian_pyramid_l1,
+    perceptual,
+    sequence,
+    style_features,
+)
 
 
 def pictures(b: int = 2, size: tuple[int, int] = (48, 64)) -> tuple[Tensor, Tensor]:
@@ -191,3 +204,119 @@ def test_sequence_ignores_what_is_not_valid():
     loss.backward()
     torch.testing.assert_close(flow.grad, (valid / 36).expand(1, 2, 6, 8))
     assert sequence([flow], truth, valid=torch.zeros_like(valid)).item() == 0
+
+
+def activations(b: int = 2) -> list[np.ndarray]:
+    random = np.random.default_rng(3)
+    return [random.gamma(0.5, size=(b, c, 24 // c, 30 // c)).astype(np.float32) for c in (2, 3, 4, 5, 6)]
+
+
+def test_vgg_term_is_the_weighted_mean_difference_of_activations():
+    ours, theirs = activations(), [2 * x for x in activations()[::-1]][::-1]
+    weights = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
+    expected = sum(weight * np.abs(a - b).mean() for a, b, weight in zip(ours, theirs, weights, strict=True))
+    loss = feature_l1([torch.tensor(x) for x in ours], [torch.tensor(x) for x in theirs])
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gram_term_is_the_squared_norm_of_the_difference_of_gram_matrices():
+    random = np.random.default_rng(4)
+    ours = activations()
+    theirs = [x * random.uniform(0.5, 1.5, x.shape).astype(np.float32) for x in ours]
+    weights, expected = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5), 0.0
+    for a, b, weight in zip(ours, theirs, weights, strict=True):
+        for image in range(2):
+            c, h, w = a.shape[1:]
+            for i in range(c):
+                for j in range(c):
+                    grams = [(x[image, i].astype(float) * x[image, j]).sum() / (c * h * w) for x in (a, b)]
+                    expected += weight * (grams[0] - grams[1]) ** 2 / 2
+    loss = gram_distance([torch.tensor(x) for x in ours], [torch.tensor(x) for x in theirs])
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gram_term_does_not_ask_where_things_are():
+    features = [torch.tensor(x) for x in activations()]
+    moved = [x.roll((1, 2), (2, 3)) for x in features]
+    assert gram_distance(features, moved).item() < 1e-12
+    assert feature_l1(features, moved).item() > 0.1
+
+
+def test_perceptual_distance_is_that_of_directions():
+    random = np.random.default_rng(5)
+    ours = activations()
+    theirs = [x * random.uniform(0.5, 1.5, x.shape).astype(np.float32) for x in ours]
+    cosines = [
+        (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    expected = np.mean([(2 - 2 * cosine).mean() for cosine in cosines])
+    tensors = [[torch.tensor(x) for x in features] for features in (ours, theirs)]
+    assert perceptual(*tensors).item() == pytest.approx(expected, rel=1e-4)
+    assert perceptual(tensors[0], [3 * x for x in tensors[0]]).item() < 1e-10
+
+
+@pytest.mark.parametrize("weights", [StyleWeights(1, 0, 0), StyleWeights(1, 1, 0), StyleWeights(1, 0.25, 40)])
+def test_style_is_the_sum_of_its_terms(weights):
+    predicted, truth = pictures()
+    predicted.requires_grad_()
+    seen = []
+
+    def features(image: Tensor) -> list[Tensor]:
+        seen.append(image)
+        return [(image * i).cos() for i in range(1, 6)]
+
+    loss, terms = Style(features)(predicted, truth, weights)
+    ours, theirs = features(predicted), features(truth)
+    expected = {
+        "l1": (predicted - truth).abs().mean(),
+        "vgg": feature_l1(ours, theirs),
+        "gram": gram_distance(ours, theirs),
+    }
+    assert terms.keys() == {name for name, weight in zip(expected, weights, strict=True) if weight}
+    for name, term in terms.items():
+        torch.testing.assert_close(term, expected[name])
+    torch.testing.assert_close(loss, sum(w * x for w, x in zip(weights, expected.values(), strict=True)))
+    assert len(seen) == (2 if weights.vgg == 0 else 4)  # with the two of this test
+    loss.backward()
+    assert predicted.grad.abs().max() > 0
+
+
+def test_style_gradient_is_finite_on_flat_images():
+    predicted = torch.full((1, 3, 40, 40), 0.5, requires_grad=True)
+    features = style_features("alexnet")
+    loss, _ = Style(features)(predicted, torch.rand(1, 3, 40, 40), StyleWeights(1, 0.25, 40))
+    (loss + perceptual(features(predicted), features(torch.rand(1, 3, 40, 40)))).backward()
+    assert predicted.grad.isfinite().all()
+
+
+def test_style_features_are_five_layers_of_a_name_or_a_file(tmp_path):
+    assert style_features("alexnet").layers == ("relu1", "relu2", "relu3", "relu4", "relu5")
+    assert style_features(str(checkpoints.FOLDER / "default/alexnet_features.safetensors")).architecture == "alexnet"
+    with pytest.raises(InputError, match=r"nothing\.pth"):
+        style_features(str(tmp_path / "nothing.pth"))
+
+
+def test_laplacian_of_a_constant_difference_is_in_its_last_level():
+    image = torch.rand(2, 3, 33, 47)
+    for levels in (1, 3, 5):
+        loss = laplacian_pyramid_l1(image + 0.25, image, levels)
+        assert loss.item() == pytest.approx(0.25 * 2 ** (levels - 1), rel=1e-4)
+
+
+def test_laplacian_sees_fine_differences_in_its_first_level():
+    checkerboard = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 - 0.5)[None, None]
+    assert laplacian_pyramid_l1(checkerboard, torch.zeros_like(checkerboard)).item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_laplacian_levels_add_up():
+    """With two levels, what the second lacks, enlarged, is the first."""
+    a, b = pictures(1, (16, 24))
+    coarse = torch.tensor(np.stack([cv2_halve(plane) for plane in (a - b)[0].numpy()]))[None]
+    enlarged = torch.nn.functional.interpolate(coarse, (16, 24), mode="bilinear", align_corners=False)
+    expected = (a - b - enlarged).abs().mean() + 2 * coarse.abs().mean()
+    torch.testing.assert_close(laplacian_pyramid_l1(a, b, 2), expected)
+
+
+def cv2_halve(plane: np.ndarray) -> np.ndarray:
+    return cv2.pyrDown(plane, borderType=cv2.BORDER_REPLICATE)

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation import tasks, train
+from _train.frame_interpolation.tasks.synthesis import LineTask
+from _train.frame_interpolation.tasks.task import Task
 from _util import command
 
 
-class Tiny(tasks.Task):
+class Tiny(Task):
     """Corrects the mean of both frames, by gradient descent, with noise in training."""
 
     lr, schedule = 0.1, "plateau"
@@ -29,7 +31,7 @@ class Tiny(tasks.Task):
         return torch.optim.SGD(self.networks.parameters(), lr, momentum=0.9)
 
 
-class Descent(tasks.LineTask):
+class Descent(LineTask):
     """ssldtm by plain gradient descent: the change of a weight is its gradient."""
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:

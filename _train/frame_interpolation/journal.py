@@ -61,18 +61,23 @@ class Journal:
         return self.rows[-1]
 
     def draw(self) -> None:
-        """`curves.png`, one panel per figure."""
+        """`curves.png`, one panel per figure; what training and validation both measure shares one."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        names = [name for name in dict.fromkeys(name for row in self.rows for name in row) if name != "step"]
-        if not names:
+        names = dict.fromkeys(name for row in self.rows for name in row if name != "step")
+        panels = dict.fromkeys(name.removeprefix("validation_") for name in names)
+        if not panels:
             return
-        figure = Figure(figsize=(12, 3 * -(-len(names) // 3)), layout="constrained")
-        for i, name in enumerate(names):
-            points = [(row["step"], row[name]) for row in self.rows if name in row]
-            panel = figure.add_subplot(-(-len(names) // 3), 3, i + 1, title=name, xlabel="step")
-            panel.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None)
+        figure = Figure(figsize=(12, 3 * -(-len(panels) // 3)), layout="constrained")
+        for i, title in enumerate(panels):
+            panel = figure.add_subplot(-(-len(panels) // 3), 3, i + 1, title=title, xlabel="step")
+            for name, label in ((title, "train"), (f"validation_{title}", "test")):
+                points = [(row["step"], row[name]) for row in self.rows if name in row]
+                if points:
+                    panel.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None, label=label)
+            if f"validation_{title}" in names:
+                panel.legend()
         content = io.BytesIO()
         FigureCanvasAgg(figure).print_png(content)
         write_durably(self.out / "curves.png", content.getbuffer())

@@ -28,7 +28,7 @@ from _util import command
 # What a run keeps from its first leg to its last; other options may change when it goes on.
 FIXED = (
     "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
-    "flow", "features", "self_supervise", "freeze_batch_norm",
+    "task", "flow", "features", "style_features", "stages", "self_supervise", "freeze_batch_norm",
 )  # fmt: skip
 
 
@@ -37,17 +37,29 @@ def parse() -> argparse.Namespace:
         prog="python -m _train.frame_interpolation.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Many GPUs: torchrun --nproc-per-node N -m _train.frame_interpolation.train …",
+        epilog="Many GPUs: torchrun --nproc-per-node N -m _train.frame_interpolation.train …; many machines: --nnodes, "
+        "OUT in a shared folder; with --max-restarts N, all start again from the last checkpoint after a loss.",
     )
     add = parser.add_argument
-    add("data", metavar="DATA", nargs="+", help="toons, or a folder of triplets; PATH:0.3 is drawn with weight 0.3")
+    add("data", metavar="DATA", nargs="+", help="toons, triplets in a folder or FILE.h5; PATH:0.3: with weight 0.3")
     add("out", metavar="OUT", type=Path, help="where the run lives")
-    add("--model", default="rfr", help="what is trained: rfr, the flow; ssldtm or fusion, the synthesis (default: rfr)")
+    add(
+        "--model",
+        default="rfr",
+        help="what is trained: rfr, the flow; ssldtm, fusion, animeinterp or animeinterp-gma, the synthesis; unet, "
+        "resunet or transunet (default: rfr)",
+    )
+    add(
+        "--task",
+        choices=("vfi", "optflow"),
+        help="of a U-Net: vfi, the frame between two frames, on the flow of --flow; optflow, the flow between them "
+        "(default: vfi)",
+    )
     add("--weights", type=float, nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)")
     add("--steps", type=int, default=100_000, help="steps of the optimiser (default: 100000)")
     add("--batch-size", type=int, default=8, help="triplets in a batch (default: 8)")
     add("--accumulate", type=int, default=1, help="batches in a step, of each process (default: 1)")
-    add("--crop", type=int, nargs=2, default=[256, 256], metavar=("H", "W"), help="of the frames (default: 256 256)")
+    add("--crop", type=int, nargs=2, metavar=("H", "W"), help="of the frames (default: 256 256, animeinterp's 380 380)")
     add("--lr", type=float, help="learning rate (default: the model's)")
     add(
         "--schedule",
@@ -60,9 +72,8 @@ def parse() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of order, augmentation and first weights (default: 0)")
     add(
         "--flow",
-        choices=("rfr", "multidis", "dis", "exact"),
-        default="dis",
-        help="flow that synthesis learns on (default: dis)",
+        help="flow that synthesis learns on, as interpolation names it, or exact, that of toons (default: dis; "
+        "animeinterp's, which it refines: sgm)",
     )
     add(
         "--features",
@@ -70,9 +81,29 @@ def parse() -> argparse.Namespace:
         help="ssldtm's ResNet-50: imagenet, downloaded by torchvision; its file; or random, which is trained too "
         "(default: imagenet)",
     )
-    add("--self-supervise", action="store_true", help="rfr: learn from triplets without exact flow by their looks")
+    add(
+        "--style-features",
+        metavar="NAME",
+        help="backbone that animeinterp and the U-Nets compare pictures by: vgg19, vgg16, alexnet (shipped), or the "
+        "file of one (default: vgg19)",
+    )
+    add(
+        "--stages",
+        nargs="+",
+        metavar="STAGE",
+        help="animeinterp: frozen (flow is not trained; L1), l1, vgg (with VGG features) and style (with their Gram "
+        "matrices too), each @STEP or @EPOCHe from which on it holds (default: frozen vgg@10000 style@30000)",
+    )
+    add("--self-supervise", action="store_true", help="flow: learn from triplets without exact flow by their looks")
     add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
-    add("--from", dest="start", type=Path, metavar="WEIGHTS", help="start from a folder or file of weights")
+    add(
+        "--from",
+        dest="start",
+        type=Path,
+        nargs="+",
+        metavar="WEIGHTS",
+        help="start from a folder or file of weights; animeinterp-gma from several, AnimeInterp's before GMA's",
+    )
     add(
         "--validate", type=Path, metavar="FOLDER", help="keyframes in order, of which each is drawn from its neighbours"
     )
@@ -86,7 +117,7 @@ def parse() -> argparse.Namespace:
     for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    if min(options.crop) < 32:
+    if options.crop and min(options.crop) < 32:
         parser.error(f"--crop is {options.crop[0]} {options.crop[1]}; sides must be 32 or more")
     if not 0 <= options.ema < 1:
         parser.error(f"--ema is {options.ema:g}; it must be 0 or more and below 1")
@@ -118,26 +149,28 @@ def main() -> None:
         raise InputError(f"Training needs {error.name}: run make/setup train.") from error
     import torch
 
+    from _train.frame_interpolation import elastic, tasks
     from _train.frame_interpolation.evaluation import keyframes
     from _train.frame_interpolation.journal import read_checkpoint
-    from _train.frame_interpolation.tasks import TASKS
     from _train.frame_interpolation.trainmodel import TrainModel
     from _util import memory
     from _util.device import choose as choose_device
 
-    if options.model not in TASKS:
-        raise InputError(f"There is no model {options.model!r}; it is {', '.join(TASKS)}.")
-    options.lr = options.lr or TASKS[options.model].lr
-    options.schedule = options.schedule or TASKS[options.model].schedule
+    kind = tasks.choose(options.model, options.task)
+    take_defaults(options, kind)
     processes, processes_here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     options.device = choose_device(options.device)
     if options.device.type == "cuda" and options.device.index is None:
         options.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     if options.validate:
         keyframes(options.validate)  # raises if there are none
+    elastic.join(options.device)
     make_folder(options.out / "checkpoints")
     last = options.out / "checkpoints/last.ckpt"
     state = read_checkpoint(last) if last.exists() else None
+    elastic.require_one_state(state["step"] if state else 0, last)
+    if state and state["facts"]["legs"][-1].get("processes", processes) != processes:
+        options.accumulate = elastic.share(state["facts"]["options"]["batches_a_step"], processes)
     facts = gather_facts(options, processes)
     if state:
         refuse_changes(state["facts"]["options"], facts["options"], last)
@@ -146,21 +179,23 @@ def main() -> None:
     memory.keep_freed()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    task = TASKS[options.model](options, options.device)
+    task = kind(options, options.device)
     if state is None:
         task.begin()
     sources = [open_data(data, options.out / f"flows/{i}", options, task) for i, data in enumerate(options.data)]
+    task.plan(steps_in_epoch(sources, options, processes))
     model = TrainModel(task, options, list(zip(sources, options.weights, strict=True)), facts, state)
     if model.step >= options.steps:
         raise InputError(f"{last} is at step {model.step} already; ask for more --steps.")
 
     quieten_lightning()
     on_gpu = options.device.type == "cuda"
+    strategy = "ddp" if task.uses_all_weights else "ddp_find_unused_parameters_true"
     trainer = lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=[options.device.index] if on_gpu and processes == 1 else processes_here,
         num_nodes=processes // processes_here,
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=strategy if processes > 1 else "auto",
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[options.precision],
         max_epochs=1,  # of one endless stretch: steps are counted by the model
         min_epochs=0,
@@ -180,6 +215,28 @@ def main() -> None:
         )
 
 
+def take_defaults(options: argparse.Namespace, kind: type) -> None:
+    """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
+    from _train.frame_interpolation import flows
+    from _util.errors import InputError
+
+    for name in ("style_features", "stages"):
+        if getattr(options, name) and not getattr(kind, name):
+            raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
+    if options.flow and options.flow not in (*flows.NAMES, "exact"):
+        raise InputError(f"There is no flow {options.flow!r}; it is {', '.join(flows.NAMES)} or exact.")
+    for name in ("lr", "schedule", "crop", "flow", "style_features", "stages"):
+        setattr(options, name, getattr(options, name) or getattr(kind, name))
+    options.crop = list(options.crop)
+
+
+def steps_in_epoch(sources: list, options: argparse.Namespace, processes: int) -> int | None:
+    """Steps that see as many triplets as there are; None if some are drawn without end."""
+    if any(hasattr(source, "batch") for source in sources):
+        return None
+    return math.ceil(sum(map(len, sources)) / (options.batch_size * options.accumulate * processes))
+
+
 def open_data(data: str, cache: Path, options: argparse.Namespace, task):
     """Toons, or the triplets of a folder, with the flow that the task learns on."""
     if data == "toons":
@@ -195,7 +252,8 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
         return source
     source = CachedFlows(source, task.estimate, cache, options.device)
     if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
-        for i in range(len(source)):
+        first = len(source) * int(os.environ.get("RANK", 0)) // int(os.environ.get("WORLD_SIZE", 1))
+        for i in (*range(first, len(source)), *range(first)):  # processes begin apart, and find each other's files
             with contextlib.suppress(InputError):
                 source[i]
     return source
@@ -223,6 +281,7 @@ def gather_facts(options: argparse.Namespace, processes: int) -> dict:
         "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{processes} × {name}",
+        "processes": processes,
     }
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
     if options.schedule == "cosine":

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from _databacks.keyframes import keyframes, read
 from _train.frame_interpolation.data import Batch, ToonOrder, TripletBatches, from_toons
 from _train.frame_interpolation.evaluation import evaluate_keyframes
 from _train.frame_interpolation.journal import Journal
@@ -105,8 +106,8 @@ class TrainModel(lightning.LightningModule):
     def training_step(self, batches: list[Batch | ToonOrder], _) -> None:
         """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite."""
         torch.manual_seed(hash((self.options.seed, self.step, self.global_rank)))
-        if self.options.schedule == "cosine":
-            self.set_lr(self.options.lr * warm_cosine(self.step, self.options.steps))
+        self.task.enter(self.step)
+        self.set_lr()
         buffers = [buffer.clone() for buffer in self.task.networks.buffers()]
         self.optimizer.zero_grad()
         losses, logged = [], []
@@ -154,9 +155,14 @@ class TrainModel(lightning.LightningModule):
         means = self.trainer.strategy.reduce(torch.stack(values), reduce_op="mean")
         return dict(zip(figures, means.tolist(), strict=True))
 
-    def set_lr(self, lr: float) -> None:
+    def set_lr(self) -> None:
+        """The learning rate of this step. How often a plateau halved it is kept in the optimiser's own alone."""
+        rate, before = self.task.rate(self.step), self.task.rate(self.step - 1) if self.step else 1
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            if self.options.schedule == "cosine":
+                group["lr"] = self.options.lr * warm_cosine(self.step, self.options.steps) * rate
+            else:
+                group["lr"] *= rate / before
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -203,10 +209,15 @@ class TrainModel(lightning.LightningModule):
         figures = None
         if self.trainer.is_global_zero:
             shown: list[np.ndarray] = []
+            truths = iter(keyframes(self.options.validate)[1:])
 
             def interpolate(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
                 frames = (image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1))
-                middle = image.to_array(self.task.interpolate(*frames, 0.5)[0], np.uint8)
+                drawn = self.task.interpolate(*frames, 0.5)
+                judged = self.task.judge(drawn, read(next(truths))[None].to(self.device))
+                if judged:
+                    self.journal.gather({"validation_loss": judged[0].item()})
+                middle = image.to_array(drawn[0], np.uint8)
                 if len(shown) < SAMPLES:
                     shown.append(np.concatenate([frame0, middle, frame1], 1))
                 return middle
