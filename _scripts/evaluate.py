@@ -1,7 +1,7 @@
 """Judge interpolation against true frames: the published protocol on ATD-12K, or any methods on any triplets.
 
 (nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis   →   subset, metric, score
---data FOLDER              any triplets: folders of three pictures, RRLD; or keyframes of one cut
+--data FOLDER              any triplets: folders of three pictures, RRLD, FILE.h5; or keyframes of one cut
 --compare dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
 --data toons               errors of the flow in pixels: all, near rims, of the ground there
 
@@ -32,8 +32,8 @@ def parse() -> argparse.Namespace:
         nargs="+",
         default=["atd12k"],
         metavar="DATA",
-        help="atd12k [DIR] (default: _data/atd12k), rrld DIR, keyframes DIR, any folder of triplets or keyframes; or "
-        "toons, to judge --flow where it is known",
+        help="atd12k [DIR] (default: _data/atd12k), rrld DIR, keyframes DIR, any folder of triplets or keyframes, "
+        "FILE.h5; or toons, to judge --flow where it is known",
     )
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
     what = parser.add_mutually_exclusive_group()
@@ -49,7 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--flow",
         default="auto",
-        help="auto, precomputed, rfr, multidis or dis (default: auto, what comes with the data, else the best that has "
+        help="auto, precomputed, rfr, sgm+dis, multidis, dis, … (default: auto, what comes with the data, else the best that has "
         "weights)",
     )
     parser.add_argument(

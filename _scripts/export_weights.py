@@ -3,6 +3,8 @@
 OUT/checkpoints/best.ckpt   →   checkpoints/default/
                                     rfr.safetensors                    of --model rfr
                                     ssl.safetensors  dtm.safetensors   of --model ssldtm
+                                    resunet_flow.safetensors           of --model resunet --task optflow
+                                    MODEL.safetensors                  of any other
 """
 
 import argparse

@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
         help="leave out triplets whose motion differs by this share or less from another's, 0 to 1; "
         "-1 keeps all (default: 0.25)",
     )
-    parser.add_argument("--flow", default="dis", help="dis, multidis, rfr or auto, the best (default: dis)")
+    parser.add_argument("--flow", default="dis", help="dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", default="auto", help="of a network: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")

@@ -49,7 +49,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
     add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
     add((ENCODE,), "--crf", "quality, 0 the best, 51 the worst (default: 18)", type=_whole(0, 51), metavar="N")
-    add((FILTER, FLOWS), "--flow", "dis, multidis, rfr or auto, the best with weights (default: dis)", default="dis")
+    add((FILTER, FLOWS), "--flow", "dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)", default="dis")
     add((FILTER, FLOWS), "--device", "auto, cpu, cuda or cuda:N (default: auto)", default="auto")
     add((FILTER, FLOWS), "--precision", "of a network: auto, fp32, bf16 or fp16 (default: auto)", default="auto")
     add((FILTER, FLOWS), "--checkpoints", "folder of weights (default: checkpoints)", type=Path, metavar="DIR")

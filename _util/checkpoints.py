@@ -4,6 +4,7 @@
         ssl.pt                    published SoftsplatLite
         dtm.pt                    published DTM
         anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
+        anime_interp_gma.ckpt     published AnimeInterp with global motion aggregation, by whatever name it came
         default/                  shipped with the project
             ssl.safetensors  dtm.safetensors  rfr.safetensors  fusion.safetensors
             alexnet_features.safetensors    for LPIPS
@@ -25,8 +26,15 @@ from torch import Tensor, nn
 from _util.errors import InputError
 
 FOLDER = Path(__file__).parent.parent / "checkpoints"
-PUBLISHED = {"ssl": "ssl.pt", "dtm": "dtm.pt", "rfr": "anime_interp_full.ckpt"}
-NETWORKS = (*PUBLISHED, "fusion")
+PUBLISHED = {
+    "ssl": "ssl.pt",
+    "dtm": "dtm.pt",
+    "rfr": "anime_interp_full.ckpt",
+    "animeinterp": "anime_interp_full.ckpt",
+    "animeinterp-gma": "anime_interp_gma.ckpt",
+}
+_UNETS = ("unet", "resunet", "transunet")
+NETWORKS = (*PUBLISHED, "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
 

@@ -203,14 +203,17 @@ def test_times_are_any_numbers():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"flow": "raft"}, "no flow 'raft'; it is auto, rfr, multidis, dis"),
-        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, fusion, ssl, splat"),
+        ({"flow": "raft"}, r"no flow 'raft'; it is auto, rfr, sgm\+dis, multidis, dis"),
+        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, fusion, .*ssl, splat, animeinterp"),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),
         ({"synthesis": "fusion"}, "put default/fusion.safetensors into"),
+        ({"synthesis": "resunet"}, "put default/resunet.safetensors into"),
+        ({"synthesis": "animeinterp"}, "put anime_interp_full.ckpt into"),
+        ({"synthesis": "animeinterp-gma-paper"}, "put anime_interp_gma.ckpt into"),
     ],
 )
 def test_options_that_do_not_exist(tmp_path, capsys, options, says):
@@ -228,9 +231,9 @@ def test_a_gpu_that_is_not_there(tmp_path):
 def test_auto_says_once_what_it_took_and_what_would_come_first(tmp_path, capsys):
     for _ in range(2):
         interpolator = Interpolator(folder=tmp_path)
-    assert (interpolator.flow, interpolator.synthesis) == ("multidis", "splat")
+    assert (interpolator.flow, interpolator.synthesis) == ("sgm+dis", "splat")
     assert capsys.readouterr().err.splitlines() == [
-        f"flow: multidis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
+        f"flow: sgm+dis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
         f"synthesis: splat (for ssldtm, put ssl.pt and dtm.pt into {tmp_path})",
     ]
 

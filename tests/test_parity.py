@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis, splat_metric
@@ -128,8 +129,28 @@ def test_rfr(golden, pair, flows, entry, crop, iterations):
     check_near(every(8, flow), golden[entry])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("entry", "aggregate"), [("animeinterp", False), ("afi", True)], ids=str)
+@torch.no_grad()
+def test_animeinterp(golden, pair, flows, entry, aggregate):
+    network = with_seeded_weights(AnimeInterp(aggregate))
+    frame0, frame1, *initial = (x[:, :, 96:384, 192:704] for x in (*pair, *flows))
+    flow01, flow10 = network.refine(frame0, frame1, initial)
+    check_near(every(8, flow01), golden[f"{entry}_f12"])
+    synthesis = network.synthesise(network.prepare(frame0, frame1, flow01, flow10), 0.5)
+    check_near(every(8, synthesis.frame), golden[f"{entry}_out"])
+
+
 @pytest.mark.parametrize(
-    ("create", "entry"), [(SoftsplatLite, "ssl.pt"), (DTM, "dtm.pt"), (RFR, "rfr")], ids=["ssl", "dtm", "rfr"]
+    ("create", "entry"),
+    [
+        (SoftsplatLite, "ssl.pt"),
+        (DTM, "dtm.pt"),
+        (RFR, "rfr"),
+        (AnimeInterp, "anime_interp_full.ckpt"),
+        (lambda: AnimeInterp(aggregate=True), "afi"),
+    ],
+    ids=["ssl", "dtm", "rfr", "animeinterp", "animeinterp-gma"],
 )
 def test_names_and_shapes_of_published_checkpoints(create, entry):
     published = json.loads((Path(__file__).parent / "parity" / "state_dicts.json").read_text())[entry]

@@ -33,7 +33,7 @@ def test_the_interpolator_takes_them_by_itself():
     if any((checkpoints.FOLDER / file).exists() for file in checkpoints.PUBLISHED.values()):
         pytest.skip("published weights come first")
     interpolator = Interpolator(device="cpu")
-    assert (interpolator.flow, interpolator.synthesis) == ("multidis", "fusion")
+    assert (interpolator.flow, interpolator.synthesis) == ("sgm+dis", "fusion")
 
 
 @pytest.mark.slow

@@ -26,14 +26,17 @@ from _util.errors import InputError
 
 SMALLEST_SIDE = 16
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_WEIGHTS = {"rfr": ["rfr"], "ssldtm": ["ssl", "dtm"], "fusion": ["fusion"], "ssl": ["ssl"]}
+_WEIGHTS = {"rfr": ["rfr"], "ssldtm": ["ssl", "dtm"]} | {
+    name: [name] for name in ("fusion", "resunet", "transunet", "unet", "ssl")
+}
+_COARSE_FLOW = "sgm"
 
 
 class Pair(NamedTuple):
     """Two frames, ready to be interpolated at any time."""
 
     prepared: syntheses.Preparation
-    flow01: Tensor  # (1, 2, h, w)
+    flow01: Tensor  # (1, 2, h, w), as the synthesis splats along it
     flow10: Tensor
     alpha: Source | None
     channels: int  # of the frames: 1, 3 or 4; 0 for grey without a channel axis
@@ -44,14 +47,15 @@ class Interpolator:
     """Draws the frames between two frames.
 
     Args:
-        flow: "rfr", "multidis", "dis" or "auto", the best that has weights.
-        synthesis: "ssldtm", "fusion", "ssl", "splat" or "auto", the best that has weights.
+        flow: one of `flows.NAMES` or "auto", the best that has weights, and "sgm" for a synthesis that refines it.
+        synthesis: one of `syntheses.NAMES` or "auto", the best that has weights.
         device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in.
         folder: where checkpoints are looked for.
 
     Raises:
-        InputError: an unknown name, or weights that are missing or do not fit.
+        InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are missing or do
+            not fit.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class Interpolator:
     ):
         folder = Path(folder)
         self.device = choose_device(device)
-        self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
         self.synthesis, synthesis_note = _choose("synthesis", synthesis, syntheses.NAMES, folder)
+        if self.synthesis in syntheses.REFINING:
+            flow = _coarse(flow, self.synthesis)
+        self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
         self.precisions = _choose_precisions(precision, self.device)
         memory.keep_freed()
         self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
-        self.synthesiser = syntheses.create(self.synthesis, self.device, self.precisions.synthesis, folder)
+        self.synthesiser = syntheses.create(self.synthesis, self.device, *self.precisions, folder)
         for note in filter(None, (flow_note, synthesis_note)):
             _say_once(note)
 
@@ -105,6 +111,7 @@ class Interpolator:
         flow01, flow10 = flows.at_moderate_size(self.estimator, *seen)
         prepared = self.synthesiser.prepare(*colours, flow01, flow10)
         alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
+        flow01, flow10 = prepared.image.flow.chunk(2)
         return Pair(prepared, flow01, flow10, alpha, frame0.shape[2] if frame0.ndim == 3 else 0, frame0.dtype)
 
     @torch.inference_mode()
@@ -186,6 +193,16 @@ def _choose_precisions(precision: str, device: torch.device) -> Precisions:
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
     return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])
+
+
+def _coarse(flow: str, synthesis: str) -> str:
+    """The flow to begin with for a synthesis that refines it."""
+    if "rfr" in flow:
+        raise InputError(
+            f"The synthesis {synthesis} refines a coarse flow by its own RFR and gains nothing from {flow}, which RFR "
+            f"has refined already; take --flow {_COARSE_FLOW}."
+        )
+    return _COARSE_FLOW if flow == "auto" else flow
 
 
 def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tuple[str, str | None]:

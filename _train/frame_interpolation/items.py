@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from _databacks import atd12k
 from _databacks.atd12k import ATD12K
+from _databacks.hdf5.reading import HDF5
 from _databacks.keyframes import Keyframes
 from _databacks.rrldextr import RRLDExtract
-from _databacks.sources import open_source
+from _databacks.sources import HDF5_SUFFIXES, open_source
 from _databacks.triplet import Source, Triplet
 from _util.errors import InputError
 from _util.image import SUFFIXES
 
-KINDS = ("atd12k", "rrld", "keyframes")
+KINDS = ("atd12k", "rrld", "keyframes", "hdf5")
 _ANNOTATED = ("level", "motion", "behaviour")
 
 
@@ -27,7 +28,7 @@ class Items:
     """The items of a data set.
 
     Args:
-        data: a folder of any kind that `_databacks` reads, one of `KINDS` and its folder, or "atd12k" alone.
+        data: a folder or file of any kind that `_databacks` reads, one of `KINDS` and its folder, or "atd12k" alone.
         split: of ATD-12K.
         annotated: whether its annotations are used; if so, an item needs one.
 
@@ -38,21 +39,24 @@ class Items:
         shortages: a sentence for each folder that holds less than the data set has.
 
     Raises:
-        InputError: there is no such folder, or nothing in it.
+        InputError: there is no such folder or file, or nothing in it.
     """
 
     def __init__(self, data: Sequence[str], split: str = "test", annotated: bool = False):
         kind, path = _kind(data)
         self.source = _open(kind, path, split)
-        self.title = f"atd12k-{split}" if kind == "atd12k" else path.resolve().name
-        self.path, self.annotated = path.resolve(), annotated
+        packed = self.source if isinstance(self.source, HDF5) else None
+        place = path.resolve()
+        self.title = f"atd12k-{split}" if kind == "atd12k" else (place.stem if packed else place.name)
+        self.path, self.annotated = place, annotated
         self.names: list[str] = self.source.names
         self.is_atd12k = isinstance(self.source, ATD12K)
-        if annotated and not self.is_atd12k:
+        if annotated and not (self.is_atd12k or (packed and packed.is_annotated)):
             raise InputError(f"{path} has no annotations; those of ATD-12K are what --annotations reads.")
         self.facts = ("subset", *(_ANNOTATED if annotated else ()))
         # What the published protocol starts from must be there; elsewhere flows are welcome.
         self.has_flows = self.is_atd12k or (isinstance(self.source, RRLDExtract) and (path / "flows").is_dir())
+        self.has_flows |= bool(packed and packed.has_flows)
         # A folder named by the user is what it is; the data set itself has a known size.
         self.shortages = self.source.shortages() if self.is_atd12k and list(data) == ["atd12k"] else []
 
@@ -76,12 +80,14 @@ class Items:
         """The files that an item is read from."""
         if isinstance(self.source, (ATD12K, Keyframes)):
             return self.source.sources(index)
+        if isinstance(self.source, HDF5):
+            return [self.path]
         name = self.names[index]
         folders = [self.path / name, self.path / "images" / name]
         return [*(file for folder in folders for file in folder.glob("*")), self.path / "flows" / f"{name}.pt"]
 
     def _subset(self, index: int) -> str:
-        if self.is_atd12k:
+        if self.is_atd12k or (isinstance(self.source, HDF5) and self.source.subset(index)):
             return self.source.subset(index)
         first, slash, _ = self.names[index].partition("/")
         return first if slash else ""
@@ -98,6 +104,8 @@ def _kind(data: Sequence[str]) -> tuple[str | None, Path]:
     if first == "atd12k":
         return first, atd12k.FOLDER
     path = Path(first)
+    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir():
+        return "hdf5", path
     if any((path / name).is_dir() for name in ("raw/test_2k_540p", "test_2k_540p")):
         return "atd12k", path
     is_flat = path.is_dir() and any(file.suffix.lower() in SUFFIXES and file.is_file() for file in path.iterdir())
@@ -116,4 +124,6 @@ def _open(kind: str | None, path: Path, split: str) -> Source:
         return Keyframes(path)
     if kind == "rrld":
         return RRLDExtract(path)
+    if kind == "hdf5":
+        return HDF5(path)
     return open_source(path)

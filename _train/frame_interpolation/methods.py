@@ -95,7 +95,7 @@ class Interpolation(Method):
             flow01, flow10 = flows.at_moderate_size(self.interpolator.estimator, frame0, frame1)
         prepared = self.interpolator.synthesiser.prepare(frame0, frame1, flow01, flow10)
         frame = self.interpolator.synthesiser.synthesise(prepared, triplet.time)[0]
-        return Drawn(frame.float().clamp(0, 1), flow01[0])
+        return Drawn(frame.float().clamp(0, 1), prepared.image.flow[0])
 
     def sources(self, name: str) -> list[Path]:
         return [path for path in (*self.folder.glob("*"), *self.folder.glob("default/*")) if path.is_file()]
@@ -161,7 +161,8 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
     if flow in flow_names and synthesis in ("auto", *syntheses.NAMES):
         if flow == PRECOMPUTED and not has_flows:
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
-        return Interpolation(PRECOMPUTED if flow == "auto" and has_flows else flow, synthesis, **options)
+        takes_theirs = flow == "auto" and has_flows and synthesis not in syntheses.REFINING
+        return Interpolation(PRECOMPUTED if takes_theirs else flow, synthesis, **options)
     if Path(word).is_dir():
         return FrameFolder(Path(word), names)
     raise InputError(

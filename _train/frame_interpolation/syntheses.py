@@ -9,9 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation.models import fusion
+from _train.frame_interpolation import flows
+from _train.frame_interpolation.models import animeinterp, fusion, unet
+from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
+from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import (
     Prepared,
     SoftsplatLite,
@@ -20,9 +23,13 @@ from _train.frame_interpolation.models.softsplat_lite import (
     splat_metric,
 )
 from _util import checkpoints
+from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
-NAMES = ("ssldtm", "fusion", "ssl", "splat")  # the best first
+# These take a coarse flow and refine it by an RFR of their own, which begins with it in one of two modes (models.rfr)
+REFINING = ("animeinterp", "animeinterp-paper", "animeinterp-gma", "animeinterp-gma-paper")
+# The best first; those after splat, which needs no weights, are taken only by name.
+NAMES = ("ssldtm", "fusion", "resunet", "transunet", "unet", "ssl", "splat", *REFINING)
 
 
 class Preparation(Protocol):
@@ -39,12 +46,25 @@ class FrameSynthesis(Protocol):
         """The frame (1, 3, h, w) at time t in (0, 1)."""
 
 
-def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = checkpoints.FOLDER) -> FrameSynthesis:
-    """A synthesis of `NAMES`, on a device and in a precision, with weights from a folder."""
+def create(
+    name: str,
+    device: torch.device,
+    flow_dtype: torch.dtype,
+    dtype: torch.dtype,
+    folder: Path = checkpoints.FOLDER,
+) -> FrameSynthesis:
+    """A synthesis of `NAMES`, on a device and in a precision, that of flow where it refines it, with weights from a
+    folder."""
     if name == "splat":
         return Splat()
     if name == "fusion":
         return Fused(device, dtype, folder)
+    if name in unet.VARIANTS:
+        network = unet.FrameUNet(name).eval()
+        checkpoints.load(network, name, folder)
+        return network.to(device, dtype, memory_format=torch.channels_last)
+    if name in REFINING:
+        return Refining(name, device, flow_dtype, dtype, folder)
     return Networks(device, dtype, folder, corrects_lines=name == "ssldtm")
 
 
@@ -102,3 +122,26 @@ class Fused:
 
     def synthesise(self, prepared: fusion.Prepared, t: float) -> Tensor:
         return self.network.synthesise(prepared, t).frame
+
+
+class Refining:
+    """AnimeInterp. Like every flow here, it is refined at no more than `flows.LARGEST_AREA`."""
+
+    def __init__(self, name: str, device: torch.device, flow_dtype: torch.dtype, dtype: torch.dtype, folder: Path):
+        weights = name.removesuffix("-paper")
+        network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()
+        checkpoints.load(network, weights, folder)
+        for part, precision in ((network.flownet, flow_dtype), (network.feat_ext, dtype), (network.synnet, dtype)):
+            part.to(device, precision, memory_format=torch.channels_last)
+        self.network = network
+        self.initial_mode: InitialMode = "paper" if name.endswith("-paper") else "released"
+
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> animeinterp.Prepared:
+        def refine(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+            initial = tuple(resize_flow(flow, frame0.shape[2:]) for flow in (flow01, flow10))
+            return self.network.refine(frame0, frame1, initial, self.initial_mode)
+
+        return self.network.prepare(frame0, frame1, *flows.at_moderate_size(refine, frame0, frame1))
+
+    def synthesise(self, prepared: animeinterp.Prepared, t: float) -> Tensor:
+        return self.network.synthesise(prepared, t).frame.clamp(0, 1)

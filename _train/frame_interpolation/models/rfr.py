@@ -1,13 +1,15 @@
 """Recurrent flow refinement, RFR (Li et al., "Deep Animation Video Interpolation in the Wild", CVPR 2021), from RAFT.
 
-In: two images. Out: the flow from the first to the second. One encoder gives the features that are correlated, and also
-the context; a recurrent block looks up correlations around the present flow and refines it, at an eighth of the size.
+In: two images, and perhaps a flow to begin with. Out: the flow from the first to the second. One encoder gives the
+features that are correlated, and also the context; a recurrent block looks up correlations around the present flow and
+refines it, at an eighth of the size.
 
 What does not change between iterations is computed once: the context's share of every convolution of the recurrent
 block. Attribute names follow the published checkpoint (`module.flownet.*` of `anime_interp_full.ckpt`).
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,32 +20,40 @@ from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 
 InitialMode = Literal["released", "paper"]
+Flows = tuple[Tensor, Tensor]
+Norm = Callable[[int], nn.Module]
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm = nn.Identity):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.downsample = None if stride == 1 else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride))
+        self.norm1, self.norm2 = norm(out_channels), norm(out_channels)
+        self.downsample = None
+        if stride != 1:
+            self.norm3 = norm(out_channels)  # published under this name and under `downsample.1`
+            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride), self.norm3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv2(self.conv1(x).relu_()).relu_()
+        y = self.norm1(self.conv1(x)).relu_()
+        y = self.norm2(self.conv2(y)).relu_()
         return (y + (x if self.downsample is None else self.downsample(x))).relu_()
 
 
 class BasicEncoder(nn.Module):
-    def __init__(self):
+    def __init__(self, norm: Norm = nn.Identity):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.layer1 = nn.Sequential(ResidualBlock(64, 64, 1), ResidualBlock(64, 64, 1))
-        self.layer2 = nn.Sequential(ResidualBlock(64, 96, 2), ResidualBlock(96, 96, 1))
-        self.layer3 = nn.Sequential(ResidualBlock(96, 128, 2), ResidualBlock(128, 128, 1))
+        self.norm1 = norm(64)
+        self.layer1 = nn.Sequential(ResidualBlock(64, 64, 1, norm), ResidualBlock(64, 64, 1, norm))
+        self.layer2 = nn.Sequential(ResidualBlock(64, 96, 2, norm), ResidualBlock(96, 96, 1, norm))
+        self.layer3 = nn.Sequential(ResidualBlock(96, 128, 2, norm), ResidualBlock(128, 128, 1, norm))
         self.conv2 = nn.Conv2d(128, 256, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) to (b, 256, h/8, w/8)."""
-        x = self.conv1(image).relu_()
+        x = self.norm1(self.conv1(image)).relu_()
         return self.conv2(self.layer3(self.layer2(self.layer1(x))))
 
 
@@ -113,21 +123,36 @@ class FlowHead(nn.Module):
         return self.conv2(self.conv1(hidden).relu_())
 
 
+class Context(NamedTuple):
+    """What the recurrent block takes from the context in every iteration."""
+
+    gates: list[GatesOfContext]
+    attention: Any = None  # for the aggregator of motion, if there is one
+
+
 class UpdateBlock(nn.Module):
-    def __init__(self, correlations: int):
+    """The recurrent block.
+
+    Args:
+        correlations: looked up per pixel.
+        aggregator: of motion (b, 128, h, w) and the context's attention to (b, 256, h, w); None: the motion as it is.
+    """
+
+    def __init__(self, correlations: int, aggregator: nn.Module | None = None):
         super().__init__()
         self.encoder = MotionEncoder(correlations)
-        self.gru = SepConvGRU()
+        self.aggregator = aggregator
+        self.gru = SepConvGRU(motion=128 if aggregator is None else 256)
         self.flow_head = FlowHead()
         self.mask = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 64 * 9, 1))
 
-    def forward(
-        self, hidden: Tensor, gates: list[GatesOfContext], correlation: Tensor, flow: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, context: Context, correlation: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """The next hidden state and what to add to the flow, all at an eighth of the size."""
         layout = {"dtype": hidden.dtype, "memory_format": torch.channels_last}
         motion = self.encoder(flow.to(**layout), correlation.to(**layout))
-        hidden = self.gru(hidden, motion, gates)
+        if self.aggregator is not None:
+            motion = self.aggregator(motion, context.attention)
+        hidden = self.gru(hidden, motion, context.gates)
         return hidden, self.flow_head(hidden).to(flow.dtype)
 
     def upsample(self, hidden: Tensor, flow: Tensor) -> Tensor:
@@ -160,6 +185,8 @@ class ConfidenceNet(nn.Module):
 
 
 class RFR(nn.Module):
+    pyramid = CorrelationPyramid
+
     def __init__(self, scales: int = 4, radius: int = 4):
         super().__init__()
         self.scales, self.radius = scales, radius
@@ -189,24 +216,45 @@ class RFR(nn.Module):
         """
         reduced0, reduced1 = _to_multiples_of_8(image0), _to_multiples_of_8(image1)
         features0, features1 = self._encode(torch.cat([reduced0, reduced1])).chunk(2)
-        pyramid = CorrelationPyramid(features0, features1, scales=self.scales, radius=self.radius)
+        pyramid = self.pyramid(features0, features1, scales=self.scales, radius=self.radius)
         coarse = None
         if initial is not None:
             coarse = self._begin(reduced0, reduced1, initial, initial_mode)
         flow = self._refine(features0, pyramid, iterations, coarse)[-1]
         return resize_flow(flow, image0.shape[2:]).to(image0.dtype)
 
-    def both_ways(self, image0: Tensor, image1: Tensor, iterations: int = 12) -> tuple[Tensor, Tensor]:
-        """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix."""
-        return self.refinements(image0, image1, iterations, last_only=True)[-1].chunk(2)
+    def both_ways(
+        self,
+        image0: Tensor,
+        image1: Tensor,
+        iterations: int = 12,
+        initial: Flows | None = None,
+        initial_mode: InitialMode = "released",
+    ) -> Flows:
+        """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix.
+
+        Args:
+            initial: flow01 and flow10 to begin with; the other arguments are those of `forward`.
+        """
+        return self.refinements(image0, image1, iterations, initial, initial_mode, last_only=True)[-1].chunk(2)
 
     def refinements(
-        self, image0: Tensor, image1: Tensor, iterations: int = 12, last_only: bool = False
+        self,
+        image0: Tensor,
+        image1: Tensor,
+        iterations: int = 12,
+        initial: Flows | None = None,
+        initial_mode: InitialMode = "released",
+        last_only: bool = False,
     ) -> list[Tensor]:
         """The flow after every iteration, for training: each (2b, 2, h, w), flow01 first, then flow10."""
-        features = self._encode(_to_multiples_of_8(torch.cat([image0, image1])))
-        pyramid = CorrelationPyramid(*features.chunk(2), both_ways=True, scales=self.scales, radius=self.radius)
-        flows = self._refine(features, pyramid, iterations, last_only=last_only)
+        reduced = _to_multiples_of_8(torch.cat([image0, image1]))
+        features = self._encode(reduced)
+        pyramid = self.pyramid(*features.chunk(2), both_ways=True, scales=self.scales, radius=self.radius)
+        coarse = None
+        if initial is not None:
+            coarse = self._begin(reduced, torch.cat(reduced.chunk(2)[::-1]), torch.cat(initial), initial_mode)
+        flows = self._refine(features, pyramid, iterations, coarse, last_only)
         return [resize_flow(flow, image0.shape[2:]).to(image0.dtype) for flow in flows]
 
     def _encode(self, images: Tensor) -> Tensor:
@@ -221,6 +269,9 @@ class RFR(nn.Module):
         images = (F.interpolate(x, (h, w), mode="bilinear", align_corners=False) for x in (image0, image1))
         return self.attention2(*images, coarse) * coarse
 
+    def _prepare(self, context: Tensor) -> Context:
+        return Context(self.update_block.gru.prepare(context))
+
     def _refine(
         self,
         features: Tensor,
@@ -230,7 +281,7 @@ class RFR(nn.Module):
         last_only: bool = True,
     ) -> list[Tensor]:
         hidden, context = features.split([128, 128], 1)
-        hidden, gates = hidden.tanh(), self.update_block.gru.prepare(context.relu())
+        hidden, context = hidden.tanh(), self._prepare(context.relu())
         h, w = features.shape[2:]
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
         start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
@@ -241,7 +292,7 @@ class RFR(nn.Module):
                 if not last_only:
                     refined.append(self.update_block.upsample(hidden, flow))
                 flow = flow.detach()
-            hidden, change = self.update_block(hidden, gates, pyramid.lookup(start + flow), flow)
+            hidden, change = self.update_block(hidden, context, pyramid.lookup(start + flow), flow)
             flow = flow + change
         return [*refined, self.update_block.upsample(hidden, flow)]
 
