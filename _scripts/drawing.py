@@ -11,7 +11,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--flow",
         default="auto",
-        help="auto, rfr, sgm+dis, multidis, dis, sgm, sgm+rfr, sgm+rfr-paper or a trained U-Net (default: auto, the best that has weights)",
+        help="auto, rfr, sgm+dis, multidis, dis, sgm, sgm+rfr, sgm+rfr-paper or a trained U-Net (default: auto, the "
+        "best that has weights)",
     )
     add(
         "--synthesis",

@@ -57,8 +57,8 @@ class CorrelationPyramid:
         sampled = []
         for i, products in enumerate(scales):
             if products.numel():
-                size = coordinates.new_tensor([products.shape[4], products.shape[3]])
-                grid = (2 * (centres / 2**i + window) + 1) / size - 1
+                places = self._placed(centres / 2**i + window, products.shape[:2:-1])
+                grid = (2 * places + 1) / places.new_tensor(products.shape[:2:-1]) - 1
                 maps = products.reshape(b * h * w, 1, *products.shape[3:])
                 sampled.append(F.grid_sample(maps, grid, align_corners=False).view(b, h, w, -1))
             else:
@@ -74,9 +74,17 @@ class CorrelationPyramid:
         for d, scales in enumerate(self.directions):
             part = slice(d * b, (d + 1) * b)
             for i, products in enumerate(scales):
-                scale, maps = np.float32(0.5**i), products.detach().numpy()
-                threads.run(_lookup, b * h * w, maps, places[part], scale, self.radius, i, out[part])
+                self._read(products.detach().numpy(), places[part], i, out[part])
         return found.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+    def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
+        """Where a map of a size (w, h) is read to see places (…, 2), x then y."""
+        return places
+
+    def _read(self, maps: np.ndarray, places: np.ndarray, level: int, out: np.ndarray) -> None:
+        """Look up one scale, without gradient, on the CPU."""
+        b, _, h, w = places.shape
+        threads.run(_lookup, b * h * w, maps, places, np.float32(0.5**level), self.radius, level, out)
 
 
 def _is_read_in_place(tensor: Tensor) -> bool:

@@ -7,8 +7,6 @@ which the released code fails, is read exactly.
 
 import numba
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from _util import threads
@@ -18,38 +16,14 @@ from _util.correlation import CorrelationPyramid
 class StretchedCorrelationPyramid(CorrelationPyramid):
     """`CorrelationPyramid` with the released AnimeInterp's lookup."""
 
-    def _sample(self, scales: list[Tensor], coordinates: Tensor) -> Tensor:
-        b, _, h, w = coordinates.shape
-        offset = torch.arange(-self.radius, self.radius + 1, device=coordinates.device, dtype=coordinates.dtype)
-        window = torch.stack(torch.meshgrid(offset, offset, indexing="ij"), -1)
-        centres = coordinates.permute(0, 2, 3, 1).reshape(b * h * w, 1, 1, 2)
-        sampled = []
-        for i, products in enumerate(scales):
-            if products.numel():
-                (stretch_x, shift_x), (stretch_y, shift_y) = map(_stretch_and_shift, products.shape[:2:-1])
-                places = centres / 2**i + window
-                places = places * places.new_tensor([stretch_x, stretch_y]) - places.new_tensor([shift_x, shift_y])
-                grid = (2 * places + 1) / places.new_tensor(products.shape[:2:-1]) - 1
-                maps = products.reshape(b * h * w, 1, *products.shape[3:])
-                sampled.append(F.grid_sample(maps, grid, align_corners=False).view(b, h, w, -1))
-            else:
-                sampled.append(coordinates.new_zeros(b, h, w, window[..., 0].numel()))
-        return torch.cat(sampled, -1).permute(0, 3, 1, 2)
+    def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
+        (stretch_x, shift_x), (stretch_y, shift_y) = map(_stretch_and_shift, size)
+        return places * places.new_tensor([stretch_x, stretch_y]) - places.new_tensor([shift_x, shift_y])
 
-    def _lookup_numba(self, coordinates: Tensor) -> Tensor:
-        n, _, h, w = coordinates.shape
-        b, side = n // len(self.directions), 2 * self.radius + 1
-        found = torch.zeros(n, h, w, len(self.directions[0]), side, side)
-        out = found.numpy()
-        places = coordinates.float().contiguous().numpy()
-        for d, scales in enumerate(self.directions):
-            part = slice(d * b, (d + 1) * b)
-            for i, products in enumerate(scales):
-                if products.numel():
-                    axes = np.array([_stretch_and_shift(n) for n in products.shape[:2:-1]], np.float32)
-                    scale, maps = np.float32(0.5**i), products.detach().numpy()
-                    threads.run(_lookup, b * h * w, maps, places[part], scale, axes, self.radius, i, out[part])
-        return found.view(n, h, w, -1).permute(0, 3, 1, 2)
+    def _read(self, maps: np.ndarray, places: np.ndarray, level: int, out: np.ndarray) -> None:
+        b, _, h, w = places.shape
+        axes = np.array([_stretch_and_shift(n) for n in maps.shape[:2:-1]], np.float32)
+        threads.run(_lookup, b * h * w, maps, places, np.float32(0.5**level), axes, self.radius, level, out)
 
 
 def _stretch_and_shift(n: int) -> tuple[float, float]:
@@ -58,7 +32,7 @@ def _stretch_and_shift(n: int) -> tuple[float, float]:
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 def _lookup(maps, places, scale, axes, radius, level, out, start, stop):
-    # One task: one pixel of map 0. `out` is zero.
+    # One task: one pixel of map 0.
     height, width = maps.shape[3:]
     h, w = places.shape[2:]
     side, zero = 2 * radius + 1, np.float32(0)
@@ -69,6 +43,7 @@ def _lookup(maps, places, scale, axes, radius, level, out, start, stop):
         products, window = maps[n, y, x], out[n, y, x, level]
         u, v = places[n, 0, y, x] * scale, places[n, 1, y, x] * scale
         if not (u > -radius - 1 and u < width + radius and v > -radius - 1 and v < height + radius):
+            window[:] = 0
             continue
         for k in range(side):
             place = np.float32((u + (k - radius)) * axes[0, 0] - axes[0, 1])

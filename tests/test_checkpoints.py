@@ -96,7 +96,7 @@ def test_published_before_shipped(tmp_path):
 @pytest.mark.parametrize(("name", "file"), checkpoints.PUBLISHED.items())
 def test_missing_weights_are_told_where_to_go(tmp_path, name, file):
     with pytest.raises(InputError, match=f"put {file} into {tmp_path}"):
-        checkpoints.load(NETWORKS[name](), name, tmp_path)
+        checkpoints.load(network(), name, tmp_path)
 
 
 def test_five_names_of_each_fault_are_listed(tmp_path, weights):
