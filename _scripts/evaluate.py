@@ -49,8 +49,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--flow",
         default="auto",
-        help="auto, precomputed, rfr, sgm+dis, multidis, dis, … (default: auto, what comes with the data, else the best "
-        "that has weights)",
+        help="auto, precomputed, rfr, sgm+dis, multidis, dis, … (default: auto, what comes with the data, else the "
+        "best that has weights)",
     )
     parser.add_argument(
         "--synthesis",
