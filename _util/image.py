@@ -146,6 +146,11 @@ def logit(image: Tensor) -> Tensor:
     return (p / (1 - p)).log()
 
 
+def inverse_logit(logits: Tensor) -> Tensor:
+    """Values in [0, 1] whose `logit` it is; 0 and 1 where it is beyond theirs."""
+    return ((255 * logits.sigmoid() - 1) / 253).clamp(0, 1)
+
+
 def resize_rows(image: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
     """Rows `start … stop - 1` of `image` resized bilinearly to (h, w) = `size`.
 

@@ -36,6 +36,13 @@ def test_the_interpolator_takes_them_by_itself():
     assert (interpolator.flow, interpolator.synthesis) == ("sgm+dis", "fusion")
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_stay_what_they_are(level):
+    frame = np.full((48, 64, 3), level, np.uint8)
+    (middle,) = Interpolator("dis", "fusion", device="cpu", precision="fp32")(frame, frame)
+    assert (middle == frame).all()
+
+
 @pytest.mark.slow
 def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")

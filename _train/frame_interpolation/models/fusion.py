@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, splat_metric
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
-from _util.image import logit
+from _util.image import inverse_logit, logit
 from _util.softsplat import softsplat
 
 _NOTHING = 1e-6  # weight under which nothing has landed
@@ -188,7 +188,7 @@ class Fusion(nn.Module):
         x = self.full(torch.cat([x.to(state.dtype) for x in inputs], 1))
         shares, correction = self.mix(x).float().split([_CANDIDATES, 3], 1)
         mixture = (shares.softmax(1).unsqueeze(2) * candidates).sum(1).clamp(0, 1)
-        return torch.sigmoid(logit(mixture) + 0.5 * correction)
+        return inverse_logit(logit(mixture) + 0.5 * correction)
 
     @staticmethod
     def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
