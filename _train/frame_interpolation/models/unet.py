@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, half_warp, length, splat_metric
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
-from _util.image import inverse_logit, logit
+from _util.image import logit
 
 Variant = Literal["unet", "resunet", "transunet"]
 VARIANTS = ("unet", "resunet", "transunet")
@@ -298,7 +298,7 @@ class FrameUNet(nn.Module):
             x = level(x, skip)
         choice, correction = F.pixel_shuffle(self.head(x), 2)[:, :, :h, :w].float().split([1, 3], 1)
         mixture = torch.lerp(*bases, torch.sigmoid(times.logit() + choice))
-        return inverse_logit(logit(mixture.clamp(0, 1)) + 0.5 * correction)
+        return torch.sigmoid(logit(mixture.clamp(0, 1)) + 0.5 * correction)
 
 
 def _fade(values0: Tensor, values1: Tensor, t: float | Tensor) -> Tensor:
