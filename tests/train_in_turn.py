@@ -21,6 +21,7 @@ from _util import command
 from tests import train_tiny
 
 DIES_AT = 6  # step, counted from 0
+DYING = "The second process dies."
 
 
 def by_descent(task: Task, lr: float) -> torch.optim.Optimizer:
@@ -37,6 +38,7 @@ def die_once() -> None:
 
     def deadly(self, batch):
         if next(calls) == DIES_AT:
+            print(DYING, file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         return right(self, batch)
 
