@@ -4,13 +4,14 @@ In: videos and folders of videos, the folder of the data set. Out: the videos in
 its content, so that one that was moved, renamed or is there twice is still one; one sentence on what cannot be used.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from _util.errors import InputError
 from _util.image import natural, replacing
@@ -96,8 +97,8 @@ def _key(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def claim(out: Path, work: Path, options: dict) -> BinaryIO:
-    """Make the folder of a data set, or take it up again; it is ours until the file returned is closed.
+def claim(out: Path, work: Path, options: dict) -> AcquireReturnProxy:
+    """Make the folder of a data set, or take it up again; it is ours until the context returned is left.
 
     Args:
         out: the data set; it must not exist, be empty, or have been made with the same options.
@@ -112,9 +113,8 @@ def claim(out: Path, work: Path, options: dict) -> BinaryIO:
         if out.exists() and not record.exists() and any(path != work for path in out.iterdir()):
             raise InputError(f"{out} holds something else than a data set made here; choose a new or empty folder.")
         work.mkdir(parents=True, exist_ok=True)
-        lock = (work / "lock").open("wb")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock = FileLock(work / "lock").acquire(blocking=False)
+    except Timeout as error:
         raise InputError(f"{out} is being made by another run; wait for it, or choose another folder.") from error
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}); choose another place.") from error

@@ -8,20 +8,19 @@ WORK/0123456789abcdef/
 Any process on any machine that shares the file system may do this, and two at once: one of them waits.
 """
 
-import contextlib
 import errno
-import fcntl
 import io
 import json
 import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from _databacks import extraction
@@ -88,7 +87,7 @@ def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
     folder = job.work / job.video.key
     try:
         folder.mkdir(exist_ok=True)
-        with _alone(job.work / f"{job.video.key}.lock"):
+        with FileLock(job.work / f"{job.video.key}.lock"):  # it ends with this process, however that ends
             if read(job.work, job.video.key) is None:
                 _extract(job, folder, tick)
         return Outcome()
@@ -133,14 +132,6 @@ def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
 def _damage(folder: Path) -> str | None:
     encoded = folder / "video.mp4"
     return extraction.records.read(encoded)["found"]["damage"] if encoded.exists() else None
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock, which ends with this process; waits for another that holds it."""
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tqdm]:
