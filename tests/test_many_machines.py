@@ -1,5 +1,6 @@
 """Training on several processes: the results of one, whoever dies on the way."""
 
+import csv
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ STEPS = 9
 TRAININGS = {  # the first is the one in which a process dies
     "tiny": ["--model", "tiny", "--steps", str(STEPS), "--save-every", "4"],
     "rfr": ["--model", "rfr", "--self-supervise", "--steps", "1"],
+    "ssldtm": ["--model", "ssldtm", "--features", "random", "--steps", "1"],
     "fusion": ["--model", "fusion", "--steps", "1"],
     "resunet": ["--model", "resunet", "--style-features", "alexnet", "--steps", "1"],
     "unet": ["--model", "unet", "--style-features", "alexnet", "--steps", "1"],
@@ -100,6 +102,11 @@ def state(folder: Path, name: str, processes: int) -> dict:
     return read_checkpoint(folder / f"{name}-{processes}" / "checkpoints/last.ckpt")
 
 
+def rows(folder: Path, name: str, processes: int) -> list[dict[str, str]]:
+    with (folder / f"{name}-{processes}" / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def assert_same_networks(ours: dict, theirs: dict) -> None:
     for name, tensor in theirs["networks"].items():
         torch.testing.assert_close(
@@ -113,14 +120,15 @@ class TestTwoProcesses:
         ended = state(two, "tiny", 2)
         assert ended["step"] == STEPS
         assert len(ended["facts"]["legs"]) == 2
-        written = (two / "tiny-2/metrics.csv").read_text().splitlines()[1:]
-        assert [int(row.split(",")[0]) for row in written] == list(range(1, STEPS + 1))
+        assert [int(row["step"]) for row in rows(two, "tiny", 2)] == list(range(1, STEPS + 1))
         assert_same_networks(ended, one("tiny"))
 
     @pytest.mark.parametrize("name", [name for name in TRAININGS if name != "tiny"])
     def test_have_the_gradients_of_one(self, two, one, name):
         ours, theirs = state(two, name, 2), one(name)
         assert_same_networks(ours, theirs)
+        losses = [float(rows(two, name, processes)[-1]["loss"]) for processes in (1, 2)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
     def test_one_goes_on_where_two_ended(self, two, call):
         more = arguments(two, "tiny", 2)

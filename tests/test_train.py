@@ -65,9 +65,9 @@ def run(call):
     return lambda *arguments: call(train.main, *arguments)[:2]
 
 
-def start(*arguments, launcher=()) -> subprocess.Popen:
+def start(*arguments) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    program = [*(launcher or [sys.executable]), str(ROOT / "tests/train_tiny.py"), *map(str, arguments)]
+    program = [sys.executable, str(ROOT / "tests/train_tiny.py"), *map(str, arguments)]
     return subprocess.Popen(
         program, cwd=ROOT, env={**environment, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
     )
@@ -405,24 +405,6 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
     assert read_checkpoint(checkpoint)["step"] < steps
     assert start(data / "train", tmp_path / "killed", *options).wait() == 0
     assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps"), [("tiny", 3), ("descent", 1)])
-def test_two_processes_have_the_gradients_of_one(data, tmp_path, model, steps):
-    options = (*TINY, "--model", model, "--features", "random", "--steps", steps, "--freeze-batch-norm")
-    options += ("--lr", 0.1, "--validate", data / "val")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, accumulate, launcher in (("one", 4, ()), ("two", 2, torchrun)):
-        process = start(data / "train", tmp_path / name, *options, "--accumulate", accumulate, launcher=launcher)
-        assert process.wait() == 0, process.stderr.read()
-    one, two = last(tmp_path / "one"), last(tmp_path / "two")
-    for name, tensor in one["networks"].items():
-        torch.testing.assert_close(
-            two["networks"][name], tensor, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
-        )
-    losses = [float(rows(tmp_path / name)[-1]["loss"]) for name in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 STILL = (4 + 20**0.5 + 20**0.5 + 2) / 4  # pixels, the mean motion of `Painted`

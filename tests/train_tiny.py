@@ -1,10 +1,9 @@
-"""The trainer with two tasks more, "tiny", which is quick, and "descent". As a script, it takes train's arguments."""
+"""The trainer with one task more, "tiny", which is quick. As a script, it takes train's arguments."""
 
 import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation import tasks, train
-from _train.frame_interpolation.tasks.synthesis import LineTask
 from _train.frame_interpolation.tasks.task import Task
 from _util import command
 
@@ -31,14 +30,7 @@ class Tiny(Task):
         return torch.optim.SGD(self.networks.parameters(), lr, momentum=0.9)
 
 
-class Descent(LineTask):
-    """ssldtm by plain gradient descent: the change of a weight is its gradient."""
-
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD([parameter for parameter in self.networks.parameters() if parameter.requires_grad], lr)
-
-
-tasks.TASKS.update(tiny=Tiny, descent=Descent)
+tasks.TASKS["tiny"] = Tiny
 
 if __name__ == "__main__":
     command.run(train.main)
