@@ -1,4 +1,8 @@
-"""All-pairs correlation of two feature maps, at several scales (RAFT: Teed and Deng, ECCV 2020, section 3.2)."""
+"""All-pairs correlation of two feature maps, at several scales (RAFT: Teed and Deng, ECCV 2020, section 3.2).
+
+Without gradient, products are looked up by one kernel of ours, in Numba on the CPU and in CUDA, which reads them where
+they are; with it, or without CuPy on CUDA, by PyTorch's `grid_sample`.
+"""
 
 import numba
 import numpy as np
@@ -6,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _util import threads
+from _util import cuda, threads
+from _util.graphs import constant
 
 
 class CorrelationPyramid:
@@ -23,13 +28,15 @@ class CorrelationPyramid:
         radius: a lookup returns (2 · radius + 1)² products per scale.
     """
 
+    stretched = False  # whether maps are read in other places than they should be; see `_util.stretched_correlation`
+
     def __init__(self, features0: Tensor, features1: Tensor, both_ways: bool = False, scales: int = 4, radius: int = 4):
         self.radius = radius
         finest = _products(features0, features1)
         self.directions = [[finest, *_coarser(features0, features1, scales - 1)]]
         if both_ways:
             transposed = finest.permute(0, 3, 4, 1, 2)
-            if not _is_read_in_place(finest):
+            if not self._is_read_in_place(finest):
                 transposed = transposed.contiguous()
             self.directions.append([transposed, *_coarser(features1, features0, scales - 1)])
 
@@ -44,8 +51,8 @@ class CorrelationPyramid:
             (b or 2b, scales · (2 · radius + 1)², h, w) float32, scale by scale; within one, x offset by x offset as in
             the released RAFT code (whose window is transposed). Bilinear; zero outside the map.
         """
-        if _is_read_in_place(coordinates):
-            return self._lookup_numba(coordinates)
+        if self._is_read_in_place(coordinates):
+            return self._lookup_in_place(coordinates)
         places = coordinates.chunk(len(self.directions))
         return torch.cat([self._sample(scales, at) for scales, at in zip(self.directions, places, strict=True)])
 
@@ -58,24 +65,33 @@ class CorrelationPyramid:
         for i, products in enumerate(scales):
             if products.numel():
                 places = self._placed(centres / 2**i + window, products.shape[:2:-1])
-                grid = (2 * places + 1) / places.new_tensor(products.shape[:2:-1]) - 1
+                grid = (2 * places + 1) / constant(products.shape[:2:-1], places) - 1
                 maps = products.reshape(b * h * w, 1, *products.shape[3:])
                 sampled.append(F.grid_sample(maps, grid, align_corners=False).view(b, h, w, -1))
             else:
                 sampled.append(coordinates.new_zeros(b, h, w, window[..., 0].numel()))
         return torch.cat(sampled, -1).permute(0, 3, 1, 2)
 
-    def _lookup_numba(self, coordinates: Tensor) -> Tensor:
+    def _lookup_in_place(self, coordinates: Tensor) -> Tensor:
         n, _, h, w = coordinates.shape
         b, side = n // len(self.directions), 2 * self.radius + 1
-        found = torch.empty(n, h, w, len(self.directions[0]), side, side)
-        out = found.numpy()
-        places = coordinates.float().contiguous().numpy()
+        coordinates = coordinates.float().contiguous()
+        found = coordinates.new_empty(n, h, w, len(self.directions[0]), side, side)
         for d, scales in enumerate(self.directions):
             part = slice(d * b, (d + 1) * b)
-            for i, products in enumerate(scales):
-                self._read(products.detach().numpy(), places[part], i, out[part])
+            if coordinates.device.type == "cpu":
+                for i, products in enumerate(scales):
+                    self._read(products.detach().numpy(), coordinates[part].numpy(), i, found[part].numpy())
+            else:
+                self._read_on_cuda(scales, coordinates[part], found[part])
         return found.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+    def _is_read_in_place(self, tensor: Tensor) -> bool:
+        """Whether products can lie in any order, as our kernels for inference read them."""
+        if torch.is_grad_enabled():
+            return False
+        on_cpu = tensor.device.type == "cpu"
+        return on_cpu or (cuda.available(tensor) and self.radius <= _LARGEST_RADIUS)
 
     def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
         """Where a map of a size (w, h) is read to see places (…, 2), x then y."""
@@ -86,10 +102,21 @@ class CorrelationPyramid:
         b, _, h, w = places.shape
         threads.run(_lookup, b * h * w, maps, places, np.float32(0.5**level), self.radius, level, out)
 
-
-def _is_read_in_place(tensor: Tensor) -> bool:
-    """Whether products can lie in any order: our kernel for inference on the CPU reads them where they are."""
-    return tensor.device.type == "cpu" and not torch.is_grad_enabled()
+    def _read_on_cuda(self, scales: list[Tensor], places: Tensor, out: Tensor) -> None:
+        """Look up all scales, without gradient, on CUDA."""
+        b, _, h, w = places.shape
+        shared = (places, out, b, h, w, self.radius, len(scales), int(self.stretched))
+        for level, products in enumerate(scales):
+            height, width = products.shape[3:]
+            # Either the maps lie one after the other, or, looked at from the other side, value by value.
+            if products.is_contiguous():
+                steps = height * width, 1
+            else:
+                products, steps = products.permute(0, 3, 4, 1, 2), (1, h * w)
+            blocks = cuda.blocks_for(32 * b * h * w)
+            cuda.launch(
+                CUDA_SOURCE, "lookup", torch.float32, (blocks, 1), products, *shared, level, *steps, height, width
+            )
 
 
 def _coarser(features0: Tensor, features1: Tensor, scales: int) -> list[Tensor]:
@@ -106,13 +133,80 @@ def _products(features0: Tensor, features1: Tensor) -> Tensor:
     size1 = features1.shape[2:]
     with torch.autocast(features0.device.type, enabled=False):
         features0, features1 = features0.float(), features1.float() / c**0.5
-        if b == 1 and _is_read_in_place(features0) and features1.numel():
+        on_cpu = features0.device.type == "cpu"
+        if on_cpu and b == 1 and features1.numel() and not torch.is_grad_enabled():
             # One map's features are the filters of a 1×1 convolution over the other: oneDNN is faster than BLAS here.
             filters = features0[0].flatten(1).T.contiguous()[:, :, None, None]
             products = F.conv2d(features1.contiguous(memory_format=torch.channels_last), filters)
         else:
             products = features0.flatten(2).transpose(1, 2) @ features1.flatten(2)
     return products.view(b, h, w, *size1)
+
+
+_LARGEST_RADIUS = 4
+
+CUDA_SOURCE = r"""
+struct Axis {  // of one window: where it is read, and the part of the map that it needs
+    float centre, stretch, shift;
+    int first, last;
+};
+
+__device__ float place(Axis axis, int offset) { return (axis.centre + offset) * axis.stretch - axis.shift; }
+
+__device__ Axis axis_around(float centre, int size, int radius, int stretched) {
+    bool is_stretched = stretched && size > 1;
+    Axis axis = {centre, is_stretched ? size / (size - 1.f) : 1.f, is_stretched ? 0.5f : 0.f};
+    axis.first = max(0, (int)floorf(place(axis, -radius)));
+    axis.last = min(min(size - 1, (int)floorf(place(axis, radius)) + 1), axis.first + 11);
+    return axis;
+}
+
+// A warp looks up the window of one pixel at one scale: it fetches what the window touches, then interpolates. Steps
+// are between the maps of neighbouring pixels and between neighbouring places of a map.
+extern "C" __global__ void lookup(const float* products, const float* places, float* out, int b, int h, int w,
+                                  int radius, int scales, int stretched, int level, int pixel_step, int place_step,
+                                  int height, int width) {
+    __shared__ float patches[8][12 * 12];
+    float* patch = patches[threadIdx.x / 32];
+    int lane = threadIdx.x % 32, side = 2 * radius + 1;
+    unsigned thread = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, area = h * w;
+    bool exists = thread < b * area, meets = false;
+    index_t n = thread / area, pixel = thread % area, plane = area;
+    Axis across = {}, down = {};
+    int columns = 0;
+    if (exists) {
+        float scale = 1.f / (1 << level);
+        float u = places[2 * n * plane + pixel] * scale, v = places[(2 * n + 1) * plane + pixel] * scale;
+        meets = u > -radius - 1 && u < width + radius && v > -radius - 1 && v < height + radius;
+        if (meets) {
+            across = axis_around(u, width, radius, stretched), down = axis_around(v, height, radius, stretched);
+            columns = max(0, across.last - across.first + 1);
+            const float* map = products + n * plane * height * width + pixel * pixel_step;
+            for (int i = lane; i < columns * (down.last - down.first + 1); i += 32) {
+                int row = down.first + i / columns, column = across.first + i % columns;
+                patch[i] = map[((index_t)row * width + column) * place_step];
+            }
+        }
+    }
+    __syncthreads();
+    if (!exists) return;
+    float* found = out + ((index_t)thread * scales + level) * side * side;
+    for (int i = lane; i < side * side; i += 32) {
+        float sum = 0.f;
+        if (meets) {
+            float x = place(across, i / side - radius), y = place(down, i % side - radius);
+            int left = (int)floorf(x), top = (int)floorf(y);
+            for (int corner = 0; corner < 4; ++corner) {
+                int row = top + corner / 2, column = left + corner % 2;
+                if (row < down.first || row > down.last || column < across.first || column > across.last) continue;
+                float share = (corner / 2 ? y - top : top + 1.f - y) * (corner % 2 ? x - left : left + 1.f - x);
+                sum += share * patch[(row - down.first) * columns + column - across.first];
+            }
+        }
+        found[i] = sum;
+    }
+}
+"""
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})

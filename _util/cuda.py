@@ -1,18 +1,21 @@
 """Launch our CUDA kernels through CuPy on PyTorch's tensors, stream and device.
 
-Kernels are written without any header, so that NVRTC needs no CUDA toolkit. The element type of the tensors they read
-and write is `scalar`; `load` and `store` convert it from and to fp32, in which they compute.
+Kernels are written without any header, so that NVRTC needs no CUDA toolkit, and for every card from compute capability
+7.0 on. The element type of the tensors they read and write is `scalar`; `load` and `store` convert it from and to fp32,
+in which they compute. CuPy (14 or later) has denormal numbers flushed to zero. A kernel is compiled at its first
+launch, which therefore may not be part of a captured graph.
 """
 
 import functools
-import importlib.util
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+BLOCK = 256  # threads of a block, for every kernel
+
 _KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
-_BLOCK = 256
 
 PRELUDE = r"""
 #if KIND == 0
@@ -40,18 +43,22 @@ __device__ __forceinline__ scalar store(float v) {
     return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
 #endif
-typedef long long index_t;
+typedef long long index_t;  // of what is in memory; threads are counted in 32 bits, in which division is fast
 """
 
 
 def available(tensor: Tensor) -> bool:
-    """Whether our kernels can run on this tensor: on CUDA, in fp32, fp16 or bf16, with CuPy installed."""
+    """Whether our kernels can run on this tensor: on CUDA, in fp32, fp16 or bf16, with CuPy 14 or later."""
     return tensor.is_cuda and tensor.dtype in _KINDS and _has_cupy()
 
 
 @functools.cache
 def _has_cupy() -> bool:
-    return importlib.util.find_spec("cupy") is not None
+    try:
+        import cupy
+    except ImportError:  # also where it was built for another CUDA
+        return False
+    return hasattr(cupy.cuda.Stream, "from_external")  # from 14 on
 
 
 def options(dtype: torch.dtype) -> tuple[str, ...]:
@@ -71,19 +78,42 @@ def _kernel(source: str, name: str, dtype: torch.dtype, device: int):
     return _module(source, dtype).get_function(name)
 
 
-def launch(source: str, name: str, dtype: torch.dtype, size: tuple[int, int], *arguments: Tensor | int | None) -> None:
-    """Run `name` from `source` over `size` = (threads along x, blocks along y), asynchronously.
+def blocks_for(threads: int) -> int:
+    """How many blocks hold that many threads."""
+    return -(-threads // BLOCK)
+
+
+def launch(
+    source: str, name: str, dtype: torch.dtype, blocks: tuple[int, int], *arguments: Tensor | int | None
+) -> None:
+    """Run `name` from `source` on a grid of blocks, each of `BLOCK` threads along x, asynchronously.
 
     Tensors (contiguous, all on the device of the first one) go as pointers, None as a null pointer, integers as `int`.
     """
     import cupy
 
     device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
-    stream = torch.cuda.current_stream(device)
-    with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream.cuda_stream, device.index):
+    stream = _stream(device.index, torch.cuda.current_stream(device).cuda_stream)
+    with cupy.cuda.Device(device.index), stream:
         kernel = _kernel(source, name, dtype, device.index)
-        grid = (-(-size[0] // _BLOCK), size[1])
-        kernel(grid, (_BLOCK,), tuple(_pass(argument) for argument in arguments))
+        kernel(blocks, (BLOCK,), tuple(_pass(argument) for argument in arguments))
+
+
+class _Address(NamedTuple):
+    """Of a stream, as the CUDA stream protocol wants it."""
+
+    address: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address
+
+
+@functools.cache
+def _stream(device: int, address: int):
+    """PyTorch's stream as CuPy sees it; PyTorch has few, and makes no others."""
+    import cupy
+
+    return cupy.cuda.Stream.from_external(_Address(address))
 
 
 def _pass(argument: Tensor | int | None) -> np.generic:

@@ -33,7 +33,7 @@ def edt(lines: Tensor) -> Tensor:
     if on_line.device.type == "cpu":
         return _numba(on_line).unsqueeze(1)
     if cuda.available(torch.empty(0, device=lines.device)):
-        return _cupy(on_line).unsqueeze(1)
+        return _on_cuda(on_line).unsqueeze(1)
     return _compose(on_line).unsqueeze(1)
 
 
@@ -126,43 +126,110 @@ def _root(squared: Tensor, on_line: Tensor) -> Tensor:
     return torch.where(on_line.flatten(1).any(1)[:, None, None], distance, float(np.sqrt(h * h + w * w)))
 
 
-def _cupy(on_line: Tensor) -> Tensor:
+def _on_cuda(on_line: Tensor) -> Tensor:
     b, h, w = on_line.shape
-    rises = torch.empty((b, h, w), dtype=torch.int32, device=on_line.device)
+    words = -(-h // 32)
+    packed, above, below = torch.empty((3, b, words, w), dtype=torch.int32, device=on_line.device)
+    squares = torch.empty((b, h, w), dtype=torch.int32, device=on_line.device)
     distance = torch.empty((b, h, w), dtype=torch.float32, device=on_line.device)
-    cuda.launch(CUDA_SOURCE, "columns", torch.float32, (b * w, 1), on_line.contiguous(), rises, b, h, w)
-    cuda.launch(CUDA_SOURCE, "rows", torch.float32, (b * h * w, 1), rises, distance, b, h, w)
+
+    def launch(name: str, blocks: int, *arguments: Tensor | int) -> None:
+        cuda.launch(CUDA_SOURCE, name, torch.float32, (blocks, 1), *arguments)
+
+    launch("pack", cuda.blocks_for(b * words * w), on_line.contiguous(), packed, b, h, w)
+    launch("link", cuda.blocks_for(b * w), packed, above, below, b, words, w)
+    launch("rows", b * h, packed, above, below, squares, distance, h, w)
     return distance
 
 
 CUDA_SOURCE = r"""
-extern "C" __global__ void columns(const bool* on_line, int* rises, int b, int h, int w) {
-    int thread = blockIdx.x * blockDim.x + threadIdx.x;
+// One bit a pixel: 32 rows of a column in a word, the uppermost in the lowest bit.
+extern "C" __global__ void pack(const bool* on_line, unsigned* packed, int b, int h, int w) {
+    unsigned thread = blockIdx.x * blockDim.x + threadIdx.x, words = (h + 31) / 32;
+    if (thread >= b * words * w) return;
+    int first = thread / w % words * 32, x = thread % w;
+    const bool* from = on_line + ((index_t)(thread / w / words) * h + first) * w + x;
+    unsigned word = 0;
+#pragma unroll 8
+    for (int bit = 0; bit < min(32, h - first); ++bit) word |= (unsigned)from[(index_t)bit * w] << bit;
+    packed[thread] = word;
+}
+
+// For every word, the rows of the nearest lines above and below it in its column; far outside if there are none.
+extern "C" __global__ void link(const unsigned* packed, int* above, int* below, int b, int words, int w) {
+    unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
     if (thread >= b * w) return;
-    index_t at = (index_t)(thread / w) * h * w + thread % w;
-    int rise = h + w;
-    for (int y = 0; y < h; ++y, at += w) rises[at] = rise = on_line[at] ? 0 : min(rise + 1, h + w);
-    for (int y = 0; y < h; ++y) {
-        at -= w;
-        rises[at] = rise = min(rises[at], rise + 1);
+    index_t column = (index_t)(thread / w) * words * w + thread % w;
+    int nearest = -65536;
+#pragma unroll 8
+    for (int i = 0; i < words; ++i) {
+        unsigned word = packed[column + (index_t)i * w];
+        above[column + (index_t)i * w] = nearest;
+        if (word) nearest = i * 32 + 31 - __clz(word);
+    }
+    nearest = 131072;
+#pragma unroll 8
+    for (int i = words - 1; i >= 0; --i) {
+        unsigned word = packed[column + (index_t)i * w];
+        below[column + (index_t)i * w] = nearest;
+        if (word) nearest = i * 32 + __ffs(word) - 1;
     }
 }
 
-// Each pixel looks left and right, and no further than the nearest line found so far.
-extern "C" __global__ void rows(const int* rises, scalar* distance, int b, int h, int w) {
-    index_t thread = (index_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (thread >= (index_t)b * h * w) return;
-    int x = thread % w;
-    const int* row = rises + (thread - x);
-    index_t nearest = row[x] >= h + w ? (index_t)h * h + (index_t)w * w : (index_t)row[x] * row[x];
-    for (int step = 1; step < w; ++step) {
-        index_t across = (index_t)step * step;
-        if (across >= nearest) break;
-        if (x >= step && row[x - step] < h + w)
-            nearest = min(nearest, across + (index_t)row[x - step] * row[x - step]);
-        if (x + step < w && row[x + step] < h + w)
-            nearest = min(nearest, across + (index_t)row[x + step] * row[x + step]);
+#define NOWHERE 0x80000000u  // the square of a column without a line; no sum of two squares of a side reaches it
+
+__device__ unsigned squared_distance(const unsigned* squares, int x, int column) {
+    return (unsigned)((x - column) * (x - column)) + squares[column];
+}
+
+// The column between first and last that is nearest to x, the leftmost of several: found by a whole warp.
+__device__ int nearest_column(const unsigned* squares, int x, int first, int last) {
+    unsigned long long best = ~0ull;
+    for (int column = first + threadIdx.x % 32; column <= last; column += 32)
+        best = min(best, (unsigned long long)squared_distance(squares, x, column) << 32 | column);
+    for (int lanes = 16; lanes > 0; lanes /= 2) best = min(best, __shfl_xor_sync(0xffffffffu, best, lanes));
+    return (int)(best & 0xffffffffu);
+}
+
+// One block is one row. From left to right, the nearest column never moves to the left: those of every 1024th pixel
+// bound those of every 32nd between them, and these bound all others, each time with a sum of searches of one row.
+extern "C" __global__ void rows(const unsigned* packed, const int* above, const int* below, unsigned* squares,
+                                float* distance, int h, int w) {
+    __shared__ int nearest[1025];
+    int y = blockIdx.x % h, words = (h + 31) / 32;
+    index_t start = ((index_t)(blockIdx.x / h) * words + y / 32) * w;
+    squares += (index_t)blockIdx.x * w, distance += (index_t)blockIdx.x * w;
+    for (int x = threadIdx.x; x < w; x += blockDim.x) {
+        unsigned word = packed[start + x], before = word << (31 - y % 32), after = word >> y % 32;
+        int up = before ? __clz(before) : y - above[start + x], down = after ? __ffs(after) - 1 : below[start + x] - y;
+        int rise = min(up, down);
+        squares[x] = rise < h ? rise * rise : NOWHERE;
     }
-    distance[thread] = (float)sqrt((double)nearest);
+    __syncthreads();
+    int warp = threadIdx.x / 32, warps = blockDim.x / 32, lane = threadIdx.x % 32, strips = (w + 31) / 32;
+    for (int strip = warp * 32; strip < strips; strip += warps * 32) {
+        int found = nearest_column(squares, strip * 32, 0, w - 1);
+        if (lane == 0) nearest[strip] = found;
+    }
+    __syncthreads();
+    for (int strip = warp; strip < strips; strip += warps) {
+        if (strip % 32 == 0) continue;
+        int left = strip / 32 * 32, right = left + 32;
+        int found = nearest_column(squares, strip * 32, nearest[left], right < strips ? nearest[right] : w - 1);
+        if (lane == 0) nearest[strip] = found;
+    }
+    __syncthreads();
+    for (int strip = warp; strip < strips; strip += warps) {
+        int x = strip * 32 + lane, last = strip + 1 < strips ? nearest[strip + 1] : w - 1;
+        unsigned least = ~0u;
+#pragma unroll 4
+        for (int column = nearest[strip]; column <= last; ++column)
+            least = min(least, squared_distance(squares, x, column));
+        if (x >= w) continue;
+        if (least >= NOWHERE)
+            distance[x] = (float)sqrt((double)h * h + (double)w * w);
+        else  // fp32 holds a whole number below 2^24, and then its root rounds as one of fp64 does
+            distance[x] = least < 1u << 24 ? sqrtf((float)least) : (float)sqrt((double)least);
+    }
 }
 """

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from _util.graphs import constant
+
 
 def backwarp(image: Tensor, flow: Tensor, quirk: bool = True) -> Tensor:
     """Look up `image` where `flow` points to, bilinearly; positions outside take the nearest border pixel.
@@ -34,7 +36,7 @@ def resize(flow: Tensor, size: tuple[int, int]) -> Tensor:
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):
         return flow
-    scale = flow.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
+    scale = constant([size[1] / w, size[0] / h], flow).view(1, 2, 1, 1)
     return F.interpolate(flow * scale, size, mode="bilinear", align_corners=False)
 
 

@@ -7,7 +7,6 @@ reads both powers of the formula off tables, to within 0.002.
 
 import functools
 
-import kornia
 import numba
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ _XYZ = (
 def rgb_to_lab(image: Tensor) -> Tensor:
     """(b, 3, h, w) RGB in [0, 1] to L*a*b*, float32 where the kernel does it; differentiable."""
     if image.device.type != "cpu" or image.requires_grad or image.dtype != torch.float32:
-        return kornia.color.rgb_to_lab(image)
+        return _formula(image)
     image = image.contiguous()
     lab = torch.empty_like(image)
     b, _, h, w = image.shape
@@ -34,6 +33,15 @@ def rgb_to_lab(image: Tensor) -> Tensor:
     strips = max(1, h * w // (1 << 14))
     threads.run(_planes, b * strips, source, target, strips, _linear(_STEPS), _root(), _XYZ)
     return lab
+
+
+def _formula(image: Tensor) -> Tensor:
+    # kornia's copies its matrix from the host: that waits for the device, and no CUDA graph can hold it.
+    linear = torch.where(image > 0.04045, ((image + 0.055).clamp(min=0) / 1.055) ** 2.4, image / 12.92)
+    r, g, b = linear.unbind(1)
+    xyz = (shares[0] * r + shares[1] * g + shares[2] * b for shares in _XYZ.tolist())
+    x, y, z = (torch.where(v > 0.008856, v.clamp(min=0.008856) ** (1 / 3), 7.787 * v + 4 / 29) for v in xyz)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
 def pixels_to_lab(pixels: np.ndarray) -> np.ndarray:

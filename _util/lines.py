@@ -62,9 +62,15 @@ def _gaussian(sigma: float) -> np.ndarray:
 
 
 def _blur(grey: Tensor, kernel: np.ndarray) -> Tensor:
-    weight, reach = torch.from_numpy(kernel).to(grey), len(kernel) // 2
+    h, w = grey.shape[2:]
+    reach = len(kernel) // 2
     padded = F.pad(grey, (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, weight.view(1, 1, 1, -1)), weight.view(1, 1, -1, 1))
+    if grey.device.type == "cpu":
+        weight = torch.from_numpy(kernel)
+        return F.conv2d(F.conv2d(padded, weight.view(1, 1, 1, -1)), weight.view(1, 1, -1, 1))
+    # A GPU may round what a convolution multiplies to TF32, and lines come and go with the last digits.
+    rows = sum(share * padded[:, :, :, i : i + w] for i, share in enumerate(kernel.tolist()))
+    return sum(share * rows[:, :, i : i + h] for i, share in enumerate(kernel.tolist()))
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})

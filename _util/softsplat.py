@@ -3,9 +3,9 @@
 Every source pixel lands at its own position plus its flow and is shared out, bilinearly, among the four target pixels
 around that point; what lands on the same target is summed or averaged. Targets that nothing reaches are holes and 0.
 
-Three implementations of one function: Numba on the CPU, CuPy on CUDA, and plain PyTorch operations where neither fits
-(CUDA without CuPy, other devices). Half precisions are accumulated in fp32. The CPU result does not depend on the
-number of threads; the CUDA one varies in the last bits, as atomic additions have no order.
+Three implementations of one function: Numba on the CPU, our own kernels on CUDA, and plain PyTorch operations where
+neither fits (CUDA without CuPy, other devices). Half precisions are accumulated in fp32. The CPU result does not depend
+on the number of threads; the CUDA one varies in the last bits, as its sums have no fixed order.
 """
 
 import math
@@ -36,29 +36,29 @@ def softsplat(values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: 
     Raises:
         ValueError: shapes do not fit, or a metric is missing or not wanted.
     """
-    return _splat(values, flow, metric, mode)[0]
+    return _splat(values, flow, metric, mode, masked=False)[0]
 
 
 def softsplat_with_mask(
     values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: Mode = "softmax"
 ) -> tuple[Tensor, Tensor]:
     """`softsplat`, and a (b, 1, h, w) mask in the same dtype: 1 where anything landed, 0 in holes (no gradient)."""
-    splatted, total = _splat(values, flow, metric, mode)
-    return splatted, (total != 0).to(values.dtype)
+    return _splat(values, flow, metric, mode, masked=True)
 
 
-def _splat(values: Tensor, flow: Tensor, metric: Tensor | None, mode: Mode) -> tuple[Tensor, Tensor]:
-    """The result and the total weight that landed on each pixel, (b, 1, h, w)."""
+def _splat(
+    values: Tensor, flow: Tensor, metric: Tensor | None, mode: Mode, masked: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The result and, if asked for, the mask."""
     _check(values, flow, metric, mode)
     flow = flow.to(_accumulator(values.dtype))
-    weight = None
-    if metric is not None:
-        metric = metric.to(flow.dtype)
-        weight = metric.exp() if mode == "softmax" else metric
-    normalise = mode != "sum"
-    if _backend(values) is None:
-        return _compose(values, flow, weight, normalise)
-    return _Softsplat.apply(values, flow, weight, normalise)
+    metric = None if metric is None else metric.to(flow.dtype)
+    if cuda.available(values):
+        return _SplatOnCUDA.apply(values, flow, metric, mode, masked)
+    weight = metric.exp() if mode == "softmax" else metric
+    splat = _SplatOnCPU.apply if values.device.type == "cpu" else _compose
+    result, total = splat(values, flow, weight, mode != "sum")
+    return result, (total != 0).to(values.dtype) if masked else None
 
 
 def _check(values: Tensor, flow: Tensor, metric: Tensor | None, mode: str) -> None:
@@ -77,39 +77,6 @@ def _check(values: Tensor, flow: Tensor, metric: Tensor | None, mode: str) -> No
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def _backend(values: Tensor) -> "type[_Numba] | type[_CuPy] | None":
-    if values.device.type == "cpu":
-        return _Numba
-    return _CuPy if cuda.available(values) else None
-
-
-class _Softsplat(torch.autograd.Function):
-    """(values, flow, weight or None) -> (result, total weight that landed on each pixel)."""
-
-    @staticmethod
-    def forward(ctx, values, flow, weight, normalise):
-        values, flow = values.contiguous(), flow.contiguous()
-        weight = None if weight is None else weight.contiguous()
-        result, total = _backend(values).forward(values, flow, weight, normalise)
-        ctx.save_for_backward(values, flow, weight, result if normalise else None, total)
-        ctx.mark_non_differentiable(total)
-        return result, total
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient, _):
-        values, flow, weight, result, total = ctx.saved_tensors
-        gradient = gradient.to(flow.dtype)
-        gradient_total = torch.zeros_like(total)
-        if result is not None:  # result = sum / total: the chain rule through both comes before the kernel
-            gradient = gradient / total.where(total != 0, 1)
-            gradient_total = -(gradient * result).sum(1, keepdim=True)
-        to_values, to_flow, to_weight = _backend(values).backward(
-            gradient.contiguous(), gradient_total, values, flow, weight
-        )
-        return to_values, to_flow, to_weight if weight is not None else None, None
 
 
 def _compose(values: Tensor, flow: Tensor, weight: Tensor | None, normalise: bool) -> tuple[Tensor, Tensor]:
@@ -147,37 +114,59 @@ _LANES = 16
 _LARGEST_TILE = 2**19
 
 
-class _Numba:
-    """CPU: one task is a group of channels of one image, so that no two threads add to the same plane.
+class _SplatOnCPU(torch.autograd.Function):
+    """(values, flow, weight or None) -> (result, total weight that landed on each pixel)."""
+
+    @staticmethod
+    def forward(ctx, values, flow, weight, normalise):
+        values, flow = values.contiguous(), flow.contiguous()
+        weight = None if weight is None else weight.contiguous()
+        result, total = _forward_on_cpu(values, flow, weight, normalise)
+        ctx.save_for_backward(values, flow, weight, result if normalise else None, total)
+        ctx.mark_non_differentiable(total)
+        return result, total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, _):
+        values, flow, weight, result, total = ctx.saved_tensors
+        gradient = gradient.to(flow.dtype)
+        gradient_total = torch.zeros_like(total)
+        if result is not None:  # result = sum / total: the chain rule through both comes before the kernel
+            gradient = gradient / total.where(total != 0, 1)
+            gradient_total = -(gradient * result).sum(1, keepdim=True)
+        to_values, to_flow, to_weight = _backward_on_cpu(gradient, gradient_total, values, flow, weight)
+        return to_values, to_flow, to_weight if weight is not None else None, None
+
+
+def _forward_on_cpu(values, flow, weight, normalise):
+    """One task is a group of channels of one image, so that no two threads add to the same plane.
 
     Many channels are turned, tile by tile, to lie side by side in memory; few are not worth that.
     """
+    b, c, h, w = values.shape
+    planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
+    ones = np.ones((b, 1, h, w), flows.dtype)
+    weights = ones if weight is None else _array(weight, flow.dtype)
+    total, out = np.zeros((b, 1, h, w), flows.dtype), np.empty((b, c, h, w), flows.dtype)
+    threads.run(_splat_channels, b, ones, flows, weights, total, total, False, 0, 1)
+    tiled = c // _LANES * _LANES if h * w <= _LARGEST_TILE else 0
+    threads.run(_splat_tiles, b * tiled // _LANES, planes, flows, weights, total, out, normalise)
+    out[:, tiled:] = 0
+    group = max(1, min(4, math.ceil(b * (c - tiled) / torch.get_num_threads())))
+    tasks = b * math.ceil((c - tiled) / group)
+    threads.run(_splat_channels, tasks, planes, flows, weights, total, out, normalise, tiled, group)
+    return torch.from_numpy(out).to(values.dtype), torch.from_numpy(total)
 
-    @staticmethod
-    def forward(values, flow, weight, normalise):
-        b, c, h, w = values.shape
-        planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
-        ones = np.ones((b, 1, h, w), flows.dtype)
-        weights = ones if weight is None else _array(weight, flow.dtype)
-        total, out = np.zeros((b, 1, h, w), flows.dtype), np.empty((b, c, h, w), flows.dtype)
-        threads.run(_splat_channels, b, ones, flows, weights, total, total, False, 0, 1)
-        tiled = c // _LANES * _LANES if h * w <= _LARGEST_TILE else 0
-        threads.run(_splat_tiles, b * tiled // _LANES, planes, flows, weights, total, out, normalise)
-        out[:, tiled:] = 0
-        group = max(1, min(4, math.ceil(b * (c - tiled) / torch.get_num_threads())))
-        tasks = b * math.ceil((c - tiled) / group)
-        threads.run(_splat_channels, tasks, planes, flows, weights, total, out, normalise, tiled, group)
-        return torch.from_numpy(out).to(values.dtype), torch.from_numpy(total)
 
-    @staticmethod
-    def backward(gradient, gradient_total, values, flow, weight):
-        b, _, h, w = values.shape
-        planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
-        weights = np.ones((b, 1, h, w), flows.dtype) if weight is None else _array(weight, flow.dtype)
-        gradients = np.concatenate([_array(gradient, flow.dtype), _array(gradient_total, flow.dtype)], 1)
-        to_values, to_flow, to_weight = np.zeros_like(planes), np.zeros_like(flows), np.zeros_like(weights)
-        threads.run(_gather_rows, b * h, gradients, planes, flows, weights, to_values, to_flow, to_weight)
-        return torch.from_numpy(to_values).to(values.dtype), torch.from_numpy(to_flow), torch.from_numpy(to_weight)
+def _backward_on_cpu(gradient, gradient_total, values, flow, weight):
+    b, _, h, w = values.shape
+    planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
+    weights = np.ones((b, 1, h, w), flows.dtype) if weight is None else _array(weight, flow.dtype)
+    gradients = np.concatenate([_array(gradient, flow.dtype), _array(gradient_total, flow.dtype)], 1)
+    to_values, to_flow, to_weight = np.zeros_like(planes), np.zeros_like(flows), np.zeros_like(weights)
+    threads.run(_gather_rows, b * h, gradients, planes, flows, weights, to_values, to_flow, to_weight)
+    return torch.from_numpy(to_values).to(values.dtype), torch.from_numpy(to_flow), torch.from_numpy(to_weight)
 
 
 def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
@@ -310,122 +299,194 @@ def _gather_rows(gradient, values, flow, weight, to_values, to_flow, to_weight, 
                 to_flow[n, 1, y, x] += (lower - upper) * value * scale
 
 
-class _CuPy:
-    """CUDA: one thread is one pixel and a group of channels; sums are atomic, in fp32."""
+class _SplatOnCUDA(torch.autograd.Function):
+    """(values, flow, metric or None) -> (result, mask or None).
 
-    group = 8
+    Forward, every source pixel is linked into a list of those that land between the same four targets; then each target
+    walks the four lists around it and sums in registers. Nothing but the heads of the lists is shared, and whatever is
+    read twice lies in the cache. The longest list bounds the time: it is short unless a flow converges on a point.
+    Backward, each source pixel reads its four targets.
+    """
 
     @staticmethod
-    def forward(values, flow, weight, normalise):
+    def forward(ctx, values, flow, metric, mode, masked):
         b, c, h, w = values.shape
-        summed = torch.zeros((b, c, h, w), dtype=torch.float32, device=values.device)
-        total = torch.zeros((b, 1, h, w), dtype=torch.float32, device=values.device)
-        size, shape = (b * h * w, math.ceil(c / _CuPy.group)), (b, c, h, w, _CuPy.group)
-        cuda.launch(CUDA_SOURCE, "splat", values.dtype, size, values, flow, weight, summed, total, *shape)
-        if not normalise:
-            return summed.to(values.dtype), total
+        values, flow = values.contiguous(), flow.contiguous()
+        metric = None if metric is None else metric.contiguous()
+        heads = torch.full((b, h + 1, w + 1), -1, dtype=torch.int32, device=values.device)
+        landings = torch.empty((b, h, w, 4), dtype=torch.float32, device=values.device)
         result = torch.empty_like(values)
-        cuda.launch(CUDA_SOURCE, "normalise", values.dtype, size, summed, total, result, *shape)
-        return result, total
+        mask = values.new_empty(b, 1, h, w) if masked else None
+        total = flow.new_empty(b, 1, h, w) if any(ctx.needs_input_grad) else None
+        softmax, normalise = int(mode == "softmax"), int(mode != "sum")
+        pixels = cuda.blocks_for(b * h * w)
+        cuda.launch(CUDA_SOURCE, "link", values.dtype, (pixels, 1), flow, metric, heads, landings, b, h, w, softmax)
+        outputs, shape = (result, mask, total), (b, c, h, w)
+        collect, room = ("collect_few", _FEW) if c <= _FEW else ("collect_many", _MANY)
+        blocks = (pixels, math.ceil(c / room))
+        cuda.launch(CUDA_SOURCE, collect, values.dtype, blocks, values, heads, landings, *outputs, *shape, normalise)
+        if total is not None:
+            ctx.save_for_backward(values, flow, metric, result if normalise else None, total if normalise else None)
+        ctx.softmax = softmax
+        if masked:
+            ctx.mark_non_differentiable(mask)
+        return result, mask
 
     @staticmethod
-    def backward(gradient, gradient_total, values, flow, weight):
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, _):
+        values, flow, metric, result, total = ctx.saved_tensors
         b, c, h, w = values.shape
-        to_values, to_flow, to_weight = torch.zeros_like(values), torch.zeros_like(flow), torch.zeros_like(flow[:, :1])
-        tensors = (gradient, gradient_total, values, flow, weight, to_values, to_flow, to_weight)
-        cuda.launch(CUDA_SOURCE, "gather", values.dtype, (b * h * w, 1), *tensors, b, c, h, w)
-        return to_values, to_flow, to_weight
+        inputs = (gradient.contiguous(), values, flow, metric, result, total)
+        wanted = zip((values, flow, metric), ctx.needs_input_grad, strict=False)
+        outputs = [torch.empty_like(tensor) if needed else None for tensor, needed in wanted]
+        slices = 1 if c < 16 else 8 if c < 256 else 32
+        blocks = cuda.blocks_for(b * h * w * slices)
+        cuda.launch(
+            CUDA_SOURCE, "gather", values.dtype, (blocks, 1), *inputs, *outputs, b, c, h, w, ctx.softmax, slices
+        )
+        return *outputs, None, None
 
 
-CUDA_SOURCE = r"""
-struct Landing {
-    int left, top;
-    float shares[4];  // of the corners (top, left), (top, right), (bottom, left), (bottom, right)
-    bool inside[4], any;
+_FEW, _MANY = 6, 16  # channels of a thread; fewer leave room for more threads
+
+CUDA_SOURCE = (
+    f"#define FEW {_FEW}\n#define MANY {_MANY}\n"
+    r"""
+// Where a source pixel lands, and the next one that lands between the same targets; -1 if there is none.
+struct alignas(16) Landing {
+    float u, v, weight;
+    int next;
 };
 
-__device__ Landing land(const float* flow, int n, int y, int x, int h, int w) {
-    index_t plane = (index_t)h * w, pixel = (index_t)y * w + x;
-    float u = x + flow[2 * n * plane + pixel], v = y + flow[(2 * n + 1) * plane + pixel];
-    Landing to;
-    to.any = u > -1.f && u < w && v > -1.f && v < h;
-    if (!to.any) return to;
-    to.left = (int)floorf(u), to.top = (int)floorf(v);
-    float across = u - to.left, back = to.left + 1.f - u, down = v - to.top, up = to.top + 1.f - v;
+__device__ bool lands(float u, float v, int h, int w) { return u > -1.f && u < w && v > -1.f && v < h; }
+
+extern "C" __global__ void link(const float* flow, const float* metric, int* heads, Landing* landings, int b, int h,
+                                int w, int softmax) {
+    unsigned thread = blockIdx.x * blockDim.x + threadIdx.x, area = h * w;
+    if (thread >= b * area) return;
+    index_t n = thread / area, plane = area;
+    int pixel = thread % area;
+    float u = pixel % w + flow[2 * n * plane + pixel], v = pixel / w + flow[(2 * n + 1) * plane + pixel];
+    if (!lands(u, v, h, w)) return;
+    float weight = metric ? metric[thread] : 1.f;
+    if (softmax) weight = expf(weight);
+    // Landing points lie from -1 on, so the cells between targets begin there too.
+    index_t cell = (n * (h + 1) + (int)floorf(v) + 1) * (w + 1) + (int)floorf(u) + 1;
+    Landing landing = {u, v, weight, atomicExch(&heads[cell], pixel)};
+    landings[thread] = landing;
+}
+
+// One target pixel, and as many of its channels as there is room for in registers.
+template <int ROOM>
+__device__ __forceinline__ void collect(const scalar* values, const int* heads, const Landing* landings, scalar* result,
+                                        scalar* mask, float* total, int b, int c, int h, int w, int normalise) {
+    unsigned thread = blockIdx.x * blockDim.x + threadIdx.x, area = h * w;
+    if (thread >= b * area) return;
+    index_t n = thread / area, plane = area;
+    int pixel = thread % area, y = pixel / w, x = pixel % w;
+    int first = blockIdx.y * ROOM, channels = min(ROOM, c - first);
+    index_t planes = (n * c + first) * plane;
+    int sources[4];  // of the cells whose lower right, lower left, upper right and upper left target this pixel is
+#pragma unroll
+    for (int cell = 0; cell < 4; ++cell)
+        sources[cell] = heads[(n * (h + 1) + y + cell / 2) * (w + 1) + x + cell % 2];
+    float sums[ROOM] = {}, sum_weights = 0.f;
+#pragma unroll
+    for (int cell = 0; cell < 4; ++cell) {
+        bool upper = cell / 2, left = cell % 2;
+        for (int source = sources[cell]; source >= 0;) {
+            Landing landing = landings[n * plane + source];
+            float across = left ? x + 1.f - landing.u : landing.u - (x - 1);
+            float down = upper ? y + 1.f - landing.v : landing.v - (y - 1);
+            float share = across * down * landing.weight;
+            sum_weights += share;
+            const scalar* from = values + planes + source;
+#pragma unroll
+            for (int k = 0; k < ROOM; ++k)
+                if (k < channels) sums[k] += load(from[k * plane]) * share;
+            source = landing.next;
+        }
+    }
+    float divisor = normalise && sum_weights != 0.f ? sum_weights : 1.f;
+    scalar* to = result + planes + pixel;
+#pragma unroll
+    for (int k = 0; k < ROOM; ++k)
+        if (k < channels) to[k * plane] = store(sums[k] / divisor);
+    if (first == 0) {
+        if (mask) mask[thread] = store(sum_weights != 0.f ? 1.f : 0.f);
+        if (total) total[thread] = sum_weights;
+    }
+}
+
+extern "C" __global__ void collect_few(const scalar* values, const int* heads, const Landing* landings, scalar* result,
+                                       scalar* mask, float* total, int b, int c, int h, int w, int normalise) {
+    collect<FEW>(values, heads, landings, result, mask, total, b, c, h, w, normalise);
+}
+
+extern "C" __global__ void collect_many(const scalar* values, const int* heads, const Landing* landings, scalar* result,
+                                        scalar* mask, float* total, int b, int c, int h, int w, int normalise) {
+    collect<MANY>(values, heads, landings, result, mask, total, b, c, h, w, normalise);
+}
+
+// `slices` threads share the channels of a pixel. With the result r and the total weight T of a target, a share of it
+// that grows by 1 changes the loss by Σ gradient / T · (value - r) over the channels; without normalisation r is 0.
+extern "C" __global__ void gather(const scalar* gradient, const scalar* values, const float* flow, const float* metric,
+                                  const scalar* result, const float* total, scalar* to_values, float* to_flow,
+                                  float* to_metric, int b, int c, int h, int w, int softmax, int slices) {
+    __shared__ float partial[4][256];
+    int pixels = blockDim.x / slices, slice = threadIdx.x / pixels;
+    unsigned source = blockIdx.x * pixels + threadIdx.x % pixels, area = h * w;
+    bool exists = source < b * area;
+    index_t n = source / area, plane = area;
+    int pixel = source % area;
+    float u = exists ? pixel % w + flow[2 * n * plane + pixel] : 0.f;
+    float v = exists ? pixel / w + flow[(2 * n + 1) * plane + pixel] : 0.f;
+    bool landed = exists && lands(u, v, h, w);
+    if (!landed) u = v = 0.f;
+    float weight = landed && metric ? metric[source] : 1.f;
+    if (landed && softmax) weight = expf(weight);
+    int left = (int)floorf(u), top = (int)floorf(v);
+    float across = u - left, down = v - top;
+    index_t at[4];  // of the targets top left, top right, bottom left, bottom right; -1 outside the image
+    float shares[4], inverse[4], changes[4] = {};
     for (int corner = 0; corner < 4; ++corner) {
-        int row = to.top + corner / 2, column = to.left + corner % 2;
-        to.inside[corner] = row >= 0 && row < h && column >= 0 && column < w;
-        to.shares[corner] = (corner / 2 ? down : up) * (corner % 2 ? across : back);
+        int row = top + corner / 2, column = left + corner % 2;
+        bool inside = landed && row >= 0 && row < h && column >= 0 && column < w;
+        at[corner] = inside ? (index_t)row * w + column : -1;
+        shares[corner] = (corner / 2 ? down : top + 1.f - v) * (corner % 2 ? across : left + 1.f - u);
+        float divisor = inside && total ? total[n * plane + at[corner]] : 1.f;
+        inverse[corner] = 1.f / (divisor != 0.f ? divisor : 1.f);
     }
-    return to;
-}
-
-#define CORNER(base, corner) (base)[(index_t)(to.top + (corner) / 2) * w + to.left + (corner) % 2]
-
-extern "C" __global__ void splat(const scalar* values, const float* flow, const float* weight, float* summed,
-                                 float* total, int b, int c, int h, int w, int group) {
-    index_t thread = (index_t)blockIdx.x * blockDim.x + threadIdx.x, plane = (index_t)h * w;
-    if (thread >= b * plane) return;
-    int n = thread / plane, y = thread % plane / w, x = thread % w;
-    Landing to = land(flow, n, y, x, h, w);
-    if (!to.any) return;
-    index_t pixel = (index_t)y * w + x;
-    float scale = weight ? weight[n * plane + pixel] : 1.f;
-    if (blockIdx.y == 0)
-        for (int corner = 0; corner < 4; ++corner)
-            if (to.inside[corner]) atomicAdd(&CORNER(total + n * plane, corner), scale * to.shares[corner]);
-    int first = blockIdx.y * group, last = min(c, first + group);
-    for (int k = first; k < last; ++k) {
-        index_t channel = ((index_t)n * c + k) * plane;
-        float value = load(values[channel + pixel]) * scale;
-        for (int corner = 0; corner < 4; ++corner)
-            if (to.inside[corner]) atomicAdd(&CORNER(summed + channel, corner), value * to.shares[corner]);
-    }
-}
-
-extern "C" __global__ void normalise(const float* summed, const float* total, scalar* result, int b, int c, int h,
-                                     int w, int group) {
-    index_t thread = (index_t)blockIdx.x * blockDim.x + threadIdx.x, plane = (index_t)h * w;
-    if (thread >= b * plane) return;
-    index_t n = thread / plane, pixel = thread % plane;
-    float divisor = total[thread] != 0.f ? total[thread] : 1.f;
-    int first = blockIdx.y * group, last = min(c, first + group);
-    for (int k = first; k < last; ++k) {
-        index_t at = (n * c + k) * plane + pixel;
-        result[at] = store(summed[at] / divisor);
-    }
-}
-
-extern "C" __global__ void gather(const float* gradient, const float* gradient_total, const scalar* values,
-                                  const float* flow, const float* weight, scalar* to_values, float* to_flow,
-                                  float* to_weight, int b, int c, int h, int w) {
-    index_t thread = (index_t)blockIdx.x * blockDim.x + threadIdx.x, plane = (index_t)h * w;
-    if (thread >= b * plane) return;
-    int n = thread / plane, y = thread % plane / w, x = thread % w;
-    Landing to = land(flow, n, y, x, h, w);
-    if (!to.any) return;
-    index_t pixel = (index_t)y * w + x;
-    float scale = weight ? weight[n * plane + pixel] : 1.f;
-    float sum_weight = 0.f, sum_x = 0.f, sum_y = 0.f;
-    for (int k = 0; k <= c; ++k) {  // channel c is the total weight, whose value is 1 everywhere
-        const float* from = k < c ? gradient + ((index_t)n * c + k) * plane : gradient_total + n * plane;
-        float g[4], gathered = 0.f;
-        for (int corner = 0; corner < 4; ++corner) {
-            g[corner] = to.inside[corner] ? CORNER(from, corner) : 0.f;
-            gathered += g[corner] * to.shares[corner];
+    if (exists)
+        for (int k = slice; k < c; k += slices) {
+            index_t channel = (n * c + k) * plane;
+            float value = load(values[channel + pixel]), gathered = 0.f;
+#pragma unroll
+            for (int corner = 0; corner < 4; ++corner) {
+                if (at[corner] < 0) continue;
+                float from = load(gradient[channel + at[corner]]) * inverse[corner];
+                gathered += from * shares[corner];
+                changes[corner] += from * (result ? value - load(result[channel + at[corner]]) : value);
+            }
+            if (to_values) to_values[channel + pixel] = store(gathered * weight);
         }
-        float across = to.shares[1] + to.shares[3], down = to.shares[2] + to.shares[3], value = 1.f;
-        if (k < c) {
-            index_t at = ((index_t)n * c + k) * plane + pixel;
-            value = load(values[at]);
-            to_values[at] = store(gathered * scale);
-        }
-        sum_weight += gathered * value;
-        sum_x += ((1.f - down) * (g[1] - g[0]) + down * (g[3] - g[2])) * value * scale;
-        sum_y += ((1.f - across) * (g[2] - g[0]) + across * (g[3] - g[1])) * value * scale;
+    for (int corner = 0; corner < 4; ++corner) partial[corner][threadIdx.x] = changes[corner];
+    __syncthreads();
+    if (slice > 0 || !exists) return;
+    for (int other = 1; other < slices; ++other)
+        for (int corner = 0; corner < 4; ++corner) changes[corner] += partial[corner][threadIdx.x + other * pixels];
+    float upper = changes[1] - changes[0], lower = changes[3] - changes[2];
+    if (to_flow) {
+        to_flow[2 * n * plane + pixel] = (upper + down * (lower - upper)) * weight;
+        float before = changes[2] - changes[0], after = changes[3] - changes[1];
+        to_flow[(2 * n + 1) * plane + pixel] = (before + across * (after - before)) * weight;
     }
-    to_weight[n * plane + pixel] = sum_weight;
-    to_flow[2 * n * plane + pixel] = sum_x;
-    to_flow[(2 * n + 1) * plane + pixel] = sum_y;
+    if (to_metric) {
+        float change = 0.f;
+        for (int corner = 0; corner < 4; ++corner) change += shares[corner] * changes[corner];
+        to_metric[source] = softmax ? change * weight : change;
+    }
 }
 """
+)

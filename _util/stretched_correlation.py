@@ -11,14 +11,17 @@ from torch import Tensor
 
 from _util import threads
 from _util.correlation import CorrelationPyramid
+from _util.graphs import constant
 
 
 class StretchedCorrelationPyramid(CorrelationPyramid):
     """`CorrelationPyramid` with the released AnimeInterp's lookup."""
 
+    stretched = True
+
     def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
         (stretch_x, shift_x), (stretch_y, shift_y) = map(_stretch_and_shift, size)
-        return places * places.new_tensor([stretch_x, stretch_y]) - places.new_tensor([shift_x, shift_y])
+        return places * constant([stretch_x, stretch_y], places) - constant([shift_x, shift_y], places)
 
     def _read(self, maps: np.ndarray, places: np.ndarray, level: int, out: np.ndarray) -> None:
         b, _, h, w = places.shape
