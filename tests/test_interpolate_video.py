@@ -23,6 +23,7 @@ from PIL import Image
 from _scripts import interpolate_video as script
 from _train.frame_interpolation import videos
 from _train.frame_interpolation.flows import create as create_flow
+from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.overlap import Channel, Stopped, ahead, behind
 from _train.frame_interpolation.videos import Options, interpolate_video
 from _util import command, image
@@ -30,6 +31,7 @@ from _util.colour import Colour
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
+from tests.feigned_gpu import feigned_gpu
 
 ROOT = Path(__file__).parents[1]
 H, W = 96, 128
@@ -45,6 +47,10 @@ class Blend:
     def prepare(self, frame0, frame1):
         self.prepared += 1
         return frame0, frame1
+
+    def draw(self, pair, times):
+        for t in times:
+            yield functools.partial(np.array, self.at(pair, t), copy=False)
 
     def at(self, pair, t):
         self.drawn += 1
@@ -477,6 +483,57 @@ class Interrupted(Blend):
         if self.drawn == self._last:
             raise self._by
         return super().at(pair, t)
+
+
+class Slow(Blend):
+    """Hands out frames before they are finished, as a GPU does."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited_in = set()
+        self.handed_out = self.finished = self.most_unfinished = 0
+
+    def draw(self, pair, times):
+        for t in times:
+            self.handed_out += 1
+            self.most_unfinished = max(self.most_unfinished, self.handed_out - self.finished)
+            yield functools.partial(self.wait, pair, t)
+
+    def wait(self, pair, t):
+        self.waited_in.add(threading.current_thread().name)
+        time.sleep(0.01)
+        self.finished += 1
+        return self.at(pair, t)
+
+
+def test_frames_are_waited_for_where_they_are_encoded(tmp_path):
+    source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(8)], rate=6)
+    slow = Slow()
+    run(source, tmp_path / "slow.mp4", slow, fps=Fraction(24))
+    run(source, tmp_path / "quick.mp4", fps=Fraction(24))
+    assert slow.waited_in == {"behind"}
+    assert 2 < slow.most_unfinished <= videos._QUEUE + 2  # ahead, but not without bounds
+    assert_equal_videos(tmp_path / "slow.mp4", tmp_path / "quick.mp4")
+
+
+def check_gpu(tmp_path: Path, device: str) -> None:
+    source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(4)], rate=6)
+    found = []
+    for place in ("cpu", device):
+        out = tmp_path / f"{place[:4]}.mp4"
+        run(source, out, Interpolator("dis", "splat", place), fps=Fraction(24), crf=1)
+        found.append(np.stack(pixels(out)).astype(float))
+    assert np.abs(found[0] - found[1]).mean() < 0.5
+
+
+def test_a_gpu_makes_the_same_video(tmp_path):
+    with feigned_gpu() as device:
+        check_gpu(tmp_path, str(device))
+
+
+@pytest.mark.cuda
+def test_a_card_makes_the_same_video(tmp_path):
+    check_gpu(tmp_path, "cuda")
 
 
 def assert_equal_videos(one: Path, other: Path) -> None:

@@ -14,6 +14,7 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, image
 from _util.errors import InputError
+from tests.feigned_gpu import feigned_gpu
 
 COLOUR = (200, 60, 30)
 
@@ -123,6 +124,76 @@ def test_times_share_the_flow(simple, monkeypatch):
     for t, frame in zip([0.75, 0.25, 0.5], several, strict=True):
         np.testing.assert_array_equal(frame, simple(*frames, [t])[0])
     assert simple(*frames, []) == []
+
+
+def test_frames_are_drawn_when_it_is_their_turn(simple, monkeypatch):
+    asked = []
+    synthesise = simple.synthesiser.synthesise
+    monkeypatch.setattr(simple.synthesiser, "synthesise", lambda pair, t: asked.append(t) or synthesise(pair, t))
+    pair = simple.prepare(texture(20, 33), texture(20, 33))
+    for i, frame in enumerate(simple.draw(pair, iter([0.25, 0.5, 0.75])), start=1):
+        assert len(asked) == i
+        np.testing.assert_array_equal(frame(), simple.at(pair, asked.pop()))
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype"), [(None, np.uint8), (1, np.uint16), (3, np.uint8), (3, np.uint16), (4, np.uint8)]
+)
+def test_a_gpu_draws_what_the_cpu_draws(simple, capsys, channels, dtype):
+    frame = texture(20, 33, channels or 1).astype(dtype) * (np.iinfo(dtype).max // 255)
+    frame = frame if channels else frame[:, :, 0]
+    frames, times = (frame, np.roll(frame, 2, 1)), [0.25, 0.5, 0.875]
+    expected = simple(*frames, times)
+    with feigned_gpu() as device:
+        interpolator = Interpolator("dis", "splat", str(device))
+        found = [interpolator(*frames, times) for _ in range(3)]  # as it is, captured and replayed
+    for ours, reference in zip(found[0] + found[2], 2 * expected, strict=True):
+        assert (ours.shape, ours.dtype) == (reference.shape, reference.dtype)
+        assert difference(ours, reference).mean() < 1e-3 * np.iinfo(dtype).max
+    assert "no CUDA graph" not in capsys.readouterr().err
+
+
+def test_a_gpu_draws_as_many_at_once_as_there_is_room_for(monkeypatch):
+    together = []
+    with feigned_gpu() as device:
+        interpolator = Interpolator("dis", "splat", str(device))
+        synthesise = interpolator.synthesiser.synthesise
+        monkeypatch.setattr(
+            interpolator.synthesiser, "synthesise", lambda pair, t: together.append(len(t)) or synthesise(pair, t)
+        )
+        monkeypatch.setattr("_train.frame_interpolation.interpolator._PIXELS_TOGETHER", 5 * 20 * 33 + 1)
+        interpolator(texture(20, 33), texture(20, 33), [i / 13 for i in range(1, 13)])
+        interpolator(texture(100, 133), texture(100, 133), [0.3, 0.6])
+    assert together == [5, 5, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("capability", "name", "synthesis"),
+    [
+        ((9, 0), "H100", torch.bfloat16),
+        ((8, 6), "RTX 3060", torch.bfloat16),
+        ((7, 5), "RTX 2080", torch.float16),
+        ((7, 5), "GTX 1660", torch.float32),
+        ((7, 0), "V100", torch.float16),
+        ((6, 1), "GTX 1080", torch.float32),
+    ],
+)
+def test_precision_is_what_the_card_is_fast_in(monkeypatch, capability, name, synthesis):
+    with feigned_gpu() as device:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: f"NVIDIA GeForce {name}")
+        assert Interpolator("dis", "splat", str(device)).precisions == (torch.float32, synthesis)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("auto", True), ("fp32", False), ("bf16", False)])
+def test_products_of_fp32_are_rounded_only_in_convolutions_and_by_auto(precision, allowed):
+    with (
+        torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=not allowed),
+        feigned_gpu() as device,
+    ):
+        Interpolator("dis", "splat", str(device), precision)
+        assert torch.backends.cudnn.allow_tf32 == allowed
+        assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5])
@@ -273,3 +344,19 @@ def test_a_hidden_frame_takes_the_colours_of_the_other():
 def test_other_devices_are_refused(device):
     with pytest.raises(InputError, match="no device"):
         Interpolator("dis", "splat", device)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("synthesis", ["splat", "ssldtm"])
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_a_card_draws_what_the_cpu_draws(weights, synthesis, precision):
+    scene = texture(144, 216)
+    frames, times = (scene[:128, :192], scene[6:134, 9:201]), [0.2, 0.4, 0.5, 0.6, 0.8]
+    expected = Interpolator("rfr", synthesis, "cpu", "fp32", weights)(*frames, times)
+    interpolator = Interpolator("rfr", synthesis, "cuda", precision, weights)
+    for _ in range(3):
+        found = interpolator(*frames, times)
+        pair = interpolator.prepare(*frames)
+        for t, together, reference in zip(times, found, expected, strict=True):
+            assert difference(together, reference).mean() < (0.05 if precision == "fp32" else 0.5)
+            assert difference(interpolator.at(pair, t), together).mean() < 0.5

@@ -79,7 +79,7 @@ def interpolate_files(
     if show_flow:
         _write_flow(pair, flow_paths)
     progress = tqdm(wanted, unit="frame", desc=f"{interpolator.flow} + {interpolator.synthesis}", disable=not wanted)
-    frames = _in_order(interpolator, pair, progress)
+    frames = (wait() for wait in interpolator.draw(pair, progress))
     if times is None:
         frames = _between(originals[0], frames, originals[1])
     shown = []
@@ -91,11 +91,6 @@ def interpolate_files(
         shown = shown[1:-1] if times is None else shown
         write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
     return paths
-
-
-def _in_order(interpolator: Interpolator, pair: Pair, times: tqdm) -> Iterator[np.ndarray]:
-    for t in times:
-        yield interpolator.at(pair, t)
 
 
 def _between(first: np.ndarray, frames: Iterator[np.ndarray], last: np.ndarray) -> Iterator[np.ndarray]:

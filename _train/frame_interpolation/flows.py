@@ -21,7 +21,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.models import unet
 from _train.frame_interpolation.models.rfr import RFR
-from _util import checkpoints, image
+from _util import checkpoints, graphs, image
 from _util.dis import dis, multidis, select
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
@@ -40,7 +40,7 @@ def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = c
     if name in unet.VARIANTS:
         network = unet.FlowUNet(name).eval()
         checkpoints.load(network, f"{name}_flow", folder)
-        return network.to(device, dtype, memory_format=torch.channels_last)
+        return graphs.replayed(network.to(device, dtype, memory_format=torch.channels_last), device)
     sgm = SGM(device=device, folder=folder) if name.startswith("sgm") else None
     if name == "sgm":
         return sgm
@@ -50,12 +50,13 @@ def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = c
     checkpoints.load(network, "rfr", folder)
     network.to(device, dtype, memory_format=torch.channels_last)
     if sgm is None:
-        return network.both_ways
+        return graphs.replayed(network.both_ways, device)
 
-    def refined(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        return network.both_ways(frame0, frame1, initial=sgm(frame0, frame1), initial_mode=_INITIAL_MODES[name])
+    def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> tuple[Tensor, Tensor]:
+        return network.both_ways(frame0, frame1, initial=coarse, initial_mode=_INITIAL_MODES[name])
 
-    return refined
+    refine = graphs.replayed(refine, device)
+    return lambda frame0, frame1: refine(frame0, frame1, *sgm(frame0, frame1))
 
 
 class MatchingAndSearch:

@@ -8,8 +8,9 @@
 """
 
 import functools
+import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.models.softsplat_lite import Source
-from _util import checkpoints, cpu, image, memory
+from _util import checkpoints, cpu, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
@@ -30,6 +31,7 @@ _WEIGHTS = {"rfr": ["rfr"], "ssldtm": ["ssl", "dtm"]} | {
     name: [name] for name in ("fusion", "resunet", "transunet", "unet", "ssl")
 }
 _COARSE_FLOW = "sgm"
+_PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
 class Pair(NamedTuple):
@@ -39,7 +41,7 @@ class Pair(NamedTuple):
     flow01: Tensor  # (1, 2, h, w), as the synthesis splats along it
     flow10: Tensor
     alpha: Source | None
-    channels: int  # of the frames: 1, 3 or 4; 0 for grey without a channel axis
+    shape: tuple[int, ...]  # of the frames as they were given
     dtype: np.dtype
 
 
@@ -50,7 +52,9 @@ class Interpolator:
         flow: one of `flows.NAMES` or "auto", the best that has weights, and "sgm" for a synthesis that refines it.
         synthesis: one of `syntheses.NAMES` or "auto", the best that has weights.
         device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
-        precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in.
+        precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in. On a
+            GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
+            PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
 
     Raises:
@@ -73,6 +77,9 @@ class Interpolator:
             flow = _coarse(flow, self.synthesis)
         self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
         self.precisions = _choose_precisions(precision, self.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = precision == "auto"
+            torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
         memory.keep_freed()
         self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
         self.synthesiser = syntheses.create(self.synthesis, self.device, *self.precisions, folder)
@@ -94,15 +101,14 @@ class Interpolator:
             InputError: frames or times that are none of these.
         """
         times = check_times(times)
-        pair = self.prepare(frame0, frame1)
-        return [self.at(pair, t) for t in times]
+        return [frame() for frame in self.draw(self.prepare(frame0, frame1), times)]
 
     @torch.inference_mode()
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
         """All that does not depend on the time; frames as in `__call__`."""
         frame0, frame1 = np.asarray(frame0), np.asarray(frame1)
         check_frames(frame0, frame1)
-        tensors = [image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1)]
+        tensors = [transfer.upload(frame, self.device)[None] for frame in (frame0, frame1)]
         alphas = [tensor[:, 3:] for tensor in tensors] if tensors[0].shape[1] == 4 else None
         seen = colours = [tensor[:, :3].expand(-1, 3, -1, -1) for tensor in tensors]
         if alphas:
@@ -112,20 +118,45 @@ class Interpolator:
         prepared = self.synthesiser.prepare(*colours, flow01, flow10)
         alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
         flow01, flow10 = prepared.image.flow.chunk(2)
-        return Pair(prepared, flow01, flow10, alpha, frame0.shape[2] if frame0.ndim == 3 else 0, frame0.dtype)
+        return Pair(prepared, flow01, flow10, alpha, frame0.shape, frame0.dtype)
 
-    @torch.inference_mode()
     def at(self, pair: Pair, t: float) -> np.ndarray:
         """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
-        (t,) = check_times([t])
-        frame = self.synthesiser.synthesise(pair.prepared, t)[0]
-        if pair.channels < 3:
-            frame = frame.mean(0, keepdim=True)
+        (frame,) = self.draw(pair, [t])
+        return frame()
+
+    @torch.inference_mode()
+    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+        """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
+
+        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and goes on while they are waited
+        for, in whatever thread.
+        """
+        times = iter(times)
+        while together := check_times(itertools.islice(times, self._together(pair))):
+            for frame in self._frames(pair, together):
+                yield functools.partial(_of_shape, transfer.download(frame, pair.dtype), pair.shape)
+
+    def _together(self, pair: Pair) -> int:
+        if self.device.type == "cpu":
+            return 1
+        h, w = pair.shape[:2]
+        return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
+
+    def _frames(self, pair: Pair, times: list[float]) -> Tensor:
+        """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
+        t = times[0] if self.device.type == "cpu" else graphs.constant(times, pair.flow01)
+        frames = self.synthesiser.synthesise(pair.prepared, t)
+        if len(pair.shape) == 2 or pair.shape[2] == 1:
+            frames = frames.mean(1, keepdim=True)
         if pair.alpha is not None:
-            alpha = syntheses.splat(pair.alpha, t)[0]
-            frame = torch.cat([frame * (alpha > 0), alpha])
-        array = image.to_array(frame, pair.dtype)
-        return array[:, :, None] if pair.channels == 1 else array
+            alphas = syntheses.splat(pair.alpha, t)
+            frames = torch.cat([frames * (alphas > 0), alphas], 1)
+        return frames
+
+
+def _of_shape(wait: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    return wait().reshape(shape)
 
 
 def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
@@ -188,11 +219,20 @@ class Precisions(NamedTuple):
 def _choose_precisions(precision: str, device: torch.device) -> Precisions:
     if precision == "auto":
         # Flow gains little from half precision on the CPU, and rounding adds up over its iterations.
-        fast = device.type == "cpu" and cpu.multiplies_bf16()
-        return Precisions(torch.float32, torch.bfloat16 if fast else torch.float32)
+        return Precisions(torch.float32, _fast_precision(device))
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
     return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])
+
+
+def _fast_precision(device: torch.device) -> torch.dtype:
+    if device.type == "cpu":
+        return torch.bfloat16 if cpu.multiplies_bf16() else torch.float32
+    generation, _ = torch.cuda.get_device_capability(device)
+    if generation >= 8:
+        return torch.bfloat16
+    # GTX 16, of generation 7 too, has no units for products in fp16, and its convolutions in it are known to fail.
+    return torch.float16 if generation == 7 and "GTX 16" not in torch.cuda.get_device_name(device) else torch.float32
 
 
 def _coarse(flow: str, synthesis: str) -> str:

@@ -19,10 +19,11 @@ from _train.frame_interpolation.models.softsplat_lite import (
     Prepared,
     SoftsplatLite,
     Source,
+    at_times,
     half_warp,
     splat_metric,
 )
-from _util import checkpoints
+from _util import checkpoints, graphs
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
@@ -42,8 +43,8 @@ class FrameSynthesis(Protocol):
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Preparation:
         """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels."""
 
-    def synthesise(self, prepared: Preparation, t: float) -> Tensor:
-        """The frame (1, 3, h, w) at time t in (0, 1)."""
+    def synthesise(self, prepared: Preparation, t: float | Tensor) -> Tensor:
+        """The frame (1, 3, h, w) at time t in (0, 1), or the frames (n, 3, h, w) at several times (n,)."""
 
 
 def create(
@@ -55,6 +56,13 @@ def create(
 ) -> FrameSynthesis:
     """A synthesis of `NAMES`, on a device and in a precision, that of flow where it refines it, with weights from a
     folder."""
+    synthesis = _create(name, device, flow_dtype, dtype, folder)
+    return Replayed(synthesis, device) if device.type == "cuda" else synthesis
+
+
+def _create(
+    name: str, device: torch.device, flow_dtype: torch.dtype, dtype: torch.dtype, folder: Path
+) -> FrameSynthesis:
     if name == "splat":
         return Splat()
     if name == "fusion":
@@ -68,6 +76,17 @@ def create(
     return Networks(device, dtype, folder, corrects_lines=name == "ssldtm")
 
 
+class Replayed:
+    """A synthesis on a GPU, whose two steps are replayed as graphs."""
+
+    def __init__(self, synthesis: FrameSynthesis, device: torch.device):
+        self.prepare = graphs.replayed(synthesis.prepare, device)
+        self._synthesise = graphs.replayed(synthesis.synthesise, device)
+
+    def synthesise(self, prepared: Preparation, t: float | Tensor) -> Tensor:
+        return self._synthesise(prepared, t if isinstance(t, Tensor) else graphs.constant([t], prepared.image.flow))
+
+
 class Splat:
     """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
 
@@ -75,20 +94,23 @@ class Splat:
         metric = splat_metric(frame0, frame1, flow01, flow10)
         return Prepared(Source(torch.cat([frame0, frame1]), torch.cat([flow01, flow10]), metric), [])
 
-    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
         return splat(prepared.image, t)
 
 
-def splat(source: Source, t: float) -> Tensor:
+def splat(source: Source, t: float | Tensor) -> Tensor:
     """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
 
     Args:
         source: values (2, c, h, w).
+        t: one time, or several, (n,).
 
     Returns:
-        (1, c, h, w).
+        (1 or n, c, h, w).
     """
+    source = at_times(source, t)
     warp = half_warp(source, t)
+    t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
     mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
     image0, image1 = source.values.chunk(2)
     open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
@@ -106,7 +128,7 @@ class Networks:
                 fold_batch_norms(network).to(device, dtype, memory_format=torch.channels_last)
         self.prepare = self.ssl.prepare
 
-    def synthesise(self, prepared: Prepared, t: float) -> Tensor:
+    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
         synthesis = self.ssl.synthesise(prepared, t)
         return synthesis.frame if self.dtm is None else self.dtm(synthesis)[0]
 
@@ -120,7 +142,7 @@ class Fused:
         self.network = network.to(device, dtype, memory_format=torch.channels_last)
         self.prepare = self.network.prepare
 
-    def synthesise(self, prepared: fusion.Prepared, t: float) -> Tensor:
+    def synthesise(self, prepared: fusion.Prepared, t: float | Tensor) -> Tensor:
         return self.network.synthesise(prepared, t).frame
 
 
@@ -143,5 +165,5 @@ class Refining:
 
         return self.network.prepare(frame0, frame1, *flows.at_moderate_size(refine, frame0, frame1))
 
-    def synthesise(self, prepared: animeinterp.Prepared, t: float) -> Tensor:
+    def synthesise(self, prepared: animeinterp.Prepared, t: float | Tensor) -> Tensor:
         return self.network.synthesise(prepared, t).frame.clamp(0, 1)

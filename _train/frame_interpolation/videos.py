@@ -3,14 +3,16 @@
 source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
 
 Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
-length. The result is made in parts of some seconds (see `parts`), and appears under its name when it is whole. A run
-that goes on from parts reads the source from its start, since where drawings and cuts are depends on all before them,
-but draws only what is missing: its frames are those of a run without interruption.
+length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
+result is made in parts of some seconds (see `parts`), and appears under its name when it is whole. A run that goes on
+from parts reads the source from its start, since where drawings and cuts are depends on all before them, but draws only
+what is missing: its frames are those of a run without interruption.
 """
 
 import contextlib
 import hashlib
 import itertools
+import operator
 import os
 import shutil
 import sys
@@ -39,7 +41,7 @@ class Draws(Protocol):
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair: ...
 
-    def at(self, pair: Pair, t: float) -> np.ndarray: ...
+    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 class Options(NamedTuple):
@@ -287,7 +289,8 @@ def _draw(
             if picture is not None:
                 yield Drawing(time, picture, opens_shot)
 
-    def encode(frames: Iterator[np.ndarray]) -> None:
+    def encode(waiting: Iterator[Callable[[], np.ndarray]]) -> None:
+        frames = map(operator.call, waiting)  # which keeps no frame while the next is long in coming
         for i in itertools.count(finished):
             first = next(frames, None)
             if first is None:
@@ -306,8 +309,8 @@ def _draw(
         drawings = counted(marked)
         end = lambda: reader.end  # noqa: E731 - known once all has been read
         for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
-            for pixels in _pictures(stretch, interpolator, finished * length):
-                put(pixels)
+            for wait in _pictures(stretch, interpolator, finished * length):
+                put(wait)
     return count
 
 
@@ -324,12 +327,11 @@ def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
         yield _Marked(frame.time, None if repeats_last and not opens_shot else frame.pixels, opens_shot)
 
 
-def _pictures(stretch: Stretch[np.ndarray], interpolator: Draws, start: int) -> Iterator[np.ndarray]:
-    """The frames of a stretch, from number `start` on."""
+def _pictures(stretch: Stretch[np.ndarray], interpolator: Draws, start: int) -> Iterator[Callable[[], np.ndarray]]:
+    """The frames of a stretch, from number `start` on, each as a function that waits for it."""
     for _ in range(max(start, stretch.held.start), stretch.held.stop):
-        yield stretch.picture
+        yield lambda: stretch.picture
     times = [t for k, t in stretch.moving if k >= start]
     if times:
         pair = interpolator.prepare(stretch.picture, stretch.following)
-        for t in times:
-            yield interpolator.at(pair, t)
+        yield from interpolator.draw(pair, times)

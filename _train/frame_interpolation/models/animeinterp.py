@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gma import AggregatingRFR
 from _train.frame_interpolation.models.rfr import RFR, Flows, InitialMode
-from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis
+from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, at_times
+from _util.graphs import constant
 from _util.softsplat import softsplat, softsplat_with_mask
 from _util.stretched_correlation import StretchedCorrelationPyramid
 
@@ -147,7 +148,7 @@ class AnimeInterp(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            t: time in (0, 1), one for all or (b,).
+            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
             initial01, initial10: (b, 2, h, w), x then y, pixels: the flow to begin with, both or none.
             initial_mode: how RFR begins with it.
 
@@ -178,6 +179,7 @@ class AnimeInterp(nn.Module):
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
+        prepared = at_times(prepared, t)
         images, flow, _ = prepared.image
         times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(flow) // 2)
         flow = flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
@@ -195,11 +197,11 @@ class AnimeInterp(nn.Module):
         return Synthesis(self._denormalise(frame), tuple(splats.chunk(2)), tuple(masks.chunk(2)))
 
     def _normalise(self, frames: Tensor) -> Tensor:
-        mean, std = (frames.new_tensor(of).view(1, 3, 1, 1) for of in (self.mean, self.std))
+        mean, std = (constant(of, frames).view(1, 3, 1, 1) for of in (self.mean, self.std))
         return (frames - mean) / std
 
     def _denormalise(self, images: Tensor) -> Tensor:
-        mean, std = (images.new_tensor(of).view(1, 3, 1, 1) for of in (self.mean, self.std))
+        mean, std = (constant(of, images).view(1, 3, 1, 1) for of in (self.mean, self.std))
         return images * std + mean
 
     @staticmethod

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gridnet import PReLU
-from _train.frame_interpolation.models.softsplat_lite import Synthesis
+from _train.frame_interpolation.models.softsplat_lite import Synthesis, in_bands
 from _util.image import logit
 from _util.lines import nedt
-from _util.tiling import by_rows
 
 
 def _convolutions(*channels: int) -> nn.Sequential:
@@ -58,14 +57,12 @@ class DTM(nn.Module):
     def forward(self, synthesis: Synthesis) -> tuple[Tensor, Tensor]:
         """A synthesis of size (h, w) to the frame (b, 3, h, w) and the predicted NEDT (b, 1, h, w), both in [0, 1]."""
         frame, distance = synthesis.frame, nedt(synthesis.frame)
-        predicted = self._in_bands(self.net_nedt, [frame, distance, *synthesis.bases, *synthesis.masks])
-        return self._in_bands(self.net_tail, [frame, distance, predicted.detach()]), predicted
+        predicted = _of_all(self.net_nedt, [frame, distance, *synthesis.bases, *synthesis.masks])
+        return _of_all(self.net_tail, [frame, distance, predicted.detach()]), predicted
 
-    def _in_bands(self, net: NetNedt | NetTail, images: list[Tensor]) -> Tensor:
-        if self.training or torch.is_grad_enabled():
-            return net(images)
-        size = images[0].shape[2:]
-        return by_rows(lambda start, stop: net([image[:, :, start:stop] for image in images]), size, net.halo)
+
+def _of_all(net: NetNedt | NetTail, images: list[Tensor]) -> Tensor:
+    return in_bands(net, lambda start, stop: net([image[:, :, start:stop] for image in images]), images[0])
 
 
 def _logits(images: list[Tensor], weight: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, splat_metric
+from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, at_times, splat_metric
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
+from _util.graphs import constant
 from _util.image import inverse_logit, logit
 from _util.softsplat import softsplat
 
@@ -111,7 +112,7 @@ class Fusion(nn.Module):
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1].
             flow01, flow10: (b, 2, h, w), x then y, pixels.
-            t: time in (0, 1), one for all or (b,).
+            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
@@ -144,6 +145,7 @@ class Fusion(nn.Module):
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
+        prepared = at_times(prepared, t)
         frames, flow, _ = prepared.padded
         times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(frames) // 2).view(-1, 1, 1, 1)
         splats, weights, velocity = self._splat(prepared.padded, torch.cat([1 - times, times]))
@@ -234,7 +236,7 @@ def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
     steps = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2, 1, 1)
     y, x = torch.meshgrid(torch.arange(h, device=motion.device), torch.arange(w, device=motion.device), indexing="ij")
     place = torch.stack([x, y]) + motion.unsqueeze(1) + share.unsqueeze(1) * steps  # (2b, steps, 2, h, w)
-    grid = (2 * place + 1) / place.new_tensor([w, h]).view(2, 1, 1) - 1
+    grid = (2 * place + 1) / constant([w, h], place).view(2, 1, 1) - 1
     grid = grid.permute(0, 1, 3, 4, 2).flatten(1, 2)
     seen = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
     seen0, seen1 = seen.unflatten(2, (-1, h)).chunk(2)

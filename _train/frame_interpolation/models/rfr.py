@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from _util.correlation import CorrelationPyramid
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
+from _util.graphs import constant
 
 InitialMode = Literal["released", "paper"]
 Flows = tuple[Tensor, Tensor]
@@ -214,14 +215,8 @@ class RFR(nn.Module):
         Returns:
             (b, 2, h, w), x then y, pixels, in the dtype of image0.
         """
-        reduced0, reduced1 = _to_multiples_of_8(image0), _to_multiples_of_8(image1)
-        features0, features1 = self._encode(torch.cat([reduced0, reduced1])).chunk(2)
-        pyramid = self.pyramid(features0, features1, scales=self.scales, radius=self.radius)
-        coarse = None
-        if initial is not None:
-            coarse = self._begin(reduced0, reduced1, initial, initial_mode)
-        flow = self._refine(features0, pyramid, iterations, coarse)[-1]
-        return resize_flow(flow, image0.shape[2:]).to(image0.dtype)
+        initials = None if initial is None else (initial,)
+        return self.refinements(image0, image1, iterations, initials, initial_mode, last_only=True, ways=1)[-1]
 
     def both_ways(
         self,
@@ -243,18 +238,26 @@ class RFR(nn.Module):
         image0: Tensor,
         image1: Tensor,
         iterations: int = 12,
-        initial: Flows | None = None,
+        initial: tuple[Tensor, ...] | None = None,
         initial_mode: InitialMode = "released",
         last_only: bool = False,
+        ways: Literal[1, 2] = 2,
     ) -> list[Tensor]:
-        """The flow after every iteration, for training: each (2b, 2, h, w), flow01 first, then flow10."""
+        """The flow after every iteration: each (2b, 2, h, w), flow01 first, then flow10; one way, flow01 alone.
+
+        Args:
+            initial: as many flows to begin with as ways; the other arguments are those of `forward`.
+            last_only: leave out all but the last iteration's.
+        """
         reduced = _to_multiples_of_8(torch.cat([image0, image1]))
         features = self._encode(reduced)
-        pyramid = self.pyramid(*features.chunk(2), both_ways=True, scales=self.scales, radius=self.radius)
+        pyramid = self.pyramid(*features.chunk(2), both_ways=ways == 2, scales=self.scales, radius=self.radius)
+        looking = ways * len(image0)
         coarse = None
         if initial is not None:
-            coarse = self._begin(reduced, torch.cat(reduced.chunk(2)[::-1]), torch.cat(initial), initial_mode)
-        flows = self._refine(features, pyramid, iterations, coarse, last_only)
+            others = torch.cat(reduced.chunk(2)[::-1])
+            coarse = self._begin(reduced[:looking], others[:looking], torch.cat(initial), initial_mode)
+        flows = self._refine(features[:looking], pyramid, iterations, coarse, last_only)
         return [resize_flow(flow, image0.shape[2:]).to(image0.dtype) for flow in flows]
 
     def _encode(self, images: Tensor) -> Tensor:
@@ -262,7 +265,7 @@ class RFR(nn.Module):
 
     def _begin(self, image0: Tensor, image1: Tensor, initial: Tensor, mode: InitialMode) -> Tensor:
         h, w = image0.shape[2] // 8, image0.shape[3] // 8
-        scale = initial.new_tensor([w / initial.shape[3], h / initial.shape[2]]).view(1, 2, 1, 1)
+        scale = constant([w / initial.shape[3], h / initial.shape[2]], initial).view(1, 2, 1, 1)
         coarse = F.interpolate(initial, (h, w), mode="nearest") * scale
         if mode == "released":
             return 2 * coarse

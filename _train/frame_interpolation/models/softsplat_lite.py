@@ -8,16 +8,18 @@ from the other; a U-Net fuses the features, and a small network at full size cor
 follow the published checkpoint `ssl.pt`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck, ResNet
+from torch.utils import _pytree as pytree
 
 from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
+from _util.graphs import constant
 from _util.image import logit, resize_rows
 from _util.lab import rgb_to_lab
 from _util.lines import nedt
@@ -26,6 +28,9 @@ from _util.softsplat import softsplat_with_mask
 from _util.tiling import by_rows
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_AT_ONCE = 2**22  # pixels that a GPU works on together at full size
+
+T = TypeVar("T")
 
 
 class Synthesis(NamedTuple):
@@ -65,6 +70,8 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self):
         super().__init__()
+        from torchvision.models.resnet import Bottleneck, ResNet  # takes as long to import as PyTorch
+
         resnet = ResNet(Bottleneck, [3, 4, 1, 1])
         self.conv1, self.bn1 = resnet.conv1, resnet.bn1
         self.layer1, self.layer2 = resnet.layer1, resnet.layer2
@@ -79,7 +86,7 @@ class FeatureExtractor(nn.Module):
         shorter = min(h, w)
         size = (256 * h // shorter, 256 * w // shorter)
         image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        mean, std = (image.new_tensor(of).view(1, 3, 1, 1) for of in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (constant(of, image).view(1, 3, 1, 1) for of in (IMAGENET_MEAN, IMAGENET_STD))
         image = ((image - mean) / std).to(self.conv1.weight.dtype, memory_format=torch.channels_last)
         conv1 = self.bn1(self.conv1(image)).relu()
         layer1 = self.layer1(F.max_pool2d(conv1, 3, stride=2, padding=1))
@@ -119,10 +126,7 @@ class Synthesizer(nn.Module):
 
     def forward(self, warp: Warp, features: Tensor) -> Tensor:
         """Full-size warps of (b, 4, h, w) and features (b, 32, any, any) to a frame (b, 3, h, w)."""
-        size = warp.masks[0].shape[2:]
-        if self.training or torch.is_grad_enabled():
-            return self.rows(warp, features, 0, size[0])
-        return by_rows(lambda start, stop: self.rows(warp, features, start, stop), size, self.halo)
+        return in_bands(self, lambda start, stop: self.rows(warp, features, start, stop), warp.masks[0])
 
     def rows(self, warp: Warp, features: Tensor, start: int, stop: int) -> Tensor:
         h, w = warp.masks[0].shape[2:]
@@ -154,7 +158,7 @@ class SoftsplatLite(nn.Module):
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
             flow01, flow10: (b, 2, h, w), x then y, pixels.
-            t: time in (0, 1), one for all or (b,).
+            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
@@ -171,12 +175,36 @@ class SoftsplatLite(nn.Module):
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
+        prepared = at_times(prepared, t)
         warp = half_warp(prepared.image, t)
         bases = [sum(half_warp(source, t).bases) / 2 for source in prepared.features]
         weight = self.gridnet_converter.nets[0][1].weight
         bases = [base.to(weight.dtype, memory_format=torch.channels_last) for base in bases]
         fused = self.gridnet(self.gridnet_converter(bases))
         return Synthesis(self.synthesizer(warp, fused), warp.bases, warp.masks)
+
+
+def at_times(prepared: T, t: float | Tensor) -> T:
+    """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
+
+    Args:
+        prepared: tensors, whose batch is that of a `Source`, in named tuples and lists.
+    """
+    pairs = len(pytree.tree_leaves(prepared)[0]) // 2
+    times = t.numel() if isinstance(t, Tensor) else 1
+    if times in (1, pairs):
+        return prepared
+    return pytree.tree_map(lambda x: x.repeat_interleave(times, 0), prepared)
+
+
+def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
+    """What `rows(start, stop)` computes of an image's rows, for all of them: at once in training, in inference so that
+    caches, or a GPU's memory, hold the activations. `network.halo` is how many rows it looks up and down."""
+    b, _, h, w = image.shape
+    fits = image.is_cuda and b * h * w <= _AT_ONCE
+    if network.training or torch.is_grad_enabled() or fits:
+        return rows(0, h)
+    return by_rows(rows, (h, w), network.halo)
 
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:

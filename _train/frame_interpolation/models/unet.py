@@ -22,7 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, half_warp, length, splat_metric
+from _train.frame_interpolation.models.softsplat_lite import (
+    Source,
+    Synthesis,
+    at_times,
+    half_warp,
+    length,
+    splat_metric,
+)
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.image import logit
@@ -258,9 +265,9 @@ class FrameUNet(nn.Module):
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1].
             flow01, flow10: (b, 2, h, w), x then y, pixels.
-            t: time in (0, 1), one for all or (b,).
+            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
-        image = self.prepare(frame0, frame1, flow01, flow10).image
+        image = at_times(self.prepare(frame0, frame1, flow01, flow10), t).image
         bases, masks, moves = self._warp(image, t)
         return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
 
@@ -273,7 +280,7 @@ class FrameUNet(nn.Module):
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
         """The frame (b, 3, h, w) at time t, (0, 1), from what `prepare` returned."""
-        return self._draw(*self._warp(prepared.image, t), t)
+        return self._draw(*self._warp(at_times(prepared, t).image, t), t)
 
     @staticmethod
     def _warp(image: Source, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
