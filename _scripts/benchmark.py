@@ -1,6 +1,9 @@
 """Time and memory of each stage of interpolating two frames, beside those of the published computation.
 
 --matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation.
+
+With --device cuda, what a GPU has to show, within seven minutes: kernels beside the published design of them and beside
+the card's memory, agreement with the CPU, frames, memory, video, training, LPIPS of --keyframes.
 """
 
 import argparse
@@ -9,25 +12,34 @@ from pathlib import Path
 
 from _util import command
 
+REPORT = Path("supplementary/gpu_benchmark.md")
+
 
 def parse() -> argparse.Namespace:
     demo = Path("supplementary/demo")
     parser = command.Parser(
         prog="python -m _scripts.benchmark",
-        description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification, which "
-        "runs in fp32 on the CPU. A first frame is read, flow, prepare and one time; a further time is that alone.",
+        description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification in fp32, "
+        "on the same device. A first frame is read, flow, prepare and one time; a further time is that alone. On a GPU "
+        "also kernels, agreement with the CPU, video, training and LPIPS, as a report.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
-    parser.add_argument("--repeats", type=int, default=3, help="rounds after a first that is not counted (default: 3)")
+    parser.add_argument("--repeats", type=int, help="rounds after those that are not counted (default: 3, on a GPU 20)")
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--device", default="cpu", help="of the project: cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
         "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
     )
-    parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching")
-    parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames")
+    parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
+    parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
+    on_gpu = parser.add_argument_group("on a GPU")
+    on_gpu.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
+    on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="that are measured (default: all)")
+    on_gpu.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help=f"(default: {REPORT})")
     arguments = parser.parse_args()
+    if arguments.repeats is None:
+        arguments.repeats = 3 if arguments.device == "cpu" else 20
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
     return arguments
@@ -74,8 +86,35 @@ def table_of_video(rows: list[dict]) -> str:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import benchmark, matching_benchmark, video_benchmark
     from _util.image import replacing
+
+    report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(arguments.out) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"\nWritten to {arguments.out}.")
+
+
+def measure_on_gpu(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation import gpu_benchmark
+    from _util.device import choose
+    from _util.errors import InputError
+
+    unknown = [name for name in arguments.sections or [] if name not in gpu_benchmark.SECTIONS]
+    if unknown:
+        raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu_benchmark.SECTIONS)}.")
+    settings = gpu_benchmark.Settings(
+        device=str(choose(arguments.device)),
+        frames=tuple(map(str, arguments.frames)),
+        keyframes=str(arguments.keyframes) if arguments.keyframes else None,
+        precision=arguments.precision,
+        repeats=arguments.repeats,
+    )
+    return gpu_benchmark.run(settings, arguments.report, sections=arguments.sections or list(gpu_benchmark.SECTIONS))
+
+
+def measure(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation import benchmark, matching_benchmark, video_benchmark
 
     report = benchmark.compare(
         *arguments.frames, arguments.sizes, arguments.repeats, arguments.precision, arguments.device
@@ -89,10 +128,7 @@ def main() -> None:
         report["video"] = video_benchmark.compare(arguments.frames[0], arguments.repeats)
         print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
         print(table_of_video(report["video"]))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(arguments.out) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"\nWritten to {arguments.out}.")
+    return report
 
 
 if __name__ == "__main__":

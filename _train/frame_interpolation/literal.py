@@ -2,7 +2,8 @@
 
 The yardstick: `_scripts.benchmark` times the project against it, and tests compare results with it. It takes the
 networks' weights from the same modules but none of the project's kernels, nothing shared between the directions of the
-flow or between times, and no precision but fp32.
+flow or between times, and no precision but fp32. It runs where its inputs are; on CUDA, as published, splatting and the
+distance transform are kernels, those of `literal_kernels`, if CuPy is there to launch them.
 """
 
 import kornia
@@ -14,6 +15,7 @@ from torch import Tensor
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis
+from _util import cuda
 
 
 def logit(x: Tensor) -> Tensor:
@@ -32,11 +34,15 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
 def softsplat(values: Tensor, flow: Tensor, metric: Tensor) -> Tensor:
     """Softmax splatting: `scatter_add_` for each of the four corners."""
+    if cuda.available(values):
+        from _train.frame_interpolation import literal_kernels
+
+        return literal_kernels.softsplat(values, flow, metric)
     b, c, h, w = values.shape
     values = torch.cat([values * metric.exp(), metric.exp()], 1)
-    x = torch.arange(w).float().view(1, 1, w) + flow[:, 0]
-    y = torch.arange(h).float().view(1, h, 1) + flow[:, 1]
-    out = torch.zeros(b, c + 1, h * w)
+    x = torch.arange(w, device=flow.device).float().view(1, 1, w) + flow[:, 0]
+    y = torch.arange(h, device=flow.device).float().view(1, h, 1) + flow[:, 1]
+    out = torch.zeros(b, c + 1, h * w, device=flow.device)
     for row in (y.floor(), y.floor() + 1):
         for column in (x.floor(), x.floor() + 1):
             share = (1 - (x - column).abs()) * (1 - (y - row).abs())
@@ -49,8 +55,8 @@ def softsplat(values: Tensor, flow: Tensor, metric: Tensor) -> Tensor:
 
 def backwarp(image: Tensor, flow: Tensor) -> Tensor:
     h, w = flow.shape[2:]
-    x = torch.linspace(-1, 1, w).view(1, 1, w) + 2 * flow[:, 0] / w
-    y = torch.linspace(-1, 1, h).view(1, h, 1) + 2 * flow[:, 1] / h
+    x = torch.linspace(-1, 1, w, device=flow.device).view(1, 1, w) + 2 * flow[:, 0] / w
+    y = torch.linspace(-1, 1, h, device=flow.device).view(1, h, 1) + 2 * flow[:, 1] / h
     return F.grid_sample(image, torch.stack([x, y], -1), padding_mode="border", align_corners=False)
 
 
@@ -63,15 +69,30 @@ def nedt(image: Tensor) -> Tensor:
         return kornia.filters.gaussian_blur2d(grey, (width, width), (sigma, sigma), border_type="replicate")
 
     lines = 0.5 + 2 * (blur(1.6 * sigma) - blur(sigma)) - 0.01 > 0.5
+    return 1 - torch.exp(-edt(lines) * 36 / max(h, w))
+
+
+def edt(lines: Tensor) -> Tensor:
+    """Distance from each pixel to the nearest line, (b, 1, h, w) float32, of drawings (b, 1, h, w) of bool."""
+    h, w = lines.shape[2:]
+    if cuda.available(torch.empty(0, device=lines.device)):
+        from _train.frame_interpolation import literal_kernels
+
+        return literal_kernels.edt(lines)
     distances = []
-    for drawing in lines.squeeze(1):
+    for drawing in lines.squeeze(1).cpu():
         diagonal = torch.full((h, w), float(h * h + w * w) ** 0.5)
         distances.append(torch.from_numpy(distance_transform_edt(~drawing.numpy())) if drawing.any() else diagonal)
-    return 1 - torch.exp(-torch.stack(distances).float().unsqueeze(1) * 36 / max(h, w))
+    return torch.stack(distances).float().unsqueeze(1).to(lines.device)
 
 
 def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) -> Tensor:
     """RFR in one direction: (b, 3, h, w) twice to (b, 2, h, w)."""
+    return refinements(rfr, image0, image1, iterations)[-1]
+
+
+def refinements(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) -> list[Tensor]:
+    """The flow after every iteration, (b, 2, h, w) each, which RAFT upsamples as training needs it."""
     block, size = rfr.update_block, (image0.shape[2] // 8 * 8, image0.shape[3] // 8 * 8)
     reduced0, reduced1 = resize(image0, size), resize(image1, size)
     features0, features1 = rfr.fnet(torch.cat([reduced0, reduced1])).chunk(2)
@@ -85,17 +106,20 @@ def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12
         level = F.avg_pool2d(level, 2)
         pyramid.append(level)
 
-    y, x = torch.meshgrid(torch.arange(h).float(), torch.arange(w).float(), indexing="ij")
+    device = features0.device
+    rows, columns = torch.arange(h, device=device).float(), torch.arange(w, device=device).float()
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     start = torch.stack([x, y]).expand(b, 2, h, w)
-    offset = torch.arange(-4, 5).float()
+    offset = torch.arange(-4, 5, device=device).float()
     window = torch.stack(torch.meshgrid(offset, offset, indexing="ij"), -1)
-    flow = torch.zeros_like(start)
+    flow, refined = torch.zeros_like(start), []
     for _ in range(iterations):
+        flow = flow.detach()
         centres = (start + flow).permute(0, 2, 3, 1).reshape(b * h * w, 1, 1, 2)
         sampled = []
         for i, level in enumerate(pyramid):
             places = centres / 2**i + window
-            extent = torch.tensor([level.shape[3] - 1, level.shape[2] - 1])
+            extent = torch.tensor([level.shape[3] - 1, level.shape[2] - 1], device=device)
             products = F.grid_sample(level, 2 * places / extent - 1, align_corners=True)
             sampled.append(products.view(b, h, w, -1))
         correlation = torch.cat(sampled, -1).permute(0, 3, 1, 2).contiguous()
@@ -106,11 +130,11 @@ def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12
             z, r = convz(both).sigmoid(), convr(both).sigmoid()
             hidden = (1 - z) * hidden + z * convq(torch.cat([r * hidden, inputs], 1)).tanh()
         flow = flow + block.flow_head(hidden)
-        # RAFT upsamples after every iteration, as training needs it; the last one counts.
         shares = (0.25 * block.mask(hidden)).view(b, 1, 9, 8, 8, h, w).softmax(2)
         fine = (shares * F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)).sum(2)
         fine = fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w)
-    return resize_flow(fine, image0.shape[2:])
+        refined.append(resize_flow(fine, image0.shape[2:]))
+    return refined
 
 
 def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
@@ -118,7 +142,8 @@ def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
     splatted0 = softsplat(torch.cat([values0, torch.ones_like(metric0)], 1), t * flow01, metric0)
     splatted1 = softsplat(torch.cat([values1, torch.ones_like(metric1)], 1), (1 - t) * flow10, metric1)
     (warp0, mask0), (warp1, mask1) = (x.split([x.shape[1] - 1, 1], 1) for x in (splatted0, splatted1))
-    mask0, mask1 = (kornia.morphology.opening(mask, torch.ones(5, 5)) for mask in (mask0, mask1))
+    window = torch.ones(5, 5, device=mask0.device)
+    mask0, mask1 = (kornia.morphology.opening(mask, window) for mask in (mask0, mask1))
     return mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0, warp0, warp1, mask0, mask1
 
 

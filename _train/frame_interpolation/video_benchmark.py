@@ -1,21 +1,28 @@
 """How much time the way of a video adds to the interpolator's own: decoding, finding drawings and cuts, encoding.
 
 A video is interpolated as the command does it; then the interpolator alone draws the same frames again from the same
-drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video.
+drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video. On a
+GPU they overlap; there `rates` tells how fast the whole is, and for how long the GPU has nothing to do.
 """
 
+import ctypes
+import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
+import cv2
 import numpy as np
+import torch
 
+from _train.frame_interpolation.benchmark import write_checkpoints
 from _train.frame_interpolation.interpolator import Interpolator, Pair
 from _train.frame_interpolation.videos import Options, interpolate_video
-from _util import image, video
+from _util import checkpoints, image, video
 
 _SIZE = 480, 640
 _DRAWINGS = 12  # on twos: a second of animation
@@ -46,9 +53,10 @@ class _Remembers:
         self.asked.append((frame0, frame1, []))
         return self._interpolator.prepare(frame0, frame1)
 
-    def at(self, pair: Pair, t: float) -> np.ndarray:
-        self.asked[-1][2].append(t)
-        return self._interpolator.at(pair, t)
+    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+        times = list(times)
+        self.asked[-1][2].extend(times)
+        return self._interpolator.draw(pair, times)
 
 
 def compare(picture: Path, repeats: int) -> list[dict]:
@@ -84,9 +92,8 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
         whole = time.perf_counter() - start
     start = time.perf_counter()
     for frame0, frame1, times in remembering.asked:
-        pair = interpolator.prepare(frame0, frame1)
-        for t in times:
-            interpolator.at(pair, t)
+        for frame in interpolator.draw(interpolator.prepare(frame0, frame1), times):
+            frame()
     alone = time.perf_counter() - start
     return Times(whole, alone, sum(len(times) for _, _, times in remembering.asked), summary.frames)
 
@@ -96,17 +103,111 @@ def _warm_up(source: Path, interpolator: Interpolator) -> None:
     interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)
 
 
-def write_pan(picture: Path, path: Path) -> None:
-    """A video, 640×480 at 24 frames a second, that pans over a picture on twos."""
+def write_pan(
+    picture: Path, path: Path, size: tuple[int, int] = _SIZE, drawings: int = _DRAWINGS, held: int = 2
+) -> None:
+    """A video at 24 frames a second that pans over a picture, enlarged where it would not leave room for that.
+
+    Args:
+        size: (h, w) of the frames.
+        held: frames that each drawing stays for.
+    """
     pixels = image.read(picture)[:, :, :3]
-    with video.Writer(path, video.Encoding(_SIZE, Fraction(24))) as writer:
-        for crop in _crops(pixels):
-            for _ in range(2):
+    room = min(pixels.shape[0] / size[0], pixels.shape[1] / size[1])
+    if room < 1.1:
+        pixels = cv2.resize(pixels, None, fx=1.2 / room, fy=1.2 / room, interpolation=cv2.INTER_CUBIC)
+    with video.Writer(path, video.Encoding(size, Fraction(24))) as writer:
+        for crop in _crops(pixels, size, drawings):
+            for _ in range(held):
                 writer.write(crop)
 
 
-def _crops(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    h, w = _SIZE
-    for i in range(_DRAWINGS):
-        x, y = ((side - size) * i // (_DRAWINGS - 1) for side, size in zip(pixels.shape[1::-1], (w, h), strict=True))
+def _crops(pixels: np.ndarray, size: tuple[int, int], drawings: int) -> Iterator[np.ndarray]:
+    h, w = size
+    for i in range(drawings):
+        x, y = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[1::-1], (w, h), strict=True))
         yield np.ascontiguousarray(pixels[y : y + h, x : x + w])
+
+
+def rates(
+    device: torch.device, picture: Path, size: tuple[int, int] = (1080, 1920), drawings: int = 192
+) -> list[dict[str, Any]]:
+    """Frames a second of a video interpolated to twice its rate, from decoding to encoding, and the share of its steady
+    state in which the GPU had nothing to do: by rfr + ssldtm with seeded weights, and by what users get, which is given
+    an eighth of the drawings, as some of its flow is estimated on the CPU."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder_:
+        folder = Path(folder_)
+        write_checkpoints(folder)
+        write_pan(picture, folder / "warm-up.mp4", size, 8, held=1)
+        for flow, synthesis, weights, count in (
+            ("rfr", "ssldtm", folder, drawings),
+            ("auto", "auto", checkpoints.FOLDER, max(8, drawings // 8)),
+        ):
+            write_pan(picture, folder / "pan.mp4", size, count, held=1)
+            interpolator = Interpolator(flow, synthesis, str(device), folder=weights)
+            interpolate = _interpolating(interpolator, folder)
+            interpolate("warm-up.mp4")
+            start = time.perf_counter()
+            with Watch(device) as watch:
+                frames = interpolate("pan.mp4")
+            seconds = time.perf_counter() - start
+            rows.append(
+                {
+                    "method": f"{interpolator.flow}+{interpolator.synthesis}",
+                    "frames": frames,
+                    "seconds": seconds,
+                    "frames a second": frames / seconds,
+                    "GPU idle": watch.idle(),
+                }
+            )
+    return rows
+
+
+def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], int]:
+    def interpolate(name: str) -> int:
+        target = folder / f"out-{name}"
+        summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
+        target.unlink()
+        return summary.frames
+
+    return interpolate
+
+
+class Watch:
+    """Asks the driver, while a block runs, how busy a GPU has been."""
+
+    def __init__(self, device: torch.device):
+        self.busy: list[int] = []  # percent of time in which a kernel ran
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(device,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def idle(self) -> float | None:
+        """Share of the time, but for the first and last fifth, in which no kernel ran; None where nobody knows."""
+        cut = len(self.busy) // 5
+        middle = self.busy[cut : len(self.busy) - cut]
+        return 1 - statistics.fmean(middle) / 100 if middle else None
+
+    def _look(self, device: torch.device) -> None:
+        if device.type != "cuda":
+            return
+        try:
+            library = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            return
+        gpu, rates = ctypes.c_void_p(), (ctypes.c_uint * 2)()  # of the GPU, of its memory
+        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
+        if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(gpu)):
+            return
+        while not self._ended.wait(0.1):
+            if library.nvmlDeviceGetUtilizationRates(gpu, ctypes.byref(rates)) == 0:
+                self.busy.append(rates[0])
+        library.nvmlShutdown()
