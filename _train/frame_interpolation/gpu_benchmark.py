@@ -172,7 +172,7 @@ SECTIONS = {
     "toons": Section(
         "The generator of toons",
         lambda settings: training_benchmark.generator(torch.device(settings.device), repeats=settings.repeats),
-        "Sequences of three frames at 256×256 with flow, in batches of 8, made alone.",
+        "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
         60,
         table,
     ),

@@ -69,7 +69,7 @@ def _rounding_of_the_trainer() -> Iterator[None]:
 
 
 def generator(
-    device: torch.device, size: tuple[int, int] = (256, 256), batch_size: int = 8, repeats: int = 5
+    device: torch.device, size: tuple[int, int] = (256, 256), batch_size: int = 32, repeats: int = 5
 ) -> list[dict[str, Any]]:
     """Sequences of three frames, with their flow, that are composed in a second."""
     toons, numbers = noise(device, size, batch_size), iter(range(10**6))
