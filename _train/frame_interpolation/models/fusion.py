@@ -25,8 +25,10 @@ from _util.image import inverse_logit, logit
 from _util.softsplat import softsplat
 
 _NOTHING = 1e-6  # weight under which nothing has landed
+_ENOUGH = 0.05  # weight from which on what has landed is believed
 _HALVINGS = 5  # to fill holes over
 _CANDIDATES = 4
+_CORRECTION = 0.4  # the weights were learned with 0.5, on toons; real drawings come out better with a little less
 _LARGEST_METRIC = 10.0
 _REACH = 3  # of the steps that are tried, in pixels of 1/4 and of 1/8 of the size
 
@@ -190,7 +192,7 @@ class Fusion(nn.Module):
         x = self.full(torch.cat([x.to(state.dtype) for x in inputs], 1))
         shares, correction = self.mix(x).float().split([_CANDIDATES, 3], 1)
         mixture = (shares.softmax(1).unsqueeze(2) * candidates).sum(1).clamp(0, 1)
-        return inverse_logit(logit(mixture) + 0.5 * correction)
+        return inverse_logit(logit(mixture) + _CORRECTION * correction)
 
     @staticmethod
     def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -200,8 +202,8 @@ class Fusion(nn.Module):
             nearness: (2b, 1, 1, 1), of each frame to the time, 1 - t and t.
 
         Returns:
-            The splats (2b, 3, h, w), holes filled from each other; the weight that landed (2b, 1, h, w); and the
-            velocity of both together (b, 2, h, w), holes filled from around.
+            The splats (2b, 3, h, w), holes filled from each other, and the less weight has landed, the more so; the
+            weight that landed (2b, 1, h, w); and the velocity of both together (b, 2, h, w), holes filled from around.
         """
         frames, flow, metric = source
         b = len(frames) // 2
@@ -213,10 +215,10 @@ class Fusion(nn.Module):
         pictures = sums[:, :3] / weights.clamp(min=_NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
         filled = _fill(together[:, :5], together[:, 5:])
-        landed = (weights > _NOTHING).to(pictures.dtype)
-        swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, landed))
+        believed = (weights / _ENOUGH).clamp(max=1)
+        swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, believed))
         around = torch.cat([filled[:, :3]] * 2)
-        pictures = landed * pictures + (1 - landed) * (other * swapped + (1 - other) * around)
+        pictures = believed * pictures + (1 - believed) * (other * swapped + (1 - other) * around)
         return pictures, weights, filled[:, 3:]
 
 
@@ -254,6 +256,6 @@ def _fill(sums: Tensor, weights: Tensor) -> Tensor:
     mean = sums / weights.clamp(min=_NOTHING)
     for sums, weights in reversed(pyramid):
         around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
-        share = (weights * 20).clamp(max=1)
+        share = (weights / _ENOUGH).clamp(max=1)
         mean = share * sums / weights.clamp(min=_NOTHING) + (1 - share) * around
     return mean
