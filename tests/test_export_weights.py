@@ -1,5 +1,7 @@
 """Weights for release: what is exported, from which checkpoint, and that it can be used."""
 
+import math
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -80,10 +82,19 @@ def test_nothing_to_export(run, tmp_path):
     assert not (tmp_path / "default").exists()
 
 
-def test_weights_beyond_half_precision(run, tmp_path):
-    write(tmp_path / "out", "last.ckpt", scale=1e6)
+def test_what_is_beyond_half_precision_stays_whole(run, tmp_path):
+    expected = write(tmp_path / "out", "last.ckpt", scale=1e6)
+    run(tmp_path / "out")
+    dtm = DTM()
+    checkpoints.load(dtm, tmp_path / "default/dtm.safetensors")
+    for name, tensor in dtm.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=0)
+
+
+def test_weights_that_are_not_finite(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt", scale=math.nan)
     code, said = run(tmp_path / "out")
     assert code == 2
-    assert "beyond the range of fp16" in said
+    assert "not finite" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "default").exists()

@@ -130,10 +130,11 @@ def read_checkpoint(path: Path) -> dict:
 def export(out: Path, folder: Path) -> list[Path]:
     """Write the averaged weights of the best checkpoint in OUT, else of the last, and return the files.
 
-    Each network becomes `NAME.safetensors`, fp16, with the facts of its training as metadata.
+    Each network becomes `NAME.safetensors`, with the facts of its training as metadata: in fp16, but for tensors beyond
+    its range, as statistics of batch norms can be, which stay in fp32.
 
     Raises:
-        InputError: there is no checkpoint, a weight is beyond fp16, or a file cannot be written.
+        InputError: there is no checkpoint, a weight is not finite, or a file cannot be written.
     """
     from safetensors.torch import save
 
@@ -155,9 +156,10 @@ def export(out: Path, folder: Path) -> list[Path]:
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():
         network, weight = name.split(".", 1)
-        tensor = tensor.half() if tensor.is_floating_point() else tensor
         if not tensor.isfinite().all():
-            raise InputError(f"{path} holds {name} beyond the range of fp16; train further from an earlier checkpoint.")
+            raise InputError(f"{path} holds a {name} that is not finite; train further from an earlier checkpoint.")
+        if tensor.is_floating_point() and tensor.abs().max() <= torch.finfo(torch.float16).max:
+            tensor = tensor.half()
         networks.setdefault(network, {})[weight] = tensor.contiguous()
     try:
         folder.mkdir(parents=True, exist_ok=True)
