@@ -78,15 +78,16 @@ def interpolate_files(
         folder.mkdir(parents=True, exist_ok=True)
     if show_flow:
         _write_flow(pair, flow_paths)
-    progress = tqdm(wanted, unit="frame", desc=f"{interpolator.flow} + {interpolator.synthesis}", disable=not wanted)
-    frames = (wait() for wait in interpolator.draw(pair, progress))
-    if times is None:
-        frames = _between(originals[0], frames, originals[1])
-    shown = []
-    for path, frame in zip(paths, frames, strict=True):
-        image.write(path, frame)
-        if preview:
-            shown.append(frame)
+    drawn, shown = interpolator.draw(pair, wanted), []
+    progress = {"total": len(wanted), "unit": "frame", "disable": not wanted}
+    with tqdm(drawn, f"{interpolator.flow} + {interpolator.synthesis}", **progress) as waiting:
+        frames = (wait() for wait in waiting)
+        if times is None:
+            frames = _between(originals[0], frames, originals[1])
+        for path, frame in zip(paths, frames, strict=True):
+            image.write(path, frame)
+            if preview:
+                shown.append(frame)
     if preview:
         shown = shown[1:-1] if times is None else shown
         write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
