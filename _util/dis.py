@@ -3,7 +3,8 @@
 DIS (Kroeger et al., ECCV 2016; OpenCV) at full size finds what small things do and loses wide motion; at half the size
 it is the other way round. `multidis` runs it at several sizes and takes at each pixel the flow that carries the frame
 over best, judged over the part of the surroundings that looks alike (cost-volume filtering, Rhemann et al., CVPR 2011):
-so the flow changes where the drawing has an outline, not in a halo around it.
+so the flow changes where the drawing has an outline, not in a halo around it. As there, a median ends it: what a few
+pixels chose by themselves would be torn out of their drawing.
 
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
 """
@@ -20,6 +21,7 @@ _SMALLEST = 16  # pixels of a side that OpenCV can work on
 _RADIUS, _SMOOTHNESS = 7, 1e-3  # of the guided filter: pixels, variance of grey below which a part is flat
 _COLOUR, _SLOPE = 0.1, 0.08  # differences above these say no more than that it is wrong
 _OUTSIDE = 0.7  # cost, in [0, 1], of pointing out of the frame
+_MEDIAN = 5  # pixels of its side
 
 
 def dis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,7 +38,7 @@ def multidis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
-    """At each pixel that flow of several which finds in the other frame what is around the pixel.
+    """At each pixel that flow of several which finds in the other frame what is around it; and of these a median.
 
     Args:
         here, there: (h, w, 3) RGB uint8.
@@ -53,7 +55,9 @@ def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> 
         better = cost < lowest
         best[better] = flow[better]
         np.minimum(cost, lowest, out=lowest)
-    return best
+    if len(flows) == 1:
+        return best
+    return cv2.merge([cv2.medianBlur(component, _MEDIAN) for component in cv2.split(best)])
 
 
 def _features(picture: np.ndarray) -> np.ndarray:

@@ -61,6 +61,14 @@ def test_the_flow_that_fits_is_selected_up_to_the_outline(texture):
     assert right[near > 0].mean() > 0.85
 
 
+def test_few_pixels_choose_alone():
+    """Of two motions neither fits; what is chosen forms patches, not specks that would be torn out of a drawing."""
+    here, there = np.random.default_rng(0).integers(0, 256, (2, 200, 300, 3), np.uint8)
+    flow = select(here, there, [np.full((200, 300, 2), motion, np.float32) for motion in (0, 9)])
+    assert set(np.unique(flow)) == {0, 9}
+    assert (flow[:, :, 0] != cv2.medianBlur(flow[:, :, 0], 5)).mean() < 0.05
+
+
 def test_one_flow_is_returned_as_it_is(texture):
     flow = np.random.default_rng(1).normal(0, 5, (H, W, 2)).astype(np.float32)
     np.testing.assert_array_equal(select(texture[:H, :W], texture[20 : 20 + H, :W], [flow]), flow)
