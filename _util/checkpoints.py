@@ -34,7 +34,7 @@ PUBLISHED = {
     "animeinterp-gma": "anime_interp_gma.ckpt",
 }
 _UNETS = ("unet", "resunet", "transunet")
-NETWORKS = (*PUBLISHED, "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
 

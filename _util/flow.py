@@ -8,14 +8,15 @@ from torch import Tensor
 from _util.graphs import constant
 
 
-def backwarp(image: Tensor, flow: Tensor, quirk: bool = True) -> Tensor:
-    """Look up `image` where `flow` points to, bilinearly; positions outside take the nearest border pixel.
+def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilinear") -> Tensor:
+    """Look up `image` where `flow` points to; positions outside take the nearest border pixel.
 
     Args:
         image: (b, c, h, w).
         flow: (b, 2, h, w), from the grid of the result to the grid of `image`.
         quirk: The grid of the released EISAI code, with which its weights were trained: pixel x reads at
             `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
+        mode: "bilinear" or "bicubic", which keeps lines sharp and may leave the range of the image a little.
 
     Returns:
         (b, c, h, w), differentiable in both tensors.
@@ -24,11 +25,13 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True) -> Tensor:
     if quirk:
         x = torch.linspace(-1, 1, w, device=flow.device, dtype=flow.dtype)
         y = torch.linspace(-1, 1, h, device=flow.device, dtype=flow.dtype)
+        across, down = 2 / w, 2 / h
     else:
-        x = (torch.arange(w, device=flow.device, dtype=flow.dtype) * 2 + 1) / w - 1
-        y = (torch.arange(h, device=flow.device, dtype=flow.dtype) * 2 + 1) / h - 1
-    grid = torch.stack([x + flow[:, 0] * (2 / w), y[:, None] + flow[:, 1] * (2 / h)], -1)
-    return F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
+        across, down = 2 / max(w - 1, 1), 2 / max(h - 1, 1)
+        x = torch.arange(w, device=flow.device, dtype=flow.dtype) * across - 1
+        y = torch.arange(h, device=flow.device, dtype=flow.dtype) * down - 1
+    grid = torch.stack([x + flow[:, 0] * across, y[:, None] + flow[:, 1] * down], -1)
+    return F.grid_sample(image, grid.to(image.dtype), mode, padding_mode="border", align_corners=not quirk)
 
 
 def resize(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,7 @@
 
     _data/toons/atlas.zip
         drawing/00000.webp …       256×256 RGBA: procedural drawings, and icons with outlines of our own
+        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 % of the height
         background/00000.webp …    512×512 RGB
         caption/00000.webp …       256×256 RGBA: lettering that never moves
 
@@ -24,13 +25,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm import tqdm
 
-from _databacks.toons.drawings import DRAWING_SIDE, background, drawing
+from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, limb
 from _util.errors import InputError
 from _util.image import replacing
 
 PATH = Path(__file__).parents[2] / "_data" / "toons" / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
-KINDS = ("drawing", "background", "caption")
+KINDS = ("drawing", "limb", "background", "caption")
 
 
 def load(path: Path = PATH) -> dict[str, Tensor]:
@@ -53,7 +54,13 @@ def load(path: Path = PATH) -> dict[str, Tensor]:
 
 
 def build(
-    path: Path = PATH, drawings: int = 900, icons: int = 900, backgrounds: int = 240, captions: int = 40, seed: int = 0
+    path: Path = PATH,
+    drawings: int = 900,
+    icons: int = 900,
+    limbs: int = 200,
+    backgrounds: int = 240,
+    captions: int = 40,
+    seed: int = 0,
 ) -> None:
     """Render an atlas and write it to `path`; the same arguments give the same pictures."""
     try:
@@ -68,6 +75,7 @@ def build(
     jobs = [("drawing", lambda random: render(drawing(random)))] * drawings
     for bodies in sets:
         jobs += [("drawing", lambda random, bodies=bodies: render(_icon(bodies, random)))] * (icons // len(sets))
+    jobs += [("limb", lambda random: render(limb(random)))] * limbs
     jobs += [("background", lambda random: render(background(random)))] * backgrounds
     jobs += [("caption", _caption)] * captions
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,17 @@
 
 A scene is a background and some drawings over it, nearest last. Each is a picture with coordinates of its own,
 [-1, 1]², carried into the frame at time t by a map with a closed inverse: two shears along sine waves, which bend it
-smoothly, then scale, turn and shift. The inverse draws the frame at any time; inverse, then map give the exact flow,
-of what is hidden too.
+smoothly, then scale, turn and shift. Some are limbs: segments that turn about joints, each carried by the one before.
+The inverse draws the frame at any time; inverse, then map give the exact motion, of what is hidden too.
+
+Most scenes move evenly. In the others each part has a timing of its own, and `progress` tells how far what shows at a
+pixel of the middle frame has come along its way.
 
 `Toons(size, batch_size, seed, device).batch(i)` is a pure function of the seed and i.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,8 +21,12 @@ from torch import Tensor
 
 from _databacks.toons import atlas, damage
 
-PICTURES = ("drawing", "background", "caption")
+PICTURES = ("drawing", "limb", "background", "caption")
 _SAME_MOTION = 0.05  # pixels: what moves alike to within this is one thing
+_CALMEST = -1.6  # logarithm of the least share of their motion that scenes have
+_EVEN = 0.6  # share of scenes all of whose parts move evenly; of the parts of others, as many do
+_LIMBS, _LARGEST_TURN = 0.5, 1.8  # share of scenes with a limb; radians by which a segment turns on the one before it
+_JOINT = 0.8  # where segments are joined, from their middle
 _WHOLE = 0.98  # share of a pixel that must be one thing for its colour to be found again
 
 
@@ -29,6 +37,9 @@ class Scenes(NamedTuple):
     times: Tensor  # (b,) of the middle frame, in (0, 1)
     flows: tuple[Tensor, Tensor]  # flow01, flow10, (b, 2, h, w), x then y, pixels
     occlusions: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where the other frame does not show what this pixel shows
+    motion: Tensor  # (b, 4, h, w) from the middle frame, x y to frame 0, x y to frame 1, pixels
+    seen: Tensor  # (b, 2, h, w) 1 where frame 0, where frame 1 shows what this pixel of the middle frame shows
+    progress: Tensor  # (b, 1, h, w) of the middle frame, in [0, 1]: how far from frame 0 to frame 1 that has come
 
 
 class Pose(NamedTuple):
@@ -38,6 +49,7 @@ class Pose(NamedTuple):
     bend: Tensor  # (b, layers, 2) amplitude of the two shears
     phase: Tensor  # (b, layers, 2) radians
     waves: Tensor  # (b, layers, 2) radians per unit; the same at all times
+    progress: Tensor  # (b, layers) from 0 at time 0 to 1 at time 1
 
 
 class Toons:
@@ -80,7 +92,7 @@ class Toons:
         times = torch.empty(b).uniform_(*self.times, generator=random)
         times = torch.where(torch.rand(b, generator=random) < 0.5, 0.5, times)
         motion = _Motion(random, b, self.drawings, self.size)
-        backgrounds, drawings = self._choose(random)
+        backgrounds, drawings = self._choose(random, motion.limbed)
         poses = [motion.at(t) for t in (torch.zeros(b), times, torch.ones(b))]
         poses = [Pose(*(x.to(self.device) for x in pose)) for pose in poses]
         pixels = _pixels(h, w, self.device)
@@ -95,13 +107,24 @@ class Toons:
         flows = [_to_frame(inverses[i], poses[2 - i]) - pixels for i in (0, 2)]  # (b, layers, 2, h, w)
         flow01, seen0 = _follow(flows[0], shown[0], shown[2])
         flow10, seen1 = _follow(flows[1], shown[2], shown[0])
+        from_middle = [_follow(_to_frame(inverses[1], poses[i]) - pixels, shown[1], shown[i]) for i in (0, 2)]
+        motion, seen = (torch.cat(x, 1) for x in zip(*from_middle, strict=True))
+        owner = shown[1].max(1, keepdim=True).indices
+        progress = poses[1].progress[..., None, None].expand_as(shown[1]).gather(1, owner)
         frames = torch.stack(frames, 1)
         if self.damaged:
             frames = damage.damage(frames, times.to(self.device), random)
-        return Scenes(frames.clamp(0, 1), times.to(self.device), (flow01, flow10), (1 - seen0, 1 - seen1))
+        occlusions = 1 - seen0, 1 - seen1
+        return Scenes(
+            frames.clamp(0, 1), times.to(self.device), (flow01, flow10), occlusions, motion, seen, progress
+        )
 
-    def _choose(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures: backgrounds (b, 4, S, S) and drawings (b, drawings + 1, 4, s, s), a caption or nothing last."""
+    def _choose(self, random: torch.Generator, limbed: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures: backgrounds (b, 4, S, S) and drawings (b, drawings + 1, 4, s, s), a caption or nothing last.
+
+        Args:
+            limbed: (b, drawings) True where a drawing is a segment of a limb.
+        """
         b, k = self.batch_size, self.drawings
 
         def pick(kind: str, *shape: int) -> Tensor:
@@ -109,12 +132,15 @@ class Toons:
             return self.pictures[kind][chosen.to(self.device)].float() / 255
 
         backgrounds, drawings = pick("background", b), pick("drawing", b, k)
-        drawings = _recolour(drawings, random)
+        limbs = pick("limb", b, 1).expand(-1, k, -1, -1, -1)  # the segments of a limb look alike
+        drawings = torch.where(limbed.to(self.device)[..., None, None, None], limbs, drawings)
+        drawings = _recolour(drawings, random, limbed.any(1))
         detail = torch.rand(b, 1, 1, 1, generator=random).to(self.device)
         plain = backgrounds.mean((2, 3), keepdim=True)
         backgrounds = torch.where(detail < 0.15, plain.lerp(backgrounds, 0.2), backgrounds)
         present = torch.rand(b, k, 1, 1, 1, generator=random) < 0.8
         present[:, -1] = True
+        present |= limbed[..., None, None, None]
         captions = pick("caption", b, 1) * (torch.rand(b, 1, 1, 1, 1, generator=random) < 0.15).to(self.device)
         return backgrounds, torch.cat([drawings * present.to(self.device), captions], 1)
 
@@ -134,7 +160,7 @@ class _Motion:
 
         side = min(h, w)
         self.centre = torch.stack([uniform(-0.1, 1.1, k) * w, uniform(-0.1, 1.1, k) * h], -1)
-        self.scale = side * 0.5 * torch.exp(uniform(-0.7, 0.6, k))
+        self.scale = side * 0.5 * torch.exp(uniform(-0.7, 0.8, k))
         self.angle = uniform(-0.6, 0.6, k) * happens(0.7, k) + torch.pi * happens(0.1, k)
         self.waves = uniform(0.8, 3.5, k, 2)
         self.bend = uniform(-0.15, 0.15, k, 2) * happens(0.6, k, 1)
@@ -159,6 +185,15 @@ class _Motion:
         self.camera = torch.stack([reach * pan.cos(), reach * pan.sin(), zoom, turn], -1) * (1 - still).unsqueeze(-1)
         self.camera = self.camera.repeat(1, k, 1)
 
+        self._draw_limb(random, uniform, happens)
+        calm = torch.exp(uniform(_CALMEST, 0, 1))  # shows move less than they might
+        self.shift *= calm.unsqueeze(-1)
+        self.bending *= calm.unsqueeze(-1)
+        self.waving *= calm.unsqueeze(-1)
+        self.camera *= calm.unsqueeze(-1)
+        self.growth *= calm
+        self.turn *= calm
+
         # The background fills the frame and has no motion but the camera's; the caption not even that.
         self.centre[:, 0] = torch.tensor([w / 2, h / 2])
         self.scale[:, 0] = max(h, w) / 2 * torch.exp(uniform(-0.1, 0.6))
@@ -174,9 +209,33 @@ class _Motion:
         self.linear = happens(0.6, k)
         self.power = torch.exp(uniform(-0.8, 0.8, k))
         self.smooth = happens(0.4, k)
-        self.together = happens(0.6)  # whole scenes whose parts all keep one timing
-        for quantity in (self.linear, self.power, self.smooth):
-            quantity.copy_(torch.where(self.together[:, None] > 0, quantity[:, :1], quantity))
+        self.linear = torch.maximum(self.linear, happens(_EVEN, 1))
+        for quantity in (self.linear, self.power, self.smooth):  # a limb keeps one timing
+            first = quantity.gather(1, self.root).expand_as(quantity)
+            quantity[:, 1:-1] = torch.where(self.limbed, first[:, 1:-1], quantity[:, 1:-1])
+
+    def _draw_limb(self, random: torch.Generator, uniform: Callable, happens: Callable) -> None:
+        """Half of the scenes have one limb of two or three segments among the last of their drawings."""
+        b, k = len(self.scale), self.scale.shape[1] - 2
+        segments = torch.randint(2, 4, (b, 1), generator=random).clamp(max=k)
+        place = torch.arange(k)
+        first = k - 1 - torch.randint(2, (b, 1), generator=random).clamp(max=k - 2) - (segments - 1)
+        first = first.clamp(min=0)
+        self.limbed = (place >= first) & (place < first + segments) & (happens(_LIMBS, 1) > 0)
+        self.root = first + 1  # among all pictures
+        self.carried = torch.zeros(b, k + 2, dtype=torch.bool)
+        self.carried[:, 1:-1] = self.limbed & (place > first)
+        is_limb = torch.zeros_like(self.carried)
+        is_limb[:, 1:-1] = self.limbed
+        length = self.scale.gather(1, self.root) * torch.exp(uniform(-0.3, 0.1, k + 2))
+        self.scale = torch.where(is_limb, length, self.scale)
+        self.angle = torch.where(self.carried, uniform(-1.3, 1.3, k + 2), self.angle)
+        self.angle = torch.where(is_limb & ~self.carried, uniform(-torch.pi, torch.pi, k + 2), self.angle)
+        self.turn = torch.where(is_limb, uniform(-_LARGEST_TURN, _LARGEST_TURN, k + 2), self.turn)
+        self.growth = self.growth * ~is_limb
+        self.shift = self.shift * ~self.carried.unsqueeze(-1)
+        for quantity in (self.bend, self.bending, self.waving):
+            quantity *= ~is_limb.unsqueeze(-1)
 
     def at(self, times: Tensor) -> Pose:
         """The poses at times (b,)."""
@@ -185,15 +244,23 @@ class _Motion:
         s = torch.where(self.linear > 0, t.expand_as(eased), eased)
         around = s - 0.5  # growth and turns are about the middle pose
         each = around.unsqueeze(-1)
-        own = _similarity(
-            self.scale * torch.exp(around * self.growth),
-            self.angle + around * self.turn,
-            self.centre + each * self.shift - self.middle,
-        )
+        scale, angle = self.scale * torch.exp(around * self.growth), self.angle + around * self.turn
+        centre = self.centre + each * self.shift - self.middle
+        for i in range(2, centre.shape[1] - 1):  # each segment begins where the one before it ends
+            carried = self.carried[:, i]
+            angle[:, i] = torch.where(carried, angle[:, i] + angle[:, i - 1], angle[:, i])
+            reach = sum(_JOINT * scale[:, j, None] * _down(angle[:, j]) for j in (i - 1, i))
+            centre[:, i] = torch.where(carried[:, None], centre[:, i - 1] + reach, centre[:, i])
+        own = _similarity(scale, angle, centre)
         shift, zoom, turn = (self.camera * each).split([2, 1, 1], -1)
         camera = _similarity(zoom[..., 0].exp(), turn[..., 0], shift + self.middle)
         matrix = (camera @ own)[..., :2, :]
-        return Pose(matrix, self.bend + each * self.bending, self.phase + each * self.waving, self.waves)
+        return Pose(matrix, self.bend + each * self.bending, self.phase + each * self.waving, self.waves, s)
+
+
+def _down(angle: Tensor) -> Tensor:
+    """The direction (…, 2) in the frame that points down in a picture turned by an angle."""
+    return torch.stack([-angle.sin(), angle.cos()], -1)
 
 
 def _similarity(scale: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
@@ -277,8 +344,12 @@ def _follow(flows: Tensor, shown: Tensor, shown_there: Tensor) -> tuple[Tensor, 
     return flow[:, 0], whole.to(flow.dtype)
 
 
-def _recolour(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """Half of the pictures with their colours mixed anew: a random turn about grey, a gain and a shade."""
+def _recolour(pictures: Tensor, random: torch.Generator, alike: Tensor) -> Tensor:
+    """Half of the pictures with their colours mixed anew: a random turn about grey, a gain and a shade.
+
+    Args:
+        alike: (b,) True where all pictures of a scene are mixed in the same way.
+    """
     b, k = pictures.shape[:2]
     colour, alpha = pictures.split([3, 1], 2)
     angle = torch.rand(b, k, generator=random) * 2 * torch.pi * (torch.rand(b, k, generator=random) < 0.5)
@@ -287,6 +358,6 @@ def _recolour(pictures: Tensor, random: torch.Generator) -> Tensor:
     rows = (same, before, after), (after, same, before), (before, after, same)
     matrix = torch.stack([torch.stack(row, -1) for row in rows], -2)
     matrix = matrix * torch.empty(b, k, 1, 1).uniform_(0.5, 1.1, generator=random)
-    matrix = matrix.to(pictures.device)
+    matrix = torch.where(alike.view(-1, 1, 1, 1), matrix[:, :1], matrix).to(pictures.device)
     turned = torch.einsum("bkij,bkjhw->bkihw", matrix, colour)
     return torch.cat([turned.clamp(min=0).minimum(alpha), alpha], 2)

@@ -38,6 +38,9 @@ class Batch(NamedTuple):
     occlusions: tuple[Tensor, Tensor] | None  # (b, 1, h, w) 1 where the other frame does not show this pixel
     names: list[str]
     exact: bool  # flows are the truth, not an estimate
+    motion: Tensor | None = None  # (b, 4, h, w) true, from the truth, x y to frame 0, x y to frame 1, pixels
+    seen: Tensor | None = None  # (b, 2, h, w) 1 where frame 0, where frame 1 shows what a pixel of the truth shows
+    progress: Tensor | None = None  # (b, 1, h, w) how far what a pixel of the truth shows has come from frame 0 to 1
 
 
 def collate(triplets: Sequence[Triplet]) -> Batch:
@@ -204,7 +207,7 @@ def _order(count: int, seed: int, round_: int) -> np.ndarray:
 
 def from_toons(scenes) -> Batch:
     """What `Toons.batch` draws, as a batch with exact flow."""
-    return Batch(*scenes, names=["toons"] * len(scenes.times), exact=True)
+    return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
 class CachedFlows:

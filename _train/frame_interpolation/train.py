@@ -105,7 +105,11 @@ def parse() -> argparse.Namespace:
         help="start from a folder or file of weights; animeinterp-gma from several, AnimeInterp's before GMA's",
     )
     add(
-        "--validate", type=Path, metavar="FOLDER", help="keyframes in order, of which each is drawn from its neighbours"
+        "--validate",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="keyframes in order, of which each is drawn from its neighbours; of several folders each counts the same",
     )
     add("--validate-every", type=int, default=1000, metavar="N", help="steps between validations (default: 1000)")
     add("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (default: 500)")
@@ -162,8 +166,8 @@ def main() -> None:
     options.device = choose_device(options.device)
     if options.device.type == "cuda" and options.device.index is None:
         options.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    if options.validate:
-        keyframes(options.validate)  # raises if there are none
+    for folder in options.validate or []:
+        keyframes(folder)  # raises if there are none
     elastic.join(options.device)
     make_folder(options.out / "checkpoints")
     last = options.out / "checkpoints/last.ckpt"
@@ -243,11 +247,14 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
         from _databacks.toons.scenes import Toons
 
         return Toons(tuple(options.crop), options.batch_size, options.seed, options.device)
+    from _databacks.lottie import Lottie
     from _databacks.sources import open_source
     from _train.frame_interpolation.data import CachedFlows
     from _util.errors import InputError
 
     source = open_source(data)
+    if isinstance(source, Lottie):  # drawn as large as crops want them, since most of a wide frame would be empty
+        source = Lottie(data, tuple(side * 5 // 4 for side in options.crop), options.seed, each=64)
     if task.flow is None:
         return source
     source = CachedFlows(source, task.estimate, cache, options.device)

@@ -11,6 +11,7 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -160,7 +161,8 @@ class TrainModel(lightning.LightningModule):
         rate, before = self.task.rate(self.step), self.task.rate(self.step - 1) if self.step else 1
         for group in self.optimizer.param_groups:
             if self.options.schedule == "cosine":
-                group["lr"] = self.options.lr * warm_cosine(self.step, self.options.steps) * rate
+                scale = group.get("scale", 1)
+                group["lr"] = scale * self.options.lr * warm_cosine(self.step, self.options.steps) * rate
             else:
                 group["lr"] *= rate / before
 
@@ -209,27 +211,32 @@ class TrainModel(lightning.LightningModule):
         figures = None
         if self.trainer.is_global_zero:
             shown: list[np.ndarray] = []
-            truths = iter(keyframes(self.options.validate)[1:])
-
-            def interpolate(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
-                frames = (image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1))
-                drawn = self.task.interpolate(*frames, 0.5)
-                judged = self.task.judge(drawn, read(next(truths))[None].to(self.device))
-                if judged:
-                    self.journal.gather({"validation_loss": judged[0].item()})
-                middle = image.to_array(drawn[0], np.uint8)
-                if len(shown) < SAMPLES:
-                    shown.append(np.concatenate([frame0, middle, frame1], 1))
-                return middle
-
             with self.averaged():
-                figures = evaluate_keyframes(interpolate, self.options.validate, self.device)
+                cuts = [self.validate_on(folder, shown) for folder in self.options.validate]
+            figures = {name: float(np.mean([cut[name] for cut in cuts])) for name in cuts[0]}
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
         figures = self.trainer.strategy.broadcast(figures)
         if self.options.schedule == "plateau":
             self.plateau.step(figures["lpips"])
         return figures["lpips"]
+
+    def validate_on(self, folder: Path, shown: list[np.ndarray]) -> dict[str, float]:
+        """Mean figures of one cut; its first frames join those that are shown, while there are few."""
+        truths = iter(keyframes(folder)[1:])
+
+        def interpolate(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
+            frames = (image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1))
+            drawn = self.task.interpolate(*frames, 0.5)
+            judged = self.task.judge(drawn, read(next(truths))[None].to(self.device))
+            if judged:
+                self.journal.gather({"validation_loss": judged[0].item()})
+            middle = image.to_array(drawn[0], np.uint8)
+            if len(shown) < SAMPLES:
+                shown.append(np.concatenate([frame0, middle, frame1], 1))
+            return middle
+
+        return evaluate_keyframes(interpolate, folder, self.device)
 
     def save(self, names: list[str]) -> None:
         """Write checkpoints of tensors and plain values; a failure leaves those there were as they were."""

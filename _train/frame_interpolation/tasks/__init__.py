@@ -4,6 +4,7 @@ A new model is one more class in a file here and one more line in `TASKS`; `trai
 
     task.py           what all tasks have in common, and those that learn synthesis on flow
     flow.py           RFR
+    ifnet.py          IFNet with its refiner
     synthesis.py      SoftsplatLite + DTM, Fusion
     animeinterp.py    AnimeInterp, with and without GMA, in stages
     unet.py           the U-Nets: their flow, and their frames
@@ -12,6 +13,7 @@ A new model is one more class in a file here and one more line in `TASKS`; `trai
 from _train.frame_interpolation.models.unet import VARIANTS
 from _train.frame_interpolation.tasks.animeinterp import AnimeInterpTask
 from _train.frame_interpolation.tasks.flow import RFRTask
+from _train.frame_interpolation.tasks.ifnet import IFNetTask
 from _train.frame_interpolation.tasks.synthesis import FusionTask, LineTask
 from _train.frame_interpolation.tasks.task import Task
 from _train.frame_interpolation.tasks.unet import FlowUNetTask, FrameUNetTask
@@ -19,6 +21,7 @@ from _util.errors import InputError
 
 TASKS: dict[str, type[Task]] = {
     "rfr": RFRTask,
+    "ifnet": IFNetTask,
     "ssldtm": LineTask,
     "fusion": FusionTask,
     "animeinterp": AnimeInterpTask,

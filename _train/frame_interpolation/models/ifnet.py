@@ -1,0 +1,216 @@
+"""Intermediate flow: motion estimated at the new frame, read backward from both frames and mixed.
+
+`IFNet` is the network of RIFE 4.6 (Huang et al., Real-Time Intermediate Flow Estimation for Video Frame Interpolation,
+ECCV 2022; Practical-RIFE): four blocks from coarse to fine, each of which sees both frames as read along the motion so
+far, and corrects the motion and the mask that mixes what is read.
+
+    frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
+
+The time is an input plane, so it may differ from pixel to pixel: how far what shows there has come along its way from
+frame 0 to frame 1 (distance indexing; Zhong et al., Clearer Frames, Anytime, ECCV 2024).
+
+`IFNet.prepare` does what does not depend on the time, `IFNet.synthesise` the rest. Attribute names follow the published
+weights.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from _util.flow import backwarp
+
+PUBLISHED_WIDTHS = (192, 128, 96, 64)
+SCALES = (8, 4, 2, 1)
+_SLOPE = 0.2
+_LARGEST_SIDE = 800  # of the shorter sides that blocks work on at their own scales; larger frames at coarser ones
+
+
+class Interpolation(NamedTuple):
+    """A frame and what it was made from."""
+
+    frame: Tensor  # (b, 3, h, w) RGB in [0, 1]
+    motion: Tensor  # (b, 4, h, w) x y to frame 0, x y to frame 1, pixels
+    mask: Tensor  # (b, 1, h, w) logits of frame 0's share
+
+
+class Prepared(NamedTuple):
+    """A pair of frames, padded to what the blocks can halve, and as small as each block reads them."""
+
+    frames: Tensor  # (2, b, 3, H, W)
+    levels: list[Tensor]  # (2, b, 3, H / r, W / r), what blocks after the first read; the first block's images
+    size: tuple[int, int]  # (h, w) before padding
+
+
+def coarseness(size: tuple[int, int]) -> int:
+    """How many times coarser than at 540 lines the blocks work on a frame of (h, w), a power of 2.
+
+    Motion of a share of the frame then has the same reach at every size: 1 up to 800 lines, 2 up to 1600, 4 at 4K.
+    """
+    factor = 1
+    while min(size) > _LARGEST_SIDE * factor:
+        factor *= 2
+    return factor
+
+
+def players_coarseness(size: tuple[int, int]) -> int:
+    """The same as players of RIFE choose it: 2 beyond 1088 lines, 4 at 4K."""
+    return 1 if min(size) <= 1088 else 2 if min(size) < 2160 else 4
+
+
+class ResidualConv(nn.Module):
+    """A 3×3 convolution, scaled by channel, added to its input."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.beta = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.conv(x) * self.beta + x, _SLOPE)
+
+
+class Block(nn.Module):
+    """Corrects motion and mask at one scale.
+
+    Args:
+        in_channels: of the images, the motion included.
+        channels: within the block.
+        depth: residual convolutions.
+    """
+
+    def __init__(self, in_channels: int, channels: int, depth: int = 8):
+        super().__init__()
+
+        def halve(i: int, o: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE))
+
+        self.conv0 = nn.Sequential(halve(in_channels, channels // 2), halve(channels // 2, channels))
+        self.convblock = nn.Sequential(*(ResidualConv(channels) for _ in range(depth)))
+        self.lastconv = nn.Sequential(nn.ConvTranspose2d(channels, 4 * 6, 4, stride=2, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        """Images (b, c, h / scale, w / scale), motion in pixels of that size, to the changes of motion (b, 4, h, w),
+        in pixels of the frame, and of the mask (b, 1, h, w)."""
+        inner = x.to(self.conv0[0][0].weight.dtype, memory_format=torch.channels_last)
+        change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5].to(x.dtype)
+        if scale != 1:
+            change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
+        return change[:, :4] * scale, change[:, 4:]
+
+
+class IFNet(nn.Module):
+    """RIFE 4.6's intermediate flow network, 5,306,256 parameters with the published widths.
+
+    Args:
+        widths: channels of the blocks, from the coarsest on; with fewer than four, the finest are left out.
+        depth: residual convolutions of each block.
+        reads_small: blocks read frames that were reduced to their scale, rather than reduce what they read at full
+            size, as published. About as good with the published weights, and a third faster.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = PUBLISHED_WIDTHS, depth: int = 8, reads_small: bool = False):
+        super().__init__()
+        self.scales, self.reads_small = SCALES[: len(widths)], reads_small
+        for i, width in enumerate(widths):
+            setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [getattr(self, f"block{i}") for i in range(len(self.scales))]
+
+    def forward(
+        self, frame0: Tensor, frame1: Tensor, t: float | Tensor = 0.5, coarser: int | None = None
+    ) -> Interpolation:
+        """Interpolate at time t.
+
+        Args:
+            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
+            t: time in (0, 1): one for all, (b,), or (b, 1, h, w) by pixel; for a single pair several, (n,).
+            coarser: how many times coarser the blocks work than at their own scales; by default `coarseness` of the
+                frame.
+        """
+        return self.synthesise(self.prepare(frame0, frame1, coarser), t)
+
+    def prepare(self, frame0: Tensor, frame1: Tensor, coarser: int | None = None) -> Prepared:
+        """What does not depend on the time; arguments as in `forward`."""
+        size = frame0.shape[2:]
+        scales = [scale * (coarser or coarseness(size)) for scale in self.scales]
+        frames = torch.stack([pad(frame, 4 * scales[0]) for frame in (frame0, frame1)])
+        flat = frames.flatten(0, 1)
+        small = [shrink(flat, scale) for scale in (scales if self.reads_small else scales[:1])]
+        return Prepared(frames, [x.unflatten(0, (2, -1)) for x in small], tuple(size))
+
+    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Interpolation:
+        """The frame at time t from what `prepare` returned."""
+        motion, mask = self.stages(prepared, t)[-1]
+        read0, read1 = read(prepared.frames, motion)
+        h, w = prepared.size
+        frame = read1.lerp(read0, torch.sigmoid(mask))
+        return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
+
+    def stages(self, prepared: Prepared, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block; all but the last at the size that the next block
+        reads at, in pixels of it."""
+        frames, levels, _ = prepared
+        time = time_plane(t, frames)
+        stages: list[tuple[Tensor, Tensor]] = []
+        for i, block in enumerate(self.blocks):
+            scale = frames.shape[-1] // levels[0].shape[-1] // 2**i
+            images = levels[i] if self.reads_small or i == 0 else frames
+            within = scale * images.shape[-1] // frames.shape[-1]  # of the block, against what it reads
+            if not stages:
+                both = torch.cat([*images], 1).expand(len(time), -1, -1, -1)
+                motion, mask = block(torch.cat([both, shrink(time, scale)], 1), 1)
+            else:
+                motion, mask = stages[-1]
+                seen = torch.cat([*read(images, motion), shrink(time, scale // within), mask], 1)
+                seen = torch.cat([shrink(seen, within), shrink(motion, within) / within], 1)
+                change, change_of_mask = block(seen, within)
+                motion, mask = motion + change, mask + change_of_mask
+            last = i + 1 == len(self.blocks)
+            target = frames if last or not self.reads_small else levels[i + 1]
+            stages.append(_enlarge(motion, mask, target.shape[-2:]))
+        return stages
+
+
+def pad(image: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sides are multiples of a number."""
+    h, w = image.shape[2:]
+    return F.pad(image, (0, -w % multiple, 0, -h % multiple), mode="replicate")
+
+
+def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:
+    """Times as (b, 1, H, W); maps of the frame's size are padded as the frames (2, b, 3, H, W) are."""
+    b, (h, w) = frames.shape[1], frames.shape[-2:]
+    if not isinstance(t, Tensor):
+        return frames.new_full((b, 1, h, w), t)
+    if t.dim() < 4:
+        t = t.to(frames).view(-1, 1, 1, 1)
+        return t.expand(max(b, len(t)), 1, h, w)
+    down, right = h - t.shape[2], w - t.shape[3]
+    return F.pad(t.to(frames), (0, right, 0, down), mode="replicate")
+
+
+def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+    """Both frames (2, b, c, h, w) as read where motion (n, 4, h, w) points to, (n, c, h, w) each; n is b, or b is 1."""
+    n = len(motion)
+    frame0, frame1 = (frame.expand(n, -1, -1, -1) for frame in frames)
+    return tuple(backwarp(x, flow, False, mode) for x, flow in zip((frame0, frame1), motion.split(2, 1), strict=True))
+
+
+def shrink(image: Tensor, scale: int) -> Tensor:
+    """(b, c, h, w) to (b, c, h / scale, w / scale), bilinearly."""
+    if scale == 1:
+        return image
+    return F.interpolate(image, scale_factor=1 / scale, mode="bilinear", align_corners=False)
+
+
+def _enlarge(motion: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Motion and mask at another size, motion in pixels of it."""
+    factor = size[1] // motion.shape[3]
+    if factor == 1:
+        return motion, mask
+    both = F.interpolate(torch.cat([motion * factor, mask], 1), size, mode="bilinear", align_corners=False)
+    return both[:, :4], both[:, 4:]
