@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import items
+    from _train.frame_interpolation.evaluation import items
     from _util import checkpoints
 
     arguments.checkpoints = arguments.checkpoints or checkpoints.FOLDER
@@ -115,11 +115,11 @@ def asks_for_more(arguments: argparse.Namespace) -> bool:
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import comparison, judging, methods
-    from _train.frame_interpolation.items import Items
-    from _train.frame_interpolation.pages.report import Report
-    from _train.frame_interpolation.processes import Processes
-    from _train.frame_interpolation.scores import Gathered
+    from _train.frame_interpolation.evaluation import candidates, comparison, judging
+    from _train.frame_interpolation.evaluation.items import Items
+    from _train.frame_interpolation.evaluation.pages.report import Report
+    from _train.frame_interpolation.evaluation.scores import Gathered
+    from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
 
     items = Items(arguments.data, arguments.split, arguments.annotations)
@@ -132,7 +132,7 @@ def judge(arguments: argparse.Namespace) -> None:
         "precision": arguments.precision,
         "folder": arguments.checkpoints,
     }
-    judged_methods = methods.create_all(words, items.names, items.has_flows, **options)
+    judged_methods = candidates.create_all(words, items.names, items.has_flows, **options)
     measures = judging.Measures(
         arguments.metrics or [*PUBLISHED, *(["ie"] if arguments.annotations else [])],
         arguments.protocol,
@@ -172,7 +172,7 @@ def judge(arguments: argparse.Namespace) -> None:
 
 
 def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
-    from _train.frame_interpolation import comparison
+    from _train.frame_interpolation.evaluation import comparison
     from _util.image import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
@@ -212,12 +212,12 @@ def table_of_keyframes(scores: list) -> str:
 
 
 def judge_keyframes(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import evaluation
+    from _train.frame_interpolation.evaluation import keyframes
     from _train.frame_interpolation.interpolator import Interpolator
 
-    paths = evaluation.keyframes(Path(arguments.data[-1]))
+    paths = keyframes.keyframes(Path(arguments.data[-1]))
     if arguments.baseline:
-        interpolate, device = evaluation.mean_of_frames, "cpu"
+        interpolate, device = keyframes.mean_of_frames, "cpu"
     else:
         interpolator = Interpolator(
             arguments.flow, arguments.synthesis, arguments.device, arguments.precision, arguments.checkpoints
@@ -227,23 +227,23 @@ def judge_keyframes(arguments: argparse.Namespace) -> None:
             return interpolator(frame0, frame1)[0]
 
         device = interpolator.device
-    scores = evaluation.score_keyframes(interpolate, paths, device, show_progress=True)
-    print(table_of_keyframes([*scores, evaluation.mean(scores)]))
+    scores = keyframes.score_keyframes(interpolate, paths, device, show_progress=True)
+    print(table_of_keyframes([*scores, keyframes.mean(scores)]))
     if arguments.out:
-        evaluation.write_csv(arguments.out, scores)
+        keyframes.write_csv(arguments.out, scores)
 
 
 def judge_flow(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from _databacks.toons.scenes import Toons
-    from _train.frame_interpolation import evaluation
+    from _train.frame_interpolation.evaluation import keyframes
     from _train.frame_interpolation.interpolator import Interpolator
 
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints)
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
-    errors = evaluation.score_flow(interpolator.estimator, scenes, interpolator.device)
+    errors = keyframes.score_flow(interpolator.estimator, scenes, interpolator.device)
     print("|        |   all | near rims | ground there |\n|--------|------:|----------:|-------------:|")
     everywhere, rim, ground = errors.values()
     print(f"| {interpolator.flow:6} | {everywhere:5.2f} | {rim:9.2f} | {ground:12.2f} |")

@@ -153,10 +153,10 @@ def main() -> None:
         raise InputError(f"Training needs {error.name}: run make/setup train.") from error
     import torch
 
-    from _train.frame_interpolation import elastic, tasks
-    from _train.frame_interpolation.evaluation import keyframes
-    from _train.frame_interpolation.journal import read_checkpoint
-    from _train.frame_interpolation.trainmodel import TrainModel
+    from _train.frame_interpolation.evaluation.keyframes import keyframes
+    from _train.frame_interpolation.training import elastic, tasks
+    from _train.frame_interpolation.training.journal import read_checkpoint
+    from _train.frame_interpolation.training.loop import TrainModel
     from _util import memory
     from _util.device import choose as choose_device
 
@@ -249,7 +249,7 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
         return Toons(tuple(options.crop), options.batch_size, options.seed, options.device)
     from _databacks.lottie import Lottie
     from _databacks.sources import open_source
-    from _train.frame_interpolation.data import CachedFlows
+    from _train.frame_interpolation.training.batches import CachedFlows
     from _util.errors import InputError
 
     source = open_source(data)

@@ -10,6 +10,7 @@ is.
 `RefinedIFNet.prepare` does what does not depend on the time, `RefinedIFNet.synthesise` the rest.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,7 +63,7 @@ class Refiner(nn.Module):
             nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip((in_channels, *widths), widths, strict=False)
         )
         self.before = nn.ModuleList(Residual(width) for width in widths)
-        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in pairwise(widths))
         self.after = nn.ModuleList(Residual(width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], 16, 3, padding=1)
         nn.init.zeros_(self.head.weight)

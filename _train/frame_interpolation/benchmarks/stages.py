@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import flows, literal
+from _train.frame_interpolation import flows
+from _train.frame_interpolation.benchmarks import reference
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
@@ -145,7 +146,7 @@ def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, T
     """flow01 and flow10 as published, one after the other, at no more than the size that flow is estimated at."""
 
     def both(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        return literal.estimate_flow(rfr, frame0, frame1), literal.estimate_flow(rfr, frame1, frame0)
+        return reference.estimate_flow(rfr, frame0, frame1), reference.estimate_flow(rfr, frame1, frame0)
 
     return flows.at_moderate_size(both, frame0, frame1)
 
@@ -182,8 +183,8 @@ def _baseline_stages(folder: Path, _precision: str, device: torch.device) -> dic
         state["flows"] = published_flows(rfr, *state["frames"])
 
     def at() -> None:
-        synthesis = literal.synthesise(ssl, *state["frames"], *state["flows"], 0.5)
-        state["frame"] = literal.correct(dtm, synthesis)[0]
+        synthesis = reference.synthesise(ssl, *state["frames"], *state["flows"], 0.5)
+        state["frame"] = reference.correct(dtm, synthesis)[0]
 
     return {
         "read": lambda: _read(folder, device, state),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation import flows
-from _train.frame_interpolation.data import Batch
+from _train.frame_interpolation.training.batches import Batch
 from _util import checkpoints
 from _util.errors import InputError
 

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from _train.frame_interpolation.pages import clips, site
+from _train.frame_interpolation.evaluation.pages import clips, site
 from _util.errors import InputError
 
 SECONDS = 1.0  # that a clip lasts one way if nothing else says

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from _train.frame_interpolation.pages import site
+from _train.frame_interpolation.evaluation.pages import site
 from _util.image import natural, replacing
 
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in

@@ -24,13 +24,13 @@ from tqdm import tqdm
 
 from _databacks.keyframes import SMALLEST_SIDE
 from _databacks.triplet import Triplet
-from _train.frame_interpolation import scores
-from _train.frame_interpolation.items import Item, Items
-from _train.frame_interpolation.methods import Drawn, Method
-from _train.frame_interpolation.pages.report import Item as ReportItem
-from _train.frame_interpolation.pages.report import Report
-from _train.frame_interpolation.processes import Processes
-from _train.frame_interpolation.scores import Gathered, Row
+from _train.frame_interpolation.evaluation import scores
+from _train.frame_interpolation.evaluation.candidates import Drawn, Method
+from _train.frame_interpolation.evaluation.items import Item, Items
+from _train.frame_interpolation.evaluation.pages.report import Item as ReportItem
+from _train.frame_interpolation.evaluation.pages.report import Report
+from _train.frame_interpolation.evaluation.scores import Gathered, Row
+from _train.frame_interpolation.training.processes import Processes
 from _util import flow, image, metrics
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from _databacks.keyframes import keyframes, read
-from _train.frame_interpolation.data import Batch, ToonOrder, TripletBatches, from_toons
-from _train.frame_interpolation.evaluation import evaluate_keyframes
-from _train.frame_interpolation.journal import Journal
-from _train.frame_interpolation.tasks import Task
+from _train.frame_interpolation.evaluation.keyframes import evaluate_keyframes
+from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons
+from _train.frame_interpolation.training.journal import Journal
+from _train.frame_interpolation.training.tasks import Task
 from _util import image
 from _util.errors import InputError
 

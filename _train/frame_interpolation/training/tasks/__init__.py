@@ -1,6 +1,6 @@
 """What can be trained, by name. A task holds its networks, the loss on a batch and how the result interpolates.
 
-A new model is one more class in a file here and one more line in `TASKS`; `trainmodel.py` does everything else.
+A new model is one more class in a file here and one more line in `TASKS`; `loop.py` does everything else.
 
     task.py           what all tasks have in common, and those that learn synthesis on flow
     flow.py           RFR
@@ -11,12 +11,12 @@ A new model is one more class in a file here and one more line in `TASKS`; `trai
 """
 
 from _train.frame_interpolation.models.unet import VARIANTS
-from _train.frame_interpolation.tasks.animeinterp import AnimeInterpTask
-from _train.frame_interpolation.tasks.flow import RFRTask
-from _train.frame_interpolation.tasks.ifnet import IFNetTask
-from _train.frame_interpolation.tasks.synthesis import FusionTask, LineTask
-from _train.frame_interpolation.tasks.task import Task
-from _train.frame_interpolation.tasks.unet import FlowUNetTask, FrameUNetTask
+from _train.frame_interpolation.training.tasks.animeinterp import AnimeInterpTask
+from _train.frame_interpolation.training.tasks.flow import RFRTask
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
+from _train.frame_interpolation.training.tasks.synthesis import FusionTask, LineTask
+from _train.frame_interpolation.training.tasks.task import Task
+from _train.frame_interpolation.training.tasks.unet import FlowUNetTask, FrameUNetTask
 from _util.errors import InputError
 
 TASKS: dict[str, type[Task]] = {

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 
-from _train.frame_interpolation import elastic
-from _train.frame_interpolation.journal import read_checkpoint
+from _train.frame_interpolation.training import elastic
+from _train.frame_interpolation.training.journal import read_checkpoint
 from _util.errors import InputError
 
 WARM_UP = 2  # steps that do not count
@@ -69,7 +69,7 @@ def measure(processes: int, training: Sequence[str], out: Path, steps: int, devi
     gradients, hardware = _gradient_bytes(state), state["facts"]["legs"][-1]["hardware"]
     if processes == 1:
         return Measurement(1, hardware, _step(out), gradients, 0.0, 0.0)
-    said = _torchrun(processes, "_train.frame_interpolation.scaling", [str(gradients), device])
+    said = _torchrun(processes, "_train.frame_interpolation.benchmarks.scaling", [str(gradients), device])
     all_reduce, latency = map(float, said.split()[-2:])
     return Measurement(processes, hardware, _step(out), gradients, all_reduce, latency)
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from _databacks.atd12k import LEVELS
-from _train.frame_interpolation.scores import Row
+from _train.frame_interpolation.evaluation.scores import Row
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from _train.frame_interpolation.data import Batch
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
-from _train.frame_interpolation.tasks.stages import Plan
-from _train.frame_interpolation.tasks.task import Figures, SynthesisTask
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.stages import Plan
+from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask
 from _util import checkpoints, losses
 from _util.errors import InputError
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
-from _train.frame_interpolation.data import Batch
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import Source, half_warp, splat_metric
-from _train.frame_interpolation.tasks.task import Figures, Task, full_precision
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util.errors import InputError
 from _util.flow import backwarp
 from _util.losses import LPIPS, census, sequence

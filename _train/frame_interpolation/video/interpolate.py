@@ -25,9 +25,9 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.interpolator import SMALLEST_SIDE, Interpolator, Pair
-from _train.frame_interpolation.overlap import ahead, behind
-from _train.frame_interpolation.parts import Parts
-from _train.frame_interpolation.timeline import LONGEST_HOLD, Drawing, Stretch, stretches
+from _train.frame_interpolation.video.overlap import ahead, behind
+from _train.frame_interpolation.video.parts import Parts
+from _train.frame_interpolation.video.timeline import LONGEST_HOLD, Drawing, Stretch, stretches
 from _util import checkpoints, cuts, duplicates, image, remux, video
 from _util.errors import InputError
 

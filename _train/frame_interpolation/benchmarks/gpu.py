@@ -20,15 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from _train.frame_interpolation import (
-    benchmark,
-    device_agreement,
-    kernel_benchmark,
-    pair_benchmark,
-    training_benchmark,
-    video_benchmark,
-)
-from _train.frame_interpolation.evaluation import evaluate_keyframes
+from _train.frame_interpolation.benchmarks import agreement, kernels, pair, training, video
+from _train.frame_interpolation.benchmarks import stages as timing
+from _train.frame_interpolation.evaluation.keyframes import evaluate_keyframes
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import image
 
@@ -59,10 +53,10 @@ def stages(
 ) -> Rows:
     """Milliseconds and memory of each stage of interpolating two frames, in files, as published and as it is here."""
     with tempfile.TemporaryDirectory() as folder:
-        benchmark.resize(*frames, size, Path(folder))
-        benchmark.write_checkpoints(Path(folder))
+        timing.resize(*frames, size, Path(folder))
+        timing.write_checkpoints(Path(folder))
         published, ours = (
-            benchmark.measure(which, Path(folder), repeats, precision, str(device)) for which in ("baseline", "project")
+            timing.measure(which, Path(folder), repeats, precision, str(device)) for which in ("baseline", "project")
         )
     return [
         {
@@ -72,7 +66,7 @@ def stages(
             "ours ms": 1000 * ours["seconds"][stage],
             "ours MB": ours["peak_mb"][stage],
         }
-        for stage in benchmark.STAGES
+        for stage in timing.STAGES
     ]
 
 
@@ -108,14 +102,14 @@ def _written(value: Any) -> str:
 
 def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        benchmark.resize(*map(Path, settings.frames), benchmark.SIZES[size], Path(folder))
+        timing.resize(*map(Path, settings.frames), timing.SIZES[size], Path(folder))
         return tuple(image.read(Path(folder) / f"frame{i}.png")[:, :, :3].copy() for i in range(2))
 
 
 def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:
     def measure(settings: Settings) -> Rows:
         frames, device = _frames(settings, size), torch.device(settings.device)
-        return pair_benchmark.compare(device, frames, settings.precision, settings.repeats, published)
+        return pair.compare(device, frames, settings.precision, settings.repeats, published)
 
     return measure
 
@@ -123,7 +117,7 @@ def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:
 def _stages_of(settings: Settings) -> Rows:
     frames = Path(settings.frames[0]), Path(settings.frames[1])
     device = torch.device(settings.device)
-    return stages(device, frames, benchmark.SIZES["540p"], settings.precision, settings.repeats)
+    return stages(device, frames, timing.SIZES["540p"], settings.precision, settings.repeats)
 
 
 def _lpips_of(settings: Settings) -> Rows:
@@ -140,14 +134,14 @@ _PAIR = (
 SECTIONS = {
     "kernels": Section(
         "Kernels",
-        lambda settings: kernel_benchmark.compare(settings.device),
+        lambda settings: kernels.compare(settings.device),
         "Medians of CUDA events, ours beside the published design; the ceiling is what a copy on this card reaches.",
         150,
-        kernel_benchmark.table,
+        kernels.table,
     ),
     "agreement": Section(
         "Agreement with the CPU",
-        lambda settings: device_agreement.compare(torch.device(settings.device)),
+        lambda settings: agreement.compare(torch.device(settings.device)),
         "In exact fp32. Operators: largest difference of the largest value; networks: mean difference of the mean.",
         90,
         table,
@@ -156,7 +150,7 @@ SECTIONS = {
     "2160p": Section("A pair at 2160p, ours alone", _pair_at("2160p", published=False), _PAIR, 60, table),
     "video": Section(
         "1080p video to twice its rate",
-        lambda settings: video_benchmark.rates(torch.device(settings.device), Path(settings.frames[0])),
+        lambda settings: video.rates(torch.device(settings.device), Path(settings.frames[0])),
         "A pan, 24 frames a second; decoding, interpolation and encoding (H.264) with start and end. Idle: by NVML, "
         "without the first and last fifth.",
         120,
@@ -164,14 +158,14 @@ SECTIONS = {
     ),
     "training": Section(
         "Training",
-        lambda settings: training_benchmark.steps(torch.device(settings.device), repeats=settings.repeats),
+        lambda settings: training.steps(torch.device(settings.device), repeats=settings.repeats),
         "Toons, batches of 8 at 256×256; a step with its batch, by events. Published: the published computation.",
         150,
         table,
     ),
     "toons": Section(
         "The generator of toons",
-        lambda settings: training_benchmark.generator(torch.device(settings.device), repeats=settings.repeats),
+        lambda settings: training.generator(torch.device(settings.device), repeats=settings.repeats),
         "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
         60,
         table,
@@ -237,7 +231,7 @@ def main(name: str, settings: str) -> None:
 
 def machine(device: torch.device) -> dict[str, str]:
     """The card, its driver, and the versions that figures depend on."""
-    facts = benchmark.machine()
+    facts = timing.machine()
     found = {"CPU": f"{facts['cpu']}, {facts['threads']} threads", "PyTorch": torch.__version__}
     if device.type != "cuda":
         return found

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from _train.frame_interpolation import literal
-from _train.frame_interpolation.benchmark import convolutions
+from _train.frame_interpolation.benchmarks import reference
+from _train.frame_interpolation.benchmarks.stages import convolutions
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.rfr import RFR
@@ -90,8 +90,8 @@ def _operators() -> dict[str, Callable[..., Any]]:
         "difference of Gaussians": lambda f0, f1, f01, f10: difference_of_gaussians(f0),
         "opening": lambda f0, f1, f01, f10: opening((f0 > 0.4).float()),
         "correlation lookup": lookup,
-        "splat, published": lambda f0, f1, f01, f10: literal.softsplat(f0, f01, f1[:, :1]),
-        "distance transform, published": lambda f0, f1, f01, f10: literal.edt(f0[:, :1] > 0.9),
+        "splat, published": lambda f0, f1, f01, f10: reference.softsplat(f0, f01, f1[:, :1]),
+        "distance transform, published": lambda f0, f1, f01, f10: reference.edt(f0[:, :1] > 0.9),
     }
 
 
@@ -107,6 +107,6 @@ def _networks(iterations: int) -> dict[str, tuple[list[nn.Module], Callable[...,
         "SoftsplatLite": ([ssl], lambda nets, *scene: nets[0](*scene, 0.4).frame),
         "SoftsplatLite and DTM": ([ssl, dtm], lambda nets, *scene: nets[1](nets[0](*scene, 0.4))),
         "Fusion": ([fusion], lambda nets, *scene: nets[0](*scene, 0.4).frame),
-        "RFR, published": ([rfr], lambda nets, f0, f1, f01, f10: literal.estimate_flow(nets[0], f0, f1, iterations)),
-        "SoftsplatLite, published": ([ssl], lambda nets, *scene: literal.synthesise(nets[0], *scene, 0.4).frame),
+        "RFR, published": ([rfr], lambda nets, f0, f1, f01, f10: reference.estimate_flow(nets[0], f0, f1, iterations)),
+        "SoftsplatLite, published": ([ssl], lambda nets, *scene: reference.synthesise(nets[0], *scene, 0.4).frame),
     }

@@ -6,8 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation.pages.answers import Preference, Sheet
-from _train.frame_interpolation.pages.preferences import Interval, agreement, bradley_terry, fleiss_kappa, share
+from _train.frame_interpolation.evaluation.pages.answers import Preference, Sheet
+from _train.frame_interpolation.evaluation.pages.preferences import (
+    Interval,
+    agreement,
+    bradley_terry,
+    fleiss_kappa,
+    share,
+)
 from _util.errors import InputError
 
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from _databacks.toons import atlas
 from _databacks.toons.drawings import BACKGROUND_SIDE, DRAWING_SIDE
 from _databacks.toons.scenes import Toons
-from _train.frame_interpolation import benchmark, literal, tasks
-from _train.frame_interpolation.benchmark import median_seconds
-from _train.frame_interpolation.data import Batch, from_toons
-from _train.frame_interpolation.tasks.task import Task
+from _train.frame_interpolation.benchmarks import reference, stages
+from _train.frame_interpolation.benchmarks.stages import median_seconds
+from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training.batches import Batch, from_toons
+from _train.frame_interpolation.training.tasks.task import Task
 from _util import checkpoints
 from _util.lines import nedt
 from _util.losses import gaussian_pyramid_l1, sequence
@@ -37,15 +38,15 @@ def steps(
     for model in MODELS:
         slowest = None
         for way, loss_of, rounding, dtype in (
-            ("published, fp32", _PUBLISHED[model], partial(benchmark.convolutions, tf32=False), torch.float32),
+            ("published, fp32", _PUBLISHED[model], partial(stages.convolutions, tf32=False), torch.float32),
             ("ours, fp32", _ours, _rounding_of_the_trainer, torch.float32),
             ("ours, bf16", _ours, _rounding_of_the_trainer, torch.bfloat16),
         ):
             step = _Step(_task(model, device), loss_of, dtype, toons)
-            benchmark.reset_peak(device)
+            stages.reset_peak(device)
             with rounding():
                 seconds = median_seconds(step, device, repeats)
-            megabytes = benchmark.peak(device)
+            megabytes = stages.peak(device)
             slowest = slowest or seconds
             rows.append(
                 {
@@ -134,7 +135,7 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
     frame0, _, frame1 = batch.frames.unbind(1)
     rfr = task.networks["rfr"]
     losses = [
-        sequence(literal.refinements(rfr, *frames, task.iterations), flow, task.gamma)
+        sequence(reference.refinements(rfr, *frames, task.iterations), flow, task.gamma)
         for frames, flow in zip(((frame0, frame1), (frame1, frame0)), batch.flows, strict=True)
     ]
     return sum(losses) / 2
@@ -142,8 +143,8 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
 
 def _published_ssldtm(task: Task, batch: Batch) -> Tensor:
     frame0, truth, frame1 = batch.frames.unbind(1)
-    synthesis = literal.synthesise(task.networks["ssl"], frame0, frame1, *batch.flows, batch.times.view(-1, 1, 1, 1))
-    frame, predicted = literal.correct(task.networks["dtm"], synthesis)
+    synthesis = reference.synthesise(task.networks["ssl"], frame0, frame1, *batch.flows, batch.times.view(-1, 1, 1, 1))
+    frame, predicted = reference.correct(task.networks["dtm"], synthesis)
     return 30 * task.lpips(frame, truth).mean() + 5 * gaussian_pyramid_l1(predicted, nedt(truth))
 
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.data import Batch
 from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
-from _train.frame_interpolation.tasks.task import Figures, Task, full_precision
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util import checkpoints
 from _util.lines import difference_of_gaussians
 from _util.losses import LPIPS

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmark import write_checkpoints
+from _train.frame_interpolation.benchmarks.stages import write_checkpoints
 from _train.frame_interpolation.interpolator import Interpolator, Pair
-from _train.frame_interpolation.videos import Options, interpolate_video
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import checkpoints, image, video
 
 _SIZE = 480, 640

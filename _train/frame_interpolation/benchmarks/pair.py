@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from _train.frame_interpolation import benchmark, literal
-from _train.frame_interpolation.benchmark import median_seconds
+from _train.frame_interpolation.benchmarks import reference, stages
+from _train.frame_interpolation.benchmarks.stages import median_seconds
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
@@ -34,9 +34,9 @@ def compare(
     """
     ways: list[_Published | _Ours] = []
     with tempfile.TemporaryDirectory() as folder:
-        benchmark.write_checkpoints(Path(folder))
+        stages.write_checkpoints(Path(folder))
         if published:
-            networks = benchmark.load_networks(Path(folder), device)
+            networks = stages.load_networks(Path(folder), device)
             ways += [_Published(device, networks, tf32) for tf32 in (False, True)]
         interpolator = Interpolator("rfr", "ssldtm", str(device), precision, folder)
         ways += [_Ours(interpolator, together) for together in (1, 8)]
@@ -71,18 +71,18 @@ class _Published:
         self.name = f"published, {'TF32' if tf32 else 'fp32'}"
 
     def rounding(self) -> contextlib.AbstractContextManager:
-        return benchmark.convolutions(self.tf32)
+        return stages.convolutions(self.tf32)
 
     @torch.inference_mode()
     def first(self, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         self.frames = [image.to_tensor(frame)[None].to(self.device) for frame in frames]
-        self.flows = benchmark.published_flows(self.networks[0], *self.frames)
+        self.flows = stages.published_flows(self.networks[0], *self.frames)
         return self.further()
 
     @torch.inference_mode()
     def further(self) -> np.ndarray:
-        synthesis = literal.synthesise(self.networks[1], *self.frames, *self.flows, 0.5)
-        return image.to_array(literal.correct(self.networks[2], synthesis)[0][0], np.uint8)
+        synthesis = reference.synthesise(self.networks[1], *self.frames, *self.flows, 0.5)
+        return image.to_array(reference.correct(self.networks[2], synthesis)[0][0], np.uint8)
 
 
 class _Ours:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation import literal_kernels
+from _train.frame_interpolation.benchmarks import reference_kernels
 from _util import cuda
 from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
@@ -150,10 +150,10 @@ def _splats(
         return lambda: torch.autograd.grad(splat(*leaves), leaves, gradient)
 
     name, moved = f"softmax splat {shape}", sum(tensor.nbytes for tensor in (*inputs, values))
-    yield Case(f"{name}, forward", dtype, forward(softsplat), forward(literal_kernels.softsplat), moved)
+    yield Case(f"{name}, forward", dtype, forward(softsplat), forward(reference_kernels.softsplat), moved)
     moved += sum(tensor.nbytes for tensor in (gradient, values, *inputs, *inputs))
     name = f"{name}, forward and backward"
-    yield Case(name, dtype, backward(softsplat), backward(literal_kernels.softsplat), moved)
+    yield Case(name, dtype, backward(softsplat), backward(reference_kernels.softsplat), moved)
 
 
 def _smooth(coarse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -170,7 +170,7 @@ def _distances(device: torch.device | str) -> Iterator[Case]:
             f"distance transform {DRAWING}, {name}",
             "fp32",
             lambda lines=lines: edt(lines),
-            lambda lines=lines: literal_kernels.edt(lines),
+            lambda lines=lines: reference_kernels.edt(lines),
             moved,
         )
 

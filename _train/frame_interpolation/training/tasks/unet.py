@@ -5,10 +5,10 @@ from argparse import Namespace
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation.data import Batch
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
-from _train.frame_interpolation.tasks.flow import FlowTask
-from _train.frame_interpolation.tasks.task import Figures, SynthesisTask
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.flow import FlowTask
+from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask
 from _util import losses, metrics
 
 

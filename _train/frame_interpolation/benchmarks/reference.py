@@ -35,9 +35,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 def softsplat(values: Tensor, flow: Tensor, metric: Tensor) -> Tensor:
     """Softmax splatting: `scatter_add_` for each of the four corners."""
     if cuda.available(values):
-        from _train.frame_interpolation import literal_kernels
+        from _train.frame_interpolation.benchmarks import reference_kernels
 
-        return literal_kernels.softsplat(values, flow, metric)
+        return reference_kernels.softsplat(values, flow, metric)
     b, c, h, w = values.shape
     values = torch.cat([values * metric.exp(), metric.exp()], 1)
     x = torch.arange(w, device=flow.device).float().view(1, 1, w) + flow[:, 0]
@@ -76,9 +76,9 @@ def edt(lines: Tensor) -> Tensor:
     """Distance from each pixel to the nearest line, (b, 1, h, w) float32, of drawings (b, 1, h, w) of bool."""
     h, w = lines.shape[2:]
     if cuda.available(torch.empty(0, device=lines.device)):
-        from _train.frame_interpolation import literal_kernels
+        from _train.frame_interpolation.benchmarks import reference_kernels
 
-        return literal_kernels.edt(lines)
+        return reference_kernels.edt(lines)
     distances = []
     for drawing in lines.squeeze(1).cpu():
         diagonal = torch.full((h, w), float(h * h + w * w) ** 0.5)

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from _train.frame_interpolation.pages.study import study_name
+from _train.frame_interpolation.evaluation.pages.study import study_name
 from _util.errors import InputError
 
 

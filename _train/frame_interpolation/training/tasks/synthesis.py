@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation.data import Batch
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _train.frame_interpolation.tasks.task import Figures, SynthesisTask, full_precision
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask, full_precision
 from _util import checkpoints
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians, nedt
