@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from _train.frame_interpolation.benchmarks import reference
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis, splat_metric
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.splatting import Synthesis, splat_metric
 from _util.checkpoints import seeded
 from _util.lines import difference_of_gaussians
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation.interpolator import Interpolator, Pair, check_frames, check_times
+from _train.frame_interpolation.flows import Flows
+from _train.frame_interpolation.interpolator import Interpolator, check_frames, check_times
 from _util import flow, image
 from _util.errors import InputError
 from _util.preview import check_format, write_preview
@@ -77,10 +78,10 @@ def interpolate_files(
     for folder in (out, preview.parent) if preview else (out,):
         folder.mkdir(parents=True, exist_ok=True)
     if show_flow:
-        _write_flow(pair, flow_paths)
+        _write_flow(interpolator.flow_of(pair), flow_paths)
     drawn, shown = interpolator.draw(pair, wanted), []
     progress = {"total": len(wanted), "unit": "frame", "disable": not wanted}
-    with tqdm(drawn, f"{interpolator.flow} + {interpolator.synthesis}", **progress) as waiting:
+    with tqdm(drawn, interpolator.method, **progress) as waiting:
         frames = (wait() for wait in waiting)
         if times is None:
             frames = _between(originals[0], frames, originals[1])
@@ -141,8 +142,7 @@ def _try_to_write(path: Path) -> None:
                 folder.rmdir()
 
 
-def _write_flow(pair: Pair, paths: list[Path]) -> None:
-    flows = pair.flow01[0], pair.flow10[0]
-    largest = max(f.norm(dim=0).max().item() for f in flows)
+def _write_flow(flows: Flows, paths: list[Path]) -> None:
+    largest = max(f.norm(dim=1).max().item() for f in flows)
     for path, f in zip(paths, flows, strict=True):
-        image.write(path, flow.to_colours(f, largest))
+        image.write(path, flow.to_colours(f[0], largest))

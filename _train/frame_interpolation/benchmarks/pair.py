@@ -88,7 +88,7 @@ class _Published:
 class _Ours:
     def __init__(self, interpolator: Interpolator, together: int):
         self.interpolator, self.together = interpolator, together
-        precisions = "/".join(str(dtype).removeprefix("torch.") for dtype in interpolator.precisions)
+        precisions = "/".join(interpolator.context.precisions)
         self.name = f"ours, {precisions}" + (f", {together} times asked for at once" if together > 1 else "")
 
     def rounding(self) -> contextlib.AbstractContextManager:

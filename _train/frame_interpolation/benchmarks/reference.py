@@ -14,7 +14,8 @@ from torch import Tensor
 
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.splatting import Synthesis
 from _util import cuda
 
 

@@ -27,6 +27,7 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.syntheses import Pair
 from _util import checkpoints, cpu, image, memory
 from _util.device import choose as choose_device
 
@@ -153,18 +154,19 @@ def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, T
 
 def _project_stages(folder: Path, precision: str, device: torch.device) -> dict:
     interpolator = Interpolator("rfr", "ssldtm", str(device), precision, folder)
+    estimator, synthesiser = interpolator.pipeline.estimator, interpolator.pipeline.synthesiser
     state: dict = {}
 
     def flow() -> None:
-        state["flows"] = flows.at_moderate_size(interpolator.estimator, *state["frames"])
+        state["flows"] = flows.at_moderate_size(estimator, *state["frames"])
 
     def prepare() -> None:
-        state["prepared"] = interpolator.synthesiser.prepare(*state["frames"], *state["flows"])
+        state["prepared"] = synthesiser.prepare(Pair(*state["frames"], *state["frames"]), state["flows"])
 
     def at() -> None:
-        state["frame"] = interpolator.synthesiser.synthesise(state["prepared"], 0.5)
+        state["frame"] = synthesiser.synthesise(state["prepared"], 0.5)
 
-    precisions = {k: str(v).removeprefix("torch.") for k, v in interpolator.precisions._asdict().items()}
+    precisions = dict(zip(("flow", "synthesis"), interpolator.context.precisions, strict=True))
     return {
         "read": lambda: _read(folder, device, state),
         "flow": flow,

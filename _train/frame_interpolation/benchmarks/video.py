@@ -74,7 +74,7 @@ def compare(picture: Path, repeats: int) -> list[dict]:
             _warm_up(source, interpolator)
             rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)
             times = rounds[(repeats - 1) // 2]
-            name = f"{interpolator.flow}+{interpolator.synthesis}"
+            name = interpolator.method
             rows.append({"method": name, **times._asdict(), "ratio": times.ratio})
     return rows
 
@@ -154,7 +154,7 @@ def rates(
             seconds = time.perf_counter() - start
             rows.append(
                 {
-                    "method": f"{interpolator.flow}+{interpolator.synthesis}",
+                    "method": interpolator.method,
                     "frames": frames,
                     "seconds": seconds,
                     "frames a second": frames / seconds,

@@ -102,6 +102,11 @@ def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]
     return table
 
 
+def items(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
+    """The scores of every item as they are shown."""
+    return [{"item": row.name, **{metric: shown(metric, row.scores[metric]) for metric in metrics}} for row in rows]
+
+
 def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> list[dict[str, str]]:
     """How each two methods differ, by subset and metric, as it is shown."""
     table = []
@@ -128,6 +133,7 @@ def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> li
 def shown(metric: str, value: float, signed: bool = False) -> str:
     """A score as tables show it: LPIPS and chamfer as 3.4943e-2, PSNR as 29.29, SSIM in percent."""
     sign = "+" if signed else ""
+    metric = metric.removeprefix("aligned_").removeprefix("registered_")
     if metric in _SMALL:
         mantissa, _, exponent = f"{value:{sign}.4e}".partition("e")
         return f"{mantissa}e{int(exponent)}" if exponent else mantissa
@@ -139,7 +145,7 @@ def text(table: Sequence[Mapping[str, str]]) -> str:
     columns = list(dict.fromkeys(column for row in table for column in row))
     cells = [columns, *([row.get(column, "") for column in columns] for row in table)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    is_text = [column in ("subset", "metric", "difference") for column in columns]
+    is_text = [column in ("item", "subset", "metric", "difference") for column in columns]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if left else cell.rjust(width)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,100 +22,25 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from _databacks.keyframes import SMALLEST_SIDE
 from _databacks.triplet import Triplet
 from _train.frame_interpolation.evaluation import scores
-from _train.frame_interpolation.evaluation.candidates import Drawn, Method
+from _train.frame_interpolation.evaluation.candidates import Method
 from _train.frame_interpolation.evaluation.items import Item, Items
+from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.pages.report import Item as ReportItem
 from _train.frame_interpolation.evaluation.pages.report import Report
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
-from _util import flow, image, metrics
+from _util import flow, image
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians
 
-METRICS: dict[str, Callable[[str], metrics.ImageMetric]] = {
-    "lpips": metrics.LPIPS,
-    "chamfer": lambda _: metrics.Chamfer(),
-    "psnr": lambda _: metrics.PSNR(),
-    "ssim": metrics.SSIM,
-    "ie": lambda _: metrics.InterpolationError(),
-    "hausdorff": lambda _: metrics.Hausdorff(),
-    "dists": lambda _: metrics.DISTS(),
-}
-IN_ROI = ("psnr", "ssim", "ie")
-SMALLEST_REGION = 11  # of SSIM in its wider window
 _BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
 
 
 def device_of(methods: Sequence[Method]) -> torch.device:
     """Where the methods draw: a GPU if one of them does."""
     return next((method.device for method in methods if method.device.type != "cpu"), torch.device("cpu"))
-
-
-class Prepared(NamedTuple):
-    """What metrics keep of the truth."""
-
-    whole: dict[str, Any]
-    roi: dict[str, Any]
-
-
-class Measures:
-    """Metrics by name, of whole frames and of regions.
-
-    Args:
-        names: of `METRICS`, in the order of the columns.
-        protocol: "paper" or "standard", see `_util.metrics`.
-        device: where they are computed.
-        in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
-
-    Raises:
-        InputError: a metric lacks its weights.
-    """
-
-    def __init__(self, names: Sequence[str], protocol: str, device: torch.device, in_roi: bool = False):
-        self.device = device
-        self.metrics = {name: METRICS[name](protocol).to(device) for name in names}
-        self.in_roi = [name for name in names if name in IN_ROI and in_roi]
-        better = {name: bool(metric.higher_is_better) for name, metric in self.metrics.items()}
-        self.higher_is_better = better | {f"roi_{name}": better[name] for name in self.in_roi}
-
-    @torch.inference_mode()
-    def prepare(self, item: Item) -> Prepared:
-        """What is computed once for an item, for all methods.
-
-        Raises:
-            InputError: the frames, or the region, are too small.
-        """
-        truth = item.triplet.frames[1, None].to(self.device)
-        if min(truth.shape[2:]) < SMALLEST_SIDE:
-            size = f"{truth.shape[3]}×{truth.shape[2]}"
-            raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {SMALLEST_SIDE}.")
-        whole = {name: metric.prepare(truth) for name, metric in self.metrics.items()}
-        part = _crop(truth, item)
-        if self.in_roi and min(part.shape[2:]) < SMALLEST_REGION:
-            size = f"{part.shape[3]}×{part.shape[2]}"
-            raise InputError(
-                f"The region of {item.triplet.name} is {size} pixels, and each side needs at least {SMALLEST_REGION}."
-            )
-        return Prepared(whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
-
-    @torch.inference_mode()
-    def compare(self, frame: Tensor, item: Item, prepared: Prepared) -> dict[str, float]:
-        """Every metric of a drawn frame (3, h, w)."""
-        frame = frame[None].to(self.device).float()
-        part = _crop(frame, item)
-        whole = {name: metric.compare(frame, prepared.whole[name]) for name, metric in self.metrics.items()}
-        roi = {f"roi_{name}": self.metrics[name].compare(part, prepared.roi[name]) for name in self.in_roi}
-        return {name: float(value.double()) for name, value in (whole | roi).items()}
-
-
-def _crop(frames: Tensor, item: Item) -> Tensor:
-    if item.roi is None:
-        return frames
-    left, top, right, bottom = item.roi
-    return frames[..., top:bottom, left:right]
 
 
 class Judged(NamedTuple):
@@ -160,11 +85,13 @@ def judge(
         try:
             item = items[index]
             with lock:
-                prepared = measures.prepare(item)
-                drawn = {method.name: _draw(method, item.triplet) for method in methods}
-                found = {name: measures.compare(drawn[name].frame, item, prepared) for name in drawn}
+                truth = measures.prepare(item)
+                drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
+                found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
             if report:
-                report.add(ReportItem(name, _told(item.facts), found, _pictures(item, drawn)))
+                flows = {method.name: method.flow01(item.triplet) for method in methods}
+                first = {method: frames[0] for method, frames in drawn.items()}
+                report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
             return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp
         except InputError as error:
             return index, error, ""
@@ -197,11 +124,16 @@ def judge(
     return Judged(rows, damaged)
 
 
-def _draw(method: Method, triplet: Triplet) -> Drawn:
-    drawn = method.draw(triplet)
-    if not drawn.frame.isfinite().all():
+def draw(method: Method, triplet: Triplet, measures: Measures) -> list[Tensor]:
+    """The frames (3, h, w) of a triplet at the times that are measured.
+
+    Raises:
+        InputError: one cannot be drawn, or has values that are not finite.
+    """
+    frames = method.draw(triplet, measures.times(triplet.time))
+    if not all(frame.isfinite().all() for frame in frames):
         raise InputError(f"{method.name} draws {triplet.name} with values that are no finite numbers.")
-    return drawn
+    return frames
 
 
 @contextlib.contextmanager
@@ -238,20 +170,20 @@ def _told(facts: dict[str, str]) -> dict[str, str]:
 
 
 @torch.inference_mode()
-def _pictures(item: Item, drawn: dict[str, Drawn]) -> dict[str, np.ndarray]:
+def _pictures(item: Item, drawn: dict[str, Tensor], flows: dict[str, Tensor | None]) -> dict[str, np.ndarray]:
     """What the report shows of an item, in order."""
     frame0, truth, frame1 = item.triplet.frames
     shown = {"frame 0": frame0, "truth": truth, "frame 1": frame1}
-    for name, result in drawn.items():
-        frame = result.frame.cpu()
+    for name, frame in drawn.items():
+        frame = frame.cpu()
         shown[name] = frame
         shown[f"{name} − truth"] = (1 + frame - truth) / 2
         shown[f"{name} lines"] = _drawing(frame)
     shown["truth lines"] = _drawing(truth)
     pictures = {label: image.to_array(picture, np.uint8) for label, picture in shown.items()}
-    flows = {name: result.flow01 for name, result in drawn.items() if result.flow01 is not None}
-    for name, flow01 in flows.items():
-        pictures["flow" if len(flows) == 1 else f"{name} flow"] = flow.to_colours(flow01.cpu())
+    known = {name: flow01 for name, flow01 in flows.items() if flow01 is not None}
+    for name, flow01 in known.items():
+        pictures["flow" if len(known) == 1 else f"{name} flow"] = flow.to_colours(flow01.cpu())
     return pictures
 
 

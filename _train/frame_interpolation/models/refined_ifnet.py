@@ -106,9 +106,15 @@ class RefinedIFNet(nn.Module):
         """Interpolate at time t; arguments as of `IFNet.forward`."""
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, coarser: int | None = None) -> Prepared:
-        """What does not depend on the time; arguments as in `forward`."""
-        pair = self.ifnet.prepare(frame0, frame1, coarser)
+    def prepare(
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        coarser: int | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
+    ) -> Prepared:
+        """What does not depend on the time; arguments as of `IFNet.prepare`."""
+        pair = self.ifnet.prepare(frame0, frame1, coarser, seen)
         difference = (pair.frames[0] - pair.frames[1]).abs().amax(1, keepdim=True)
         difference = F.max_pool2d(difference, _AROUND, stride=1, padding=_AROUND // 2)
         return Prepared(pair, (difference <= _ALIKE).to(difference.dtype))

@@ -11,7 +11,6 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 
 import lightning
 import numpy as np
@@ -21,8 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from _databacks.keyframes import keyframes, read
-from _train.frame_interpolation.evaluation.keyframes import evaluate_keyframes
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons
 from _train.frame_interpolation.training.journal import Journal
 from _train.frame_interpolation.training.tasks import Task
@@ -211,32 +210,24 @@ class TrainModel(lightning.LightningModule):
         figures = None
         if self.trainer.is_global_zero:
             shown: list[np.ndarray] = []
+            names = ("lpips", "chamfer", "psnr", "ssim")
+            measures = Measures(names, device=self.device, aligned=self.options.align, registered=self.options.align)
+
+            def draw(frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
+                frame = self.task.interpolate(frame0, frame1, t)
+                if len(shown) < SAMPLES:
+                    pictures = [image.to_array(x[0], np.uint8) for x in (frame0, frame, frame1)]
+                    shown.append(np.concatenate(pictures, 1))
+                return frame
+
             with self.averaged():
-                cuts = [self.validate_on(folder, shown) for folder in self.options.validate]
-            figures = {name: float(np.mean([cut[name] for cut in cuts])) for name in cuts[0]}
+                figures = validate(draw, self.options.validate, measures)
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
         figures = self.trainer.strategy.broadcast(figures)
         if self.options.schedule == "plateau":
             self.plateau.step(figures["lpips"])
         return figures["lpips"]
-
-    def validate_on(self, folder: Path, shown: list[np.ndarray]) -> dict[str, float]:
-        """Mean figures of one cut; its first frames join those that are shown, while there are few."""
-        truths = iter(keyframes(folder)[1:])
-
-        def interpolate(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
-            frames = (image.to_tensor(frame)[None].to(self.device) for frame in (frame0, frame1))
-            drawn = self.task.interpolate(*frames, 0.5)
-            judged = self.task.judge(drawn, read(next(truths))[None].to(self.device))
-            if judged:
-                self.journal.gather({"validation_loss": judged[0].item()})
-            middle = image.to_array(drawn[0], np.uint8)
-            if len(shown) < SAMPLES:
-                shown.append(np.concatenate([frame0, middle, frame1], 1))
-            return middle
-
-        return evaluate_keyframes(interpolate, folder, self.device)
 
     def save(self, names: list[str]) -> None:
         """Write checkpoints of tensors and plain values; a failure leaves those there were as they were."""

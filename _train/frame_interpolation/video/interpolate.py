@@ -124,7 +124,7 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
         "flow": interpolator.flow,
         "synthesis": interpolator.synthesis,
         "device": interpolator.device.type,
-        "precision": [str(precision).removeprefix("torch.") for precision in interpolator.precisions],
+        "precision": list(interpolator.context.precisions),
         "weights": {name: _digest(path) for name, path in weights.items() if path},
     }
     return interpolator, settings

@@ -10,9 +10,11 @@ from argparse import Namespace
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import flows, syntheses
+from _train.frame_interpolation import syntheses
+from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.softsplat_lite import Source, half_warp, splat_metric
+from _train.frame_interpolation.models.splatting import Source, half_warp, splat_metric
+from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util.errors import InputError
@@ -62,9 +64,8 @@ class FlowTask(Task):
         def both_ways(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
             return self.refinements(frame0, frame1)[-1].chunk(2)
 
-        splat = syntheses.Splat()
-        flow01, flow10 = flows.at_moderate_size(both_ways, frame0, frame1)
-        return splat.synthesise(splat.prepare(frame0, frame1, flow01, flow10), t)
+        pipeline = Pipeline(both_ways, syntheses.splatting(Context(self.device)))
+        return pipeline.frames(pipeline.prepare(frame0, frame1), t)
 
 
 class RFRTask(FlowTask):

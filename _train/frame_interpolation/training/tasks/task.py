@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation import flows
+from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.training.batches import Batch
 from _util import checkpoints
 from _util.errors import InputError
@@ -85,7 +86,7 @@ class SynthesisTask(Task):
         super().__init__(options, device)
         self.flow = None if options.flow == "exact" else options.flow
         available = "rfr" if checkpoints.find("rfr") else "dis"
-        self.estimator = flows.create(self.flow or available, device, torch.float32)
+        self.estimator = flows.create(self.flow or available, Context(device))
 
     @torch.no_grad()
     def flows_of(self, batch: Batch) -> tuple[Tensor, Tensor]:

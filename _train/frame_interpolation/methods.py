@@ -1,0 +1,114 @@
+"""The one table of methods: how flow is found and how frames are drawn, by the names that command lines take.
+
+A new flow or synthesis is one file, with a function that creates it, and one entry here. Nothing of a method is
+imported before it is used, so that help texts and checks of names need no PyTorch.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from _util.errors import InputError
+
+_HERE = "_train.frame_interpolation"
+
+
+class Method(NamedTuple):
+    """One way to find flow, or to draw frames."""
+
+    summary: str  # one line; help texts and the README's table are made of it
+    create: str  # "module:function", called with a `context.Context`
+    weights: tuple[str, ...] = ()  # names of `checkpoints.NETWORKS`
+    ranks: bool = True  # "auto" takes the first that ranks and has its weights
+    refines: bool = False  # wants a coarse flow to begin with
+    finds_motion: bool = False  # needs no flow
+
+    def creator(self) -> Callable[..., Any]:
+        module, _, function = self.create.partition(":")
+        return getattr(importlib.import_module(module), function)
+
+
+FLOWS: dict[str, Method] = {
+    "rfr": Method("RFR, AnimeInterp's and EISAI's recurrent network", f"{_HERE}.flows:rfr", ("rfr",)),
+    "sgm+dis": Method("at each pixel the better of sgm and multidis", f"{_HERE}.flows:sgm_dis"),
+    "multidis": Method("at each pixel the best of OpenCV's dense inverse search at three sizes", f"{_HERE}.flows:dis3"),
+    "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
+    "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
+    "sgm+rfr": Method(
+        "RFR that begins with sgm, as AnimeInterp was released",
+        f"{_HERE}.flows:sgm_rfr",
+        ("rfr",),
+        ranks=False,
+        refines=True,
+    ),
+    "sgm+rfr-paper": Method(
+        "RFR that begins with sgm, as the paper describes it",
+        f"{_HERE}.flows:sgm_rfr_paper",
+        ("rfr",),
+        ranks=False,
+        refines=True,
+    ),
+    **{
+        name: Method(f"a {name} trained with --task optflow", f"{_HERE}.flows:{name}", (f"{name}_flow",), ranks=False)
+        for name in ("unet", "resunet", "transunet")
+    },
+}
+
+SYNTHESES: dict[str, Method] = {
+    "ifnet": Method(
+        "motion at the new frame, read and refined: the project's own",
+        f"{_HERE}.syntheses:refined_ifnet",
+        ("ifnet",),
+        finds_motion=True,
+    ),
+    "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
+    "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),
+    "fusion": Method("splats and readings along a flow, mixed and corrected", f"{_HERE}.syntheses:fusion", ("fusion",)),
+    "resunet": Method("a resunet trained with --task vfi", f"{_HERE}.syntheses:resunet", ("resunet",)),
+    "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:transunet", ("transunet",)),
+    "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet", ("unet",)),
+    "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",)),
+    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting"),
+    "animeinterp": Method(
+        "AnimeInterp, as released", f"{_HERE}.syntheses:animeinterp", ("animeinterp",), ranks=False, refines=True
+    ),
+    "animeinterp-paper": Method(
+        "AnimeInterp, as the paper describes it",
+        f"{_HERE}.syntheses:animeinterp_paper",
+        ("animeinterp",),
+        ranks=False,
+        refines=True,
+    ),
+    "animeinterp-gma": Method(
+        "AnimeInterp with global motion aggregation, as released",
+        f"{_HERE}.syntheses:animeinterp_gma",
+        ("animeinterp-gma",),
+        ranks=False,
+        refines=True,
+    ),
+    "animeinterp-gma-paper": Method(
+        "the same, as the paper begins it",
+        f"{_HERE}.syntheses:animeinterp_gma_paper",
+        ("animeinterp-gma",),
+        ranks=False,
+        refines=True,
+    ),
+}
+
+
+def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None:
+    """The method of a name; None if it is one of `others`.
+
+    Raises:
+        InputError: there is no such name; the message lists those there are.
+    """
+    if name in others:
+        return None
+    if name not in table:
+        raise InputError(f"There is no {kind} {name!r}; it is {', '.join([*others, *table])}.")
+    return table[name]
+
+
+def summaries(table: Mapping[str, Method]) -> str:
+    """The table as a sentence for help texts: `rfr, RFR, …; dis, …`."""
+    return "; ".join(f"{name}: {method.summary}" for name, method in table.items())
