@@ -247,7 +247,14 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
     if data == "toons":
         from _databacks.toons.scenes import Toons
 
-        return Toons(tuple(options.crop), options.batch_size, options.seed, options.device)
+        return Toons(
+            tuple(options.crop),
+            options.batch_size,
+            options.seed,
+            options.device,
+            between_ends=not task.finds_motion,
+            from_middle=task.finds_motion,
+        )
     from _databacks.lottie import Lottie
     from _databacks.sources import open_source
     from _train.frame_interpolation.training.batches import CachedFlows

@@ -29,7 +29,7 @@ _SOFT = 0.1  # pixels of motion below which errors count by their square
 class IFNetTask(Task):
     """RefinedIFNet. Starts from RIFE's published weights, or from its own, by `--from`."""
 
-    lr, schedule, weight_decay = 3e-5, "cosine", 1e-4
+    lr, schedule, weight_decay, finds_motion = 3e-5, "cosine", 1e-4, True
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
