@@ -146,13 +146,22 @@ def splatting(_: Context) -> FrameSynthesis:
 def rife(context: Context) -> FrameSynthesis:
     network = IFNet().eval()
     checkpoints.load(network, "rife", context.folder)
-    return Intermediate(network.to(context.device, context.dtype), ifnet.players_coarseness)
+    return _intermediate(network, network, context, ifnet.players_coarseness)
 
 
 def refined_ifnet(context: Context) -> FrameSynthesis:
     network = RefinedIFNet().eval()
     checkpoints.load(network, "ifnet", context.folder)
-    return Intermediate(network.to(context.device, context.dtype), ifnet.coarseness)
+    return _intermediate(network, network.ifnet, context, ifnet.coarseness)
+
+
+def _intermediate(
+    network: IFNet | RefinedIFNet, motion: IFNet, context: Context, coarseness: Callable[[tuple[int, int]], int]
+) -> FrameSynthesis:
+    if context.dtype == torch.float32:
+        motion.fold()
+    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    return Intermediate(network, coarseness)
 
 
 def ssl(context: Context) -> FrameSynthesis:

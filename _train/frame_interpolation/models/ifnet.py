@@ -13,6 +13,7 @@ frame 0 to frame 1 (distance indexing; Zhong et al., Clearer Frames, Anytime, EC
 weights.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -70,6 +71,15 @@ class ResidualConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.conv(x) * self.beta + x, _SLOPE)
 
+    def folded(self) -> nn.Module:
+        """The same with scale and input within the convolution, for inference."""
+        conv = copy.deepcopy(self.conv).requires_grad_(False)
+        scale, middle = self.beta.detach().flatten(), torch.arange(len(conv.weight))
+        conv.weight *= scale.view(-1, 1, 1, 1)
+        conv.weight[middle, middle, 1, 1] += 1
+        conv.bias *= scale
+        return nn.Sequential(conv, nn.LeakyReLU(_SLOPE, inplace=True))
+
 
 class Block(nn.Module):
     """Corrects motion and mask at one scale.
@@ -115,6 +125,12 @@ class IFNet(nn.Module):
         self.scales, self.reads_small = SCALES[: len(widths)], reads_small
         for i, width in enumerate(widths):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
+
+    def fold(self) -> "IFNet":
+        """Fold constants into convolutions, in place, for inference in fp32; half precision would lose digits by it."""
+        for block in self.blocks:
+            block.convblock = nn.Sequential(*(conv.folded() for conv in block.convblock))
+        return self
 
     @property
     def blocks(self) -> list[Block]:
