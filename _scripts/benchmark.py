@@ -31,6 +31,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
     )
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="instead, measure these beside RIFE's published network in fp32"
+    )
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
     parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
     on_gpu = parser.add_argument_group("on a GPU")
@@ -88,7 +92,10 @@ def main() -> None:
     arguments = parse()
     from _util.image import replacing
 
-    report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
+    if arguments.methods:
+        report = measure_methods(arguments)
+    else:
+        report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(arguments.out) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
@@ -111,6 +118,27 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
         repeats=arguments.repeats,
     )
     return gpu.run(settings, arguments.report, sections=arguments.sections or list(gpu.SECTIONS))
+
+
+def table_of_methods(rows: list[dict]) -> str:
+    """Times of methods beside RIFE's as a table in Markdown."""
+    lines = ["| size | method | precision | first frame s | × RIFE | further frame s | × RIFE | MB |", f"|{'---|' * 8}"]
+    for row in rows:
+        times = " | ".join(f"{row[key]:.3f} | {row[f'{key}_ratio']:.2f}" for key in ("first", "further"))
+        lines.append(f"| {row['size']} | {row['method']} | {row['precision']} | {times} | {row['peak_mb']:.0f} |")
+    return "\n".join(lines)
+
+
+def measure_methods(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation.benchmarks import against_rife, stages
+    from _util import checkpoints
+
+    folder = arguments.checkpoints or checkpoints.FOLDER
+    rows = against_rife.compare(
+        tuple(arguments.frames), arguments.sizes, arguments.methods, arguments.repeats, folder, arguments.device
+    )
+    print(table_of_methods(rows))
+    return {"machine": stages.machine(), "methods": rows}
 
 
 def measure(arguments: argparse.Namespace) -> dict:

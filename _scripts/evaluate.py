@@ -93,6 +93,11 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="also LPIPS and chamfer after the frame was moved onto the truth by smooth flow: lines, not their place",
     )
+    parser.add_argument(
+        "--sequence",
+        action="store_true",
+        help="also, of four times the frames, how unevenly motion proceeds and how much lines flicker",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="also write a page to look at every item")
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
     parser.add_argument("--strict", action="store_true", help="end at the first damaged item")
@@ -145,6 +150,7 @@ def judge(arguments: argparse.Namespace) -> None:
         in_roi=arguments.annotations,
         aligned=arguments.align,
         registered=arguments.register,
+        in_sequence=arguments.sequence,
     )
     names = [method.name for method in judged_methods]
     gathered = Gathered(
