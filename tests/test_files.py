@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _train.frame_interpolation import files
+from _train.frame_interpolation import pairs
 from _util import image
 from _util.errors import InputError
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.mark.parametrize("fps", [1, 2, 12, 100])
 def test_even_times_and_names(fps):
-    times, names = files.even_times(fps), files.even_names(fps)
+    times, names = pairs.even_times(fps), pairs.even_names(fps)
     assert len(times) == fps - 1
     assert len(set(names)) == fps + 1
     assert names == sorted(names)
@@ -41,8 +41,8 @@ def test_even_times_and_names(fps):
 
 
 def test_names_are_those_of_the_published_script():
-    assert files.even_names(12) == [f"12_{i:02d}.png" for i in range(13)]
-    assert files.even_names(2) == ["02_00.png", "02_01.png", "02_02.png"]
+    assert pairs.even_names(12) == [f"12_{i:02d}.png" for i in range(13)]
+    assert pairs.even_names(2) == ["02_00.png", "02_01.png", "02_02.png"]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_names_are_those_of_the_published_script():
     ],
 )
 def test_names_tell_times_apart(times, names):
-    assert files.names_by_time(times) == names
+    assert pairs.names_by_time(times) == names
 
 
 def test_both_frames_and_those_between(tmp_path, frames):
-    written = files.interpolate_files(*frames, tmp_path / "out", fps=4, **SIMPLE)
+    written = pairs.interpolate_files(*frames, tmp_path / "out", fps=4, **SIMPLE)
     assert written == [tmp_path / "out" / f"04_{i:02d}.png" for i in range(5)]
     assert sorted(written) == sorted((tmp_path / "out").iterdir())
     pictures = [image.read(path) for path in written]
@@ -68,7 +68,7 @@ def test_both_frames_and_those_between(tmp_path, frames):
 
 
 def test_times_are_written_alone_and_in_order(tmp_path, frames):
-    written = files.interpolate_files(*frames, tmp_path / "out", times=[0.75, 0.25, 0.75], **SIMPLE)
+    written = pairs.interpolate_files(*frames, tmp_path / "out", times=[0.75, 0.25, 0.75], **SIMPLE)
     assert [path.name for path in written] == ["t0.25.png", "t0.75.png"]
     assert sorted(written) == sorted((tmp_path / "out").iterdir())
     early, late = (image.read(path).astype(float) for path in written)
@@ -85,7 +85,7 @@ def test_kinds_meet_in_the_richer_one(tmp_path, kinds, depths):
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for path, original in zip(paths, originals, strict=True):
         image.write(path, original)
-    written = [image.read(path) for path in files.interpolate_files(*paths, tmp_path / "out", fps=2, **SIMPLE)]
+    written = [image.read(path) for path in pairs.interpolate_files(*paths, tmp_path / "out", fps=2, **SIMPLE)]
     for original, back in zip(originals, written[::2], strict=True):
         assert original.dtype == back.dtype
         np.testing.assert_array_equal(original, back)
@@ -98,14 +98,14 @@ def test_opaque_meets_transparent(tmp_path):
     paths = [tmp_path / "grey16.png", tmp_path / "rgba.png"]
     image.write(paths[0], KINDS["grey"] * np.uint16(257))
     image.write(paths[1], np.dstack([KINDS["grey"]] * 3 + [np.full((40, 48), 255, np.uint8)]))
-    (middle,) = files.interpolate_files(*paths, tmp_path / "out", times=[0.5], **SIMPLE)
+    (middle,) = pairs.interpolate_files(*paths, tmp_path / "out", times=[0.5], **SIMPLE)
     expected = np.dstack([KINDS["grey"]] * 3 + [np.full((40, 48), 255)]) * 257.0
     assert np.abs(image.read(middle) - expected).max() <= 257
 
 
 def test_preview_and_flow(tmp_path, frames):
     out, preview = tmp_path / "out", tmp_path / "elsewhere" / "p.webp"
-    files.interpolate_files(*frames, out, fps=4, preview=preview, show_flow=True, **SIMPLE)
+    pairs.interpolate_files(*frames, out, fps=4, preview=preview, show_flow=True, **SIMPLE)
     with Image.open(preview) as animation:
         assert animation.n_frames == 8
     flows = [image.read(out / name).astype(int) for name in ("flow01.png", "flow10.png")]
@@ -117,7 +117,7 @@ def test_preview_and_flow(tmp_path, frames):
 
 def test_preview_of_times_holds_both_ends(tmp_path, frames):
     preview = tmp_path / "p.webp"
-    files.interpolate_files(*frames, tmp_path / "out", times=[0.3, 0.6], preview=preview, **SIMPLE)
+    pairs.interpolate_files(*frames, tmp_path / "out", times=[0.3, 0.6], preview=preview, **SIMPLE)
     with Image.open(preview) as animation:
         assert animation.n_frames == 6
 
@@ -174,7 +174,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys, kind):
         Image.fromarray(KINDS["rgb"]).save(path)
     before = contents(tmp_path)
     with pytest.raises(InputError):
-        files.interpolate_files(*paths, **options, **SIMPLE)
+        pairs.interpolate_files(*paths, **options, **SIMPLE)
     assert contents(tmp_path) == before
     assert not capsys.readouterr().err
 
@@ -192,7 +192,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys, kind):
 def test_nothing_is_written_when_options_are_wrong(tmp_path, capsys, frames, options, says):
     before = contents(tmp_path)
     with pytest.raises(InputError, match=says):
-        files.interpolate_files(
+        pairs.interpolate_files(
             *frames,
             tmp_path / "out",
             folder=tmp_path,
@@ -208,6 +208,6 @@ def test_a_full_disk_is_said_so(tmp_path, frames):
     out.mkdir()
     (out / f".04_02-{os.getpid()}.png").symlink_to("/dev/full")  # where that frame is written before it is whole
     with pytest.raises(InputError, match=r"04_02\.png cannot be written \(No space left on device\)"):
-        files.interpolate_files(*frames, out, fps=4, **SIMPLE)
+        pairs.interpolate_files(*frames, out, fps=4, **SIMPLE)
     assert [path.name for path in sorted(out.iterdir())] == ["04_00.png", "04_01.png"]
     assert all(image.read(path).shape == (40, 48, 3) for path in out.iterdir())

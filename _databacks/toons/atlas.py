@@ -2,7 +2,7 @@
 
     _data/toons/atlas.zip
         drawing/00000.webp …       256×256 RGBA: procedural drawings, and icons with outlines of our own
-        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 % of the height
+        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 %
         background/00000.webp …    512×512 RGB
         caption/00000.webp …       256×256 RGBA: lettering that never moves
 
