@@ -86,7 +86,7 @@ def table_of_video(rows: list[dict]) -> str:
 
 def main() -> None:
     arguments = parse()
-    from _util.image import replacing
+    from _util.files import replacing
 
     report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -182,7 +182,7 @@ def judge(arguments: argparse.Namespace) -> None:
 
 def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
     from _train.frame_interpolation.evaluation import comparison
-    from _util.image import replacing
+    from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
     parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]

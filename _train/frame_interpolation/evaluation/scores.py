@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import image
+from _util import files
 from _util.errors import InputError
 
 
@@ -80,7 +80,7 @@ class Gathered:
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the table of all rows; it appears whole or not at all."""
-        with image.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with files.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["method", "name", *self.facts, *self.metrics])
             table.writerows([row.method, row.name, *_cells(row, self.facts, self.metrics)] for row in rows)

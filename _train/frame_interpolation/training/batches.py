@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from _databacks.triplet import Source, Triplet
-from _util import flow, image
+from _util import files, flow
 from _util.errors import InputError
 
 
@@ -248,7 +248,7 @@ class CachedFlows:
         if flows is None:
             flows = self._estimate(triplet.frames).half()
             try:
-                with image.replacing(path) as temporary:
+                with files.replacing(path) as temporary:
                     temporary.write_bytes(save({"flows": flows}, {"frames": checksum}))
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
