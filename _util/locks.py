@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from _util.errors import InputError
-from _util.files import hidden_beside
+from _util.files import hidden_beside, making_folder
 
 _PATIENCE = 0.3  # seconds; another run may be removing its lock file just now
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -27,24 +27,23 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def holding(path: str | Path) -> Iterator[None]:
-    """Hold a file or folder that is being made, so that no other run holds it; call this before anything is discarded.
+def holding(*paths: str | Path) -> Iterator[None]:
+    """Hold files or folders that are being made, so that no other run holds them; call it before anything is discarded.
+
+    Of the processes of one `torchrun`, the first holds them for all.
 
     Args:
-        path: it need not exist; links are followed. Folders above it are made, and removed again if they stay empty.
+        paths: they need not exist; links are followed. Folders above are made, and removed again if they stay empty.
 
     Raises:
-        InputError: another run holds it (the message names its process), or there is no permission to write.
+        InputError: another run holds one (the message names its process), or there is no permission to write.
     """
-    real = Path(os.path.realpath(path))
-    made = [folder for folder in real.parents if not folder.exists()]
-    try:
-        with _locked(path, real):
-            yield
-    finally:
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    with contextlib.ExitStack() as stack:
+        for path in () if int(os.environ.get("RANK", 0)) else paths:
+            real = Path(os.path.realpath(path))
+            stack.enter_context(making_folder(real.parent))
+            stack.enter_context(_locked(path, real))
+        yield
 
 
 @contextlib.contextmanager
@@ -69,7 +68,6 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
     beside = hidden_beside(real, ".lock")
     for file in (beside, real / ".lock") if real.is_dir() else (beside,):
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(file, timeout=_PATIENCE)
             lock.acquire()
             return lock

@@ -9,6 +9,7 @@ was killed goes on with the batches it would have had, and processes share the w
 
 import functools
 import hashlib
+import os
 import re
 import sys
 import zlib
@@ -270,4 +271,4 @@ def _load(path: Path, checksum: str) -> Tensor | None:
 
 def _file_name(name: str) -> str:
     """Names as files: what is readable of it, and what tells it from all others."""
-    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
