@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Triplet
-from _util import image
+from _util import files, image
 from _util.errors import InputError
 
 SMALLEST_SIDE = 31  # of LPIPS
@@ -48,10 +48,10 @@ class Keyframes:
 
 def cuts_of(folder: Path) -> list[Path]:
     """The folder itself if it holds pictures, else the folders in it that do, in natural order."""
-    if not folder.is_dir() or image.pictures(folder):
+    if not folder.is_dir() or files.pictures(folder):
         return [folder]
-    inside = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: image.natural(path.name))
-    return [path for path in inside if image.pictures(path)] or [folder]
+    inside = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: files.natural(path.name))
+    return [path for path in inside if files.pictures(path)] or [folder]
 
 
 def keyframes(folder: Path) -> list[Path]:
@@ -62,7 +62,7 @@ def keyframes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
-    paths = [path for path in image.pictures(folder) if not path.is_dir()]
+    paths = [path for path, _ in files.numbered(folder) if not path.is_dir()]
     if len(paths) < 3:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
     sizes = [tuple(read(path).shape[:0:-1]) for path in paths]

@@ -90,7 +90,7 @@ def table_of_video(rows: list[dict]) -> str:
 
 def main() -> None:
     arguments = parse()
-    from _util.image import replacing
+    from _util.files import replacing
 
     if arguments.methods:
         report = measure_methods(arguments)

@@ -124,13 +124,12 @@ def main() -> None:
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.evaluation import candidates, comparison, judging
-    from _train.frame_interpolation.evaluation.items import Items, is_keyframes
+    from _train.frame_interpolation.evaluation import candidates, judging
+    from _train.frame_interpolation.evaluation.items import Items
     from _train.frame_interpolation.evaluation.measures import Measures
-    from _train.frame_interpolation.evaluation.pages.report import Report
-    from _train.frame_interpolation.evaluation.scores import Gathered
     from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
+    from _util.locks import holding
 
     items = Items(arguments.data, arguments.split, arguments.annotations)
     if arguments.strict and items.shortages:
@@ -152,9 +151,21 @@ def judge(arguments: argparse.Namespace) -> None:
         registered=arguments.register,
         in_sequence=arguments.sequence,
     )
+    out = arguments.out or judging.default_out(items, judged_methods)
+    with holding(out, *([arguments.report] if arguments.report else [])):
+        report_on(arguments, out, items, judged_methods, measures, processes)
+
+
+def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, measures, processes) -> None:
+    """Judge, and write, print and show what was found."""
+    from _train.frame_interpolation.evaluation import comparison, judging
+    from _train.frame_interpolation.evaluation.items import is_keyframes
+    from _train.frame_interpolation.evaluation.pages.report import Report
+    from _train.frame_interpolation.evaluation.scores import Gathered
+
     names = [method.name for method in judged_methods]
     gathered = Gathered(
-        arguments.out or judging.default_out(items, judged_methods),
+        out,
         {
             "data": str(items.path),
             "split": arguments.split,
@@ -188,7 +199,7 @@ def judge(arguments: argparse.Namespace) -> None:
 
 def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
     from _train.frame_interpolation.evaluation import comparison
-    from _util.image import replacing
+    from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
     parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]

@@ -52,7 +52,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from _train.frame_interpolation.benchmarks import scaling
-    from _util.image import replacing
+    from _util.files import replacing
 
     training = [arguments.data, "--model", arguments.model, "--batch-size", str(arguments.batch_size)]
     training += ["--crop", *map(str, arguments.crop)]

@@ -7,12 +7,13 @@ import torch
 from _util.errors import InputError
 
 
-def choose(name: str) -> torch.device:
+def choose(name: str | torch.device) -> torch.device:
     """The device "cpu", "cuda", "cuda:1", …, or for "auto" a GPU if there is one.
 
     Raises:
         InputError: there is none of that name, or it cannot be used.
     """
+    name = str(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:

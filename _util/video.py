@@ -18,7 +18,7 @@ import av
 import cv2
 import numpy as np
 
-from _util import colour, image
+from _util import colour, files, image
 from _util.colour import Colour
 from _util.errors import InputError
 
@@ -173,7 +173,7 @@ class _Drawings:
         if rate <= 0:
             raise InputError(f"A rate of {float(rate):g} frames a second shows nothing; it must be above 0.")
         self.rate = rate
-        self.paths = image.pictures(folder)
+        self.paths = files.pictures(folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures; numbered ones are needed, as 0001.png.")
         first = _first_readable(self.paths)
@@ -316,7 +316,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _create(self) -> Iterator[Self]:
-        with image.replacing(self.path) as temporary, writing(self.path), open_output(temporary) as container:
+        with files.replacing(self.path) as temporary, writing(self.path), open_output(temporary) as container:
             self._container = container
             self._stream = add_video(container, self.encoding)
             yield self

@@ -18,7 +18,7 @@ from _databacks.triplet import Triplet
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.training import batches as loading
 from _train.frame_interpolation.training.batches import Batch, CachedFlows, ToonOrder, TripletBatches, Triplets
-from _util import image
+from _util import files
 from _util.errors import InputError
 from _util.flow import backwarp
 
@@ -318,7 +318,7 @@ class TestCachedFlows:
             raise InputError(f"{path.parent} cannot be written (No space left on device); choose another place.")
             yield
 
-        monkeypatch.setattr(image, "replacing", full)
+        monkeypatch.setattr(files, "replacing", full)
         assert source[0].flows[0].eq(1.5).all()
         assert source[0].flows[0].eq(1.5).all()
         said = capsys.readouterr().err

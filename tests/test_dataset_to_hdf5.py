@@ -19,6 +19,7 @@ from _databacks.triplet import Source
 from _scripts import dataset_to_hdf5
 from _train.frame_interpolation.evaluation.items import Items
 from _util import image
+from _util.locks import holding
 from tests import miniature
 
 COUNT = 6
@@ -142,6 +143,19 @@ def test_what_is_wrong_is_said_in_one_sentence(run, data, tmp_path, monkeypatch,
     assert said.count("\n") == 1
     assert Path("there.h5").read_bytes() == b"kept"
     assert {path.name for path in Path().iterdir()} == {"data", "there.h5", "begun.h5.parts"}
+
+
+def test_a_second_packing_is_refused(run, data, tmp_path):
+    with holding(tmp_path / "a.h5"):
+        code, said, _ = run(data, tmp_path / "a.h5")
+        assert (code, "a.h5 is in use by another run" in said) == (2, True)
+        assert not (tmp_path / "a.h5.parts").exists()
+
+
+def test_a_name_as_long_as_names_can_be(run, data, tmp_path):
+    out = tmp_path / ("x" * 252 + ".h5")
+    assert run(data, out)[0] == 0
+    assert len(HDF5(out)) == COUNT
 
 
 def test_no_item_that_can_be_read(run, data, tmp_path):

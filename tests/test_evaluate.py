@@ -22,11 +22,13 @@ from _databacks.toons.scenes import Scenes
 from _scripts import evaluate
 from _train.frame_interpolation.benchmarks import stages
 from _train.frame_interpolation.evaluation import candidates, judging, keyframes
+from _train.frame_interpolation.evaluation.scores import Gathered
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
 from _util.errors import InputError
 from _util.image import to_tensor
+from _util.locks import holding
 
 ROOT = Path(__file__).parents[1]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
@@ -611,6 +613,29 @@ def test_report_shows_every_item(run, atd12k):
     assert records[0]["labels"][:4] == ["frame 0", "truth", "frame 1", "blend"]
     assert {"precomputed+splat − truth", "precomputed+splat lines", "flow"} < set(records[0]["labels"])
     assert set(records[0]["scores"]) == {"blend", "precomputed+splat"}
+
+
+def test_a_second_run_to_one_table_or_report_is_refused(run, keys):
+    options = ("--data", keys, "--baseline", "mean", "--out", "a.csv", "--report", "report", "--metrics", "psnr")
+    for held in ("a.csv", "report"):
+        with holding(held):
+            code, _, said = run(*options)
+        assert code == 2
+        assert f"{held} is in use by another run" in said
+        assert not Path("a.csv").exists()
+        assert not Path("report").exists()
+
+
+def test_names_that_are_long_and_hold_signs_of_patterns(run, keys, monkeypatch):
+    out = Path("[a]" * 83 + "x.csv")
+    options = ("--data", keys, "--baseline", "mean", "--out", out, "--metrics", "psnr")
+    with monkeypatch.context() as patched:
+        patched.setattr(Gathered, "write", lambda *_: sys.exit(130))
+        run(*options)
+    assert len(list(Path().glob(".*.csv"))) == 1
+    assert run(*options)[0] == 0
+    assert not list(Path().glob(".*"))
+    assert out.exists()
 
 
 def test_the_truth_is_prepared_once_for_all_methods(run, atd12k, monkeypatch):

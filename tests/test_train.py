@@ -29,12 +29,13 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
-from _train.frame_interpolation.training import journal, tasks
+from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.tasks.animeinterp import combine
 from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
 from _util import checkpoints
 from _util.errors import InputError
+from _util.locks import holding
 from tests import train_tiny
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
@@ -187,7 +188,7 @@ def test_full_disk_leaves_the_last_checkpoint(run, data, tmp_path, monkeypatch):
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(journal.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 4, "--log-every", 100)
     assert code == 2
     assert "No space left on device" in said
@@ -298,6 +299,39 @@ def test_stages_begin_at_steps_or_epochs():
     ]
     assert STAGES["vgg"].weights == (1, 1, 0)
     assert STAGES["style"].weights == (1, 0.25, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["toons:0"], "toons has weight 0; weights are above 0"),
+        (["toons:nan"], "toons has weight nan"),
+        (["toons", "toons:inf"], "toons has weight inf"),
+        (["toons", "--weights", 1, 2], "--weights must be 1 numbers, one for each DATA, not 2"),
+        (["toons", "nowhere"], "There is no folder nowhere"),
+    ],
+)
+def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
+    data = [argument for argument in arguments if str(argument).startswith(("toons", "nowhere"))]
+    code, said = run(*data, tmp_path / "new/out", *TINY, "--steps", 1, *arguments[len(data) :])
+    assert code == 2
+    assert sentence in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_colon_in_its_name_has_no_weight(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shots:2").mkdir()
+    assert train.split_weight("shots:2") == ("shots:2", 1)
+    assert train.split_weight("shots:2:0.5") == ("shots:2", 0.5)
+    assert train.split_weight("other:2") == ("other", 2)
+
+
+def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):
+    with holding(tmp_path / "out"):
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+        assert (code, (tmp_path / "out").exists()) == (2, False)
+        assert f"is in use by another run (process {os.getpid()} on " in said
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the en
 
 import contextlib
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -18,8 +19,9 @@ from tqdm import tqdm
 from _databacks.hdf5 import frames, half, index
 from _databacks.sources import pictures
 from _databacks.triplet import Source, Triplet
-from _util import image
+from _util import files
 from _util.errors import InputError
+from _util.locks import holding
 
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
@@ -42,6 +44,11 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         import h5py  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError("To pack HDF5, install h5py.") from error
+    with holding(out):
+        return _pack(source, out, as_arrays)
+
+
+def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name.")
     parts = _begin(source, out, as_arrays)
@@ -54,9 +61,10 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
             except InputError as error:
                 damaged[name] = str(error)
                 continue
-            with image.replacing(part) as temporary:
+            with files.replacing(part) as temporary:
                 _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
     if len(damaged) == len(source):
+        shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
     _assemble(parts, out)
     shutil.rmtree(parts)
@@ -65,7 +73,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
 
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     """The folder of parts, which this packing begins or goes on with."""
-    parts = out.with_name(f"{out.name}.parts")
+    parts = out.with_name(files.fitting(out.name, ".parts"))
     names = zlib.crc32("\n".join(source.names).encode())
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
     path = parts / "settings.json"
@@ -76,7 +84,7 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
         raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
     if begun not in (None, settings):
         raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
-    with image.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(settings))
     return parts
 
@@ -123,7 +131,7 @@ def _assemble(parts: Path, out: Path) -> None:
                 with _open_part(parts / f"{number}.h5") as part:
                     part.copy("item", items, number)
         index.write(whole)
-        whole.replace(out)
+        files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
         raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
     except (OSError, RuntimeError) as error:

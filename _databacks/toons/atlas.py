@@ -31,7 +31,7 @@ from tqdm import tqdm
 from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 PATH = Path(__file__).parents[2] / "_data" / "toons" / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")

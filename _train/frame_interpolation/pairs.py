@@ -10,7 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.flows import Flows
-from _train.frame_interpolation.interpolator import Interpolator, check_frames, check_times
+from _train.frame_interpolation.frames import check_frames, check_times
+from _train.frame_interpolation.interpolator import Interpolator
 from _util import flow, image
 from _util.errors import InputError
 from _util.preview import check_format, write_preview

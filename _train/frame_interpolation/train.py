@@ -128,22 +128,36 @@ def parse() -> argparse.Namespace:
         parser.error(f"--ema is {options.ema:g}; it must be 0 or more and below 1")
     options.data, weights = zip(*map(split_weight, options.data), strict=True)
     options.weights = options.weights or list(weights)
-    if len(options.weights) != len(options.data) or min(options.weights) <= 0:
-        parser.error(f"--weights must be {len(options.data)} positive numbers, one for each DATA")
+    if len(options.weights) != len(options.data):
+        parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
+    for data, weight in zip(options.data, options.weights, strict=True):
+        if not 0 < weight < math.inf:
+            parser.error(f"{data} has weight {weight:g}; weights are above 0 and finite, and DATA without one has 1")
     return options
 
 
 def split_weight(data: str) -> tuple[str, float]:
     """`PATH:0.3` to the path and the weight, which is 1 if there is none."""
     path, _, weight = data.rpartition(":")
+    if not path or Path(data).exists():
+        return data, 1.0
     try:
-        return (path, float(weight)) if path else (data, 1.0)
+        return path, float(weight)
     except ValueError:
         return data, 1.0
 
 
 def main() -> None:
     options = parse()
+    from _util.files import making_folder
+    from _util.locks import holding
+
+    with holding(options.out), making_folder(options.out / "checkpoints"):
+        require_writing(options.out / "checkpoints")
+        train(options)
+
+
+def train(options: argparse.Namespace) -> None:
     from _util.errors import InputError
 
     try:
@@ -170,7 +184,6 @@ def main() -> None:
     for folder in options.validate or []:
         Keyframes(folder)  # raises if there are none
     elastic.join(options.device)
-    make_folder(options.out / "checkpoints")
     last = options.out / "checkpoints/last.ckpt"
     state = read_checkpoint(last) if last.exists() else None
     elastic.require_one_state(state["step"] if state else 0, last)
@@ -187,7 +200,8 @@ def main() -> None:
     task = kind(options, options.device)
     if state is None:
         task.begin()
-    sources = [open_data(data, options.out / f"flows/{i}", options, task) for i, data in enumerate(options.data)]
+    sources = [open_data(data, options) for data in options.data]
+    sources = [with_flow(source, options.out / f"flows/{i}", options, task) for i, source in enumerate(sources)]
     task.plan(steps_in_epoch(sources, options, processes))
     model = TrainModel(task, options, list(zip(sources, options.weights, strict=True)), facts, state)
     if model.step >= options.steps:
@@ -242,8 +256,8 @@ def steps_in_epoch(sources: list, options: argparse.Namespace, processes: int) -
     return math.ceil(sum(map(len, sources)) / (options.batch_size * options.accumulate * processes))
 
 
-def open_data(data: str, cache: Path, options: argparse.Namespace, task):
-    """Toons, or the triplets of a folder, with the flow that the task learns on."""
+def open_data(data: str, options: argparse.Namespace):
+    """Toons, or the triplets of a folder."""
     if data == "toons":
         from _databacks.toons.scenes import Toons
 
@@ -257,13 +271,19 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
         )
     from _databacks.lottie import Lottie
     from _databacks.sources import open_source
-    from _train.frame_interpolation.training.batches import CachedFlows
-    from _util.errors import InputError
 
     source = open_source(data)
     if isinstance(source, Lottie):  # drawn as large as crops want them, since most of a wide frame would be empty
-        source = Lottie(data, tuple(side * 5 // 4 for side in options.crop), options.seed, each=64)
-    if task.flow is None:
+        return Lottie(data, tuple(side * 5 // 4 for side in options.crop), options.seed, each=64)
+    return source
+
+
+def with_flow(source, cache: Path, options: argparse.Namespace, task):
+    """A source with the flow that the task learns on; toons have theirs."""
+    from _train.frame_interpolation.training.batches import CachedFlows
+    from _util.errors import InputError
+
+    if task.flow is None or hasattr(source, "batch"):
         return source
     source = CachedFlows(source, task.estimate, cache, options.device)
     if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
@@ -274,13 +294,9 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
     return source
 
 
-def make_folder(path: Path) -> None:
+def require_writing(path: Path) -> None:
     from _util.errors import InputError
 
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}); choose another OUT.") from error
     if not os.access(path, os.W_OK):
         raise InputError(f"{path} cannot be written to; choose another OUT.")
 

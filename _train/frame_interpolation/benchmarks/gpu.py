@@ -27,7 +27,7 @@ from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.pipeline import Pipeline
-from _util import image
+from _util import files, image
 
 PROGRAM = "import sys; from _train.frame_interpolation import gpu_benchmark; gpu_benchmark.main(*sys.argv[1:])"
 Rows = list[dict[str, Any]]
@@ -213,7 +213,7 @@ def run(
         found[name], text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
         parts.append(f"## {section.title}\n\n{section.note}\n\n{text}")
         print(f"\n{parts[-1]}", flush=True)
-        with image.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             temporary.write_text("\n\n".join(parts) + "\n")
     return found
 

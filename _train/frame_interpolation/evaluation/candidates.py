@@ -21,7 +21,7 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
 from _train.frame_interpolation.pipeline import Prepared
-from _util import checkpoints, image
+from _util import checkpoints, files
 from _util.errors import InputError
 
 PRECOMPUTED = "precomputed"
@@ -137,16 +137,16 @@ class FrameFolder(Method):
 
     def _find(self, name: str) -> Path | None:
         bare = self.path / name
-        for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in image.SUFFIXES)):
+        for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in files.PICTURE_SUFFIXES)):
             if path.is_file():
                 return path
-        if bare.suffix in image.SUFFIXES:  # keyframes have files for names
+        if bare.suffix in files.PICTURE_SUFFIXES:  # keyframes have files for names
             return self._find(str(Path(name).with_suffix("")))
-        inside = image.pictures(bare) if bare.is_dir() else []
+        inside = files.pictures(bare) if bare.is_dir() else []
         return inside[0] if len(inside) == 1 else None
 
     def _expected(self, name: str) -> Path:
-        return self.path / (name if Path(name).suffix in image.SUFFIXES else f"{name}.png")
+        return self.path / (name if Path(name).suffix in files.PICTURE_SUFFIXES else f"{name}.png")
 
 
 def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> Method:

@@ -12,7 +12,7 @@ from _databacks.rrldextr import RRLDExtract
 from _databacks.sources import HDF5_SUFFIXES, open_source
 from _databacks.triplet import Source, Triplet
 from _util.errors import InputError
-from _util.image import SUFFIXES
+from _util.files import pictures
 
 KINDS = ("atd12k", "rrld", "keyframes", "hdf5")
 _ANNOTATED = ("level", "motion", "behaviour")
@@ -108,7 +108,7 @@ def _kind(data: Sequence[str]) -> tuple[str | None, Path]:
         return "hdf5", path
     if any((path / name).is_dir() for name in ("raw/test_2k_540p", "test_2k_540p")):
         return "atd12k", path
-    is_flat = path.is_dir() and any(file.suffix.lower() in SUFFIXES and file.is_file() for file in path.iterdir())
+    is_flat = path.is_dir() and any(file.is_file() for file in pictures(path))
     return "keyframes" if is_flat or not path.is_dir() else None, path
 
 

@@ -33,6 +33,7 @@ from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
 from _util import flow, image
 from _util.errors import InputError
+from _util.files import fitting
 from _util.lines import difference_of_gaussians
 
 _BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
@@ -195,4 +196,4 @@ def _drawing(frame: Tensor) -> Tensor:
 def default_out(items: Items, methods: Sequence[Method]) -> Path:
     """Where the table goes if the user does not say."""
     names = "-".join(Path(method.name).name for method in methods)
-    return Path("_data/evaluation") / f"{items.title}-{names}.csv"
+    return Path("_data/evaluation") / fitting(f"{items.title}-{names}", ".csv")

@@ -8,6 +8,7 @@ there is, whichever processes have left it. A line that was cut short does not c
 """
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import image
+from _util import files
 from _util.errors import InputError
 
 
@@ -45,7 +46,9 @@ class Gathered:
     def __init__(self, out: Path, options: dict, facts: Sequence[str], metrics: Sequence[str]):
         self.out, self.facts, self.metrics = out, tuple(facts), tuple(metrics)
         told = json.dumps([options, self.facts, self.metrics], sort_keys=True)
-        self.prefix = f".{out.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}-"
+        process = f"{8 * '_'}.csv"
+        name = files.fitting(f".{out.stem}", f"-{hashlib.sha256(told.encode()).hexdigest()[:12]}-{process}")
+        self.prefix = name.removesuffix(process)
         self.part: int | None = None
         self.columns = ("method", "name", "stamp", *self.facts, *self.metrics, "end")
         try:
@@ -56,7 +59,7 @@ class Gathered:
     def read(self) -> dict[tuple[str, str, str], Row]:
         """The rows so far by method, name and stamp."""
         rows = {}
-        for path in sorted(self.out.parent.glob(f"{self.prefix}*.csv")):
+        for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
             for values in csv.reader(path.read_text(encoding="utf-8").splitlines()):
                 if len(values) == len(self.columns) and values[-1] == ".":
                     told = dict(zip(self.columns, values, strict=True))
@@ -80,14 +83,14 @@ class Gathered:
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the table of all rows; it appears whole or not at all."""
-        with image.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with files.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["method", "name", *self.facts, *self.metrics])
             table.writerows([row.method, row.name, *_cells(row, self.facts, self.metrics)] for row in rows)
 
     def remove(self) -> None:
         """Delete the parts."""
-        for path in self.out.parent.glob(f"{self.prefix}*.csv"):
+        for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
             path.unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ was killed goes on with the batches it would have had, and processes share the w
 
 import functools
 import hashlib
+import os
 import re
 import sys
 import zlib
@@ -25,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from _databacks.triplet import Source, Triplet
-from _util import flow, image
+from _util import files, flow
 from _util.errors import InputError
 
 
@@ -248,7 +249,7 @@ class CachedFlows:
         if flows is None:
             flows = self._estimate(triplet.frames).half()
             try:
-                with image.replacing(path) as temporary:
+                with files.replacing(path) as temporary:
                     temporary.write_bytes(save({"flows": flows}, {"frames": checksum}))
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
@@ -270,4 +271,4 @@ def _load(path: Path, checksum: str) -> Tensor | None:
 
 def _file_name(name: str) -> str:
     """Names as files: what is readable of it, and what tells it from all others."""
-    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"

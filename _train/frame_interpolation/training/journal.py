@@ -9,13 +9,12 @@ OUT/
 
 import csv
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from _util import image
+from _util import files, image
 from _util.errors import InputError
 
 
@@ -104,10 +103,8 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
         InputError: there is no room, or no permission to write.
     """
     try:
-        with image.replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(content)
     except InputError as error:
         kept = "; what was there before is whole" if path.exists() else ""
         raise InputError(f"{path} cannot be written ({error.__cause__.strerror}){kept}.") from error

@@ -24,11 +24,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation.interpolator import SMALLEST_SIDE, Interpolator, Pair
+from _train.frame_interpolation.frames import SMALLEST_SIDE
+from _train.frame_interpolation.interpolator import Interpolator, Pair
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD, Drawing, Stretch, stretches
-from _util import checkpoints, cuts, duplicates, image, remux, video
+from _util import checkpoints, cuts, duplicates, files, image, remux, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -134,7 +135,7 @@ def fingerprint(source: Path) -> str:
     """Of a file, its size and the time of its last change; of a folder, a digest of those of its pictures."""
     if not source.is_dir():
         return _size_and_change(source)
-    told = "\n".join(f"{path.name} {_size_and_change(path)}" for path in image.pictures(source))
+    told = "\n".join(f"{path.name} {_size_and_change(path)}" for path in files.pictures(source))
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -235,7 +236,7 @@ class _Folder:
     def join(self, parts: Parts) -> int:
         whole = parts.folder / ".whole"
         whole.mkdir()
-        drawings = [path for part in parts.finished for path in image.pictures(part)]
+        drawings = [path for part in parts.finished for path in files.pictures(part)]
         digits = max(6, len(str(len(drawings))))
         for i, path in enumerate(drawings):
             _link(path, whole / f"{i:0{digits}d}.png")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 
 class Parts:

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from _util import image, video
 from _util.errors import InputError
-from _util.image import natural, pictures, replacing
+from _util.files import natural, pictures, replacing
 
 PICTURES = (".webp", ".gif")
 VIDEOS = (".mp4", ".mkv", ".mov", ".webm")

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from _train.frame_interpolation.evaluation.pages import site
-from _util.image import natural, replacing
+from _util.files import natural, replacing
 
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 _FILES = Path(__file__).parent
 
