@@ -7,6 +7,7 @@ was killed goes on with the batches it would have had, and processes share the w
     for batch in DataLoader(batches, batch_size=None, sampler=range(first + rank, last, processes)): ...
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -254,6 +255,13 @@ class CachedFlows:
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
         return triplet._replace(flows=tuple(flows.float()))
+
+    def compute_all(self) -> None:
+        """Compute the flow of every triplet; processes begin apart, and find each other's files."""
+        first = len(self) * int(os.environ.get("RANK", 0)) // int(os.environ.get("WORLD_SIZE", 1))
+        for i in (*range(first, len(self)), *range(first)):
+            with contextlib.suppress(InputError):
+                self[i]
 
     @torch.no_grad()
     def _estimate(self, frames: Tensor) -> Tensor:

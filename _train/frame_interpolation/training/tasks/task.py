@@ -43,6 +43,9 @@ class Task(nn.Module, ABC):
         self.options, self.device = options, device
         self.networks = nn.ModuleDict()
 
+    def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
+        return self.training_loss(batch)
+
     @abstractmethod
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
         """The mean loss over a batch, and figures to log."""
