@@ -167,7 +167,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     gathered = Gathered(
         out,
         {
-            "data": str(items.path),
+            "data": str(items.source.path.resolve()),
             "split": arguments.split,
             "protocol": arguments.protocol,
             "precision": arguments.precision,
@@ -177,7 +177,8 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
         items.facts,
         measures.higher_is_better,
     )
-    report = Report(arguments.report, items.title, measures.higher_is_better, names) if arguments.report else None
+    title = items.source.title
+    report = Report(arguments.report, title, measures.higher_is_better, names) if arguments.report else None
     judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
     processes.leave()
     if judged is None:
@@ -190,19 +191,19 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     if differences:
         print(f"\n{comparison.text(differences)}")
     if arguments.table:
-        write_tables(arguments.table, items, len(items) - len(judged.damaged), [table, differences])
+        write_tables(arguments.table, title, len(items) - len(judged.damaged), [table, differences])
     if report:
         print(f"Report: {report.finish(table)}", file=sys.stderr)
     print(f"Scores of every item: {gathered.out}", file=sys.stderr)
     end(len(items), judged.damaged, items.shortages)
 
 
-def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
+def write_tables(path: Path, title: str, count: int, tables: list[list[dict[str, str]]]) -> None:
     from _train.frame_interpolation.evaluation import comparison
     from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
-    parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
+    parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
     parts += [comparison.markdown(table) for table in tables if table]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -57,8 +57,8 @@ def test_packs_what_evaluation_and_training_read(run, data, tmp_path):
     for words in ([str(tmp_path / "a.h5")], ["hdf5", str(tmp_path / "a.h5")]):
         items = Items(words)
         assert_same(items.source, Folders(data))
-        assert (items.title, items.has_flows) == ("a", False)
-        assert items.sources(0) == [tmp_path / "a.h5"]
+        assert (items.source.title, items.has_flows) == ("a", False)
+        assert items.source.files(0) == [tmp_path / "a.h5"]
 
 
 def test_atd12k_keeps_what_is_known_of_it(run, tmp_path):

@@ -18,7 +18,7 @@ from _databacks.hdf5.packing import pack
 from _databacks.hdf5.reading import HDF5
 from _databacks.keyframes import Keyframes
 from _databacks.sources import open_source
-from _databacks.triplet import Triplet
+from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation.training.batches import Triplets
 from _util import image
 from _util.errors import InputError
@@ -165,11 +165,8 @@ class TestReading:
         for k in range(4):
             image.write(tmp_path / f"{k}.png", noise(k, 40, 40, 3))
 
-        class Drawn:
-            names = ("a/b", "ü")
-
-            def __len__(self):
-                return 2
+        class Drawn(Source):
+            names, path = ("a/b", "ü"), tmp_path
 
             def __getitem__(self, i):
                 if i > 1:
@@ -199,7 +196,8 @@ class TestReading:
     def test_facts_of_atd12k(self, tmp_path, rrld):
         noted = Annotation("hard", (1, 2, 3, 4), "pan", "run")
 
-        class Annotated:
+        class Annotated(Source):
+            is_annotated = True
             def __init__(self):
                 self.source = open_source(rrld)
                 self.names = self.source.names

@@ -6,9 +6,10 @@ import torch
 
 from _databacks import sgm_flows
 from _databacks.atd12k import ATD12K
+from _databacks.sources import open_source
 from _scripts import sgm_flows as script
 from _train.frame_interpolation.benchmarks.matching import draw
-from _train.frame_interpolation.sgm_flows import PICTURES, SETTINGS, open_data
+from _train.frame_interpolation.sgm_flows import PICTURES, SETTINGS
 from _util import image
 from _util.errors import InputError
 from _util.sgm import SGM
@@ -89,7 +90,7 @@ def test_a_data_set_is_computed_and_left_alone_when_it_is_done(data, tmp_path, c
     out = tmp_path / "out"
     first = call(script.main, data, out, "--show", "--device", "cpu")
     assert first.code == 0, first.said
-    frames = open_data(data, "test")[1].frames
+    frames = open_source(data, "test")[1].frames
     expected = SGM("alexnet")(frames[:1], frames[2:])
     read = sgm_flows.read(out / "one", SIZE)
     for flow, theirs in zip(read, expected, strict=True):
@@ -144,8 +145,8 @@ def test_wrong_words(data, tmp_path, call):
 
 def test_atd12k_is_known_by_its_folders(tmp_path):
     write_triplet(tmp_path / "raw" / "test_2k_540p" / "Japan_a", 0)
-    assert isinstance(open_data(tmp_path, "test"), ATD12K)
-    assert open_data(tmp_path / "raw" / "test_2k_540p", "test").names == ["Japan_a"]
+    assert isinstance(open_source(tmp_path, "test"), ATD12K)
+    assert open_source(tmp_path / "raw" / "test_2k_540p", "test").names == ["Japan_a"]
 
 
 @pytest.mark.slow

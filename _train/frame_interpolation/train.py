@@ -118,13 +118,9 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
 
         size, of_toons = tuple(options.crop), {"between_ends": not finds_motion, "from_middle": finds_motion}
         return Toons(size, options.batch_size, options.seed, options.device, **of_toons)
-    from _databacks.lottie import Lottie
     from _databacks.sources import open_source
 
-    source = open_source(data)
-    if isinstance(source, Lottie):  # drawn as large as crops want them, since most of a wide frame would be empty
-        return Lottie(data, tuple(side * 5 // 4 for side in options.crop), options.seed, each=64)
-    return source
+    return open_source(data).for_crops(tuple(options.crop), options.seed)
 
 
 def with_flow(source, cache: Path, options: argparse.Namespace, task):

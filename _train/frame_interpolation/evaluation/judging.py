@@ -78,7 +78,7 @@ def judge(
 
     def work(index: int) -> tuple[int, list[Row] | InputError, str]:
         name = items.names[index]
-        files = [*items.sources(index), *(file for method in methods for file in method.sources(name))]
+        files = [*items.source.files(index), *(file for method in methods for file in method.sources(name))]
         stamp = scores.stamp(files)
         rows = [known.get((method.name, name, stamp)) for method in methods]
         if all(rows) and (report is None or report.has(name)):
@@ -196,4 +196,4 @@ def _drawing(frame: Tensor) -> Tensor:
 def default_out(items: Items, methods: Sequence[Method]) -> Path:
     """Where the table goes if the user does not say."""
     names = "-".join(Path(method.name).name for method in methods)
-    return Path("_data/evaluation") / fitting(f"{items.title}-{names}", ".csv")
+    return Path("_data/evaluation") / fitting(f"{items.source.title}-{names}", ".csv")

@@ -212,7 +212,7 @@ def from_toons(scenes) -> Batch:
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
-class CachedFlows:
+class CachedFlows(Source):
     """A source with the flows of a frozen estimator, computed when a triplet is first read and then kept in a file.
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
@@ -233,14 +233,11 @@ class CachedFlows:
         device: torch.device | str = "cpu",
     ):
         self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
-        self.names, self._notices = source.names, Notices()
+        self.names, self.path, self._notices = source.names, source.path, Notices()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Triplet:
         triplet = self.source[index]
