@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _util import command
+from _util import command, tables
 
 REPORT = Path("supplementary/gpu_benchmark.md")
 
@@ -56,10 +56,14 @@ def table(report: dict) -> str:
     lines = [f"{where}{', ' + machine['gpu'] if machine['gpu'] else ''}, PyTorch {machine['torch']}"]
     for size, result in report["sizes"].items():
         baseline, project = result["baseline"], result["project"]
-        lines += ["", f"| {size} | baseline s | MB | project s | MB |", "|---|---|---|---|---|"]
+        rows = []
         for stage in baseline["seconds"]:
-            cells = [f"{which['seconds'][stage]:.3f} | {which['peak_mb'][stage]:.0f}" for which in (baseline, project)]
-            lines.append(f"| {stage} | {' | '.join(cells)} |")
+            row = {size: stage}
+            for name, which in (("baseline", baseline), ("project", project)):
+                row[f"{name} s"] = f"{which['seconds'][stage]:.3f}"
+                row[f"{name} MB"] = f"{which['peak_mb'][stage]:.0f}"
+            rows.append(row)
+        lines += ["", tables.markdown(rows)]
         precision = ", ".join(f"{stage} {dtype}" for stage, dtype in project["precision"].items())
         lines += [
             "",
@@ -71,21 +75,26 @@ def table(report: dict) -> str:
 
 def table_of_matching(rows: list[dict]) -> str:
     """Times of segment-guided matching as a table in Markdown."""
-    lines = ["| pieces | segmentation s | matching s | flow s | all s | literal matching and flow s | ratio |"]
-    lines.append(f"|{'---|' * 7}")
-    for row in rows:
-        times = " | ".join(f"{row[stage]:.3f}" for stage in ("segmentation", "matching", "flow", "all", "literal"))
-        lines.append(f"| {row['pieces']} | {times} | {row['ratio']:.1f}× |")
-    return "\n".join(lines)
+    seconds = {"segmentation": "segmentation s", "matching": "matching s", "flow": "flow s", "all": "all s"}
+    seconds["literal"] = "literal matching and flow s"
+    cells = [
+        {"pieces": str(row["pieces"])}
+        | {title: f"{row[stage]:.3f}" for stage, title in seconds.items()}
+        | {"ratio": f"{row['ratio']:.1f}×"}
+        for row in rows
+    ]
+    return tables.markdown(cells)
 
 
 def table_of_video(rows: list[dict]) -> str:
     """Times of videos and of their frames as a table in Markdown."""
-    lines = ["| method | frames drawn | video s | frames alone s | ratio |", f"|{'---|' * 5}"]
-    for row in rows:
-        times = " | ".join(f"{row[which]:.2f}" for which in ("video", "interpolator", "ratio"))
-        lines.append(f"| {row['method']} | {row['drawn']} of {row['frames']} | {times} |")
-    return "\n".join(lines)
+    seconds = {"video": "video s", "interpolator": "frames alone s", "ratio": "ratio"}
+    cells = [
+        {"method": row["method"], "frames drawn": f"{row['drawn']} of {row['frames']}"}
+        | {title: f"{row[key]:.2f}" for key, title in seconds.items()}
+        for row in rows
+    ]
+    return tables.markdown(cells)
 
 
 def main() -> None:
@@ -122,11 +131,20 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
 
 def table_of_methods(rows: list[dict]) -> str:
     """Times of methods beside RIFE's as a table in Markdown."""
-    lines = ["| size | method | precision | first frame s | × RIFE | further frame s | × RIFE | MB |", f"|{'---|' * 8}"]
-    for row in rows:
-        times = " | ".join(f"{row[key]:.3f} | {row[f'{key}_ratio']:.2f}" for key in ("first", "further"))
-        lines.append(f"| {row['size']} | {row['method']} | {row['precision']} | {times} | {row['peak_mb']:.0f} |")
-    return "\n".join(lines)
+    cells = [
+        {
+            "size": row["size"],
+            "method": row["method"],
+            "precision": row["precision"],
+            "first frame s": f"{row['first']:.3f}",
+            "of RIFE's": f"{row['first_ratio']:.2f}×",
+            "further frame s": f"{row['further']:.3f}",
+            "of RIFE's further": f"{row['further_ratio']:.2f}×",
+            "MB": f"{row['peak_mb']:.0f}",
+        }
+        for row in rows
+    ]
+    return tables.markdown(cells)
 
 
 def measure_methods(arguments: argparse.Namespace) -> dict:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
-from _util import command
+from _util import command, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 METRICS = ("lpips", "chamfer", "psnr", "ssim", "ie", "hausdorff", "dists")
@@ -185,11 +185,14 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
         return
     table = comparison.summary(judged.rows, list(measures.higher_is_better))
     if is_keyframes(arguments.data) and len(names) == 1:
-        print(comparison.text(comparison.items(judged.rows, list(measures.higher_is_better))), end="\n\n")
-    print(comparison.text(table))
+        print(
+            tables.aligned(comparison.items(judged.rows, list(measures.higher_is_better)), comparison.TEXT_COLUMNS),
+            end="\n\n",
+        )
+    print(tables.aligned(table, comparison.TEXT_COLUMNS))
     differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
     if differences:
-        print(f"\n{comparison.text(differences)}")
+        print("\n" + tables.aligned(differences, comparison.TEXT_COLUMNS))
     if arguments.table:
         write_tables(arguments.table, title, len(items) - len(judged.damaged), [table, differences])
     if report:
@@ -198,13 +201,12 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     end(len(items), judged.damaged, items.shortages)
 
 
-def write_tables(path: Path, title: str, count: int, tables: list[list[dict[str, str]]]) -> None:
-    from _train.frame_interpolation.evaluation import comparison
+def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
     from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
     parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
-    parts += [comparison.markdown(table) for table in tables if table]
+    parts += [tables.markdown(rows) for rows in shown if rows]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -234,9 +236,9 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
     errors = flow_errors(interpolator.pipeline.estimator, scenes, interpolator.device)
-    print("|        |   all | near rims | ground there |\n|--------|------:|----------:|-------------:|")
-    everywhere, rim, ground = errors.values()
-    print(f"| {interpolator.flow:6} | {everywhere:5.2f} | {rim:9.2f} | {ground:12.2f} |")
+    names = "all", "near rims", "ground there"
+    figures = {name: f"{error:.2f}" for name, error in zip(names, errors.values(), strict=True)}
+    print(tables.markdown([{"flow": interpolator.flow, **figures}]))
 
 
 if __name__ == "__main__":

@@ -118,9 +118,11 @@ def test_figures_are_shown_as_published():
 
 
 def test_columns_line_up():
-    lines = comparison.text([{"subset": "all", "score": "1.00"}, {"subset": "western", "score": "12.00"}]).splitlines()
+    lines = tables.aligned(
+        [{"subset": "all", "score": "1.00"}, {"subset": "western", "score": "12.00"}], ["subset"]
+    ).splitlines()
     assert lines == ["subset   score", "all       1.00", "western  12.00"]
-    assert comparison.markdown([{"a": "1", "b": "2"}]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert tables.markdown([{"a": "1", "b": "2"}]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
 @pytest.fixture

@@ -198,6 +198,7 @@ class TestReading:
 
         class Annotated(Source):
             is_annotated = True
+
             def __init__(self):
                 self.source = open_source(rrld)
                 self.names = self.source.names

@@ -185,7 +185,7 @@ def _draw(backgrounds: Tensor, drawings: Tensor, inverse: Tensor, size: tuple[in
     layers = F.grid_sample(drawings.flatten(0, 1), inverse[:, 1:].flatten(0, 1), align_corners=False)
     layers = layers.view(b, -1, 4, h, w)
     colour, shown, room = torch.zeros_like(ground[:, :3]), [], torch.ones_like(ground[:, :1])
-    for layer in layers.flip(1).unbind(1):
+    for layer in reversed(layers.unbind(1)):
         colour = colour + room * layer[:, :3]
         shown.append(room * layer[:, 3:])
         room = room * (1 - layer[:, 3:])

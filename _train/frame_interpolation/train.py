@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from _train.frame_interpolation.training import options as training_options
-from _util import command
+from _util import command, torchrun
 from _util.errors import InputError
 
 
@@ -49,10 +49,10 @@ def train(options: argparse.Namespace) -> None:
 
     kind = tasks.choose(options.model, options.task)
     training_options.take_defaults(options, kind)
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+    processes = torchrun.count()
     options.device = choose_device(options.device)
     if options.device.type == "cuda" and options.device.index is None:
-        options.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        options.device = torch.device("cuda", torchrun.local_rank())
     for folder in options.validate or []:
         Keyframes(folder)  # raises if there are none
 
@@ -93,7 +93,7 @@ def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    here = torchrun.local_count()
     on_gpu = options.device.type == "cuda"
     return Fabric(
         accelerator="gpu" if on_gpu else "cpu",

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from _databacks.triplet import Source, Triplet
-from _util import files, flow
+from _util import files, flow, torchrun
 from _util.errors import InputError
 
 
@@ -255,7 +255,7 @@ class CachedFlows(Source):
 
     def compute_all(self) -> None:
         """Compute the flow of every triplet; processes begin apart, and find each other's files."""
-        first = len(self) * int(os.environ.get("RANK", 0)) // int(os.environ.get("WORLD_SIZE", 1))
+        first = len(self) * torchrun.rank() // torchrun.count()
         for i in (*range(first, len(self)), *range(first)):
             with contextlib.suppress(InputError):
                 self[i]
