@@ -6,6 +6,7 @@ import pytest
 from _train.frame_interpolation.evaluation import comparison
 from _train.frame_interpolation.evaluation.comparison import difference
 from _train.frame_interpolation.evaluation.scores import Gathered, Row, stamp
+from _util import tables
 
 
 def rows(**methods: list[float]) -> list[Row]:
