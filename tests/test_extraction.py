@@ -19,7 +19,7 @@ from torch import Tensor
 
 from _databacks import extraction
 from _databacks.extraction import Options, Report, parse_size
-from _databacks.extraction.frames import ahead, at_constant_rate, fit
+from _databacks.extraction.frames import at_constant_rate, fit
 from _databacks.sources import open_source
 from _scripts import (
     duplicate_frame_features,
@@ -33,6 +33,7 @@ from _util import command, image
 from _util.errors import InputError
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
+from _util.prefetch import ahead
 from _util.video import Encoding, Frame, Reader, Writer
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,8 @@ import contextlib
 import itertools
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ from _util import flow, image
 from _util.errors import InputError
 from _util.files import fitting
 from _util.lines import difference_of_gaussians
+from _util.prefetch import in_order
 
 _BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
 
@@ -100,7 +100,7 @@ def judge(
     own: dict[int, list[Row]] = {}
     bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
     with bar, _one_thread_each(measures.device) as (pool, workers):
-        for index, result, stamp in _in_turn(pool, 2 * workers, work, share):
+        for index, result, stamp in in_order(pool, work, share, 2 * workers):
             if isinstance(result, InputError):
                 if strict:
                     raise result
@@ -153,17 +153,6 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(torch_threads)
         cv2.setNumThreads(cv_threads)
-
-
-def _in_turn(pool: ThreadPoolExecutor, ahead: int, work: Callable, indices: range) -> Iterator:
-    """The results in order, with no more begun than are to come next."""
-    begun: deque[Future] = deque()
-    for index in indices:
-        begun.append(pool.submit(work, index))
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 def _told(facts: dict[str, str]) -> dict[str, str]:
