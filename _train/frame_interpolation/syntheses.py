@@ -19,7 +19,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
@@ -152,6 +152,12 @@ def rife(context: Context) -> FrameSynthesis:
 def refined_ifnet(context: Context) -> FrameSynthesis:
     network = RefinedIFNet().eval()
     checkpoints.load(network, "ifnet", context.folder)
+    return _intermediate(network, network.ifnet, context, ifnet.coarseness)
+
+
+def fast_ifnet(context: Context) -> FrameSynthesis:
+    network = RefinedIFNet(**FAST).eval()
+    checkpoints.load(network, "ifnet-fast", context.folder)
     return _intermediate(network, network.ifnet, context, ifnet.coarseness)
 
 

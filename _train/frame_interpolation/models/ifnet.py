@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from _util.flow import backwarp
 
-PUBLISHED_WIDTHS = (192, 128, 96, 64)
+PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
 SCALES = (8, 4, 2, 1)
 _SLOPE = 0.2
 _LARGEST_SIDE = 800  # of the shorter sides that blocks work on at their own scales; larger frames at coarser ones
@@ -90,7 +90,7 @@ class Block(nn.Module):
         depth: residual convolutions.
     """
 
-    def __init__(self, in_channels: int, channels: int, depth: int = 8):
+    def __init__(self, in_channels: int, channels: int, depth: int):
         super().__init__()
 
         def halve(i: int, o: int) -> nn.Sequential:
@@ -115,15 +115,20 @@ class IFNet(nn.Module):
 
     Args:
         widths: channels of the blocks, from the coarsest on; with fewer than four, the finest are left out.
-        depth: residual convolutions of each block.
+        depths: residual convolutions of each block.
         reads_small: blocks read frames that were reduced to their scale, rather than reduce what they read at full
             size, as published. About as good with the published weights, and a third faster.
     """
 
-    def __init__(self, widths: tuple[int, ...] = PUBLISHED_WIDTHS, depth: int = 8, reads_small: bool = False):
+    def __init__(
+        self,
+        widths: tuple[int, ...] = PUBLISHED_WIDTHS,
+        depths: tuple[int, ...] = PUBLISHED_DEPTHS,
+        reads_small: bool = False,
+    ):
         super().__init__()
         self.scales, self.reads_small = SCALES[: len(widths)], reads_small
-        for i, width in enumerate(widths):
+        for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
 
     def fold(self) -> "IFNet":

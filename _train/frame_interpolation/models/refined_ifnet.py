@@ -82,23 +82,26 @@ class Refiner(nn.Module):
         return F.pixel_shuffle(self.head(x), 2).to(dtype)
 
 
+FAST = {"widths": (192, 128, 64), "depths": (8, 8, 6), "refiner_widths": ()}  # arguments of the small network
+
+
 class RefinedIFNet(nn.Module):
     """IFNet that reads small, and a refiner.
 
     Args:
-        widths, depth: of `IFNet`.
-        refiner_widths: of `Refiner`.
+        widths, depths: of `IFNet`.
+        refiner_widths: of `Refiner`; none: readings are mixed as the motion network says.
     """
 
     def __init__(
         self,
         widths: tuple[int, ...] = ifnet.PUBLISHED_WIDTHS,
-        depth: int = 8,
+        depths: tuple[int, ...] = ifnet.PUBLISHED_DEPTHS,
         refiner_widths: tuple[int, ...] = (24, 48, 64),
     ):
         super().__init__()
-        self.ifnet = IFNet(widths, depth, reads_small=True)
-        self.refiner = Refiner(3 * 3 + 2 * 3 + 4 + 2, refiner_widths)
+        self.ifnet = IFNet(widths, depths, reads_small=True)
+        self.refiner = Refiner(3 * 3 + 2 * 3 + 4 + 2, refiner_widths) if refiner_widths else None
 
     def forward(
         self, frame0: Tensor, frame1: Tensor, t: float | Tensor = 0.5, coarser: int | None = None
@@ -130,14 +133,19 @@ class RefinedIFNet(nn.Module):
         read0, read1 = (x.clamp(0, 1) for x in ifnet.read(frames, motion, "bicubic"))
         n = len(motion)
         mixture = read1.lerp(read0, torch.sigmoid(mask))
+        if self.refiner is None:
+            return _cropped(prepared, mixture, motion, mask)
         images = torch.cat([mixture, read0, read1, *(frame.expand(n, -1, -1, -1) for frame in frames)], 1) - 0.5
         time = ifnet.time_plane(t, frames)
         change = self.refiner(torch.cat([images, motion / _FAR, mask / 4, time], 1))
         mask = mask + change[:, 3:]
         mixture = read1.lerp(read0, torch.sigmoid(mask))
-        frame = inverse_logit(logit(mixture) + moves * change[:, :3])
-        h, w = prepared.pair.size
-        return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
+        return _cropped(prepared, inverse_logit(logit(mixture) + moves * change[:, :3]), motion, mask)
+
+
+def _cropped(prepared: Prepared, *images: Tensor) -> Interpolation:
+    h, w = prepared.pair.size
+    return Interpolation(*(image[:, :, :h, :w] for image in images))
 
 
 def _around(mask: Tensor) -> Tensor:
