@@ -39,6 +39,7 @@ _STRANGERS = (  # at, bytes there, what it is
     (4, b"ftypheic", "a HEIC file"),
     (4, b"ftypheix", "a HEIC file"),
     (4, b"ftypmif1", "a HEIF file"),
+    (4, b"ftypavif", "an AVIF file that is damaged or of an unknown kind"),
     (4, b"ftyp", "a video, which _scripts.interpolate_video takes"),
     (0, b"\x1aE\xdf\xa3", "a video, which _scripts.interpolate_video takes"),
 )
