@@ -105,9 +105,10 @@ def making_folder(folder: Path) -> Iterator[None]:
     Raises:
         InputError: it cannot be made.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = []
     try:
         try:
+            missing += [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error

@@ -67,7 +67,7 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
 def _acquire(path: str | Path, real: Path) -> FileLock | None:
     """The lock, held; None where the file system has no locks."""
     beside = hidden_beside(real, ".lock")
-    for file in (beside, real / ".lock") if real.is_dir() else (beside,):
+    for file in (beside, real / ".lock"):
         try:
             lock = FileLock(file, timeout=_PATIENCE)
             lock.acquire()
@@ -80,7 +80,7 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
             if error.errno in _NO_LOCKS:
                 print(f"The file system of {path} has no locks; no other run should write there.", file=sys.stderr)
                 return None
-            if error.errno not in _NO_PERMISSION or file != beside or not real.is_dir():
+            if error.errno not in _NO_PERMISSION or file != beside or not os.path.isdir(real):  # noqa: PTH112
                 raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
     return None
 

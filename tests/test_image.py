@@ -134,9 +134,9 @@ def damage(kind: str, folder):
     elif kind == "below a file":
         path.write_bytes(b"")
         path = path / "b.png"
-    elif kind == "float":
+    elif kind == "integers of 32 bits":
         path = folder / "a.tif"
-        Image.fromarray(GREY / np.float32(255)).save(path)
+        Image.fromarray(GREY.astype(np.int32)).save(path)
     elif kind != "missing":
         suffix, start, stop = {
             "empty": (".png", 0, 0),
@@ -168,7 +168,7 @@ def damage(kind: str, folder):
         ("cut PNG", "cut short"),
         ("cut JPEG", "cut short"),
         ("cut 16 bits", "cut short"),
-        ("float", "8 or 16 bits"),
+        ("integers of 32 bits", "int32 values"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, kind, says):

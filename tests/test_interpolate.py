@@ -127,7 +127,7 @@ def test_bad_files_are_one_sentence(run, kind):
         (["--flow", "raft"], "no flow 'raft'"),
         (["--synthesis", "film"], "no synthesis 'film'"),
         (["--device", "abacus"], "device 'abacus'"),
-        (["--precision", "int8"], "no precision 'int8'"),
+        (["--precision", "int8"], "invalid choice: 'int8'"),
         (["--flow", "rfr"], "put anime_interp_full.ckpt into none"),
         (["--preview", "p.avi"], "must end in"),
         (["--colour", "blue"], "unrecognized arguments"),

@@ -126,15 +126,17 @@ def test_between_equal_frames_is_that_frame_bit_by_bit(request, of, channels, dt
     assert all(flow.abs().max() == 0 for flow in interpolator.flow_of(interpolator.prepare(frame, frame)))
 
 
+@pytest.mark.parametrize("channels", [None, 1, 3])
 @pytest.mark.parametrize(("factor", "offset"), [(255, 0), (6, -2)])
-def test_floating_values_of_any_range(simple, factor, offset):
-    """They are drawn as the same picture in [0, 1] is: what lies in it already as it is."""
+def test_floating_values_of_any_range(simple, factor, offset, channels):
+    """They are drawn as the same picture in [0, 1] is."""
     frames = np.float32(texture(40, 48) / 255), np.float32(np.roll(texture(40, 48), 4, 1) / 255)
     frames = [(frame - frame.min()) / (frame.max() - frame.min()) for frame in frames]
+    frames = [frame[:, :, :channels] if channels else frame[:, :, 0] for frame in frames]
     expected = simple(*frames)[0]
     (drawn,) = simple(*(frame * np.float32(factor) + np.float32(offset) for frame in frames))
     assert np.abs((drawn - offset) / factor - expected).max() < 1e-6
-    assert drawn.max() > 0.9 * factor + offset
+    assert drawn.max() > 0.8 * factor + offset
 
 
 def test_alpha_is_no_colour_that_is_scaled(simple):

@@ -1,12 +1,12 @@
 """What users hand in: two frames and times, checked and brought into the form that everything behind relies on."""
 
 import numbers
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from _util.errors import InputError
@@ -39,8 +39,8 @@ class Range(NamedTuple):
     def _map_colours(self, frame: np.ndarray, function: Any) -> np.ndarray:
         if self == Range():
             return frame
-        mapped = frame.astype(np.float64)
-        colours = mapped[..., :3]
+        mapped = frame.astype(np.float64, order="C")
+        colours = mapped.reshape(*mapped.shape[:2], -1)[:, :, :3]
         colours[...] = function(colours)
         return mapped.astype(frame.dtype)
 
@@ -66,13 +66,14 @@ def _as_array(frame: Any) -> np.ndarray:
         raise InputError(f"A picture of Pillow's mode {frame.mode} is not understood; convert it to RGB or RGBA.")
     if np.ma.is_masked(frame):
         raise InputError("A frame has masked pixels; fill them, or give them an alpha of 0.")
+    torch = sys.modules.get("torch")  # without which there are no tensors
     try:
-        return _tensor_as_array(frame) if isinstance(frame, torch.Tensor) else np.asarray(frame)
+        return _tensor_as_array(torch, frame) if torch and isinstance(frame, torch.Tensor) else np.asarray(frame)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
         raise InputError(f"A frame cannot be made an array ({' '.join(str(error).split())}).") from error
 
 
-def _tensor_as_array(frame: torch.Tensor) -> np.ndarray:
+def _tensor_as_array(torch: Any, frame: Any) -> np.ndarray:
     frame = frame.detach().cpu()
     has_a_type_in_numpy = not frame.is_floating_point() or frame.dtype in (torch.float16, torch.float32, torch.float64)
     return (frame if has_a_type_in_numpy else frame.float()).resolve_neg().numpy()
