@@ -39,7 +39,7 @@ from tests import train_tiny
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 TINY = ("--model", "tiny", "--batch-size", 2, "--crop", 64, 64, "--log-every", 1, "--device", "cpu")
 
 

@@ -33,7 +33,7 @@ from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
 from tests.feigned_gpu import feigned_gpu
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 H, W = 96, 128
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 
@@ -638,7 +638,7 @@ def test_a_full_disk(tmp_path):
     source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(60)])
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from tests.test_interpolate_video import run\n"
+        "from tests.train.video.test_interpolate_video import run\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         f"run(Path({str(source)!r}), Path({str(tmp_path / 'out.mp4')!r}), crf=0)\n"
     )
@@ -784,7 +784,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
         program = (
             "from pathlib import Path\n"
             "from _util import memory\n"
-            "from tests.test_interpolate_video import run\n"
+            "from tests.train.video.test_interpolate_video import run\n"
             "memory.reset_peak()\n"
             f"run(Path({str(source)!r}), Path({str(tmp_path / 'out.mp4')!r}), overwrite=True)\n"
             "print(memory.peak())"

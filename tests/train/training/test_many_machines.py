@@ -23,7 +23,7 @@ from tests import train_in_turn
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 COMMON = ["--batch-size", "1", "--crop", "64", "64", "--log-every", "1", "--device", "cpu", "--freeze-batch-norm"]
 STEPS = 9
 TRAININGS = {  # the first is the one in which a process dies

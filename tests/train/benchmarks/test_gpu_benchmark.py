@@ -16,7 +16,7 @@ from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor
 from _train.frame_interpolation.training.tasks.flow import RFRTask
 from _util import image
 from _util.errors import InputError
-from tests.test_cuda_devices import features_at_the_size_given
+from tests.train.test_cuda_devices import features_at_the_size_given
 
 CPU = torch.device("cpu")
 SETTINGS = Settings("cpu", ("a.png", "b.png"), None, "fp32", 1)

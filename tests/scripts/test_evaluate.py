@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import lpips
-import miniature
 import numpy as np
 import pytest
 import torch
@@ -27,8 +26,9 @@ from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
 from _util.errors import InputError
 from _util.image import to_tensor
+from tests import miniature
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 
 
