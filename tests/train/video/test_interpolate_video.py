@@ -17,17 +17,16 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from _scripts import interpolate_video as script
-from _train.frame_interpolation.flows import create as create_flow
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import interpolate
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _train.frame_interpolation.video.overlap import Channel, Stopped, ahead, behind
 from _util import command, image
 from _util.colour import Colour
+from _util.dis import dis
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
@@ -207,7 +206,7 @@ def test_a_textured_pan_moves_evenly(tmp_path):
         Options(fps=Fraction(48)),
         lambda: interpolate.create_interpolator(folder, **options),
     )
-    estimate = create_flow("dis", torch.device("cpu"), torch.float32)
+    estimate = dis
     frames = [image.to_tensor(frame)[None] for frame in pixels(tmp_path / "out.mp4")[:54]]
     lengths = [estimate(a, b)[0].norm(dim=1)[:, 32:-32, 32:-32].mean().item() for a, b in itertools.pairwise(frames)]
     assert np.mean(lengths) == pytest.approx(1, abs=0.1)
