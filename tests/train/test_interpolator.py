@@ -279,7 +279,10 @@ def test_times_are_any_numbers():
     ("options", "says"),
     [
         ({"flow": "raft"}, r"no flow 'raft'; it is auto, rfr, sgm\+dis, multidis, dis"),
-        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ifnet, rife, ssldtm, fusion, .*ssl, splat, animeinterp"),
+        (
+            {"synthesis": "film"},
+            "no synthesis 'film'; it is auto, ifnet, rife, ssldtm, fusion, .*ssl, splat, animeinterp",
+        ),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
