@@ -540,7 +540,9 @@ def test_keyframes_can_be_compared(run, keys):
     assert [name for _, name in written] == ["key2.png", "key10.png"] * 2
     frame0, true, frame1 = (np.asarray(picture(shift), float) / 255 for shift in (2, 4, 20))
     blend = (255 * (frame0 + frame1) / 2).round() / 255
-    assert float(written["blend", "key2.png"]["psnr"]) == pytest.approx(-10 * np.log10(((blend - true) ** 2).mean()), abs=0.01)
+    assert float(written["blend", "key2.png"]["psnr"]) == pytest.approx(
+        -10 * np.log10(((blend - true) ** 2).mean()), abs=0.01
+    )
 
 
 def test_report_shows_every_item(run, atd12k):

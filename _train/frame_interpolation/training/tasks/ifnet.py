@@ -7,6 +7,7 @@ et al., Clearer Frames, Anytime, ECCV 2024).
 """
 
 from argparse import Namespace
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ class IFNetTask(Task):
         """Weights of RIFE become those of the motion; the refiner begins as new."""
         network = self.networks["ifnet"]
         for path in self.options.start or []:
-            if path.is_file() and "block0.conv0.0.0.weight" in checkpoints.read(path):
+            if path.is_file() and _is_of_rife(checkpoints.read(path)):
                 checkpoints.load(network.ifnet, path)
             else:
                 super().begin()
@@ -48,8 +49,8 @@ class IFNetTask(Task):
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
         network = self.networks["ifnet"]
         groups = [
-            {"params": list(network.ifnet.parameters()), "scale": 1},
-            {"params": list(network.refiner.parameters()), "scale": _REFINER_RATE},
+            {"params": list(part.parameters()), "lr": scale * lr, "scale": scale}
+            for part, scale in ((network.ifnet, 1), (network.refiner, _REFINER_RATE))
         ]
         return torch.optim.AdamW(groups, lr, weight_decay=self.weight_decay)
 
@@ -75,6 +76,12 @@ class IFNetTask(Task):
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
         return self.networks["ifnet"](frame0, frame1, t).frame
+
+
+def _is_of_rife(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are IFNet's alone; RefinedIFNet's have it as their `ifnet`."""
+    parts = [name.split(".") for name in names]
+    return any("block0" in part for part in parts) and not any("ifnet" in part for part in parts)
 
 
 def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
