@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
 from _util import command, tables
 
@@ -109,6 +110,8 @@ def parse() -> argparse.Namespace:
         path = getattr(arguments, name)
         if path and not path.parent.is_dir():
             parser.error(f"--{name}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            parser.error(f"--{name}: {path} is a folder")
     return arguments
 
 
@@ -135,6 +138,9 @@ def judge(arguments: argparse.Namespace) -> None:
     if arguments.strict and items.shortages:
         raise InputError(items.shortages[0])
     processes = Processes()
+    if not arguments.compare:
+        methods.find("flow", FLOWS, arguments.flow, ("auto", candidates.PRECOMPUTED))
+        methods.find("synthesis", SYNTHESES, arguments.synthesis)
     words = arguments.compare or ["blend" if arguments.baseline else f"{arguments.flow}+{arguments.synthesis}"]
     options = {
         "device": processes.device(arguments.device),

@@ -146,7 +146,9 @@ class Motion:
             self.growth[i, layers] = 0
         self.turn[i, layers] = self.calm[i] * rig.turn * signed[0, 1]
         for quantity in (self.bend, self.bending):
-            quantity[i, layers] *= 0 if is_limb else 0.3  # parts stay where they are joined
+            quantity[i, layers] *= 0 if is_limb else 0.3
+        for quantity in (self.bend, self.bending, self.phase, self.waving, self.waves):  # parts stay joined
+            quantity[i, layers] = quantity[i, layers.start].clone()
         self.here[i, layers] = torch.tensor([part.joint for part in parts])
         self.there[i, layers] = torch.tensor([part.joint if part.hangs is None else part.hangs for part in parts])
         self.part_angle[i, layers] = torch.tensor([part.angle for part in parts]) * signed[:, 0]
@@ -178,20 +180,29 @@ class Motion:
         )
         shift, zoom, turn = (self.camera * each).split([2, 1, 1], -1)
         camera = similarity(zoom[..., 0].exp(), turn[..., 0], shift + self.middle)
-        matrix = (camera @ whole @ self._within(around))[..., :2, :]
-        return Pose(matrix, self.bend + each * self.bending, self.phase + each * self.waving, self.waves, s)
+        bend, phase = self.bend + each * self.bending, self.phase + each * self.waving
+        matrix = (camera @ whole @ self._within(around, bend, phase))[..., :2, :]
+        return Pose(matrix, bend, phase, self.waves, s)
 
-    def _within(self, around: Tensor) -> Tensor:
+    def _within(self, around: Tensor, bend: Tensor, phase: Tensor) -> Tensor:
         """Where parts lie within their rig, (b, layers, 3, 3); for other pictures, where they are."""
         one, nothing = torch.ones_like(around), torch.zeros_like(around)
-        drift = self.drift * around.unsqueeze(-1)
-        placed = similarity(one, self.part_angle + around * self.part_turn, self.there + drift)
-        within = placed @ similarity(one, nothing, -self.here)
+        bent = self._bent(self.here, bend, phase)
+        there = self.there + bent - self.here + self.drift * around.unsqueeze(-1)
+        placed = similarity(one, self.part_angle + around * self.part_turn, there)
+        within = placed @ similarity(one, nothing, -bent)
         parts = [within[:, 0]]
         for i in range(1, within.shape[1]):
             chained = self.is_chained[:, i, None, None]
             parts.append(torch.where(chained, parts[-1] @ within[:, i], within[:, i]))
         return torch.stack(parts, 1)
+
+    def _bent(self, points: Tensor, bend: Tensor, phase: Tensor) -> Tensor:
+        """Points (b, layers, 2) of each picture, sheared along x, then along y."""
+        x, y = points.unbind(-1)
+        x = x + bend[..., 0] * (phase[..., 0] + self.waves[..., 0] * y).sin()
+        y = y + bend[..., 1] * (phase[..., 1] + self.waves[..., 1] * x).sin()
+        return torch.stack([x, y], -1)
 
 
 def similarity(scale: Tensor, angle: Tensor, shift: Tensor) -> Tensor:

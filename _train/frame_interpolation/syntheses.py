@@ -208,7 +208,7 @@ def _unet(name: unets.Variant, context: Context) -> FrameSynthesis:
     network = unets.FrameUNet(name).eval()
     checkpoints.load(network, name, context.folder)
     network.to(context.device, context.dtype, memory_format=torch.channels_last)
-    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+    return Splatting(network.prepare, network.synthesise)
 
 
 def animeinterp(context: Context) -> FrameSynthesis:

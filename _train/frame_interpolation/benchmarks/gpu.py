@@ -29,7 +29,7 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.pipeline import Pipeline
 from _util import files, image, tables
 
-PROGRAM = "import sys; from _train.frame_interpolation import gpu_benchmark; gpu_benchmark.main(*sys.argv[1:])"
+PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
 Rows = list[dict[str, Any]]
 
 

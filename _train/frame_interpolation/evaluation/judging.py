@@ -89,8 +89,8 @@ def judge(
                 truth = measures.prepare(item)
                 drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
                 found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
+                flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
             if report:
-                flows = {method.name: method.flow01(item.triplet) for method in methods}
                 first = {method: frames[0] for method, frames in drawn.items()}
                 report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
             return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp

@@ -7,6 +7,7 @@ et al., Clearer Frames, Anytime, ECCV 2024).
 """
 
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ class IFNetTask(Task):
     def begin(self) -> None:
         """Weights of RIFE become those of the motion; the refiner begins as new."""
         for path in self.options.start or []:
-            if path.is_file() and "block0.conv0.0.0.weight" in checkpoints.read(path):
+            if path.is_file() and _is_of_rife(checkpoints.read(path)):
                 self.begin_motion(path)
             else:
                 super().begin()
@@ -55,8 +56,8 @@ class IFNetTask(Task):
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
         groups = [
-            {"params": list(self.network.ifnet.parameters()), "scale": 1},
-            {"params": list(self.network.refiner.parameters()), "scale": _REFINER_RATE},
+            {"params": list(part.parameters()), "lr": scale * lr, "scale": scale}
+            for part, scale in ((self.network.ifnet, 1), (self.network.refiner, _REFINER_RATE))
         ]
         return torch.optim.AdamW(groups, lr, weight_decay=self.weight_decay)
 
@@ -135,6 +136,12 @@ class FastIFNetTask(IFNetTask):
             }
         weights = {"taught_motion": 5 * _MOTION, "taught_mask": 5 * _MASK, "taught_colour": 1.0}
         return sum(weights[name] * distance for name, distance in distances.items()), distances
+
+
+def _is_of_rife(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are IFNet's alone; RefinedIFNet's have it as their `ifnet`."""
+    parts = [name.split(".") for name in names]
+    return any("block0" in part for part in parts) and not any("ifnet" in part for part in parts)
 
 
 def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import open_page
 from PIL import Image, ImageSequence
 from scipy import stats
 
@@ -17,6 +16,7 @@ from _scripts import user_study
 from _train.frame_interpolation.evaluation.pages import answers, clips, preferences
 from _train.frame_interpolation.evaluation.pages.study import study_name
 from _util.preview import write_preview
+from tests.browser import open_page
 
 ITEMS = ["shot_1", 'käfer <b>&amp; "quoted"', "shot_10"]
 METHODS = ["secretalpha", "secretbeta"]

@@ -15,7 +15,7 @@ from _scripts import interpolate
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
 from _util import image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 
 

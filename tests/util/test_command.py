@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMANDS = [
     f"_scripts.{path.stem}" for path in sorted((ROOT / "_scripts").glob("*.py")) if "__main__" in path.read_text()
 ]

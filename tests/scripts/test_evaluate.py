@@ -3,34 +3,33 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import lpips
-import miniature
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from torch import Tensor
 
 from _databacks.atd12k import ATD12K
 from _databacks.toons import atlas
-from _databacks.toons.scenes import Scenes
+from _databacks.toons.rigs import RIGS
 from _scripts import evaluate
 from _train.frame_interpolation.benchmarks import stages
-from _train.frame_interpolation.evaluation import candidates, judging, keyframes
+from _train.frame_interpolation.evaluation import candidates, measures
+from _train.frame_interpolation.evaluation.measures import as_8_bits
 from _train.frame_interpolation.evaluation.scores import Gathered
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
-from _util.errors import InputError
-from _util.image import to_tensor
 from _util.locks import holding
+from tests import miniature
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 
 
@@ -64,103 +63,69 @@ def run(call):
     return run
 
 
-def cells(table: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-
-
-def test_keyframes_are_triplets_in_the_order_of_their_numbers(keys):
-    given = []
-
-    def interpolate(frame0, frame1):
-        given.append((frame0, frame1))
-        return frame0
-
-    scores = keyframes.score_keyframes(interpolate, keyframes.keyframes(keys))
-    assert [score.name for score in scores] == ["key2.png", "key10.png"]
-    for (frame0, frame1), (first, last) in zip(given, [(1, 10), (2, 11)], strict=True):
-        np.testing.assert_array_equal(frame0, picture(2 * first))
-        np.testing.assert_array_equal(frame1, picture(2 * last))
-
-
-def test_scores_are_those_of_the_metrics(keys):
-    (score, _) = keyframes.score_keyframes(lambda frame0, frame1: frame0, keyframes.keyframes(keys))
-    drawn, true = (to_tensor(np.asarray(picture(shift)))[None] for shift in (2, 4))
-    assert score == keyframes.Score(
-        "key2.png",
-        lpips=metrics.LPIPS("paper")(drawn, true).item(),
-        lpips_standard=metrics.LPIPS("standard")(drawn, true).item(),
-        chamfer=metrics.Chamfer()(drawn, true).item(),
-        psnr=metrics.PSNR()(drawn, true).item(),
-        ssim=metrics.SSIM("paper")(drawn, true).item(),
-    )
-    assert score.lpips != score.lpips_standard
-
-
-def test_the_true_frames_score_best(keys):
-    truths = iter([picture(4), picture(20)])
-    figures = keyframes.evaluate_keyframes(lambda *_: np.asarray(next(truths)), keys)
-    assert figures == {"lpips": 0, "lpips_standard": 0, "chamfer": 0, "psnr": 100, "ssim": pytest.approx(1)}
-
-
-def test_means(keys):
-    paths = keyframes.keyframes(keys)
-    scores = keyframes.score_keyframes(keyframes.mean_of_frames, paths)
-    figures = keyframes.evaluate_keyframes(keyframes.mean_of_frames, keys)
-    for name, value in figures.items():
-        assert value == pytest.approx(sum(getattr(score, name) for score in scores) / 2)
-    assert set(figures) == set(keyframes.Score._fields) - {"name"}
-
-
-def test_mean_of_frames_rounds():
-    a, b = np.uint8([[[0, 255, 10]]]), np.uint8([[[1, 255, 20]]])
-    np.testing.assert_array_equal(keyframes.mean_of_frames(a, b), [[[1, 255, 15]]])
-
-
-def test_images_of_any_kind(tmp_path):
-    """Grey, 16 bits and transparency become 8-bit RGB, over white."""
-    grey = np.full((40, 40), 100, np.uint8)
-    transparent = np.zeros((40, 40, 4), np.uint8)
-    transparent[..., 3] = 51
-    Image.fromarray(grey).save(tmp_path / "1.png")
-    Image.fromarray(transparent).save(tmp_path / "2.png")
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "3.png")
-    Image.fromarray(grey).save(tmp_path / "4.PNG")
-    given = []
-    keyframes.evaluate_keyframes(lambda *frames: given.append(frames) or frames[0], tmp_path)
-    assert {frame.shape for pair in given for frame in pair} == {(40, 40, 3)}
-    assert {frame.dtype for pair in given for frame in pair} == {np.dtype(np.uint8)}
-    assert [int(frame.mean()) for pair in given for frame in pair] == [100, 100, 204, 100]
-
-
 def test_table_and_csv(run, keys):
     code, table, _ = run("--data", keys, "--out", "scores.csv", *SIMPLE)
     assert code == 0
-    rows = cells(table)
-    assert rows[0] == ["", "LPIPS", "LPIPS std.", "chamfer ×1e-4", "PSNR", "SSIM %"]
-    assert [row[0] for row in rows[2:]] == ["key2.png", "key10.png", "mean"]
-    assert len({len(line) for line in table.splitlines()}) == 1
-    with Path("scores.csv").open() as file:
-        written = list(csv.DictReader(file))
-    assert [row["name"] for row in written] == ["key2.png", "key10.png", "mean"]
-    for shown, row in zip(rows[2:], written, strict=True):
-        assert shown[1] == f"{float(row['lpips']):.4f}"
-        assert shown[2] == f"{float(row['lpips_standard']):.4f}"
-        assert shown[3] == f"{1e4 * float(row['chamfer']):.3f}"
-        assert shown[4] == f"{float(row['psnr']):.2f}"
-        assert shown[5] == f"{100 * float(row['ssim']):.2f}"
+    each, summary = table.split("\n\n")
+    header, *rows = [line.split() for line in each.splitlines()]
+    assert header == ["item", *evaluate.PUBLISHED]
+    assert [row[0] for row in rows] == ["key2.png", "key10.png"]
+    written = list(read_scores("scores.csv").values())
+    assert [(row["method"], row["name"]) for row in written] == [("dis+splat", row[0]) for row in rows]
+    for shown, row in zip(rows, written, strict=True):
+        assert [float(x) for x in shown[1:3]] == pytest.approx(
+            [float(row[name]) for name in ("lpips", "chamfer")], 1e-4
+        )
+        assert shown[3:] == [f"{float(row['psnr']):.2f}", f"{100 * float(row['ssim']):.2f}"]
+    assert [line.split()[:2] for line in summary.splitlines()[1:]] == [["all", name] for name in evaluate.PUBLISHED]
+    for name, mean in means(table).items():
+        percent = 100 if name == "ssim" else 1
+        assert mean == pytest.approx(percent * np.mean([float(row[name]) for row in written]), rel=1e-3)
     assert sorted(path.name for path in Path().iterdir()) == ["keys", "scores.csv"]
+
+
+def means(table: str) -> dict[str, float]:
+    """Of all items, by metric, from the summary of one method."""
+    lines = [line.split() for line in table.split("\n\n")[1].splitlines()]
+    return {metric: float(score) for subset, metric, score in lines[1:] if subset == "all"}
+
+
+def test_one_method_and_several_are_judged_alike(run, keys):
+    options = ("--data", "keyframes", keys, "--device", "cpu", "--align", "--register", "--out")
+    code, table, _ = run(*options, "one.csv", *SIMPLE)
+    assert code == 0
+    code, compared, _ = run(*options, "two.csv", "--compare", "dis+splat", "blend")
+    assert code == 0
+    one, two = read_scores("one.csv"), read_scores("two.csv")
+    assert one.items() <= two.items()
+    assert {"aligned_lpips", "aligned_time", "registered_lpips", "registered_chamfer"} < one[
+        "dis+splat", "key2.png"
+    ].keys()
+    alone, both = means(table), columns(compared)
+    assert {("all", name) for name in alone} == set(both)
+    assert all(float(both["all", name][0]) == alone[name] for name in alone)
+
+
+def test_a_folder_of_cuts(run, keys):
+    for i in range(2):
+        shutil.copytree(keys, f"film/cut {i}")
+    code, table, _ = run("--data", "keyframes", "film", "--baseline", "mean", "--metrics", "psnr", "--out", "out.csv")
+    assert code == 0
+    names = [f"cut {i}/{name}" for i in range(2) for name in ("key2.png", "key10.png")]
+    assert [name for _, name in read_scores("out.csv")] == names
+    assert {line.split()[0] for line in table.split("\n\n")[1].splitlines()[1:]} == {"all", "cut_0", "cut_1"}
 
 
 def test_interpolation_beats_the_mean_of_frames(run, keys):
     picture(6).save(keys / "key3.png")
     for number in (10, 11):
         (keys / f"key{number}.png").unlink()
-    means = {}
+    lpips = {}
     for name, arguments in {"mean": ("--baseline", "mean"), "dis": SIMPLE}.items():
         code, table, _ = run("--data", keys, *arguments)
         assert code == 0
-        means[name] = float(cells(table)[-1][1])
-    assert means["dis"] < means["mean"]
+        lpips[name] = means(table)["lpips"]
+    assert lpips["dis"] < lpips["mean"]
 
 
 def spoil(kind: str, keys: Path) -> Path:
@@ -208,12 +173,6 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
     assert not Path("scores.csv").exists()
 
 
-def test_no_interpolation_starts_before_all_keyframes_are_checked(keys):
-    spoil("size", keys)
-    with pytest.raises(InputError, match="bring all keyframes to one size"):
-        keyframes.evaluate_keyframes(lambda *_: pytest.fail("it interpolates"), keys)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -239,11 +198,12 @@ def test_bad_options_are_one_sentence(run, keys, arguments, says):
     assert table == ""
 
 
-def test_a_place_that_cannot_be_written_does_not_cost_the_table(run, keys):
-    code, table, said = run("--data", keys, "--out", keys, "--baseline", "mean")
+def test_a_place_that_cannot_be_written_costs_no_work(run, keys, monkeypatch):
+    monkeypatch.setattr(candidates.Blend, "draw", lambda *_: pytest.fail("it draws"))
+    code, _, said = run("--data", keys, "--out", keys, "--baseline", "mean")
     assert code == 2
-    assert "cannot be written" in said
-    assert cells(table)[-1][0] == "mean"
+    assert "is a folder" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -252,44 +212,23 @@ def test_a_place_that_cannot_be_written_does_not_cost_the_table(run, keys):
     [(("--baseline", "mean"), (0.0974, 2.592, 21.20)), (SIMPLE, (0.0467, 1.193, 24.22))],
     ids=["mean", "dis+splat"],
 )
-def test_real_keyframes(run, shared, arguments, expected):
-    code, table, _ = run("--data", shared / "data/anime_keys", *arguments)
+def test_real_keyframes(run, shared, tmp_path, arguments, expected):
+    code, table, _ = run("--data", shared / "data/anime_keys", *arguments, "--out", tmp_path / "scores.csv")
     assert code == 0
-    rows = cells(table)
-    assert len(rows) == 2 + 17 + 1
-    _, lpips, _, chamfer, psnr, _ = rows[-1]
-    np.testing.assert_allclose([float(lpips), float(chamfer), float(psnr)], expected, rtol=0.01)
-
-
-def scene(flow01: Tensor, flow10: Tensor) -> Scenes:
-    b, _, h, w = flow01.shape
-    occlusion = torch.zeros(b, 1, h, w)
-    occlusion[..., w // 2 :] = 1
-    return Scenes(torch.rand(b, 3, 3, h, w), torch.full((b,), 0.5), (flow01, flow10), (occlusion, occlusion))
-
-
-def test_flow_is_judged_both_ways():
-    right, left = torch.zeros(2, 2, 40, 60), torch.zeros(2, 2, 40, 60)
-    right[:, 0], left[:, 0] = 3, -1
-
-    def exact(frame0, frame1):
-        return right[:1], left[:1]
-
-    def still(frame0, frame1):
-        return torch.zeros(1, 2, 40, 60), torch.zeros(1, 2, 40, 60)
-
-    assert set(keyframes.score_flow(exact, [scene(right, left)]).values()) == {0}
-    assert keyframes.score_flow(still, [scene(right, left)] * 2)["epe"] == pytest.approx(2)  # of 3 and 1
+    assert len(table.split("\n\n")[0].splitlines()) == 1 + 17
+    found = means(table)
+    np.testing.assert_allclose([found["lpips"], 1e4 * found["chamfer"], found["psnr"]], expected, rtol=0.01)
 
 
 def test_toons_judge_flow(run, monkeypatch):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
-    flat = {kind: torch.full((2, 4, 64, 64), 255, dtype=torch.uint8) for kind in ("drawing", "background", "caption")}
+    flat = {kind: torch.full((2, 4, 64, 64), 255, dtype=torch.uint8) for kind in atlas.KINDS}
+    flat |= {kind: torch.full((2, len(rig.parts), 4, 64, 64), 255, dtype=torch.uint8) for kind, rig in RIGS.items()}
     monkeypatch.setattr(atlas, "load", lambda: flat)
     monkeypatch.setattr(evaluate, "BATCHES", 1)
     code, table, _ = run("--data", "toons", *SIMPLE)
     assert code == 0
-    name, *errors = cells(table)[-1]
+    name, *errors = [cell.strip() for cell in table.splitlines()[-1].strip("|").split("|")]
     assert name == "dis"
     assert len(errors) == 3
     assert all(float(error) >= 0 for error in errors)
@@ -376,7 +315,7 @@ def test_published_protocol_on_a_miniature(run, atd12k):
         frames, flows = data[index].frames[:, None], [flow[None] for flow in data[index].flows]
         with torch.no_grad():
             drawn = dtm(ssl(frames[0], frames[2], *flows, 0.5))[0][:, :3]
-        drawn, true = (frame[0].permute(1, 2, 0).double().numpy() for frame in (drawn, frames[1]))
+        drawn, true = (frame[0].permute(1, 2, 0).double().numpy() for frame in (as_8_bits(drawn), frames[1]))
         number = miniature.NAMES.index(name)
         left, top, right, bottom = 10 + 2 * number, 5, 60 + 2 * number, 45 + number
         roi = reference(drawn[top:bottom, left:right], true[top:bottom, left:right])
@@ -423,7 +362,7 @@ def test_protocols_differ_in_lpips_and_ssim(run, atd12k):
         differs = tables["paper"]["all", metric] != tables["standard"]["all", metric]
         assert differs == (metric in ("lpips", "ssim"))
     triplet = ATD12K(atd12k)[0]
-    drawn, true = (triplet.frames[0] + triplet.frames[2])[None] / 2, triplet.frames[1][None]
+    drawn, true = as_8_bits((triplet.frames[0] + triplet.frames[2])[None] / 2), triplet.frames[1][None]
     row = read_scores("standard.csv")["blend", triplet.name]
     assert float(row["lpips"]) == pytest.approx(metrics.LPIPS("standard")(drawn, true).item(), rel=1e-5)
     assert float(row["ssim"]) == pytest.approx(metrics.SSIM("standard")(drawn, true).item(), rel=1e-5)
@@ -436,17 +375,17 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(run, atd12k, monkeypatc
     drawn = []
     draw = candidates.Blend.draw
 
-    def dies(self, triplet):
+    def dies(self, triplet, times):
         drawn.append(triplet.name)
         if len(drawn) == 4:
             raise KeyboardInterrupt
-        return draw(self, triplet)
+        return draw(self, triplet, times)
 
     monkeypatch.setattr(candidates.Blend, "draw", dies)
     assert run(*options, "--out", "killed.csv")[0] == 130
     assert not Path("killed.csv").exists()
     monkeypatch.setattr(
-        candidates.Blend, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet)
+        candidates.Blend, "draw", lambda self, triplet, times: drawn.append(triplet.name) or draw(self, triplet, times)
     )
     drawn.clear()
     code, resumed, _ = run(*options, "--out", "killed.csv")
@@ -530,7 +469,9 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     path.write_bytes(whole)
     drawn, draw = [], candidates.Interpolation.draw
     monkeypatch.setattr(
-        candidates.Interpolation, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet)
+        candidates.Interpolation,
+        "draw",
+        lambda self, triplet, times: drawn.append(triplet.name) or draw(self, triplet, times),
     )
     assert run(*options)[0] == 0
     assert drawn == [miniature.NAMES[1]]
@@ -538,7 +479,7 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
 
 
 def test_frames_that_are_no_numbers_are_told(run, atd12k, monkeypatch):
-    monkeypatch.setattr(candidates.Blend, "draw", lambda *_: candidates.Drawn(torch.full((3, *miniature.SIZE), np.nan)))
+    monkeypatch.setattr(candidates.Blend, "draw", lambda *_: [torch.full((3, *miniature.SIZE), np.nan)])
     code, table, said = run("--data", atd12k, "--compare", "blend")
     assert code == 2  # nothing is left
     assert "None of 5 items can be judged" in said
@@ -599,9 +540,11 @@ def test_keyframes_can_be_compared(run, keys):
     assert list(columns(table)) == [("all", "psnr")]
     written = read_scores("out.csv")
     assert [name for _, name in written] == ["key2.png", "key10.png"] * 2
-    frame0, true, _ = (np.asarray(picture(shift), float) / 255 for shift in (2, 4, 20))
-    blend = (frame0 + np.asarray(picture(20), float) / 255) / 2
-    assert float(written["blend", "key2.png"]["psnr"]) == pytest.approx(-10 * np.log10(((blend - true) ** 2).mean()))
+    frame0, true, frame1 = (np.asarray(picture(shift), float) / 255 for shift in (2, 4, 20))
+    blend = (255 * (frame0 + frame1) / 2).round() / 255
+    assert float(written["blend", "key2.png"]["psnr"]) == pytest.approx(
+        -10 * np.log10(((blend - true) ** 2).mean()), abs=0.01
+    )
 
 
 def test_report_shows_every_item(run, atd12k):
@@ -649,4 +592,8 @@ def test_threads_are_given_back(run, atd12k, with_threads):
     with_threads(2)
     assert run("--data", atd12k, "--baseline", "mean")[0] == 0
     assert torch.get_num_threads() == 2
-    assert judging.METRICS.keys() == set(evaluate.METRICS)
+
+
+def test_help_names_what_can_be_measured():
+    assert tuple(measures.METRICS) == evaluate.METRICS
+    assert measures.PUBLISHED == evaluate.PUBLISHED

@@ -17,13 +17,14 @@ import torch.distributed as dist
 from _train.frame_interpolation import train
 from _train.frame_interpolation.training import elastic
 from _train.frame_interpolation.training.journal import Journal, read_checkpoint
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _util.errors import InputError
 from tests import train_in_turn
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 COMMON = ["--batch-size", "1", "--crop", "64", "64", "--log-every", "1", "--device", "cpu", "--freeze-batch-norm"]
 STEPS = 9
 TRAININGS = {  # the first is the one in which a process dies
@@ -31,6 +32,7 @@ TRAININGS = {  # the first is the one in which a process dies
     "rfr": ["--model", "rfr", "--self-supervise", "--steps", "1"],
     "ssldtm": ["--model", "ssldtm", "--features", "random", "--steps", "1"],
     "fusion": ["--model", "fusion", "--steps", "1"],
+    "ifnet": ["--model", "ifnet", "--steps", "1", "--lr", "1e-2"],
     "resunet": ["--model", "resunet", "--style-features", "alexnet", "--steps", "1"],
     "unet": ["--model", "unet", "--style-features", "alexnet", "--steps", "1"],
     "transunet": ["--model", "transunet", "--style-features", "alexnet", "--steps", "1"],
@@ -91,7 +93,8 @@ def one(folder, call, monkeypatch):
     """Trains in this process, as two would."""
 
     def one(name: str) -> dict:
-        monkeypatch.setattr(Task, "optimizer", train_in_turn.by_descent)
+        for task in (Task, IFNetTask):
+            monkeypatch.setattr(task, "optimizer", train_in_turn.by_descent)
         monkeypatch.setattr(Journal, "draw", train_in_turn.draw_nothing)
         assert call(train.main, *arguments(folder, name, 1)).code == 0
         return state(folder, name, 1)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import require_shared
 from torch import Tensor
 
 from _databacks import extraction
@@ -35,8 +34,9 @@ from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.prefetch import ahead
 from _util.video import Encoding, Frame, Reader, Writer
+from tests.conftest import require_shared
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 H, W = 180, 320
 EVEN = [f"{a:06d}-{a + 2:06d}-{a + 4:06d}" for a in range(0, 12, 2)]  # what `scene` has to find
 

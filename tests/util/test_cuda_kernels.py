@@ -15,8 +15,8 @@ from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
 from _util.stretched_correlation import StretchedCorrelationPyramid
 from tests.cuda_on_host import Host, kernels
-from tests.test_correlation import places
-from tests.test_cuda import MODES, check_splats, splat, splat_inputs
+from tests.util.test_correlation import places
+from tests.util.test_cuda import MODES, check_splats, splat, splat_inputs
 
 SOURCES = {
     "softsplat-fp32": (softsplat.CUDA_SOURCE, torch.float32),

@@ -10,13 +10,14 @@ from _scripts import benchmark as script
 from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
 from _train.frame_interpolation.benchmarks.gpu import Settings
 from _train.frame_interpolation.benchmarks.video import Watch
+from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor
 from _train.frame_interpolation.training.tasks.flow import RFRTask
 from _util import image
 from _util.errors import InputError
-from tests.test_cuda_devices import features_at_the_size_given
+from tests.train.test_cuda_devices import features_at_the_size_given
 
 CPU = torch.device("cpu")
 SETTINGS = Settings("cpu", ("a.png", "b.png"), None, "fp32", 1)
@@ -111,13 +112,19 @@ def test_lpips(tmp_path, frames, monkeypatch):
 
 
 class _Blend:
-    flow, synthesis, precisions = "none", "blend", (torch.float32, torch.float32)
+    """In the place of an interpolator and its pipeline."""
+
+    method, context = "blend", Context()
 
     def __init__(self, precision: str):
         assert precision in ("fp32", "auto")
+        self.pipeline = self
 
-    def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> list[np.ndarray]:
-        return [frame0 // 2 + frame1 // 2]
+    def prepare(self, *frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return frames
+
+    def frames(self, prepared: tuple[torch.Tensor, ...], t: float) -> torch.Tensor:
+        return (1 - t) * prepared[0] + t * prepared[1]
 
 
 def test_idle_share_is_of_the_steady_state():

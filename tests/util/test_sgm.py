@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from _scripts.benchmark import table_of_matching
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.benchmarks.matching import draw, literal_flows
+from _train.frame_interpolation.context import Context
 from _util import checkpoints, features
 from _util.errors import InputError
 from _util.segmentation import describe
@@ -231,7 +232,7 @@ def test_estimators_by_name(tmp_path, name):
     network = flows.RFR()
     state = checkpoints.seeded(network.state_dict())
     torch.save({"model_state_dict": state}, tmp_path / checkpoints.PUBLISHED["rfr"])
-    estimator = flows.create(name, CPU, torch.float32, tmp_path)
+    estimator = flows.create(name, Context(folder=tmp_path))
     (frame0, _), (frame1, _) = squares([(20, 20), (60, 70)]), squares([(50, 26), (51, 70)])
     with torch.inference_mode():
         for flow in flows.at_moderate_size(estimator, frame0, frame1):
@@ -241,7 +242,7 @@ def test_estimators_by_name(tmp_path, name):
 
 def test_matching_helps_search_where_a_piece_moves_far():
     (frame0, labels), (frame1, _) = squares([(20, 20)], side=20), squares([(62, 30)], side=20)
-    estimator = flows.create("sgm+dis", CPU, torch.float32)
+    estimator = flows.create("sgm+dis", Context())
     estimator.sgm.smallest = 5000  # of 540×960
     flow = estimator(frame0, frame1)[0][0][:, labels == 1]
     searched = flows.multidis(frame0, frame1)[0][0][:, labels == 1]

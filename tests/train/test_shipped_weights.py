@@ -9,7 +9,8 @@ from safetensors import safe_open
 
 from _databacks.toons import atlas
 from _databacks.toons.scenes import Toons
-from _train.frame_interpolation.evaluation import keyframes
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import checkpoints
 from _util.image import to_array, to_tensor
@@ -46,7 +47,7 @@ def test_black_and_white_stay_what_they_are(level):
 @pytest.mark.slow
 def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
-    atlas.build(tmp_path / "atlas.zip", drawings=40, icons=0, backgrounds=12, captions=2, seed=99)
+    atlas.build(tmp_path / "atlas.zip", drawings=40, icons=0, rigs=10, backgrounds=12, captions=2, seed=99)
     toons = Toons((192, 256), 4, seed=99, times=(0.5, 0.5), pictures=atlas.load(tmp_path / "atlas.zip"))
     lpips = LPIPS()
     interpolators = [Interpolator("dis", name, "cpu") for name in ("splat", "fusion")]
@@ -64,7 +65,11 @@ def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
 @pytest.mark.slow
 def test_they_draw_real_keyframes_better_than_a_smaller_network_did(shared):
     """A network of 0.65 M parameters on the same flow came to LPIPS 0.0428 and chamfer 1.122e-4."""
-    interpolator = Interpolator("dis", "fusion", "cpu")
-    figures = keyframes.evaluate_keyframes(lambda *frames: interpolator(*frames)[0], shared / "data/anime_keys")
+    pipeline = Interpolator("dis", "fusion", "cpu").pipeline
+
+    def draw(frame0: torch.Tensor, frame1: torch.Tensor, t: float) -> torch.Tensor:
+        return pipeline.frames(pipeline.prepare(frame0, frame1), t)
+
+    figures = validate(draw, [shared / "data/anime_keys"], Measures(["lpips", "chamfer"]))
     assert figures["lpips"] < 0.0428
     assert figures["chamfer"] < 1.122e-4

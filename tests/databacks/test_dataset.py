@@ -379,12 +379,12 @@ def test_processes_end_when_their_owner_stops():
 @pytest.mark.slow
 def test_processes_end_when_their_owner_is_killed():
     program = (
-        "import test_dataset as t\n"
+        "import tests.databacks.test_dataset as t\n"
         "if __name__ == '__main__': next(t.workers.processes(t.sleep, [1], lambda job, pid: print(pid, flush=True), 1))"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         text=True,
     )

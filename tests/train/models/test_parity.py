@@ -154,6 +154,6 @@ def test_animeinterp(golden, pair, flows, entry, aggregate):
     ids=["ssl", "dtm", "rfr", "animeinterp", "animeinterp-gma"],
 )
 def test_names_and_shapes_of_published_checkpoints(create, entry):
-    published = json.loads((Path(__file__).parent / "parity" / "state_dicts.json").read_text())[entry]
+    published = json.loads((Path(__file__).parents[2] / "parity" / "state_dicts.json").read_text())[entry]
     ours = {k: [list(v.shape), str(v.dtype).removeprefix("torch.")] for k, v in create().state_dict().items()}
     assert ours == published

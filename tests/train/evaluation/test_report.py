@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from browser import open_page
 from PIL import Image
 
 from _train.frame_interpolation.evaluation.pages import site
 from _train.frame_interpolation.evaluation.pages.report import Item, Report
 from _util.errors import InputError
+from tests.browser import open_page
 
 METRICS = {"LPIPS": False, "PSNR": True}
 ODD = 'käfer <b>&amp; "quoted" \'</script>'

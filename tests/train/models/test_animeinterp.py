@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _scripts import interpolate
+from _train.frame_interpolation import flows as estimation
 from _train.frame_interpolation import syntheses
+from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.methods import SYNTHESES
 from _train.frame_interpolation.models import gma
 from _train.frame_interpolation.models.animeinterp import AnimeInterp, Prepared
 from _util import checkpoints, image
@@ -224,6 +227,9 @@ def test_released_lookup(size, both_ways):
         torch.testing.assert_close(pyramid.lookup(places), found, atol=1e-4, rtol=1e-4)
 
 
+REFINING = [name for name, method in SYNTHESES.items() if method.refines]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Files as they are published, with seeded weights."""
@@ -244,7 +250,7 @@ def run(call, tmp_path, monkeypatch, folder) -> Callable:
     return lambda *more: call(interpolate.main, *arguments, *more)[:2]
 
 
-@pytest.mark.parametrize("synthesis", syntheses.REFINING)
+@pytest.mark.parametrize("synthesis", REFINING)
 def test_by_command_line(run, synthesis):
     code, said = run("--synthesis", synthesis, "--flow", "dis", "--show-flow")
     assert code == 0, said
@@ -264,7 +270,7 @@ def test_the_file_of_the_other_variant_is_refused(run, folder, tmp_path):
 
 
 @pytest.mark.parametrize("flow", ["rfr", "sgm+rfr", "sgm+rfr-paper"])
-@pytest.mark.parametrize("synthesis", syntheses.REFINING)
+@pytest.mark.parametrize("synthesis", REFINING)
 def test_refined_flow_is_not_refined_again(folder, flow, synthesis):
     with pytest.raises(InputError, match=rf"{synthesis} refines .* take --flow sgm"):
         Interpolator(flow, synthesis, "cpu", folder=folder)
@@ -291,14 +297,15 @@ def test_frames_of_every_kind(folder, channels):
 
 def test_large_frames_are_refined_at_a_moderate_size(folder, monkeypatch):
     monkeypatch.setattr("_train.frame_interpolation.flows.LARGEST_AREA", 32 * 48)
-    synthesiser = Interpolator("dis", "animeinterp", "cpu", folder=folder).synthesiser
+    synthesiser, network = syntheses.create("animeinterp", Context(folder=folder)), AnimeInterp().eval()
+    checkpoints.load(network, "animeinterp", folder)
     pair, initial = frames(1, 64, 96), flows(1, 64, 96)
     with torch.no_grad():
-        prepared = synthesiser.prepare(*pair, *initial)
+        prepared = synthesiser.prepare(syntheses.Pair(*pair, *pair), estimation.Flows(*initial))
         small = [
             F.interpolate(x, (32, 48), mode="bilinear", align_corners=False, antialias=x.shape[1] == 3)
             for x in (*pair, *initial)
         ]
-        expected = synthesiser.network.refine(*small[:2], tuple(flow / 2 for flow in small[2:]))
+        expected = network.refine(*small[:2], tuple(flow / 2 for flow in small[2:]))
     resized = F.interpolate(2 * torch.cat(expected), (64, 96), mode="bilinear", align_corners=False)
     assert distance(prepared.image.flow, resized) < 1e-4

@@ -17,23 +17,22 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from _scripts import interpolate_video as script
-from _train.frame_interpolation.flows import create as create_flow
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import interpolate
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _train.frame_interpolation.video.overlap import Channel, Stopped, ahead, behind
 from _util import command, image
 from _util.colour import Colour
+from _util.dis import dis
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
 from tests.feigned_gpu import feigned_gpu
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 H, W = 96, 128
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 
@@ -207,7 +206,7 @@ def test_a_textured_pan_moves_evenly(tmp_path):
         Options(fps=Fraction(48)),
         lambda: interpolate.create_interpolator(folder, **options),
     )
-    estimate = create_flow("dis", torch.device("cpu"), torch.float32)
+    estimate = dis
     frames = [image.to_tensor(frame)[None] for frame in pixels(tmp_path / "out.mp4")[:54]]
     lengths = [estimate(a, b)[0].norm(dim=1)[:, 32:-32, 32:-32].mean().item() for a, b in itertools.pairwise(frames)]
     assert np.mean(lengths) == pytest.approx(1, abs=0.1)
@@ -638,7 +637,7 @@ def test_a_full_disk(tmp_path):
     source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(60)])
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from tests.test_interpolate_video import run\n"
+        "from tests.train.video.test_interpolate_video import run\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         f"run(Path({str(source)!r}), Path({str(tmp_path / 'out.mp4')!r}), crf=0)\n"
     )
@@ -784,7 +783,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
         program = (
             "from pathlib import Path\n"
             "from _util import memory\n"
-            "from tests.test_interpolate_video import run\n"
+            "from tests.train.video.test_interpolate_video import run\n"
             "memory.reset_peak()\n"
             f"run(Path({str(source)!r}), Path({str(tmp_path / 'out.mp4')!r}), overwrite=True)\n"
             "print(memory.peak())"

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from test_dataset import SIZE, contents, encode, index, shot
 
 from _databacks.dataset import workers
 from _databacks.sources import open_source
 from _scripts import make_dataset
 from _util import command
 from _util.errors import InputError
+from tests.databacks.test_dataset import SIZE, contents, encode, index, shot
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "_scripts.make_dataset")
 OPTIONS = ("--flow", "dis", "--device", "cpu")
 

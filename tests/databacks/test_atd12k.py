@@ -4,12 +4,12 @@ import json
 import pickle
 import shutil
 
-import miniature
 import numpy as np
 import pytest
 
 from _databacks.atd12k import ATD12K
 from _util.errors import InputError
+from tests import miniature
 
 H, W = miniature.SIZE
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import require_shared
 from torch import Tensor
 
 from _util.rrld import SIZE, judge
+from tests.conftest import require_shared
 
 H, W = SIZE
 

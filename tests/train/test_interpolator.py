@@ -14,6 +14,7 @@ from _train.frame_interpolation.benchmarks.stages import write_checkpoints
 from _train.frame_interpolation.frames import check_times
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, image
@@ -201,8 +202,8 @@ def test_time_runs_both_ways(simple):
 
 def test_times_share_the_flow(simple, monkeypatch):
     calls = []
-    estimator = simple.estimator
-    monkeypatch.setattr(simple, "estimator", lambda *frames: calls.append(1) or estimator(*frames))
+    estimator = simple.pipeline.estimator
+    monkeypatch.setattr(simple.pipeline, "estimator", lambda *frames: calls.append(1) or estimator(*frames))
     frames = texture(40, 48), np.roll(texture(40, 48), 3, 1)
     several = simple(*frames, [0.75, 0.25, 0.5])
     assert len(calls) == 1
@@ -213,8 +214,9 @@ def test_times_share_the_flow(simple, monkeypatch):
 
 def test_frames_are_drawn_when_it_is_their_turn(simple, monkeypatch):
     asked = []
-    synthesise = simple.synthesiser.synthesise
-    monkeypatch.setattr(simple.synthesiser, "synthesise", lambda pair, t: asked.append(t) or synthesise(pair, t))
+    synthesiser = simple.pipeline.synthesiser
+    synthesise = synthesiser.synthesise
+    monkeypatch.setattr(synthesiser, "synthesise", lambda pair, t, *more: asked.append(t) or synthesise(pair, t, *more))
     pair = simple.prepare(texture(20, 33), texture(20, 33))
     for i, frame in enumerate(simple.draw(pair, iter([0.25, 0.5, 0.75])), start=1):
         assert len(asked) == i
@@ -242,9 +244,10 @@ def test_a_gpu_draws_as_many_at_once_as_there_is_room_for(monkeypatch):
     together = []
     with feigned_gpu() as device:
         interpolator = Interpolator("dis", "splat", str(device))
-        synthesise = interpolator.synthesiser.synthesise
+        synthesiser = interpolator.pipeline.synthesiser
+        synthesise = synthesiser.synthesise
         monkeypatch.setattr(
-            interpolator.synthesiser, "synthesise", lambda pair, t: together.append(len(t)) or synthesise(pair, t)
+            synthesiser, "synthesise", lambda pair, t, *more: together.append(len(t)) or synthesise(pair, t, *more)
         )
         monkeypatch.setattr("_train.frame_interpolation.interpolator._PIXELS_TOGETHER", 5 * 20 * 33 + 1)
         interpolator(texture(20, 33), texture(20, 33), [i / 13 for i in range(1, 13)])
@@ -267,7 +270,8 @@ def test_precision_is_what_the_card_is_fast_in(monkeypatch, capability, name, sy
     with feigned_gpu() as device:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: f"NVIDIA GeForce {name}")
-        assert Interpolator("dis", "splat", str(device)).precisions == (torch.float32, synthesis)
+        context = Interpolator("dis", "splat", str(device)).context
+        assert (context.flow_dtype, context.dtype) == (torch.float32, synthesis)
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("auto", True), ("fp32", False), ("bf16", False)])
@@ -380,10 +384,16 @@ def test_times_are_any_numbers():
     ("options", "says"),
     [
         ({"flow": "raft"}, r"no flow 'raft'; it is auto, rfr, sgm\+dis, multidis, dis"),
-        ({"synthesis": "film"}, "no synthesis 'film'; it is auto, ssldtm, fusion, .*ssl, splat, animeinterp"),
+        (
+            {"synthesis": "film"},
+            "no synthesis 'film'; it is auto, ifnet, rife, ssldtm, fusion, .*ssl, splat, animeinterp",
+        ),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
+        ({"synthesis": "ifnet"}, "put default/ifnet.safetensors into"),
+        ({"synthesis": "rife"}, "put rife.pkl into"),
+        ({"flow": "dis", "synthesis": "rife"}, "rife finds motion by itself and takes no flow; leave --flow dis out"),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),
         ({"synthesis": "fusion"}, "put default/fusion.safetensors into"),
@@ -410,7 +420,7 @@ def test_auto_says_once_what_it_took_and_what_would_come_first(tmp_path, capsys)
     assert (interpolator.flow, interpolator.synthesis) == ("sgm+dis", "splat")
     assert capsys.readouterr().err.splitlines() == [
         f"flow: sgm+dis (for rfr, put anime_interp_full.ckpt into {tmp_path})",
-        f"synthesis: splat (for ssldtm, put ssl.pt and dtm.pt into {tmp_path})",
+        f"synthesis: splat (for ifnet, put default/ifnet.safetensors into {tmp_path})",
     ]
 
 
@@ -422,11 +432,14 @@ def test_auto_asks_only_for_what_is_missing(tmp_path, capsys):
 
 def test_auto_takes_what_is_shipped(tmp_path, capsys):
     (tmp_path / "default").mkdir()
-    for name, network in (("ssl", SoftsplatLite()), ("dtm", DTM()), ("rfr", RFR())):
+    networks = {"ssl": SoftsplatLite(), "dtm": DTM(), "rfr": RFR(), "ifnet": RefinedIFNet()}
+    for name, network in networks.items():
         state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
         save_file(state, tmp_path / "default" / f"{name}.safetensors")
     interpolator = Interpolator(folder=tmp_path)
-    assert (interpolator.flow, interpolator.synthesis) == ("rfr", "ssldtm")
+    assert (interpolator.flow, interpolator.synthesis, interpolator.method) == (None, "ifnet", "ifnet")
+    interpolator = Interpolator("rfr", folder=tmp_path)  # a flow that is asked for is used
+    assert (interpolator.flow, interpolator.synthesis, interpolator.method) == ("rfr", "ssldtm", "rfr+ssldtm")
     assert "put" not in capsys.readouterr().err
 
 

@@ -25,6 +25,8 @@ from _scripts import export_weights
 from _train.frame_interpolation import train
 from _train.frame_interpolation.models import unet
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
+from _train.frame_interpolation.models.ifnet import IFNet
+from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
@@ -40,7 +42,7 @@ from tests import train_tiny
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 TINY = ("--model", "tiny", "--batch-size", 2, "--crop", 64, 64, "--log-every", 1, "--device", "cpu")
 
 
@@ -229,6 +231,10 @@ class TestWhatIsWrongIsSaidInOneSentence:
             (["DATA", "out", "--model", "ssldtm", "--features", "nothing"], "nothing"),
             (["DATA", "out", "--model", "ssldtm", "--flow", "nothing"], "no flow 'nothing'"),
             (["DATA", "out", "--model", "ssldtm", "--from", "a", "b"], "2 places"),
+            (["DATA", "out", "--model", "ifnet", "--from", "nothing"], "no checkpoint nothing"),
+            (["DATA", "out", "--model", "ifnet", "--from", "empty"], "no checkpoint empty/ifnet.safetensors"),
+            (["DATA", "out", "--model", "ifnet", "--from", "file"], "file is damaged"),
+            (["DATA", "out", "--model", "ifnet", "--from", "rife.pkl"], "rife.pkl does not fit the network (missing: "),
             (["DATA", "out", "--model", "rfr", "--task", "vfi"], "one task"),
             (["DATA", "out", "--model", "fusion", "--stages", "style"], "--stages"),
             (["DATA", "out", "--model", "unet", "--style-features", "nothing"], "no backbone nothing"),
@@ -238,6 +244,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
         monkeypatch.chdir(tmp_path)
         Path("empty").mkdir()
         Path("file").touch()
+        torch.save({"block0.conv0.0.0.weight": torch.zeros(96, 7, 3, 3)}, "rife.pkl")
         code, said = run(*TINY, "--steps", 1, *(data / "train" if a == "DATA" else a for a in arguments))
         assert code == 2
         assert sentence in said
@@ -358,6 +365,40 @@ def test_an_epoch_sees_every_triplet(data):
     assert train.steps_in_epoch([folder, Painted((32, 32), 4)], options, 1) is None
 
 
+class TestStartOfIFNet:
+    def begin(self, start: Path) -> RefinedIFNet:
+        torch.manual_seed(0)
+        task = tasks.choose("ifnet", None)(argparse.Namespace(start=[start]), torch.device("cpu"))
+        task.begin()
+        return task.networks["ifnet"]
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_weights_of_rife_become_those_of_the_motion(self, tmp_path, prefix):
+        state = checkpoints.seeded(IFNet().state_dict())
+        assert len(state) == 120
+        torch.save({f"{prefix}{name}": tensor for name, tensor in state.items()}, tmp_path / "rife.pkl")
+        network = self.begin(tmp_path / "rife.pkl")
+        for name, tensor in network.ifnet.state_dict().items():
+            assert torch.equal(tensor, state[name]), name
+        assert not network.refiner.head.weight.any()
+
+    def test_its_own_weights_are_taken_whole(self, tmp_path):
+        state = checkpoints.seeded(RefinedIFNet().state_dict())
+        save_file(state, tmp_path / "ifnet.safetensors")
+        for start in (tmp_path, tmp_path / "ifnet.safetensors"):
+            for name, tensor in self.begin(start).state_dict().items():
+                assert torch.equal(tensor, state[name]), name
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_the_refiner_learns_faster_than_the_motion(run, small, data, tmp_path, schedule):
+    options = ("--model", "ifnet", "--batch-size", 4, "--crop", 32, 32, "--device", "cpu", "--schedule", schedule)
+    code, said = run("toons", tmp_path / "out", *options, "--steps", 1, "--lr", 1e-3)
+    assert code == 0, said
+    groups = last(tmp_path / "out")["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-2])
+
+
 class TestStartOfAnimeInterp:
     def test_gma_takes_what_animeinterp_lacks(self, tmp_path):
         """Of two files, the first that has a tensor of that name and shape gives it; others stay as they were."""
@@ -412,7 +453,7 @@ def test_weights_of_data():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps"), [("tiny", 40), ("fusion", 10)])
+@pytest.mark.parametrize(("model", "steps"), [("tiny", 40), ("fusion", 10), ("ifnet", 10)])
 def test_killed_and_resumed_equals_never_killed(data, tmp_path, model, steps):
     options = (*TINY, "--model", model, "--steps", steps, "--save-every", steps // 5, "--workers", 1)
     options += ("--validate", data / "val", "--validate-every", steps // 2, "--log-every", 10)
@@ -430,13 +471,14 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model, steps):
     assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
+SMALL_IFNET = (24, 16, 16, 16), 1, (8, 8, 8)  # widths and depth, widths of the refiner
 STILL = (4 + 20**0.5 + 20**0.5 + 2) / 4  # pixels, the mean motion of `Painted`
 
 
 class Painted:
     """In the place of toons: always the same four triplets, of painted ground that moves, with their exact flow."""
 
-    def __init__(self, size, batch_size, *_):
+    def __init__(self, size, batch_size, *_, **__):
         h, w = size
         self.scenes = []
         motion = torch.tensor([[4, 0], [-4, 2], [2, -4], [0, 2]]).float()
@@ -449,8 +491,10 @@ class Painted:
         self.flows = flow, -flow
 
     def batch(self, _):
-        times, seen = torch.full((4,), 0.5), torch.zeros(4, 1, *self.scenes[0].shape[2:])
-        return scenes.Scenes(torch.stack(self.scenes), times, self.flows, (seen, seen))
+        times, hidden = torch.full((4,), 0.5), torch.zeros(4, 1, *self.scenes[0].shape[2:])
+        motion, seen = torch.cat(self.flows[::-1], 1) / 2, torch.ones(4, 2, *hidden.shape[2:])
+        frames, progress = torch.stack(self.scenes), torch.full_like(hidden, 0.5)
+        return scenes.Scenes(frames, times, progress, self.flows, (hidden, hidden), motion, seen)
 
 
 @pytest.fixture
@@ -458,6 +502,8 @@ def small(monkeypatch):
     """Networks with few channels and iterations, and triplets of folders as they are, not augmented."""
     for network, channels in (("FrameUNet", (12, 16, 24)), ("FlowUNet", (12, 16, 24))):
         monkeypatch.setattr(tasks.unet, network, functools.partial(getattr(unet, network), channels=channels))
+    network = functools.partial(RefinedIFNet, *SMALL_IFNET)
+    monkeypatch.setattr(tasks.ifnet, "RefinedIFNet", network)
     monkeypatch.setattr(tasks.flow.RFRTask, "iterations", 2)
     refine = AnimeInterp.refine
     monkeypatch.setattr(AnimeInterp, "refine", lambda self, *inputs: refine(self, *inputs, iterations=2))
@@ -482,6 +528,15 @@ def test_flow_overfits_four_triplets(run, small, tmp_path, model):
     figures = overfit(run, "toons", tmp_path, "end_point_error", *options)
     assert figures[0] == pytest.approx(STILL, rel=0.01)  # a new network says that nothing moves
     assert figures[-1] < 0.7 * STILL, figures
+
+
+@pytest.mark.slow
+def test_ifnet_overfits_four_triplets(run, small, tmp_path):
+    options = ("--model", "ifnet", "--steps", 30, "--lr", 2e-3, "--crop", 32, 32)
+    overfit(run, "toons", tmp_path, "lpips", *options)
+    first, *_, ended = rows(tmp_path / "out")
+    for figure, share in (("lpips", 0.8), ("end_point_error", 0.8), ("colour", 0.8)):
+        assert float(ended[figure]) < share * float(first[figure]), figure
 
 
 @pytest.mark.slow

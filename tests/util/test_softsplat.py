@@ -12,7 +12,7 @@ from torch import Tensor
 from _util.flow import backwarp
 from _util.softsplat import _accumulator, _compose, softsplat, softsplat_with_mask
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODES = ("sum", "average", "linear", "softmax")
 
 
@@ -268,7 +268,7 @@ def times_faster_than_scattering(mode: str) -> float:
 @pytest.mark.parametrize(("mode", "factor"), [("sum", 2), ("softmax", 3)])
 def test_several_times_faster_than_scattering(mode, factor):
     """In a process of its own, whose memory other tests have not used; again if something else held the cores."""
-    program = f"from tests.test_softsplat import times_faster_than_scattering as f; print(f({mode!r}))"
+    program = f"from tests.util.test_softsplat import times_faster_than_scattering as f; print(f({mode!r}))"
     measured = []
     while len(measured) < 3 and max(measured, default=0) < factor:
         finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
