@@ -9,7 +9,7 @@ its place to the pixel, which is not what one sees: `registered` moves the frame
 that what is torn, doubled or blurred is what remains.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,20 +19,12 @@ from torch import Tensor
 
 from _databacks.keyframes import SMALLEST_SIDE
 from _train.frame_interpolation.evaluation.items import Item
-from _util import image, metrics
+from _train.frame_interpolation.methods import METRICS, PUBLISHED
+from _util import image
 from _util.errors import InputError
 from _util.flow import backwarp
+from _util.metrics import ImageMetric
 
-METRICS: dict[str, Callable[[str], metrics.ImageMetric]] = {
-    "lpips": metrics.LPIPS,
-    "chamfer": lambda _: metrics.Chamfer(),
-    "psnr": lambda _: metrics.PSNR(),
-    "ssim": metrics.SSIM,
-    "ie": lambda _: metrics.InterpolationError(),
-    "hausdorff": lambda _: metrics.Hausdorff(),
-    "dists": lambda _: metrics.DISTS(),
-}
-PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")
 IN_ROI = ("psnr", "ssim", "ie")
 REGISTERED = ("lpips", "chamfer")
 ALIGNED_TIMES = tuple(i / 10 for i in range(1, 10))
@@ -53,7 +45,7 @@ class Measures:
     """Metrics by name.
 
     Args:
-        names: of `METRICS`, in the order of the columns.
+        names: of `methods.METRICS`, in the order of the columns.
         protocol: "paper" or "standard", see `_util.metrics`.
         device: where they are computed.
         in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
@@ -78,7 +70,7 @@ class Measures:
         registered: bool = False,
     ):
         self.device, self.aligned = torch.device(device), aligned
-        self.metrics = {name: METRICS[name](protocol).to(device) for name in names}
+        self.metrics = {name: _create(name, protocol).to(device) for name in names}
         self.in_roi = [name for name in names if name in IN_ROI and in_roi]
         self.registered = [name for name in names if name in REGISTERED and registered]
         better = {name: bool(metric.higher_is_better) for name, metric in self.metrics.items()}
@@ -141,6 +133,11 @@ class Measures:
 
     def _value(self, name: str, frame: Tensor, prepared: dict[str, Any]) -> float:
         return float(self.metrics[name].compare(frame, prepared[name]).double())
+
+
+def _create(name: str, protocol: str) -> ImageMetric:
+    metric = METRICS[name]
+    return metric.creator()(protocol) if metric.has_protocols else metric.creator()()
 
 
 def as_8_bits(frame: Tensor) -> Tensor:
