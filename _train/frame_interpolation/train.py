@@ -46,8 +46,8 @@ def parse() -> argparse.Namespace:
     add(
         "--model",
         default="rfr",
-        help="what is trained: rfr, the flow; ssldtm, fusion, animeinterp or animeinterp-gma, the synthesis; unet, "
-        "resunet or transunet (default: rfr)",
+        help="what is trained: rfr, the flow; ifnet, motion and synthesis in one; ssldtm, fusion, animeinterp or "
+        "animeinterp-gma, the synthesis; unet, resunet or transunet (default: rfr)",
     )
     add(
         "--task",
