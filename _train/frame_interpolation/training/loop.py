@@ -37,7 +37,7 @@ class TrainModel(lightning.LightningModule):
 
     Args:
         options: of the command line, see `train.py`.
-        sources: what is trained on, as `data.TripletBatches` takes it.
+        sources: what is trained on, as `batches.TripletBatches` takes it.
         facts: plain values to keep in checkpoints: what was trained, on what, by what.
         state: of a checkpoint, to resume from.
     """
