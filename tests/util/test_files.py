@@ -1,0 +1,127 @@
+"""Numbered pictures come in their order with their numbers; files appear whole or not at all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from _util import files
+from _util.errors import InputError
+from _util.files import natural, numbered, replacing
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["-10.png", "-2.png", "0.png", "1.png", "9.png", "10.png"],
+        ["shot_-1.png", "shot_0.png", "shot_12.png"],
+        ["shot-1.png", "shot-2.png", "shot-10.png"],
+        ["A2.png", "a10.png", "B1.png"],
+        ["2024-11-9 a.png", "2024-11-10 a.png"],
+        ["a.-3.png", "a.-2.png", "a.1.png"],
+    ],
+)
+def test_natural_order(names):
+    backwards = names[::-1]
+    assert sorted(backwards, key=natural) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        ("0001.png 0002.png 0005.png", [1, 2, 5]),
+        ("-2.png -1.png 0.PNG 1.jpg", [-2, -1, 0, 1]),
+        ("sc1_0003.png sc1_0004.png", [3, 4]),
+        ("sc1_0003.png sc2_0001.png", [0, 1]),
+        ("12_00.png 12_01.png 12_12.png", [0, 1, 12]),
+        ("a.png b.png c.png", [0, 1, 2]),
+        ("1.png 1b.png 2.png", [0, 1, 2]),
+        ("take-7.png take-8.png", [7, 8]),
+    ],
+)
+def test_numbers_of_pictures(tmp_path, names, numbers):
+    for name in [*names.split(), "notes.txt", ".hidden.png"]:
+        (tmp_path / name).touch()
+    assert [(path.name, number) for path, number in numbered(tmp_path)] == list(
+        zip(names.split(), numbers, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["000.jpg", "000.png"], r"000\.jpg and 000\.png are one picture"),
+        (["a1.png", "a01.png", "a2.png"], r"a01\.png and a1\.png are one"),
+        (["a.png", "a.tif"], r"a\.png and a\.tif are one"),
+        (["1.png", "2.png", "cover.png"], r"cover\.png has no number"),
+    ],
+)
+def test_pictures_without_an_order_are_named(tmp_path, names, says):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=says):
+        numbered(tmp_path)
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
+def test_nothing_is_left_of_a_file_that_fails(tmp_path, error):
+    def fail():
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there/a.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    for text in ("first", "second"):  # the first time, the link is of nothing
+        with replacing(link) as temporary:
+            temporary.write_text(text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".png", os.fsdecode(b"\xff" * 251 + b".png")])
+def test_names_as_long_as_names_can_be(tmp_path, name):
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    dies = "import os, sys\nfrom _util.files import replacing\nwith replacing(sys.argv[1]) as temporary:\n"
+    dies += "    (temporary.mkdir() if 'folder' in sys.argv[1] else temporary.touch()), os.kill(os.getpid(), 9)"
+    for name in ("a.png", "folder"):
+        subprocess.run([sys.executable, "-c", dies, tmp_path / name], check=False)
+        assert len(list(tmp_path.iterdir())) == 1  # its own; it has removed that of the one before
+    living, other = (tmp_path / f".b.tmp-{host}-{pid}.png" for host, pid in ((files._HOST, 1), ("0" * 8, 2**30)))
+    living.touch()
+    other.touch()  # of another machine, which alone knows whether its process lives
+    with replacing(tmp_path / "c.png") as temporary:
+        temporary.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"c.png", living.name, other.name}
+
+
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+    path, steps = tmp_path / "a.txt", []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(path.exists()))
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert steps == [False, True]  # the file, then the folder
