@@ -1,0 +1,100 @@
+"""One run at a time writes to a file or folder.
+
+clip.mp4  .clip.mp4.lock     while `holding("clip.mp4")`; who holds it is written in there
+
+The lock is the operating system's. It ends with the process that holds it, however that ends, so that a lock file that
+was left behind is no obstacle.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from _util.errors import InputError
+from _util.files import hidden_beside
+
+_PATIENCE = 0.3  # seconds; another run may be removing its lock file just now
+_NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@contextlib.contextmanager
+def holding(path: str | Path) -> Iterator[None]:
+    """Hold a file or folder that is being made, so that no other run holds it; call this before anything is discarded.
+
+    Args:
+        path: it need not exist; links are followed. Folders above it are made, and removed again if they stay empty.
+
+    Raises:
+        InputError: another run holds it (the message names its process), or there is no permission to write.
+    """
+    real = Path(os.path.realpath(path))
+    made = [folder for folder in real.parents if not folder.exists()]
+    try:
+        with _locked(path, real):
+            yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _locked(path: str | Path, real: Path) -> Iterator[None]:
+    lock = _acquire(path, real)
+    if lock is None:
+        yield
+        return
+    file = Path(lock.lock_file)
+    try:
+        with contextlib.suppress(OSError):
+            file.write_text(json.dumps(_this_run()))
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows does not remove an open file
+            file.unlink()
+        lock.release()
+
+
+def _acquire(path: str | Path, real: Path) -> FileLock | None:
+    """The lock, held; None where the file system has no locks."""
+    beside = hidden_beside(real, ".lock")
+    for file in (beside, real / ".lock") if real.is_dir() else (beside,):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(file, timeout=_PATIENCE)
+            lock.acquire()
+            return lock
+        except Timeout as error:
+            raise InputError(
+                f"{path} is in use by another run{_told(file)}; wait for it, or choose another place."
+            ) from error
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                print(f"The file system of {path} has no locks; no other run should write there.", file=sys.stderr)
+                return None
+            if error.errno not in _NO_PERMISSION or file != beside or not real.is_dir():
+                raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    return None
+
+
+def _this_run() -> dict[str, str | int]:
+    since = datetime.now().isoformat(" ", "seconds")
+    return {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+
+
+def _told(file: Path) -> str:
+    """Who holds a lock, in parentheses, as far as it can be read."""
+    try:
+        run = json.loads(file.read_text())
+        return f" (process {run['process']} on {run['host']}, since {run['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
