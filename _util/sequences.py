@@ -1,0 +1,118 @@
+"""Numbered drawings: which files make up a folder, a pattern such as `shot.%04d.png`, or a glob such as `shot.*.png`.
+
+Files whose names differ in one number alone are a sequence: they are ordered by it, and a number that is missing is a
+gap, which lasts as long as the drawings would. Any other files follow one another in natural order, without gaps.
+"""
+
+import itertools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from _util import image
+from _util.errors import InputError
+
+_PATTERN = re.compile(r"%(0?)(\d*)d")
+_GLOB = re.compile(r"[*?\[]")
+_NUMBERED = re.compile(r"(.*?)((?:(?<![^._ ])-)?\d+)(\D*)")  # a minus where a name or a part of it begins
+
+
+class Sequence(NamedTuple):
+    """The drawings of a source, in order."""
+
+    paths: list[Path]
+    places: list[int]  # of each, counted in drawings from the first, gaps included
+
+    @property
+    def gaps(self) -> list[range]:
+        """The places that are missing, from the first drawing on."""
+        return [range(a + 1, b) for a, b in itertools.pairwise(self.places) if b - a > 1]
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path that does not exist names drawings by a pattern or a glob."""
+    return bool(_PATTERN.search(path.name.replace("%%", "")) or _GLOB.search(path.name)) and not path.exists()
+
+
+def find(source: Path) -> Sequence:
+    """The drawings of a folder, a pattern or a glob.
+
+    Raises:
+        InputError: there are none, two have one number, or the folder cannot be read.
+    """
+    if source.is_dir():
+        paths = image.pictures(source)
+        if not paths:
+            raise InputError(f"{source} holds no pictures; numbered ones are needed, as 0001.png.")
+        return _in_order(paths)
+    if not source.parent.is_dir():
+        raise InputError(f"There is no folder {source.parent} for the drawings {source.name}.")
+    if _PATTERN.search(source.name.replace("%%", "")):
+        return _of_pattern(source)
+    paths = [path for path in source.parent.glob(source.name) if path.is_file() and path.name[0] != "."]
+    if not paths:
+        raise InputError(f"No file matches {source}; drawings are needed, as shot.0001.png.")
+    return _in_order(sorted(paths, key=lambda path: image.natural(path.name)))
+
+
+def told(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
+    """A sentence about gaps; None if there are none."""
+    if not sequence.gaps:
+        return None
+    first = _number(sequence.paths[0])
+    names = [f"{first + gap.start}" + (f"–{first + gap[-1]}" if len(gap) > 1 else "") for gap in sequence.gaps]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if are_closed:
+        return f"{source} lacks {shown}: closed up."
+    return f"{source} lacks {shown}: the drawing before each gap is held; --close-gaps leaves the gaps out."
+
+
+def _of_pattern(source: Path) -> Sequence:
+    parts = source.name.split("%%")
+    count = sum(len(_PATTERN.findall(part)) for part in parts)
+    if count != 1:
+        raise InputError(f"{source.name} has {count} numbers; a pattern has one, as %04d.")
+    zeros, width = next(filter(None, map(_PATTERN.search, parts))).groups()
+    digits = rf"(-?\d{{{int(width or 1)},}})" if zeros or not width else r"(-?\d+)"
+    expression = re.compile("%".join(_escaped(part, digits) for part in parts))
+    found: dict[int, Path] = {}
+    for path in source.parent.iterdir():
+        match = expression.fullmatch(path.name)
+        if match and path.is_file() and _is_written_so(match[1], zeros, int(width or 1)):
+            found[int(match[1])] = path
+    if not found:
+        raise InputError(f"No file matches {source}; name the drawings as it says, or give their folder.")
+    numbers = sorted(found)
+    return Sequence([found[number] for number in numbers], [number - numbers[0] for number in numbers])
+
+
+def _escaped(part: str, digits: str) -> str:
+    pieces = _PATTERN.split(part)
+    return digits.join(map(re.escape, pieces[:: _PATTERN.groups + 1]))
+
+
+def _is_written_so(digits: str, zeros: str, width: int) -> bool:
+    """Whether a number is written as a pattern writes it: filled up to its width, and no more."""
+    return f"{int(digits):0{width}d}" == digits if zeros else str(int(digits)) == digits
+
+
+def _in_order(paths: list[Path]) -> Sequence:
+    split = [_NUMBERED.fullmatch(path.stem) for path in paths]
+    if not all(split) or len({(match[1], match[3]) for match in split}) > 1:
+        for one, other in itertools.pairwise(sorted(paths, key=lambda path: path.stem)):
+            if one.stem == other.stem:
+                raise InputError(_twice(one, other))
+        return Sequence(paths, list(range(len(paths))))
+    numbered = sorted(zip((int(match[2]) for match in split), paths, strict=True), key=lambda pair: pair[0])
+    for (number, one), (other_number, other) in itertools.pairwise(numbered):
+        if number == other_number:
+            raise InputError(_twice(one, other))
+    return Sequence([path for _, path in numbered], [number - numbered[0][0] for number, _ in numbered])
+
+
+def _twice(one: Path, other: Path) -> str:
+    return f"{one} and {other.name} are the same drawing by number; remove one, or give a pattern or a glob."
+
+
+def _number(path: Path) -> int:
+    return int(re.findall(r"(?:(?<![^._ ])-)?\d+", path.stem)[-1])
