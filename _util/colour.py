@@ -61,10 +61,21 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: 
         deep: uint16 is wanted rather than uint8.
         keep_alpha: four channels are wanted, whether the frame has alpha or not.
     """
-    if _is_grey(frame.format) and frame.color_range == LIMITED:
-        frame = _grey_in_limited_range(frame)
+    tag = frame.colorspace
     if not frame.format.is_rgb:
-        frame.colorspace = _matrix(frame.colorspace, frame.height)
+        frame.colorspace = _matrix(tag, frame.height)
+    try:
+        return _to_rgb(frame, size, deep, keep_alpha)
+    finally:
+        frame.colorspace = tag
+
+
+def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
+    """`to_rgb` of a frame whose matrix is known."""
+    if _is_grey(frame.format) and frame.color_range == LIMITED:
+        matrix = frame.colorspace
+        frame = _grey_in_limited_range(frame)
+        frame.colorspace = matrix
     h, w = size
     if _is_deep_planar_rgb(frame.format) and deep:
         if (frame.height, frame.width) != size:

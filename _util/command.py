@@ -1,6 +1,7 @@
 """What every command line here does alike: errors are one sentence on stderr and exit code 2."""
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -20,6 +21,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     from _util.errors import InputError
 
     sys.unraisablehook = _keep_interrupt
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:

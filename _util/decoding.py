@@ -85,7 +85,7 @@ class Losses:
 class Treatment(NamedTuple):
     """How a video is read that is not made of whole frames; see `fields`."""
 
-    deinterlace: str = "off"  # "auto", "on", "off"
+    deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
 
 
@@ -95,7 +95,7 @@ class File:
     def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
         self.path = path
         self._opened: _Opened | None = None  # what can be opened once alone
-        self._chain, sentence = self._treat(treatment or Treatment())
+        self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
             frames = _decode_stream(container, stream, Losses())
@@ -111,8 +111,6 @@ class File:
         self.keep_alpha = keep_alpha and self.facts.alpha
 
     def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
-        if treatment == Treatment():
-            return fields.Filters(), None
         finding = fields.Finding(fields.Kind.PROGRESSIVE)
         if self.path != STREAM:
             with _open(self.path) as (container, stream):

@@ -53,7 +53,7 @@ def changing(frame: av.VideoFrame) -> list[str]:
 def options(encoder: str, light: Light) -> dict[str, str] | None:
     """The parameters that make an encoder write `light`, as `key=value` by the name of its option; None: it cannot."""
     if encoder == "libx265":
-        return {"x265-params": ":".join(["hdr10=1", "repeat-headers=1", *_h26x(light, "master-display", "max-cll")])}
+        return {"x265-params": ":".join(["hdr10=1", *_h26x(light, "master-display", "max-cll")])}
     if encoder == "libx264":
         return {"x264-params": ":".join(_h26x(light, "mastering-display", "cll"))}
     if encoder == "libsvtav1":

@@ -22,7 +22,7 @@ from _util import video
 from _util.errors import InputError
 from _util.video import Encoding
 
-_PART_SUFFIXES = (".nut", ".mkv", ".mov")
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT holds nothing beside a stream
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
@@ -40,6 +40,7 @@ _COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 _ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
+_ABOUT_THE_PICTURES |= {"alpha_mode"}
 
 
 class Plan(NamedTuple):
@@ -65,9 +66,11 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
         InputError: the container is unknown or does not take the video, or the source cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / f"trial{out.suffix}"
+        trial = Path(folder) / out.name
         try:
             _begin(trial, encoding)
+        except InputError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise InputError(
@@ -117,7 +120,8 @@ def _is_cover(stream: av.stream.Stream) -> bool:
 def part_suffix(encoding: Encoding) -> str:
     """Of files of encoded video that are to be joined: of a container that takes it as it is."""
     with tempfile.TemporaryDirectory() as folder:
-        fitting = (suffix for suffix in _PART_SUFFIXES if _can_begin(Path(folder) / f"trial{suffix}", encoding))
+        suffixes = _PART_SUFFIXES[1:] if video.has_alpha_beside(encoding) else _PART_SUFFIXES
+        fitting = (suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding))
         return next(fitting, _PART_SUFFIXES[0])
 
 
@@ -159,6 +163,8 @@ def join(
             readings.append(_read_packets(original, copies, anew, epoch))
             _attach_covers(source, container, streams)
             _copy_tags(original, container, picture, epoch)
+        if video.has_alpha_beside(encoding):
+            picture.metadata["alpha_mode"] = "1"
         readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
         container.start_encoding()
         for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
@@ -182,6 +188,8 @@ def _add_picture(
     if not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
+    if context.name == "utvideo":  # whose tag tells the pixel format
+        context.codec_tag = template.codec_context.codec_tag
     if context.name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
     return stream

@@ -7,6 +7,7 @@ of the video in both directions (see `colour`).
 """
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -190,7 +191,11 @@ class Writer:
             self._container = container
             self._stream = add_video(container, self.encoding)
             yield self
-            container.mux(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if self._count == 1:
+                for packet in packets:  # of one frame, libx265 makes decoding times up
+                    packet.dts = packet.pts
+            container.mux(packets)
             container.close()
 
     def write(self, picture: np.ndarray | Frame) -> None:
@@ -261,9 +266,30 @@ def pixel_format(encoding: Encoding) -> str:
     if encoding.pixel_format is not None:
         return pixel_formats.check(codec, encoding.pixel_format)
     source = encoding.source or ("yuv420p10le" if encoding.deep else "yuv420p")
-    # H.264 and HEVC hold odd sides only where colour has the resolution of luma.
-    is_odd = any(side % 2 for side in encoding.size)
-    return pixel_formats.choose(codec, source, lambda name: not is_odd or _opens(codec, name, encoding))
+    # H.264 and HEVC hold odd sides only where colour has the resolution of luma, VP9 holds alpha in 4:2:0 alone.
+    is_sure = not any(side % 2 for side in encoding.size) and not colour.has_alpha(av.VideoFormat(source))
+    return pixel_formats.choose(codec, source, lambda name: is_sure or _opens(codec, name, encoding))
+
+
+def carried_colour(encoding: Encoding, suffix: str) -> Colour:
+    """The tags with which frames are to be encoded so that they are read as they are meant.
+
+    What a codec in a container named by `suffix` cannot tell is what readers take where they are told nothing: limited
+    range, and the matrix that is usual for the size.
+    """
+    tags, usual = encoding.colour, colour.usual_matrix(encoding.size[0])
+    is_usual = tags.range != colour.FULL and tags.matrix in (colour.UNSPECIFIED, usual)
+    if is_usual or av.VideoFormat(pixel_format(encoding)).is_rgb:
+        return tags
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / f"trial{suffix}"
+        with Writer(trial, encoding._replace(size=(64, 64))) as writer:
+            writer.write(np.zeros((64, 64, 3), np.uint16 if encoding.deep else np.uint8))
+        read = Reader(trial).colour
+    return tags._replace(
+        matrix=tags.matrix if read.matrix == tags.matrix else usual,
+        range=tags.range if read.range == tags.range else colour.LIMITED,
+    )
 
 
 def seldom_played(encoding: Encoding) -> bool:
@@ -272,6 +298,12 @@ def seldom_played(encoding: Encoding) -> bool:
     return (kind == "h264" and bool(pixel_formats.lost(chosen, "yuv420p"))) or (
         kind == "hevc" and bool(pixel_formats.lost(chosen, "yuv420p10le"))
     )
+
+
+def has_alpha_beside(encoding: Encoding) -> bool:
+    """Whether alpha is beside the stream, where the container has to tell of it."""
+    codec = encoders.find(encoding.codec).name
+    return codec.startswith("libvpx") and colour.has_alpha(av.VideoFormat(pixel_format(encoding)))
 
 
 def carries_light(encoding: Encoding) -> bool:
@@ -292,6 +324,8 @@ def add_video(container: av.container.OutputContainer, encoding: Encoding) -> av
         stream = container.add_stream(codec.name, rate=encoding.rate, options=options)
     except ValueError as error:
         raise InputError(f"{container.format.long_name} does not hold {codec.name}; choose another --codec.") from error
+    if has_alpha_beside(encoding):
+        stream.metadata["alpha_mode"] = "1"
     context = stream.codec_context
     _set_up(context, chosen, encoding)
     context.thread_type = "AUTO"  # "SLICE", PyAV's default, would cut each picture of libx264 in slices

@@ -108,6 +108,10 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
         reader.light,
     )
     chosen = video.pixel_format(encoding)
+    tags = video.carried_colour(encoding, suffix)
+    if tags != encoding.colour:
+        notes.append(f"{codec} in {suffix} cannot tell these tags of colour: written as what players take for it.")
+        encoding = encoding._replace(colour=tags)
     losses = pixel_formats.lost(source, chosen)
     if losses:
         better = "" if options.pixel_format else " and has nothing better"
