@@ -20,7 +20,7 @@ from torch import Tensor
 from _databacks.triplet import Triplet, read_frames
 from _util import pickles
 from _util.errors import InputError
-from _util.image import natural
+from _util.files import natural
 
 FOLDER = Path("_data/atd12k")
 HOME = "https://github.com/lisiyao21/AnimeInterp"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from _databacks.triplet import Triplet, read_frames
 from _util.errors import InputError
-from _util.image import SUFFIXES, natural
+from _util.files import PICTURE_SUFFIXES, natural
 
 
 class Folders:
@@ -46,5 +46,5 @@ def _count_pictures(path: Path) -> dict[Path, int]:
     counts = {}
     for folder, subfolders, files in os.walk(path):
         subfolders[:] = [name for name in subfolders if name[0] != "."]
-        counts[Path(folder)] = sum(Path(name).suffix.lower() in SUFFIXES and name[0] != "." for name in files)
+        counts[Path(folder)] = sum(Path(name).suffix.lower() in PICTURE_SUFFIXES and name[0] != "." for name in files)
     return counts

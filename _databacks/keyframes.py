@@ -1,9 +1,13 @@
-"""Keyframes of one cut as triplets: each one but the ends is the truth between its neighbours.
+"""Keyframes of one cut, or of several, as triplets: each one but the ends is the truth between its neighbours.
 
     FOLDER/
         key_1.png  key_2.png  key_3.png  …  key_10.png      of one cut and one size, in the order of their numbers
 
-A triplet has the name of its middle frame.
+    FOLDER/
+        cut_1/  key_1.png  …                                or a folder for each cut
+        cut_2/  key_1.png  …
+
+A triplet has the name of its middle frame, after that of its folder if there are several.
 """
 
 from pathlib import Path
@@ -12,23 +16,24 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Triplet
-from _util import image
+from _util import files, image
 from _util.errors import InputError
 
 SMALLEST_SIDE = 31  # of LPIPS
 
 
 class Keyframes:
-    """The triplets of a folder of keyframes.
+    """The triplets of a folder of keyframes, or of folders of keyframes in a folder.
 
     Raises:
-        InputError: as `keyframes`.
+        InputError: as `keyframes`, of each cut.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.files = keyframes(self.path)
-        self.names = [file.name for file in self.files[1:-1]]
+        cuts = [keyframes(folder) for folder in cuts_of(self.path)]
+        self.triplets = [files[i : i + 3] for files in cuts for i in range(len(files) - 2)]
+        self.names = [files[1].relative_to(self.path).as_posix() for files in self.triplets]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -38,8 +43,15 @@ class Keyframes:
 
     def sources(self, index: int) -> list[Path]:
         """The files that an item is read from."""
-        index = range(len(self))[index]
-        return self.files[index : index + 3]
+        return self.triplets[index]
+
+
+def cuts_of(folder: Path) -> list[Path]:
+    """The folder itself if it holds pictures, else the folders in it that do, in natural order."""
+    if not folder.is_dir() or files.pictures(folder):
+        return [folder]
+    inside = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: files.natural(path.name))
+    return [path for path in inside if files.pictures(path)] or [folder]
 
 
 def keyframes(folder: Path) -> list[Path]:
@@ -50,7 +62,7 @@ def keyframes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
-    paths = [path for path in image.pictures(folder) if not path.is_dir()]
+    paths = [path for path, _ in files.numbered(folder) if not path.is_dir()]
     if len(paths) < 3:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
     sizes = [tuple(read(path).shape[:0:-1]) for path in paths]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from _databacks.triplet import Triplet
 from _util.errors import InputError
-from _util.image import natural
+from _util.files import natural
 
 Background = Callable[[np.random.Generator, tuple[int, int]], Tensor]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from _databacks.triplet import Triplet, read_frames
 from _util.errors import InputError
-from _util.image import natural
+from _util.files import natural
 
 
 class RRLDExtract:

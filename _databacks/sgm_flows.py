@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 NAMES = ("guide_flo13", "guide_flo31")
 SUFFIXES = (".npy", ".npz")

@@ -9,7 +9,7 @@ from _databacks.keyframes import Keyframes
 from _databacks.lottie import Lottie
 from _databacks.rrldextr import RRLDExtract
 from _databacks.triplet import Source
-from _util import image
+from _util import files
 from _util.errors import InputError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -46,7 +46,7 @@ def pictures(source: Source, index: int) -> list[Path]:
         return source.sources(index)
     name = source.names[index]
     if isinstance(source, ATD12K):
-        return image.pictures(source.frames / name)
+        return files.pictures(source.frames / name)
     if isinstance(source, RRLDExtract):
-        return image.pictures(source.path / "images" / name)
-    return image.pictures(source.path / name) if isinstance(source, Folders) else []
+        return files.pictures(source.path / "images" / name)
+    return files.pictures(source.path / name) if isinstance(source, Folders) else []

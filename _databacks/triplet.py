@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from _util import image
+from _util import files, image
 from _util.errors import InputError
 
 
@@ -41,7 +41,7 @@ def read_frames(folder: Path) -> Tensor:
     Raises:
         InputError: there are not three, one cannot be read, or their sizes differ.
     """
-    paths = image.pictures(folder)
+    paths = files.pictures(folder)
     if len(paths) != 3:
         raise InputError(f"{folder} holds {len(paths)} pictures; a triplet is three.")
     frames = [_over_white(image.to_tensor(image.read(path))) for path in paths]

@@ -86,7 +86,7 @@ def table_of_video(rows: list[dict]) -> str:
 
 def main() -> None:
     arguments = parse()
-    from _util.image import replacing
+    from _util.files import replacing
 
     report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,36 +96,36 @@ def main() -> None:
 
 
 def measure_on_gpu(arguments: argparse.Namespace) -> dict:
-    from _train.frame_interpolation import gpu_benchmark
+    from _train.frame_interpolation.benchmarks import gpu
     from _util.device import choose
     from _util.errors import InputError
 
-    unknown = [name for name in arguments.sections or [] if name not in gpu_benchmark.SECTIONS]
+    unknown = [name for name in arguments.sections or [] if name not in gpu.SECTIONS]
     if unknown:
-        raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu_benchmark.SECTIONS)}.")
-    settings = gpu_benchmark.Settings(
+        raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
+    settings = gpu.Settings(
         device=str(choose(arguments.device)),
         frames=tuple(map(str, arguments.frames)),
         keyframes=str(arguments.keyframes) if arguments.keyframes else None,
         precision=arguments.precision,
         repeats=arguments.repeats,
     )
-    return gpu_benchmark.run(settings, arguments.report, sections=arguments.sections or list(gpu_benchmark.SECTIONS))
+    return gpu.run(settings, arguments.report, sections=arguments.sections or list(gpu.SECTIONS))
 
 
 def measure(arguments: argparse.Namespace) -> dict:
-    from _train.frame_interpolation import benchmark, matching_benchmark, video_benchmark
+    from _train.frame_interpolation.benchmarks import matching, stages, video
 
-    report = benchmark.compare(
+    report = stages.compare(
         *arguments.frames, arguments.sizes, arguments.repeats, arguments.precision, arguments.device
     )
     print(table(report))
     if arguments.matching:
-        report["matching"] = matching_benchmark.compare(arguments.repeats)
+        report["matching"] = matching.compare(arguments.repeats)
         print("\nSegment-guided matching at 540×960, on the CPU, both ways, features of AlexNet:\n")
         print(table_of_matching(report["matching"]))
     if arguments.video:
-        report["video"] = video_benchmark.compare(arguments.frames[0], arguments.repeats)
+        report["video"] = video.compare(arguments.frames[0], arguments.repeats)
         print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
         print(table_of_video(report["video"]))
     return report

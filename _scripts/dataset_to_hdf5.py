@@ -57,7 +57,7 @@ def main() -> None:
     if arguments.check:
         check(arguments.out)
         return
-    from _train.frame_interpolation.items import Items
+    from _train.frame_interpolation.evaluation.items import Items
 
     source = Items(arguments.data, arguments.split).source
     if arguments.measure:

@@ -7,19 +7,21 @@ from typing import Any
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
+    from _train.frame_interpolation.methods import FLOWS, SYNTHESES, summaries
+
     add = parser.add_argument
     add(
         "--flow",
+        metavar="NAME",
         default="auto",
-        help="auto, rfr, sgm+dis, multidis, dis, sgm, sgm+rfr, sgm+rfr-paper or a trained U-Net (default: auto, the "
-        "best that has weights)",
+        help=f"how flow is found, where the synthesis needs it (default: auto, the best that has weights). "
+        f"{summaries(FLOWS)}",
     )
     add(
         "--synthesis",
+        metavar="NAME",
         default="auto",
-        help="auto, ssldtm, fusion, resunet, transunet, unet, ssl or splat (default: auto, the best that has weights); "
-        "animeinterp or animeinterp-gma, which refine the flow they are given (auto: sgm), as published or with -paper "
-        "as the paper has it",
+        help=f"how frames are drawn (default: auto, the best that has weights). {summaries(SYNTHESES)}",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")

@@ -2,7 +2,7 @@
 
 (nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis   →   subset, metric, score
 --data FOLDER              any triplets: folders of three pictures, RRLD, FILE.h5; or keyframes of one cut
---compare dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
+--compare ifnet dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
 --data toons               errors of the flow in pixels: all, near rims, of the ground there
 
 Scores of every item are kept with all digits in a CSV. A run that was ended goes on where it was when its command is
@@ -13,11 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from _train.frame_interpolation.methods import FLOWS, SYNTHESES
 from _util import command
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
-PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")
-METRICS = (*PUBLISHED, "ie", "hausdorff", "dists")
+METRICS = ("lpips", "chamfer", "psnr", "ssim", "ie", "hausdorff", "dists")
+PUBLISHED = METRICS[:4]
 MOST_NAMED = 20
 
 
@@ -48,14 +49,16 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--flow",
+        metavar="NAME",
         default="auto",
-        help="auto, precomputed, rfr, sgm+dis, multidis, dis, … (default: auto, what comes with the data, else the "
-        "best that has weights)",
+        help=f"where the synthesis needs flow: precomputed, which comes with the data, or {', '.join(FLOWS)} (default: "
+        "auto, precomputed if there is any, else the best that has weights)",
     )
     parser.add_argument(
         "--synthesis",
+        metavar="NAME",
         default="auto",
-        help="auto, ssldtm, fusion, ssl or splat (default: auto, the best that has weights)",
+        help=f"{', '.join(SYNTHESES)} (default: auto, the best that has weights)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", default="fp32", help="of the networks: auto, fp32, bf16 or fp16 (default: fp32)")
@@ -80,6 +83,16 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="also by ATD-12K's levels, motions and behaviours, also PSNR, SSIM and IE in its regions of most motion",
     )
+    parser.add_argument(
+        "--align",
+        action="store_true",
+        help="also draw each item at nine times, 0.1 to 0.9, and report every metric at the one of the best LPIPS",
+    )
+    parser.add_argument(
+        "--register",
+        action="store_true",
+        help="also LPIPS and chamfer after the frame was moved onto the truth by smooth flow: lines, not their place",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="also write a page to look at every item")
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
     parser.add_argument("--strict", action="store_true", help="end at the first damaged item")
@@ -96,30 +109,22 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import items
     from _util import checkpoints
 
     arguments.checkpoints = arguments.checkpoints or checkpoints.FOLDER
     if arguments.data == ["toons"]:
         judge_flow(arguments)
-    elif items.is_keyframes(arguments.data) and not asks_for_more(arguments):
-        judge_keyframes(arguments)
     else:
         judge(arguments)
 
 
-def asks_for_more(arguments: argparse.Namespace) -> bool:
-    """Whether keyframes are to be judged as any triplets are, rather than in a table of each."""
-    plain = arguments.protocol == "paper" and not (arguments.compare or arguments.metrics or arguments.report)
-    return not plain or arguments.annotations or arguments.strict
-
-
 def judge(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import comparison, judging, methods
-    from _train.frame_interpolation.items import Items
-    from _train.frame_interpolation.pages.report import Report
-    from _train.frame_interpolation.processes import Processes
-    from _train.frame_interpolation.scores import Gathered
+    from _train.frame_interpolation.evaluation import candidates, comparison, judging
+    from _train.frame_interpolation.evaluation.items import Items, is_keyframes
+    from _train.frame_interpolation.evaluation.measures import Measures
+    from _train.frame_interpolation.evaluation.pages.report import Report
+    from _train.frame_interpolation.evaluation.scores import Gathered
+    from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
 
     items = Items(arguments.data, arguments.split, arguments.annotations)
@@ -132,12 +137,14 @@ def judge(arguments: argparse.Namespace) -> None:
         "precision": arguments.precision,
         "folder": arguments.checkpoints,
     }
-    judged_methods = methods.create_all(words, items.names, items.has_flows, **options)
-    measures = judging.Measures(
+    judged_methods = candidates.create_all(words, items.names, items.has_flows, **options)
+    measures = Measures(
         arguments.metrics or [*PUBLISHED, *(["ie"] if arguments.annotations else [])],
         arguments.protocol,
         judging.device_of(judged_methods),
         in_roi=arguments.annotations,
+        aligned=arguments.align,
+        registered=arguments.register,
     )
     names = [method.name for method in judged_methods]
     gathered = Gathered(
@@ -159,6 +166,8 @@ def judge(arguments: argparse.Namespace) -> None:
     if judged is None:
         return
     table = comparison.summary(judged.rows, list(measures.higher_is_better))
+    if is_keyframes(arguments.data) and len(names) == 1:
+        print(comparison.text(comparison.items(judged.rows, list(measures.higher_is_better))), end="\n\n")
     print(comparison.text(table))
     differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
     if differences:
@@ -172,8 +181,8 @@ def judge(arguments: argparse.Namespace) -> None:
 
 
 def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
-    from _train.frame_interpolation import comparison
-    from _util.image import replacing
+    from _train.frame_interpolation.evaluation import comparison
+    from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
     parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
@@ -196,54 +205,17 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
         sys.exit(1)
 
 
-def table_of_keyframes(scores: list) -> str:
-    """Scores as a table in Markdown."""
-    width = max(len(score.name) for score in scores)
-    lines = [
-        f"| {'':{width}} |  LPIPS | LPIPS std. | chamfer ×1e-4 |  PSNR | SSIM % |",
-        f"|{'-' * (width + 2)}|-------:|-----------:|--------------:|------:|-------:|",
-    ]
-    for score in scores:
-        lines.append(
-            f"| {score.name:{width}} | {score.lpips:.4f} | {score.lpips_standard:10.4f} | {1e4 * score.chamfer:13.3f} "
-            f"| {score.psnr:5.2f} | {100 * score.ssim:6.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def judge_keyframes(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import evaluation
-    from _train.frame_interpolation.interpolator import Interpolator
-
-    paths = evaluation.keyframes(Path(arguments.data[-1]))
-    if arguments.baseline:
-        interpolate, device = evaluation.mean_of_frames, "cpu"
-    else:
-        interpolator = Interpolator(
-            arguments.flow, arguments.synthesis, arguments.device, arguments.precision, arguments.checkpoints
-        )
-
-        def interpolate(frame0, frame1):
-            return interpolator(frame0, frame1)[0]
-
-        device = interpolator.device
-    scores = evaluation.score_keyframes(interpolate, paths, device, show_progress=True)
-    print(table_of_keyframes([*scores, evaluation.mean(scores)]))
-    if arguments.out:
-        evaluation.write_csv(arguments.out, scores)
-
-
 def judge_flow(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from _databacks.toons.scenes import Toons
-    from _train.frame_interpolation import evaluation
+    from _train.frame_interpolation.evaluation.validation import flow_errors
     from _train.frame_interpolation.interpolator import Interpolator
 
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints)
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
-    errors = evaluation.score_flow(interpolator.estimator, scenes, interpolator.device)
+    errors = flow_errors(interpolator.pipeline.estimator, scenes, interpolator.device)
     print("|        |   all | near rims | ground there |\n|--------|------:|----------:|-------------:|")
     everywhere, rim, ground = errors.values()
     print(f"| {interpolator.flow:6} | {everywhere:5.2f} | {rim:9.2f} | {ground:12.2f} |")

@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import journal
+    from _train.frame_interpolation.training import journal
     from _util import checkpoints
 
     for path in journal.export(arguments.out, arguments.to or checkpoints.FOLDER / "default"):

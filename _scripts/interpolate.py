@@ -48,9 +48,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import files
+    from _train.frame_interpolation import pairs
 
-    files.interpolate_files(
+    pairs.interpolate_files(
         arguments.frame0,
         arguments.frame1,
         out=arguments.out or Path("_data/interpolated") / f"{arguments.frame0.stem}-{arguments.frame1.stem}",

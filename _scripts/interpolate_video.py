@@ -103,7 +103,7 @@ _number.__name__ = "number"  # as argparse calls it in its errors
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation.videos import Options, create_interpolator, interpolate_video
+    from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
 
     given = {
         name: value

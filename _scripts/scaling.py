@@ -51,8 +51,8 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from _train.frame_interpolation import scaling
-    from _util.image import replacing
+    from _train.frame_interpolation.benchmarks import scaling
+    from _util.files import replacing
 
     training = [arguments.data, "--model", arguments.model, "--batch-size", str(arguments.batch_size)]
     training += ["--crop", *map(str, arguments.crop)]
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def describe(arguments: argparse.Namespace, measured: list) -> str:
-    from _train.frame_interpolation import scaling
+    from _train.frame_interpolation.benchmarks import scaling
 
     command_line = shlex.join(["python", "-m", "_scripts.scaling", *sys.argv[1:]])
     (h, w), last = arguments.crop, measured[-1]

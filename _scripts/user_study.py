@@ -76,7 +76,7 @@ def _check_build(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 
 
 def build(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.pages import study
+    from _train.frame_interpolation.evaluation.pages import study
 
     built = study.build(
         arguments.methods,
@@ -95,7 +95,7 @@ def build(arguments: argparse.Namespace) -> None:
 
 
 def analyse(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.pages import answers, results
+    from _train.frame_interpolation.evaluation.pages import answers, results
 
     gathered = answers.gather(arguments.answers)
     for complaint in gathered.complaints:

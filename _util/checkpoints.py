@@ -32,6 +32,7 @@ PUBLISHED = {
     "rfr": "anime_interp_full.ckpt",
     "animeinterp": "anime_interp_full.ckpt",
     "animeinterp-gma": "anime_interp_gma.ckpt",
+    "rife": "rife.pkl",
 }
 _UNETS = ("unet", "resunet", "transunet")
 NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))

@@ -1,10 +1,94 @@
-"""Files and folders."""
+"""Names of files, the pictures of a folder, and files that appear whole or not at all."""
 
+import contextlib
+import functools
 import hashlib
 import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from _util.errors import InputError
+
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
+    *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm"),
+)
 _LONGEST = 255  # bytes of a name, on nearly all file systems
+_NUMBERED = re.compile(r"(\D*?)((?:^|(?<=[\s_.(]))-(?=\d))?(\d+|$)")  # a minus sign begins a name or follows one of _.(
+_HOST = hashlib.sha256(socket.gethostname().encode(errors="replace")).hexdigest()[:8]
+_TEMPORARY = re.compile(rf"\..*\.tmp-{_HOST}-(\d+)(\.[^.]*)?", re.DOTALL)
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """The key that sorts 2 before 10, and -10 before -2 before 1."""
+    return [(text, number or 0) for text, number in _parts(name)]
+
+
+def _parts(name: str) -> list[tuple[str, int | None]]:
+    """Pieces of a name, in lower case, each with the number after it, None at the end of the name."""
+    parts = _NUMBERED.findall(name)
+    return [(text.lower(), int(sign + digits) if digits else None) for text, sign, digits in parts]
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The image files of a folder, by suffix, in natural order, hidden ones left out.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != "."]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
+    return sorted(files, key=lambda path: (natural(path.name), path.name))
+
+
+class Numbered(NamedTuple):
+    """A picture and its number in a folder."""
+
+    path: Path
+    number: int
+
+
+def numbered(folder: Path) -> list[Numbered]:
+    """The pictures of a folder in natural order, with their numbers, which rise and may have gaps.
+
+    A number is the last one of a file's name, where all names are alike but for it: `shot2_-01.png`, `shot2_00.png`.
+    Where they are not (`a1.png`, `a2.png`, `b1.png`), pictures are numbered from 0 in their order.
+
+    Raises:
+        InputError: the folder cannot be read, two files have one number, or some have a number and others none.
+    """
+    return number(pictures(folder))
+
+
+def number(paths: list[Path]) -> list[Numbered]:
+    """`numbered` of files that are in natural order.
+
+    Raises:
+        InputError: two files have one number, or some have a number and others none.
+    """
+    names = [_parts(path.stem) for path in paths]
+    for before, path, name in zip(paths, paths[1:], names, strict=False):
+        if name == _parts(path.stem):
+            raise InputError(f"{before} and {path.name} are one picture by name and number; keep one of them there.")
+    numbers = [next((number for _, number in reversed(name) if number is not None), None) for name in names]
+    if None in numbers and any(number is not None for number in numbers):
+        path = paths[numbers.index(None)]
+        raise InputError(f"{path} has no number, as others in its folder have; number it, or move it elsewhere.")
+    if None in numbers or len({_around(name) for name in names}) > 1:
+        numbers = range(len(paths))
+    return [Numbered(path, number) for path, number in zip(paths, numbers, strict=True)]
+
+
+def _around(name: list[tuple[str, int | None]]) -> tuple[tuple[str, int | None], ...]:
+    """What a name holds but for its last number."""
+    last = max(i for i, (_, number) in enumerate(name) if number is not None)
+    return tuple((text, None if i == last else number) for i, (text, number) in enumerate(name))
 
 
 def hidden_beside(path: Path, suffix: str) -> Path:
@@ -18,3 +102,72 @@ def hidden_beside(path: Path, suffix: str) -> Path:
         kept = os.fsencode(path.name)[: _LONGEST - len(os.fsencode(suffix)) - len(digest) - 2]
         name = f".{os.fsdecode(kept).encode(errors='ignore').decode()}-{digest}{suffix}"
     return path.with_name(name)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Where this process writes what becomes `path`: a hidden file that tells whose it is and keeps the suffix."""
+    return hidden_beside(path.with_suffix(""), f".tmp-{_HOST}-{os.getpid()}{path.suffix}")
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and deleted when it does not.
+
+    The file is on the disk before it is renamed, and so is its name when the block has ended. A link is followed: what
+    it is of is replaced. What processes that were killed have left in the folder is removed.
+
+    Raises:
+        InputError: there is no room, or no permission to write.
+    """
+    real = Path(os.path.realpath(path))
+    temporary = temporary_beside(real)
+    _remove_stale(real.parent)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(real)
+        with contextlib.suppress(OSError):  # not all systems sync folders
+            _sync(real.parent)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
+    finally:
+        _remove(temporary)
+
+
+def _sync(path: Path) -> None:
+    is_folder = path.is_dir()
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary files that dead processes of this machine have left in a folder; once for each folder."""
+    if os.name != "posix":  # elsewhere, processes cannot be asked whether they live
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and not _lives(int(match[1])):
+                _remove(Path(entry.path))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

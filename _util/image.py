@@ -4,10 +4,6 @@ An image in a file is an array of its own kind: (h, w) grey, (h, w, 3) RGB or (h
 networks see (b, 3, h, w) float32 in [0, 1].
 """
 
-import contextlib
-import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,26 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from _util.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-
-
-def natural(name: str) -> list[tuple[str, int]]:
-    """The key that sorts 2 before 10."""
-    return [(text.lower(), int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
-
-
-def pictures(folder: Path) -> list[Path]:
-    """The image files of a folder, by suffix, in natural order, hidden ones left out.
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
-    return sorted(files, key=lambda path: natural(path.name))
+from _util.files import replacing
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -103,25 +80,6 @@ def write(path: str | Path, image: np.ndarray) -> None:
     encoded = cv2.imencode(".png", image)[1]
     with replacing(path) as temporary:
         temporary.write_bytes(encoded)
-
-
-@contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and deleted when it does not.
-
-    Raises:
-        InputError: there is no room, or no permission to write.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

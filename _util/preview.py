@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 FORMATS = (".webp", ".gif", ".mp4")
 

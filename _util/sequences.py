@@ -9,24 +9,28 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import image
+from _util import files
 from _util.errors import InputError
 
 _PATTERN = re.compile(r"%(0?)(\d*)d")
 _GLOB = re.compile(r"[*?\[]")
-_NUMBERED = re.compile(r"(.*?)((?:(?<![^._ ])-)?\d+)(\D*)")  # a minus where a name or a part of it begins
 
 
 class Sequence(NamedTuple):
     """The drawings of a source, in order."""
 
     paths: list[Path]
-    places: list[int]  # of each, counted in drawings from the first, gaps included
+    numbers: list[int]  # of each; they rise, and may have gaps
+
+    @property
+    def places(self) -> list[int]:
+        """Of each, counted in drawings from the first, gaps included."""
+        return [number - self.numbers[0] for number in self.numbers]
 
     @property
     def gaps(self) -> list[range]:
-        """The places that are missing, from the first drawing on."""
-        return [range(a + 1, b) for a, b in itertools.pairwise(self.places) if b - a > 1]
+        """The numbers that are missing."""
+        return [range(a + 1, b) for a, b in itertools.pairwise(self.numbers) if b - a > 1]
 
 
 def is_pattern(path: Path) -> bool:
@@ -41,10 +45,10 @@ def find(source: Path) -> Sequence:
         InputError: there are none, two have one number, or the folder cannot be read.
     """
     if source.is_dir():
-        paths = image.pictures(source)
-        if not paths:
+        numbered = files.numbered(source)
+        if not numbered:
             raise InputError(f"{source} holds no pictures; numbered ones are needed, as 0001.png.")
-        return _in_order(paths)
+        return _sequence(numbered)
     if not source.parent.is_dir():
         raise InputError(f"There is no folder {source.parent} for the drawings {source.name}.")
     if _PATTERN.search(source.name.replace("%%", "")):
@@ -52,15 +56,14 @@ def find(source: Path) -> Sequence:
     paths = [path for path in source.parent.glob(source.name) if path.is_file() and path.name[0] != "."]
     if not paths:
         raise InputError(f"No file matches {source}; drawings are needed, as shot.0001.png.")
-    return _in_order(sorted(paths, key=lambda path: image.natural(path.name)))
+    return _sequence(files.number(sorted(paths, key=lambda path: files.natural(path.name))))
 
 
 def told(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
     """A sentence about gaps; None if there are none."""
     if not sequence.gaps:
         return None
-    first = _number(sequence.paths[0])
-    names = [f"{first + gap.start}" + (f"–{first + gap[-1]}" if len(gap) > 1 else "") for gap in sequence.gaps]
+    names = [f"{gap.start}" + (f"–{gap[-1]}" if len(gap) > 1 else "") for gap in sequence.gaps]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     if are_closed:
         return f"{source} lacks {shown}: closed up."
@@ -83,7 +86,7 @@ def _of_pattern(source: Path) -> Sequence:
     if not found:
         raise InputError(f"No file matches {source}; name the drawings as it says, or give their folder.")
     numbers = sorted(found)
-    return Sequence([found[number] for number in numbers], [number - numbers[0] for number in numbers])
+    return Sequence([found[number] for number in numbers], numbers)
 
 
 def _escaped(part: str, digits: str) -> str:
@@ -96,23 +99,5 @@ def _is_written_so(digits: str, zeros: str, width: int) -> bool:
     return f"{int(digits):0{width}d}" == digits if zeros else str(int(digits)) == digits
 
 
-def _in_order(paths: list[Path]) -> Sequence:
-    split = [_NUMBERED.fullmatch(path.stem) for path in paths]
-    if not all(split) or len({(match[1], match[3]) for match in split}) > 1:
-        for one, other in itertools.pairwise(sorted(paths, key=lambda path: path.stem)):
-            if one.stem == other.stem:
-                raise InputError(_twice(one, other))
-        return Sequence(paths, list(range(len(paths))))
-    numbered = sorted(zip((int(match[2]) for match in split), paths, strict=True), key=lambda pair: pair[0])
-    for (number, one), (other_number, other) in itertools.pairwise(numbered):
-        if number == other_number:
-            raise InputError(_twice(one, other))
-    return Sequence([path for _, path in numbered], [number - numbered[0][0] for number, _ in numbered])
-
-
-def _twice(one: Path, other: Path) -> str:
-    return f"{one} and {other.name} are the same drawing by number; remove one, or give a pattern or a glob."
-
-
-def _number(path: Path) -> int:
-    return int(re.findall(r"(?:(?<![^._ ])-)?\d+", path.stem)[-1])
+def _sequence(numbered: list[files.Numbered]) -> Sequence:
+    return Sequence([path for path, _ in numbered], [number for _, number in numbered])

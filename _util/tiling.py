@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BAND_PIXELS = 2**18
+_AT_ONCE = 2**22  # pixels that a GPU works on together
 
 
 def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: int) -> Tensor:
@@ -28,3 +29,13 @@ def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: 
         first, last = max(0, start - halo), min(h, stop + halo)
         bands.append(network(first, last)[:, :, start - first : stop - first])
     return torch.cat(bands, 2)
+
+
+def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
+    """What `rows(start, stop)` computes of an image's rows, for all of them: at once in training, in inference so that
+    caches, or a GPU's memory, hold the activations. `network.halo` is how many rows it looks up and down."""
+    b, _, h, w = image.shape
+    fits = image.is_cuda and b * h * w <= _AT_ONCE
+    if network.training or torch.is_grad_enabled() or fits:
+        return rows(0, h)
+    return by_rows(rows, (h, w), network.halo)

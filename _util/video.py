@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import av
 import numpy as np
 
-from _util import animations, colour, drawings, encoders, hdr, image, pixel_formats, sequences
+from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, sequences
 from _util.colour import Colour
 from _util.decoding import STREAM, File, Losses, Treatment, open_input
 from _util.errors import InputError
@@ -186,7 +186,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _create(self) -> Iterator[Self]:
-        place = contextlib.nullcontext(STREAM) if self.path == STREAM else image.replacing(self.path)
+        place = contextlib.nullcontext(STREAM) if self.path == STREAM else files.replacing(self.path)
         with place as temporary, writing(self.path), open_output(temporary) as container:
             self._container = container
             self._stream = add_video(container, self.encoding)

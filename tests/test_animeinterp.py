@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _scripts import interpolate
-from _train.frame_interpolation import methods, syntheses
+from _train.frame_interpolation import syntheses
+from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models import gma
 from _train.frame_interpolation.models.animeinterp import AnimeInterp, Prepared
@@ -275,9 +276,9 @@ def test_auto_begins_with_segments_and_is_never_chosen_by_itself(folder):
 
 
 def test_judged_with_a_coarse_flow_even_where_data_come_with_refined_ones(folder):
-    method = methods.create("auto+animeinterp", ["a"], True, device="cpu", folder=folder)
+    method = candidates.create("auto+animeinterp", ["a"], True, device="cpu", folder=folder)
     assert method.name == "sgm+animeinterp"
-    assert methods.create("precomputed+animeinterp", ["a"], True, device="cpu", folder=folder).is_precomputed
+    assert candidates.create("precomputed+animeinterp", ["a"], True, device="cpu", folder=folder).is_precomputed
 
 
 @pytest.mark.parametrize("channels", [1, 4])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from _scripts.benchmark import table
-from _train.frame_interpolation import benchmark
+from _train.frame_interpolation.benchmarks import stages
 from _util import image
 
 pytestmark = pytest.mark.slow
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
-    benchmark.write_checkpoints(folder)
+    stages.write_checkpoints(folder)
     noise = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
     scene = np.array(Image.fromarray(noise).resize((168, 128), Image.Resampling.BICUBIC))
     for i in range(2):
@@ -24,13 +24,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(folder) -> dict[str, dict]:
-    return {which: benchmark.measure(which, folder, 1, "fp32", "cpu") for which in ("baseline", "project")}
+    return {which: stages.measure(which, folder, 1, "fp32", "cpu") for which in ("baseline", "project")}
 
 
 @pytest.mark.parametrize("which", ["baseline", "project"])
 def test_every_stage_is_measured(results, which):
     result = results[which]
-    assert tuple(result["seconds"]) == tuple(result["peak_mb"]) == benchmark.STAGES
+    assert tuple(result["seconds"]) == tuple(result["peak_mb"]) == stages.STAGES
     assert all(0 <= seconds < 60 for seconds in result["seconds"].values())
     assert result["seconds"]["time"] > 0
     assert all(10 < megabytes < 1e5 for megabytes in result["peak_mb"].values())
@@ -53,6 +53,6 @@ def test_the_table_shows_every_stage(results):
     lines = table(report).splitlines()
     assert lines[0] == "Z80, 1 threads, bf16 no, PyTorch 2"
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
-    assert [row[0] for row in rows] == ["tiny", *benchmark.STAGES]
+    assert [row[0] for row in rows] == ["tiny", *stages.STAGES]
     assert float(rows[-2][1]) == pytest.approx(results["baseline"]["seconds"]["time"], abs=1e-3)
     assert "first frame 2.50×, each further time 4.00× as fast; mean |Δ| 0.125/255" in lines[-1]

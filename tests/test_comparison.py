@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import comparison
-from _train.frame_interpolation.comparison import difference
-from _train.frame_interpolation.scores import Gathered, Row, stamp
+from _train.frame_interpolation.evaluation import comparison
+from _train.frame_interpolation.evaluation.comparison import difference
+from _train.frame_interpolation.evaluation.scores import Gathered, Row, stamp
 
 
 def rows(**methods: list[float]) -> list[Row]:

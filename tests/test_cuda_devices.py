@@ -18,14 +18,16 @@ from torch.utils._pytree import tree_leaves
 
 from _databacks.toons import atlas
 from _databacks.toons.scenes import Toons
-from _train.frame_interpolation import flows, literal, syntheses, tasks
-from _train.frame_interpolation.data import from_toons
+from _train.frame_interpolation import flows, syntheses
+from _train.frame_interpolation.benchmarks import reference
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor, SoftsplatLite
 from _train.frame_interpolation.models.unet import VARIANTS, FlowUNet, FrameUNet
+from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training.batches import from_toons
 from _util import cuda, losses, metrics
 from _util.checkpoints import seeded
 from _util.correlation import CorrelationPyramid
@@ -65,9 +67,9 @@ def check(work: Work, tolerance: float = 1e-4) -> None:
         found = tree_leaves(work(device))
         assert {x.device.type for x in found} == {"cuda"}
         found = [x.cpu() for x in found]
-    for ours, reference in zip(found, expected, strict=True):
-        assert ours.dtype == reference.dtype
-        assert (ours - reference).double().norm() <= tolerance * reference.double().norm() + 1e-6
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert (ours - theirs).double().norm() <= tolerance * reference.double().norm() + 1e-6
 
 
 def test_mixing_devices_is_an_error():
@@ -117,7 +119,7 @@ OPERATORS = {
     "census": lambda f0, f1, f01, f10: losses.census(f0, f1, f0[:, :1]),
     "pyramids": lambda f0, f1, f01, f10: [losses.gaussian_pyramid_l1(f0, f1), losses.laplacian_pyramid_l1(f0, f1)],
     "sequence": lambda f0, f1, f01, f10: losses.sequence([f01, f10], f10),
-    "literal nedt": lambda f0, f1, f01, f10: literal.nedt(f0),
+    "literal nedt": lambda f0, f1, f01, f10: reference.nedt(f0),
 }
 
 
@@ -171,9 +173,9 @@ def test_the_published_computation(scene, monkeypatch):
     larger = make_scene((128, 128))[:2]  # for flow: smaller, its coarsest correlations have no extent
 
     def work(device: torch.device) -> Any:
-        synthesis = literal.synthesise(ssl.to(device), *(x.to(device) for x in scene), 0.4)
-        flow = literal.estimate_flow(rfr.to(device), *(x.to(device) for x in larger), 1)
-        return flow, literal.correct(dtm.to(device), synthesis)
+        synthesis = reference.synthesise(ssl.to(device), *(x.to(device) for x in scene), 0.4)
+        flow = reference.estimate_flow(rfr.to(device), *(x.to(device) for x in larger), 1)
+        return flow, reference.correct(dtm.to(device), synthesis)
 
     check(work)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import literal_kernels
+from _train.frame_interpolation.benchmarks import reference_kernels
 from _util import correlation, cuda, distance_transform, softsplat
 from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
@@ -24,7 +24,7 @@ SOURCES = {
     "softsplat-bf16": (softsplat.CUDA_SOURCE, torch.bfloat16),
     "distance_transform": (distance_transform.CUDA_SOURCE, torch.float32),
     "correlation": (correlation.CUDA_SOURCE, torch.float32),
-    "literal": (literal_kernels.CUDA_SOURCE, torch.float32),
+    "literal": (reference_kernels.CUDA_SOURCE, torch.float32),
 }
 
 every_source = pytest.mark.parametrize(("source", "dtype"), SOURCES.values(), ids=SOURCES.keys())
@@ -130,7 +130,7 @@ def test_splat_of_many_on_one(on_host, as_on_cuda):
 
 
 @pytest.mark.parametrize(
-    "transform", [lambda lines: distance_transform._on_cuda(lines.squeeze(1)), literal_kernels.edt]
+    "transform", [lambda lines: distance_transform._on_cuda(lines.squeeze(1)), reference_kernels.edt]
 )
 def test_distance_transform(on_host, transform):
     for size in ((1, 1), (1, 70), (70, 1), (33, 32), (37, 53), (50, 65)):
@@ -191,7 +191,7 @@ def test_correlation_lookup(on_host, pyramid, b, size, scales, radius):
 def test_literal_splat(on_host):
     for shape in ((2, 5, 13, 17), (1, 1, 1, 9), (1, 3, 9, 1)):
         results = []
-        for path in (softsplat.softsplat, literal_kernels.softsplat):
+        for path in (softsplat.softsplat, reference_kernels.softsplat):
             torch.manual_seed(1)
             leaves = [tensor.requires_grad_() for tensor in splat_inputs(torch.float32, *shape)]
             result = path(*leaves)

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from _databacks.folders import Folders
 from _databacks.triplet import Triplet
-from _train.frame_interpolation import data, flows
-from _train.frame_interpolation.data import Batch, CachedFlows, ToonOrder, TripletBatches, Triplets
-from _util import image
+from _train.frame_interpolation import flows
+from _train.frame_interpolation.training import batches as loading
+from _train.frame_interpolation.training.batches import Batch, CachedFlows, ToonOrder, TripletBatches, Triplets
+from _util import files
 from _util.errors import InputError
 from _util.flow import backwarp
 
@@ -95,7 +96,7 @@ def equal(ours: Batch, theirs: Batch) -> bool:
 
 class TestCollate:
     def test_stacks(self):
-        batch = data.collate([turning(time=0.25), turning(time=0.5)])
+        batch = loading.collate([turning(time=0.25), turning(time=0.5)])
         assert batch.frames.shape == (2, 3, 3, 64, 80)
         assert batch.times.tolist() == [0.25, 0.5]
         assert [flow.shape for flow in batch.flows] == [(2, 2, 64, 80)] * 2
@@ -103,7 +104,7 @@ class TestCollate:
         assert (batch.occlusions, batch.names, batch.exact) == (None, ["turning"] * 2, False)
 
     def test_has_flows_only_if_all_have(self):
-        assert data.collate([turning(), turning()._replace(flows=None)]).flows is None
+        assert loading.collate([turning(), turning()._replace(flows=None)]).flows is None
 
 
 class TestAugmentation:
@@ -112,7 +113,7 @@ class TestAugmentation:
         wrong = turning()._replace(flows=turning().flows[::-1])
         assert mismatch(wrong) > 0.2
 
-    @pytest.mark.parametrize("change", [data.mirror, data.reverse, lambda t: data.crop(t, 5, 9, (48, 56))])
+    @pytest.mark.parametrize("change", [loading.mirror, loading.reverse, lambda t: loading.crop(t, 5, 9, (48, 56))])
     def test_flows_follow_frames(self, change):
         changed = change(turning())
         assert not changed.frames.equal(turning().frames)
@@ -120,7 +121,7 @@ class TestAugmentation:
 
     @pytest.mark.parametrize("size", [(96, 96), (64, 150), (130, 60)])
     def test_small_frames_are_enlarged(self, size):
-        larger = data.enlarge(turning(), size)
+        larger = loading.enlarge(turning(), size)
         h, w = larger.frames.shape[2:]
         assert h >= size[0]
         assert w >= size[1]
@@ -129,16 +130,16 @@ class TestAugmentation:
         assert larger.flows[0].mean() / turning().flows[0].mean() == pytest.approx(h / 64, rel=0.05)
 
     def test_large_frames_stay(self):
-        assert data.enlarge(turning(), (64, 80)).frames.equal(turning().frames)
+        assert loading.enlarge(turning(), (64, 80)).frames.equal(turning().frames)
 
     def test_reversal_counts_time_from_the_other_end(self):
-        changed = data.reverse(turning())
+        changed = loading.reverse(turning())
         assert changed.time == 0.75
         assert changed.frames[0].equal(turning().frames[2])
         assert changed.frames[1].equal(turning().frames[1])
 
     def test_all_is_tried_and_stays_consistent(self):
-        drawn = [data.augment(turning(), (48, 56), torch.Generator().manual_seed(seed)) for seed in range(40)]
+        drawn = [loading.augment(turning(), (48, 56), torch.Generator().manual_seed(seed)) for seed in range(40)]
         assert all(triplet.frames.shape == (3, 3, 48, 56) for triplet in drawn)
         assert max(map(mismatch, drawn)) < 0.02
         is_reversed = [triplet.time == 0.75 for triplet in drawn]
@@ -151,13 +152,13 @@ class TestAugmentation:
 
     def test_the_generator_decides(self):
         first, again, other = (
-            data.augment(turning(), (32, 32), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+            loading.augment(turning(), (32, 32), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
         )
         assert first.frames.equal(again.frames)
         assert not first.frames.equal(other.frames)
 
     def test_without_flows(self):
-        assert data.augment(turning()._replace(flows=None), (99, 32), torch.Generator()).flows is None
+        assert loading.augment(turning()._replace(flows=None), (99, 32), torch.Generator()).flows is None
 
 
 class TestBatches:
@@ -207,7 +208,7 @@ class TestBatches:
         assert {order.source for order in orders} == {1}
         order = next(DataLoader(batches, batch_size=None, sampler=[orders[0].index], num_workers=1).__iter__())
         assert order == orders[0]
-        batch = data.from_toons(toons.batch(order.index))
+        batch = loading.from_toons(toons.batch(order.index))
         assert batch.exact
         assert batch.names == ["toons", "toons"]
         assert batch.flows[0].eq(order.index).all()
@@ -317,7 +318,7 @@ class TestCachedFlows:
             raise InputError(f"{path.parent} cannot be written (No space left on device); choose another place.")
             yield
 
-        monkeypatch.setattr(image, "replacing", full)
+        monkeypatch.setattr(files, "replacing", full)
         assert source[0].flows[0].eq(1.5).all()
         assert source[0].flows[0].eq(1.5).all()
         said = capsys.readouterr().err

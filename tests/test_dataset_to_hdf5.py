@@ -17,7 +17,7 @@ from _databacks.hdf5.reading import HDF5
 from _databacks.sources import open_source
 from _databacks.triplet import Source
 from _scripts import dataset_to_hdf5
-from _train.frame_interpolation.items import Items
+from _train.frame_interpolation.evaluation.items import Items
 from _util import image
 from tests import miniature
 

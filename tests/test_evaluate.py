@@ -20,7 +20,8 @@ from _databacks.atd12k import ATD12K
 from _databacks.toons import atlas
 from _databacks.toons.scenes import Scenes
 from _scripts import evaluate
-from _train.frame_interpolation import benchmark, evaluation, judging, methods
+from _train.frame_interpolation.benchmarks import stages
+from _train.frame_interpolation.evaluation import candidates, judging, keyframes
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
@@ -72,7 +73,7 @@ def test_keyframes_are_triplets_in_the_order_of_their_numbers(keys):
         given.append((frame0, frame1))
         return frame0
 
-    scores = evaluation.score_keyframes(interpolate, evaluation.keyframes(keys))
+    scores = keyframes.score_keyframes(interpolate, keyframes.keyframes(keys))
     assert [score.name for score in scores] == ["key2.png", "key10.png"]
     for (frame0, frame1), (first, last) in zip(given, [(1, 10), (2, 11)], strict=True):
         np.testing.assert_array_equal(frame0, picture(2 * first))
@@ -80,9 +81,9 @@ def test_keyframes_are_triplets_in_the_order_of_their_numbers(keys):
 
 
 def test_scores_are_those_of_the_metrics(keys):
-    (score, _) = evaluation.score_keyframes(lambda frame0, frame1: frame0, evaluation.keyframes(keys))
+    (score, _) = keyframes.score_keyframes(lambda frame0, frame1: frame0, keyframes.keyframes(keys))
     drawn, true = (to_tensor(np.asarray(picture(shift)))[None] for shift in (2, 4))
-    assert score == evaluation.Score(
+    assert score == keyframes.Score(
         "key2.png",
         lpips=metrics.LPIPS("paper")(drawn, true).item(),
         lpips_standard=metrics.LPIPS("standard")(drawn, true).item(),
@@ -95,22 +96,22 @@ def test_scores_are_those_of_the_metrics(keys):
 
 def test_the_true_frames_score_best(keys):
     truths = iter([picture(4), picture(20)])
-    figures = evaluation.evaluate_keyframes(lambda *_: np.asarray(next(truths)), keys)
+    figures = keyframes.evaluate_keyframes(lambda *_: np.asarray(next(truths)), keys)
     assert figures == {"lpips": 0, "lpips_standard": 0, "chamfer": 0, "psnr": 100, "ssim": pytest.approx(1)}
 
 
 def test_means(keys):
-    paths = evaluation.keyframes(keys)
-    scores = evaluation.score_keyframes(evaluation.mean_of_frames, paths)
-    figures = evaluation.evaluate_keyframes(evaluation.mean_of_frames, keys)
+    paths = keyframes.keyframes(keys)
+    scores = keyframes.score_keyframes(keyframes.mean_of_frames, paths)
+    figures = keyframes.evaluate_keyframes(keyframes.mean_of_frames, keys)
     for name, value in figures.items():
         assert value == pytest.approx(sum(getattr(score, name) for score in scores) / 2)
-    assert set(figures) == set(evaluation.Score._fields) - {"name"}
+    assert set(figures) == set(keyframes.Score._fields) - {"name"}
 
 
 def test_mean_of_frames_rounds():
     a, b = np.uint8([[[0, 255, 10]]]), np.uint8([[[1, 255, 20]]])
-    np.testing.assert_array_equal(evaluation.mean_of_frames(a, b), [[[1, 255, 15]]])
+    np.testing.assert_array_equal(keyframes.mean_of_frames(a, b), [[[1, 255, 15]]])
 
 
 def test_images_of_any_kind(tmp_path):
@@ -123,7 +124,7 @@ def test_images_of_any_kind(tmp_path):
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "3.png")
     Image.fromarray(grey).save(tmp_path / "4.PNG")
     given = []
-    evaluation.evaluate_keyframes(lambda *frames: given.append(frames) or frames[0], tmp_path)
+    keyframes.evaluate_keyframes(lambda *frames: given.append(frames) or frames[0], tmp_path)
     assert {frame.shape for pair in given for frame in pair} == {(40, 40, 3)}
     assert {frame.dtype for pair in given for frame in pair} == {np.dtype(np.uint8)}
     assert [int(frame.mean()) for pair in given for frame in pair] == [100, 100, 204, 100]
@@ -208,7 +209,7 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
 def test_no_interpolation_starts_before_all_keyframes_are_checked(keys):
     spoil("size", keys)
     with pytest.raises(InputError, match="bring all keyframes to one size"):
-        evaluation.evaluate_keyframes(lambda *_: pytest.fail("it interpolates"), keys)
+        keyframes.evaluate_keyframes(lambda *_: pytest.fail("it interpolates"), keys)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +276,8 @@ def test_flow_is_judged_both_ways():
     def still(frame0, frame1):
         return torch.zeros(1, 2, 40, 60), torch.zeros(1, 2, 40, 60)
 
-    assert set(evaluation.score_flow(exact, [scene(right, left)]).values()) == {0}
-    assert evaluation.score_flow(still, [scene(right, left)] * 2)["epe"] == pytest.approx(2)  # of 3 and 1
+    assert set(keyframes.score_flow(exact, [scene(right, left)]).values()) == {0}
+    assert keyframes.score_flow(still, [scene(right, left)] * 2)["epe"] == pytest.approx(2)  # of 3 and 1
 
 
 def test_toons_judge_flow(run, monkeypatch):
@@ -360,7 +361,7 @@ def test_published_protocol_on_a_miniature(run, atd12k):
     """Names, flows and weights as published; scores as another calculation has them, of all, by subset and region."""
     weights = atd12k.parent / "weights"
     weights.mkdir()
-    benchmark.write_checkpoints(weights)
+    stages.write_checkpoints(weights)
     code, table, _ = run("--data", atd12k, "--checkpoints", weights, "--annotations", "--out", "out.csv")
     assert code == 0
     ssl, dtm = SoftsplatLite().eval(), DTM().eval()
@@ -431,7 +432,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(run, atd12k, monkeypatc
     code, table, _ = run(*options, "--out", "whole.csv")
     assert code == 0
     drawn = []
-    draw = methods.Blend.draw
+    draw = candidates.Blend.draw
 
     def dies(self, triplet):
         drawn.append(triplet.name)
@@ -439,10 +440,12 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(run, atd12k, monkeypatc
             raise KeyboardInterrupt
         return draw(self, triplet)
 
-    monkeypatch.setattr(methods.Blend, "draw", dies)
+    monkeypatch.setattr(candidates.Blend, "draw", dies)
     assert run(*options, "--out", "killed.csv")[0] == 130
     assert not Path("killed.csv").exists()
-    monkeypatch.setattr(methods.Blend, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet))
+    monkeypatch.setattr(
+        candidates.Blend, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet)
+    )
     drawn.clear()
     code, resumed, _ = run(*options, "--out", "killed.csv")
     assert code == 0
@@ -523,9 +526,9 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     path.write_bytes(b"")
     assert run(*options)[0] == 1
     path.write_bytes(whole)
-    drawn, draw = [], methods.Interpolation.draw
+    drawn, draw = [], candidates.Interpolation.draw
     monkeypatch.setattr(
-        methods.Interpolation, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet)
+        candidates.Interpolation, "draw", lambda self, triplet: drawn.append(triplet.name) or draw(self, triplet)
     )
     assert run(*options)[0] == 0
     assert drawn == [miniature.NAMES[1]]
@@ -533,7 +536,7 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
 
 
 def test_frames_that_are_no_numbers_are_told(run, atd12k, monkeypatch):
-    monkeypatch.setattr(methods.Blend, "draw", lambda *_: methods.Drawn(torch.full((3, *miniature.SIZE), np.nan)))
+    monkeypatch.setattr(candidates.Blend, "draw", lambda *_: candidates.Drawn(torch.full((3, *miniature.SIZE), np.nan)))
     code, table, said = run("--data", atd12k, "--compare", "blend")
     assert code == 2  # nothing is left
     assert "None of 5 items can be judged" in said

@@ -7,8 +7,8 @@ import torch
 from safetensors import safe_open
 
 from _scripts import export_weights
-from _train.frame_interpolation.journal import Journal
 from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.training.journal import Journal
 from _util import checkpoints
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")

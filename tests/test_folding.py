@@ -4,7 +4,8 @@ from torch import nn
 
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.gridnet import GridNet
-from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor, GridNetConverter, Synthesis, Synthesizer
+from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor, GridNetConverter, Synthesizer
+from _train.frame_interpolation.models.splatting import Synthesis
 from _util.checkpoints import seeded
 from _util.folding import fold_batch_norms
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import videos
+from _train.frame_interpolation.video import interpolate as videos
 from _util import colour, hdr, image, pixel_formats, video
 from _util.colour import Colour
 from _util.errors import InputError
@@ -304,11 +304,10 @@ def light_of(path: Path) -> hdr.Light | None:
     return Reader(path).light
 
 
+CORNERS = [(34000, 16000), (13250, 34500), (7500, 3000), (15635, 16450)]  # of P3 and its white, in 1/50000
 LIGHT = hdr.Light(
     hdr.Mastering(
-        tuple((Fraction(x, 50000), Fraction(y, 50000)) for x, y in [(34000, 16000), (13250, 34500), (7500, 3000)])
-        + ((Fraction(15635, 50000), Fraction(16450, 50000)),),
-        (Fraction(1, 1000), Fraction(1000)),
+        tuple((Fraction(x, 50000), Fraction(y, 50000)) for x, y in CORNERS), (Fraction(1, 1000), Fraction(1000))
     ),
     (1000, 400),
 )

@@ -7,21 +7,13 @@ import pytest
 import torch
 
 from _scripts import benchmark as script
-from _train.frame_interpolation import (
-    benchmark,
-    device_agreement,
-    gpu_benchmark,
-    literal,
-    pair_benchmark,
-    training_benchmark,
-    video_benchmark,
-)
-from _train.frame_interpolation.gpu_benchmark import Settings
+from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
+from _train.frame_interpolation.benchmarks.gpu import Settings
+from _train.frame_interpolation.benchmarks.video import Watch
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor
-from _train.frame_interpolation.tasks.flow import RFRTask
-from _train.frame_interpolation.video_benchmark import Watch
+from _train.frame_interpolation.training.tasks.flow import RFRTask
 from _util import image
 from _util.errors import InputError
 from tests.test_cuda_devices import features_at_the_size_given
@@ -33,9 +25,9 @@ SETTINGS = Settings("cpu", ("a.png", "b.png"), None, "fp32", 1)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Without warming up, one iteration of RFR or none, features not at 256 pixels."""
-    monkeypatch.setitem(benchmark.WARM_UP, "cpu", 0)
+    monkeypatch.setitem(stages.WARM_UP, "cpu", 0)
     monkeypatch.setattr(RFR.both_ways, "__defaults__", (1, *RFR.both_ways.__defaults__[1:]))
-    monkeypatch.setattr(literal, "estimate_flow", lambda rfr, image0, image1, *_: 0 * image0[:, :2])
+    monkeypatch.setattr(reference, "estimate_flow", lambda rfr, image0, image1, *_: 0 * image0[:, :2])
     monkeypatch.setattr(RFRTask, "iterations", 1)
     monkeypatch.setattr(FeatureExtractor, "forward", features_at_the_size_given)
 
@@ -48,23 +40,23 @@ def frames() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_device_agrees_with_the_cpu():
-    rows = device_agreement.compare(CPU, (64, 64), 1)
+    rows = agreement.compare(CPU, (64, 64), 1)
     assert len(rows) > 12
     assert all(row["apart"] == 0 and row["holds"] for row in rows)
 
 
 def test_a_device_that_errs_is_told(monkeypatch):
-    right = device_agreement.opening
+    right = agreement.opening
     errors = iter([0, 0.01])
-    monkeypatch.setattr(device_agreement, "opening", lambda mask: right(mask) + next(errors))
-    monkeypatch.setattr(device_agreement, "_networks", lambda iterations: {})
-    rows = {row["of"]: row for row in device_agreement.compare(CPU, (64, 64), 1)}
+    monkeypatch.setattr(agreement, "opening", lambda mask: right(mask) + next(errors))
+    monkeypatch.setattr(agreement, "_networks", lambda iterations: {})
+    rows = {row["of"]: row for row in agreement.compare(CPU, (64, 64), 1)}
     assert rows["opening"]["apart"] == pytest.approx(0.01)
     assert [name for name, row in rows.items() if not row["holds"]] == ["opening"]
 
 
 def test_pair(frames):
-    published, rounded, ours, together = pair_benchmark.compare(CPU, frames, "fp32", 1)
+    published, rounded, ours, together = pair.compare(CPU, frames, "fp32", 1)
     assert [published["way"], ours["way"]] == ["published, fp32", "ours, float32/float32"]
     assert together["way"] == "ours, float32/float32, 8 times asked for at once"
     assert ours["first, times as fast"] == pytest.approx(published["first frame ms"] / ours["first frame ms"])
@@ -77,14 +69,14 @@ def test_stages(tmp_path, frames):
     paths = tmp_path / "a.png", tmp_path / "b.png"
     for path, frame in zip(paths, frames, strict=True):
         image.write(path, frame)
-    rows = gpu_benchmark.stages(CPU, paths, (48, 64), "fp32", 1)
-    assert [row["stage"] for row in rows] == list(benchmark.STAGES)
+    rows = gpu.stages(CPU, paths, (48, 64), "fp32", 1)
+    assert [row["stage"] for row in rows] == list(stages.STAGES)
     assert all(row["published MB"] > 10 and row["ours ms"] > 0 for row in rows)
 
 
 @pytest.mark.slow
 def test_steps_of_training():
-    rows = training_benchmark.steps(CPU, (64, 64), 1, 1)
+    rows = training.steps(CPU, (64, 64), 1, 1)
     assert [row["model"] for row in rows] == 3 * ["rfr"] + 3 * ["ssldtm"]
     for row in rows:
         assert row["steps a second"] > 0
@@ -93,15 +85,15 @@ def test_steps_of_training():
 
 
 def test_generator():
-    (row,) = training_benchmark.generator(CPU, (32, 32), 2, 1)
+    (row,) = training.generator(CPU, (32, 32), 2, 1)
     assert row["sequences a second"] == pytest.approx(2 * row["batches a second"])
 
 
 def test_video(tmp_path, frames, monkeypatch):
     interpolator = Interpolator("dis", "splat", "cpu")
-    monkeypatch.setattr(video_benchmark, "Interpolator", lambda *_, **__: interpolator)
+    monkeypatch.setattr(video, "Interpolator", lambda *_, **__: interpolator)
     image.write(tmp_path / "a.png", frames[0])
-    rows = video_benchmark.rates(CPU, tmp_path / "a.png", (48, 64), 8)
+    rows = video.rates(CPU, tmp_path / "a.png", (48, 64), 8)
     assert len(rows) == 2
     for row in rows:
         assert row["frames"] == 16
@@ -110,10 +102,10 @@ def test_video(tmp_path, frames, monkeypatch):
 
 
 def test_lpips(tmp_path, frames, monkeypatch):
-    monkeypatch.setattr(gpu_benchmark, "Interpolator", lambda device, precision: _Blend(precision))
+    monkeypatch.setattr(gpu, "Interpolator", lambda device, precision: _Blend(precision))
     for i, frame in enumerate((*frames, frames[0])):
         image.write(tmp_path / f"{i}.png", frame)
-    exact, default = gpu_benchmark.lpips(CPU, tmp_path)
+    exact, default = gpu.lpips(CPU, tmp_path)
     assert exact["lpips"] > 0
     assert exact["change"] == default["change"] == 0
 
@@ -137,7 +129,7 @@ def test_idle_share_is_of_the_steady_state():
 
 def test_kernels_are_not_measured_without_cupy():
     with pytest.raises(InputError, match="CuPy"):
-        gpu_benchmark.SECTIONS["kernels"].measure(SETTINGS)
+        gpu.SECTIONS["kernels"].measure(SETTINGS)
 
 
 def test_table():
@@ -145,7 +137,7 @@ def test_table():
         {"of": "a", "apart": 1e-7, "holds": True, "MB": 12345.6},
         {"of": "b", "apart": 0.5, "holds": False, "MB": None},
     ]
-    assert gpu_benchmark.table(rows).splitlines() == [
+    assert gpu.table(rows).splitlines() == [
         "| of | apart | holds | MB |",
         "|---|---|---|---|",
         "| a | 1e-07 | yes | 12346 |",
@@ -165,11 +157,11 @@ print(json.dumps([[{"device": json.loads(sys.argv[2])[0]}], "the table of " + na
 
 
 def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(gpu_benchmark, "PROGRAM", PROGRAM)
+    monkeypatch.setattr(gpu, "PROGRAM", PROGRAM)
     for name in ("video", "training"):
-        monkeypatch.setitem(gpu_benchmark.SECTIONS, name, gpu_benchmark.SECTIONS[name]._replace(seconds=0.5))
+        monkeypatch.setitem(gpu.SECTIONS, name, gpu.SECTIONS[name]._replace(seconds=0.5))
     report = tmp_path / "report.md"
-    found = gpu_benchmark.run(SETTINGS, report, sections=["agreement", "toons", "video", "lpips"])
+    found = gpu.run(SETTINGS, report, sections=["agreement", "toons", "video", "lpips"])
     assert found["agreement"] == "Not measured: RuntimeError: a kernel died"
     assert found["toons"] == found["lpips"] == [{"device": "cpu"}]
     assert "longer than" in found["video"]
@@ -180,24 +172,24 @@ def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
 
 
 def test_no_time_left(monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu_benchmark, "PROGRAM", PROGRAM)
-    found = gpu_benchmark.run(SETTINGS, tmp_path / "report.md", longest=0, sections=["toons"])
+    monkeypatch.setattr(gpu, "PROGRAM", PROGRAM)
+    found = gpu.run(SETTINGS, tmp_path / "report.md", longest=0, sections=["toons"])
     assert found["toons"] == "Not measured: there was no time left."
 
 
 def test_the_program_of_a_process(monkeypatch, capsys):
-    section = gpu_benchmark.SECTIONS["toons"]._replace(measure=lambda settings: [settings._asdict()])
-    monkeypatch.setitem(gpu_benchmark.SECTIONS, "toons", section)
+    section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [settings._asdict()])
+    monkeypatch.setitem(gpu.SECTIONS, "toons", section)
     monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS)])
-    exec(gpu_benchmark.PROGRAM)
+    exec(gpu.PROGRAM)
     rows, table = json.loads(capsys.readouterr().out)
     assert rows[0]["frames"] == ["a.png", "b.png"]
-    assert table == gpu_benchmark.table(rows)
+    assert table == gpu.table(rows)
 
 
 def test_lpips_needs_keyframes():
     with pytest.raises(RuntimeError, match="--keyframes"):
-        gpu_benchmark.SECTIONS["lpips"].measure(SETTINGS)
+        gpu.SECTIONS["lpips"].measure(SETTINGS)
 
 
 def test_command_wants_sections_and_a_gpu(call):

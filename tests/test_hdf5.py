@@ -19,7 +19,7 @@ from _databacks.hdf5.reading import HDF5
 from _databacks.keyframes import Keyframes
 from _databacks.sources import open_source
 from _databacks.triplet import Triplet
-from _train.frame_interpolation.data import Triplets
+from _train.frame_interpolation.training.batches import Triplets
 from _util import image
 from _util.errors import InputError
 

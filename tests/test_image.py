@@ -178,29 +178,6 @@ def test_what_cannot_be_read_is_named(tmp_path, kind, says):
     assert str(path) in str(caught.value)
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with image.replacing(path) as temporary:
-        temporary.write_text("half")
-        assert path.read_text() == "old"
-        temporary.write_text("new")
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
-def test_nothing_is_left_of_a_file_that_fails(tmp_path, error):
-    def fail():
-        with image.replacing(tmp_path / "a.txt") as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        fail()
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("place", ["none/a.png", "file/a.png", "folder"])
 def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "file").write_text("")

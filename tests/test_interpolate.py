@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from _scripts import interpolate
-from _train.frame_interpolation.benchmark import write_checkpoints
+from _train.frame_interpolation.benchmarks.stages import write_checkpoints
 from _util import image
 
 ROOT = Path(__file__).parents[1]

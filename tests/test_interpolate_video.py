@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 
 from _scripts import interpolate_video as script
-from _train.frame_interpolation import videos
 from _train.frame_interpolation.flows import create as create_flow
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.overlap import Channel, Stopped, ahead, behind
-from _train.frame_interpolation.videos import Options, interpolate_video
+from _train.frame_interpolation.video import interpolate
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
+from _train.frame_interpolation.video.overlap import Channel, Stopped, ahead, behind
 from _util import command, image
 from _util.colour import Colour
 from _util.errors import InputError
@@ -96,7 +96,7 @@ def write(path: Path, frames: list[np.ndarray], rate: Fraction | int = 24, **opt
     return path
 
 
-def run(source: Path, out: Path, interpolator=None, **options) -> videos.Summary:
+def run(source: Path, out: Path, interpolator=None, **options) -> interpolate.Summary:
     flags = {name: options.pop(name) for name in ("resume", "overwrite") if name in options}
     return interpolate_video(source, out, Options(**options), lambda: (interpolator or Blend(), {}), **flags)
 
@@ -202,7 +202,10 @@ def test_a_textured_pan_moves_evenly(tmp_path):
     folder = ROOT / "checkpoints"
     options = {"flow": "dis", "synthesis": "splat", "device": "cpu", "precision": "auto"}
     interpolate_video(
-        source, tmp_path / "out.mp4", Options(fps=Fraction(48)), lambda: videos.create_interpolator(folder, **options)
+        source,
+        tmp_path / "out.mp4",
+        Options(fps=Fraction(48)),
+        lambda: interpolate.create_interpolator(folder, **options),
     )
     estimate = create_flow("dis", torch.device("cpu"), torch.float32)
     frames = [image.to_tensor(frame)[None] for frame in pixels(tmp_path / "out.mp4")[:54]]
@@ -512,7 +515,7 @@ def test_frames_are_waited_for_where_they_are_encoded(tmp_path):
     run(source, tmp_path / "slow.mp4", slow, fps=Fraction(24))
     run(source, tmp_path / "quick.mp4", fps=Fraction(24))
     assert slow.waited_in == {"behind"}
-    assert 2 < slow.most_unfinished <= videos._QUEUE + 2  # ahead, but not without bounds
+    assert 2 < slow.most_unfinished <= interpolate._QUEUE + 2  # ahead, but not without bounds
     assert_equal_videos(tmp_path / "slow.mp4", tmp_path / "quick.mp4")
 
 
@@ -623,7 +626,7 @@ def test_an_error_in_a_thread_is_raised(tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(100)])
     for name in ("cuts", "duplicates"):
         with monkeypatch.context() as patched:
-            patched.setattr(getattr(videos, name), "detect", lambda frames: (1 // 0 for frame in frames))
+            patched.setattr(getattr(interpolate, name), "detect", lambda frames: (1 // 0 for frame in frames))
             with pytest.raises(ZeroDivisionError):
                 run(source, tmp_path / "out.mp4")
         assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
@@ -766,7 +769,7 @@ def test_killed_and_resumed(tmp_path, by):
     said = running.communicate(timeout=120)[1]
     assert running.returncode == 0, said
     options = dict(zip(("flow", "synthesis", "device"), SIMPLE[1::2], strict=True))
-    create = functools.partial(videos.create_interpolator, ROOT / "checkpoints", precision="auto", **options)
+    create = functools.partial(interpolate.create_interpolator, ROOT / "checkpoints", precision="auto", **options)
     interpolate_video(source, tmp_path / "whole.mp4", Options(), create)
     assert_equal_videos(tmp_path / "out.mp4", tmp_path / "whole.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from _train.frame_interpolation import literal
-from _train.frame_interpolation.benchmark import write_checkpoints
+from _train.frame_interpolation.benchmarks import reference
+from _train.frame_interpolation.benchmarks.stages import write_checkpoints
 from _train.frame_interpolation.interpolator import Interpolator, check_times
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
@@ -147,9 +147,9 @@ def test_a_gpu_draws_what_the_cpu_draws(simple, capsys, channels, dtype):
     with feigned_gpu() as device:
         interpolator = Interpolator("dis", "splat", str(device))
         found = [interpolator(*frames, times) for _ in range(3)]  # as it is, captured and replayed
-    for ours, reference in zip(found[0] + found[2], 2 * expected, strict=True):
-        assert (ours.shape, ours.dtype) == (reference.shape, reference.dtype)
-        assert difference(ours, reference).mean() < 1e-3 * np.iinfo(dtype).max
+    for ours, theirs in zip(found[0] + found[2], 2 * expected, strict=True):
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        assert difference(ours, theirs).mean() < 1e-3 * np.iinfo(dtype).max
     assert "no CUDA graph" not in capsys.readouterr().err
 
 
@@ -234,9 +234,9 @@ def test_networks_agree_with_the_literal_computation(networks, weights):
         checkpoints.load(network, name, weights)
     tensors = [image.to_tensor(frame)[None] for frame in frames]
     with torch.inference_mode():
-        flows = [literal.estimate_flow(nets["rfr"], *pair) for pair in (tensors, tensors[::-1])]
-        synthesis = literal.synthesise(nets["ssl"], *tensors, *flows, 0.5)
-        expected = image.to_array(literal.correct(nets["dtm"], synthesis)[0][0], np.float32)
+        flows = [reference.estimate_flow(nets["rfr"], *pair) for pair in (tensors, tensors[::-1])]
+        synthesis = reference.synthesise(nets["ssl"], *tensors, *flows, 0.5)
+        expected = image.to_array(reference.correct(nets["dtm"], synthesis)[0][0], np.float32)
     (between,) = networks(*[frame.astype(np.float32) / 255 for frame in frames])
     assert 255 * difference(between, expected).mean() <= 0.3
 
@@ -357,6 +357,6 @@ def test_a_card_draws_what_the_cpu_draws(weights, synthesis, precision):
     for _ in range(3):
         found = interpolator(*frames, times)
         pair = interpolator.prepare(*frames)
-        for t, together, reference in zip(times, found, expected, strict=True):
-            assert difference(together, reference).mean() < (0.05 if precision == "fp32" else 0.5)
+        for t, together, theirs in zip(times, found, expected, strict=True):
+            assert difference(together, theirs).mean() < (0.05 if precision == "fp32" else 0.5)
             assert difference(interpolator.at(pair, t), together).mean() < 0.5

@@ -14,9 +14,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from _train.frame_interpolation import elastic, train
-from _train.frame_interpolation.journal import Journal, read_checkpoint
-from _train.frame_interpolation.tasks.task import Task
+from _train.frame_interpolation import train
+from _train.frame_interpolation.training import elastic
+from _train.frame_interpolation.training.journal import Journal, read_checkpoint
+from _train.frame_interpolation.training.tasks.task import Task
 from _util.errors import InputError
 from tests import train_in_turn
 

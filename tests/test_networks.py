@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation import literal
+from _train.frame_interpolation.benchmarks import reference
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis, splat_metric
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.splatting import Synthesis, splat_metric
 from _util.checkpoints import seeded
 from _util.lines import difference_of_gaussians
 
@@ -83,13 +84,11 @@ def test_only_what_is_not_resnet_is_trained(ssl):
 @torch.no_grad()
 def test_synthesis_equals_the_literal_one(ssl, dtm, size, t):
     inputs = *frames(2, *size), *flows(2, *size)
-    synthesis, expected = ssl(*inputs, t), literal.synthesise(ssl, *inputs, t)
-    corrected, expected_corrected = dtm(synthesis), literal.correct(dtm, synthesis)
-    for ours, reference in zip(
-        [*tensors(synthesis), *corrected], [*tensors(expected), *expected_corrected], strict=True
-    ):
-        assert ours.shape == reference.shape
-        assert equal_but_for_line_pixels(ours, reference)
+    synthesis, expected = ssl(*inputs, t), reference.synthesise(ssl, *inputs, t)
+    corrected, expected_corrected = dtm(synthesis), reference.correct(dtm, synthesis)
+    for ours, theirs in zip([*tensors(synthesis), *corrected], [*tensors(expected), *expected_corrected], strict=True):
+        assert ours.shape == theirs.shape
+        assert equal_but_for_line_pixels(ours, theirs)
 
 
 def test_the_drawings_above_have_lines_where_sigma_allows():
@@ -145,9 +144,9 @@ def test_synthesis_in_bf16_is_not_far_off(ssl, dtm):
     assert synthesis.frame.dtype == torch.float32
     assert (synthesis.frame - expected.frame).abs().mean() < 0.005
     frame, nedt = half_dtm(expected)
-    for ours, reference in zip((frame, nedt), dtm(expected), strict=True):
+    for ours, theirs in zip((frame, nedt), dtm(expected), strict=True):
         assert ours.dtype == torch.float32
-        assert (ours - reference).abs().mean() < 0.005
+        assert (ours - theirs).abs().mean() < 0.005
 
 
 @pytest.mark.parametrize("size", [(128, 128), (131, 150), (150, 203)], ids=str)
@@ -156,7 +155,7 @@ def test_synthesis_in_bf16_is_not_far_off(ssl, dtm):
 def test_flow_equals_the_literal_one(rfr, b, size):
     """Sizes at which the coarsest correlations have more than one pixel, which the literal computation needs."""
     image0, image1 = frames(b, *size)
-    expected = literal.estimate_flow(rfr, image0, image1, 3)
+    expected = reference.estimate_flow(rfr, image0, image1, 3)
     result = rfr(image0, image1, 3)
     assert result.shape == (b, 2, *size)
     assert distance(result, expected) < 1e-4

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite, Synthesis, splat_metric
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.splatting import Synthesis, splat_metric
 from _util import checkpoints
 from _util.flow import backwarp
 from _util.lines import difference_of_gaussians, nedt

@@ -8,6 +8,7 @@ from PIL import Image, ImageSequence
 
 from _util import preview
 from _util.errors import InputError
+from _util.files import temporary_beside
 
 av = pytest.importorskip("av")
 
@@ -100,7 +101,7 @@ def test_other_formats_are_refused(tmp_path, name):
 def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
     path = tmp_path / f"p{suffix}"
     path.write_text("old")
-    (tmp_path / f".p-{os.getpid()}{suffix}").symlink_to("/dev/full")
+    temporary_beside(tmp_path / f"p{suffix}").symlink_to("/dev/full")
     with pytest.raises(InputError, match="No space left"):
         preview.write_preview(path, frames(3, 64, 64), fps=12)
     assert path.read_text() == "old"

@@ -8,8 +8,8 @@ import pytest
 from browser import open_page
 from PIL import Image
 
-from _train.frame_interpolation.pages import site
-from _train.frame_interpolation.pages.report import Item, Report
+from _train.frame_interpolation.evaluation.pages import site
+from _train.frame_interpolation.evaluation.pages.report import Item, Report
 from _util.errors import InputError
 
 METRICS = {"LPIPS": False, "PSNR": True}

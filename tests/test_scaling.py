@@ -3,8 +3,8 @@
 import pytest
 
 from _scripts import scaling as script
-from _train.frame_interpolation import scaling
-from _train.frame_interpolation.scaling import Measurement, Network
+from _train.frame_interpolation.benchmarks import scaling
+from _train.frame_interpolation.benchmarks.scaling import Measurement, Network
 from _util.errors import InputError
 
 ONE = Measurement(1, "1 × GPU", 0.5, 8_000_000, 0.0, 0.0)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from _scripts.benchmark import table_of_matching
 from _train.frame_interpolation import flows
-from _train.frame_interpolation.matching_benchmark import draw, literal_flows
+from _train.frame_interpolation.benchmarks.matching import draw, literal_flows
 from _util import checkpoints, features
 from _util.errors import InputError
 from _util.segmentation import describe

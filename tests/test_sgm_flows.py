@@ -7,7 +7,7 @@ import torch
 from _databacks import sgm_flows
 from _databacks.atd12k import ATD12K
 from _scripts import sgm_flows as script
-from _train.frame_interpolation.matching_benchmark import draw
+from _train.frame_interpolation.benchmarks.matching import draw
 from _train.frame_interpolation.sgm_flows import PICTURES, SETTINGS, open_data
 from _util import image
 from _util.errors import InputError

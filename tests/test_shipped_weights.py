@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from _databacks.toons import atlas
 from _databacks.toons.scenes import Toons
-from _train.frame_interpolation import evaluation
+from _train.frame_interpolation.evaluation import keyframes
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import checkpoints
 from _util.image import to_array, to_tensor
@@ -65,6 +65,6 @@ def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
 def test_they_draw_real_keyframes_better_than_a_smaller_network_did(shared):
     """A network of 0.65 M parameters on the same flow came to LPIPS 0.0428 and chamfer 1.122e-4."""
     interpolator = Interpolator("dis", "fusion", "cpu")
-    figures = evaluation.evaluate_keyframes(lambda *frames: interpolator(*frames)[0], shared / "data/anime_keys")
+    figures = keyframes.evaluate_keyframes(lambda *frames: interpolator(*frames)[0], shared / "data/anime_keys")
     assert figures["lpips"] < 0.0428
     assert figures["chamfer"] < 1.122e-4

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from _train.frame_interpolation.models.dtm import DTM
-from _train.frame_interpolation.models.softsplat_lite import Synthesis, Synthesizer, Warp
+from _train.frame_interpolation.models.softsplat_lite import Synthesizer
+from _train.frame_interpolation.models.splatting import Synthesis, Warp
 from _util import tiling
 from _util.checkpoints import seeded
 from _util.image import resize_rows

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from _train.frame_interpolation.timeline import Drawing, stretches
+from _train.frame_interpolation.video.timeline import Drawing, stretches
 
 F = Fraction
 

@@ -22,16 +22,17 @@ from safetensors.torch import save_file
 from _databacks.sources import open_source
 from _databacks.toons import scenes
 from _scripts import export_weights
-from _train.frame_interpolation import data as data_
-from _train.frame_interpolation import journal, tasks, train
-from _train.frame_interpolation.journal import read_checkpoint
+from _train.frame_interpolation import train
 from _train.frame_interpolation.models import unet
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
-from _train.frame_interpolation.tasks.animeinterp import combine
-from _train.frame_interpolation.tasks.stages import STAGES, Plan
+from _train.frame_interpolation.training import batches as data_
+from _train.frame_interpolation.training import journal, tasks
+from _train.frame_interpolation.training.journal import read_checkpoint
+from _train.frame_interpolation.training.tasks.animeinterp import combine
+from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
 from _util import checkpoints
 from _util.errors import InputError
 from tests import train_tiny

@@ -14,8 +14,8 @@ from PIL import Image, ImageSequence
 from scipy import stats
 
 from _scripts import user_study
-from _train.frame_interpolation.pages import answers, clips, preferences
-from _train.frame_interpolation.pages.study import study_name
+from _train.frame_interpolation.evaluation.pages import answers, clips, preferences
+from _train.frame_interpolation.evaluation.pages.study import study_name
 from _util.preview import write_preview
 
 ITEMS = ["shot_1", 'käfer <b>&amp; "quoted"', "shot_10"]

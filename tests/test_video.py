@@ -1,7 +1,6 @@
 """Videos and folders of drawings are read as players show them, and written as they were read."""
 
 import itertools
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from _util import colour, image, video
 from _util.colour import Colour
 from _util.errors import InputError
+from _util.files import temporary_beside
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
 
@@ -366,7 +366,7 @@ def test_a_block_left_with_an_exception_leaves_no_file(tmp_path):
 def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
     path = tmp_path / f"v{suffix}"
     path.write_text("old")
-    (tmp_path / f".v-{os.getpid()}{suffix}").symlink_to("/dev/full")
+    temporary_beside(tmp_path / f"v{suffix}").symlink_to("/dev/full")
     with pytest.raises(InputError, match="No space left"):
         write(path, scene(30))
     assert path.read_text() == "old"

@@ -15,8 +15,8 @@ import torch
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from _train.frame_interpolation import train
-from _train.frame_interpolation.journal import Journal
-from _train.frame_interpolation.tasks.task import Task
+from _train.frame_interpolation.training.journal import Journal
+from _train.frame_interpolation.training.tasks.task import Task
 from _util import command
 from tests import train_tiny
 

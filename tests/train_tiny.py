@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from _train.frame_interpolation import tasks, train
-from _train.frame_interpolation.tasks.task import Task
+from _train.frame_interpolation import train
+from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training.tasks.task import Task
 from _util import command
 
 

@@ -23,7 +23,7 @@ from _databacks.dataset.near_duplicates import Selection
 from _databacks.dataset.planning import Video
 from _databacks.extraction.triplets import HEADER, name_of
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 LAYOUTS = ("folders", "rrld")
 

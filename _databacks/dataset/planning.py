@@ -14,7 +14,7 @@ from typing import NamedTuple
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from _util.errors import InputError
-from _util.image import natural, replacing
+from _util.files import natural, replacing
 
 SUFFIXES = (
     *(".3gp", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),

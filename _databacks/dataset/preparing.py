@@ -28,7 +28,7 @@ from _databacks.dataset import near_duplicates
 from _databacks.dataset.planning import Video
 from _util import image
 from _util.errors import InputError
-from _util.image import pictures, replacing
+from _util.files import pictures, replacing
 
 RATE = 24  # frames a second that are counted
 _KEPT = {"thumbnails.npy", "triplets.json"}  # when the triplets have left for the data set

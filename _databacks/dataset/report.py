@@ -16,7 +16,7 @@ import numpy as np
 from _databacks.dataset.assembly import Row
 from _util import image
 from _util.errors import InputError
-from _util.image import pictures, replacing
+from _util.files import pictures, replacing
 
 SAMPLES = 12
 _THUMBNAIL = 180  # pixels high

@@ -19,7 +19,7 @@ from _databacks.extraction.reports import ALOUD, Report
 from _util import video
 from _util.colour import BT709, LIMITED, Colour
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 _PART = 60 * RATE  # frames
 _COLOUR = Colour(BT709, LIMITED, BT709, BT709)

@@ -15,7 +15,7 @@ from _databacks.extraction.options import Options
 from _databacks.extraction.reports import ALOUD, Report
 from _databacks.extraction.triplets import read_triplets
 from _databacks.triplet import read_frames
-from _util.image import replacing
+from _util.files import replacing
 
 
 def extract_triplet_flows(

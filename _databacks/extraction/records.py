@@ -10,7 +10,7 @@ from typing import Any
 
 from _databacks.extraction.reports import Report
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 _SAMPLE = 2**20  # bytes at either end of a file
 

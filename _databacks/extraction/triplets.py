@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from _databacks.extraction import records
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 HEADER = "frames,linearity,coverage"
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from _databacks.hdf5 import frames, half, index
 from _databacks.sources import pictures
 from _databacks.triplet import Source, Triplet
-from _util import image
+from _util import files
 from _util.errors import InputError
 
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
@@ -54,7 +54,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
             except InputError as error:
                 damaged[name] = str(error)
                 continue
-            with image.replacing(part) as temporary:
+            with files.replacing(part) as temporary:
                 _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
     if len(damaged) == len(source):
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
@@ -76,7 +76,7 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
         raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
     if begun not in (None, settings):
         raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
-    with image.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(settings))
     return parts
 

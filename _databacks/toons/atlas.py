@@ -2,7 +2,7 @@
 
     _data/toons/atlas.zip
         drawing/00000.webp …       256×256 RGBA: procedural drawings, and icons with outlines of our own
-        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 % of the height
+        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 %
         background/00000.webp …    512×512 RGB
         caption/00000.webp …       256×256 RGBA: lettering that never moves
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, limb
 from _util.errors import InputError
-from _util.image import replacing
+from _util.files import replacing
 
 PATH = Path(__file__).parents[2] / "_data" / "toons" / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")

@@ -26,15 +26,15 @@ def limb(random: Random) -> str:
     """A segment of an arm or leg on a transparent ground, 256×256, upright, round where it is joined to others."""
     pen, side = _Pen(random), DRAWING_SIDE
     wide, thin = random.uniform(22, 60, 2)
-    top, foot, middle = np.array([side / 2, 0.1 * side]), np.array([side / 2, 0.9 * side]), np.array([side / 2] * 2)
+    top, foot = np.array([side / 2, 0.1 * side]), np.array([side / 2, 0.9 * side])
     colour = pen.colour()
     ends = []
     for (x, y), width, turn in ((top, wide, 0), (foot, thin, np.pi)):
         angles = turn + np.linspace(0, np.pi, 7)
         ends.append(np.array([x, y]) - width / 2 * np.stack([np.cos(angles), np.sin(angles)], 1))
     bulge = random.uniform(-6, 10, 2)
-    right = [middle + [(wide + thin) / 4 + bulge[0], 0]]
-    left = [middle - [(wide + thin) / 4 + bulge[1], 0]]
+    right = [np.array([side / 2 + (wide + thin) / 4 + bulge[0], side / 2])]
+    left = [np.array([side / 2 - (wide + thin) / 4 - bulge[1], side / 2])]
     body = pen.shape(_spline(np.concatenate([ends[0], right, ends[1], left])), colour)
     if random.random() < 0.4:  # a sleeve, a stripe
         y = random.uniform(0.3, 0.7) * side

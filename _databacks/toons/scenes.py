@@ -115,9 +115,7 @@ class Toons:
         if self.damaged:
             frames = damage.damage(frames, times.to(self.device), random)
         occlusions = 1 - seen0, 1 - seen1
-        return Scenes(
-            frames.clamp(0, 1), times.to(self.device), (flow01, flow10), occlusions, motion, seen, progress
-        )
+        return Scenes(frames.clamp(0, 1), times.to(self.device), (flow01, flow10), occlusions, motion, seen, progress)
 
     def _choose(self, random: torch.Generator, limbed: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures: backgrounds (b, 4, S, S) and drawings (b, drawings + 1, 4, s, s), a caption or nothing last.

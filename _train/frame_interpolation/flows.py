@@ -1,68 +1,115 @@
-"""Flow estimators by name. Each is called with two frames and returns the flow between them in both directions.
+"""Flow estimators, created by the entries of `methods.FLOWS`.
 
-In: (1, 3, h, w) RGB in [0, 1], twice. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
-
-    rfr               recurrent refinement, which needs weights
-    sgm+dis           at each pixel the better of sgm and multidis
-    multidis, dis     dense inverse search, at several sizes or one
-    sgm               segment-guided matching; 0 where no piece was found again
-    sgm+rfr           RFR that begins with it, as AnimeInterp was released
-    sgm+rfr-paper     RFR that begins with it, as the paper has it
-    unet, resunet, transunet    learned by --task optflow
+An estimator is called with two frames and returns the flow between them in both directions:
+(1, 3, h, w) RGB in [0, 1], twice, to flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models import unet
-from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation import methods
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.models import unet as unets
+from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _util import checkpoints, graphs, image
 from _util.dis import dis, multidis, select
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
 
+
+class Flows(NamedTuple):
+    """The flow between two frames in both directions."""
+
+    flow01: Tensor  # (b, 2, h, w) from frame 0 to frame 1, x then y, pixels
+    flow10: Tensor
+
+
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-_WITHOUT_WEIGHTS = {"multidis": multidis, "dis": dis}
-_INITIAL_MODES = {"sgm+rfr": "released", "sgm+rfr-paper": "paper"}
-NAMES = ("rfr", "sgm+dis", *_WITHOUT_WEIGHTS, "sgm", *_INITIAL_MODES, *unet.VARIANTS)  # the best first
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
 
-def create(name: str, device: torch.device, dtype: torch.dtype, folder: Path = checkpoints.FOLDER) -> FlowEstimator:
-    """The estimator of that name, on a device and in a precision, with weights from a folder of checkpoints."""
-    if name in _WITHOUT_WEIGHTS:
-        return _WITHOUT_WEIGHTS[name]
-    if name in unet.VARIANTS:
-        network = unet.FlowUNet(name).eval()
-        checkpoints.load(network, f"{name}_flow", folder)
-        return graphs.replayed(network.to(device, dtype, memory_format=torch.channels_last), device)
-    sgm = SGM(device=device, folder=folder) if name.startswith("sgm") else None
-    if name == "sgm":
-        return sgm
-    if name == "sgm+dis":
-        return MatchingAndSearch(sgm)
+def create(name: str, context: Context) -> FlowEstimator:
+    """The estimator of a name of `methods.FLOWS`.
+
+    Raises:
+        InputError: there is no such name, or its weights are missing or do not fit.
+    """
+    return methods.find("flow", methods.FLOWS, name, ()).creator()(context)
+
+
+def dis1(_: Context) -> FlowEstimator:
+    return dis
+
+
+def dis3(_: Context) -> FlowEstimator:
+    return multidis
+
+
+def sgm(context: Context) -> FlowEstimator:
+    return SGM(device=context.device, folder=context.folder)
+
+
+def sgm_dis(context: Context) -> FlowEstimator:
+    return MatchingAndSearch(sgm(context))
+
+
+def rfr(context: Context) -> FlowEstimator:
+    return graphs.replayed(_rfr(context).both_ways, context.device)
+
+
+def sgm_rfr(context: Context) -> FlowEstimator:
+    return _refining(context, "released")
+
+
+def sgm_rfr_paper(context: Context) -> FlowEstimator:
+    return _refining(context, "paper")
+
+
+def unet(context: Context) -> FlowEstimator:
+    return _unet("unet", context)
+
+
+def resunet(context: Context) -> FlowEstimator:
+    return _unet("resunet", context)
+
+
+def transunet(context: Context) -> FlowEstimator:
+    return _unet("transunet", context)
+
+
+def _unet(name: unets.Variant, context: Context) -> FlowEstimator:
+    network = unets.FlowUNet(name).eval()
+    checkpoints.load(network, f"{name}_flow", context.folder)
+    network.to(context.device, context.flow_dtype, memory_format=torch.channels_last)
+    return graphs.replayed(network, context.device)
+
+
+def _rfr(context: Context) -> RFR:
     network = RFR().eval()
-    checkpoints.load(network, "rfr", folder)
-    network.to(device, dtype, memory_format=torch.channels_last)
-    if sgm is None:
-        return graphs.replayed(network.both_ways, device)
+    checkpoints.load(network, "rfr", context.folder)
+    return network.to(context.device, context.flow_dtype, memory_format=torch.channels_last)
+
+
+def _refining(context: Context, mode: InitialMode) -> FlowEstimator:
+    """RFR that begins with the flow of segment-guided matching."""
+    network, matching = _rfr(context), sgm(context)
 
     def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> tuple[Tensor, Tensor]:
-        return network.both_ways(frame0, frame1, initial=coarse, initial_mode=_INITIAL_MODES[name])
+        return network.both_ways(frame0, frame1, initial=coarse, initial_mode=mode)
 
-    refine = graphs.replayed(refine, device)
-    return lambda frame0, frame1: refine(frame0, frame1, *sgm(frame0, frame1))
+    refine = graphs.replayed(refine, context.device)
+    return lambda frame0, frame1: refine(frame0, frame1, *matching(frame0, frame1))
 
 
 class MatchingAndSearch:
     """At each pixel the flow, of segment-guided matching or of dense inverse search, that finds its surroundings."""
 
-    def __init__(self, sgm: SGM):
+    def __init__(self, sgm: FlowEstimator):
         self.sgm = sgm
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,13 +125,12 @@ def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
     return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
 
 
-def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> Flows:
     """Estimate at no more than `LARGEST_AREA` pixels and scale the flow up to the size of the frames."""
     h, w = frame0.shape[2:]
     scale = min(1, (LARGEST_AREA / (h * w)) ** 0.5)
     if scale == 1:
-        return estimator(frame0, frame1)
+        return Flows(*estimator(frame0, frame1))
     size = max(16, round(h * scale)), max(16, round(w * scale))
     reduced = F.interpolate(torch.cat([frame0, frame1]), size, mode="bilinear", align_corners=False, antialias=True)
-    flow01, flow10 = estimator(*reduced.chunk(2))
-    return resize_flow(flow01, (h, w)), resize_flow(flow10, (h, w))
+    return Flows(*(resize_flow(flow, (h, w)) for flow in estimator(*reduced.chunk(2))))

@@ -16,31 +16,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from _train.frame_interpolation import flows, syntheses
-from _train.frame_interpolation.models.softsplat_lite import Source
-from _util import checkpoints, cpu, graphs, memory, transfer
+from _train.frame_interpolation import pipeline
+from _train.frame_interpolation.context import create_context
+from _train.frame_interpolation.flows import Flows
+from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
 SMALLEST_SIDE = 16
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_WEIGHTS = {"rfr": ["rfr"], "ssldtm": ["ssl", "dtm"]} | {
-    name: [name] for name in ("fusion", "resunet", "transunet", "unet", "ssl")
-}
-_COARSE_FLOW = "sgm"
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
 class Pair(NamedTuple):
     """Two frames, ready to be interpolated at any time."""
 
-    prepared: syntheses.Preparation
-    flow01: Tensor  # (1, 2, h, w), as the synthesis splats along it
-    flow10: Tensor
-    alpha: Source | None
+    prepared: pipeline.Prepared
     shape: tuple[int, ...]  # of the frames as they were given
     dtype: np.dtype
 
@@ -49,13 +41,18 @@ class Interpolator:
     """Draws the frames between two frames.
 
     Args:
-        flow: one of `flows.NAMES` or "auto", the best that has weights, and "sgm" for a synthesis that refines it.
-        synthesis: one of `syntheses.NAMES` or "auto", the best that has weights.
+        flow: a name of `methods.FLOWS` or "auto", the best that has weights where the synthesis needs flow.
+        synthesis: a name of `methods.SYNTHESES` or "auto", the best that has weights.
         device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in. On a
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
+
+    Attributes:
+        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion by itself.
+        method: both, as one name.
+        pipeline: what draws, of tensors.
 
     Raises:
         InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are missing or do
@@ -71,20 +68,17 @@ class Interpolator:
         folder: str | Path = checkpoints.FOLDER,
     ):
         folder = Path(folder)
+        choice = pipeline.choose(flow, synthesis, folder)
+        self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
-        self.synthesis, synthesis_note = _choose("synthesis", synthesis, syntheses.NAMES, folder)
-        if self.synthesis in syntheses.REFINING:
-            flow = _coarse(flow, self.synthesis)
-        self.flow, flow_note = _choose("flow", flow, flows.NAMES, folder)
-        self.precisions = _choose_precisions(precision, self.device)
+        self.context = create_context(self.device, precision, folder)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"
             torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
         memory.keep_freed()
-        self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
-        self.synthesiser = syntheses.create(self.synthesis, self.device, *self.precisions, folder)
-        for note in filter(None, (flow_note, synthesis_note)):
-            _say_once(note)
+        self.pipeline = pipeline.create(choice, self.context)
+        for note in choice.notes:
+            _print_once(note)
 
     def __call__(self, frame0: np.ndarray, frame1: np.ndarray, times: Iterable[float] = (0.5,)) -> list[np.ndarray]:
         """The frames at the given times.
@@ -109,16 +103,13 @@ class Interpolator:
         frame0, frame1 = np.asarray(frame0), np.asarray(frame1)
         check_frames(frame0, frame1)
         tensors = [transfer.upload(frame, self.device)[None] for frame in (frame0, frame1)]
-        alphas = [tensor[:, 3:] for tensor in tensors] if tensors[0].shape[1] == 4 else None
-        seen = colours = [tensor[:, :3].expand(-1, 3, -1, -1) for tensor in tensors]
-        if alphas:
-            seen = _over_plain_ground(colours, alphas)
-            colours = _extend(colours, alphas)
-        flow01, flow10 = flows.at_moderate_size(self.estimator, *seen)
-        prepared = self.synthesiser.prepare(*colours, flow01, flow10)
-        alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
-        flow01, flow10 = prepared.image.flow.chunk(2)
-        return Pair(prepared, flow01, flow10, alpha, frame0.shape, frame0.dtype)
+        if tensors[0].shape[1] == 1:
+            tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
+        return Pair(self.pipeline.prepare(*tensors), frame0.shape, frame0.dtype)
+
+    def flow_of(self, pair: Pair) -> Flows:
+        """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
+        return self.pipeline.flow(pair.prepared)
 
     def at(self, pair: Pair, t: float) -> np.ndarray:
         """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
@@ -145,14 +136,10 @@ class Interpolator:
 
     def _frames(self, pair: Pair, times: list[float]) -> Tensor:
         """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
-        t = times[0] if self.device.type == "cpu" else graphs.constant(times, pair.flow01)
-        frames = self.synthesiser.synthesise(pair.prepared, t)
-        if len(pair.shape) == 2 or pair.shape[2] == 1:
-            frames = frames.mean(1, keepdim=True)
-        if pair.alpha is not None:
-            alphas = syntheses.splat(pair.alpha, t)
-            frames = torch.cat([frames * (alphas > 0), alphas], 1)
-        return frames
+        t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
+        frames = self.pipeline.frames(pair.prepared, t)
+        is_grey = len(pair.shape) == 2 or pair.shape[2] == 1
+        return frames.mean(1, keepdim=True) if is_grey else frames
 
 
 def _of_shape(wait: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -186,83 +173,6 @@ def check_times(times: Iterable[float]) -> list[float]:
     return times
 
 
-def _over_plain_ground(colours: list[Tensor], alphas: list[Tensor]) -> list[Tensor]:
-    """Both frames over white or black, whichever the visible colours stand out from."""
-    weight = sum(alpha.sum() for alpha in alphas).clamp(min=1e-6)
-    mean = sum((colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)) / (3 * weight)
-    ground = float(mean < 0.5)
-    return [ground + (colour - ground) * alpha for colour, alpha in zip(colours, alphas, strict=True)]
-
-
-def _extend(colours: list[Tensor], alphas: list[Tensor]) -> list[Tensor]:
-    """Give every pixel of zero alpha the colour of the nearest visible one, so that hidden colours play no part.
-
-    A frame without a visible pixel takes the colours of the other.
-    """
-    hidden = [(alpha[0, 0] == 0).cpu().numpy() for alpha in alphas]
-    sources = [1 - i if hidden[i].all() else i for i in range(2)]
-    return [_nearest_visible(colours[i], hidden[i]) for i in sources]
-
-
-def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
-    if hidden.all():
-        return torch.zeros_like(colour)
-    y, x = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]
-
-
-class Precisions(NamedTuple):
-    flow: torch.dtype
-    synthesis: torch.dtype
-
-
-def _choose_precisions(precision: str, device: torch.device) -> Precisions:
-    if precision == "auto":
-        # Flow gains little from half precision on the CPU, and rounding adds up over its iterations.
-        return Precisions(torch.float32, _fast_precision(device))
-    if precision not in _PRECISIONS:
-        raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
-    return Precisions(_PRECISIONS[precision], _PRECISIONS[precision])
-
-
-def _fast_precision(device: torch.device) -> torch.dtype:
-    if device.type == "cpu":
-        return torch.bfloat16 if cpu.multiplies_bf16() else torch.float32
-    generation, _ = torch.cuda.get_device_capability(device)
-    if generation >= 8:
-        return torch.bfloat16
-    # GTX 16, of generation 7 too, has no units for products in fp16, and its convolutions in it are known to fail.
-    return torch.float16 if generation == 7 and "GTX 16" not in torch.cuda.get_device_name(device) else torch.float32
-
-
-def _coarse(flow: str, synthesis: str) -> str:
-    """The flow to begin with for a synthesis that refines it."""
-    if "rfr" in flow:
-        raise InputError(
-            f"The synthesis {synthesis} refines a coarse flow by its own RFR and gains nothing from {flow}, which RFR "
-            f"has refined already; take --flow {_COARSE_FLOW}."
-        )
-    return _COARSE_FLOW if flow == "auto" else flow
-
-
-def _choose(what: str, wanted: str, names: tuple[str, ...], folder: Path) -> tuple[str, str | None]:
-    """The name wanted, or of those that have weights the first, with a note for the user about it."""
-    if wanted != "auto":
-        if wanted not in names:
-            raise InputError(f"There is no {what} {wanted!r}; it is auto, {', '.join(names)}.")
-        return wanted, None
-    missing = {
-        name: [checkpoints.expected(part) for part in _WEIGHTS.get(name, []) if not checkpoints.find(part, folder)]
-        for name in names
-    }
-    taken = next(name for name in names if not missing[name])
-    note = f"{what}: {taken}"
-    if taken != names[0]:
-        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        note += f" (for {names[0]}, put {' and '.join(missing[names[0]])} into {place})"
-    return taken, note
-
-
 @functools.cache
-def _say_once(note: str) -> None:
+def _print_once(note: str) -> None:
     print(note, file=sys.stderr)

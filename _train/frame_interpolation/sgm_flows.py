@@ -21,7 +21,7 @@ from _databacks.dataset import workers
 from _databacks.sources import open_source
 from _databacks.triplet import Source
 from _train.frame_interpolation.flows import at_moderate_size
-from _util import checkpoints, image, segmentation
+from _util import checkpoints, files, image, segmentation
 from _util.errors import InputError
 from _util.sgm import SGM, Matching
 
@@ -115,7 +115,7 @@ def _agree_on_settings(options: Options) -> None:
         if path.exists() and json.loads(path.read_text()) != settings:
             raise InputError(f"{path} tells of other settings than {json.dumps(settings)}; choose another folder.")
         options.out.mkdir(parents=True, exist_ok=True)
-        with image.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n")
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read or written; choose another folder.") from error

@@ -1,79 +1,66 @@
-"""Ways to draw the frame at a time from two frames and the flow between them, by name.
+"""Ways to draw the frame at a time, created by the entries of `methods.SYNTHESES`.
 
-Each does what does not depend on the time in `prepare`, once for a pair of frames, and the rest in `synthesise`.
+Each does what does not depend on the time in `prepare`, once for a pair of frames, and the rest in `synthesise`. Those
+that splat need the flow between the frames; those that find motion at the new frame need nothing.
 """
 
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import flows
-from _train.frame_interpolation.models import animeinterp, fusion, unet
+from _train.frame_interpolation import flows, methods
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.flows import Flows
+from _train.frame_interpolation.models import ifnet
+from _train.frame_interpolation.models import unet as unets
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
+from _train.frame_interpolation.models.ifnet import IFNet
+from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import InitialMode
-from _train.frame_interpolation.models.softsplat_lite import (
-    Prepared,
-    SoftsplatLite,
-    Source,
-    at_times,
-    half_warp,
-    splat_metric,
-)
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
 from _util import checkpoints, graphs
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
-# These take a coarse flow and refine it by an RFR of their own, which begins with it in one of two modes (models.rfr)
-REFINING = ("animeinterp", "animeinterp-paper", "animeinterp-gma", "animeinterp-gma-paper")
-# The best first; those after splat, which needs no weights, are taken only by name.
-NAMES = ("ssldtm", "fusion", "resunet", "transunet", "unet", "ssl", "splat", *REFINING)
 
+class Pair(NamedTuple):
+    """Two frames, and what their motion is found in."""
 
-class Preparation(Protocol):
-    """What a synthesis keeps of a pair of frames; `image` tells how it splats them."""
-
-    image: Source
+    frame0: Tensor  # (1, 3, h, w) RGB in [0, 1]
+    frame1: Tensor
+    seen0: Tensor  # (1, 3, h, w), the same frames over a plain ground where they are transparent
+    seen1: Tensor
 
 
 class FrameSynthesis(Protocol):
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Preparation:
-        """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels."""
+    def prepare(self, pair: Pair, flow: Flows | None) -> Any:
+        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found."""
 
-    def synthesise(self, prepared: Preparation, t: float | Tensor) -> Tensor:
-        """The frame (1, 3, h, w) at time t in (0, 1), or the frames (n, 3, h, w) at several times (n,)."""
+    def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
+        """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
 
+        Args:
+            t: times, or a map (1, 1, h, w) of how far what shows at a pixel has come, for methods that find motion.
+            carried: (2, c, h, w) more channels of both frames, such as alpha, that move with the drawing.
+        """
 
-def create(
-    name: str,
-    device: torch.device,
-    flow_dtype: torch.dtype,
-    dtype: torch.dtype,
-    folder: Path = checkpoints.FOLDER,
-) -> FrameSynthesis:
-    """A synthesis of `NAMES`, on a device and in a precision, that of flow where it refines it, with weights from a
-    folder."""
-    synthesis = _create(name, device, flow_dtype, dtype, folder)
-    return Replayed(synthesis, device) if device.type == "cuda" else synthesis
+    def flow(self, prepared: Any) -> Flows:
+        """The flow between the frames that it draws along."""
 
 
-def _create(
-    name: str, device: torch.device, flow_dtype: torch.dtype, dtype: torch.dtype, folder: Path
-) -> FrameSynthesis:
-    if name == "splat":
-        return Splat()
-    if name == "fusion":
-        return Fused(device, dtype, folder)
-    if name in unet.VARIANTS:
-        network = unet.FrameUNet(name).eval()
-        checkpoints.load(network, name, folder)
-        return network.to(device, dtype, memory_format=torch.channels_last)
-    if name in REFINING:
-        return Refining(name, device, flow_dtype, dtype, folder)
-    return Networks(device, dtype, folder, corrects_lines=name == "ssldtm")
+def create(name: str, context: Context) -> FrameSynthesis:
+    """The synthesis of a name of `methods.SYNTHESES`.
+
+    Raises:
+        InputError: there is no such name, or its weights are missing or do not fit.
+    """
+    synthesis = methods.find("synthesis", methods.SYNTHESES, name, ()).creator()(context)
+    return Replayed(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
 class Replayed:
@@ -82,88 +69,162 @@ class Replayed:
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):
         self.prepare = graphs.replayed(synthesis.prepare, device)
         self._synthesise = graphs.replayed(synthesis.synthesise, device)
+        self.flow, self._device = synthesis.flow, device
 
-    def synthesise(self, prepared: Preparation, t: float | Tensor) -> Tensor:
-        return self._synthesise(prepared, t if isinstance(t, Tensor) else graphs.constant([t], prepared.image.flow))
-
-
-class Splat:
-    """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
-
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
-        metric = splat_metric(frame0, frame1, flow01, flow10)
-        return Prepared(Source(torch.cat([frame0, frame1]), torch.cat([flow01, flow10]), metric), [])
-
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
-        return splat(prepared.image, t)
+    def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
+        t = t if isinstance(t, Tensor) else graphs.constant([t], torch.empty(0, device=self._device))
+        return self._synthesise(prepared, t, carried)
 
 
-def splat(source: Source, t: float | Tensor) -> Tensor:
-    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
+class Splatting:
+    """A network that splats along flow.
 
     Args:
-        source: values (2, c, h, w).
-        t: one time, or several, (n,).
-
-    Returns:
-        (1 or n, c, h, w).
+        prepare: two frames (1, 3, h, w) and flow01, flow10 to what does not depend on the time; its `image` is a
+            `Source`.
+        synthesise: that and t to the frame (n, 3, h, w).
     """
-    source = at_times(source, t)
-    warp = half_warp(source, t)
-    t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
-    mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
-    image0, image1 = source.values.chunk(2)
-    open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
-    return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)
+
+    def __init__(self, prepare: Callable[..., Any], synthesise: Callable[[Any, float | Tensor], Tensor]):
+        self._prepare, self._synthesise = prepare, synthesise
+
+    def prepare(self, pair: Pair, flow: Flows) -> Any:
+        return self._prepare(pair.frame0, pair.frame1, *flow)
+
+    def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
+        frame = self._synthesise(prepared, t)
+        if carried is None:
+            return frame
+        moved = splat(Source(carried, prepared.image.flow, prepared.image.metric), t)
+        return torch.cat([frame, moved.to(frame.dtype)], 1)
+
+    def flow(self, prepared: Any) -> Flows:
+        return Flows(*prepared.image.flow.chunk(2))
 
 
-class Networks:
-    """SoftsplatLite, and DTM after it where lines are corrected."""
+class Intermediate:
+    """A network that finds the motion at the new frame.
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, folder: Path, corrects_lines: bool):
-        self.ssl, self.dtm = SoftsplatLite().eval(), DTM().eval() if corrects_lines else None
-        for name, network in (("ssl", self.ssl), ("dtm", self.dtm)):
-            if network is not None:
-                checkpoints.load(network, name, folder)
-                fold_batch_norms(network).to(device, dtype, memory_format=torch.channels_last)
-        self.prepare = self.ssl.prepare
+    Args:
+        coarseness: of a frame's size, how many times coarser than at their own scales its blocks work.
+    """
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
-        synthesis = self.ssl.synthesise(prepared, t)
-        return synthesis.frame if self.dtm is None else self.dtm(synthesis)[0]
+    def __init__(self, network: IFNet | RefinedIFNet, coarseness: Callable[[tuple[int, int]], int]):
+        self.network, self.coarseness = network, coarseness
 
+    def prepare(self, pair: Pair, flow: None = None) -> Any:
+        coarser = self.coarseness(pair.frame0.shape[2:])
+        return self.network.prepare(pair.frame0, pair.frame1, coarser, (pair.seen0, pair.seen1))
 
-class Fused:
-    """Fusion."""
+    def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
+        frame, motion, mask = self.network.synthesise(prepared, t)
+        if carried is None:
+            return frame
+        moved0, moved1 = ifnet.read(carried.unsqueeze(1), motion)
+        return torch.cat([frame, moved1.lerp(moved0, torch.sigmoid(mask))], 1)
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, folder: Path):
-        network = Fusion().eval()
-        checkpoints.load(network, "fusion", folder)
-        self.network = network.to(device, dtype, memory_format=torch.channels_last)
-        self.prepare = self.network.prepare
-
-    def synthesise(self, prepared: fusion.Prepared, t: float | Tensor) -> Tensor:
-        return self.network.synthesise(prepared, t).frame
+    def flow(self, prepared: Any) -> Flows:
+        """Motion at both frames themselves."""
+        motions = [self.network.synthesise(prepared, t).motion for t in (0.0, 1.0)]
+        return Flows(motions[0][:, 2:], motions[1][:, :2])
 
 
-class Refining:
-    """AnimeInterp. Like every flow here, it is refined at no more than `flows.LARGEST_AREA`."""
+class SplattedPair(NamedTuple):
+    image: Source
 
-    def __init__(self, name: str, device: torch.device, flow_dtype: torch.dtype, dtype: torch.dtype, folder: Path):
-        weights = name.removesuffix("-paper")
-        network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()
-        checkpoints.load(network, weights, folder)
-        for part, precision in ((network.flownet, flow_dtype), (network.feat_ext, dtype), (network.synnet, dtype)):
-            part.to(device, precision, memory_format=torch.channels_last)
-        self.network = network
-        self.initial_mode: InitialMode = "paper" if name.endswith("-paper") else "released"
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> animeinterp.Prepared:
+def splatting(_: Context) -> FrameSynthesis:
+    """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
+
+    def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> SplattedPair:
+        metric = splat_metric(frame0, frame1, *flow)
+        return SplattedPair(Source(torch.cat([frame0, frame1]), torch.cat(flow), metric))
+
+    return Splatting(prepare, lambda prepared, t: splat(prepared.image, t))
+
+
+def rife(context: Context) -> FrameSynthesis:
+    network = IFNet().eval()
+    checkpoints.load(network, "rife", context.folder)
+    return Intermediate(network.to(context.device, context.dtype), ifnet.players_coarseness)
+
+
+def refined_ifnet(context: Context) -> FrameSynthesis:
+    network = RefinedIFNet().eval()
+    checkpoints.load(network, "ifnet", context.folder)
+    return Intermediate(network.to(context.device, context.dtype), ifnet.coarseness)
+
+
+def ssl(context: Context) -> FrameSynthesis:
+    network = _folded(SoftsplatLite(), "ssl", context)
+    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+
+
+def ssldtm(context: Context) -> FrameSynthesis:
+    network, corrector = _folded(SoftsplatLite(), "ssl", context), _folded(DTM(), "dtm", context)
+    return Splatting(network.prepare, lambda prepared, t: corrector(network.synthesise(prepared, t))[0])
+
+
+def _folded(network: torch.nn.Module, name: str, context: Context) -> Any:
+    checkpoints.load(network.eval(), name, context.folder)
+    return fold_batch_norms(network).to(context.device, context.dtype, memory_format=torch.channels_last)
+
+
+def fusion(context: Context) -> FrameSynthesis:
+    network = Fusion().eval()
+    checkpoints.load(network, "fusion", context.folder)
+    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+
+
+def unet(context: Context) -> FrameSynthesis:
+    return _unet("unet", context)
+
+
+def resunet(context: Context) -> FrameSynthesis:
+    return _unet("resunet", context)
+
+
+def transunet(context: Context) -> FrameSynthesis:
+    return _unet("transunet", context)
+
+
+def _unet(name: unets.Variant, context: Context) -> FrameSynthesis:
+    network = unets.FrameUNet(name).eval()
+    checkpoints.load(network, name, context.folder)
+    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+
+
+def animeinterp(context: Context) -> FrameSynthesis:
+    return _animeinterp("animeinterp", "released", context)
+
+
+def animeinterp_paper(context: Context) -> FrameSynthesis:
+    return _animeinterp("animeinterp", "paper", context)
+
+
+def animeinterp_gma(context: Context) -> FrameSynthesis:
+    return _animeinterp("animeinterp-gma", "released", context)
+
+
+def animeinterp_gma_paper(context: Context) -> FrameSynthesis:
+    return _animeinterp("animeinterp-gma", "paper", context)
+
+
+def _animeinterp(weights: str, mode: InitialMode, context: Context) -> FrameSynthesis:
+    """AnimeInterp. Like every flow, it is refined at no more than `flows.LARGEST_AREA`."""
+    network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()
+    checkpoints.load(network, weights, context.folder)
+    parts = (network.flownet, context.flow_dtype), (network.feat_ext, context.dtype), (network.synnet, context.dtype)
+    for part, dtype in parts:
+        part.to(context.device, dtype, memory_format=torch.channels_last)
+
+    def prepare(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Any:
         def refine(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-            initial = tuple(resize_flow(flow, frame0.shape[2:]) for flow in (flow01, flow10))
-            return self.network.refine(frame0, frame1, initial, self.initial_mode)
+            initial = tuple(resize_flow(flow, frame0.shape[2:]) for flow in coarse)
+            return network.refine(frame0, frame1, initial, mode)
 
-        return self.network.prepare(frame0, frame1, *flows.at_moderate_size(refine, frame0, frame1))
+        return network.prepare(frame0, frame1, *flows.at_moderate_size(refine, frame0, frame1))
 
-    def synthesise(self, prepared: animeinterp.Prepared, t: float | Tensor) -> Tensor:
-        return self.network.synthesise(prepared, t).frame.clamp(0, 1)
+    return Splatting(prepare, lambda prepared, t: network.synthesise(prepared, t).frame.clamp(0, 1))

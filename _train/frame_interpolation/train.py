@@ -111,6 +111,7 @@ def parse() -> argparse.Namespace:
         metavar="FOLDER",
         help="keyframes in order, of which each is drawn from its neighbours; of several folders each counts the same",
     )
+    add("--align", action="store_true", help="also validate at the best of nine times, and with position set aside")
     add("--validate-every", type=int, default=1000, metavar="N", help="steps between validations (default: 1000)")
     add("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (default: 500)")
     add("--log-every", type=int, default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
@@ -153,10 +154,10 @@ def main() -> None:
         raise InputError(f"Training needs {error.name}: run make/setup train.") from error
     import torch
 
-    from _train.frame_interpolation import elastic, tasks
-    from _train.frame_interpolation.evaluation import keyframes
-    from _train.frame_interpolation.journal import read_checkpoint
-    from _train.frame_interpolation.trainmodel import TrainModel
+    from _databacks.keyframes import Keyframes
+    from _train.frame_interpolation.training import elastic, tasks
+    from _train.frame_interpolation.training.journal import read_checkpoint
+    from _train.frame_interpolation.training.loop import TrainModel
     from _util import memory
     from _util.device import choose as choose_device
 
@@ -167,7 +168,7 @@ def main() -> None:
     if options.device.type == "cuda" and options.device.index is None:
         options.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     for folder in options.validate or []:
-        keyframes(folder)  # raises if there are none
+        Keyframes(folder)  # raises if there are none
     elastic.join(options.device)
     make_folder(options.out / "checkpoints")
     last = options.out / "checkpoints/last.ckpt"
@@ -221,14 +222,14 @@ def main() -> None:
 
 def take_defaults(options: argparse.Namespace, kind: type) -> None:
     """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
-    from _train.frame_interpolation import flows
+    from _train.frame_interpolation import methods
     from _util.errors import InputError
 
     for name in ("style_features", "stages"):
         if getattr(options, name) and not getattr(kind, name):
             raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
-    if options.flow and options.flow not in (*flows.NAMES, "exact"):
-        raise InputError(f"There is no flow {options.flow!r}; it is {', '.join(flows.NAMES)} or exact.")
+    if options.flow:
+        methods.find("flow", methods.FLOWS, options.flow, ["exact"])
     for name in ("lr", "schedule", "crop", "flow", "style_features", "stages"):
         setattr(options, name, getattr(options, name) or getattr(kind, name))
     options.crop = list(options.crop)
@@ -249,7 +250,7 @@ def open_data(data: str, cache: Path, options: argparse.Namespace, task):
         return Toons(tuple(options.crop), options.batch_size, options.seed, options.device)
     from _databacks.lottie import Lottie
     from _databacks.sources import open_source
-    from _train.frame_interpolation.data import CachedFlows
+    from _train.frame_interpolation.training.batches import CachedFlows
     from _util.errors import InputError
 
     source = open_source(data)

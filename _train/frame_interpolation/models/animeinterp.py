@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gma import AggregatingRFR
 from _train.frame_interpolation.models.rfr import RFR, Flows, InitialMode
-from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, at_times
+from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times
 from _util.graphs import constant
 from _util.softsplat import softsplat, softsplat_with_mask
 from _util.stretched_correlation import StretchedCorrelationPyramid

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gridnet import PReLU
-from _train.frame_interpolation.models.softsplat_lite import Synthesis, in_bands
+from _train.frame_interpolation.models.splatting import Synthesis
 from _util.image import logit
 from _util.lines import nedt
+from _util.tiling import in_bands
 
 
 def _convolutions(*channels: int) -> nn.Sequential:

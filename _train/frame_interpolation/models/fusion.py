@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.softsplat_lite import Source, Synthesis, at_times, splat_metric
+from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, splat_metric
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant

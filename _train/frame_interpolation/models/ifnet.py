@@ -39,11 +39,11 @@ class Prepared(NamedTuple):
     """A pair of frames, padded to what the blocks can halve, and as small as each block reads them."""
 
     frames: Tensor  # (2, b, 3, H, W)
-    levels: list[Tensor]  # (2, b, 3, H / r, W / r), what blocks after the first read; the first block's images
+    levels: list[Tensor]  # (2, b, 3, H / r, W / r), what motion is found in, as each block reads it
     size: tuple[int, int]  # (h, w) before padding
 
 
-def coarseness(size: tuple[int, int]) -> int:
+def coarseness(size: tuple[int, ...]) -> int:
     """How many times coarser than at 540 lines the blocks work on a frame of (h, w), a power of 2.
 
     Motion of a share of the frame then has the same reach at every size: 1 up to 800 lines, 2 up to 1600, 4 at 4K.
@@ -54,7 +54,7 @@ def coarseness(size: tuple[int, int]) -> int:
     return factor
 
 
-def players_coarseness(size: tuple[int, int]) -> int:
+def players_coarseness(size: tuple[int, ...]) -> int:
     """The same as players of RIFE choose it: 2 beyond 1088 lines, 4 at 4K."""
     return 1 if min(size) <= 1088 else 2 if min(size) < 2160 else 4
 
@@ -133,14 +133,29 @@ class IFNet(nn.Module):
         """
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, coarser: int | None = None) -> Prepared:
-        """What does not depend on the time; arguments as in `forward`."""
-        size = frame0.shape[2:]
-        scales = [scale * (coarser or coarseness(size)) for scale in self.scales]
-        frames = torch.stack([pad(frame, 4 * scales[0]) for frame in (frame0, frame1)])
-        flat = frames.flatten(0, 1)
-        small = [shrink(flat, scale) for scale in (scales if self.reads_small else scales[:1])]
-        return Prepared(frames, [x.unflatten(0, (2, -1)) for x in small], tuple(size))
+    def prepare(
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        coarser: int | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
+    ) -> Prepared:
+        """What does not depend on the time; arguments as in `forward`.
+
+        Args:
+            seen: two frames (b, 3, h, w) to find motion in, by default the same that are read along it.
+        """
+        h, w = frame0.shape[2:]
+        scales = [scale * (coarser or coarseness((h, w))) for scale in self.scales]
+
+        def padded(pair: tuple[Tensor, Tensor]) -> Tensor:
+            return torch.stack([pad(frame, 4 * scales[0]) for frame in pair])
+
+        frames = padded((frame0, frame1))
+        is_same = seen is None or (seen[0] is frame0 and seen[1] is frame1)
+        flat = (frames if is_same else padded(seen)).flatten(0, 1)
+        reads_at = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
+        return Prepared(frames, [shrink(flat, scale).unflatten(0, (2, -1)) for scale in reads_at], (h, w))
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
@@ -158,7 +173,7 @@ class IFNet(nn.Module):
         stages: list[tuple[Tensor, Tensor]] = []
         for i, block in enumerate(self.blocks):
             scale = frames.shape[-1] // levels[0].shape[-1] // 2**i
-            images = levels[i] if self.reads_small or i == 0 else frames
+            images = levels[i]
             within = scale * images.shape[-1] // frames.shape[-1]  # of the block, against what it reads
             if not stages:
                 both = torch.cat([*images], 1).expand(len(time), -1, -1, -1)
@@ -170,7 +185,7 @@ class IFNet(nn.Module):
                 change, change_of_mask = block(seen, within)
                 motion, mask = motion + change, mask + change_of_mask
             last = i + 1 == len(self.blocks)
-            target = frames if last or not self.reads_small else levels[i + 1]
+            target = frames if last else levels[i + 1]
             stages.append(_enlarge(motion, mask, target.shape[-2:]))
         return stages
 

@@ -10,6 +10,7 @@ is.
 `RefinedIFNet.prepare` does what does not depend on the time, `RefinedIFNet.synthesise` the rest.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,7 +63,7 @@ class Refiner(nn.Module):
             nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip((in_channels, *widths), widths, strict=False)
         )
         self.before = nn.ModuleList(Residual(width) for width in widths)
-        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in pairwise(widths))
         self.after = nn.ModuleList(Residual(width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], 16, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -105,9 +106,15 @@ class RefinedIFNet(nn.Module):
         """Interpolate at time t; arguments as of `IFNet.forward`."""
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, coarser: int | None = None) -> Prepared:
-        """What does not depend on the time; arguments as in `forward`."""
-        pair = self.ifnet.prepare(frame0, frame1, coarser)
+    def prepare(
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        coarser: int | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
+    ) -> Prepared:
+        """What does not depend on the time; arguments as of `IFNet.prepare`."""
+        pair = self.ifnet.prepare(frame0, frame1, coarser, seen)
         difference = (pair.frames[0] - pair.frames[1]).abs().amax(1, keepdim=True)
         difference = F.max_pool2d(difference, _AROUND, stride=1, padding=_AROUND // 2)
         return Prepared(pair, (difference <= _ALIKE).to(difference.dtype))

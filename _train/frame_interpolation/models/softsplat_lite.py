@@ -8,45 +8,29 @@ from the other; a U-Net fuses the features, and a small network at full size cor
 follow the published checkpoint `ssl.pt`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
-from _util.flow import backwarp
+from _train.frame_interpolation.models.splatting import (
+    Source,
+    Synthesis,
+    Warp,
+    at_times,
+    half_warp,
+    length,
+    splat_metric,
+)
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 from _util.image import logit, resize_rows
-from _util.lab import rgb_to_lab
 from _util.lines import nedt
-from _util.morphology import opening
-from _util.softsplat import softsplat_with_mask
-from _util.tiling import by_rows
+from _util.tiling import in_bands
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_AT_ONCE = 2**22  # pixels that a GPU works on together at full size
-
-T = TypeVar("T")
-
-
-class Synthesis(NamedTuple):
-    """A synthesised frame and what it was made from."""
-
-    frame: Tensor  # (b, 3, h, w) RGB in [0, 1]
-    bases: tuple[Tensor, Tensor]  # (b, 4, h, w) RGB and NEDT, frame 0 warped and filled from frame 1, and vice versa
-    masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where frame 0 (frame 1) landed
-
-
-class Source(NamedTuple):
-    """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
-
-    values: Tensor  # (2b, c, h, w)
-    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size
-    metric: Tensor  # (2b, 1, h, w)
 
 
 class Prepared(NamedTuple):
@@ -54,15 +38,6 @@ class Prepared(NamedTuple):
 
     image: Source  # 4 channels: RGB and NEDT
     features: list[Source]  # 64, 256 and 512 channels
-
-
-class Warp(NamedTuple):
-    """Both frames splatted to the same time."""
-
-    bases: tuple[Tensor, Tensor]  # warps with their holes filled from each other
-    warps: tuple[Tensor, Tensor]
-    masks: tuple[Tensor, Tensor]
-    flows: tuple[Tensor, Tensor]  # flow01 and flow10 scaled by the time
 
 
 class FeatureExtractor(nn.Module):
@@ -182,49 +157,3 @@ class SoftsplatLite(nn.Module):
         bases = [base.to(weight.dtype, memory_format=torch.channels_last) for base in bases]
         fused = self.gridnet(self.gridnet_converter(bases))
         return Synthesis(self.synthesizer(warp, fused), warp.bases, warp.masks)
-
-
-def at_times(prepared: T, t: float | Tensor) -> T:
-    """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
-
-    Args:
-        prepared: tensors, whose batch is that of a `Source`, in named tuples and lists.
-    """
-    pairs = len(pytree.tree_leaves(prepared)[0]) // 2
-    times = t.numel() if isinstance(t, Tensor) else 1
-    if times in (1, pairs):
-        return prepared
-    return pytree.tree_map(lambda x: x.repeat_interleave(times, 0), prepared)
-
-
-def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
-    """What `rows(start, stop)` computes of an image's rows, for all of them: at once in training, in inference so that
-    caches, or a GPU's memory, hold the activations. `network.halo` is how many rows it looks up and down."""
-    b, _, h, w = image.shape
-    fits = image.is_cuda and b * h * w <= _AT_ONCE
-    if network.training or torch.is_grad_enabled() or fits:
-        return rows(0, h)
-    return by_rows(rows, (h, w), network.halo)
-
-
-def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
-    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
-    lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
-    seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
-    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
-
-
-def length(vectors: Tensor) -> Tensor:
-    """Euclidean length over the channels, (b, c, h, w) to (b, 1, h, w); several times faster than `Tensor.norm`."""
-    squared = vectors.square().sum(1, keepdim=True)
-    return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
-
-
-def half_warp(source: Source, t: float | Tensor) -> Warp:
-    """Splat both frames to time t and fill the holes of each from the other."""
-    times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
-    flow = source.flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
-    warps, masks = softsplat_with_mask(source.values, flow, source.metric)
-    (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
-    bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
-    return Warp(bases, (warp0, warp1), (mask0, mask1), tuple(flow.chunk(2)))

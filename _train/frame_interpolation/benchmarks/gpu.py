@@ -1,0 +1,273 @@
+"""What a CUDA GPU makes of the project, section by section: kernels, agreement with the CPU, frames, memory, video,
+LPIPS, training.
+
+Each section runs in a process of its own and under a limit of time, for a kernel that fails or hangs takes its process
+with it; what cannot be measured is reported as such, and the others go on. A section is a function of a device and of
+sizes, so that the CPU can run it too, and returns rows: dicts, which become a table.
+
+In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written anew after every section.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation.benchmarks import agreement, kernels, pair, training, video
+from _train.frame_interpolation.benchmarks import stages as timing
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.evaluation.validation import validate
+from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.pipeline import Pipeline
+from _util import files, image
+
+PROGRAM = "import sys; from _train.frame_interpolation import gpu_benchmark; gpu_benchmark.main(*sys.argv[1:])"
+Rows = list[dict[str, Any]]
+
+
+class Settings(NamedTuple):
+    """What is measured, on what; values that JSON can carry."""
+
+    device: str
+    frames: tuple[str, str]
+    keyframes: str | None
+    precision: str
+    repeats: int
+
+
+class Section(NamedTuple):
+    title: str
+    measure: Callable[[Settings], Rows]
+    note: str  # what the figures are
+    seconds: int  # after which it is given up
+    table: Callable[[Rows], str]
+
+
+def stages(
+    device: torch.device, frames: tuple[Path, Path], size: tuple[int, int], precision: str, repeats: int
+) -> Rows:
+    """Milliseconds and memory of each stage of interpolating two frames, in files, as published and as it is here."""
+    with tempfile.TemporaryDirectory() as folder:
+        timing.resize(*frames, size, Path(folder))
+        timing.write_checkpoints(Path(folder))
+        published, ours = (
+            timing.measure(which, Path(folder), repeats, precision, str(device)) for which in ("baseline", "project")
+        )
+    return [
+        {
+            "stage": stage,
+            "published ms": 1000 * published["seconds"][stage],
+            "published MB": published["peak_mb"][stage],
+            "ours ms": 1000 * ours["seconds"][stage],
+            "ours MB": ours["peak_mb"][stage],
+        }
+        for stage in timing.STAGES
+    ]
+
+
+def lpips(device: torch.device, keyframes: Path) -> Rows:
+    """LPIPS of a folder of keyframes, each drawn from its neighbours by what users get: in exact fp32 and as chosen by
+    default."""
+    rows = []
+    for precision in ("fp32", "auto"):
+        interpolator = Interpolator(device=str(device), precision=precision)
+        measured = _lpips(interpolator.pipeline, keyframes, device)
+        dtypes = "/".join(interpolator.context.precisions)
+        rows.append(
+            {"method": interpolator.method, "precision": precision, "flow/synthesis": dtypes, "lpips": measured}
+        )
+        rows[-1]["change"] = measured / rows[0]["lpips"] - 1
+    return rows
+
+
+def _lpips(pipeline: Pipeline, keyframes: Path, device: torch.device) -> float:
+    def draw(frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
+        return pipeline.frames(pipeline.prepare(frame0, frame1), t)
+
+    return validate(draw, [keyframes], Measures(["lpips"], device=device))["lpips"]
+
+
+def table(rows: Rows) -> str:
+    """Rows with the same keys as a table in Markdown."""
+    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(_written, row.values()))} |" for row in rows)])
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
+    with tempfile.TemporaryDirectory() as folder:
+        timing.resize(*map(Path, settings.frames), timing.SIZES[size], Path(folder))
+        return tuple(image.read(Path(folder) / f"frame{i}.png")[:, :, :3].copy() for i in range(2))
+
+
+def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:
+    def measure(settings: Settings) -> Rows:
+        frames, device = _frames(settings, size), torch.device(settings.device)
+        return pair.compare(device, frames, settings.precision, settings.repeats, published)
+
+    return measure
+
+
+def _stages_of(settings: Settings) -> Rows:
+    frames = Path(settings.frames[0]), Path(settings.frames[1])
+    device = torch.device(settings.device)
+    return stages(device, frames, timing.SIZES["540p"], settings.precision, settings.repeats)
+
+
+def _lpips_of(settings: Settings) -> Rows:
+    if settings.keyframes is None:
+        raise RuntimeError("no keyframes were given; --keyframes FOLDER names them")
+    return lpips(torch.device(settings.device), Path(settings.keyframes))
+
+
+_PAIR = (
+    "rfr, 12 iterations, and ssldtm, seeded weights; from arrays in the host's memory to arrays there. Published: both "
+    "directions and every time on their own, splatting and distance transform by the published kernels where there is "
+    "CuPy. Ratios are to the first row."
+)
+SECTIONS = {
+    "kernels": Section(
+        "Kernels",
+        lambda settings: kernels.compare(settings.device),
+        "Medians of CUDA events, ours beside the published design; the ceiling is what a copy on this card reaches.",
+        150,
+        kernels.table,
+    ),
+    "agreement": Section(
+        "Agreement with the CPU",
+        lambda settings: agreement.compare(torch.device(settings.device)),
+        "In exact fp32. Operators: largest difference of the largest value; networks: mean difference of the mean.",
+        90,
+        table,
+    ),
+    "540p": Section("A pair at 540p", _pair_at("540p"), _PAIR, 90, table),
+    "2160p": Section("A pair at 2160p, ours alone", _pair_at("2160p", published=False), _PAIR, 60, table),
+    "video": Section(
+        "1080p video to twice its rate",
+        lambda settings: video.rates(torch.device(settings.device), Path(settings.frames[0])),
+        "A pan, 24 frames a second; decoding, interpolation and encoding (H.264) with start and end. Idle: by NVML, "
+        "without the first and last fifth.",
+        120,
+        table,
+    ),
+    "training": Section(
+        "Training",
+        lambda settings: training.steps(torch.device(settings.device), repeats=settings.repeats),
+        "Toons, batches of 8 at 256×256; a step with its batch, by events. Published: the published computation.",
+        150,
+        table,
+    ),
+    "toons": Section(
+        "The generator of toons",
+        lambda settings: training.generator(torch.device(settings.device), repeats=settings.repeats),
+        "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
+        60,
+        table,
+    ),
+    "lpips": Section("LPIPS of keyframes", _lpips_of, "By what users get; metrics on the GPU.", 90, table),
+    "1080p": Section("A pair at 1080p", _pair_at("1080p"), _PAIR, 90, table),
+    "stages": Section(
+        "Stages of a pair at 540p",
+        _stages_of,
+        "From files to a file; published in exact fp32. A first frame is all of them, a further one is time and write.",
+        60,
+        table,
+    ),
+}
+
+
+def run(
+    settings: Settings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
+) -> dict[str, Any]:
+    """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
+
+    Args:
+        longest: seconds for all of it; what there is no time for is left out.
+
+    Returns:
+        `machine`, and by section its rows, or a sentence why there are none.
+    """
+    end, facts = time.monotonic() + longest, machine(torch.device(settings.device))
+    found: dict[str, Any] = {"machine": facts}
+    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {fact}" for name, fact in facts.items())])]
+    print(parts[0], flush=True)
+    for name in sections:
+        section = SECTIONS[name]
+        found[name], text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
+        parts.append(f"## {section.title}\n\n{section.note}\n\n{text}")
+        print(f"\n{parts[-1]}", flush=True)
+        with files.replacing(path) as temporary:
+            temporary.write_text("\n\n".join(parts) + "\n")
+    return found
+
+
+def _measured(name: str, settings: Settings, seconds: float) -> tuple[Rows | str, str]:
+    """The rows of a section and their table, or twice the sentence why there are none."""
+    if seconds <= 0:
+        return (why := "Not measured: there was no time left."), why
+    command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings)]
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=seconds, errors="replace")
+    except subprocess.TimeoutExpired:
+        return (why := f"Not measured: it took longer than {seconds:.0f} seconds."), why
+    if finished.returncode:
+        last = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
+        print(finished.stderr, file=sys.stderr, flush=True)
+        return (why := f"Not measured: {last}"), why
+    return tuple(json.loads(finished.stdout.splitlines()[-1]))
+
+
+def main(name: str, settings: str) -> None:
+    """What the processes run: print the rows of one section, and their table, as one line of JSON."""
+    rows = SECTIONS[name].measure(Settings(*json.loads(settings)))
+    print(json.dumps([rows, SECTIONS[name].table(rows)]))
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """The card, its driver, and the versions that figures depend on."""
+    facts = timing.machine()
+    found = {"CPU": f"{facts['cpu']}, {facts['threads']} threads", "PyTorch": torch.__version__}
+    if device.type != "cuda":
+        return found
+    properties = torch.cuda.get_device_properties(device)
+    card = f"{properties.name}, compute capability {properties.major}.{properties.minor}"
+    return {
+        "Card": f"{card}, {properties.total_memory / 2**30:.0f} GiB",
+        "Driver": _driver(),
+        "CUDA": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
+        "CuPy": _cupy(),
+        **found,
+    }
+
+
+def _driver() -> str:
+    try:
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def _cupy() -> str:
+    try:
+        import cupy
+    except ImportError:
+        return "not installed"
+    return cupy.__version__

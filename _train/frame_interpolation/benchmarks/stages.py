@@ -1,0 +1,246 @@
+"""Time and memory of each stage of interpolating two frames, against the published computation read literally.
+
+Each of the two runs in a process of its own and on the same device: the baseline as plain PyTorch is found, the project
+as its scripts run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, the same frames, and fp32 for the
+baseline, exact even where a GPU would round what it multiplies.
+"""
+
+import contextlib
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation import flows
+from _train.frame_interpolation.benchmarks import reference
+from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.syntheses import Pair
+from _util import checkpoints, cpu, image, memory
+from _util.device import choose as choose_device
+
+SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
+STAGES = ("read", "flow", "prepare", "time", "write")
+WARM_UP = {"cpu": 1, "cuda": 3}  # rounds: kernels are compiled, memory is touched for the first time, graphs captured
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Files of the published names and wrappers, with seeded weights."""
+    for name, network in (("ssl", SoftsplatLite()), ("dtm", DTM()), ("rfr", RFR())):
+        state = checkpoints.seeded(network.state_dict())
+        if name == "rfr":
+            state = {"model_state_dict": {f"module.flownet.{key}": tensor for key, tensor in state.items()}}
+        torch.save(state, folder / checkpoints.PUBLISHED[name])
+
+
+def compare(frame0: Path, frame1: Path, sizes: list[str], repeats: int, precision: str, device: str) -> dict:
+    """Measure both at each size, in processes of their own.
+
+    Returns:
+        Machine, precisions, and by size: seconds and peak MB by stage of both, ratios, mean |Δ| of the frames in /255.
+    """
+    report: dict = {"machine": machine(), "frames": [str(frame0), str(frame1)], "repeats": repeats, "sizes": {}}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            resize(frame0, frame1, SIZES[size], Path(folder))
+            write_checkpoints(Path(folder))
+            results = {
+                which: _in_process(which, folder, repeats, precision, device) for which in ("baseline", "project")
+            }
+            middles = [image.read(Path(folder) / f"{which}.png").astype(float) for which in results]
+        first, later = (
+            [sum(results[which]["seconds"][stage] for stage in stages) for which in ("baseline", "project")]
+            for stages in (STAGES[:-1], ("time",))
+        )
+        report["sizes"][size] = {
+            **results,
+            "first_frame_ratio": first[0] / first[1],
+            "further_time_ratio": later[0] / later[1],
+            "mean_difference": float(np.abs(middles[0] - middles[1]).mean()),
+        }
+    return report
+
+
+def measure(which: str, folder: Path, repeats: int, precision: str, device: str) -> dict:
+    """Measure the "baseline" or the "project" in this process, on the frames and checkpoints in a folder."""
+    place = choose_device(device)
+    stages = {"baseline": _baseline_stages, "project": _project_stages}[which](folder, precision, place)
+    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    peaks: dict[str, float] = {}
+    with torch.inference_mode(), contextlib.nullcontext() if which == "project" else convolutions(tf32=False):
+        for round_ in range(WARM_UP[place.type] + repeats):
+            for stage in STAGES:
+                reset_peak(place)
+                taken = timed(stages[stage], place)
+                if round_ >= WARM_UP[place.type]:
+                    seconds[stage].append(taken)
+                peaks[stage] = max(peaks.get(stage, 0), peak(place))
+    return {
+        "seconds": {stage: statistics.median(times) for stage, times in seconds.items()},
+        "peak_mb": peaks,
+        "precision": stages["precision"],
+    }
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that some work takes, until it is finished on the device too; on CUDA by events around it."""
+    if device.type == "cpu":
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+    with torch.cuda.device(device):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        begin.record()
+        work()
+        end.record()
+        torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+def median_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """The median of `repeats` times, after those of `WARM_UP`."""
+    times = [timed(work, device) for _ in range(WARM_UP[device.type] + repeats)]
+    return statistics.median(times[-repeats:])
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begin a new measurement of `peak`."""
+    if device.type == "cpu":
+        memory.reset_peak()
+    else:
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak(device: torch.device) -> float:
+    """The most memory in MB that this process has held since `reset_peak`, on a GPU what its tensors took up."""
+    return memory.peak() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def convolutions(tf32: bool) -> contextlib.AbstractContextManager:
+    """Whether convolutions in fp32 are TF32 on GPUs that have it, as PyTorch lets them by default."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=tf32)
+
+
+def load_networks(folder: Path, device: torch.device) -> tuple[RFR, SoftsplatLite, DTM]:
+    """What `write_checkpoints` has written, for the published computation."""
+    networks = RFR().eval(), SoftsplatLite().eval(), DTM().eval()
+    for name, network in zip(("rfr", "ssl", "dtm"), networks, strict=True):
+        checkpoints.load(network.requires_grad_(False), name, folder)
+        network.to(device)
+    return networks
+
+
+def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+    """flow01 and flow10 as published, one after the other, at no more than the size that flow is estimated at."""
+
+    def both(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        return reference.estimate_flow(rfr, frame0, frame1), reference.estimate_flow(rfr, frame1, frame0)
+
+    return flows.at_moderate_size(both, frame0, frame1)
+
+
+def _project_stages(folder: Path, precision: str, device: torch.device) -> dict:
+    interpolator = Interpolator("rfr", "ssldtm", str(device), precision, folder)
+    estimator, synthesiser = interpolator.pipeline.estimator, interpolator.pipeline.synthesiser
+    state: dict = {}
+
+    def flow() -> None:
+        state["flows"] = flows.at_moderate_size(estimator, *state["frames"])
+
+    def prepare() -> None:
+        state["prepared"] = synthesiser.prepare(Pair(*state["frames"], *state["frames"]), state["flows"])
+
+    def at() -> None:
+        state["frame"] = synthesiser.synthesise(state["prepared"], 0.5)
+
+    precisions = dict(zip(("flow", "synthesis"), interpolator.context.precisions, strict=True))
+    return {
+        "read": lambda: _read(folder, device, state),
+        "flow": flow,
+        "prepare": prepare,
+        "time": at,
+        "write": lambda: _write(folder / "project.png", state),
+        "precision": precisions,
+    }
+
+
+def _baseline_stages(folder: Path, _precision: str, device: torch.device) -> dict:
+    rfr, ssl, dtm = load_networks(folder, device)
+    state: dict = {}
+
+    def flow() -> None:
+        state["flows"] = published_flows(rfr, *state["frames"])
+
+    def at() -> None:
+        synthesis = reference.synthesise(ssl, *state["frames"], *state["flows"], 0.5)
+        state["frame"] = reference.correct(dtm, synthesis)[0]
+
+    return {
+        "read": lambda: _read(folder, device, state),
+        "flow": flow,
+        "prepare": lambda: None,
+        "time": at,
+        "write": lambda: _write(folder / "baseline.png", state),
+        "precision": {"flow": "float32", "synthesis": "float32"},
+    }
+
+
+def _read(folder: Path, device: torch.device, state: dict) -> None:
+    arrays = [image.read(folder / f"frame{i}.png") for i in range(2)]
+    state["frames"] = [image.to_tensor(array)[None].to(device) for array in arrays]
+
+
+def _write(path: Path, state: dict) -> None:
+    image.write(path, image.to_array(state["frame"][0], np.uint8))
+
+
+def _in_process(which: str, folder: str, repeats: int, precision: str, device: str) -> dict:
+    program = "import sys; from _train.frame_interpolation import benchmark; benchmark.main(*sys.argv[1:])"
+    command = [sys.executable, "-c", program, which, folder, str(repeats), precision, device]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def main(which: str, folder: str, repeats: str, precision: str, device: str) -> None:
+    """What the processes run: print the measurement as one line of JSON."""
+    print(json.dumps(measure(which, Path(folder), int(repeats), precision, device)))
+
+
+def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> None:
+    """Write both frames, (h, w) = `size`, into a folder as frame0.png and frame1.png."""
+    for i, path in enumerate((frame0, frame1)):
+        pixels = image.read(path)
+        if pixels.shape[:2] != size:
+            shrinks = pixels.shape[0] > size[0]
+            pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        image.write(folder / f"frame{i}.png", pixels)
+
+
+def machine() -> dict:
+    """What figures of a machine depend on: cpu, threads, bf16 (whether the CPU multiplies it), gpu, torch."""
+    names = [line.split(":", 1)[1].strip() for line in _cpu_info() if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "bf16": cpu.multiplies_bf16(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,213 @@
+"""How much time the way of a video adds to the interpolator's own: decoding, finding drawings and cuts, encoding.
+
+A video is interpolated as the command does it; then the interpolator alone draws the same frames again from the same
+drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video. On a
+GPU they overlap; there `rates` tells how fast the whole is, and for how long the GPU has nothing to do.
+"""
+
+import ctypes
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import cv2
+import numpy as np
+import torch
+
+from _train.frame_interpolation.benchmarks.stages import write_checkpoints
+from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
+from _util import checkpoints, image, video
+
+_SIZE = 480, 640
+_DRAWINGS = 12  # on twos: a second of animation
+METHODS = (("auto", "auto"), ("dis", "splat"))  # what users get, and the cheapest
+
+
+class Times(NamedTuple):
+    """Seconds for a whole video, and for its interpolated frames alone."""
+
+    video: float
+    interpolator: float
+    drawn: int  # frames that are drawn
+    frames: int  # of the result
+
+    @property
+    def ratio(self) -> float:
+        return self.video / self.interpolator
+
+
+class _Remembers:
+    """An interpolator that notes what it is asked for."""
+
+    def __init__(self, interpolator: Interpolator):
+        self._interpolator = interpolator
+        self.asked: list[tuple[np.ndarray, np.ndarray, list[float]]] = []
+
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
+        self.asked.append((frame0, frame1, []))
+        return self._interpolator.prepare(frame0, frame1)
+
+    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+        times = list(times)
+        self.asked[-1][2].extend(times)
+        return self._interpolator.draw(pair, times)
+
+
+def compare(picture: Path, repeats: int) -> list[dict]:
+    """Measure `METHODS` on a pan over a picture.
+
+    Returns:
+        By method, of the round of median ratio: its name, frames that are drawn, seconds of both, their ratio.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "pan.mp4"
+        write_pan(picture, source)
+        for flow, synthesis in METHODS:
+            interpolator = Interpolator(flow, synthesis)
+            _warm_up(source, interpolator)
+            rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)
+            times = rounds[(repeats - 1) // 2]
+            name = interpolator.method
+            rows.append({"method": name, **times._asdict(), "ratio": times.ratio})
+    return rows
+
+
+def measure(source: Path, interpolator: Interpolator, options: Options | None = None) -> Times:
+    """Interpolate `source`, then draw the same frames alone.
+
+    Raises:
+        InputError: it is no video that can be interpolated.
+    """
+    remembering = _Remembers(interpolator)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
+        whole = time.perf_counter() - start
+    start = time.perf_counter()
+    for frame0, frame1, times in remembering.asked:
+        for frame in interpolator.draw(interpolator.prepare(frame0, frame1), times):
+            frame()
+    alone = time.perf_counter() - start
+    return Times(whole, alone, sum(len(times) for _, _, times in remembering.asked), summary.frames)
+
+
+def _warm_up(source: Path, interpolator: Interpolator) -> None:
+    frames = [frame.pixels for frame in video.Reader(source)]
+    interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)
+
+
+def write_pan(
+    picture: Path, path: Path, size: tuple[int, int] = _SIZE, drawings: int = _DRAWINGS, held: int = 2
+) -> None:
+    """A video at 24 frames a second that pans over a picture, enlarged where it would not leave room for that.
+
+    Args:
+        size: (h, w) of the frames.
+        held: frames that each drawing stays for.
+    """
+    pixels = image.read(picture)[:, :, :3]
+    room = min(pixels.shape[0] / size[0], pixels.shape[1] / size[1])
+    if room < 1.1:
+        pixels = cv2.resize(pixels, None, fx=1.2 / room, fy=1.2 / room, interpolation=cv2.INTER_CUBIC)
+    with video.Writer(path, video.Encoding(size, Fraction(24))) as writer:
+        for crop in _crops(pixels, size, drawings):
+            for _ in range(held):
+                writer.write(crop)
+
+
+def _crops(pixels: np.ndarray, size: tuple[int, int], drawings: int) -> Iterator[np.ndarray]:
+    h, w = size
+    for i in range(drawings):
+        x, y = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[1::-1], (w, h), strict=True))
+        yield np.ascontiguousarray(pixels[y : y + h, x : x + w])
+
+
+def rates(
+    device: torch.device, picture: Path, size: tuple[int, int] = (1080, 1920), drawings: int = 192
+) -> list[dict[str, Any]]:
+    """Frames a second of a video interpolated to twice its rate, from decoding to encoding, and the share of its steady
+    state in which the GPU had nothing to do: by rfr + ssldtm with seeded weights, and by what users get, which is given
+    an eighth of the drawings, as some of its flow is estimated on the CPU."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder_:
+        folder = Path(folder_)
+        write_checkpoints(folder)
+        write_pan(picture, folder / "warm-up.mp4", size, 8, held=1)
+        for flow, synthesis, weights, count in (
+            ("rfr", "ssldtm", folder, drawings),
+            ("auto", "auto", checkpoints.FOLDER, max(8, drawings // 8)),
+        ):
+            write_pan(picture, folder / "pan.mp4", size, count, held=1)
+            interpolator = Interpolator(flow, synthesis, str(device), folder=weights)
+            interpolate = _interpolating(interpolator, folder)
+            interpolate("warm-up.mp4")
+            start = time.perf_counter()
+            with Watch(device) as watch:
+                frames = interpolate("pan.mp4")
+            seconds = time.perf_counter() - start
+            rows.append(
+                {
+                    "method": interpolator.method,
+                    "frames": frames,
+                    "seconds": seconds,
+                    "frames a second": frames / seconds,
+                    "GPU idle": watch.idle(),
+                }
+            )
+    return rows
+
+
+def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], int]:
+    def interpolate(name: str) -> int:
+        target = folder / f"out-{name}"
+        summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
+        target.unlink()
+        return summary.frames
+
+    return interpolate
+
+
+class Watch:
+    """Asks the driver, while a block runs, how busy a GPU has been."""
+
+    def __init__(self, device: torch.device):
+        self.busy: list[int] = []  # percent of time in which a kernel ran
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(device,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def idle(self) -> float | None:
+        """Share of the time, but for the first and last fifth, in which no kernel ran; None where nobody knows."""
+        cut = len(self.busy) // 5
+        middle = self.busy[cut : len(self.busy) - cut]
+        return 1 - statistics.fmean(middle) / 100 if middle else None
+
+    def _look(self, device: torch.device) -> None:
+        if device.type != "cuda":
+            return
+        try:
+            library = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            return
+        gpu, rates = ctypes.c_void_p(), (ctypes.c_uint * 2)()  # of the GPU, of its memory
+        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
+        if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(gpu)):
+            return
+        while not self._ended.wait(0.1):
+            if library.nvmlDeviceGetUtilizationRates(gpu, ctypes.byref(rates)) == 0:
+                self.busy.append(rates[0])
+        library.nvmlShutdown()

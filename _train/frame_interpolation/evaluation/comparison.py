@@ -1,0 +1,162 @@
+"""Tables of scores: of one method as published, of several side by side, and of how two differ on the same items.
+
+Means alone mislead: on hard items all methods do badly, and that spread hides how they differ. What counts is the
+difference item by item, how sure its mean is, and how often which one wins.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from _databacks.atd12k import LEVELS
+from _train.frame_interpolation.evaluation.scores import Row
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+_AT_ONCE = 2**22  # resampled numbers
+_PERCENT = ("ssim", "roi_ssim")
+_SMALL = ("lpips", "chamfer", "hausdorff", "dists")
+
+
+class Difference(NamedTuple):
+    """How the scores of one method differ from those of another on the same items."""
+
+    mean: float
+    low: float  # of a 95 % interval for the mean
+    high: float
+    wins: float  # share of items on which the first is better, those where both are equal counted half
+
+
+def difference(first: Sequence[float], second: Sequence[float], higher_is_better: bool, seed: int = 0) -> Difference:
+    """The paired difference first - second, with a bootstrap interval over items.
+
+    Percentiles are expanded for the number of items (Hesterberg, "What Teachers Should Know About the Bootstrap", The
+    American Statistician 2015), without which the intervals of few items are too narrow.
+
+    Args:
+        seed: of the resampling; equal seeds give equal intervals.
+
+    Raises:
+        ValueError: not equally many of each, or none.
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"{len(first)} and {len(second)} scores cannot be paired")
+    paired = first - second
+    better = paired if higher_is_better else -paired
+    wins = float(((better > 0) + 0.5 * (better == 0)).mean())
+    return Difference(float(paired.mean()), *_interval(paired, seed), wins)
+
+
+def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    n = len(values)
+    if n == 1:
+        return -np.inf, np.inf
+    random = np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // n)
+    parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
+    means = np.concatenate([values[random.integers(n, size=(part, n))].mean(1) for part in parts])
+    tail = stats.norm.cdf(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1) * np.sqrt(n / (n - 1)))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
+    """The items of all subsets: all, then by each fact, such as east and west, easy, medium and hard."""
+    facts = {row.name: row.facts for row in rows}
+    found = {"all": set(facts)}
+    for fact in dict.fromkeys(fact for row in rows for fact in row.facts):
+        values = {told.get(fact, "") for told in facts.values()} - {""}
+        for value in sorted(values, key=lambda value: (LEVELS.index(value) if value in LEVELS else -1, value)):
+            label = value if fact in ("subset", "level") else f"{fact}:{value}"
+            found["_".join(label.split())] = {name for name, told in facts.items() if told.get(fact) == value}
+    return found
+
+
+def by_method(rows: Sequence[Row], metric: str, names: set[str]) -> dict[str, list[float]]:
+    """The scores of some items by method, in one order for all."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        if row.name in names:
+            columns.setdefault(row.method, []).append(row.scores[metric])
+    return columns
+
+
+def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
+    """Means as they are shown: a row for each subset and metric, a column for each method.
+
+    One method's column is called `score`, as in the published table.
+    """
+    methods = list(dict.fromkeys(row.method for row in rows))
+    table = []
+    for subset, names in groups(rows).items():
+        for metric in metrics:
+            columns = by_method(rows, metric, names)
+            scores = {
+                method if len(methods) > 1 else "score": shown(metric, np.mean(columns[method])) for method in methods
+            }
+            table.append({"subset": subset, "metric": metric, **scores})
+    return table
+
+
+def items(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
+    """The scores of every item as they are shown."""
+    return [{"item": row.name, **{metric: shown(metric, row.scores[metric]) for metric in metrics}} for row in rows]
+
+
+def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> list[dict[str, str]]:
+    """How each two methods differ, by subset and metric, as it is shown."""
+    table = []
+    for subset, names in groups(rows).items():
+        for metric, higher in higher_is_better.items():
+            columns = by_method(rows, metric, names)
+            for first, second in combinations(columns, 2):
+                found = difference(columns[first], columns[second], higher)
+                low, high = (shown(metric, bound, signed=True) for bound in (found.low, found.high))
+                table.append(
+                    {
+                        "subset": subset,
+                        "metric": metric,
+                        "difference": f"{first} − {second}",
+                        "mean": shown(metric, found.mean, signed=True),
+                        "95 % interval": f"[{low}, {high}]",
+                        f"{first} better" if len(columns) == 2 else "first better": f"{100 * found.wins:.1f} %",
+                        "items": str(len(names)),
+                    }
+                )
+    return table
+
+
+def shown(metric: str, value: float, signed: bool = False) -> str:
+    """A score as tables show it: LPIPS and chamfer as 3.4943e-2, PSNR as 29.29, SSIM in percent."""
+    sign = "+" if signed else ""
+    metric = metric.removeprefix("aligned_").removeprefix("registered_")
+    if metric in _SMALL:
+        mantissa, _, exponent = f"{value:{sign}.4e}".partition("e")
+        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return f"{100 * value if metric in _PERCENT else value:{sign}.2f}"
+
+
+def text(table: Sequence[Mapping[str, str]]) -> str:
+    """A table in columns; figures are to the right."""
+    columns = list(dict.fromkeys(column for row in table for column in row))
+    cells = [columns, *([row.get(column, "") for column in columns] for row in table)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    is_text = [column in ("item", "subset", "metric", "difference") for column in columns]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(line, widths, is_text, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def markdown(table: Sequence[Mapping[str, str]]) -> str:
+    """A table in Markdown."""
+    columns = list(dict.fromkeys(column for row in table for column in row))
+    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in table)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,198 @@
+"""Judge methods on items: every method draws every item, and every metric compares it with the truth.
+
+An item is computed by one thread from end to end, and several items by several threads, processes or GPUs. So on a CPU
+its scores do not depend, to the last bit, on how many share the work, nor on whether a run was killed and resumed.
+
+An item that cannot be read, drawn or measured is left out for all methods, so that all are judged on the same ones.
+"""
+
+import contextlib
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from _databacks.triplet import Triplet
+from _train.frame_interpolation.evaluation import scores
+from _train.frame_interpolation.evaluation.candidates import Method
+from _train.frame_interpolation.evaluation.items import Item, Items
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.evaluation.pages.report import Item as ReportItem
+from _train.frame_interpolation.evaluation.pages.report import Report
+from _train.frame_interpolation.evaluation.scores import Gathered, Row
+from _train.frame_interpolation.training.processes import Processes
+from _util import flow, image
+from _util.errors import InputError
+from _util.lines import difference_of_gaussians
+
+_BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
+
+
+def device_of(methods: Sequence[Method]) -> torch.device:
+    """Where the methods draw: a GPU if one of them does."""
+    return next((method.device for method in methods if method.device.type != "cpu"), torch.device("cpu"))
+
+
+class Judged(NamedTuple):
+    rows: list[Row]  # of each method, in its order, each item that all methods have, in its order
+    damaged: dict[str, str]  # item -> a sentence about why it is left out
+
+
+def judge(
+    items: Items,
+    methods: Sequence[Method],
+    measures: Measures,
+    gathered: Gathered,
+    processes: Processes,
+    report: Report | None = None,
+    strict: bool = False,
+) -> Judged | None:
+    """Judge all methods on all items, this process its share of them, and write the table.
+
+    Args:
+        gathered: what is known already is not computed again.
+        report: gets every item, if wanted.
+        strict: whether the first damaged item ends it.
+
+    Returns:
+        All rows in the first process, None in the others.
+
+    Raises:
+        InputError: no item is left, something cannot be written, or, where `strict`, an item is damaged.
+    """
+    known = gathered.read()
+    share = range(processes.rank, len(items), processes.count)
+    lock = contextlib.nullcontext() if measures.device.type == "cpu" else threading.Lock()
+    damaged: dict[str, str] = {}
+
+    def work(index: int) -> tuple[int, list[Row] | InputError, str]:
+        name = items.names[index]
+        files = [*items.sources(index), *(file for method in methods for file in method.sources(name))]
+        stamp = scores.stamp(files)
+        rows = [known.get((method.name, name, stamp)) for method in methods]
+        if all(rows) and (report is None or report.has(name)):
+            return index, rows, ""
+        try:
+            item = items[index]
+            with lock:
+                truth = measures.prepare(item)
+                drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
+                found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
+            if report:
+                flows = {method.name: method.flow01(item.triplet) for method in methods}
+                first = {method: frames[0] for method, frames in drawn.items()}
+                report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
+            return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp
+        except InputError as error:
+            return index, error, ""
+
+    own: dict[int, list[Row]] = {}
+    bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
+    with bar, _one_thread_each(measures.device) as (pool, workers):
+        for index, result, stamp in _in_turn(pool, 2 * workers, work, share):
+            if isinstance(result, InputError):
+                if strict:
+                    raise result
+                damaged[items.names[index]] = str(result)
+            else:
+                own[index] = result
+                if stamp:
+                    gathered.append(result, stamp)
+            bar.update()
+    shares = processes.gather((own, damaged))
+    if processes.rank > 0:
+        return None
+    by_index = dict(sorted(itertools.chain.from_iterable(rows.items() for rows, _ in shares)))
+    damaged = {name: reason for _, reasons in shares for name, reason in reasons.items()}
+    damaged = {name: damaged[name] for name in items.names if name in damaged}
+    if not by_index:
+        raise InputError(f"None of {len(items)} items can be judged; the first: {next(iter(damaged.values()))}")
+    rows = [row for of_method in zip(*by_index.values(), strict=True) for row in of_method]
+    gathered.write(rows)
+    if not damaged:
+        gathered.remove()
+    return Judged(rows, damaged)
+
+
+def draw(method: Method, triplet: Triplet, measures: Measures) -> list[Tensor]:
+    """The frames (3, h, w) of a triplet at the times that are measured.
+
+    Raises:
+        InputError: one cannot be drawn, or has values that are not finite.
+    """
+    frames = method.draw(triplet, measures.times(triplet.time))
+    if not all(frame.isfinite().all() for frame in frames):
+        raise InputError(f"{method.name} draws {triplet.name} with values that are no finite numbers.")
+    return frames
+
+
+@contextlib.contextmanager
+def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A pool whose threads compute alone, and how many; the libraries' own threads are as before afterwards."""
+    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    workers = 2  # one reads while the other one computes
+    if device.type == "cpu":
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        workers = max(1, min(torch_threads, memory // 2 // _BYTES_AN_ITEM))
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(workers, "judging", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool, workers
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(torch_threads)
+        cv2.setNumThreads(cv_threads)
+
+
+def _in_turn(pool: ThreadPoolExecutor, ahead: int, work: Callable, indices: range) -> Iterator:
+    """The results in order, with no more begun than are to come next."""
+    begun: deque[Future] = deque()
+    for index in indices:
+        begun.append(pool.submit(work, index))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+def _told(facts: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in facts.items() if value}
+
+
+@torch.inference_mode()
+def _pictures(item: Item, drawn: dict[str, Tensor], flows: dict[str, Tensor | None]) -> dict[str, np.ndarray]:
+    """What the report shows of an item, in order."""
+    frame0, truth, frame1 = item.triplet.frames
+    shown = {"frame 0": frame0, "truth": truth, "frame 1": frame1}
+    for name, frame in drawn.items():
+        frame = frame.cpu()
+        shown[name] = frame
+        shown[f"{name} − truth"] = (1 + frame - truth) / 2
+        shown[f"{name} lines"] = _drawing(frame)
+    shown["truth lines"] = _drawing(truth)
+    pictures = {label: image.to_array(picture, np.uint8) for label, picture in shown.items()}
+    known = {name: flow01 for name, flow01 in flows.items() if flow01 is not None}
+    for name, flow01 in known.items():
+        pictures["flow" if len(known) == 1 else f"{name} flow"] = flow.to_colours(flow01.cpu())
+    return pictures
+
+
+def _drawing(frame: Tensor) -> Tensor:
+    """The lines that chamfer sees, black on white."""
+    return 1 - (difference_of_gaussians(frame[None], sigma=1.0)[0] > 0.5).float().expand(3, -1, -1)
+
+
+def default_out(items: Items, methods: Sequence[Method]) -> Path:
+    """Where the table goes if the user does not say."""
+    names = "-".join(Path(method.name).name for method in methods)
+    return Path("_data/evaluation") / f"{items.title}-{names}.csv"

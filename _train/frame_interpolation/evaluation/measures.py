@@ -1,0 +1,163 @@
+"""What a drawn frame is compared with the truth by: metrics by name, of whole frames, of regions, at the time that fits
+best, and with position set aside.
+
+Frames are judged as the 8-bit pictures that people get.
+
+Two drawings do not tell when the one between them was drawn: in films it often stands at a fifth of the way. So
+`aligned` draws an item at nine times and reports every metric at the time with the best LPIPS as well. Nor do they tell
+its place to the pixel, which is not what one sees: `registered` moves the frame onto the truth by smooth flow first, so
+that what is torn, doubled or blurred is what remains.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from _databacks.keyframes import SMALLEST_SIDE
+from _train.frame_interpolation.evaluation.items import Item
+from _util import image, metrics
+from _util.errors import InputError
+from _util.flow import backwarp
+
+METRICS: dict[str, Callable[[str], metrics.ImageMetric]] = {
+    "lpips": metrics.LPIPS,
+    "chamfer": lambda _: metrics.Chamfer(),
+    "psnr": lambda _: metrics.PSNR(),
+    "ssim": metrics.SSIM,
+    "ie": lambda _: metrics.InterpolationError(),
+    "hausdorff": lambda _: metrics.Hausdorff(),
+    "dists": lambda _: metrics.DISTS(),
+}
+PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")
+IN_ROI = ("psnr", "ssim", "ie")
+REGISTERED = ("lpips", "chamfer")
+ALIGNED_TIMES = tuple(i / 10 for i in range(1, 10))
+BEST_TIME = "aligned_time"
+SMALLEST_REGION = 11  # of SSIM in its wider window
+_SMOOTH = 8  # pixels, the standard deviation that registering flow is smoothed by
+
+
+class Truth(NamedTuple):
+    """What is computed once for an item, for all methods."""
+
+    frame: Tensor  # (1, 3, h, w)
+    whole: dict[str, Any]  # what metrics keep of it, by name
+    roi: dict[str, Any]
+
+
+class Measures:
+    """Metrics by name.
+
+    Args:
+        names: of `METRICS`, in the order of the columns.
+        protocol: "paper" or "standard", see `_util.metrics`.
+        device: where they are computed.
+        in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
+        aligned: whether all are also measured at the best time, as `aligned_NAME`, and that time is reported.
+        registered: whether those of `REGISTERED` are also measured with position set aside, as `registered_NAME`.
+
+    Attributes:
+        higher_is_better: the columns in their order, and their direction.
+
+    Raises:
+        InputError: a metric lacks its weights.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = PUBLISHED,
+        protocol: str = "paper",
+        device: torch.device | str = "cpu",
+        *,
+        in_roi: bool = False,
+        aligned: bool = False,
+        registered: bool = False,
+    ):
+        self.device, self.aligned = torch.device(device), aligned
+        self.metrics = {name: METRICS[name](protocol).to(device) for name in names}
+        self.in_roi = [name for name in names if name in IN_ROI and in_roi]
+        self.registered = [name for name in names if name in REGISTERED and registered]
+        better = {name: bool(metric.higher_is_better) for name, metric in self.metrics.items()}
+        self.higher_is_better = dict(better)
+        self.higher_is_better |= {f"roi_{name}": better[name] for name in self.in_roi}
+        if aligned:
+            self.higher_is_better |= {f"aligned_{name}": better[name] for name in names} | {BEST_TIME: True}
+        self.higher_is_better |= {f"registered_{name}": better[name] for name in self.registered}
+
+    def times(self, t: float) -> list[float]:
+        """The times at which an item whose truth is at time t is drawn, t first."""
+        return [t, *(ALIGNED_TIMES if self.aligned else ())]
+
+    @torch.inference_mode()
+    def prepare(self, item: Item) -> Truth:
+        """What is computed once for an item, for all methods.
+
+        Raises:
+            InputError: the frames, or the region, are too small.
+        """
+        frame = item.triplet.frames[1, None].to(self.device)
+        if min(frame.shape[2:]) < SMALLEST_SIDE:
+            size = f"{frame.shape[3]}×{frame.shape[2]}"
+            raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {SMALLEST_SIDE}.")
+        part = _crop(frame, item)
+        if self.in_roi and min(part.shape[2:]) < SMALLEST_REGION:
+            size = f"{part.shape[3]}×{part.shape[2]}"
+            raise InputError(
+                f"The region of {item.triplet.name} is {size} pixels, and each side needs at least {SMALLEST_REGION}."
+            )
+        whole = {name: metric.prepare(frame) for name, metric in self.metrics.items()}
+        return Truth(frame, whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
+
+    @torch.inference_mode()
+    def compare(self, frames: Sequence[Tensor], item: Item, truth: Truth) -> dict[str, float]:
+        """Every column, of the frames (3, h, w) drawn at `times`."""
+        frames = [as_8_bits(frame[None].to(self.device).float()) for frame in frames]
+        found = self._whole(frames[0], truth)
+        part = _crop(frames[0], item)
+        found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
+        if self.aligned:
+            found |= self._aligned(frames[1:] if len(frames) > 1 else frames, item.triplet.time, truth)
+        if self.registered:
+            moved = as_8_bits(register(frames[0], truth.frame))
+            found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}
+        return found
+
+    def _aligned(self, frames: Sequence[Tensor], t: float, truth: Truth) -> dict[str, float]:
+        """Every metric at the best time. Frames that were drawn at one time only have that one."""
+        name = "lpips" if "lpips" in self.metrics else next(iter(self.metrics))
+        sign = -1 if self.higher_is_better[name] else 1
+        values = [sign * self._value(name, frame, truth.whole) for frame in frames]
+        best = int(np.argmin(values))
+        times = ALIGNED_TIMES if len(frames) > 1 else (t,)
+        whole = self._whole(frames[best], truth)
+        return {f"aligned_{name}": value for name, value in whole.items()} | {BEST_TIME: times[best]}
+
+    def _whole(self, frame: Tensor, truth: Truth) -> dict[str, float]:
+        return {name: self._value(name, frame, truth.whole) for name in self.metrics}
+
+    def _value(self, name: str, frame: Tensor, prepared: dict[str, Any]) -> float:
+        return float(self.metrics[name].compare(frame, prepared[name]).double())
+
+
+def as_8_bits(frame: Tensor) -> Tensor:
+    """Values in [0, 1] as a picture of 8 bits stores them."""
+    return (255 * frame.clamp(0, 1)).round() / 255
+
+
+def register(frame: Tensor, truth: Tensor) -> Tensor:
+    """A frame (1, 3, h, w) moved onto the truth, by dense inverse search smoothed by a Gaussian of 8 pixels."""
+    grey = [cv2.cvtColor(image.to_array(x[0].cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (truth, frame)]
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    flow = cv2.GaussianBlur(flow, (0, 0), _SMOOTH)
+    return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
+
+
+def _crop(frames: Tensor, item: Item) -> Tensor:
+    if item.roi is None:
+        return frames
+    left, top, right, bottom = item.roi
+    return frames[..., top:bottom, left:right]

@@ -1,0 +1,167 @@
+"""Clips of animation: the items of a method's folder, read as frames, and written to be watched in a browser.
+
+METHOD_DIR/
+    shot_1/  12_00.png  12_01.png  …      an item is a folder of frames in natural order,
+    shot_2.webp                           or one animation: .webp, .gif, .mp4, .mkv, .mov, .webm
+"""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageSequence
+
+from _util import image, video
+from _util.errors import InputError
+from _util.files import natural, pictures, replacing
+
+PICTURES = (".webp", ".gif")
+VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
+LARGEST = 960  # pixels of the longer side: two clips lie side by side
+FASTEST = 60  # frames a second; browsers slow down what is faster than 90
+
+
+class Clip(NamedTuple):
+    """Frames at even times."""
+
+    frames: list[np.ndarray]  # (h, w, 3) uint8 RGB, all of one size
+    seconds: float | None  # that they last, where the source says so
+
+
+def items(folder: Path) -> dict[str, Path]:
+    """The folders of frames and the animations in a method's folder, by item, in natural order.
+
+    Raises:
+        InputError: no such folder, no items, or two of one name.
+    """
+    try:
+        paths = [path for path in folder.iterdir() if path.name[0] != "."]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of clips is needed.") from error
+    found = {}
+    for path in sorted(paths, key=lambda path: natural(path.name)):
+        if not path.is_dir() and path.suffix.lower() not in PICTURES + VIDEOS:
+            continue
+        name = path.name if path.is_dir() else path.stem
+        if name in found:
+            raise InputError(f"{folder} holds both {found[name].name} and {path.name}; leave one of them.")
+        found[name] = path
+    if not found:
+        kinds = ", ".join(PICTURES + VIDEOS)
+        raise InputError(f"{folder} holds no clips; folders of frames or animations ({kinds}) are needed.")
+    return found
+
+
+def sources(path: Path) -> list[Path]:
+    """The files that a clip is read from, in order.
+
+    Raises:
+        InputError: a folder with fewer than two pictures.
+    """
+    if not path.is_dir():
+        return [path]
+    files = pictures(path)
+    if len(files) < 2:
+        raise InputError(f"{path} holds {len(files)} pictures; a clip needs two frames or more.")
+    return files
+
+
+def read(path: Path) -> Clip:
+    """Read a folder of frames or an animation; what is transparent shows white.
+
+    Raises:
+        InputError: fewer than two frames, one that cannot be read, or frames of different sizes.
+    """
+    if path.is_dir():
+        files = sources(path)
+        frames = [_opaque(image.read(file)) for file in files]
+        for file, frame in zip(files, frames, strict=True):
+            if frame.shape != frames[0].shape:
+                raise InputError(f"{file} is not as large as {files[0].name}; make all frames of a clip one size.")
+        return Clip(frames, None)
+    clip = _read_video(path) if path.suffix.lower() in VIDEOS else _read_pictures(path)
+    if len(clip.frames) < 2:
+        raise InputError(f"{path} holds {len(clip.frames)} frames; a clip needs two or more.")
+    return clip
+
+
+def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
+    """The same clip with its parts, 6 × 6, in other places: what anybody who looks will find worse."""
+    height, width = (side // 6 for side in clip.frames[0].shape[:2])
+    parts = [np.s_[y * height : (y + 1) * height, x * width : (x + 1) * width] for y in range(6) for x in range(6)]
+    moved = [parts[i] for i in generator.permutation(len(parts))]
+
+    def scrambled(frame: np.ndarray) -> np.ndarray:
+        result = frame.copy()
+        for here, there in zip(parts, moved, strict=True):
+            result[here] = frame[there]
+        return result
+
+    return clip._replace(frames=[scrambled(frame) for frame in clip.frames])
+
+
+def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
+    """Write a WebP that plays for ever, whole or not at all, of at most `LARGEST` pixels and `FASTEST` frames a second.
+
+    Args:
+        seconds: from the first frame to the end of the last, one way.
+        loop: begin anew after the last frame, instead of playing back to the first.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    count = min(len(clip.frames), max(2, round(FASTEST * seconds)))
+    kept = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
+    frames = [Image.fromarray(_reduced(clip.frames[i])) for i in kept]
+    ends = [round(1000 * seconds * (i + 1) / len(frames)) for i in range(len(frames))]
+    durations = [max(1, end - start) for start, end in itertools.pairwise([0, *ends])]
+    if not loop:
+        frames, durations = frames + frames[-2:0:-1], durations + durations[-2:0:-1]
+    with replacing(path) as temporary:
+        frames[0].save(
+            temporary, "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=90, method=3
+        )
+
+
+def size(clip: Clip) -> tuple[int, int]:
+    """Width and height in pixels."""
+    height, width = clip.frames[0].shape[:2]
+    return width, height
+
+
+def _read_pictures(path: Path) -> Clip:
+    frames, milliseconds = [], 0
+    try:
+        with Image.open(path) as file:
+            for picture in ImageSequence.Iterator(file):
+                frames.append(_opaque(np.array(picture.convert("RGBA"))))
+                milliseconds += picture.info.get("duration", 0)
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(f"{path} is damaged or no animation ({error}); export it again.") from error
+    return Clip(frames, milliseconds / 1000 or None)
+
+
+def _read_video(path: Path) -> Clip:
+    reader = video.Reader(path)
+    frames = [_opaque(frame.pixels) for frame in reader]
+    if reader.damage:
+        raise InputError(reader.damage)
+    return Clip(frames, float(reader.end))
+
+
+def _opaque(pixels: np.ndarray) -> np.ndarray:
+    """Any image as (h, w, 3) uint8."""
+    colours = image.to_tensor(pixels)
+    if len(colours) == 4:
+        colours = 1 + (colours[:3] - 1) * colours[3:]
+    return image.to_array(colours.expand(3, -1, -1), np.dtype(np.uint8))
+
+
+def _reduced(frame: np.ndarray) -> np.ndarray:
+    scale = LARGEST / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,207 @@
+"""A report that one looks at: every item's pictures to flip and wipe between, scores to sort by, distributions.
+
+DIR/
+    index.html  report.css  report.js  data.js      opens from disk: no server, nothing from elsewhere
+    items/NAME_1f0c…/
+        0.webp  1.webp  …                           the pictures, lossless, about 0.25 MB each at 540p
+        thumbnails.webp                             all of them small, side by side
+        item.json                                   written last: names, facts, scores and what the files must be
+
+Items go in one by one, from several processes if wanted, and a run that was killed goes on where it was: a picture
+whose file is whole and which has not changed is not encoded again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from _train.frame_interpolation.evaluation.pages import site
+from _util.files import natural, replacing
+
+THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
+
+
+class Item(NamedTuple):
+    """What the report shows of one item."""
+
+    name: str
+    facts: dict[str, str]  # such as subset and level: shown, and to filter by
+    scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or not a number
+    pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in the order in which one flips through them
+
+
+class Report:
+    """Writes a report into a folder, item by item.
+
+    Args:
+        folder: made where missing; may hold what an earlier run wrote. Items of a report of another title, other
+            metrics or other methods do not count and are not shown.
+        higher_is_better: metric -> whether its larger values are the better ones, in the order to show them.
+        methods: that every item has, in the order to show them; by default, whichever the items have.
+
+    Raises:
+        InputError: here and in every method, if something cannot be written, or the folder holds another page.
+    """
+
+    def __init__(self, folder: Path, title: str, higher_is_better: dict[str, bool], methods: list[str] | None = None):
+        self.folder = folder
+        self.title = title
+        self.higher_is_better = higher_is_better
+        self.methods = methods
+        site.make_page_folder(folder, "report")
+
+    def has(self, name: str) -> bool:
+        """Whether an item of this name has been added, by this run or an earlier one, and its files are whole."""
+        folder = self._folder(name)
+        record = _read_record(folder)
+        return self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
+
+    def add(self, item: Item) -> None:
+        """Write an item's pictures and record; takes the place of an earlier item of the same name.
+
+        Raises:
+            ValueError: no pictures, one that is not (h, w, 3) uint8, or a metric that the report does not know.
+        """
+        _check(item, self.higher_is_better)
+        folder = self._folder(item.name)
+        site.make_folder(folder)
+        before = _read_record(folder)
+        known = (
+            {(file["name"], file["digest"]) for file in before["files"] if _is_whole(folder, file)} if before else ()
+        )
+
+        def store(name: str, pixels: np.ndarray, **options: int | bool) -> dict:
+            digest = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+            path = folder / name
+            if (name, digest) not in known:
+                with replacing(path) as temporary:
+                    Image.fromarray(pixels).save(temporary, "WEBP", **options)
+            return {"name": name, "digest": digest, "bytes": path.stat().st_size}
+
+        pictures = list(item.pictures.values())
+        with ThreadPoolExecutor() as pool:
+            stored = [
+                pool.submit(store, f"{i}.webp", np.ascontiguousarray(picture), lossless=True, quality=0, method=0)
+                for i, picture in enumerate(pictures)
+            ]
+            stored.append(pool.submit(store, "thumbnails.webp", _thumbnails(pictures), quality=60))
+        height, width = pictures[0].shape[:2]
+        record = {
+            "title": self.title,
+            "metrics": list(self.higher_is_better),
+            "name": item.name,
+            "facts": item.facts,
+            "scores": {method: {k: float(v) for k, v in scores.items()} for method, scores in item.scores.items()},
+            "labels": list(item.pictures),
+            "size": [width, height],
+            "files": [file.result() for file in stored],
+        }
+        site.write_text(folder / "item.json", json.dumps(record))
+
+    def finish(self, summary: list[dict[str, str]]) -> Path:
+        """Write the page over all items of this report in the folder, in the natural order of their names.
+
+        Args:
+            summary: the rows of the table on top, each column -> cell as it is shown.
+
+        Returns:
+            The page, `index.html`, written last.
+        """
+        folders = {path.parent: _read_record(path.parent) for path in (self.folder / "items").glob("*/item.json")}
+        records = {folder.name: record for folder, record in folders.items() if self._belongs(record)}
+        ordered = dict(sorted(records.items(), key=lambda entry: natural(entry[1]["name"])))
+        return site.write_page(self.folder, "report", self._data(ordered, summary))
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / "items" / site.safe_name(name)
+
+    def _belongs(self, record: dict | None) -> bool:
+        return (
+            record is not None
+            and record["title"] == self.title
+            and record["metrics"] == list(self.higher_is_better)
+            and (self.methods is None or set(record["scores"]) == set(self.methods))
+        )
+
+    def _data(self, records: dict[str, dict], summary: list[dict[str, str]]) -> dict:
+        """Everything the page shows but the pictures, by columns, which are compact and quick to sort by."""
+        items = list(records.values())
+        columns = _distinct(column for row in summary for column in row)
+        sets = _distinct(tuple(item["labels"]) for item in items)
+        return {
+            "title": self.title,
+            "summary": {"columns": columns, "rows": [[row.get(column, "") for column in columns] for row in summary]},
+            "metrics": [{"name": name, "higherIsBetter": higher} for name, higher in self.higher_is_better.items()],
+            "names": [item["name"] for item in items],
+            "folders": list(records),
+            "sizes": [item["size"] for item in items],
+            "labels": {"sets": sets, "column": [sets.index(tuple(item["labels"])) for item in items]},
+            "facts": [
+                _fact_column(fact, items) for fact in _distinct(fact for item in items for fact in item["facts"])
+            ],
+            "scores": [
+                {
+                    "method": method,
+                    "columns": [_score_column(method, metric, items) for metric in self.higher_is_better],
+                }
+                for method in self.methods or _distinct(method for item in items for method in item["scores"])
+            ],
+        }
+
+
+def _check(item: Item, metrics: dict[str, bool]) -> None:
+    if not item.pictures:
+        raise ValueError(f"{item.name} has no pictures")
+    for label, picture in item.pictures.items():
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(f"{label} of {item.name} is {picture.dtype} of shape {picture.shape}, not (h, w, 3) uint8")
+    unknown = {metric for scores in item.scores.values() for metric in scores} - set(metrics)
+    if unknown:
+        raise ValueError(f"{item.name} has scores by metrics that the report was not told of: {sorted(unknown)}")
+
+
+def _thumbnails(pictures: list[np.ndarray]) -> np.ndarray:
+    """All pictures reduced to one size, side by side."""
+    height, width = pictures[0].shape[:2]
+    scale = min(1, THUMBNAIL[0] / width, THUMBNAIL[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.hstack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures])
+
+
+def _read_record(folder: Path) -> dict | None:
+    """An item's record, or None where there is none that a run has finished."""
+    try:
+        record = json.loads((folder / "item.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and site.safe_name(str(record.get("name"))) == folder.name else None
+
+
+def _is_whole(folder: Path, file: dict) -> bool:
+    try:
+        return (folder / file["name"]).stat().st_size == file["bytes"]
+    except OSError:
+        return False
+
+
+def _distinct(values: Iterable) -> list:
+    return list(dict.fromkeys(values))
+
+
+def _fact_column(fact: str, items: list[dict]) -> dict:
+    """The distinct values of a fact, in natural order, and which one each item has, -1 for none."""
+    values = sorted({item["facts"][fact] for item in items if fact in item["facts"]}, key=natural)
+    places = {value: i for i, value in enumerate(values)}
+    return {"name": fact, "values": values, "column": [places.get(item["facts"].get(fact), -1) for item in items]}
+
+
+def _score_column(method: str, metric: str, items: list[dict]) -> list[float]:
+    values = (float(item["scores"].get(method, {}).get(metric, "nan")) for item in items)
+    return [float(f"{value:.6g}") for value in values]

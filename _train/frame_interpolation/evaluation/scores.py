@@ -1,0 +1,107 @@
+"""Scores of methods on items: while they are gathered, and as a table of all of them.
+
+    out.csv                             method, name, facts, metrics; a row for each method and item, in their order
+    .out-1f0c3a…-<process>.csv          what processes have found so far, in any order, until out.csv is written
+
+A process appends whole lines to a file of its own. What was begun with the same options goes on: `Gathered` reads what
+there is, whichever processes have left it. A line that was cut short does not count.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from _util import files
+from _util.errors import InputError
+
+
+class Row(NamedTuple):
+    """What a method scores on an item."""
+
+    method: str
+    name: str
+    facts: dict[str, str]
+    scores: dict[str, float]
+
+
+class Gathered:
+    """Rows on their way into a table.
+
+    Args:
+        out: the table; parts lie beside it.
+        options: everything that the rows depend on and that is not in a file; plain values.
+        facts, metrics: the columns.
+
+    Raises:
+        InputError: here and in every method, if something cannot be read or written.
+    """
+
+    def __init__(self, out: Path, options: dict, facts: Sequence[str], metrics: Sequence[str]):
+        self.out, self.facts, self.metrics = out, tuple(facts), tuple(metrics)
+        told = json.dumps([options, self.facts, self.metrics], sort_keys=True)
+        self.prefix = f".{out.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}-"
+        self.part: int | None = None
+        self.columns = ("method", "name", "stamp", *self.facts, *self.metrics, "end")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out.parent} cannot be made ({error.strerror}); choose another --out.") from error
+
+    def read(self) -> dict[tuple[str, str, str], Row]:
+        """The rows so far by method, name and stamp."""
+        rows = {}
+        for path in sorted(self.out.parent.glob(f"{self.prefix}*.csv")):
+            for values in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+                if len(values) == len(self.columns) and values[-1] == ".":
+                    told = dict(zip(self.columns, values, strict=True))
+                    facts = {name: told[name] for name in self.facts}
+                    scores = {name: float(told[name]) for name in self.metrics}
+                    rows[told["method"], told["name"], told["stamp"]] = Row(told["method"], told["name"], facts, scores)
+        return rows
+
+    def append(self, rows: Iterable[Row], stamp: str) -> None:
+        """Keep rows of one item, whose files have that stamp."""
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(
+            [row.method, row.name, stamp, *_cells(row, self.facts, self.metrics), "."] for row in rows
+        )
+        try:
+            if self.part is None:
+                self.part, _ = tempfile.mkstemp(".csv", self.prefix, self.out.parent)
+            os.write(self.part, text.getvalue().encode())
+        except OSError as error:
+            raise InputError(f"{self.out} cannot be written ({error.strerror}); make room and run again.") from error
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Write the table of all rows; it appears whole or not at all."""
+        with files.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["method", "name", *self.facts, *self.metrics])
+            table.writerows([row.method, row.name, *_cells(row, self.facts, self.metrics)] for row in rows)
+
+    def remove(self) -> None:
+        """Delete the parts."""
+        for path in self.out.parent.glob(f"{self.prefix}*.csv"):
+            path.unlink(missing_ok=True)
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """What changes when one of the files is written anew or comes or goes."""
+    states = []
+    for path in sorted(paths):
+        try:
+            state = path.stat()
+            states.append([str(path), state.st_size, state.st_mtime_ns])
+        except OSError:
+            states.append([str(path), -1, -1])
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+
+
+def _cells(row: Row, facts: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    return [row.facts[name] for name in facts] + [repr(float(row.scores[name])) for name in metrics]

@@ -1,0 +1,81 @@
+"""Judge a function that draws frames on folders of keyframes, within one process: what validation of a training needs.
+
+Tables to compare with others' come from `judging`; the figures are the same.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from _databacks.toons.scenes import Scenes
+from _databacks.triplet import Triplet
+from _train.frame_interpolation.evaluation.candidates import Method
+from _train.frame_interpolation.evaluation.items import Items
+from _train.frame_interpolation.evaluation.judging import draw
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.flows import FlowEstimator
+from _util import metrics
+
+Draw = Callable[[Tensor, Tensor, float], Tensor]
+
+
+class Function(Method):
+    """A function from two frames (1, 3, h, w) in [0, 1] and a time to the frame (1, 3, h, w) there."""
+
+    name = "function"
+
+    def __init__(self, function: Draw, device: torch.device | str = "cpu"):
+        self.function, self.device = function, torch.device(device)
+
+    def draw(self, triplet: Triplet, times: Sequence[float]) -> list[Tensor]:
+        frame0, frame1 = (triplet.frames[i, None].to(self.device) for i in (0, 2))
+        return [self.function(frame0, frame1, t)[0] for t in times]
+
+
+def validate(function: Draw, folders: Sequence[Path], measures: Measures) -> dict[str, float]:
+    """The mean of every column of `measures` over each folder of keyframes, and of these over the folders, so that each
+    folder counts the same.
+
+    Raises:
+        InputError: as `Keyframes`, or a frame that is not finite.
+    """
+    method = Function(function, measures.device)
+    means = [_mean([_judge(method, items, i, measures) for i in range(len(items))]) for items in _open(folders)]
+    return _mean(means)
+
+
+def _open(folders: Sequence[Path]) -> list[Items]:
+    return [Items(["keyframes", str(folder)]) for folder in folders]
+
+
+def _judge(method: Method, items: Items, index: int, measures: Measures) -> dict[str, float]:
+    item = items[index]
+    return measures.compare(draw(method, item.triplet, measures), item, measures.prepare(item))
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: fmean(row[name] for row in rows) for name in rows[0]}
+
+
+def flow_errors(
+    estimator: FlowEstimator, scenes: Iterable[Scenes], device: str | torch.device = "cpu"
+) -> dict[str, float]:
+    """Mean errors of estimated flow, both ways, in pixels, by region: see `metrics.EndPointError`.
+
+    Args:
+        scenes: with exact flow and occlusion, as toons have.
+    """
+    measure = metrics.EndPointError().to(device)
+    for scene in scenes:
+        pairs = zip(scene.frames[:, 0].split(1), scene.frames[:, 2].split(1), strict=True)
+        for estimated, *truth in zip(
+            map(torch.cat, zip(*(estimator(*pair) for pair in pairs), strict=True)),
+            scene.flows,
+            scene.occlusions,
+            strict=True,
+        ):
+            measure.update(estimated, *truth)
+    return {region: error.item() for region, error in measure.compute().items()}

@@ -1,0 +1,98 @@
+"""What networks that splat have in common: what is splatted, what results, and how both frames are brought to a time.
+
+Softmax splatting (Niklaus and Liu, CVPR 2020) carries each pixel of a frame along its flow. What one frame leaves open
+is taken from the other.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from _util.flow import backwarp
+from _util.lab import rgb_to_lab
+from _util.morphology import opening
+from _util.softsplat import softsplat_with_mask
+
+T = TypeVar("T")
+
+
+class Synthesis(NamedTuple):
+    """A synthesised frame and what it was made from."""
+
+    frame: Tensor  # (b, 3, h, w) RGB in [0, 1]
+    bases: tuple[Tensor, Tensor]  # (b, 4, h, w) RGB and NEDT, frame 0 warped and filled from frame 1, and vice versa
+    masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where frame 0 (frame 1) landed
+
+
+class Source(NamedTuple):
+    """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
+
+    values: Tensor  # (2b, c, h, w)
+    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size
+    metric: Tensor  # (2b, 1, h, w)
+
+
+class Warp(NamedTuple):
+    """Both frames splatted to the same time."""
+
+    bases: tuple[Tensor, Tensor]  # warps with their holes filled from each other
+    warps: tuple[Tensor, Tensor]
+    masks: tuple[Tensor, Tensor]
+    flows: tuple[Tensor, Tensor]  # flow01 and flow10 scaled by the time
+
+
+def at_times(prepared: T, t: float | Tensor) -> T:
+    """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
+
+    Args:
+        prepared: tensors, whose batch is that of a `Source`, in named tuples and lists.
+    """
+    pairs = len(pytree.tree_leaves(prepared)[0]) // 2
+    times = t.numel() if isinstance(t, Tensor) else 1
+    if times in (1, pairs):
+        return prepared
+    return pytree.tree_map(lambda x: x.repeat_interleave(times, 0), prepared)
+
+
+def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
+    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
+    lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
+    seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
+    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean length over the channels, (b, c, h, w) to (b, 1, h, w); several times faster than `Tensor.norm`."""
+    squared = vectors.square().sum(1, keepdim=True)
+    return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
+
+
+def half_warp(source: Source, t: float | Tensor) -> Warp:
+    """Splat both frames to time t and fill the holes of each from the other."""
+    times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
+    flow = source.flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
+    warps, masks = softsplat_with_mask(source.values, flow, source.metric)
+    (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
+    bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
+    return Warp(bases, (warp0, warp1), (mask0, mask1), tuple(flow.chunk(2)))
+
+
+def splat(source: Source, t: float | Tensor) -> Tensor:
+    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
+
+    Args:
+        source: values (2, c, h, w).
+        t: one time, or several, (n,).
+
+    Returns:
+        (1 or n, c, h, w).
+    """
+    source = at_times(source, t)
+    warp = half_warp(source, t)
+    t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
+    mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
+    image0, image1 = source.values.chunk(2)
+    open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
+    return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)

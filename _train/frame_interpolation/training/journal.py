@@ -1,0 +1,167 @@
+"""What a run of training leaves behind: checkpoints, figures by step, their curves, sample pictures.
+
+OUT/
+    checkpoints/last.ckpt  best.ckpt
+    metrics.csv  curves.png
+    samples/0001000-0.png     frame 0, what was drawn between, frame 1
+    tensorboard/
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from _util import files, image
+from _util.errors import InputError
+
+
+class Journal:
+    """Writes into a folder, from a step on; what a resumed run had noted after that step is dropped.
+
+    Raises:
+        InputError: here and in every method, if something cannot be written; what was there stays as it was.
+    """
+
+    def __init__(self, out: Path, step: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.out = out
+        self.gathered: dict[str, list[float]] = {}
+        self.rows: list[dict[str, float]] = []
+        metrics = out / "metrics.csv"
+        if step and metrics.exists():
+            with metrics.open(newline="") as file:
+                rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+            self.rows = [row for row in rows if row["step"] <= step]
+        self.events = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def gather(self, figures: dict[str, float]) -> None:
+        """Take note of figures, whose means are written next."""
+        for name, value in figures.items():
+            self.gathered.setdefault(name, []).append(value)
+
+    def write(self, step: int, **figures: float) -> dict[str, float]:
+        """Write a row of `metrics.csv` and TensorBoard's events, and return it."""
+        means = {name: float(np.mean(values)) for name, values in self.gathered.items()}
+        self.gathered.clear()
+        self.rows.append({"step": step, **figures, **means})
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, names)
+        table.writeheader()
+        table.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in self.rows)
+        write_durably(self.out / "metrics.csv", text.getvalue().encode())
+        for name, value in {**figures, **means}.items():
+            self.events.add_scalar(name, value, step)
+        self.events.flush()
+        return self.rows[-1]
+
+    def draw(self) -> None:
+        """`curves.png`, one panel per figure; what training and validation both measure shares one."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        names = dict.fromkeys(name for row in self.rows for name in row if name != "step")
+        panels = dict.fromkeys(name.removeprefix("validation_") for name in names)
+        if not panels:
+            return
+        figure = Figure(figsize=(12, 3 * -(-len(panels) // 3)), layout="constrained")
+        for i, title in enumerate(panels):
+            panel = figure.add_subplot(-(-len(panels) // 3), 3, i + 1, title=title, xlabel="step")
+            for name, label in ((title, "train"), (f"validation_{title}", "test")):
+                points = [(row["step"], row[name]) for row in self.rows if name in row]
+                if points:
+                    panel.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None, label=label)
+            if f"validation_{title}" in names:
+                panel.legend()
+        content = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(content)
+        write_durably(self.out / "curves.png", content.getbuffer())
+
+    def show(self, step: int, pictures: list[np.ndarray]) -> None:
+        """Sample pictures, (h, w, 3) uint8 each."""
+        (self.out / "samples").mkdir(exist_ok=True)
+        for i, picture in enumerate(pictures):
+            image.write(self.out / "samples" / f"{step:07d}-{i}.png", picture)
+            self.events.add_image(f"sample {i}", picture, step, dataformats="HWC")
+
+    def save(self, state: dict, names: list[str]) -> None:
+        """Write a checkpoint under each of the names."""
+        content = io.BytesIO()
+        torch.save(state, content)
+        for name in names:
+            write_durably(self.out / "checkpoints" / name, content.getbuffer())
+
+
+def write_durably(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is there whole, or as it was before, even if the power goes.
+
+    Raises:
+        InputError: there is no room, or no permission to write.
+    """
+    try:
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except InputError as error:
+        kept = "; what was there before is whole" if path.exists() else ""
+        raise InputError(f"{path} cannot be written ({error.__cause__.strerror}){kept}.") from error
+
+
+def read_checkpoint(path: Path) -> dict:
+    """What `Journal.save` wrote, on the CPU, as tensors and plain values alone.
+
+    Raises:
+        InputError: it is damaged or something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state["step"], state["networks"], state["average"], state["facts"]
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(f"{path} is damaged or is no checkpoint of training; move it away.") from error
+    return state
+
+
+def export(out: Path, folder: Path) -> list[Path]:
+    """Write the averaged weights of the best checkpoint in OUT, else of the last, and return the files.
+
+    Each network becomes `NAME.safetensors`, with the facts of its training as metadata: in fp16, but for tensors beyond
+    its range, as statistics of batch norms can be, which stay in fp32.
+
+    Raises:
+        InputError: there is no checkpoint, a weight is not finite, or a file cannot be written.
+    """
+    from safetensors.torch import save
+
+    paths = [out / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        raise InputError(f"{out} has no checkpoints/best.ckpt or last.ckpt; give the folder of a run of training.")
+    state = read_checkpoint(path)
+    options, legs = state["facts"]["options"], state["facts"]["legs"]
+    facts = {
+        "data": " ".join(options["data"]),
+        "steps": str(state["step"]),
+        "hours": f"{state['seconds'] / 3600:.2f}",
+        "hardware": "; ".join(dict.fromkeys(leg["hardware"] for leg in legs)),
+        "commit": "; ".join(dict.fromkeys(leg["commit"] for leg in legs)),
+        "seed": str(options["seed"]),
+        "command": legs[-1]["command"],
+    }
+    networks: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in state["average"].items():
+        network, weight = name.split(".", 1)
+        if not tensor.isfinite().all():
+            raise InputError(f"{path} holds a {name} that is not finite; train further from an earlier checkpoint.")
+        if tensor.is_floating_point() and tensor.abs().max() <= torch.finfo(torch.float16).max:
+            tensor = tensor.half()
+        networks.setdefault(network, {})[weight] = tensor.contiguous()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); choose another --to.") from error
+    for name, tensors in networks.items():
+        write_durably(folder / f"{name}.safetensors", save(tensors, facts))
+    return [folder / f"{name}.safetensors" for name in networks]

@@ -1,0 +1,43 @@
+"""What can be trained, by name. A task holds its networks, the loss on a batch and how the result interpolates.
+
+A new model is one more class in a file here and one more line in `TASKS`; `loop.py` does everything else.
+
+    task.py           what all tasks have in common, and those that learn synthesis on flow
+    flow.py           RFR
+    ifnet.py          IFNet with its refiner
+    synthesis.py      SoftsplatLite + DTM, Fusion
+    animeinterp.py    AnimeInterp, with and without GMA, in stages
+    unet.py           the U-Nets: their flow, and their frames
+"""
+
+from _train.frame_interpolation.models.unet import VARIANTS
+from _train.frame_interpolation.training.tasks.animeinterp import AnimeInterpTask
+from _train.frame_interpolation.training.tasks.flow import RFRTask
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
+from _train.frame_interpolation.training.tasks.synthesis import FusionTask, LineTask
+from _train.frame_interpolation.training.tasks.task import Task
+from _train.frame_interpolation.training.tasks.unet import FlowUNetTask, FrameUNetTask
+from _util.errors import InputError
+
+TASKS: dict[str, type[Task]] = {
+    "rfr": RFRTask,
+    "ifnet": IFNetTask,
+    "ssldtm": LineTask,
+    "fusion": FusionTask,
+    "animeinterp": AnimeInterpTask,
+    "animeinterp-gma": AnimeInterpTask,
+    **dict.fromkeys(VARIANTS, FrameUNetTask),
+}
+
+
+def choose(model: str, task: str | None) -> type[Task]:
+    """The task of a model; `task`, "vfi" or "optflow", chooses between those of a U-Net.
+
+    Raises:
+        InputError: no such model, or a model that has but one task.
+    """
+    if model not in TASKS:
+        raise InputError(f"There is no model {model!r}; it is {', '.join(TASKS)}.")
+    if task and model not in VARIANTS:
+        raise InputError(f"{model} has one task; --task is for {', '.join(VARIANTS)}.")
+    return FlowUNetTask if task == "optflow" else TASKS[model]

@@ -1,0 +1,105 @@
+"""IFNet with its refiner, by what frames look like and, on toons, by true motion.
+
+What is drawn is compared by LPIPS, colours and line responses. Toons also know where each pixel of the middle frame
+comes from and which frames show it, so each block's motion and the first mask are taught directly, and how far it has
+come on its way, so that the network is never asked for a time that the truth does not have (distance indexing; Zhong
+et al., Clearer Frames, Anytime, ECCV 2024).
+"""
+
+from argparse import Namespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.training.batches import Batch
+from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
+from _util import checkpoints
+from _util.lines import difference_of_gaussians
+from _util.losses import LPIPS
+
+_REFINER_RATE = 10  # times the learning rate of the motion, which starts from published weights
+_MOTION, _MASK = 0.004, 0.02
+_FADE = 0.7  # weight of a block's motion against the next one's
+_UNSEEN = 0.1  # weight of motion to where a frame does not show the pixel
+_SOFT = 0.1  # pixels of motion below which errors count by their square
+
+
+class IFNetTask(Task):
+    """RefinedIFNet. Starts from RIFE's published weights, or from its own, by `--from`."""
+
+    lr, schedule, weight_decay = 3e-5, "cosine", 1e-4
+
+    def __init__(self, options: Namespace, device: torch.device):
+        super().__init__(options, device)
+        self.lpips = LPIPS(protocol="paper")
+        self.networks["ifnet"] = RefinedIFNet()
+
+    def begin(self) -> None:
+        """Weights of RIFE become those of the motion; the refiner begins as new."""
+        network = self.networks["ifnet"]
+        for path in self.options.start or []:
+            if path.is_file() and "block0.conv0.0.0.weight" in checkpoints.read(path):
+                checkpoints.load(network.ifnet, path)
+            else:
+                super().begin()
+
+    def optimizer(self, lr: float) -> torch.optim.Optimizer:
+        network = self.networks["ifnet"]
+        groups = [
+            {"params": list(network.ifnet.parameters()), "scale": 1},
+            {"params": list(network.refiner.parameters()), "scale": _REFINER_RATE},
+        ]
+        return torch.optim.AdamW(groups, lr, weight_decay=self.weight_decay)
+
+    def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
+        frame0, truth, frame1 = batch.frames.unbind(1)
+        network = self.networks["ifnet"]
+        t = batch.times if batch.progress is None else batch.progress
+        prepared = network.prepare(frame0, frame1)
+        stages = network.ifnet.stages(prepared.pair, t)
+        loss, figures = self.judge(network.refine(prepared, t, *stages[-1]).frame, truth)
+        if batch.motion is None:
+            return loss, figures
+        with full_precision(loss):
+            error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
+            mask = mask_loss(stages[-1][1], batch.seen)
+        return loss + _MOTION * motion + _MASK * mask, figures | {"end_point_error": error, "mask": mask}
+
+    def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
+        lpips, colour = self.lpips(frame, truth).mean(), (frame - truth).abs().mean()
+        with full_precision(frame):
+            lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
+        return lpips + colour + lines, {"lpips": lpips, "colour": colour, "lines": lines}
+
+    def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
+        return self.networks["ifnet"](frame0, frame1, t).frame
+
+
+def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """The last stage's mean end-point error where motion leads to what is seen, and the weighted error of all stages.
+
+    Args:
+        stages: motion (b, 4, any, any) in pixels of its own size, the last one the best.
+        truth: (b, 4, h, w).
+        seen: (b, 2, h, w) 1 where a frame shows the pixel.
+    """
+    h, w = truth.shape[2:]
+    weight, total, error = (seen + _UNSEEN * (1 - seen)).unsqueeze(2), 0, None
+    for i, motion in enumerate(stages):
+        if motion.shape[3] < w:
+            factor = -(-w // motion.shape[3])
+            motion = F.interpolate(motion.float(), scale_factor=factor, mode="bilinear", align_corners=False) * factor
+        squared = (motion[:, :, :h, :w] - truth).square().unflatten(1, (2, 2)).sum(2, keepdim=True)
+        total = total + _FADE ** (len(stages) - 1 - i) * (weight * (squared + _SOFT**2).sqrt()).mean()
+        error = (seen.unsqueeze(2) * squared.sqrt()).sum() / seen.sum().clamp(min=1)
+    return error.detach(), total
+
+
+def mask_loss(mask: Tensor, seen: Tensor) -> Tensor:
+    """Cross-entropy of the mask where one frame alone shows the pixel."""
+    h, w = seen.shape[2:]
+    one = (seen[:, :1] - seen[:, 1:]).abs()
+    entropy = F.binary_cross_entropy_with_logits(mask[:, :, :h, :w].float(), seen[:, :1], reduction="none")
+    return (one * entropy).mean()

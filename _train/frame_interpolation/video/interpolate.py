@@ -1,0 +1,355 @@
+"""Interpolate a video, or a folder of numbered drawings, into one at another rate.
+
+source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
+
+Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
+length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
+result is made in parts of some seconds (see `parts`), and appears under its name when it is whole; where drawing a part
+takes long, each of its frames is kept as well. A run that goes on from parts reads the source from its start, since
+where drawings and cuts are depends on all before them, but draws only what is missing: its frames are those of a run
+without interruption. Drawings that are shown as they are keep the form in which they were stored, where the codec has
+it, so that a lossless codec gives them back bit by bit.
+"""
+
+import functools
+import hashlib
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from _train.frame_interpolation.interpolator import SMALLEST_SIDE, Interpolator, Pair
+from _train.frame_interpolation.video import results
+from _train.frame_interpolation.video.overlap import ahead, behind
+from _train.frame_interpolation.video.parts import Parts, rename
+from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
+from _util import checkpoints, colour, cuts, duplicates, locks, sequences, video
+from _util.errors import InputError
+
+_QUEUE = 4  # frames between two threads
+_PART_SECONDS = 2
+_LARGEST_RATE = 1000
+_KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
+_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what clear pixels are told apart by
+
+
+class Draws(Protocol):
+    """What interpolates: `Interpolator`, or a stand-in."""
+
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair: ...
+
+    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
+
+
+class Summary(NamedTuple):
+    """What has been made."""
+
+    frames: int
+    fps: Fraction
+    source_frames: int
+    drawings: int
+    cuts: int
+    notes: list[str]  # sentences about what was found, left out or could not be read; all have been said
+
+
+def interpolate_video(
+    source: Path,
+    out: Path,
+    options: Options,
+    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Summary:
+    """Write `source` at another rate to `out`.
+
+    Args:
+        source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
+        out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
+            which frames are written as Y4M. Where it is a symbolic link, what it points to.
+        create: called once all else has been found in order; gives the interpolator and what determines how it draws.
+        resume: go on from what an earlier run of the same kind has finished, where there is such.
+        overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
+        say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
+            standard error).
+
+    Raises:
+        InputError: something handed in cannot be used, another run writes to the same place, or there is no room.
+            Finished parts are kept for `resume`; nothing else is left.
+    """
+    say = say or functools.partial(print, file=sys.stderr)
+    if out == video.STREAM:
+        return _interpolate(source, out, options, create, False, False, say)
+    if out.is_symlink():
+        out = out.resolve()
+    _check_folder(source, out)
+    with locks.holding(out):
+        return _interpolate(source, out, options, create, resume, overwrite, say)
+
+
+def _interpolate(
+    source: Path,
+    out: Path,
+    options: Options,
+    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    resume: bool,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> Summary:
+    treatment = video.Treatment(options.deinterlace, options.detelecine)
+    reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
+    if min(reader.size) < SMALLEST_SIDE:
+        h, w = reader.size
+        raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
+    fps = options.times_fps * reader.rate if options.fps is None else options.fps
+    if not 0 < fps <= _LARGEST_RATE:
+        raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
+    if not (resume and out.exists()):
+        _check_place(out, overwrite)
+    result = results.kind_of(out)(source, out, reader, fps, options)
+    notes = [*reader.notes, *result.notes]
+    for note in notes:
+        say(note)
+    interpolator, settings = create()
+    run = {"source": fingerprint(source), **_determining(options, fps), **settings}
+    parts = Parts(out, run, result.part_suffix) if out != video.STREAM else _NoParts()
+    if resume and out.exists():
+        if (summary := parts.appeared()) is not None:
+            parts.discard()
+            return Summary(**{**summary, "fps": Fraction(summary["fps"])})
+        _check_place(out, overwrite)
+    parts.begin(resume, overwrite)
+    for path in parts.damaged:
+        say(f"{path} is damaged: drawn again.")
+    try:
+        count, frames = _draw(reader, fps, options, interpolator, parts, result)
+        known = len(result.notes)
+        whole = result.join(parts, frames)
+        ending = [*result.notes[known:], *filter(None, [reader.damage])]
+        for note in ending:
+            say(note)
+        summary = Summary(frames, fps, *count, notes=notes + ending)
+        if whole is not None:
+            parts.about_to_appear(whole, {**summary._asdict(), "fps": str(fps)})
+            rename(whole, out)
+    except BaseException:
+        if parts.is_empty:
+            parts.discard()
+        else:
+            print(f"{parts.folder} keeps what is finished; --resume goes on from there.", file=sys.stderr)
+        raise
+    parts.discard()
+    return summary
+
+
+def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
+    """An `Interpolator` with its `options` and weights from `folder`, and what determines how it draws."""
+    interpolator = Interpolator(**options, folder=folder)
+    weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
+    settings = {
+        "flow": interpolator.flow,
+        "synthesis": interpolator.synthesis,
+        "device": interpolator.device.type,
+        "precision": list(interpolator.context.precisions),
+        "weights": {name: _digest(path) for name, path in weights.items() if path},
+    }
+    return interpolator, settings
+
+
+def fingerprint(source: Path) -> str:
+    """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
+    if not video.is_drawings(source):
+        return "standard input" if source == video.STREAM else _size_and_change(source)
+    told = b"\n".join(
+        os.fsencode(path.name) + f" {_size_and_change(path)}".encode() for path in sequences.find(source).paths
+    )
+    return hashlib.sha256(told).hexdigest()
+
+
+def _size_and_change(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
+    named = {name: value for name, value in options._asdict().items() if name not in ("fps", "times_fps")}
+    return {name: str(value) for name, value in {"fps": fps, **named}.items()}
+
+
+def _check_folder(source: Path, out: Path) -> None:
+    if not out.parent.is_dir():
+        raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
+    place = out.resolve()
+    if source.resolve() in (place, *place.parents):
+        raise InputError(f"{out} is the source or lies in it; choose another place.")
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    if out == video.STREAM or not out.exists():
+        return
+    if out.is_dir():
+        if out.suffix or any(out.iterdir()):
+            raise InputError(f"{out} is a folder{'' if out.suffix else ' and not empty'}; choose another name.")
+    elif not out.suffix:
+        raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
+    elif not overwrite:
+        raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
+
+
+class _Count(NamedTuple):
+    source_frames: int
+    drawings: int
+    cuts: int
+
+
+class _Marked(NamedTuple):
+    """A frame of the source."""
+
+    time: Fraction
+    picture: video.Frame | None  # None where it repeats the drawing before
+    opens_shot: bool
+
+
+class _NoParts:
+    """Parts of what cannot be taken up again."""
+
+    folder = video.STREAM
+    finished: Mapping[int, int] = {}
+    drawn: frozenset[int] = frozenset()
+    damaged: Sequence[Path] = ()
+    is_empty = True
+
+    def path(self, i: int) -> Path:
+        return video.STREAM
+
+    def begin(self, resume: bool, overwrite: bool) -> None: ...
+
+    def keep(self, i: int, frames: range) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class _Waiting(NamedTuple):
+    """A frame of the result that is to come."""
+
+    number: int
+    wait: Callable[[], video.Frame | np.ndarray]
+    is_drawn: bool  # now, by the interpolator
+
+
+def _draw(
+    reader: video.Reader, fps: Fraction, options: Options, interpolator: Draws, parts: Parts, result: Result
+) -> tuple[_Count, int]:
+    """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
+    length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
+    total = max(1, round(reader.duration * fps))
+    finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
+    count = _Count(0, 0, 0)
+    frames = 0
+
+    def counted(marked: Iterable[_Marked]) -> Iterator[Drawing[video.Frame]]:
+        nonlocal count
+        for time_, picture, opens_shot in marked:
+            is_cut = opens_shot and count.source_frames > 0
+            count = _Count(count.source_frames + 1, count.drawings + (picture is not None), count.cuts + is_cut)
+            if picture is not None:
+                yield Drawing(time_, picture, opens_shot)
+
+    def encode(waiting: Iterator[_Waiting]) -> None:
+        keep = _keeper(parts, length)
+        for i, group in itertools.groupby(waiting, lambda one: one.number // length):
+            written = 0
+            with result.part(parts.path(i)) as writer:
+                for number, wait, is_drawn in group:
+                    picture = wait()
+                    if is_drawn:
+                        keep(number, picture)
+                    writer.write(picture)
+                    written += 1
+                    progress.update()
+            parts.keep(i, range(i * length, i * length + written))
+
+    with (
+        tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
+        ahead(reader.frames(), _QUEUE) as decoded,
+        ahead(_mark(decoded, options), _QUEUE) as marked,
+        behind(encode, _QUEUE) as put,
+    ):
+        drawings = counted(marked)
+        end = lambda: reader.end  # noqa: E731 - known once all has been read
+        for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
+            frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
+            for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
+                put(waiting)
+    return count, frames
+
+
+def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
+    """A function that keeps drawn frames one by one, once drawing has been found to take long."""
+    begun = time.monotonic()
+    drawn = 0
+
+    def keep(k: int, pixels: np.ndarray) -> None:
+        nonlocal drawn
+        drawn += 1
+        if isinstance(parts, Parts) and (time.monotonic() - begun) / drawn * length > _KEPT_SECONDS:
+            parts.store(k, pixels)
+
+    return keep
+
+
+def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
+    """Find what repeats and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
+    frames, seen = itertools.tee(frames)
+    threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
+    opens = cuts.detect(map(_visible, seen), **threshold)
+    repeats: Iterable[bool] = itertools.repeat(False)
+    if options.dedup:
+        frames, compared = itertools.tee(frames)
+        repeats = duplicates.detect(map(_visible, compared))
+    for frame, opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
+        yield _Marked(frame.time, None if repeats_last and not opens_shot else frame, opens_shot)
+
+
+def _visible(frame: video.Frame) -> np.ndarray:
+    """(h, w, 3): what is seen of a frame, clear pixels in a colour of their own."""
+    if frame.pixels.shape[2] == 3:
+        return frame.pixels
+    return colour.over(frame.pixels[:, :, :3], frame.pixels[:, :, 3], _GROUND)
+
+
+def _pictures(
+    stretch: Stretch[video.Frame],
+    interpolator: Draws,
+    is_missing: Callable[[int], bool],
+    kept: frozenset[int],
+    parts: Parts,
+) -> Iterator[_Waiting]:
+    """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
+    for k in filter(is_missing, stretch.held):
+        yield _Waiting(k, lambda: stretch.picture, False)
+    moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
+    times = [t for k, t in moving if k not in kept]
+    drawn: Iterator[Callable[[], np.ndarray]] = iter(())
+    if times:
+        pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
+        drawn = interpolator.draw(pair, times)
+    for k, _ in moving:
+        if k in kept:
+            yield _Waiting(k, functools.partial(parts.stored, k), False)
+        else:
+            yield _Waiting(k, next(drawn), True)
