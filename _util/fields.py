@@ -4,7 +4,7 @@ An interlaced frame is woven of two fields, the even lines of one moment and the
 telecined when four of its frames become five woven ones, of which two mix fields of different frames.
 
 Flags tell of it, but not reliably, so pictures are asked: where something moves, lines that stand out from both their
-neighbours (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other field of
+neighbours in turn (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other field of
 the frame before. What comes from one moment combs less as it is than woven in any other way. What comes from two combs
 no less than one of the other weaves; and that one tells which field is the earlier.
 """
@@ -161,8 +161,14 @@ def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float]
 
 
 def _stands_out(luma: np.ndarray) -> np.ndarray:
+    """Where a line stands out from both its neighbours and one of them does so the other way, as no thin line does."""
     above, here, below = luma[:-2], luma[1:-1], luma[2:]
-    return (np.minimum(above, below) - here > _STANDS_OUT) | (here - np.maximum(above, below) > _STANDS_OUT)
+    brighter = here - np.maximum(above, below) > _STANDS_OUT
+    darker = np.minimum(above, below) - here > _STANDS_OUT
+    combs = np.zeros(here.shape, bool)
+    combs[1:] = (brighter[1:] & darker[:-1]) | (darker[1:] & brighter[:-1])
+    combs[:-1] |= combs[1:]
+    return combs
 
 
 def _is_woven(as_it_is: float, later: float, earlier: float) -> bool:

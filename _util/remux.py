@@ -146,7 +146,9 @@ def join(
         InputError: a part is damaged, or the file cannot be written.
     """
     ranks = [_presentation_ranks(part, count) for part, count in zip(parts, counts, strict=True)]
-    options = {"movflags": "+faststart"} if out.suffix.lower() in _FASTSTART else {}
+    options = {"fflags": "+bitexact"}  # no random numbers in the file: the same run gives the same bytes
+    if out.suffix.lower() in _FASTSTART:
+        options["movflags"] = "+faststart"
     with contextlib.ExitStack() as stack:
         stack.enter_context(video.writing(out))
         container = stack.enter_context(video.open_output(out, **options))

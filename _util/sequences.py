@@ -12,7 +12,7 @@ from typing import NamedTuple
 from _util import files
 from _util.errors import InputError
 
-_PATTERN = re.compile(r"%(0?)(\d*)d")
+_PATTERN = re.compile(r"%0?(\d*)d")
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -75,13 +75,12 @@ def _of_pattern(source: Path) -> Sequence:
     count = sum(len(_PATTERN.findall(part)) for part in parts)
     if count != 1:
         raise InputError(f"{source.name} has {count} numbers; a pattern has one, as %04d.")
-    zeros, width = next(filter(None, map(_PATTERN.search, parts))).groups()
-    digits = rf"(-?\d{{{int(width or 1)},}})" if zeros or not width else r"(-?\d+)"
-    expression = re.compile("%".join(_escaped(part, digits) for part in parts))
+    width = int(next(filter(None, map(_PATTERN.search, parts)))[1] or 1)
+    expression = re.compile("%".join(_escaped(part) for part in parts))
     found: dict[int, Path] = {}
     for path in source.parent.iterdir():
         match = expression.fullmatch(path.name)
-        if match and path.is_file() and _is_written_so(match[1], zeros, int(width or 1)):
+        if match and path.is_file() and f"{int(match[1]):0{width}d}" == match[1]:
             found[int(match[1])] = path
     if not found:
         raise InputError(f"No file matches {source}; name the drawings as it says, or give their folder.")
@@ -89,14 +88,8 @@ def _of_pattern(source: Path) -> Sequence:
     return Sequence([found[number] for number in numbers], numbers)
 
 
-def _escaped(part: str, digits: str) -> str:
-    pieces = _PATTERN.split(part)
-    return digits.join(map(re.escape, pieces[:: _PATTERN.groups + 1]))
-
-
-def _is_written_so(digits: str, zeros: str, width: int) -> bool:
-    """Whether a number is written as a pattern writes it: filled up to its width, and no more."""
-    return f"{int(digits):0{width}d}" == digits if zeros else str(int(digits)) == digits
+def _escaped(part: str) -> str:
+    return r"(-?\d+)".join(map(re.escape, _PATTERN.split(part)[::2]))
 
 
 def _sequence(numbered: list[files.Numbered]) -> Sequence:
