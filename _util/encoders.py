@@ -3,6 +3,7 @@
 import os
 
 import av
+import cv2
 from av.codec.context import CodecOption
 
 from _util import hdr
@@ -19,6 +20,9 @@ _OPTIONS = {
     "mjpeg": {"strict": "unofficial", "qmin": "2", "qmax": "2"},
     "libwebp_anim": {"lossless": "1"},
 }
+# With AVX-512, libx264 reads beyond its rows unless their width is a multiple of 128, and no two runs are alike.
+_AVX512 = 13  # CV_CPU_AVX_512F, which OpenCV does not name in Python
+_WITHOUT_AVX512 = "asm=MMX2,SSE2,SSE3,SSSE3,SSE4.1,SSE4.2,AVX,AVX2,FMA3,BMI1,BMI2"
 _HARDWARE = {
     "nvenc": "NVENC device",
     "qsv": "Quick Sync device",
@@ -69,6 +73,8 @@ def options(codec: av.Codec, crf: float | None, preset: str | None, light: hdr.L
     """
     os.environ.setdefault("SVT_LOG", "1")  # of libsvtav1: errors alone
     chosen = {**_OPTIONS.get(codec.name, {}), **_quality(codec, crf)}
+    if codec.name in ("libx264", "libx264rgb") and cv2.checkHardwareSupport(_AVX512):
+        chosen["x264-params"] = _WITHOUT_AVX512
     if preset is not None:
         chosen["preset"] = _checked_preset(codec, preset)
     for name, value in (hdr.options(codec.name, light) or {}).items() if light else ():

@@ -4,9 +4,9 @@ An interlaced frame is woven of two fields, the even lines of one moment and the
 telecined when four of its frames become five woven ones, of which two mix fields of different frames.
 
 Flags tell of it, but not reliably, so pictures are asked: where something moves, lines that stand out from both their
-neighbours in turn (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other field of
-the frame before. What comes from one moment combs less as it is than woven in any other way. What comes from two combs
-no less than one of the other weaves; and that one tells which field is the earlier.
+neighbours in turn (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other
+field of the frame before. What comes from one moment combs less as it is than woven in any other way. What comes from
+two combs no less than one of the other weaves; and that one tells which field is the earlier.
 """
 
 import contextlib

@@ -338,3 +338,19 @@ def test_light_that_cannot_be_carried_is_told(tmp_path):
         writer.write(bars(True))
     summary = run(source, tmp_path / "out.mkv", codec="ffv1")
     assert "ffv1 has no place for mastering display and content light level; libx265 has." in summary.notes
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1"])
+def test_the_same_frames_give_the_same_bytes(tmp_path, codec):
+    """At widths that fill no whole vector of a CPU too."""
+    random = np.random.default_rng(0)
+    texture = cv2.resize(random.integers(0, 256, (16, 32, 3), np.uint8), (360, 112), interpolation=cv2.INTER_CUBIC)
+    frames = [np.ascontiguousarray(texture[:, 3 * i : 3 * i + 240]) for i in range(24)]
+    found = set()
+    for _ in range(4):
+        with Writer(tmp_path / "v.mkv", Encoding((112, 240), Fraction(24), codec)) as writer:
+            for pixels in frames:
+                writer.write(pixels)
+        with av.open(tmp_path / "v.mkv") as container:
+            found.add(b"".join(bytes(packet) for packet in container.demux(video=0) if packet.size))
+    assert len(found) == 1
