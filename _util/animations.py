@@ -130,19 +130,18 @@ class WebP:
     def __init__(self, path: Path, keep_alpha: bool = False):
         self.path = path
         with _open_webp(path) as picture:
-            times = _times(picture)
-            first = np.asarray(picture.convert("RGBA"))
-            alpha = picture.mode == "RGBA"
+            times, alpha = _survey(picture)
+            size = picture.height, picture.width
         self.keep_alpha = keep_alpha and alpha
         self.declared = times[-1]
         count = len(times) - 1
         self.facts = Facts(
-            size=first.shape[:2],
+            size=size,
             rate=(count / times[-1]).limit_denominator(1001) if times[-1] else _USUAL_RATE,
             count=count,
             duration=times[-1] or count / _USUAL_RATE,
             deep=False,
-            colour=Colour(colour.usual_matrix(first.shape[0]), colour.LIMITED),
+            colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
             pixel_format=pixel_formats.of_rgb(False, alpha),
             alpha=alpha,
         )
@@ -187,12 +186,12 @@ def _open_webp(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
 
 
-def _times(picture: Image.Image) -> list[Fraction]:
-    """When each frame begins, and when the last ends, in seconds."""
-    times = [Fraction(0)]
+def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:
+    """When each frame begins, and when the last ends, in seconds; and whether a pixel is clear in any of them."""
+    times, is_clear = [Fraction(0)], False
     for i in range(picture.n_frames):
         picture.seek(i)
         picture.load()
         times.append(times[-1] + Fraction(picture.info.get("duration") or 0, 1000))
-    picture.seek(0)
-    return times
+        is_clear = is_clear or (picture.mode == "RGBA" and picture.getextrema()[3][0] < 255)
+    return times, is_clear

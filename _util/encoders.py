@@ -17,7 +17,7 @@ _OPTIONS = {
     "libx264": {"preset": "veryfast"},
     "libx265": {"x265-params": "log-level=none"},
     "libvpx-vp9": {"cpu-used": "4", "row-mt": "1"},
-    "mjpeg": {"strict": "unofficial", "qmin": "2", "qmax": "2"},
+    "mjpeg": {"strict": "unofficial"},
     "libwebp_anim": {"lossless": "1"},
 }
 # With AVX-512, libx264 reads beyond its rows unless their width is a multiple of 128, and no two runs are alike.
@@ -113,19 +113,15 @@ def _quality(codec: av.Codec, crf: float | None) -> dict[str, str]:
         return {"rc_mode": "CQP", "qp": whole}
     if kind == "amf":
         return {"rc": "cqp", "qp_i": whole, "qp_p": whole}
-    if kind == "videotoolbox":  # from 1 to 100, the best
-        return _qscale(max(1, round(100 - float(value) * 100 / 51)))
-    if codec.name == "mjpeg":
-        return {} if crf is None else {"qmin": whole, "qmax": whole, **_qscale(crf)}
+    if kind == "videotoolbox":
+        best_is_100 = max(1, round(100 - float(value) * 100 / 51))
+        return {"flags": "+qscale", "global_quality": str(best_is_100 * _QSCALE_UNIT)}
     if codec.name in _BY_QSCALE:
-        return _qscale(min(max(_QSCALE if crf is None else crf, 1), _LARGEST_QSCALE))
+        qscale = str(round(min(max(_QSCALE if crf is None else crf, 1), _LARGEST_QSCALE)))
+        return {"qmin": qscale, "qmax": qscale}
     if crf is not None:
         raise InputError(f"The codec {codec.name} has no constant rate factor; leave --crf out.")
     return {}
-
-
-def _qscale(value: float) -> dict[str, str]:
-    return {"flags": "+qscale", "global_quality": str(round(value * _QSCALE_UNIT))}
 
 
 def _checked_preset(codec: av.Codec, preset: str) -> str:
