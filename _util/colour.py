@@ -139,12 +139,18 @@ def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> 
     return frame
 
 
+def plain(name: str) -> str:
+    """The pixel format of the same values, whose name does not tell their range: yuv420p for yuvj420p."""
+    return name.replace("yuvj", "yuv")
+
+
 def copy(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same picture with the same tags, without what else a decoder leaves on a frame."""
-    same = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    """The same picture in its `plain` format with the same tags, without what else a decoder leaves on a frame."""
+    same = av.VideoFrame(frame.width, frame.height, plain(frame.format.name))
     for plane, source in zip(same.planes, frame.planes, strict=True):
         _rows(plane)[:] = _rows(source)[:, : plane.line_size]
-    same.colorspace, same.color_range = frame.colorspace, frame.color_range
+    if not frame.format.is_rgb:
+        same.colorspace, same.color_range = tags(frame)[:2]
     same.color_primaries, same.color_trc = frame.color_primaries, frame.color_trc
     return same
 

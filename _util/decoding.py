@@ -278,7 +278,8 @@ def open_input(path: Path) -> Iterator[av.container.InputContainer]:
         InputError: no such file, or none that FFmpeg reads.
     """
     try:
-        container = av.open("pipe:0" if path == STREAM else path, metadata_errors="replace")
+        place = "pipe:0" if path == STREAM else path.absolute()  # a colon in which names no protocol
+        container = av.open(place, metadata_errors="replace")
     except FileNotFoundError as error:
         raise InputError(f"There is no video {path}.") from error
     except (av.FFmpegError, ValueError) as error:

@@ -21,6 +21,7 @@ import av.filter
 import numpy as np
 
 _LOOKED_AT = 150  # frames
+_COLUMNS = 480  # no fewer of a wide frame
 _STANDS_OUT = 12  # levels of luma
 _MOVING = 0.002  # share of pixels from which on a frame tells something
 _TELLING = 5  # frames that must tell something
@@ -59,7 +60,7 @@ def find(frames: Iterable[av.VideoFrame]) -> Finding:
     before = None
     for frame in itertools.islice(frames, _LOOKED_AT):
         flags += frame.interlaced_frame
-        luma = frame.to_ndarray(format="gray").astype(np.int16)[:, ::2]
+        luma = frame.to_ndarray(format="gray")[:, :: max(2, frame.width // _COLUMNS)].astype(np.int16)
         if before is not None and before.shape == luma.shape:
             combing.append(_combing(before, luma))
         before = luma

@@ -83,7 +83,7 @@ def _plain(name: str) -> str:
         return "bgra"
     if name.startswith("ya16"):
         return "rgba64le"
-    return name.replace("yuvj", "yuv") if name.startswith("yuvj") else name
+    return colour.plain(name)
 
 
 def _candidates(codec: av.Codec, source: str) -> tuple[list[str], str]:

@@ -152,7 +152,7 @@ def join(
     with contextlib.ExitStack() as stack:
         stack.enter_context(video.writing(out))
         container = stack.enter_context(video.open_output(out, **options))
-        first = stack.enter_context(av.open(parts[0]))
+        first = stack.enter_context(av.open(parts[0].absolute()))
         add_picture = functools.partial(_add_picture, container, first.streams.video[0], encoding)
         readings = []
         if source is None:
@@ -173,7 +173,7 @@ def join(
             container.mux(packet)
         container.close()
     count = sum(counts)
-    with av.open(out) as written:
+    with av.open(out.absolute()) as written:
         stream = written.streams.best("video")
         if sum(packet.size > 0 for packet in written.demux(stream)) != count:
             raise InputError(f"{out} cannot be written whole; make room or choose another place.")
@@ -207,7 +207,7 @@ def _time_base(rate: Fraction, container: av.container.OutputContainer) -> Fract
 def _presentation_ranks(part: Path, count: int) -> list[int]:
     """The place in order of presentation of each packet of a part, in order of decoding."""
     try:
-        with av.open(part) as container:
+        with av.open(part.absolute()) as container:
             times = [packet.pts for packet in container.demux(video=0) if packet.size]
     except av.FFmpegError as error:
         raise InputError(f"{part} is damaged ({error.strerror}); delete it and go on with --resume.") from error
@@ -227,7 +227,7 @@ def _video_packets(
     delay = max(i - rank for part in ranks for i, rank in enumerate(part))
     before = 0
     for path, places in zip(parts, ranks, strict=True):
-        with av.open(path) as container:
+        with av.open(path.absolute()) as container:
             packets = (packet for packet in container.demux(video=0) if packet.size)
             for i, (packet, rank) in enumerate(zip(packets, places, strict=True)):
                 packet.stream = stream

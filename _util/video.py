@@ -215,13 +215,10 @@ class Writer:
         if not isinstance(picture, Frame):
             return colour.from_rgb(picture, pixel_format, self.encoding.colour)
         stored = picture.stored
-        if stored is not None and stored.format.name == pixel_format and _has_tags(stored, self.encoding.colour):
+        is_same = stored is not None and colour.plain(stored.format.name) == colour.plain(pixel_format)
+        if is_same and (stored.format.is_rgb or colour.tags(stored)[:2] == self.encoding.colour[:2]):
             return colour.copy(stored)
         return colour.from_rgb(picture.pixels, pixel_format, self.encoding.colour)
-
-
-def _has_tags(frame: av.VideoFrame, tags: Colour) -> bool:
-    return frame.format.is_rgb or (int(frame.colorspace), int(frame.color_range)) == tags[:2]
 
 
 @contextlib.contextmanager
@@ -232,12 +229,13 @@ def open_output(path: Path, **options: str) -> Iterator[av.container.OutputConta
         InputError: FFmpeg knows no container by that suffix.
     """
     kind = _CONTAINERS.get(path.suffix.lower())
+    place = path.absolute()  # a colon in which names no protocol
     if path == STREAM:
-        path, kind = "pipe:1", _CONTAINERS[".y4m"]
+        place, kind = "pipe:1", _CONTAINERS[".y4m"]
     if kind == _CONTAINERS[".y4m"]:
         options["strict"] = "-1"  # which lets it hold more than 8 bits
     try:
-        container = av.open(path, "w", format=kind, container_options=options)
+        container = av.open(place, "w", format=kind, container_options=options)
     except ValueError as error:
         raise InputError(f"{path.name} names no container; end it in .mp4, .mkv, .mov or .webm.") from error
     try:

@@ -196,6 +196,19 @@ def test_a_lossless_codec_gives_frames_back_bit_by_bit(tmp_path, name, tags):
             assert before.get(key) == after.get(key)
 
 
+@with_ffmpeg
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
+def test_full_range_that_a_pixel_format_tells_is_given_back_bit_by_bit(tmp_path, codec):
+    source = tmp_path / "in.mkv"
+    with Writer(source, Encoding((H, W), Fraction(24), codec, colour=Colour(5, colour.FULL, 1, 1))) as writer:
+        for i in range(3):
+            writer.write(np.roll(bars(False), 8 * i, 1))
+    assert Reader(source).pixel_format == "yuvj420p"
+    run(source, tmp_path / "out.mkv", codec="ffv1", dedup=False)
+    assert hashes(tmp_path / "out.mkv")[:5:2] == hashes(source)
+    assert Reader(tmp_path / "out.mkv").colour == Reader(source).colour
+
+
 @pytest.mark.parametrize(
     ("suffix", "options", "name"),
     [

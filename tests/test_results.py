@@ -164,6 +164,38 @@ def test_names_that_are_no_text_work(tmp_path):
     run(folder, tmp_path / "again.mkv")
 
 
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(make(Path("shot:1.mp4")), Path("shot:2.mp4")).frames == 16
+
+
+@pytest.mark.parametrize("places", [("-", "out.mp4"), ("in.mp4", "-")])
+def test_streams_are_not_resumed(places):
+    with pytest.raises(InputError, match="--resume needs files"):
+        run(*map(Path, places), resume=True)
+
+
+@pytest.mark.slow
+def test_memory_is_flat(tmp_path):
+    source = make(tmp_path / "in.mp4", count=1200)
+
+    class Watched(Mean):
+        def __init__(self):
+            super().__init__()
+            self.resident = []
+
+        def draw(self, pair, times):
+            if self.drawn % 150 == 0:
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+            return super().draw(pair, times)
+
+    watched = Watched()
+    run(source, tmp_path / "out.mp4", watched)
+    assert len(watched.resident) == 8
+    assert max(watched.resident[3:]) - watched.resident[2] < 10
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [

@@ -87,6 +87,8 @@ def interpolate_video(
             Finished parts are kept for `resume`; nothing else is left.
     """
     say = say or functools.partial(print, file=sys.stderr)
+    if resume and video.STREAM in (source, out):
+        raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
     if out == video.STREAM:
         return _interpolate(source, out, options, create, False, False, say)
     if out.is_symlink():
@@ -142,7 +144,7 @@ def _interpolate(
             parts.about_to_appear(whole, {**summary._asdict(), "fps": str(fps)})
             rename(whole, out)
     except BaseException:
-        if parts.is_empty:
+        if parts.is_empty or source == video.STREAM:
             parts.discard()
         else:
             print(f"{parts.folder} keeps what is finished; --resume goes on from there.", file=sys.stderr)
