@@ -74,7 +74,7 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
 
 def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_format: str, rate: Fraction) -> None:
     options = {"plays": "0"} if codec == "apng" else {"loop": "0"}
-    with av.open(path, "w", format=_CONTAINERS[codec], container_options=options) as container:
+    with av.open(path.absolute(), "w", format=_CONTAINERS[codec], container_options=options) as container:
         stream = None
         for i, frame in enumerate(frames):
             if stream is None:
