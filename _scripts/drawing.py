@@ -24,13 +24,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"how frames are drawn (default: auto, the best that has weights). {summaries(SYNTHESES)}",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--precision", default="auto", help="of the networks: auto, fp32, bf16 or fp16 (default: auto)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the networks: auto, fp32, bf16 or fp16 (default: auto)",
+    )
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
 
-def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+def check(arguments: argparse.Namespace) -> None:
+    """Raise InputError for names of nothing; PyTorch is not imported for that."""
+    from _train.frame_interpolation import methods
+    from _util import device
+
+    methods.find("flow", methods.FLOWS, arguments.flow)
+    methods.find("synthesis", methods.SYNTHESES, arguments.synthesis)
+    device.check_name(arguments.device)
+
+
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
+    names = ("flow", "synthesis", "device", "precision")
+    folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
+    return {name: getattr(arguments, name) for name in names} | folder
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same with the folder of weights that is the default."""
     from _util import checkpoints
 
-    named = {name: getattr(arguments, name) for name in ("flow", "synthesis", "device", "precision")}
-    return {**named, "folder": arguments.checkpoints or checkpoints.FOLDER}
+    return {"folder": checkpoints.FOLDER, **given(arguments)}

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from _scripts import drawing
-from _util import command
+from _util import command, files
 
 
 def parse() -> argparse.Namespace:
@@ -20,8 +20,13 @@ def parse() -> argparse.Namespace:
         description="Draw the frames between two frames of 2D animation.",
         epilog="Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
-    parser.add_argument("frame0", metavar="FRAME0", type=Path, help="the first frame: PNG, JPEG, WebP or TIFF")
-    parser.add_argument("frame1", metavar="FRAME1", type=Path, help="the second frame, of the same size")
+    parser.add_argument(
+        "frames",
+        metavar="FRAME",
+        type=Path,
+        nargs="+",
+        help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, AVIF or JPEG 2000",
+    )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
         "--fps", type=int, metavar="N", help="write N-1 frames between, at even times, and both frames (default: 12)"
@@ -48,18 +53,39 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
+    require_two_frames(arguments.frames)
+    drawing.check(arguments)
     from _train.frame_interpolation import pairs
 
-    pairs.interpolate_files(
-        arguments.frame0,
-        arguments.frame1,
-        out=arguments.out or Path("_data/interpolated") / f"{arguments.frame0.stem}-{arguments.frame1.stem}",
+    written = pairs.interpolate_files(
+        *arguments.frames,
+        out=arguments.out or default_out(*arguments.frames),
         times=arguments.times,
         fps=None if arguments.times else arguments.fps or 12,
         preview=arguments.preview,
         show_flow=arguments.show_flow,
-        **drawing.chosen(arguments),
+        **drawing.given(arguments),
     )
+    print(f"Frames: {len(written)} in {written[0].parent}")
+    if arguments.preview:
+        print(f"Preview: {arguments.preview}")
+
+
+def require_two_frames(paths: list[Path]) -> None:
+    from _util.errors import InputError
+
+    for_folders = "python -m _scripts.interpolate_video FOLDER OUT draws between all drawings of a folder"
+    folder = next((path for path in paths if path.is_dir()), None)
+    if folder:
+        raise InputError(f"{folder} is a folder; give two files, or {for_folders}.")
+    if len(paths) != 2:
+        raise InputError(f"Two frames are interpolated, not {len(paths)}; give two files, or {for_folders}.")
+
+
+def default_out(frame0: Path, frame1: Path) -> Path:
+    """`_data/interpolated/FRAME0-FRAME1`, after the names without suffixes; digits are no suffix, as in shot.001."""
+    names = (path.name if path.suffix[1:].isdecimal() else path.stem for path in (frame0, frame1))
+    return Path("_data/interpolated") / files.fitting("-".join(names), "")
 
 
 if __name__ == "__main__":

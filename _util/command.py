@@ -20,6 +20,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, 2 for what the user can mend, 130 when interrupted."""
     from _util.errors import InputError
 
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):

@@ -4,13 +4,13 @@ Without gradient, products are looked up by one kernel of ours, in Numba on the 
 they are; with it, or without CuPy on CUDA, by PyTorch's `grid_sample`.
 """
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from _util import cuda, threads
+from _util.compiled import njit
 from _util.graphs import constant
 
 
@@ -209,7 +209,7 @@ extern "C" __global__ void lookup(const float* products, const float* places, fl
 """
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _lookup(maps, places, scale, radius, level, out, start, stop):
     # One task: one pixel of map 0.
     height, width = maps.shape[3:]

@@ -1,22 +1,32 @@
 """The device that work is done on, by name."""
 
 import re
-
-import torch
+from typing import TYPE_CHECKING
 
 from _util.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose(name: str) -> torch.device:
+
+def check_name(name: str) -> None:
+    """Raise InputError unless it names a device, whether or not there is one."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise InputError(f"There is no device {name!r}; it is auto, cpu, cuda or cuda:N.")
+
+
+def choose(name: "str | torch.device") -> "torch.device":
     """The device "cpu", "cuda", "cuda:1", …, or for "auto" a GPU if there is one.
 
     Raises:
         InputError: there is none of that name, or it cannot be used.
     """
+    import torch
+
+    name = str(name)
+    check_name(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
-        raise InputError(f"There is no device {name!r}; it is auto, cpu, cuda or cuda:N.")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

@@ -5,12 +5,12 @@ parabolas that the columns raise (Felzenszwalb and Huttenlocher, "Distance Trans
 All of it is integer arithmetic up to one square root, so the result equals SciPy's to the last bit of fp32.
 """
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from _util import cuda, threads
+from _util.compiled import njit
 
 
 def edt(lines: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def _numba(on_line: Tensor) -> Tensor:
     return torch.from_numpy(distance)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _columns(on_line, rises, strips, start, stop):
     # One task: a vertical strip of one image. `rises`: distance to the nearest line of the same column, h + w if none.
     h, w = on_line.shape[1:]
@@ -64,7 +64,7 @@ def _columns(on_line, rises, strips, start, stop):
                 rises[n, y, x] = min(rises[n, y, x], rises[n, y + 1, x] + 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _rows(rises, distance, start, stop):
     # One task: one row. Stack of the columns whose parabolas form the lower envelope, and where each one begins.
     h, w = rises.shape[1:]

@@ -37,7 +37,7 @@ class Drawings:
         self.places = list(range(len(self.paths))) if close_gaps else sequence.places
         first = _first_readable(self.paths)
         count = self.places[-1] + 1
-        is_deep = first.dtype == np.uint16
+        is_deep = first.dtype != np.uint8
         alpha = any(map(_is_clear, self.paths))
         gap = sequences.told(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
@@ -86,6 +86,8 @@ def _is_clear(path: Path) -> bool:
 
 def _as_frame(picture: np.ndarray, size: tuple[int, int], dtype: type[np.integer], keep_alpha: bool) -> np.ndarray:
     """A picture of any kind as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size and type."""
+    if np.issubdtype(picture.dtype, np.floating):
+        picture = (np.nan_to_num(picture).clip(0, 1) * 65535).round().astype(np.uint16)
     if picture.dtype != dtype:
         picture = picture.astype(np.uint16) * 257 if dtype == np.uint16 else (picture / 257).round().astype(np.uint8)
     if picture.ndim == 2:

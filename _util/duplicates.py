@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
-import numba
 import numpy as np
 
+from _util.compiled import njit
 from _util.lab import pixels_to_lab
 
 SIZE = 360, 640  # (h, w) at which frames are measured
@@ -143,7 +143,7 @@ def _compare(one: _Reduced, other: _Reduced) -> Difference:
     return Difference(rgb_mean, rgb_max, lab_mean, lab_max, psnr, _ssim(one, other))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def _lengths(one, other):
     """Mean, maximum and mean square over pixels of the length of the difference in colour."""
     h, w = one.shape[:2]
@@ -165,7 +165,7 @@ def _ssim(one: _Reduced, other: _Reduced) -> float:
     return _similarity(one.mean, other.mean, one.square, other.square, _around(one.luma * other.luma))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def _similarity(mean0, mean1, square0, square1, product):
     """Mean of SSIM over pixels from the means, around each, of both images, of their squares, and of their product."""
     unbiased, c1, c2 = np.float32(121 / 120), np.float32(0.01**2), np.float32(0.03**2)

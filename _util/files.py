@@ -91,17 +91,40 @@ def _around(name: list[tuple[str, int | None]]) -> tuple[tuple[str, int | None],
     return tuple((text, None if i == last else number) for i, (text, number) in enumerate(name))
 
 
-def hidden_beside(path: Path, suffix: str) -> Path:
-    """The hidden path beside `path` that ends in `suffix`: `.clip.mp4.lock` for `clip.mp4`.
+def fitting(name: str, suffix: str) -> str:
+    """`name` and `suffix`; the name is cut where both are too long for a file system, and a digest keeps it unique."""
+    room = _LONGEST - len(os.fsencode(suffix))
+    whole = os.fsencode(name)
+    if len(whole) > room:
+        digest = hashlib.sha256(whole).hexdigest()[:16]
+        name = f"{whole[: room - 17].decode(errors='ignore')}-{digest}"
+    return name + suffix
 
-    Where that name would be too long for a file system, it is cut, and a digest of the whole keeps it unique.
+
+def hidden_beside(path: Path, suffix: str) -> Path:
+    """The hidden path beside `path` that ends in `suffix`: `.clip.mp4.lock` for `clip.mp4`."""
+    return path.with_name(fitting(f".{path.name}", suffix))
+
+
+@contextlib.contextmanager
+def making_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; when the block ends, those that were made and are empty are removed.
+
+    Raises:
+        InputError: it cannot be made.
     """
-    name = f".{path.name}{suffix}"
-    if len(os.fsencode(name)) > _LONGEST:
-        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-        kept = os.fsencode(path.name)[: _LONGEST - len(os.fsencode(suffix)) - len(digest) - 2]
-        name = f".{os.fsdecode(kept).encode(errors='ignore').decode()}-{digest}{suffix}"
-    return path.with_name(name)
+    missing = []
+    try:
+        try:
+            missing += [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def temporary_beside(path: Path) -> Path:
@@ -124,14 +147,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _remove_stale(real.parent)
     try:
         yield temporary
-        _sync(temporary)
-        temporary.replace(real)
-        with contextlib.suppress(OSError):  # not all systems sync folders
-            _sync(real.parent)
+        publish(temporary, real)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
     finally:
         _remove(temporary)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a file that is whole, so that after a power cut, `path` is what it was before or this."""
+    _sync(temporary)
+    temporary.replace(path)
+    with contextlib.suppress(OSError):  # not all systems sync folders
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

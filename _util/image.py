@@ -6,67 +6,24 @@ networks see (b, 3, h, w) float32 in [0, 1].
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from _util.errors import InputError
-from _util.files import replacing
+from _util import formats
 
 
 def read(path: str | Path) -> np.ndarray:
-    """Read an image file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16 as it was stored.
+    """The picture in a file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16.
 
-    Palettes become the colours they stand for, grey with alpha becomes RGBA.
+    Of a file of floating values, what a screen shows of it; `formats.read` gives the values, and what the file says of
+    colour and resolution.
 
     Raises:
         InputError: no such file, not an image, or a damaged one.
     """
-    path = Path(path)
-    try:
-        with Image.open(path) as image:
-            is_deep = _is_deep(image)
-            image.load()
-            pixels = _read_deep(path) if is_deep else _read_plain(image)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image {path}.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; an image file is needed.") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not an image that can be read; PNG, JPEG, WebP and TIFF are.") from error
-    except Exception as error:  # a damaged file can fail in any way
-        if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-        raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} holds {pixels.dtype} values; export it with 8 or 16 bits.")
-    return pixels
-
-
-def _is_deep(image: Image.Image) -> bool:
-    # Of grey, Pillow keeps more than 8 bits; of colours it would drop the rest, and only the decoder's raw mode tells.
-    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
-
-
-def _read_plain(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "RGB", "RGBA"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return np.array(image)
-
-
-def _read_deep(path: Path) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("it cannot be decoded")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels
+    return formats.for_display(formats.read(path))
 
 
 def write(path: str | Path, image: np.ndarray) -> None:
@@ -75,11 +32,7 @@ def write(path: str | Path, image: np.ndarray) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".png", image)[1]
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded)
+    formats.write(path, image)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

@@ -7,12 +7,12 @@ reads both powers of the formula off tables, to within 0.002.
 
 import functools
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from _util import threads
+from _util.compiled import njit
 
 _STEPS = 1 << 12  # of the tables over [0, 1]
 # Linear RGB to XYZ over the white of D65, as kornia's.
@@ -66,7 +66,7 @@ def _root() -> np.ndarray:
     return np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 4 / 29).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@njit(inline="always")
 def _between(table, x):
     # Beyond the table, its ends; so for what is not a number, which must not become an index.
     last = np.float32(len(table) - 2)
@@ -75,7 +75,7 @@ def _between(table, x):
     return table[i] + (x - np.float32(i)) * (table[i + np.uint32(1)] - table[i])
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@njit(inline="always")
 def _lab(r, g, b, root, xyz):
     steps = np.float32(len(root) - 2)
     x = _between(root, (xyz[0, 0] * r + xyz[0, 1] * g + xyz[0, 2] * b) * steps)
@@ -84,7 +84,7 @@ def _lab(r, g, b, root, xyz):
     return np.float32(116) * y - np.float32(16), np.float32(500) * (x - y), np.float32(200) * (y - z)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _planes(source, target, strips, linear, root, xyz, start, stop):
     # One task: a strip of one image.
     pixels = source.shape[2]
@@ -98,7 +98,7 @@ def _planes(source, target, strips, linear, root, xyz, start, stop):
             target[n, 0, i], target[n, 1, i], target[n, 2, i] = _lab(r, g, b, root, xyz)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _interleaved(source, target, linear, root, xyz):
     for y in range(source.shape[0]):
         for x in range(source.shape[1]):

@@ -6,13 +6,13 @@ losses can compare.
 """
 
 import kornia
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from _util import threads
+from _util.compiled import njit
 from _util.distance_transform import edt
 
 
@@ -73,7 +73,7 @@ def _blur(grey: Tensor, kernel: np.ndarray) -> Tensor:
     return sum(share * rows[:, :, i : i + h] for i, share in enumerate(kernel.tolist()))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def _dog_rows(grey, narrow, wide, gain, epsilon, out, start, stop):
     # One task: one row of one image, down the columns first, then along the row; borders repeat the edge.
     h, w = grey.shape[1:]

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from _util import torchrun
 from _util.errors import InputError
-from _util.files import hidden_beside
+from _util.files import hidden_beside, making_folder
 
 _PATIENCE = 0.3  # seconds; another run may be removing its lock file just now
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -27,24 +28,23 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def holding(path: str | Path) -> Iterator[None]:
-    """Hold a file or folder that is being made, so that no other run holds it; call this before anything is discarded.
+def holding(*paths: str | Path) -> Iterator[None]:
+    """Hold files or folders that are being made, so that no other run holds them; call it before anything is discarded.
+
+    Of the processes of one `torchrun`, the first holds them for all.
 
     Args:
-        path: it need not exist; links are followed. Folders above it are made, and removed again if they stay empty.
+        paths: they need not exist; links are followed. Folders above are made, and removed again if they stay empty.
 
     Raises:
-        InputError: another run holds it (the message names its process), or there is no permission to write.
+        InputError: another run holds one (the message names its process), or there is no permission to write.
     """
-    real = Path(os.path.realpath(path))
-    made = [folder for folder in real.parents if not folder.exists()]
-    try:
-        with _locked(path, real):
-            yield
-    finally:
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    with contextlib.ExitStack() as stack:
+        for path in () if torchrun.rank() else paths:
+            real = Path(os.path.realpath(path))
+            stack.enter_context(making_folder(real.parent))
+            stack.enter_context(_locked(path, real))
+        yield
 
 
 @contextlib.contextmanager
@@ -67,9 +67,8 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
 def _acquire(path: str | Path, real: Path) -> FileLock | None:
     """The lock, held; None where the file system has no locks."""
     beside = hidden_beside(real, ".lock")
-    for file in (beside, real / ".lock") if real.is_dir() else (beside,):
+    for file in (beside, real / ".lock"):
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(file, timeout=_PATIENCE)
             lock.acquire()
             return lock
@@ -81,7 +80,7 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
             if error.errno in _NO_LOCKS:
                 print(f"The file system of {path} has no locks; no other run should write there.", file=sys.stderr)
                 return None
-            if error.errno not in _NO_PERMISSION or file != beside or not real.is_dir():
+            if error.errno not in _NO_PERMISSION or file != beside or not os.path.isdir(real):  # noqa: PTH112
                 raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
     return None
 

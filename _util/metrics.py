@@ -16,7 +16,6 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from torchmetrics import Metric
 from torchvision.models import VGG16_Weights
 
 from _util import losses, threads
+from _util.compiled import njit
 from _util.distance_transform import edt
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians
@@ -151,7 +151,7 @@ class SSIM(ImageMetric):
         return torch.from_numpy(rows).view(len(truth), -1).mean(1)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def _ssim_rows(a, b, window, c1, c2, rows, start, stop):
     # One task: the mean over one row of one channel. First down the columns, then along the row.
     size, w = window.size, a.shape[2]

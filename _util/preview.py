@@ -1,19 +1,27 @@
 """Animations for looking at: WebP, GIF or MP4."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
+from _util import png
 from _util.errors import InputError
 from _util.files import replacing
 
 FORMATS = (".webp", ".gif", ".mp4")
 
 
-def write_preview(path: str | Path, frames: list[np.ndarray], fps: float, largest: int = 960) -> None:
+def write_preview(
+    path: str | Path,
+    frames: list[np.ndarray],
+    fps: float,
+    largest: int = 960,
+    tags: tuple[png.Chunk, ...] = (),
+) -> None:
     """Write frames that play there and back, for ever where the format knows how.
 
     Args:
@@ -21,6 +29,7 @@ def write_preview(path: str | Path, frames: list[np.ndarray], fps: float, larges
         frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. WebP keeps alpha, the others show white.
         fps: frames per second.
         largest: longer side in pixels above which frames are reduced.
+        tags: of the frames' colour and resolution, kept in WebP. For the others, colours are converted to sRGB.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
@@ -29,12 +38,18 @@ def write_preview(path: str | Path, frames: list[np.ndarray], fps: float, larges
     check_format(path)
     shown = [_for_screen(frame, largest, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
     shown += shown[-2:0:-1]
+    icc_profile = png.shown_profile(tags)
+    if icc_profile and path.suffix.lower() != ".webp":
+        shown = _in_srgb(shown, icc_profile)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             _write_mp4(temporary, shown, fps)
         else:
             first, *others = map(Image.fromarray, shown)
-            first.save(temporary, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=75)
+            options = {"duration": round(1000 / fps), "loop": 0, "quality": 75}
+            if path.suffix.lower() == ".webp":
+                options |= {"icc_profile": icc_profile or b"", "exif": _exif(tags)}
+            first.save(temporary, save_all=True, append_images=others, **options)
 
 
 def check_format(path: str | Path) -> None:
@@ -56,6 +71,24 @@ def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray
         alpha = frame[:, :, 3:] / 255
         frame = (frame[:, :, :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
     return frame
+
+
+def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:
+    exif = Image.Exif()
+    if resolution := png.dots_per_inch(tags):
+        exif.update(zip((ExifTags.Base.XResolution, ExifTags.Base.YResolution), resolution, strict=True))
+        exif[ExifTags.Base.ResolutionUnit] = 2  # inches
+    return exif
+
+
+def _in_srgb(frames: list[np.ndarray], icc_profile: bytes) -> list[np.ndarray]:
+    """Frames (h, w, 3) uint8 in sRGB; as they are where the profile is damaged."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return frames
+    return [np.asarray(ImageCms.applyTransform(Image.fromarray(frame), to_srgb)) for frame in frames]
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray], fps: float) -> None:

@@ -11,12 +11,12 @@ on the number of threads; the CUDA one varies in the last bits, as its sums have
 import math
 from typing import Literal
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from _util import cuda, threads
+from _util.compiled import njit
 
 Mode = Literal["sum", "average", "linear", "softmax"]
 
@@ -173,7 +173,7 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
     return tensor.detach().to(dtype).contiguous().numpy()
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _splat_channels(values, flow, weight, total, out, normalise, skipped, group, start, stop):
     # One task: `group` channels of one image, after the `skipped` ones. `total` is read only if `normalise`. Planes are
     # flat and their indices unsigned, which spares the handling of negative ones; positions round as in the released
@@ -223,7 +223,7 @@ def _splat_channels(values, flow, weight, total, out, normalise, skipped, group,
                     splatted[k, pixel] /= divisor if divisor != 0 else one
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
     # One task: `_LANES` channels of one image; a rest of fewer channels is left out.
     c, h, w = out.shape[1:]
@@ -270,7 +270,7 @@ def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
                     out[n, first + k, y, x] = tile[y * w + x, k] / (divisor if divisor != 0 else one)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _gather_rows(gradient, values, flow, weight, to_values, to_flow, to_weight, start, stop):
     # One task: one source row of one image. The last channel of `gradient` belongs to the total weight.
     c, h, w = values.shape[1:]

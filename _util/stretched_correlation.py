@@ -5,11 +5,11 @@ x · n / (n - 1) - ½, which on coarse maps is far from x. In and out: as `Corre
 which the released code fails, is read exactly.
 """
 
-import numba
 import numpy as np
 from torch import Tensor
 
 from _util import threads
+from _util.compiled import njit
 from _util.correlation import CorrelationPyramid
 from _util.graphs import constant
 
@@ -33,7 +33,7 @@ def _stretch_and_shift(n: int) -> tuple[float, float]:
     return (n / (n - 1), 0.5) if n > 1 else (1.0, 0.0)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(fastmath={"contract", "nsz"})
 def _lookup(maps, places, scale, axes, radius, level, out, start, stop):
     # One task: one pixel of map 0.
     height, width = maps.shape[3:]

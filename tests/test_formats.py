@@ -1,369 +1,366 @@
-"""Pictures through every codec and back, as FFmpeg's own program decodes them: in the pixel format that keeps most."""
+"""Files of every kind come in as what they show, and results carry what they said of themselves."""
 
-import itertools
-import json
-import shutil
-import subprocess
-from fractions import Fraction
-from pathlib import Path
+import io
+import struct
 
 import av
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image, ImageCms
 
-from _train.frame_interpolation.video import interpolate as videos
-from _util import colour, hdr, image, pixel_formats, video
-from _util.colour import Colour
+from _train.frame_interpolation import pairs
+from _util import exr, formats, icc, image, png
 from _util.errors import InputError
-from _util.video import Encoding, Reader, Writer
 
-H, W, BAR = 96, 128, 16
-KR_KB = {colour.BT709: (0.2126, 0.0722), colour.BT601: (0.299, 0.114), 9: (0.2627, 0.0593)}
-MATRICES = {colour.BT709: "bt709", colour.BT601: "bt470bg", 9: "bt2020nc"}
-RANGES = {colour.LIMITED: "tv", colour.FULL: "pc"}
+OpenEXR = pytest.importorskip("OpenEXR")
 
-with_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg's program is not installed")
-
-
-def bars(deep: bool, alpha: bool = False) -> np.ndarray:
-    """(H, W, 3 or 4): above, bars of all hues, flat; below, a ramp of grey of as many levels as 10 bits have there."""
-    hues = np.linspace(0, 1, W // BAR, endpoint=False)
-    rgb = np.clip(np.abs((hues[:, None] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1) * 0.8 + 0.1
-    picture = np.empty((H, W, 3))
-    picture[: H // 2] = np.repeat(rgb, BAR, 0)
-    picture[H // 2 :] = np.round(np.linspace(0, 1, W) * 1023)[:, None] / 1023
-    if alpha:
-        picture = np.dstack([picture, np.tile(np.linspace(0, 1, H)[:, None], (1, W))])
-    largest, dtype = (65535, np.uint16) if deep else (255, np.uint8)
-    return (picture * largest).round().astype(dtype)
+H, W = 40, 48
+NOISE = np.random.default_rng(0).random((8, 10, 4))
+SMOOTH = cv2.resize(NOISE, (W, H), interpolation=cv2.INTER_LINEAR)
+RGBA = (255 * SMOOTH).round().astype(np.uint8)
+RGB, GREY = RGBA[:, :, :3], RGBA[:, :, 0]
+SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
+PROFILE = icc.of_gamma(1.8, (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06))
 
 
-def expected(pixels: np.ndarray, name: str, tags: Colour) -> list[np.ndarray]:
-    """The planes that the standard gives, not rounded."""
-    pixel_format = av.VideoFormat(name)
-    bits = pixel_format.components[0].bits
-    red, green, blue = np.moveaxis(pixels[:, :, :3] / np.iinfo(pixels.dtype).max, 2, 0)
-    if pixel_format.is_rgb:
-        return [plane * (2**bits - 1) for plane in (green, blue, red)]
-    kr, kb = KR_KB[tags.matrix]
-    luma = kr * red + (1 - kr - kb) * green + kb * blue
-    chroma = (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)
-    if tags.range == colour.FULL:
-        planes = [luma * (2**bits - 1), *(plane * (2**bits - 1) + 2 ** (bits - 1) for plane in chroma)]
+def shifted(pixels: np.ndarray) -> np.ndarray:
+    return np.roll(pixels, 2, 1)
+
+
+def draw_between(paths, out, **options):
+    return pairs.interpolate_files(*paths, out, **{"fps": 2, **SIMPLE, **options})
+
+
+def save_exr(path, pixels: np.ndarray, **header) -> None:
+    name = "Y" if pixels.ndim == 2 else "RGBA"[: pixels.shape[2]]
+    with OpenEXR.File({"type": OpenEXR.scanlineimage, **header}, {name: np.ascontiguousarray(pixels)}) as file:
+        file.write(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tga", ".webp", ".avif", ".jp2", ".jpg", ".gif", ".ppm", ".tif"])
+def test_kinds_of_pillow(tmp_path, suffix):
+    options = {
+        ".webp": {"lossless": True},
+        ".jpg": {"quality": 98, "subsampling": 0},
+        ".avif": {"quality": 98, "subsampling": "4:4:4"},
+    }
+    Image.fromarray(RGB).save(tmp_path / f"a{suffix}", **options.get(suffix, {}))
+    read = formats.read(tmp_path / f"a{suffix}")
+    assert read.suffix == ".png"
+    assert np.abs(read.pixels.astype(int) - RGB).mean() < (8 if suffix == ".gif" else 2)
+    assert image.read(tmp_path / f"a{suffix}").dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", [".tga", ".avif", ".webp", ".jp2"])
+def test_alpha_of_kinds_of_pillow(tmp_path, suffix):
+    Image.fromarray(RGBA).save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    assert np.abs(formats.read(tmp_path / f"a{suffix}").pixels[:, :, 3].astype(int) - RGBA[:, :, 3]).mean() < 3
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_jpeg_2000_of_16_bits(tmp_path, pixels):
+    deep = pixels * np.uint16(257) + np.uint16(1)
+    cv2.imwrite(
+        str(tmp_path / "a.jp2"),
+        deep[..., ::-1] if deep.ndim == 3 else deep,
+        [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000],
+    )
+    read = formats.read(tmp_path / "a.jp2").pixels
+    assert read.dtype == np.uint16
+    assert np.abs(read.astype(int) - deep).mean() < 300
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_floating_tiff_stays_floating(tmp_path, dtype, channels):
+    pixels = (SMOOTH[:, :, :channels] if channels else SMOOTH[:, :, 0]).astype(dtype)
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path, frame in zip(paths, (pixels, shifted(pixels)), strict=True):
+        options = {"photometric": "rgb", "extrasamples": ["unassalpha"] if channels == 4 else []} if channels else {}
+        tifffile.imwrite(path, frame, iccprofile=PROFILE, resolution=(72, 36), resolutionunit="INCH", **options)
+    written = draw_between(paths, tmp_path / "out")
+    assert [path.name for path in written] == ["02_00.tif", "02_01.tif", "02_02.tif"]
+    kept = np.float32 if dtype == np.float16 else dtype
+    for path, frame in zip(written, (pixels, None, shifted(pixels)), strict=True):
+        read = formats.read(path)
+        assert (read.pixels.dtype, read.pixels.shape) == (kept, pixels.shape)
+        if frame is not None:
+            np.testing.assert_array_equal(read.pixels, frame)
+        assert png.dots_per_inch(read.tags) == pytest.approx((72, 36), rel=1e-3)
+        assert png.icc_profile(read.tags) == (PROFILE if channels else None)
+    assert image.read(written[0]).dtype == np.uint16
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_exr_gives_exr(tmp_path, dtype, channels):
+    light = 8 * SMOOTH**3
+    light[:, :, :3] -= 0.1
+    light[:, :, 3] = SMOOTH[:, :, 3]
+    light[:, :, :3] *= light[:, :, 3:] if channels == 4 else 1
+    pixels = (light[:, :, :channels] if channels else light[:, :, 0]).astype(dtype)
+    paths = [tmp_path / "a.exr", tmp_path / "b.exr"]
+    for path, frame in zip(paths, (pixels, shifted(pixels)), strict=True):
+        save_exr(path, frame, owner="studio", compression=OpenEXR.PIZ_COMPRESSION)
+    written = draw_between(paths, tmp_path / "out", preview=tmp_path / "p.webp")
+    for path, frame in zip(written, (pixels, None, shifted(pixels)), strict=True):
+        read = formats.read(path)
+        assert (path.suffix, read.pixels.dtype, read.pixels.shape) == (".exr", dtype, pixels.shape)
+        assert read.header["owner"] == "studio"
+        if frame is not None:
+            np.testing.assert_array_equal(read.pixels, frame)
+    middle = formats.read(written[1]).pixels.astype(float)
+    assert np.abs(middle - np.roll(pixels, 1, 1))[4:-4, 4:-4].mean() < 0.15
+    assert middle.max() > 2  # brighter than white
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_the_curve_of_exr_is_undone_bit_by_bit(dtype, channels):
+    pixels = np.random.default_rng(0).normal(0, 20, (50, 60, channels or 1)).astype(dtype)
+    if channels == 4:
+        pixels[:, :, 3] = np.random.default_rng(1).random((50, 60)).round(1)
+    pixels = pixels if channels else pixels[:, :, 0]
+    np.testing.assert_array_equal(exr.from_display(exr.to_display(pixels), dtype), pixels)
+
+
+def test_windows_of_exr(tmp_path):
+    """What lies in the display window is read; beyond the data it is black."""
+    save_exr(
+        tmp_path / "a.exr",
+        np.ones((10, 20, 3), np.float32),
+        dataWindow=(np.int32([-5, 30]), np.int32([14, 39])),
+        displayWindow=(np.int32([0, 0]), np.int32([W - 1, H - 1])),
+    )
+    pixels = formats.read(tmp_path / "a.exr").pixels
+    assert pixels.shape == (H, W, 3)
+    assert pixels.sum() == 3 * 15 * 10
+    assert pixels[30:, :15].all()
+
+
+def test_exr_as_a_screen_shows_it(tmp_path):
+    save_exr(tmp_path / "a.exr", np.float32([[0, 0.2140, 1, 9, -1]]).repeat(20, 0))
+    assert (image.read(tmp_path / "a.exr")[0] / 65535).tolist() == pytest.approx([0, 0.5, 1, 1, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_named(tmp_path, value):
+    pixels = SMOOTH[:, :, :3].astype(np.float32)
+    pixels[7, 9] = value
+    save_exr(tmp_path / "a.exr", pixels)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    for name in ("a.exr", "a.tif"):
+        with pytest.raises(InputError, match=rf"{name} holds values that are no finite numbers, one at x 9, y 7"):
+            formats.read(tmp_path / name)
+
+
+def test_other_channels_of_exr_are_named(tmp_path):
+    with OpenEXR.File({"type": OpenEXR.scanlineimage}, {"Z": np.ones((H, W), np.float32)}) as file:
+        file.write(str(tmp_path / "a.exr"))
+    with pytest.raises(InputError, match="holds the channels Z; R, G, B and A, or Y"):
+        formats.read(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_animations_are_named(tmp_path, suffix):
+    frames = [Image.fromarray(np.roll(RGB, i, 1)) for i in range(3)]
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="TIFF file of 3 pages" if suffix == ".tif" else "animation of 3 frames"):
+        formats.read(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "says"),
+    [
+        (b"%PDF-1.7\n", "is a PDF file"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "XML or SVG"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypisom", "video, which _scripts.interpolate_video takes"),
+        (b"\x1aE\xdf\xa3", "video"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"hello", "not an image that can be read"),
+        (b"", "not an image that can be read"),
+    ],
+)
+def test_what_is_no_picture_is_named_for_what_it_is(tmp_path, beginning, says):
+    (tmp_path / "a.png").write_bytes(beginning)
+    with pytest.raises(InputError, match=says):
+        formats.read(tmp_path / "a.png")
+
+
+def test_avif_of_ten_bits_is_named(tmp_path):
+    with av.open(tmp_path / "a.avif", "w") as container:
+        stream = container.add_stream(av.Codec("av1", "w").name, rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))))
+        container.mux(stream.encode())
+    with pytest.raises(InputError, match="AVIF file of more than 8 bits"):
+        formats.read(tmp_path / "a.avif")
+
+
+def test_too_many_pixels_are_named(tmp_path):
+    header = struct.pack(">IIBBBBB", 2**20, 2**20, 8, 2, 0, 0, 0)
+    chunks = [png.Chunk(b"IHDR", header), png.Chunk(b"IDAT", b""), png.Chunk(b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(png.insert(png.SIGNATURE, chunks))
+    with pytest.raises(InputError, match="pixels"):
+        formats.read(tmp_path / "a.png")
+
+
+def test_cmyk_goes_by_its_profile_and_leaves_it_behind(tmp_path):
+    """A profile of RGB in a file of CMYK is none that works, so colours are converted as if there were none."""
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif", icc_profile=PROFILE)
+    read = formats.read(tmp_path / "a.tif")
+    assert np.abs(read.pixels.astype(int) - RGB).max() <= 1
+    assert png.icc_profile(read.tags) in (None, PROFILE)
+
+
+TAGS = {
+    "gAMA": struct.pack(">I", 100_000),
+    "cHRM": struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000),
+    "sRGB": b"\1",
+    "cICP": bytes([9, 16, 0, 1]),
+    "pHYs": struct.pack(">IIB", 11811, 5905, 1),
+    "iCCP": png.icc_chunk(PROFILE).content,
+}
+
+
+def with_tags(path, pixels: np.ndarray, *names: str) -> None:
+    image.write(path, pixels)
+    path.write_bytes(png.insert(path.read_bytes(), [png.Chunk(name.encode(), TAGS[name]) for name in names]))
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGBA, RGB * np.uint16(257)], ids=["rgb", "rgba", "16 bits"])
+@pytest.mark.parametrize("names", [["iCCP", "pHYs"], ["gAMA", "cHRM", "pHYs"], ["sRGB", "gAMA"], ["cICP"], []])
+def test_tags_go_into_all_frames(tmp_path, pixels, names):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, frame in zip(paths, (pixels, shifted(pixels)), strict=True):
+        with_tags(path, frame, *names)
+    written = draw_between(paths, tmp_path / "out")
+    for path in written:
+        assert {chunk.name.decode(): chunk.content for chunk in png.read(path.read_bytes())} == {
+            name: TAGS[name] for name in names
+        }
+        with Image.open(path) as opened:  # another reader
+            assert opened.info.get("icc_profile") == (PROFILE if "iCCP" in names else None)
+            assert opened.info.get("gamma") == (1 if "gAMA" in names else None)
+            opened.load()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
+def test_profiles_and_resolution_of_other_kinds(tmp_path, suffix):
+    paths = [tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"]
+    for path, frame in zip(paths, (RGB, shifted(RGB)), strict=True):
+        Image.fromarray(frame).save(path, icc_profile=PROFILE, dpi=(300, 150))
+    for path in draw_between(paths, tmp_path / "out"):
+        with Image.open(path) as opened:
+            assert opened.info["icc_profile"] == PROFILE
+            if suffix != ".webp":  # which has none
+                assert opened.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+
+
+def test_a_profile_of_other_colours_is_left_out(tmp_path):
+    grey = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", icc_profile=grey)
+    assert formats.read(tmp_path / "a.jpg").tags == ()
+
+
+def test_frames_of_different_colours_are_told(tmp_path, capsys):
+    with_tags(tmp_path / "a.png", RGB, "iCCP")
+    with_tags(tmp_path / "b.png", shifted(RGB))
+    written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")
+    assert "b.png has other colours than" in capsys.readouterr().err
+    assert [png.icc_profile(formats.read(path).tags) for path in written] == [PROFILE, PROFILE, None]
+
+
+def test_turned_pictures_take_their_resolution_with_them(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 150))
+    turned = formats.read(tmp_path / "a.jpg")
+    assert turned.pixels.shape == (W, H, 3)
+    assert png.dots_per_inch(turned.tags) == pytest.approx((150, 300), abs=0.1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_pictures_are_upright_as_others_are(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    with_exif = bytes(io.BytesIO((tmp_path / "a.png").read_bytes()).getbuffer())
+    at = with_exif.index(b"eXIf") - 4
+    length = struct.unpack_from(">I", with_exif, at)[0]
+    chunk = png.Chunk(b"eXIf", with_exif[at + 8 : at + 8 + length])
+    image.write(tmp_path / "b.png", RGB * np.uint16(257))
+    (tmp_path / "b.png").write_bytes(png.insert((tmp_path / "b.png").read_bytes(), [chunk]))
+    np.testing.assert_array_equal(image.read(tmp_path / "b.png"), image.read(tmp_path / "a.png") * np.uint16(257))
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".mp4"])
+@pytest.mark.parametrize("names", [["iCCP", "pHYs"], ["gAMA", "cHRM"], []])
+def test_previews_show_the_colours(tmp_path, suffix, names):
+    """Kept as a profile, or converted: a grey of 55 of linear light is one of 128 in sRGB."""
+    grey = np.full((H, W, 3), 55, np.uint8)
+    for name in "ab":
+        with_tags(tmp_path / f"{name}.png", grey, *names)
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    draw_between(paths, tmp_path / "out", preview=tmp_path / f"p{suffix}")
+    if suffix == ".mp4":
+        with av.open(tmp_path / "p.mp4") as container:
+            shown, profile = next(container.decode(video=0)).to_ndarray(format="rgb24").mean(), None
     else:
-        step = 2 ** (bits - 8)
-        planes = [(luma * 219 + 16) * step, *((plane * 224 + 128) * step for plane in chroma)]
-    x, y = W // pixel_format.chroma_width(W), H // pixel_format.chroma_height(H)
-    return [planes[0], *(plane[y // 2 :: y, x // 2 :: x] for plane in planes[1:])]
+        with Image.open(tmp_path / f"p{suffix}") as opened:
+            profile, shown = opened.info.get("icc_profile"), np.asarray(opened.convert("RGB")).mean()
+            if suffix == ".webp" and "pHYs" in names:
+                assert opened.getexif()[0x011A] == pytest.approx(300, abs=0.1)
+    if suffix == ".webp":
+        assert bool(profile) == bool(names)
+        assert shown == pytest.approx(55, abs=2)
+        if "iCCP" in names:
+            assert profile == PROFILE
+        elif names:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            picture = Image.fromarray(grey)
+            shown = np.asarray(ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"))).mean()
+            assert shown == pytest.approx(128, abs=2)
+    elif names:
+        assert shown == pytest.approx(128 if "gAMA" in names else 69, abs=6)
+    else:
+        assert shown == pytest.approx(55, abs=4)
 
 
-def decode(path: Path, name: str) -> list[np.ndarray]:
-    """The planes of the first frame, as FFmpeg's program decodes them."""
-    command = ["ffmpeg", "-v", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", name, "-"]
-    pixel_format = av.VideoFormat(name, W, H)
-    values = np.frombuffer(
-        subprocess.run(command, capture_output=True, check=True).stdout,
-        np.uint8 if pixel_format.components[0].bits == 8 else "<u2",
-    )
-    planes = []
-    for component in pixel_format.components:
-        shape = component.height, component.width
-        planes.append(values[: shape[0] * shape[1]].reshape(shape))
-        values = values[shape[0] * shape[1] :]
-    return planes
+def test_a_made_profile_of_srgb_is_near_srgb():
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc.of_gamma(2.2)))
+    shown = ImageCms.profileToProfile(Image.fromarray(RGB), source, ImageCms.createProfile("sRGB"))
+    assert np.abs(np.asarray(shown).astype(int) - RGB).mean() < 3
 
 
-def told(path: Path) -> dict[str, str]:
-    """What ffprobe says of the video stream."""
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_streams", "-of", "json", path]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["streams"][0]
+def test_primaries_that_span_nothing_make_no_profile():
+    line = (0.3127, 0.329, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3)
+    with pytest.raises(ValueError, match="line"):
+        icc.of_gamma(2.2, line)
 
 
-def inner(plane: np.ndarray) -> np.ndarray:
-    """The plane without what is near the borders of bars, where subsampled colours mix."""
-    h, w = plane.shape
-    count, width = W // BAR, w // (W // BAR)
-    upper = plane[2 : h // 2 - 2].reshape(-1, count, width)[:, :, 2:-2]
-    return np.concatenate([upper.ravel(), plane[h // 2 + 2 : -2, 2:-2].ravel()])
+@pytest.mark.parametrize(("first", "second"), [("a.png", "b.exr"), ("a.tif", "b.exr"), ("a.png", "b.tif")])
+def test_kinds_that_do_not_meet(tmp_path, first, second):
+    pixels = SMOOTH[:, :, :3].astype(np.float32)
+    image.write(tmp_path / "a.png", RGB)
+    save_exr(tmp_path / "b.exr", pixels)
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, pixels, photometric="rgb")
+    with pytest.raises(InputError, match="bring them to one kind"):
+        draw_between((tmp_path / first, tmp_path / second), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-CODECS = [
-    ("libx264", ".mp4", {"crf": 1}, ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]),
-    (
-        "libx265",
-        ".mp4",
-        {"crf": 0},
-        ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p12le", "gbrp", "gbrp10le"],
-    ),
-    ("libvpx-vp9", ".webm", {"crf": 0}, ["yuv420p", "yuv422p", "yuv444p", "gbrp"]),
-    ("libsvtav1", ".mkv", {"crf": 1}, ["yuv420p", "yuv420p10le"]),
-    ("ffv1", ".mkv", {}, ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p12le", "gbrp10le", "gbrp16le"]),
-    ("utvideo", ".avi", {}, ["yuv420p", "yuv444p", "gbrp"]),
-    ("prores_ks", ".mov", {}, ["yuv422p10le", "yuv444p10le"]),
-    ("mpeg4", ".mkv", {"crf": 1}, ["yuv420p"]),
-    ("wrapped_avframe", ".y4m", {}, ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"]),
-]
-WITHOUT_TAGS = ("utvideo", "wrapped_avframe", "prores_ks")  # codecs or containers
-LOSSLESS = ("ffv1", "utvideo", "wrapped_avframe")
-
-
-@with_ffmpeg
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("codec", "suffix", "options", "name"),
-    [(codec, suffix, options, name) for codec, suffix, options, names in CODECS for name in names],
-)
-def test_code_values_and_tags_are_those_of_the_standard(tmp_path, codec, suffix, options, name):
-    deep = pixel_formats.is_deep(name)
-    bits = av.VideoFormat(name).components[0].bits
-    limit = 2 if codec == "mpeg4" else 1 if codec in LOSSLESS else 2 ** (bits - 8)  # one of 8 bits
-    pixels = bars(deep)
-    for matrix, levels in itertools.product(MATRICES, RANGES):
-        tags = Colour(matrix, levels, 1, 1)
-        path = tmp_path / f"v{suffix}"
-        encoding = Encoding((H, W), Fraction(24), codec, colour=tags, pixel_format=name, **options)
-        with Writer(path, encoding) as writer:
-            for _ in range(3):
-                writer.write(pixels)
-        stream = told(path)
-        stored = stream["pix_fmt"] if "j" in stream["pix_fmt"] else name
-        for found, wanted in zip(decode(path, stored), expected(pixels, name, tags), strict=True):
-            difference = np.abs(inner(found.astype(int)) - inner(wanted).round())
-            assert difference.max() <= limit, (matrix, levels)
-        assert stored.replace("yuvj", "yuv") == name
-        if codec not in WITHOUT_TAGS and not name.startswith("gbr"):
-            assert stream["color_space"] == MATRICES[matrix]
-            assert stream.get("color_range", "tv") == RANGES[levels]
-
-
-def hashes(path: Path) -> list[str]:
-    """Of each frame of a video, as FFmpeg's program decodes it."""
-    command = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
-    lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
-    return [line.split(",")[-1].strip() for line in lines if line[0] != "#"]
-
-
-def noise(path: Path, name: str, codec: str = "ffv1", tags: Colour | None = None, count: int = 3) -> Path:
-    """A video of random values in a pixel format."""
-    random = np.random.default_rng(0)
-    with av.open(path, "w") as container:
-        stream = container.add_stream(codec, rate=24)
-        stream.height, stream.width, stream.pix_fmt = H, W, name
-        context = stream.codec_context
-        context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags or Colour()
-        for i in range(count):
-            pixels = random.integers(0, 65536, (H, W, 4), np.uint16)
-            frame = av.VideoFrame.from_ndarray(pixels, "rgba64le").reformat(format=name)
-            frame.pts, frame.time_base = i, Fraction(1, 24)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-class Mean:
-    """Draws the mean of two frames."""
-
-    def prepare(self, frame0, frame1):
-        return frame0, frame1
-
-    def draw(self, pair, times):
-        for _ in times:
-            yield lambda: cv2.addWeighted(pair[0], 0.5, pair[1], 0.5, 0)
-
-
-def run(source: Path, out: Path, **options) -> videos.Summary:
-    return videos.interpolate_video(source, out, videos.Options(**options), lambda: (Mean(), {}))
-
-
-@with_ffmpeg
-@pytest.mark.parametrize("tags", [Colour(), Colour(1, 2, 1, 1), Colour(9, 1, 9, 16)])
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("yuv420p", "yuv422p", "yuv444p", "yuv410p", "yuv420p10le", "yuv422p10le", "yuv444p12le", "gray", "gray10le"),
-        *("bgr0", "bgra", "gbrp10le", "gbrap10le", "rgb48le", "yuva420p", "yuva444p10le", "yuva444p16le"),
-    ],
-)
-def test_a_lossless_codec_gives_frames_back_bit_by_bit(tmp_path, name, tags):
-    source = noise(tmp_path / "in.mkv", name, tags=tags)
-    summary = run(source, tmp_path / "out.mkv", codec="ffv1", dedup=False)
-    assert summary.notes == []
-    assert hashes(tmp_path / "out.mkv")[:5:2] == hashes(source)
-    before, after = told(source), told(tmp_path / "out.mkv")
-    for key in ("pix_fmt", "color_space", "color_range", "color_primaries", "color_transfer"):
-        if not (name.startswith("g") or "bgr" in name or "rgb" in name) or key == "pix_fmt":
-            assert before.get(key) == after.get(key)
-
-
-@with_ffmpeg
-@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
-def test_full_range_that_a_pixel_format_tells_is_given_back_bit_by_bit(tmp_path, codec):
-    source = tmp_path / "in.mkv"
-    with Writer(source, Encoding((H, W), Fraction(24), codec, colour=Colour(5, colour.FULL, 1, 1))) as writer:
-        for i in range(3):
-            writer.write(np.roll(bars(False), 8 * i, 1))
-    assert Reader(source).pixel_format == "yuvj420p"
-    run(source, tmp_path / "out.mkv", codec="ffv1", dedup=False)
-    assert hashes(tmp_path / "out.mkv")[:5:2] == hashes(source)
-    assert Reader(tmp_path / "out.mkv").colour == Reader(source).colour
-
-
-@pytest.mark.parametrize(
-    ("suffix", "options", "name"),
-    [
-        (".mkv", {}, "bgra"),
-        (".mov", {}, "yuva444p10le"),
-        (".mov", {"codec": "qtrle"}, "argb"),
-        (".webm", {}, "yuva420p"),
-        (".avi", {}, "gbrap"),
-        (".apng", {}, "rgba"),
-        (".webp", {}, "rgba"),
-        (".gif", {}, "bgra"),
-        ("", {}, "rgba"),
-    ],
-)
-def test_alpha_is_kept(tmp_path, suffix, options, name):
-    drawings = tmp_path / "in"
-    drawings.mkdir()
-    for i in range(4):
-        pixels = np.zeros((H, W, 4), np.uint8)
-        cv2.circle(pixels, (40 + 10 * i, 48), 24, (200, 60, 40, 255), -1)
-        image.write(drawings / f"{i}.png", pixels)
-    out = tmp_path / f"out{suffix}"
-    run(drawings, out, **options)
-    reader = Reader(out, keep_alpha=True)
-    assert reader.alpha
-    assert reader.pixel_format == name
-    frames = [frame.pixels for frame in reader]
-    assert len(frames) in (7, 8)  # libwebp makes one of the last two, which are equal
-    assert reader.end == pytest.approx(8 / float(48 if suffix else 24), abs=0.01)
-    for frame, truth in zip(frames[::2], Reader(drawings, keep_alpha=True), strict=True):
-        alpha = truth.pixels[:, :, 3].astype(int)
-        largest = np.iinfo(frame.dtype).max
-        assert np.abs(frame[:, :, 3] / largest * 255 - alpha).mean() < 0.5
-        shown = colour.over_white(frame[:, :, :3], frame[:, :, 3]) / largest
-        assert np.abs(shown * 255 - colour.over_white(truth.pixels[:, :, :3], truth.pixels[:, :, 3])).mean() < 2
-
-
-@pytest.mark.parametrize(
-    ("suffix", "options", "says"),
-    [
-        (".mp4", {}, "alpha (laid over white)"),
-        (".mov", {"codec": "libx264"}, "alpha (laid over white)"),
-        (".mp4", {"codec": "libvpx-vp9"}, "has no place for alpha"),
-        (".mkv", {"codec": "libsvtav1"}, "alpha (laid over white)"),
-    ],
-)
-def test_alpha_that_cannot_be_kept_is_told_before_the_work(tmp_path, suffix, options, says):
-    source = noise(tmp_path / "in.mkv", "bgra")
-    said = []
-
-    def create():
-        assert any(says in note for note in said)
-        return Mean(), {}
-
-    videos.interpolate_video(source, tmp_path / f"out{suffix}", videos.Options(**options), create, say=said.append)
-    assert not Reader(tmp_path / f"out{suffix}").alpha
-
-
-@pytest.mark.parametrize(
-    ("codec", "source", "chosen", "lost"),
-    [
-        ("libx264", "yuv444p", "yuv444p", []),
-        ("libx264", "rgb24", "yuv444p", []),
-        ("libx264", "yuv422p10le", "yuv422p10le", []),
-        ("libx264", "yuv444p12le", "yuv444p10le", ["12 bits"]),
-        ("libx265", "yuv444p12le", "yuv444p12le", []),
-        ("libsvtav1", "yuv444p", "yuv420p", ["resolution of colour"]),
-        ("libsvtav1", "gbrap12le", "yuv420p10le", ["alpha", "12 bits", "resolution of colour"]),
-        ("ffv1", "gbrp10le", "gbrp10le", []),
-        ("ffv1", "argb", "bgra", []),
-        ("prores_ks", "yuv420p", "yuv422p10le", []),
-        ("qtrle", "yuva444p10le", "argb", ["10 bits"]),
-        ("cfhd", "rgba", "gbrap12le", []),
-    ],
-)
-def test_the_pixel_format_that_keeps_most(codec, source, chosen, lost):
-    encoding = Encoding((H, W), Fraction(24), codec, source=source)
-    assert video.pixel_format(encoding) == chosen
-    found = pixel_formats.lost(source, chosen)
-    assert len(found) == len(lost)
-    assert all(words in told for words, told in zip(lost, found, strict=True))
-
-
-def test_another_pixel_format_can_be_asked_for(tmp_path):
-    source = noise(tmp_path / "in.mkv", "yuv444p")
-    summary = run(source, tmp_path / "out.mp4", pixel_format="yuv420p")
-    assert Reader(tmp_path / "out.mp4").pixel_format == "yuv420p"
-    assert any("resolution of colour (4:4:4 becomes 4:2:0)" in note for note in summary.notes)
-    with pytest.raises(InputError, match="has no pixel format yuv999p; it has yuv420p, "):
-        run(source, tmp_path / "none.mp4", pixel_format="yuv999p")
-
-
-@pytest.mark.parametrize(("codec", "suffix"), [("prores_ks", ".mov"), ("utvideo", ".avi"), ("libx264", ".mp4")])
-def test_what_tags_cannot_tell_is_converted(tmp_path, codec, suffix):
-    """A full range that no tag tells would be shown too dark or too bright."""
-    source = tmp_path / "in.mkv"
-    with Writer(source, Encoding((H, W), Fraction(24), "ffv1", colour=Colour(9, colour.FULL))) as writer:
-        writer.write(bars(False))
-    run(source, tmp_path / f"out{suffix}", codec=codec)
-    before, after = (next(iter(Reader(path))).pixels for path in (source, tmp_path / f"out{suffix}"))
-    after = after if after.dtype == np.uint8 else (after / 257).round()
-    assert np.abs(before.astype(int) - after).mean() < 1.5
-
-
-def light_of(path: Path) -> hdr.Light | None:
-    return Reader(path).light
-
-
-CORNERS = [(34000, 16000), (13250, 34500), (7500, 3000), (15635, 16450)]  # of P3 and its white, in 1/50000
-LIGHT = hdr.Light(
-    hdr.Mastering(
-        tuple((Fraction(x, 50000), Fraction(y, 50000)) for x, y in CORNERS), (Fraction(1, 1000), Fraction(1000))
-    ),
-    (1000, 400),
-)
-
-
-@pytest.mark.parametrize("codec", ["libx265", "libx264", "libsvtav1"])
-def test_mastering_display_and_light_level_are_carried(tmp_path, codec):
-    source = tmp_path / "in.mp4"
-    tags = Colour(9, colour.LIMITED, 9, 16)
-    encoding = Encoding((H, W), Fraction(24), "libx265", colour=tags, deep=True, light=LIGHT)
-    with Writer(source, encoding) as writer:
-        for _ in range(3):
-            writer.write(bars(True))
-    assert light_of(source) == LIGHT
-    assert run(source, tmp_path / "out.mp4", codec=codec).notes == [] or codec == "libx264"
-    found = light_of(tmp_path / "out.mp4")
-    assert found.content == LIGHT.content
-    np.testing.assert_allclose(
-        np.array(found.mastering.chromaticities, float), np.array(LIGHT.mastering.chromaticities, float), atol=1e-4
-    )
-    np.testing.assert_allclose(np.array(found.mastering.luminances, float), [0.001, 1000], rtol=0.1)
-    assert Reader(tmp_path / "out.mp4").colour == tags
-
-
-def test_light_that_cannot_be_carried_is_told(tmp_path):
-    source = tmp_path / "in.mp4"
-    with Writer(source, Encoding((H, W), Fraction(24), "libx265", deep=True, light=LIGHT)) as writer:
-        writer.write(bars(True))
-    summary = run(source, tmp_path / "out.mkv", codec="ffv1")
-    assert "ffv1 has no place for mastering display and content light level; libx265 has." in summary.notes
-
-
-@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1"])
-def test_the_same_frames_give_the_same_bytes(tmp_path, codec):
-    """At widths that fill no whole vector of a CPU too."""
-    random = np.random.default_rng(0)
-    texture = cv2.resize(random.integers(0, 256, (16, 32, 3), np.uint8), (360, 112), interpolation=cv2.INTER_CUBIC)
-    frames = [np.ascontiguousarray(texture[:, 3 * i : 3 * i + 240]) for i in range(24)]
-    found = set()
-    for _ in range(4):
-        with Writer(tmp_path / "v.mkv", Encoding((112, 240), Fraction(24), codec)) as writer:
-            for pixels in frames:
-                writer.write(pixels)
-        with av.open(tmp_path / "v.mkv") as container:
-            found.add(b"".join(bytes(packet) for packet in container.demux(video=0) if packet.size))
-    assert len(found) == 1
+def test_two_rates_do_not_mix(tmp_path):
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    image.write(paths[0], RGB)
+    image.write(paths[1], shifted(RGB))
+    draw_between(paths, tmp_path / "out", fps=2)
+    draw_between(paths, tmp_path / "out", fps=2)
+    before = sorted((tmp_path / "out").iterdir())
+    with pytest.raises(InputError, match=r"02_00\.png is of another --fps or kind"):
+        draw_between(paths, tmp_path / "out", fps=3)
+    assert sorted((tmp_path / "out").iterdir()) == before

@@ -4,6 +4,7 @@ In: videos and folders of videos, the folder of the data set. Out: the videos in
 its content, so that one that was moved, renamed or is there twice is still one; one sentence on what cannot be used.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
-
 from _util.errors import InputError
-from _util.files import natural, replacing
+from _util.files import making_folder, natural, replacing
+from _util.locks import holding
 
 SUFFIXES = (
     *(".3gp", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -97,8 +97,9 @@ def _key(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def claim(out: Path, work: Path, options: dict) -> AcquireReturnProxy:
-    """Make the folder of a data set, or take it up again; it is ours until the context returned is left.
+@contextlib.contextmanager
+def claim(out: Path, work: Path, options: dict) -> Iterator[None]:
+    """Make the folder of a data set, or take it up again; no other run has it until the block ends.
 
     Args:
         out: the data set; it must not exist, be empty, or have been made with the same options.
@@ -108,17 +109,25 @@ def claim(out: Path, work: Path, options: dict) -> AcquireReturnProxy:
     Raises:
         InputError: it was made with other options, holds something else, is in use, or cannot be written.
     """
-    record = work / "options.json"
+    with holding(out):
+        _require_place(out, work)
+        with making_folder(work):
+            _require_same(out, work / "options.json", json.loads(json.dumps(options)))
+            yield
+
+
+def _require_place(out: Path, work: Path) -> None:
+    """Raise InputError if there is something else than a data set."""
     try:
-        if out.exists() and not record.exists() and any(path != work for path in out.iterdir()):
-            raise InputError(f"{out} holds something else than a data set made here; choose a new or empty folder.")
-        work.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work / "lock").acquire(blocking=False)
-    except Timeout as error:
-        raise InputError(f"{out} is being made by another run; wait for it, or choose another folder.") from error
+        holds_more = out.exists() and any(path != work for path in out.iterdir())
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}); choose another place.") from error
-    options = json.loads(json.dumps(options))
+    if holds_more and not (work / "options.json").exists():
+        raise InputError(f"{out} holds something else than a data set made here; choose a new or empty folder.")
+
+
+def _require_same(out: Path, record: Path, options: dict) -> None:
+    """Note what a data set is made with; raise InputError if it was begun with anything else."""
     if not record.exists():
         with replacing(record) as temporary:
             temporary.write_text(json.dumps(options, indent=2))
@@ -127,4 +136,3 @@ def claim(out: Path, work: Path, options: dict) -> AcquireReturnProxy:
     if changed:
         was = ", ".join(f"{name} {before.get(name)!r} instead of {options.get(name)!r}" for name in changed)
         raise InputError(f"{out} was made with {was}; give the same options, or another folder.")
-    return lock

@@ -8,6 +8,7 @@ OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the en
 
 import contextlib
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -16,10 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
-from _databacks.sources import pictures
 from _databacks.triplet import Source, Triplet
 from _util import files
 from _util.errors import InputError
+from _util.locks import holding
 
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
@@ -28,7 +29,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
     """Pack all items of a source that can be read.
 
     Args:
-        source: any, with `subset` and `annotation` where it knows them, as ATD-12K does.
+        source: any.
         out: the file to make.
         as_arrays: whether frames are stored decoded, which is quick to read, or as files of pictures, which is small.
 
@@ -42,6 +43,11 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         import h5py  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError("To pack HDF5, install h5py.") from error
+    with holding(out):
+        return _pack(source, out, as_arrays)
+
+
+def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name.")
     parts = _begin(source, out, as_arrays)
@@ -57,6 +63,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
             with files.replacing(part) as temporary:
                 _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
     if len(damaged) == len(source):
+        shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
     _assemble(parts, out)
     shutil.rmtree(parts)
@@ -65,7 +72,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
 
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     """The folder of parts, which this packing begins or goes on with."""
-    parts = out.with_name(f"{out.name}.parts")
+    parts = out.with_name(files.fitting(out.name, ".parts"))
     names = zlib.crc32("\n".join(source.names).encode())
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
     path = parts / "settings.json"
@@ -82,17 +89,15 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
 
 
 def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
-    facts = {}
-    if hasattr(source, "subset"):
-        facts["subset"] = source.subset(number)
-    if hasattr(source, "annotation"):
+    facts = {"subset": source.subset(number)}
+    if source.is_annotated:
         with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
             facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
     return facts
 
 
 def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
-    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, pictures(source, number))
+    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
 
 
 def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
@@ -123,7 +128,7 @@ def _assemble(parts: Path, out: Path) -> None:
                 with _open_part(parts / f"{number}.h5") as part:
                     part.copy("item", items, number)
         index.write(whole)
-        whole.replace(out)
+        files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
         raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
     except (OSError, RuntimeError) as error:

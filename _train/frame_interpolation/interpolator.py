@@ -16,25 +16,25 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from _train.frame_interpolation import pipeline
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
+from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
-from _util.errors import InputError
 
-SMALLEST_SIDE = 16
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
 class Pair(NamedTuple):
     """Two frames, ready to be interpolated at any time."""
 
-    prepared: pipeline.Prepared
-    shape: tuple[int, ...]  # of the frames as they were given
-    dtype: np.dtype
+    prepared: pipeline.Prepared | None  # None where they are equal
+    first: np.ndarray  # as it was given, and so are the frames between
+    values: Range
 
 
 class Interpolator:
@@ -43,7 +43,7 @@ class Interpolator:
     Args:
         flow: a name of `methods.FLOWS` or "auto", the best that has weights where the synthesis needs flow.
         synthesis: a name of `methods.SYNTHESES` or "auto", the best that has weights.
-        device: "cpu", "cuda", "cuda:1", … or "auto", a GPU if there is one.
+        device: "cpu", "cuda", "cuda:1", …, a `torch.device`, or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in. On a
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
@@ -63,7 +63,7 @@ class Interpolator:
         self,
         flow: str = "auto",
         synthesis: str = "auto",
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         folder: str | Path = checkpoints.FOLDER,
     ):
@@ -80,16 +80,21 @@ class Interpolator:
         for note in choice.notes:
             _print_once(note)
 
-    def __call__(self, frame0: np.ndarray, frame1: np.ndarray, times: Iterable[float] = (0.5,)) -> list[np.ndarray]:
+    def __call__(
+        self, frame0: ArrayLike, frame1: ArrayLike, times: float | Iterable[float] = (0.5,)
+    ) -> list[np.ndarray]:
         """The frames at the given times.
 
         Args:
-            frame0, frame1: two arrays or tensors of one shape and type: (h, w), (h, w, 1), (h, w, 3) RGB or
-                (h, w, 4) RGBA; uint8, uint16, or floating in [0, 1]. Sides are at least 16 pixels.
-            times: in (0, 1); 0 is frame0 and 1 is frame1.
+            frame0, frame1: two arrays, tensors on any device, or images of Pillow, of one shape and type: (h, w),
+                (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or finite floating values. Sides are at
+                least 16 pixels. Floating colours are meant for [0, 1]; where some lie beyond, all are scaled to it for
+                the work, and back. Alpha is in [0, 1].
+            times: in (0, 1); 0 is frame0 and 1 is frame1. One number, or any number of them in any order.
 
         Returns:
-            One frame per time, in the shape and type of the frames given.
+            One frame per time, in the shape and type of the frames given; float32 where NumPy lacks a tensor's type,
+            as bfloat16. Between two equal frames, that frame bit by bit.
 
         Raises:
             InputError: frames or times that are none of these.
@@ -98,17 +103,22 @@ class Interpolator:
         return [frame() for frame in self.draw(self.prepare(frame0, frame1), times)]
 
     @torch.inference_mode()
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
+    def prepare(self, frame0: ArrayLike, frame1: ArrayLike) -> Pair:
         """All that does not depend on the time; frames as in `__call__`."""
-        frame0, frame1 = np.asarray(frame0), np.asarray(frame1)
-        check_frames(frame0, frame1)
-        tensors = [transfer.upload(frame, self.device)[None] for frame in (frame0, frame1)]
+        frame0, frame1 = as_arrays(frame0, frame1)
+        values = Range.of(frame0, frame1)
+        if np.array_equal(frame0, frame1):
+            return Pair(None, frame0.copy(), values)
+        tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
-        return Pair(self.pipeline.prepare(*tensors), frame0.shape, frame0.dtype)
+        return Pair(self.pipeline.prepare(*tensors), frame0, values)
 
     def flow_of(self, pair: Pair) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
+        if pair.prepared is None:
+            still = torch.zeros(1, 2, *pair.first.shape[:2], device=self.device)
+            return Flows(still, still)
         return self.pipeline.flow(pair.prepared)
 
     def at(self, pair: Pair, t: float) -> np.ndarray:
@@ -123,54 +133,30 @@ class Interpolator:
         On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and goes on while they are waited
         for, in whatever thread.
         """
+        if pair.prepared is None:
+            yield from (pair.first.copy for _ in check_times(times))
+            return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
             for frame in self._frames(pair, together):
-                yield functools.partial(_of_shape, transfer.download(frame, pair.dtype), pair.shape)
+                yield functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
 
     def _together(self, pair: Pair) -> int:
         if self.device.type == "cpu":
             return 1
-        h, w = pair.shape[:2]
+        h, w = pair.first.shape[:2]
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
     def _frames(self, pair: Pair, times: list[float]) -> Tensor:
         """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
         frames = self.pipeline.frames(pair.prepared, t)
-        is_grey = len(pair.shape) == 2 or pair.shape[2] == 1
+        is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         return frames.mean(1, keepdim=True) if is_grey else frames
 
 
-def _of_shape(wait: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return wait().reshape(shape)
-
-
-def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
-    for frame in (frame0, frame1):
-        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
-            raise InputError(f"A frame is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), not {frame.shape}.")
-        if frame.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frame.dtype, np.floating):
-            raise InputError(f"A frame holds uint8, uint16 or floating values, not {frame.dtype}.")
-        if min(frame.shape[:2]) < SMALLEST_SIDE:
-            raise InputError(
-                f"The frames are {frame.shape[1]}×{frame.shape[0]} pixels; each side needs at least {SMALLEST_SIDE}."
-            )
-    if frame0.shape[:2] != frame1.shape[:2]:
-        raise InputError(
-            f"The frames differ in size, {frame0.shape[1]}×{frame0.shape[0]} and {frame1.shape[1]}×{frame1.shape[0]} "
-            "pixels; bring them to one size."
-        )
-    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
-        raise InputError(f"The frames differ in kind, {frame0.shape} {frame0.dtype} and {frame1.shape} {frame1.dtype}.")
-
-
-def check_times(times: Iterable[float]) -> list[float]:
-    times = [float(t) for t in times]
-    for t in times:
-        if not 0 < t < 1:
-            raise InputError(f"Time {t:g} is not between the frames; times lie above 0 and below 1.")
-    return times
+def _like(pair: Pair, wait: Callable[[], np.ndarray]) -> np.ndarray:
+    return pair.values.from_unit(wait().reshape(pair.first.shape))
 
 
 @functools.cache

@@ -1,18 +1,24 @@
-"""Interpolate between two image files, into a folder."""
+"""Interpolate between two image files, into a folder.
 
-import contextlib
+All that can be wrong with files, places and options is found before PyTorch is imported.
+"""
+
 import errno
+import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation.flows import Flows
-from _train.frame_interpolation.interpolator import Interpolator, check_frames, check_times
-from _util import flow, image
+from _train.frame_interpolation.frames import check_frames, check_times
+from _util import exr, files, formats, png
 from _util.errors import InputError
+from _util.formats import Picture
+from _util.locks import holding
 from _util.preview import check_format, write_preview
 
 
@@ -21,16 +27,16 @@ def even_times(fps: int) -> list[float]:
     return [i / fps for i in range(1, fps)]
 
 
-def even_names(fps: int) -> list[str]:
+def even_names(fps: int, suffix: str = ".png") -> list[str]:
     """Names of the frames at even times and of both ends, as the published script gives them: `NN_II.png`."""
     digits = max(2, len(str(fps)))
-    return [f"{fps:0{digits}d}_{i:0{digits}d}.png" for i in range(fps + 1)]
+    return [f"{fps:0{digits}d}_{i:0{digits}d}{suffix}" for i in range(fps + 1)]
 
 
-def names_by_time(times: list[float]) -> list[str]:
+def names_by_time(times: list[float], suffix: str = ".png") -> list[str]:
     """Names of frames at any times, `t0.25.png`, with as many digits as tell them apart and no fewer than two."""
     decimals = next((d for d in range(2, 17) if all(round(t, d) == t for t in times)), 17)
-    return [f"t{t:.{decimals}f}.png" for t in times]
+    return [f"t{t:.{decimals}f}{suffix}" for t in times]
 
 
 def interpolate_files(
@@ -42,11 +48,12 @@ def interpolate_files(
     times: list[float] | None = None,
     preview: Path | None = None,
     show_flow: bool = False,
-    **options: str | Path,
+    **options: Any,
 ) -> list[Path]:
-    """Draw the frames between two image files and write them as PNG.
+    """Draw the frames between two image files and write them: as PNG, or of floating values as TIFF or EXR.
 
-    Images of different kinds meet in the richer one: grey in RGB, RGB in RGBA, 8 bits in 16.
+    Images of different kinds meet in the richer one: grey in RGB, RGB in RGBA, 8 bits in 16. What the first says of
+    colour and resolution goes into the frames between.
 
     Args:
         out: folder, made where missing.
@@ -62,60 +69,103 @@ def interpolate_files(
     Raises:
         InputError: an image, a size, a time, weights or a place to write that cannot be used; nothing is written.
     """
-    originals = image.read(path0), image.read(path1)
-    frame0, frame1 = _common_kind(*originals)
+    ends = formats.read(path0), formats.read(path1)
+    frame0, frame1 = _common_kind((path0, path1), ends)
     check_frames(frame0, frame1)
     wanted = check_times(even_times(fps) if times is None else sorted(set(times)))
-    names = even_names(fps) if times is None else names_by_time(wanted)
-    paths = [out / name for name in names]
+    suffix = ends[0].suffix
+    paths = [out / name for name in (even_names(fps, suffix) if times is None else names_by_time(wanted, suffix))]
     flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
     if preview:
         check_format(preview)
-    _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
-    interpolator = Interpolator(**options)
-
-    pair = interpolator.prepare(frame0, frame1)
-    for folder in (out, preview.parent) if preview else (out,):
-        folder.mkdir(parents=True, exist_ok=True)
-    if show_flow:
-        _write_flow(interpolator.flow_of(pair), flow_paths)
-    drawn, shown = interpolator.draw(pair, wanted), []
-    progress = {"total": len(wanted), "unit": "frame", "disable": not wanted}
-    with tqdm(drawn, interpolator.method, **progress) as waiting:
-        frames = (wait() for wait in waiting)
+    with holding(out, *([preview] if preview else [])):
+        _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
         if times is None:
-            frames = _between(originals[0], frames, originals[1])
-        for path, frame in zip(paths, frames, strict=True):
-            image.write(path, frame)
-            if preview:
-                shown.append(frame)
-    if preview:
-        shown = shown[1:-1] if times is None else shown
-        write_preview(preview, [frame0, *shown, frame1], fps=fps or len(shown) + 1)
+            _refuse_another_fps(out, paths)
+        if png.shown_profile(ends[0].tags) != png.shown_profile(ends[1].tags):
+            print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
+        shown = _draw((frame0, frame1), ends, wanted, paths, flow_paths, options)
+        if preview:
+            preview.parent.mkdir(parents=True, exist_ok=True)
+            write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
     return paths
 
 
-def _between(first: np.ndarray, frames: Iterator[np.ndarray], last: np.ndarray) -> Iterator[np.ndarray]:
+def _draw(
+    frames: tuple[np.ndarray, np.ndarray],
+    ends: tuple[Picture, Picture],
+    times: list[float],
+    paths: list[Path],
+    flow_paths: list[Path],
+    options: dict[str, Any],
+) -> list[Picture]:
+    """Write the frames at the times, and both ends where there are paths for them; returns all of one kind."""
+    from _train.frame_interpolation.interpolator import Interpolator
+
+    interpolator = Interpolator(**options)
+    pair = interpolator.prepare(*frames)
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    if flow_paths:
+        _write_flow(interpolator.flow_of(pair), flow_paths)
+    first, last = (_of_kind(frame, ends) for frame in frames)
+    between = []
+    with tqdm(
+        interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
+    ) as waiting:
+        pictures = (_of_kind(wait(), ends) for wait in waiting)
+        if len(paths) > len(times):
+            pictures = _between(ends[0], pictures, ends[1])
+        for path, picture in zip(paths, pictures, strict=True):
+            formats.write(path, picture.pixels, picture.tags, picture.header)
+            between.append(picture)
+    return [first, *(between[1:-1] if len(paths) > len(times) else between), last]
+
+
+def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iterator[Picture]:
     yield first
-    yield from frames
+    yield from pictures
     yield last
 
 
-def _common_kind(frame0: np.ndarray, frame1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in (frame0, frame1))
-    dtype = np.promote_types(frame0.dtype, frame1.dtype)
-    return _as_kind(frame0, channels, dtype), _as_kind(frame1, channels, dtype)
+def _common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tuple[np.ndarray, np.ndarray]:
+    """Both frames as they are drawn: in the same channels and type, of EXR along a curve for display."""
+    if ends[0].suffix != ends[1].suffix:
+        kinds = {".png": "8 or 16 bits", ".tif": "floating values", ".exr": "linear light"}
+        told = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
+        raise InputError(f"{told}; bring them to one kind.")
+    frames = [exr.to_display(end.pixels) if end.header is not None else end.pixels for end in ends]
+    channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in frames)
+    dtype = np.promote_types(*(frame.dtype for frame in frames))
+    frame0, frame1 = (_as_kind(frame, channels, dtype) for frame in frames)
+    return frame0, frame1
 
 
 def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
+    is_floating = np.issubdtype(dtype, np.floating)
     if frame.dtype != dtype:
-        frame = frame.astype(dtype) * 257
+        frame = frame.astype(dtype) * (1 if is_floating else 257)
     if frame.ndim == 2 and channels > 1:
         frame = np.repeat(frame[:, :, None], 3, 2)
     if frame.ndim == 3 and frame.shape[2] < channels:
-        opaque = np.full_like(frame[:, :, :1], np.iinfo(dtype).max)
+        opaque = np.full_like(frame[:, :, :1], 1 if is_floating else np.iinfo(dtype).max)
         frame = np.concatenate([frame, opaque], 2)
     return frame
+
+
+def _of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
+    """What was drawn as a picture like both ends."""
+    first = ends[0]
+    if first.header is not None:
+        frame = exr.from_display(frame, np.promote_types(*(end.pixels.dtype for end in ends)))
+    return Picture(frame, first.suffix, first.tags, first.header)
+
+
+def _refuse_another_fps(out: Path, paths: list[Path]) -> None:
+    """Raise InputError if a folder holds frames at even times of another rate, or of another kind."""
+    ours = {path.name for path in paths}
+    for path in files.pictures(out) if out.is_dir() else []:
+        if re.fullmatch(r"(\d\d+)_\d\d+", path.stem) and path.name not in ours:
+            raise InputError(f"{path} is of another --fps or kind; choose another --out, or move those frames away.")
 
 
 def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
@@ -127,22 +177,18 @@ def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
 
 def _try_to_write(path: Path) -> None:
     """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
-    missing = []
     try:
-        missing = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        with files.making_folder(path.parent):
+            tempfile.TemporaryFile(dir=path.parent).close()
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-    finally:
-        for folder in missing:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
-def _write_flow(flows: Flows, paths: list[Path]) -> None:
+def _write_flow(flows: Any, paths: list[Path]) -> None:
+    from _util import flow, image
+
     largest = max(f.norm(dim=1).max().item() for f in flows)
     for path, f in zip(paths, flows, strict=True):
         image.write(path, flow.to_colours(f[0], largest))

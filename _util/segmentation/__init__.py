@@ -14,11 +14,11 @@ In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and what is 
 import colorsys
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from _util.compiled import njit
 from _util.segmentation import lines
 from _util.segmentation.fills import fill
 from _util.segmentation.joining import join
@@ -111,7 +111,7 @@ def _describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
     return Segments(renumbered, areas, means[:, :2].copy(), boxes, means[:, 2:] / 255)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _renumber(labels, numbers, renumbered):
     h, w = labels.shape
     count = 0
@@ -125,7 +125,7 @@ def _renumber(labels, numbers, renumbered):
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _measure(labels, pixels, areas, sums, boxes):
     h, w = labels.shape
     for y in range(h):
@@ -150,7 +150,7 @@ def _measure(labels, pixels, areas, sums, boxes):
             box[2], box[3] = max(box[2], x), max(box[3], y + 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _connect(labels, pieces):
     # Connected pixels of one label get one number: 0, 1 … in the order of their first pixels. Every number points to an
     # earlier one of the same piece, or to itself.

@@ -5,8 +5,9 @@ the pixels where their centres fit, grown back by the radius.
 """
 
 import cv2
-import numba
 import numpy as np
+
+from _util.compiled import njit
 
 RADII = (3, 2, 1)  # of the balls, in pixels, in this order; of the first, only the largest fill is kept
 
@@ -45,7 +46,7 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, count - 1
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def grow(labels, room):
     # Labels spread where there is room for them and none yet, ring by ring, each pixel taking that of a neighbour.
     h, w = labels.shape

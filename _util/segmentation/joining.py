@@ -3,10 +3,10 @@
 In: labels of fills between lines, the lines and the frame. Out: a piece for every pixel, lines too.
 """
 
-import numba
 import numpy as np
 import scipy.sparse.csgraph
 
+from _util.compiled import njit
 from _util.segmentation.fills import grow
 
 _BINS = 32  # of a colour histogram, per channel
@@ -49,7 +49,7 @@ def _join_narrow(pieces: np.ndarray, lines: np.ndarray, histograms: np.ndarray) 
     return scipy.sparse.csgraph.connected_components(links, directed=False)[1][pieces]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _open_borders(pieces, lines, count):
     # one · count + other for all pixels side by side that are of two pieces, one < other, and not on a line.
     h, w = pieces.shape
@@ -65,7 +65,7 @@ def _open_borders(pieces, lines, count):
     return pairs[:size]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _count_crossings(pieces, lines, count, pairs, crossed):
     # How often pixels of each of these pairs of pieces are side by side on a line.
     h, w = pieces.shape
@@ -80,7 +80,7 @@ def _count_crossings(pieces, lines, count, pairs, crossed):
                         crossed[at] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _count_colours(labels, pixels, areas, histograms):
     h, w = labels.shape
     for y in range(h):
@@ -91,7 +91,7 @@ def _count_colours(labels, pixels, areas, histograms):
                 histograms[label, channel, pixels[y, x, channel] * _BINS // 256] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _join_small(labels, areas, histograms, smallest):
     # For each label the one it ends in. The smallest piece always goes first. Pieces wait in lists by area; borders are
     # lists too, and those of two pieces become one in a step. Histograms are cumulative: their mean difference is what

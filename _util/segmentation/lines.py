@@ -7,10 +7,10 @@ where a channel is darker than around it (Laplacian), found by hysteresis.
 from typing import Literal, NamedTuple
 
 import cv2
-import numba
 import numpy as np
 
 from _util import threads
+from _util.compiled import njit
 
 Style = Literal["western", "japanese"]
 
@@ -80,7 +80,7 @@ def bilateral(pixels: np.ndarray, diameter: int, sigma_colour: float, sigma_spac
     return smooth
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
     # One task: one row. exp(-v) is a polynomial in v / 32, to the 32nd power; beyond v = 18 nothing counts. Inner loops
     # over a fixed number of columns of flat arrays become vector instructions.
@@ -128,7 +128,7 @@ def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
                     smooth[y, left + x, channel] = np.uint8(sums[(channel + 1) * _TILE + x] / sums[x] + np.float32(0.5))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _trace(response, weakest, marked, certain, lines):
     # Hysteresis in each channel: what is above `weakest` and touches, over such, something above `certain`; of that,
     # what is at least `marked`. Takes responses away as it goes.

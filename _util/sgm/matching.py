@@ -10,11 +10,11 @@ around the supposed piece.
 
 from typing import Literal, NamedTuple
 
-import numba
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from _util import threads
+from _util.compiled import njit
 from _util.segmentation import Segments
 from _util.sgm.colours import borders
 
@@ -85,7 +85,7 @@ def _distribution(features: np.ndarray) -> np.ndarray:
     return np.where(total > 0, shifted / np.where(total > 0, total, 1), np.float32(1 / features.shape[1]))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc", "nnan"})
+@njit(fastmath={"contract", "nsz", "reassoc", "nnan"})
 def _likeness(features0, features1, affinity, start, stop):
     channels = features0.shape[1]
     for tile in range(start, stop):

@@ -7,10 +7,10 @@ Pieces are worked on in parallel, each on a canvas of its own on which all but t
 from typing import NamedTuple
 
 import cv2
-import numba
 import numpy as np
 
 from _util import threads
+from _util.compiled import njit
 from _util.sgm.matching import Matching
 
 # As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
@@ -110,7 +110,7 @@ def _estimator() -> cv2.DISOpticalFlow:
     return estimator
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _cut(grey, labels, piece, left, top, canvas):
     h, w = labels.shape
     for y in range(max(-top, 0), min(canvas.shape[0], h - top)):
@@ -119,7 +119,7 @@ def _cut(grey, labels, piece, left, top, canvas):
                 canvas[y, x] = _DARKEST + grey[top + y, left + x] * (255 - _DARKEST) // 255
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _overlap(canvas, other, flow):
     """The share of a piece that, moved, lies in the other."""
     h, w = canvas.shape
@@ -134,7 +134,7 @@ def _overlap(canvas, other, flow):
     return inside / max(count, 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit()
 def _paste(within, shift_x, shift_y, canvas, left, top, flow):
     for y in range(canvas.shape[0]):
         for x in range(canvas.shape[1]):

@@ -9,10 +9,10 @@ of its own.
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
 from _util import threads
+from _util.compiled import njit
 
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -55,7 +55,7 @@ def _places(pixels: int, cells: int, stride: int, offset: float) -> tuple[np.nda
     return np.searchsorted(cell, np.arange(cells + 1)), (place - cell).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def _accumulate(level, labels, first_rows, down, first_columns, across, sums):
     height, width, channels = level.shape
     largest = np.diff(first_rows).max() * np.diff(first_columns).max()

@@ -8,6 +8,7 @@ there is, whichever processes have left it. A line that was cut short does not c
 """
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -45,7 +46,9 @@ class Gathered:
     def __init__(self, out: Path, options: dict, facts: Sequence[str], metrics: Sequence[str]):
         self.out, self.facts, self.metrics = out, tuple(facts), tuple(metrics)
         told = json.dumps([options, self.facts, self.metrics], sort_keys=True)
-        self.prefix = f".{out.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}-"
+        process = f"{8 * '_'}.csv"
+        name = files.fitting(f".{out.stem}", f"-{hashlib.sha256(told.encode()).hexdigest()[:12]}-{process}")
+        self.prefix = name.removesuffix(process)
         self.part: int | None = None
         self.columns = ("method", "name", "stamp", *self.facts, *self.metrics, "end")
         try:
@@ -56,7 +59,7 @@ class Gathered:
     def read(self) -> dict[tuple[str, str, str], Row]:
         """The rows so far by method, name and stamp."""
         rows = {}
-        for path in sorted(self.out.parent.glob(f"{self.prefix}*.csv")):
+        for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
             for values in csv.reader(path.read_text(encoding="utf-8").splitlines()):
                 if len(values) == len(self.columns) and values[-1] == ".":
                     told = dict(zip(self.columns, values, strict=True))
@@ -87,7 +90,7 @@ class Gathered:
 
     def remove(self) -> None:
         """Delete the parts."""
-        for path in self.out.parent.glob(f"{self.prefix}*.csv"):
+        for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
             path.unlink(missing_ok=True)
 
 

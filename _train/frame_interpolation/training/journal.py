@@ -16,6 +16,7 @@ import torch
 
 from _util import files, image
 from _util.errors import InputError
+from _util.version import VERSION
 
 
 class Journal:
@@ -148,6 +149,7 @@ def export(out: Path, folder: Path) -> list[Path]:
         "hardware": "; ".join(dict.fromkeys(leg["hardware"] for leg in legs)),
         "commit": "; ".join(dict.fromkeys(leg["commit"] for leg in legs)),
         "seed": str(options["seed"]),
+        "version": VERSION,
         "command": legs[-1]["command"],
     }
     networks: dict[str, dict[str, torch.Tensor]] = {}

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation.interpolator import SMALLEST_SIDE, Interpolator, Pair
+from _train.frame_interpolation.frames import SMALLEST_SIDE
+from _train.frame_interpolation.interpolator import Interpolator, Pair
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename

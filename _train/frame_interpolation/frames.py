@@ -1,0 +1,142 @@
+"""What users hand in: two frames and times, checked and brought into the form that everything behind relies on."""
+
+import numbers
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from _util.errors import InputError
+
+SMALLEST_SIDE = 16
+_PIL_MODES = ("L", "RGB", "RGBA", "I;16", "F")
+
+
+class Range(NamedTuple):
+    """The values that frames hold, which become [0, 1] while they are worked on."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, *frames: np.ndarray) -> "Range":
+        """[0, 1], extended to hold all finite floating values; integers have theirs by their type."""
+        if not np.issubdtype(frames[0].dtype, np.floating):
+            return cls()
+        return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
+
+    def to_unit(self, frame: np.ndarray) -> np.ndarray:
+        """The colours of a frame in [0, 1]; alpha is that already."""
+        return self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
+
+    def from_unit(self, frame: np.ndarray) -> np.ndarray:
+        """The inverse of `to_unit`."""
+        return self._map_colours(frame, lambda colours: colours * (self.high - self.low) + self.low)
+
+    def _map_colours(self, frame: np.ndarray, function: Any) -> np.ndarray:
+        if self == Range():
+            return frame
+        mapped = frame.astype(np.float64, order="C")
+        colours = mapped.reshape(*mapped.shape[:2], -1)[:, :, :3]
+        colours[...] = function(colours)
+        return mapped.astype(frame.dtype)
+
+
+def as_arrays(frame0: Any, frame1: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two frames as arrays that `check_frames` has passed.
+
+    Args:
+        frame0, frame1: arrays, what NumPy makes arrays of, tensors on any device, or images of Pillow.
+
+    Raises:
+        InputError: they are none of these, or two that do not go together.
+    """
+    arrays = _as_array(frame0), _as_array(frame1)
+    check_frames(*arrays)
+    return arrays
+
+
+def _as_array(frame: Any) -> np.ndarray:
+    if isinstance(frame, str | bytes | Path):
+        raise InputError(f"A frame is an array, not the path {str(frame)!r}; _util.image.read reads files.")
+    if isinstance(frame, Image.Image) and frame.mode not in _PIL_MODES:
+        raise InputError(f"A picture of Pillow's mode {frame.mode} is not understood; convert it to RGB or RGBA.")
+    if np.ma.is_masked(frame):
+        raise InputError("A frame has masked pixels; fill them, or give them an alpha of 0.")
+    torch = sys.modules.get("torch")  # without which there are no tensors
+    try:
+        return _tensor_as_array(torch, frame) if torch and isinstance(frame, torch.Tensor) else np.asarray(frame)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"A frame cannot be made an array ({' '.join(str(error).split())}).") from error
+
+
+def _tensor_as_array(torch: Any, frame: Any) -> np.ndarray:
+    frame = frame.detach().cpu()
+    has_a_type_in_numpy = not frame.is_floating_point() or frame.dtype in (torch.float16, torch.float32, torch.float64)
+    return (frame if has_a_type_in_numpy else frame.float()).resolve_neg().numpy()
+
+
+def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
+    """Raise InputError unless both are frames of one kind that can be interpolated."""
+    for frame in (frame0, frame1):
+        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
+            raise InputError(f"A frame is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), not {frame.shape}.")
+        if frame.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frame.dtype, np.floating):
+            raise InputError(f"A frame holds uint8, uint16 or floating values, not {frame.dtype}.")
+        if min(frame.shape[:2]) < SMALLEST_SIDE:
+            raise InputError(
+                f"The frames are {frame.shape[1]}×{frame.shape[0]} pixels; each side needs at least {SMALLEST_SIDE}."
+            )
+    if frame0.shape[:2] != frame1.shape[:2]:
+        raise InputError(
+            f"The frames differ in size, {frame0.shape[1]}×{frame0.shape[0]} and {frame1.shape[1]}×{frame1.shape[0]} "
+            "pixels; bring them to one size."
+        )
+    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
+        raise InputError(f"The frames differ in kind, {frame0.shape} {frame0.dtype} and {frame1.shape} {frame1.dtype}.")
+    for name, frame in (("first", frame0), ("second", frame1)):
+        _check_values(name, frame)
+
+
+def _check_values(name: str, frame: np.ndarray) -> None:
+    if not np.issubdtype(frame.dtype, np.floating):
+        return
+    finite = np.isfinite(frame)
+    if not finite.all():
+        y, x = np.argwhere(~finite)[0][:2]
+        count = np.count_nonzero(~finite)
+        raise InputError(
+            f"The {name} frame holds {count} values that are no finite numbers, one at x {x}, y {y}; replace them."
+        )
+    if frame.ndim == 3 and frame.shape[2] == 4:
+        alpha = frame[:, :, 3]
+        if alpha.min() < 0 or alpha.max() > 1:
+            raise InputError(
+                f"The {name} frame has an alpha from {alpha.min():g} to {alpha.max():g}; alpha lies in [0, 1]."
+            )
+
+
+def check_times(times: float | Iterable[float]) -> list[float]:
+    """Times in (0, 1) as a list; a number is a list of one.
+
+    Raises:
+        InputError: they are no numbers, or one is not between the frames.
+    """
+    is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
+    try:
+        checked = [_as_number(t) for t in ([times] if is_one else times)]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Times are numbers above 0 and below 1, not {times!r}.") from error
+    for t in checked:
+        if not 0 < t < 1:
+            raise InputError(f"Time {t:g} is not between the frames; times lie above 0 and below 1.")
+    return checked
+
+
+def _as_number(t: Any) -> float:
+    if isinstance(t, str | bytes):  # which float() would read
+        raise TypeError(t)
+    return float(t)

@@ -1,0 +1,43 @@
+"""Functions compiled by Numba, kept from run to run where there is a place for it.
+
+Numba keeps what it has compiled beside the source or in the user's home. Where neither can be written, a folder of the
+user's own among the temporary files serves; where that cannot be had either, each run compiles anew.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+
+def njit(**options: Any) -> Callable[[Callable], Callable]:
+    """`numba.njit` of functions that release the GIL."""
+
+    def compiled(function: Callable) -> Callable:
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # no place for a cache
+            numba.config.CACHE_DIR = numba.config.CACHE_DIR or _own_folder()
+        try:
+            return numba.njit(nogil=True, cache=bool(numba.config.CACHE_DIR), **options)(function)
+        except RuntimeError:
+            return numba.njit(nogil=True, **options)(function)
+
+    return compiled
+
+
+def _own_folder() -> str:
+    """A folder that nobody else can write to, since what is in it is run; empty if there is none."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    try:
+        folder = Path(tempfile.gettempdir(), f"inbetween-numba-{user}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return ""
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == user and not status.st_mode & 0o022
+    return str(folder) if is_ours and os.access(folder, os.W_OK) else ""

@@ -1,0 +1,132 @@
+"""OpenEXR files: linear light, of any brightness, in half or single precision, alpha multiplied in.
+
+Drawing wants what eyes see: `to_display` undoes the multiplication and applies the curve of sRGB, beyond 1 and below 0
+as well; `from_display` is its inverse. Both work in double precision, so that they give values back bit by bit.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _util.errors import InputError
+
+MAGIC = b"\x76\x2f\x31\x01"
+_OURS = ("channels", "dataWindow", "displayWindow", "type", "tiles", "chunkCount", "version", "maxSamplesPerPixel")
+
+
+def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The values of the first part as they are stored, over its display window, and its header.
+
+    Returns:
+        (h, w), (h, w, 3) or (h, w, 4), float16 or float32; the header.
+
+    Raises:
+        InputError: OpenEXR is not installed, or the file holds something else than such a picture.
+        Exception: of any kind, where it is damaged.
+    """
+    try:
+        import OpenEXR
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path} is an EXR file; to read it, install OpenEXR.") from error
+    with _readable_name(path) as name:
+        with OpenEXR.File(name, header_only=True) as file:
+            header = dict(file.header())
+        names = [channel.name for channel in header["channels"]]
+        if "deep" in str(header.get("type", "")):
+            raise InputError(f"{path} is a deep EXR file; flatten it first.")
+        colours = next((found for found in (["R", "G", "B"], ["Y"]) if set(found) <= set(names)), None)
+        if colours is None or {"RY", "BY"} & set(names):
+            raise InputError(f"{path} holds the channels {', '.join(names)}; R, G, B and A, or Y, are needed.")
+        (x0, y0), (x1, y1) = header["displayWindow"]
+        size = int(y1) - int(y0) + 1, int(x1) - int(x0) + 1
+        for low, high in (header["displayWindow"], header["dataWindow"]):
+            w, h = (int(side) + 1 for side in np.int64(high) - np.int64(low))
+            if not (w > 0 and h > 0 and w * h <= most_pixels):
+                raise InputError(f"{path} is an EXR file of {w}×{h} pixels; up to {most_pixels:,} are read.")
+        with OpenEXR.File(name, separate_channels=True) as file:
+            channels = file.channels()
+            kept = [channels[name] for name in [*colours, *(["A"] if "A" in names and colours != ["Y"] else [])]]
+            if any(channel.xSampling != 1 or channel.ySampling != 1 for channel in kept):
+                raise InputError(f"{path} holds channels of different sizes; export it with all at full size.")
+            pixels = np.stack([np.array(channel.pixels) for channel in kept], 2)
+    if pixels.dtype not in (np.float16, np.float32):
+        raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
+    left, top = (int(v) for v in np.int64(header["dataWindow"][0]) - np.int64([x0, y0]))
+    pixels = _placed(pixels, top, left, size)
+    header = {name: value for name, value in header.items() if name not in _OURS}
+    return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
+
+
+def _placed(pixels: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
+    """Pixels at a place of a window of that size, which is black elsewhere."""
+    h, w = pixels.shape[:2]
+    if (top, left, h, w) == (0, 0, *size):
+        return pixels
+    window = np.zeros((*size, pixels.shape[2]), pixels.dtype)
+    rows, columns = (
+        slice(max(0, start), max(0, min(side, start + length)))
+        for start, length, side in ((top, h, size[0]), (left, w, size[1]))
+    )
+    window[rows, columns] = pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return window
+
+
+def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
+    """Write (h, w), (h, w, 3) or (h, w, 4), float16 or float32, as one part of scan lines, with the rest of a header.
+
+    Raises:
+        Exception: of any kind, where it cannot be written.
+    """
+    import OpenEXR
+
+    name = "Y" if pixels.ndim == 2 else "RGBA"[: pixels.shape[2]]
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, **header, "type": OpenEXR.scanlineimage}
+    with tempfile.TemporaryDirectory() as folder, OpenEXR.File(header, {name: np.ascontiguousarray(pixels)}) as file:
+        whole = Path(folder) / "whole.exr"
+        file.write(str(whole))
+        shutil.copyfile(whole, path)
+
+
+@contextlib.contextmanager
+def _readable_name(path: Path) -> Iterator[str]:
+    """A name of the file that OpenEXR, which wants UTF-8, can open."""
+    try:
+        path.name.encode()
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy.exr"
+            shutil.copyfile(path, copy)
+            yield str(copy)
+        return
+    yield str(path)
+
+
+def to_display(pixels: np.ndarray) -> np.ndarray:
+    """What is stored as straight colours along sRGB's curve, float64; alpha in [0, 1]."""
+    values = pixels.astype(np.float64, order="C")
+    colours = values.reshape(*values.shape[:2], -1)[:, :, :3]
+    if values.ndim == 3 and values.shape[2] == 4:
+        alpha = values[..., 3:] = values[..., 3:].clip(0, 1)
+        np.divide(colours, alpha, out=colours, where=alpha > 0)
+    light = np.abs(colours)
+    curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    colours[...] = np.copysign(curved, colours)
+    return values
+
+
+def from_display(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The inverse of `to_display`."""
+    pixels = values.astype(np.float64, order="C")
+    colours = pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]
+    shown = np.abs(colours)
+    light = np.where(shown <= 12.92 * 0.0031308, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    colours[...] = np.copysign(light, colours)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        np.multiply(colours, pixels[..., 3:], out=colours, where=pixels[..., 3:] > 0)
+    return pixels.astype(dtype)

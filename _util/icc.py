@@ -1,0 +1,63 @@
+"""ICC profiles made of what a PNG file says by numbers: the gamma of its values and the place of its primaries."""
+
+import struct
+
+import numpy as np
+
+_SRGB = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # white, red, green, blue, x and y
+_D50 = np.array([0.9642, 1, 0.8249])
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def of_gamma(exponent: float, white_and_primaries: tuple[float, ...] = _SRGB) -> bytes:
+    """A profile of RGB values that become light by a power.
+
+    Args:
+        exponent: that power, 2.2 for instance.
+        white_and_primaries: x and y of white, red, green and blue.
+
+    Raises:
+        ValueError: primaries in one line, or another that span no colours.
+    """
+    colorants = _colorants(np.reshape(white_and_primaries, (4, 2)))
+    curve = struct.pack(">4s4xIH2x", b"curv", 1, round(256 * exponent))
+    text = b"RGB of gamma and primaries\0"
+    tags = {
+        b"desc": struct.pack(">4s4xI", b"desc", len(text)) + text + bytes(-len(text) % 4 + 80),
+        b"cprt": b"text\0\0\0\0" + b"No copyright\0".ljust(16, b"\0"),
+        b"wtpt": _xyz(_D50),
+        **{name: _xyz(colorants[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))},
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    at, table = 132 + 12 * len(tags), struct.pack(">I", len(tags))
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, at, len(content))
+        at += len(content)
+    header = struct.pack(
+        ">I4xI4s4s4s6H4s28x3i", at, 0x02400000, b"mntr", b"RGB ", b"XYZ ", 2000, 1, 1, 0, 0, 0, b"acsp", *_fixed(_D50)
+    )
+    return header.ljust(128, b"\0") + table + b"".join(tags.values())
+
+
+def _colorants(xy: np.ndarray) -> np.ndarray:
+    """XYZ of red, green and blue as columns, seen under the illuminant D50."""
+    if (xy[:, 1] <= 0).any():
+        raise ValueError("A chromaticity has no y.")
+    xyz = np.stack([xy[:, 0] / xy[:, 1], np.ones(4), (1 - xy.sum(1)) / xy[:, 1]])
+    try:
+        primaries = xyz[:, 1:] * np.linalg.solve(xyz[:, 1:], xyz[:, 0])
+        adapted = np.linalg.solve(_BRADFORD, np.diag(_BRADFORD @ _D50 / (_BRADFORD @ xyz[:, 0])) @ _BRADFORD)
+    except np.linalg.LinAlgError as error:
+        raise ValueError("The primaries lie in one line.") from error
+    colorants = adapted @ primaries
+    if not np.abs(colorants).max() < 100:
+        raise ValueError("The primaries span no colours.")
+    return colorants
+
+
+def _xyz(values: np.ndarray) -> bytes:
+    return struct.pack(">4s4x3i", b"XYZ ", *_fixed(values))
+
+
+def _fixed(values: np.ndarray) -> list[int]:
+    return [round(65536 * value) for value in values]

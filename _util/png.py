@@ -1,0 +1,109 @@
+"""Chunks of PNG files that say what their values mean: colour space and resolution.
+
+Elsewhere in the project these chunks stand for what any picture says about itself, since results are PNG.
+"""
+
+import contextlib
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from _util import icc
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+RESOLUTION = b"pHYs"
+_HEADER_END = len(SIGNATURE) + 25  # of the chunk IHDR, which is always the first
+_INCH = 0.0254  # m
+
+
+class Chunk(NamedTuple):
+    name: bytes
+    content: bytes
+
+
+def read(data: bytes) -> tuple[Chunk, ...]:
+    """What a PNG file says of colour and resolution."""
+    return tuple(chunk for chunk in _before_pixels(data) if chunk.name in (*COLOUR, RESOLUTION))
+
+
+def _before_pixels(data: bytes) -> Iterator[Chunk]:
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"IDAT":
+            return
+        content = data[at + 8 : at + 8 + length]
+        if data[at + 8 + length : at + 12 + length] == struct.pack(">I", zlib.crc32(name + content)):
+            yield Chunk(name, content)
+        at += 12 + length
+
+
+def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
+    """A PNG file with chunks after its header, where all of those that `read` gives may stand."""
+    written = [
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    ]
+    return data[:_HEADER_END] + b"".join(written) + data[_HEADER_END:]
+
+
+def icc_chunk(profile: bytes) -> Chunk:
+    return Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+
+
+def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:
+    """The ICC profile of chunks; None if there is none of up to `most` bytes."""
+    content = dict(chunks).get(b"iCCP", b"")
+    with contextlib.suppress(zlib.error):
+        profile = zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], most)
+        return profile or None
+    return None
+
+
+def shown_profile(chunks: Iterable[Chunk]) -> bytes | None:
+    """The ICC profile of the colours, made of their gamma and primaries where they have none; None for sRGB."""
+    contents = dict(chunks)
+    if b"iCCP" in contents:
+        return icc_profile(chunks)
+    if b"sRGB" in contents or b"cICP" in contents or len(contents.get(b"gAMA", b"")) != 4:
+        return None
+    (gamma,) = struct.unpack(">I", contents[b"gAMA"])
+    primaries = contents.get(b"cHRM", b"")
+    places = [tuple(value / 100_000 for value in struct.unpack(">8I", primaries))] if len(primaries) == 32 else []
+    if not 1000 <= gamma <= 1_000_000 or (abs(gamma - 45455) < 300 and not places):
+        return None
+    with contextlib.suppress(ValueError):
+        return icc.of_gamma(100_000 / gamma, *places)
+    return None
+
+
+def resolution_chunk(x: float, y: float, per_metre: bool = True) -> Chunk | None:
+    """Pixels per metre, or without a unit their ratio alone; None if it is nothing that PNG can say."""
+    if not (0.5 <= x < 2**31 and 0.5 <= y < 2**31):
+        return None
+    return Chunk(RESOLUTION, struct.pack(">IIB", round(x), round(y), per_metre))
+
+
+def inches_to_metres(dots_per_inch: float) -> float:
+    return dots_per_inch / _INCH
+
+
+def dots_per_inch(chunks: Iterable[Chunk]) -> tuple[float, float] | None:
+    """The resolution of chunks, x then y; None if they have none in a unit."""
+    content = dict(chunks).get(RESOLUTION, b"")
+    if len(content) != 9 or content[8] != 1:
+        return None
+    x, y = struct.unpack_from(">II", content)
+    return x * _INCH, y * _INCH
+
+
+def transposed(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
+    """The chunks of a picture whose axes change places."""
+    return tuple(
+        Chunk(name, content[4:8] + content[:4] + content[8:])
+        if name == RESOLUTION and len(content) == 9
+        else Chunk(name, content)
+        for name, content in chunks
+    )
