@@ -79,10 +79,12 @@ def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_forma
         for i, frame in enumerate(frames):
             if stream is None:
                 stream = container.add_stream(codec, rate=rate, options=_OPTIONS.get(codec, {}))
+                assert isinstance(stream, av.VideoStream)
                 stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, pixel_format
                 stream.codec_context.time_base = 1 / rate
             frame.pts, frame.time_base = i, 1 / rate
             container.mux(stream.encode(frame))
+        assert stream is not None  # there is a first frame
         container.mux(stream.encode(None))
 
 
@@ -121,7 +123,7 @@ def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
 def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
     with contextlib.suppress(av.BlockingIOError, av.EOFError):
         while True:
-            yield graph.pull()
+            yield graph.vpull()
 
 
 class WebP:
@@ -134,7 +136,7 @@ class WebP:
             size = picture.height, picture.width
         self.keep_alpha = keep_alpha and alpha
         self.declared = times[-1]
-        count = len(times) - 1
+        self._count = count = len(times) - 1
         self.facts = Facts(
             size=size,
             rate=(count / times[-1]).limit_denominator(1001) if times[-1] else _USUAL_RATE,
@@ -150,7 +152,7 @@ class WebP:
         """The frames; all from the first, since each is drawn over those before it."""
         with _open_webp(self.path) as picture:
             time = Fraction(0)
-            for i in range(self.facts.count):
+            for i in range(self._count):
                 try:
                     picture.seek(i)
                     picture.load()
@@ -189,9 +191,9 @@ def _open_webp(path: Path) -> Iterator[Image.Image]:
 def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:
     """When each frame begins, and when the last ends, in seconds; and whether a pixel is clear in any of them."""
     times, is_clear = [Fraction(0)], False
-    for i in range(picture.n_frames):
+    for i in range(picture.n_frames):  # pyright: ignore[reportAttributeAccessIssue]
         picture.seek(i)
         picture.load()
         times.append(times[-1] + Fraction(picture.info.get("duration") or 0, 1000))
-        is_clear = is_clear or (picture.mode == "RGBA" and picture.getextrema()[3][0] < 255)
+        is_clear = is_clear or (picture.mode == "RGBA" and np.asarray(picture)[:, :, 3].min() < 255)
     return times, is_clear

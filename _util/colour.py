@@ -10,6 +10,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 5  # matrices
@@ -164,7 +165,7 @@ def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np
     """(h, w, 3) integers over a ground of the given 8-bit colour, by alpha (h, w) of the same type."""
     largest = np.iinfo(rgb.dtype).max
     share = (alpha / np.float32(largest))[:, :, None]
-    below = np.float32(ground) * np.float32(largest / 255)
+    below = np.array(ground, np.float32) * np.float32(largest / 255)
     return (below + (rgb - below) * share).round().astype(rgb.dtype)
 
 
@@ -236,10 +237,12 @@ def _scale(values: np.ndarray, factor: float) -> np.ndarray:
     return values if factor == 1 else cv2.addWeighted(values, factor, values, 0, 0)
 
 
-def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
+def _rows(plane: VideoPlane) -> np.ndarray:
     """The bytes of a plane, (h, bytes of a row)."""
-    return np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+    return np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size].reshape(
+        plane.height, plane.line_size
+    )
 
 
-def _pixels(plane: av.video.plane.VideoPlane, deep: bool) -> np.ndarray:
+def _pixels(plane: VideoPlane, deep: bool) -> np.ndarray:
     return _rows(plane).view(np.uint16 if deep else np.uint8)[:, : plane.width]

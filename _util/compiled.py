@@ -17,13 +17,15 @@ import numba
 def njit(**options: Any) -> Callable[[Callable], Callable]:
     """`numba.njit` of functions that release the GIL."""
 
+    config: Any = numba.config  # which makes its settings as it is imported
+
     def compiled(function: Callable) -> Callable:
         try:
             return numba.njit(nogil=True, cache=True, **options)(function)
         except RuntimeError:  # no place for a cache
-            numba.config.CACHE_DIR = numba.config.CACHE_DIR or _own_folder()
+            config.CACHE_DIR = config.CACHE_DIR or _own_folder()
         try:
-            return numba.njit(nogil=True, cache=bool(numba.config.CACHE_DIR), **options)(function)
+            return numba.njit(nogil=True, cache=bool(config.CACHE_DIR), **options)(function)
         except RuntimeError:
             return numba.njit(nogil=True, **options)(function)
 

@@ -64,8 +64,9 @@ class CorrelationPyramid:
         sampled = []
         for i, products in enumerate(scales):
             if products.numel():
-                places = self._placed(centres / 2**i + window, products.shape[:2:-1])
-                grid = (2 * places + 1) / constant(products.shape[:2:-1], places) - 1
+                size = products.shape[4], products.shape[3]
+                places = self._placed(centres / 2**i + window, size)
+                grid = (2 * places + 1) / constant(size, places) - 1
                 maps = products.reshape(b * h * w, 1, *products.shape[3:])
                 sampled.append(F.grid_sample(maps, grid, align_corners=False).view(b, h, w, -1))
             else:

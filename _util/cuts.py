@@ -12,7 +12,7 @@ Frames come as (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108Ã
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,7 +130,7 @@ class _FlowMatcher:
     """
 
     def __init__(self):
-        self.flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.window = cv2.createHanningWindow(_SIZE[::-1], cv2.CV_32F)
         self.y, self.x = np.mgrid[: _SIZE[0], : _SIZE[1]].astype(np.float32)
 
@@ -155,7 +155,7 @@ class _FlowMatcher:
         return max(found, self._follow(one, other, changed, differs, pan))
 
     def _follow(
-        self, one: _Frame, other: _Frame, changed: np.ndarray, differs: np.ndarray, pan: tuple[float, float]
+        self, one: _Frame, other: _Frame, changed: np.ndarray, differs: np.ndarray, pan: Sequence[float]
     ) -> _Match:
         start = np.full((*_SIZE, 2), pan, np.float32)
         forth = self.flow.calc(one.stretched, other.stretched, start.copy())

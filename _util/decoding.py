@@ -12,6 +12,9 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.stream import Discard, Disposition
 
 from _util import colour, fields, hdr
 from _util.colour import Colour
@@ -29,7 +32,7 @@ class Facts(NamedTuple):
 
     size: tuple[int, int]
     rate: Fraction
-    count: int | None
+    count: int | None  # pyright: ignore[reportIncompatibleMethodOverride]
     duration: Fraction
     deep: bool
     colour: Colour
@@ -120,7 +123,7 @@ class File:
 
     def _facts(
         self,
-        container: av.container.InputContainer,
+        container: InputContainer,
         stream: av.VideoStream,
         frame: av.VideoFrame,
         sentence: str | None,
@@ -147,7 +150,7 @@ class File:
             pixel_format=frame.format.name if is_clear or not frame.format.is_rgb else _opaque(frame.format),
             alpha=is_clear,
             aspect=1 / aspect if self.turn.transposed else aspect,
-            start=(self.first or 0) * stream.time_base,
+            start=(self.first or 0) * _time_base(stream),
             light=hdr.read(frame),
             notes=tuple(notes),
         )
@@ -184,13 +187,13 @@ class File:
                 if seconds is None or self.first is None:
                     time = expected
                 else:
-                    time = seconds - self.first * stream.time_base + shift
+                    time = seconds - self.first * _time_base(stream) + shift
                     if time < expected - _CLOCK_RESTARTS * usual:
                         losses.restarts += 1
                         shift += expected - time
                         time = expected
                 is_plain = not self._chain.chain
-                duration = frame.duration * stream.time_base if frame.duration and is_plain else usual
+                duration = frame.duration * _time_base(stream) if frame.duration and is_plain else usual
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
                     losses.resized = (frame.height, frame.width)
@@ -208,9 +211,9 @@ class File:
             return opened.stream, opened.frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
-        if start:
+        if start and self.first is not None:
             with contextlib.suppress(av.FFmpegError):  # what cannot be sought is read from its start
-                container.seek(self.first + int(start / stream.time_base), stream=stream)
+                container.seek(self.first + int(start / _time_base(stream)), stream=stream)
         return stream, _decode_stream(container, stream, losses)
 
     def _filtered(
@@ -219,15 +222,15 @@ class File:
         """Frames that have gone through the filters, and the second by the clock of the container."""
         if not self._chain.chain:
             for frame, ticks in frames:
-                yield frame, None if ticks is None else ticks * stream.time_base
+                yield frame, None if ticks is None else ticks * _time_base(stream)
             return
         for frame in fields.run(self._chain, map(_stamped, frames), stream):
-            yield frame, None if frame.pts is None else frame.pts * frame.time_base
+            yield frame, None if frame.pts is None else frame.pts * _time_base(frame)
 
 
 class _Opened(NamedTuple):
     stack: contextlib.ExitStack
-    container: av.container.InputContainer
+    container: InputContainer
     stream: av.VideoStream
     frames: Iterator[tuple[av.VideoFrame, int | None]]
 
@@ -258,20 +261,21 @@ class _Turn(NamedTuple):
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """A container and the stream of it that a player would show, all others left unread."""
     with open_input(path) as container:
         stream = container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic or stream.codec_context is None:
+        is_cover = stream is not None and bool(stream.disposition & Disposition.attached_pic)
+        if not isinstance(stream, av.VideoStream) or is_cover or stream.codec_context is None:
             raise InputError(f"{path} holds no video that can be decoded; choose another file.")
         for other in container.streams:
             if other is not stream:
-                other.discard = av.stream.Discard.all
+                other.discard = Discard.all
         yield container, stream
 
 
 @contextlib.contextmanager
-def open_input(path: Path) -> Iterator[av.container.InputContainer]:
+def open_input(path: Path) -> Iterator[InputContainer]:
     """A container to read.
 
     Raises:
@@ -292,7 +296,7 @@ def open_input(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def _decode_stream(
-    container: av.container.InputContainer, stream: av.VideoStream, losses: Losses
+    container: InputContainer, stream: av.VideoStream, losses: Losses
 ) -> Iterator[tuple[av.VideoFrame, int | None]]:
     """The frames of a stream, as many as can be decoded, and when they are shown, in ticks of its time base."""
     packets = container.demux(stream)
@@ -332,13 +336,18 @@ def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame
     if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return av.Packet.decode
     context = av.CodecContext.create(name, "r")
+    assert isinstance(context, av.VideoCodecContext)
     context.extradata = stream.codec_context.extradata
     return lambda packet: context.decode(packet if packet.size else None)
 
 
-def _declared_duration(
-    container: av.container.InputContainer, stream: av.VideoStream, first: int | None
-) -> Fraction | None:
+def _time_base(timed: av.VideoStream | av.VideoFrame) -> Fraction:
+    """Seconds of a tick, which all has that was read from a container."""
+    assert timed.time_base is not None
+    return timed.time_base
+
+
+def _declared_duration(container: InputContainer, stream: av.VideoStream, first: int | None) -> Fraction | None:
     """Seconds that the video lasts by the header of its container; None where that is not known for certain.
 
     Args:
@@ -349,8 +358,8 @@ def _declared_duration(
     if container.format.name == "avi" and stream.frames and stream.average_rate:  # its duration goes by what is there
         return stream.frames / stream.average_rate
     if stream.duration:
-        return stream.duration * stream.time_base
-    late = max(Fraction(0), (first or 0) * stream.time_base)  # the others count from the start of the clock
+        return stream.duration * _time_base(stream)
+    late = max(Fraction(0), (first or 0) * _time_base(stream))  # the others count from the start of the clock
     clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(Fraction, clock.groups())
@@ -362,10 +371,10 @@ def _declared_duration(
 
 def _turn(frame: av.VideoFrame) -> _Turn:
     """What the display matrix of a frame asks for, in whole quarters of a turn."""
-    for data in frame.side_data:
-        if data.type == av.sidedata.sidedata.Type.DISPLAYMATRIX:
+    for data in hdr.side_data(frame):
+        if data.type == Type.DISPLAYMATRIX:
             # A stored pixel (x, y) is shown at (a x + c y, b x + d y).
-            a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+            a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].tolist()
             if abs(b) + abs(c) > abs(a) + abs(d):
                 return _Turn(True, c < 0, b < 0)
             return _Turn(False, a < 0, d < 0)

@@ -10,11 +10,14 @@ In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w)
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from _util.flow import Flows
 
 SCALES = (0.5, 1, 1.5)
 _SMALLEST = 16  # pixels of a side that OpenCV can work on
@@ -24,12 +27,12 @@ _OUTSIDE = 0.7  # cost, in [0, 1], of pointing out of the frame
 _MEDIAN = 5  # pixels of its side
 
 
-def dis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+def dis(frame0: Tensor, frame1: Tensor) -> Flows:
     """DIS at full size, once in each direction."""
     return _to_tensors(_both_ways(_to_array(frame0), _to_array(frame1)), frame0.device)
 
 
-def multidis(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
     """At each pixel the best of DIS at several sizes."""
     picture0, picture1 = _to_array(frame0), _to_array(frame1)
     flows01, flows10 = zip(*(_at_scale(picture0, picture1, scale) for scale in SCALES), strict=True)
@@ -100,22 +103,23 @@ class _GuidedFilter:
 def _at_scale(picture0: np.ndarray, picture1: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """DIS both ways on resized pictures, as flow of the size of the pictures."""
     h, w = picture0.shape[:2]
-    size = tuple(max(_SMALLEST, round(side * scale)) for side in (w, h))
+    size = max(_SMALLEST, round(w * scale)), max(_SMALLEST, round(h * scale))
     by = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    flows = _both_ways(*(cv2.resize(picture, size, interpolation=by) for picture in (picture0, picture1)))
-    stretch = np.float32([w / size[0], h / size[1]])
-    return tuple(cv2.resize(flow, (w, h)) * stretch for flow in flows)
+    forth, back = _both_ways(*(cv2.resize(picture, size, interpolation=by) for picture in (picture0, picture1)))
+    stretch = np.array([w / size[0], h / size[1]], np.float32)
+    return cv2.resize(forth, (w, h)) * stretch, cv2.resize(back, (w, h)) * stretch
 
 
 def _both_ways(picture0: np.ndarray, picture1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grey0, grey1 = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1))
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return estimator.calc(grey0, grey1, None), estimator.calc(grey1, grey0, None)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    nothing: Any = None  # begin without a flow, which OpenCV's stubs leave out
+    return estimator.calc(grey0, grey1, nothing), estimator.calc(grey1, grey0, nothing)
 
 
 def _to_array(frame: Tensor) -> np.ndarray:
     return (frame[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
 
 
-def _to_tensors(flows: tuple[np.ndarray, np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows)
+def _to_tensors(flows: tuple[np.ndarray, np.ndarray], device: torch.device) -> Flows:
+    return Flows(*(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows))

@@ -76,7 +76,7 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     """
     labs = (pixels_to_lab(_resize(frame, _DETECTION_SIZE)) for frame in frames)
     first = last = next(labs, None)
-    if last is None:
+    if first is None or last is None:
         return
     yield False
     corrected = np.zeros(_DETECTION_SIZE, np.float32)

@@ -45,7 +45,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         (x0, y0), (x1, y1) = header["displayWindow"]
         size = int(y1) - int(y0) + 1, int(x1) - int(x0) + 1
         for low, high in (header["displayWindow"], header["dataWindow"]):
-            w, h = (int(side) + 1 for side in np.int64(high) - np.int64(low))
+            w, h = (int(side) + 1 for side in np.subtract(high, low, dtype=np.int64))
             if not (w > 0 and h > 0 and w * h <= most_pixels):
                 raise InputError(f"{path} is an EXR file of {w}×{h} pixels; up to {most_pixels:,} are read.")
         with OpenEXR.File(name, separate_channels=True) as file:
@@ -56,7 +56,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
             pixels = np.stack([np.array(channel.pixels) for channel in kept], 2)
     if pixels.dtype not in (np.float16, np.float32):
         raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
-    left, top = (int(v) for v in np.int64(header["dataWindow"][0]) - np.int64([x0, y0]))
+    left, top = (int(v) for v in np.subtract(header["dataWindow"][0], [x0, y0], dtype=np.int64))
     pixels = _placed(pixels, top, left, size)
     header = {name: value for name, value in header.items() if name not in _OURS}
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header

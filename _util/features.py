@@ -32,7 +32,7 @@ class Convolution(NamedTuple):
     """One convolution and its ReLU, with what pools before it."""
 
     layer: str
-    index: int  # in torchvision's `features`
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride] # in torchvision's `features`
     in_channels: int
     out_channels: int
     kernel: int
@@ -82,6 +82,9 @@ class Backbone(nn.Module):
     Raises:
         ValueError: a layer that the architecture does not have, none, or another order.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, architecture: str, weights: dict[str, Tensor], layers: Sequence[str]):
         super().__init__()

@@ -145,7 +145,7 @@ def run(chain: Filters, frames: Iterator[av.VideoFrame], template: av.VideoStrea
 def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
     with contextlib.suppress(av.BlockingIOError, av.EOFError):
         while True:
-            yield graph.pull()
+            yield graph.vpull()
 
 
 def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float] | None:

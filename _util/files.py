@@ -80,9 +80,10 @@ def number(paths: list[Path]) -> list[Numbered]:
     if None in numbers and any(number is not None for number in numbers):
         path = paths[numbers.index(None)]
         raise InputError(f"{path} has no number, as others in its folder have; number it, or move it elsewhere.")
-    if None in numbers or len({_around(name) for name in names}) > 1:
-        numbers = range(len(paths))
-    return [Numbered(path, number) for path, number in zip(paths, numbers, strict=True)]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(paths) or len({_around(name) for name in names}) > 1:
+        known = range(len(paths))
+    return [Numbered(path, number) for path, number in zip(paths, known, strict=True)]
 
 
 def _around(name: list[tuple[str, int | None]]) -> tuple[tuple[str, int | None], ...]:

@@ -1,11 +1,21 @@
 """Optical flow: (b, 2, h, w), x then y, in pixels of its own grid."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from _util.graphs import constant
+
+
+class Flows(NamedTuple):
+    """The flow between two frames in both directions."""
+
+    flow01: Tensor  # (b, 2, h, w) from frame 0 to frame 1, x then y, pixels
+    flow10: Tensor
 
 
 def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilinear") -> Tensor:
@@ -34,7 +44,7 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
     return F.grid_sample(image, grid.to(image.dtype), mode, padding_mode="border", align_corners=not quirk)
 
 
-def resize(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Resample a flow bilinearly to (h, w) = `size` and rescale its vectors to pixels of the new grid."""
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):

@@ -10,7 +10,7 @@ Results carry the ICC profile, other tags of colour, and the resolution.
 import io
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -138,7 +138,7 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
     # Of grey, Pillow keeps more than 8 bits; of colours it would drop the rest, and only the decoder's raw mode tells.
     if image.format == "JPEG2000":
         return _bits_of_jpeg_2000(path) > 8
-    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _bits_of_jpeg_2000(path: Path) -> int:
@@ -171,8 +171,10 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
     """By its ICC profile if it has one that works."""
     profile = image.info.get("icc_profile")
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        return cast(
+            Image.Image, ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        )
     except (TypeError, OSError, ValueError, ImageCms.PyCMSError):
         return image.convert("RGB")
 
@@ -202,7 +204,7 @@ def _read_tiff(path: Path) -> Picture:
     from tifffile import TiffFile
 
     with TiffFile(path) as file:
-        page = file.pages[0]
+        page = file.pages.first
         if page.size > 4 * MOST_PIXELS:
             raise InputError(f"{path} has {page.shape} values; up to {MOST_PIXELS:,} pixels are read.")
         if len(file.pages) > 1:
@@ -238,7 +240,7 @@ def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     if image.format == "PNG":
         with path.open("rb") as file:
             return png.read(file.read())
-    chunks = [png.icc_chunk(image.info["icc_profile"])] if image.info.get("icc_profile") else []
+    chunks: list[png.Chunk | None] = [png.icc_chunk(image.info["icc_profile"])] if image.info.get("icc_profile") else []
     unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
     if "dpi" in image.info:
         x, y = (png.inches_to_metres(float(value)) for value in image.info["dpi"])

@@ -11,7 +11,7 @@ is.
 
 import collections
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ def replayed(function: Callable[..., Any], device: torch.device) -> Callable[...
     return Replayed(function) if device.type == "cuda" and torch.cuda.is_available() else function
 
 
-def constant(values: list[float], like: Tensor) -> Tensor:
+def constant(values: Sequence[float], like: Tensor) -> Tensor:
     """`like.new_tensor(values)`, made on the device: nothing is copied from the host, and nobody waits."""
     return torch.stack([like.new_full((), value) for value in values])
 
@@ -65,15 +65,16 @@ class Replayed:
             return self._function(*arguments)
         self._graphs.move_to_end(key)
         try:
-            if self._graphs[key] is None:
+            graph = self._graphs[key]
+            if graph is None:
                 self._place = self._place or _Place(tensors[0].device)
-                self._graphs[key] = _Graph(self._function, arguments, self._place)
+                graph = self._graphs[key] = _Graph(self._function, arguments, self._place)
         except RuntimeError as error:
             self._has_failed = True
             self._graphs.clear()
             print(f"no CUDA graph is used ({str(error).splitlines()[0]})", file=sys.stderr)
             return self._function(*arguments)
-        return self._graphs[key](tensors)
+        return graph(tensors)
 
 
 class _Place:

@@ -4,12 +4,13 @@ A decoder leaves them on frames, whether they were in the stream or in the conta
 their stream take them as parameters of their own, each in its own units; others have no place for them.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000  # units of H.265: 0.00002, and 0.0001 cd/m²
 
@@ -31,12 +32,18 @@ class Light(NamedTuple):
 def read(frame: av.VideoFrame) -> Light | None:
     """What a decoded frame tells; None if nothing."""
     mastering = content = None
-    for data in frame.side_data:
+    for data in side_data(frame):
         if data.type == Type.MASTERING_DISPLAY_METADATA:
-            mastering = _mastering(np.frombuffer(data, np.int32))
+            mastering = _mastering(np.frombuffer(memoryview(data), np.int32))
         elif data.type == Type.CONTENT_LIGHT_LEVEL:
-            content = tuple(np.frombuffer(data, np.uint32)[:2].tolist())
+            most, mean = np.frombuffer(memoryview(data), np.uint32)[:2].tolist()
+            content = most, mean
     return Light(mastering, content) if mastering or content else None
+
+
+def side_data(frame: av.VideoFrame) -> Iterable[SideData]:
+    """What a decoder leaves beside a frame; PyAV's stubs have its iterator give keys, as that of a mapping would."""
+    return cast(Iterable[SideData], frame.side_data)
 
 
 def changing(frame: av.VideoFrame) -> list[str]:
@@ -47,7 +54,7 @@ def changing(frame: av.VideoFrame) -> list[str]:
         Type.DYNAMIC_HDR_PLUS: "HDR10+",
         Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
     }
-    return sorted({names[data.type] for data in frame.side_data if data.type in names})
+    return sorted({names[data.type] for data in side_data(frame) if data.type in names})
 
 
 def options(encoder: str, light: Light) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from _util import formats
@@ -42,9 +43,10 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / np.float32(scale)).permute(2, 0, 1).contiguous()
 
 
-def to_array(tensor: Tensor, dtype: np.dtype) -> np.ndarray:
+def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
     """(c, h, w) in [0, 1] to (h, w, c), or (h, w) if c is 1, of the given dtype; integers are rounded, not cut."""
     pixels = tensor.detach().float().clamp(0, 1).permute(1, 2, 0).cpu()
+    dtype = np.dtype(dtype)
     if np.issubdtype(dtype, np.integer):
         pixels = (pixels * np.iinfo(dtype).max).round_()
     array = np.ascontiguousarray(pixels.numpy().astype(dtype))

@@ -5,6 +5,9 @@ the normalised Euclidean distance transform (NEDT) turns a drawing of thin lines
 losses can compare.
 """
 
+import operator
+from functools import reduce
+
 import kornia
 import numpy as np
 import torch
@@ -69,8 +72,8 @@ def _blur(grey: Tensor, kernel: np.ndarray) -> Tensor:
         weight = torch.from_numpy(kernel)
         return F.conv2d(F.conv2d(padded, weight.view(1, 1, 1, -1)), weight.view(1, 1, -1, 1))
     # A GPU may round what a convolution multiplies to TF32, and lines come and go with the last digits.
-    rows = sum(share * padded[:, :, :, i : i + w] for i, share in enumerate(kernel.tolist()))
-    return sum(share * rows[:, :, i : i + h] for i, share in enumerate(kernel.tolist()))
+    rows = reduce(operator.add, (share * padded[:, :, :, i : i + w] for i, share in enumerate(kernel.tolist())))
+    return reduce(operator.add, (share * rows[:, :, i : i + h] for i, share in enumerate(kernel.tolist())))
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})

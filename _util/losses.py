@@ -4,7 +4,9 @@ Images are (b, 3, h, w) RGB in [0, 1]; flows are (b, 2, h, w), x then y, in pixe
 first argument and computed in fp32; only the convolutions of LPIPS follow autocast.
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from importlib import resources
 from typing import Literal, NamedTuple
 
@@ -44,6 +46,9 @@ class LPIPS(nn.Module):
         InputError: the shipped weights are missing or damaged.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, protocol: Protocol = "paper"):
         super().__init__()
         check_protocol(protocol)
@@ -77,11 +82,11 @@ class LPIPS(nn.Module):
 
     def distance(self, predicted: Tensor, expected: list[Tensor]) -> Tensor:
         """The same from the truth's `features`, which so are computed once for several predictions."""
-        distance = 0
+        distances = []
         for i, (ours, theirs) in enumerate(zip(self._activations(predicted), expected, strict=True)):
             difference = (_unit(ours) - theirs).square()
-            distance = distance + (difference * getattr(self, f"linear{i}")).sum(1).mean((1, 2))
-        return distance
+            distances.append((difference * getattr(self, f"linear{i}")).sum(1).mean((1, 2)))
+        return reduce(operator.add, distances)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """What images are compared by: after each convolution, at every pixel, a vector of length 1 or 0."""
@@ -159,7 +164,7 @@ class Style(nn.Module):
                 terms["vgg"] = feature_l1(ours, theirs)
             if weights.gram:
                 terms["gram"] = gram_distance(ours, theirs)
-        return sum(getattr(weights, name) * term for name, term in terms.items()), terms
+        return reduce(operator.add, (getattr(weights, name) * term for name, term in terms.items())), terms
 
 
 def feature_l1(
@@ -171,7 +176,7 @@ def feature_l1(
         ours, theirs: activations (b, c, h, w), one for each weight.
     """
     layers = zip(ours, theirs, layer_weights, strict=True)
-    return sum(weight * (a.float() - b.float()).abs().mean() for a, b, weight in layers)
+    return reduce(operator.add, (weight * (a.float() - b.float()).abs().mean() for a, b, weight in layers))
 
 
 def gram_distance(
@@ -180,7 +185,7 @@ def gram_distance(
     """`Σ weight · ‖gram(ours) - gram(theirs)‖²` over the layers: the squared Frobenius norm, a sum over the c × c
     entries, and its mean over the images (Johnson et al., ECCV 2016). Arguments as of `feature_l1`."""
     layers = zip(ours, theirs, layer_weights, strict=True)
-    return sum(weight * (gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b, weight in layers)
+    return reduce(operator.add, (weight * (gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b, weight in layers))
 
 
 def gram(features: Tensor) -> Tensor:
@@ -299,7 +304,8 @@ def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8, valid: Tens
     truth = torch.where(valid > 0.5, truth, 0)
     weight = (valid > 0.5).expand_as(truth).float()
     count = weight.sum().clamp(min=1)
-    return sum(
+    errors = (
         gamma ** (len(flows) - 1 - i) * ((flow.float() - truth).abs() * weight).sum() / count
         for i, flow in enumerate(flows)
     )
+    return reduce(operator.add, errors)

@@ -38,6 +38,8 @@ class ImageMetric(Metric):
 
     full_state_update = False
     is_differentiable = False
+    total: Tensor
+    count: Tensor
 
     def __init__(self):
         super().__init__()
@@ -99,8 +101,8 @@ class PSNR(ImageMetric):
 
     higher_is_better = True
 
-    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        return -10 * (predicted - truth).double().square().mean((1, 2, 3)).clamp(min=1e-10).log10()
+    def compare(self, predicted: Tensor, prepared: Tensor) -> Tensor:
+        return -10 * (predicted - prepared).double().square().mean((1, 2, 3)).clamp(min=1e-10).log10()
 
 
 class SSIM(ImageMetric):
@@ -112,6 +114,7 @@ class SSIM(ImageMetric):
     """
 
     higher_is_better = True
+    window: Tensor
 
     def __init__(self, protocol: losses.Protocol = "paper"):
         super().__init__()
@@ -120,8 +123,8 @@ class SSIM(ImageMetric):
         weights, self.data_range = (torch.ones(7).double(), 2) if protocol == "paper" else (gaussian, 1)
         self.register_buffer("window", weights / weights.sum(), persistent=False)
 
-    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        size = len(self.window)
+    def compare(self, predicted: Tensor, prepared: Tensor) -> Tensor:
+        truth, size = prepared, len(self.window)
         if min(truth.shape[2:]) < size:
             raise ValueError(f"SSIM needs sides of {size} pixels or more, not {tuple(truth.shape[2:])}")
         if truth.device.type == "cpu":
@@ -200,7 +203,8 @@ class Chamfer(ImageMetric):
         return _lines_and_distances(truth)
 
     def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
-        return sum(distances.mean((1, 2, 3)) for distances in _line_distances(predicted, prepared)) / 2
+        there, back = _line_distances(predicted, prepared)
+        return (there.mean((1, 2, 3)) + back.mean((1, 2, 3))) / 2
 
 
 class Hausdorff(Chamfer):
@@ -210,7 +214,8 @@ class Hausdorff(Chamfer):
     """
 
     def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
-        return torch.maximum(*(distances.amax((1, 2, 3)) for distances in _line_distances(predicted, prepared)))
+        there, back = _line_distances(predicted, prepared)
+        return torch.maximum(there.amax((1, 2, 3)), back.amax((1, 2, 3)))
 
 
 def _lines_and_distances(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,9 +229,8 @@ def _line_distances(predicted: Tensor, true: tuple[Tensor, Tensor]) -> tuple[Ten
     lines, distances = _lines_and_distances(predicted)
     true_lines, true_distances = true
     h, w = predicted.shape[2:]
-    return tuple(
-        on.double() * far / (h**2 + w**2) ** 0.5 for on, far in ((true_lines, distances), (lines, true_distances))
-    )
+    diagonal = (h**2 + w**2) ** 0.5
+    return true_lines.double() * distances / diagonal, lines.double() * true_distances / diagonal
 
 
 class DISTS(ImageMetric):
@@ -249,8 +253,8 @@ class DISTS(ImageMetric):
 
         self.network = DISTSNetwork().eval()
 
-    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        return self.network(predicted, truth).view(len(truth))
+    def compare(self, predicted: Tensor, prepared: Tensor) -> Tensor:
+        return self.network(predicted, prepared).view(len(prepared))
 
 
 class InterpolationError(ImageMetric):
@@ -258,8 +262,8 @@ class InterpolationError(ImageMetric):
 
     higher_is_better = False
 
-    def compare(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        return 255 * torch.linalg.vector_norm(predicted - truth, dim=1).mean((1, 2))
+    def compare(self, predicted: Tensor, prepared: Tensor) -> Tensor:
+        return 255 * torch.linalg.vector_norm(predicted - prepared, dim=1).mean((1, 2))
 
 
 class EndPointError(Metric):
@@ -271,6 +275,8 @@ class EndPointError(Metric):
 
     full_state_update = False
     is_differentiable = False
+    total: Tensor
+    count: Tensor
     higher_is_better = False
     regions = ("epe", "epe_rim", "epe_rim_ground")
 

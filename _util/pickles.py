@@ -73,7 +73,7 @@ class _Array:
     """An array whose shape, dtype and content are told afterwards."""
 
     def __init__(self, *_: Any):
-        self.array = np.zeros(0)
+        self.array: np.ndarray = np.zeros(0)
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, content = state

@@ -7,6 +7,7 @@ alpha, bits, resolution of colour; a lossy encoder of Y'CbCr is not given RGB, w
 from collections.abc import Callable
 
 import av
+import av.video.format
 from av.codec.codec import find_best_pix_fmt_of_list
 
 from _util import colour
@@ -30,7 +31,9 @@ def choose(codec: av.Codec, source: str, opens: Callable[[str], bool]) -> str:
     left, compared = _candidates(codec, _plain(source))
     best = None
     while left:
-        found = find_best_pix_fmt_of_list(left, compared, colour.has_alpha(av.VideoFormat(compared)))[0].name
+        best_of_them, _ = find_best_pix_fmt_of_list(left, compared, colour.has_alpha(av.VideoFormat(compared)))
+        assert best_of_them is not None  # of a list that is not empty
+        found = best_of_them.name
         best = best or found
         if opens(found):
             return found
@@ -46,7 +49,8 @@ def check(codec: av.Codec, name: str) -> str:
     """
     known = _names(codec)
     usable = [one for one in known if _is_usable(one)]
-    if name not in known and not (known == list(_UNNAMED) and name in av.video.format.names):
+    every = av.video.format.names  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+    if name not in known and not (known == list(_UNNAMED) and name in every):
         raise InputError(f"The codec {codec.name} has no pixel format {name}; it has {', '.join(usable)}.")
     if not _is_usable(name):
         raise InputError(f"Frames cannot be written as {name}; choose of {', '.join(usable)}.")

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -16,7 +16,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         coming = thread.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
-            yield item
+            yield cast(T, item)
 
 
 def in_order(pool: Executor, work: Callable[[S], T], items: Iterable[S], ahead: int = 2) -> Iterator[T]:

@@ -3,6 +3,7 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def write_preview(
             _write_mp4(temporary, shown, fps)
         else:
             first, *others = map(Image.fromarray, shown)
-            options = {"duration": round(1000 / fps), "loop": 0, "quality": 75}
+            options: dict[str, Any] = {"duration": round(1000 / fps), "loop": 0, "quality": 75}
             if path.suffix.lower() == ".webp":
                 options |= {"icc_profile": icc_profile or b"", "exif": _exif(tags)}
             first.save(temporary, save_all=True, append_images=others, **options)

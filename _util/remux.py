@@ -13,10 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
-from av.stream import Disposition
+from av.codec import CodecContext
+from av.container import Container, InputContainer, OutputContainer
+from av.stream import Disposition, Stream
+from av.subtitles.stream import SubtitleStream
 
 from _util import video
 from _util.errors import InputError
@@ -94,7 +97,7 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
     return Plan(**kept, notes=tuple(notes))
 
 
-def _fate(stream: av.stream.Stream, kind: str, can_begin: Callable[..., bool]) -> str | None:
+def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool]) -> str | None:
     """The field of `Plan` that a stream belongs to in a container of FFmpeg's name `kind`; None: it is left out."""
     if _is_cover(stream):
         if kind == "matroska" and stream.codec_context.name in _COVERS:
@@ -106,14 +109,14 @@ def _fate(stream: av.stream.Stream, kind: str, can_begin: Callable[..., bool]) -
     return "encoded" if _is_convertible(stream) and can_begin(anew=True) else None
 
 
-def _plays(kind_of_stream: str, context: av.codec.CodecContext | None, kind: str) -> bool:
+def _plays(kind_of_stream: str, context: CodecContext | None, kind: str) -> bool:
     """Whether what a container takes can be played from it."""
     if kind != "mpegts" or context is None:
         return kind != "mpegts"
     return context.codec.canonical_name in _IN_TRANSPORT_STREAMS.get(kind_of_stream, ())
 
 
-def _is_cover(stream: av.stream.Stream) -> bool:
+def _is_cover(stream: Stream) -> bool:
     return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
@@ -179,15 +182,13 @@ def join(
             raise InputError(f"{out} cannot be written whole; make room or choose another place.")
 
 
-def _add_picture(
-    container: av.container.OutputContainer, template: av.VideoStream, encoding: Encoding
-) -> av.VideoStream:
+def _add_picture(container: OutputContainer, template: av.VideoStream, encoding: Encoding) -> av.VideoStream:
     stream = container.add_stream_from_template(template, opaque=True)
     stream.time_base = _time_base(encoding.rate, container)
     context = stream.codec_context
     context.framerate = encoding.rate
     context.sample_aspect_ratio = encoding.aspect
-    if not context.format.is_rgb:
+    if context.format is None or not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
     if context.name == "utvideo":  # whose tag tells the pixel format
@@ -197,7 +198,7 @@ def _add_picture(
     return stream
 
 
-def _time_base(rate: Fraction, container: av.container.OutputContainer) -> Fraction:
+def _time_base(rate: Fraction, container: Container) -> Fraction:
     """One in which each frame lasts a whole number of ticks."""
     if container.format.name == "avi":  # which takes it for the rate
         return 1 / rate
@@ -211,10 +212,11 @@ def _presentation_ranks(part: Path, count: int) -> list[int]:
             times = [packet.pts for packet in container.demux(video=0) if packet.size]
     except av.FFmpegError as error:
         raise InputError(f"{part} is damaged ({error.strerror}); delete it and go on with --resume.") from error
-    if None in times or len(set(times)) != count:
+    shown = [time for time in times if time is not None]
+    if len(shown) < len(times) or len(set(shown)) != count:
         raise InputError(f"{part} is damaged; delete it and go on with --resume.")
-    ranks = {time: rank for rank, time in enumerate(sorted(times))}
-    return [ranks[time] for time in times]
+    ranks = {time: rank for rank, time in enumerate(sorted(shown))}
+    return [ranks[time] for time in shown]
 
 
 def _video_packets(
@@ -239,19 +241,19 @@ def _video_packets(
         before += len(places)
 
 
-def _others(container: av.container.InputContainer) -> list[av.stream.Stream]:
+def _others(container: InputContainer) -> list[Stream]:
     """All streams but the video that is shown; chapters, which MP4 has as a stream of data too, are not among them."""
     shown = container.streams.best("video")
     has_chapters = bool(container.chapters())
     return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
 
 
-def _called(stream: av.stream.Stream) -> str:
+def _called(stream: Stream) -> str:
     codec = stream.codec_context.name if stream.codec_context else "of an unknown kind"
     return f"stream {stream.index} ({stream.type}, {codec})"
 
 
-def _begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> None:
+def _begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> None:
     """Write the beginning of a file with a video and, if given, a stream beside it.
 
     Raises:
@@ -266,7 +268,7 @@ def _begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = Non
         container.start_encoding()
 
 
-def _can_begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = None, anew: bool = False) -> bool:
+def _can_begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> bool:
     try:
         _begin(path, encoding, stream, anew)
     except (av.FFmpegError, ValueError):
@@ -274,63 +276,74 @@ def _can_begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None =
     return True
 
 
-def _add_copy(container: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+def _add_copy(container: OutputContainer, stream: Stream) -> Stream:
     copy = container.add_stream_from_template(stream, opaque=True)
     _copy_stream_tags(stream, copy)
     return copy
 
 
-def _is_convertible(stream: av.stream.Stream) -> bool:
+def _is_convertible(stream: Stream) -> bool:
     """Whether its content can be encoded anew: sound, and subtitles that are text rather than pictures."""
     context = stream.codec_context
     return context is not None and (stream.type == "audio" or (stream.type == "subtitle" and context.codec.text_sub))
 
 
-def _add_anew(container: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
+def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
     """A stream for what `stream` holds, in a codec of the container.
 
     Raises:
         ValueError or av.FFmpegError: it has none.
     """
     name = container.format.name
-    if stream.type == "audio":
+    if isinstance(stream, av.AudioStream):
         codec = _SOUND.get(name, container.default_audio_codec)
         codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
         anew = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
+        assert isinstance(anew, av.AudioStream)
         anew.layout = stream.layout
     else:
-        stream.codec_context.open(strict=False)  # which makes the header, of styles, that the encoder needs
+        source: Any = stream.codec_context
+        source.open(strict=False)  # which makes the header, of styles, that the encoder needs
         anew = container.add_stream(_SUBTITLES.get(name, container.default_subtitle_codec))
-        anew.codec_context.subtitle_header = stream.codec_context.subtitle_header
+        assert isinstance(anew, SubtitleStream)
+        anew.codec_context.subtitle_header = source.subtitle_header
         anew.codec_context.time_base = Fraction(1, 1000)
     _copy_stream_tags(stream, anew)
     return anew
 
 
-def _copy_stream_tags(stream: av.stream.Stream, copy: av.stream.Stream) -> None:
+def _copy_stream_tags(stream: Stream, copy: Stream) -> None:
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
 
 
 def _copy_tags(
-    source: av.container.InputContainer,
-    container: av.container.OutputContainer,
+    source: InputContainer,
+    container: OutputContainer,
     picture: av.VideoStream,
     epoch: Fraction,
 ) -> None:
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
     chapters = source.chapters()
     for chapter in chapters:
+        assert chapter["time_base"] is not None
         shift = round(epoch / chapter["time_base"])
         chapter["start"] -= shift
         chapter["end"] -= shift
     if chapters:
         container.set_chapters(chapters)
-    shown = source.streams.best("video")
+    shown = _shown(source)
     kept = {k: v for k, v in shown.metadata.items() if _plain(k) not in _ABOUT_THE_PICTURES and k[0] != "_"}
     picture.metadata.clear()
     picture.metadata.update(kept)
     picture.disposition = shown.disposition
+
+
+def _shown(source: InputContainer) -> Stream:
+    """The stream that a player would show; there is one, as `video.Reader` found."""
+    stream = source.streams.best("video")
+    assert stream is not None
+    return stream
 
 
 def _plain(key: str) -> str:
@@ -339,13 +352,13 @@ def _plain(key: str) -> str:
 
 
 def _add_streams(
-    source: av.container.InputContainer,
-    container: av.container.OutputContainer,
+    source: InputContainer,
+    container: OutputContainer,
     streams: Plan,
     add_picture: Callable[[], av.VideoStream],
-) -> tuple[av.VideoStream, dict[int, av.stream.Stream], dict[int, av.stream.Stream]]:
+) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
     """Add all streams, in the order of the source: the picture, copies, and what is encoded anew, by index."""
-    shown = source.streams.best("video").index
+    shown, picture = _shown(source).index, None
     copies, anew = {}, {}
     for stream in source.streams:
         if stream.index == shown:
@@ -354,10 +367,11 @@ def _add_streams(
             copies[stream.index] = _add_copy(container, stream)
         elif stream.index in streams.encoded:
             anew[stream.index] = _add_anew(container, stream)
+    assert picture is not None
     return picture, copies, anew
 
 
-def _attach_covers(source: Path, container: av.container.OutputContainer, streams: Plan) -> None:
+def _attach_covers(source: Path, container: OutputContainer, streams: Plan) -> None:
     if not streams.attached:
         return
     with video.open_input(source) as covers:
@@ -369,9 +383,9 @@ def _attach_covers(source: Path, container: av.container.OutputContainer, stream
 
 
 def _read_packets(
-    source: av.container.InputContainer,
-    copies: dict[int, av.stream.Stream],
-    anew: dict[int, av.stream.Stream],
+    source: InputContainer,
+    copies: dict[int, Stream],
+    anew: dict[int, Stream],
     epoch: Fraction,
 ) -> Iterator[_Timed]:
     wanted = [source.streams[index] for index in (*copies, *anew)]
@@ -402,23 +416,24 @@ def _read_packets(
                 _keep_order(encoded, last)
             time = encoded.pts if encoded.dts is None else encoded.dts
             yield _Timed((time or 0) * encoded.time_base, encoded)
-    for sound in (stream for stream in anew.values() if stream.type == "audio"):
+    for sound in (stream for stream in anew.values() if isinstance(stream, av.AudioStream)):
         for encoded in sound.encode(None):
             _shift(encoded, epoch)
             yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
 
 
-def _encode(packet: av.Packet, stream: av.stream.Stream) -> list[av.Packet]:
+def _encode(packet: av.Packet, stream: Stream) -> list[av.Packet]:
     try:
-        if stream.type == "subtitle":
+        if isinstance(stream, SubtitleStream):
             return _encode_subtitles(packet, stream)
-        frames = packet.decode()
+        assert isinstance(stream, av.AudioStream)
+        frames: list[Any] = packet.decode()
     except av.FFmpegError:  # a damaged packet is a gap in the sound
         return []
     return [encoded for frame in frames for encoded in stream.encode(frame)]
 
 
-def _encode_subtitles(packet: av.Packet, stream: av.stream.Stream) -> list[av.Packet]:
+def _encode_subtitles(packet: av.Packet, stream: SubtitleStream) -> list[av.Packet]:
     subtitles = packet.stream.codec_context.decode2(packet) if packet.size else None
     if not subtitles:
         return []

@@ -43,7 +43,9 @@ def softsplat_with_mask(
     values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: Mode = "softmax"
 ) -> tuple[Tensor, Tensor]:
     """`softsplat`, and a (b, 1, h, w) mask in the same dtype: 1 where anything landed, 0 in holes (no gradient)."""
-    return _splat(values, flow, metric, mode, masked=True)
+    result, mask = _splat(values, flow, metric, mode, masked=True)
+    assert mask is not None
+    return result, mask
 
 
 def _splat(
@@ -55,7 +57,7 @@ def _splat(
     metric = None if metric is None else metric.to(flow.dtype)
     if cuda.available(values):
         return _SplatOnCUDA.apply(values, flow, metric, mode, masked)
-    weight = metric.exp() if mode == "softmax" else metric
+    weight = metric.exp() if mode == "softmax" and metric is not None else metric
     splat = _SplatOnCPU.apply if values.device.type == "cpu" else _compose
     result, total = splat(values, flow, weight, mode != "sum")
     return result, (total != 0).to(values.dtype) if masked else None
@@ -128,7 +130,7 @@ class _SplatOnCPU(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient, _):
+    def backward(ctx, gradient, _):  # pyright: ignore[reportIncompatibleMethodOverride]
         values, flow, weight, result, total = ctx.saved_tensors
         gradient = gradient.to(flow.dtype)
         gradient_total = torch.zeros_like(total)
@@ -334,7 +336,7 @@ class _SplatOnCUDA(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient, _):
+    def backward(ctx, gradient, _):  # pyright: ignore[reportIncompatibleMethodOverride]
         values, flow, metric, result, total = ctx.saved_tensors
         b, c, h, w = values.shape
         inputs = (gradient.contiguous(), values, flow, metric, result, total)

@@ -1,12 +1,20 @@
 """Run a convolutional network over bands of rows, so that its activations stay small enough for the cache."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 BAND_PIXELS = 2**18
 _AT_ONCE = 2**22  # pixels that a GPU works on together
+
+
+class Banded(Protocol):
+    """A network that can be run over bands."""
+
+    halo: int  # rows that it looks up and down
+    training: bool
 
 
 def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: int) -> Tensor:
@@ -31,9 +39,9 @@ def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: 
     return torch.cat(bands, 2)
 
 
-def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
+def in_bands(network: Banded, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
     """What `rows(start, stop)` computes of an image's rows, for all of them: at once in training, in inference so that
-    caches, or a GPU's memory, hold the activations. `network.halo` is how many rows it looks up and down."""
+    caches, or a GPU's memory, hold the activations."""
     b, _, h, w = image.shape
     fits = image.is_cuda and b * h * w <= _AT_ONCE
     if network.training or torch.is_grad_enabled() or fits:

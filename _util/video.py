@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple, Self
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, sequences
 from _util.colour import Colour
@@ -181,8 +183,10 @@ class Writer:
         self._file = self._create()
         return self._file.__enter__()
 
-    def __exit__(self, *exception: object) -> bool | None:
-        return self._file.__exit__(*exception)
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self._file.__exit__(kind, exception, traceback)
 
     @contextlib.contextmanager
     def _create(self) -> Iterator[Self]:
@@ -212,17 +216,21 @@ class Writer:
 
     def _converted(self, picture: np.ndarray | Frame) -> av.VideoFrame:
         pixel_format = self._stream.codec_context.pix_fmt
+        assert pixel_format is not None
         if not isinstance(picture, Frame):
             return colour.from_rgb(picture, pixel_format, self.encoding.colour)
         stored = picture.stored
-        is_same = stored is not None and colour.plain(stored.format.name) == colour.plain(pixel_format)
-        if is_same and (stored.format.is_rgb or colour.tags(stored)[:2] == self.encoding.colour[:2]):
+        if (
+            stored is not None
+            and colour.plain(stored.format.name) == colour.plain(pixel_format)
+            and (stored.format.is_rgb or colour.tags(stored)[:2] == self.encoding.colour[:2])
+        ):
             return colour.copy(stored)
         return colour.from_rgb(picture.pixels, pixel_format, self.encoding.colour)
 
 
 @contextlib.contextmanager
-def open_output(path: Path, **options: str) -> Iterator[av.container.OutputContainer]:
+def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
     """A container to write, of the kind that the suffix of `path` names.
 
     Raises:
@@ -306,10 +314,10 @@ def has_alpha_beside(encoding: Encoding) -> bool:
 
 def carries_light(encoding: Encoding) -> bool:
     """Whether the encoder has a place for `encoding.light`."""
-    return hdr.options(encoders.find(encoding.codec).name, encoding.light) is not None
+    return encoding.light is not None and hdr.options(encoders.find(encoding.codec).name, encoding.light) is not None
 
 
-def add_video(container: av.container.OutputContainer, encoding: Encoding) -> av.VideoStream:
+def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
     """A stream that encodes frames as `encoding` says.
 
     Raises:
@@ -322,6 +330,7 @@ def add_video(container: av.container.OutputContainer, encoding: Encoding) -> av
         stream = container.add_stream(codec.name, rate=encoding.rate, options=options)
     except ValueError as error:
         raise InputError(f"{container.format.long_name} does not hold {codec.name}; choose another --codec.") from error
+    assert isinstance(stream, av.VideoStream)  # as the codec is one of video
     if has_alpha_beside(encoding):
         stream.metadata["alpha_mode"] = "1"
     context = stream.codec_context
@@ -347,12 +356,13 @@ def _set_up(context: av.VideoCodecContext, chosen: str, encoding: Encoding) -> N
     context.pix_fmt, context.time_base = chosen, 1 / Fraction(encoding.rate)
     context.sample_aspect_ratio = encoding.aspect
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = encoding.colour
-    if context.format.is_rgb:
+    if av.VideoFormat(chosen).is_rgb:
         context.colorspace, context.color_range = colour.RGB, colour.FULL
 
 
 def _opens(codec: av.Codec, chosen: str, encoding: Encoding) -> bool:
     context = av.CodecContext.create(codec.name, "w")
+    assert isinstance(context, av.VideoCodecContext)
     context.options = _options(codec, chosen, encoding)
     _set_up(context, chosen, encoding)
     try:

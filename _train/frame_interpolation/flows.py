@@ -5,7 +5,6 @@ An estimator is called with two frames and returns the flow between them in both
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,19 +14,13 @@ from torch import Tensor
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import unet as unets
+from _train.frame_interpolation.models.layers import placed
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _util import checkpoints, graphs, image
 from _util.dis import dis, multidis, select
+from _util.flow import Flows
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
-
-
-class Flows(NamedTuple):
-    """The flow between two frames in both directions."""
-
-    flow01: Tensor  # (b, 2, h, w) from frame 0 to frame 1, x then y, pixels
-    flow10: Tensor
-
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
@@ -85,22 +78,22 @@ def transunet(context: Context) -> FlowEstimator:
 def _unet(name: unets.Variant, context: Context) -> FlowEstimator:
     network = unets.FlowUNet(name).eval()
     checkpoints.load(network, f"{name}_flow", context.folder)
-    network.to(context.device, context.flow_dtype, memory_format=torch.channels_last)
+    placed(network, context.device, context.flow_dtype)
     return graphs.replayed(network, context.device)
 
 
 def _rfr(context: Context) -> RFR:
     network = RFR().eval()
     checkpoints.load(network, "rfr", context.folder)
-    return network.to(context.device, context.flow_dtype, memory_format=torch.channels_last)
+    return placed(network, context.device, context.flow_dtype)
 
 
 def _refining(context: Context, mode: InitialMode) -> FlowEstimator:
     """RFR that begins with the flow of segment-guided matching."""
     network, matching = _rfr(context), sgm(context)
 
-    def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> tuple[Tensor, Tensor]:
-        return network.both_ways(frame0, frame1, initial=coarse, initial_mode=mode)
+    def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
+        return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
 
     refine = graphs.replayed(refine, context.device)
     return lambda frame0, frame1: refine(frame0, frame1, *matching(frame0, frame1))
@@ -112,16 +105,18 @@ class MatchingAndSearch:
     def __init__(self, sgm: FlowEstimator):
         self.sgm = sgm
 
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
         searched, matched = multidis(frame0, frame1), self.sgm(frame0, frame1)
         # Where no piece was found again there is nothing to choose.
         proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
-        return _better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1])
+        return Flows(
+            _better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1])
+        )
 
 
 def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
-    pictures = (image.to_array(frame[0], np.uint8) for frame in (here, there))
-    flow = select(*pictures, [flow[0].permute(1, 2, 0).cpu().numpy() for flow in flows])
+    before, after = (image.to_array(frame[0], np.uint8) for frame in (here, there))
+    flow = select(before, after, [flow[0].permute(1, 2, 0).cpu().numpy() for flow in flows])
     return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
 
 

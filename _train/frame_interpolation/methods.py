@@ -7,7 +7,7 @@ method is imported before it is used, so that help texts and checks of names nee
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from _util.errors import InputError
 
@@ -129,6 +129,10 @@ METRICS: dict[str, Metric] = {
 PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")  # in papers on 2D animation
 
 
+@overload
+def find(kind: str, table: Mapping[str, Method], name: str, others: tuple[()]) -> Method: ...
+@overload
+def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None: ...
 def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None:
     """The method of a name; None if it is one of `others`.
 

@@ -4,7 +4,7 @@ Each does what does not depend on the time in `prepare`, once for a pair of fram
 that splat need the flow between the frames; those that find motion at the new frame need nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -19,6 +19,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.ifnet import IFNet
+from _train.frame_interpolation.models.layers import placed
 from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
@@ -48,9 +49,11 @@ class FrameSynthesis(Protocol):
             t: times, or a map (1, 1, h, w) of how far what shows at a pixel has come, for methods that find motion.
             carried: (2, c, h, w) more channels of both frames, such as alpha, that move with the drawing.
         """
+        ...
 
     def flow(self, prepared: Any) -> Flows:
         """The flow between the frames that it draws along."""
+        ...
 
 
 def create(name: str, context: Context) -> FrameSynthesis:
@@ -88,7 +91,8 @@ class Splatting:
     def __init__(self, prepare: Callable[..., Any], synthesise: Callable[[Any, float | Tensor], Tensor]):
         self._prepare, self._synthesise = prepare, synthesise
 
-    def prepare(self, pair: Pair, flow: Flows) -> Any:
+    def prepare(self, pair: Pair, flow: Flows | None) -> Any:
+        assert flow is not None
         return self._prepare(pair.frame0, pair.frame1, *flow)
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
@@ -109,10 +113,10 @@ class Intermediate:
         coarseness: of a frame's size, how many times coarser than at their own scales its blocks work.
     """
 
-    def __init__(self, network: IFNet | RefinedIFNet, coarseness: Callable[[tuple[int, int]], int]):
+    def __init__(self, network: IFNet | RefinedIFNet, coarseness: Callable[[Sequence[int]], int]):
         self.network, self.coarseness = network, coarseness
 
-    def prepare(self, pair: Pair, flow: None = None) -> Any:
+    def prepare(self, pair: Pair, flow: Flows | None = None) -> Any:
         coarser = self.coarseness(pair.frame0.shape[2:])
         return self.network.prepare(pair.frame0, pair.frame1, coarser, (pair.seen0, pair.seen1))
 
@@ -162,11 +166,11 @@ def fast_ifnet(context: Context) -> FrameSynthesis:
 
 
 def _intermediate(
-    network: IFNet | RefinedIFNet, motion: IFNet, context: Context, coarseness: Callable[[tuple[int, int]], int]
+    network: IFNet | RefinedIFNet, motion: IFNet, context: Context, coarseness: Callable[[Sequence[int]], int]
 ) -> FrameSynthesis:
     if context.dtype == torch.float32:
         motion.fold()
-    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    placed(network, context.device, context.dtype)
     return Intermediate(network, coarseness)
 
 
@@ -182,13 +186,13 @@ def ssldtm(context: Context) -> FrameSynthesis:
 
 def _folded(network: torch.nn.Module, name: str, context: Context) -> Any:
     checkpoints.load(network.eval(), name, context.folder)
-    return fold_batch_norms(network).to(context.device, context.dtype, memory_format=torch.channels_last)
+    return placed(fold_batch_norms(network), context.device, context.dtype)
 
 
 def fusion(context: Context) -> FrameSynthesis:
     network = Fusion().eval()
     checkpoints.load(network, "fusion", context.folder)
-    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    placed(network, context.device, context.dtype)
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
@@ -207,7 +211,7 @@ def transunet(context: Context) -> FrameSynthesis:
 def _unet(name: unets.Variant, context: Context) -> FrameSynthesis:
     network = unets.FrameUNet(name).eval()
     checkpoints.load(network, name, context.folder)
-    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    placed(network, context.device, context.dtype)
     return Splatting(network.prepare, network.synthesise)
 
 
@@ -233,11 +237,11 @@ def _animeinterp(weights: str, mode: InitialMode, context: Context) -> FrameSynt
     checkpoints.load(network, weights, context.folder)
     parts = (network.flownet, context.flow_dtype), (network.feat_ext, context.dtype), (network.synnet, context.dtype)
     for part, dtype in parts:
-        part.to(context.device, dtype, memory_format=torch.channels_last)
+        placed(part, context.device, dtype)
 
     def prepare(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Any:
-        def refine(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-            initial = tuple(resize_flow(flow, frame0.shape[2:]) for flow in coarse)
+        def refine(frame0: Tensor, frame1: Tensor) -> Flows:
+            initial = Flows(*(resize_flow(flow, frame0.shape[2:]) for flow in coarse))
             return network.refine(frame0, frame1, initial, mode)
 
         return network.prepare(frame0, frame1, *flows.at_moderate_size(refine, frame0, frame1))

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gma import AggregatingRFR
-from _train.frame_interpolation.models.rfr import RFR, Flows, InitialMode
-from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times
+from _train.frame_interpolation.models.layers import dtype_of
+from _train.frame_interpolation.models.rfr import RFR, InitialMode
+from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, halves
+from _util.flow import Flows
 from _util.graphs import constant
 from _util.softsplat import softsplat, softsplat_with_mask
 from _util.stretched_correlation import StretchedCorrelationPyramid
@@ -155,7 +157,10 @@ class AnimeInterp(nn.Module):
         Returns:
             The frame, and both frames as splatted, (b, 3, h, w) with 0 in holes.
         """
-        initial = None if initial01 is None else (initial01, initial10)
+        initial = None
+        if initial01 is not None:
+            assert initial10 is not None, "both or none"
+            initial = Flows(initial01, initial10)
         return self.synthesise(self.prepare(frame0, frame1, *self.refine(frame0, frame1, initial, initial_mode)), t)
 
     def refine(
@@ -167,8 +172,8 @@ class AnimeInterp(nn.Module):
         iterations: int = 12,
     ) -> Flows:
         """flow01 and flow10, (b, 2, h, w), by RFR; arguments as in `forward`."""
-        images = (self._centre(self._normalise(frame)) for frame in (frame0, frame1))
-        return self.flownet.both_ways(*images, iterations, initial, initial_mode)
+        image0, image1 = (self._centre(self._normalise(frame)) for frame in (frame0, frame1))
+        return self.flownet.both_ways(image0, image1, iterations, initial, initial_mode)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
         """Features of both frames, to be carried along flows that are refined already; (b, 2, h, w) as in `forward`."""
@@ -190,11 +195,10 @@ class AnimeInterp(nn.Module):
             every = 2**level  # the pixels that the strides of the features have kept
             splat = softsplat(feature.double(), flow[:, :, ::every, ::every] / every, mode="average")
             inputs.append(splat.to(feature.dtype))
-        weight = self.synnet.residual_model_tail[1].weight
-        both = [torch.cat(x.chunk(2), 1).to(weight.dtype, memory_format=torch.channels_last) for x in inputs]
+        both = [torch.cat(x.chunk(2), 1).to(dtype_of(self.synnet), memory_format=torch.channels_last) for x in inputs]
         frame = self.synnet(both[0], both[1:]).to(images.dtype)
         splats = self._denormalise(splats) * masks
-        return Synthesis(self._denormalise(frame), tuple(splats.chunk(2)), tuple(masks.chunk(2)))
+        return Synthesis(self._denormalise(frame), halves(splats), halves(masks))
 
     def _normalise(self, frames: Tensor) -> Tensor:
         mean, std = (constant(of, frames).view(1, 3, 1, 1) for of in (self.mean, self.std))

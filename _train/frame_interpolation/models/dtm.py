@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gridnet import PReLU
+from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import Synthesis
 from _util.image import logit
 from _util.lines import nedt
@@ -33,7 +34,7 @@ class NetNedt(nn.Module):
         self.net = _convolutions(3 + 1 + 4 + 4 + 1 + 1, 16, 16, 1)
 
     def forward(self, images: list[Tensor]) -> Tensor:
-        return torch.sigmoid(self.net(_logits(images, self.net[1].weight)).float())
+        return torch.sigmoid(self.net(_logits(images, dtype_of(self.net))).float())
 
 
 class NetTail(nn.Module):
@@ -46,7 +47,7 @@ class NetTail(nn.Module):
         self.net = _convolutions(3 + 1 + 1, 16, 16, 16, 3)
 
     def forward(self, images: list[Tensor]) -> Tensor:
-        return torch.sigmoid(logit(images[0]) + self.net(_logits(images, self.net[1].weight)).float())
+        return torch.sigmoid(logit(images[0]) + self.net(_logits(images, dtype_of(self.net))).float())
 
 
 class DTM(nn.Module):
@@ -66,6 +67,6 @@ def _of_all(net: NetNedt | NetTail, images: list[Tensor]) -> Tensor:
     return in_bands(net, lambda start, stop: net([image[:, :, start:stop] for image in images]), images[0])
 
 
-def _logits(images: list[Tensor], weight: Tensor) -> Tensor:
+def _logits(images: list[Tensor], dtype: torch.dtype) -> Tensor:
     stacked = logit(torch.cat(images, 1).clamp(0, 1))
-    return stacked.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+    return stacked.to(dtype).contiguous(memory_format=torch.channels_last)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.layers import dtype_of, zeroed
 from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, splat_metric
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
@@ -45,8 +46,7 @@ class Residual(nn.Module):
         self.net = nn.Sequential(
             convolution(channels, channels, dilation=dilation), nn.Conv2d(channels, channels, 3, padding=1)
         )
-        nn.init.zeros_(self.net[1].weight)
-        nn.init.zeros_(self.net[1].bias)
+        zeroed(self.net[1])
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,8 +103,7 @@ class Fusion(nn.Module):
         self.full = nn.Sequential(convolution(_CANDIDATES * 3 + 2 + 12, width), Residual(width), Residual(width))
         self.mix = nn.Conv2d(width, _CANDIDATES + 3, 3, padding=1)
         for head in (self.metric[-1], *self.flows, self.mix):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            zeroed(head)
 
     def forward(
         self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
@@ -125,7 +124,7 @@ class Fusion(nn.Module):
         frames, flow = (
             F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
         )
-        features = self.encoder(frames.to(self.encoder.levels[0][1][0].weight.dtype))
+        features = self.encoder(frames.to(dtype_of(self.encoder)))
         padded = Source(frames, flow, self._importance(frames, flow, features[0]))
         matching = self.matching(features[1]).float()
         matched = [F.normalize(x, dim=1) for x in (matching, F.avg_pool2d(matching, 2, ceil_mode=True))]
@@ -184,6 +183,7 @@ class Fusion(nn.Module):
             x = net(torch.cat([x.to(features.dtype) for x in inputs], 1))
             state = hand_on(x)
             motion = motion + resize_flow(torch.cat(correct(x).float().chunk(2, 1)), size)
+        assert state is not None
         return motion, state
 
     def _mix(self, candidates: Tensor, weights: Tensor, state: Tensor) -> Tensor:
@@ -251,7 +251,8 @@ def _fill(sums: Tensor, weights: Tensor) -> Tensor:
     for _ in range(_HALVINGS):
         if min(pyramid[-1][0].shape[2:]) < 2:
             break
-        pyramid.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1]))
+        finer_sums, finer_weights = pyramid[-1]
+        pyramid.append((F.avg_pool2d(finer_sums, 2, ceil_mode=True), F.avg_pool2d(finer_weights, 2, ceil_mode=True)))
     sums, weights = pyramid.pop()
     mean = sums / weights.clamp(min=_NOTHING)
     for sums, weights in reversed(pyramid):

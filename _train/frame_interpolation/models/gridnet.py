@@ -4,6 +4,8 @@ In: one feature map per level, each level half the size of the one above. Out: t
 Attribute names follow the published checkpoint (`gridnet.encoders.0.resnet_0.net.1.weight`).
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ class PReLU(nn.PReLU):
     lie side by side in memory are handed over as one.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         b, c, h, w = x.shape
         together = next((n for n in (16, 8, 4, 2) if b * h * w % n == 0), 1)
         if c > 32 or x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
@@ -87,7 +89,7 @@ class GridNet(nn.Module):
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """(b, channels[i], h_i, w_i) per level, h_(i+1) = ⌈h_i / 2⌉ and likewise w, to (b, channels[0], h_0, w_0)."""
-        (encoder,), (decoder,) = self.encoders, self.decoders
+        encoder, decoder = (cast(nn.ModuleDict, column[0]) for column in (self.encoders, self.decoders))
         encoded: list[Tensor] = []
         for i, x in enumerate(inputs):
             x = encoder[f"resnet_{i}"](x)

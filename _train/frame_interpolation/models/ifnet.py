@@ -14,12 +14,14 @@ weights.
 """
 
 import copy
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.layers import dtype_of
 from _util.flow import backwarp
 
 PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
@@ -44,7 +46,7 @@ class Prepared(NamedTuple):
     size: tuple[int, int]  # (h, w) before padding
 
 
-def coarseness(size: tuple[int, ...]) -> int:
+def coarseness(size: Sequence[int]) -> int:
     """How many times coarser than at 540 lines the blocks work on a frame of (h, w), a power of 2.
 
     Motion of a share of the frame then has the same reach at every size: 1 up to 800 lines, 2 up to 1600, 4 at 4K.
@@ -55,7 +57,7 @@ def coarseness(size: tuple[int, ...]) -> int:
     return factor
 
 
-def players_coarseness(size: tuple[int, ...]) -> int:
+def players_coarseness(size: Sequence[int]) -> int:
     """The same as players of RIFE choose it: 2 beyond 1088 lines, 4 at 4K."""
     return 1 if min(size) <= 1088 else 2 if min(size) < 2160 else 4
 
@@ -77,6 +79,7 @@ class ResidualConv(nn.Module):
         scale, middle = self.beta.detach().flatten(), torch.arange(len(conv.weight))
         conv.weight *= scale.view(-1, 1, 1, 1)
         conv.weight[middle, middle, 1, 1] += 1
+        assert conv.bias is not None
         conv.bias *= scale
         return nn.Sequential(conv, nn.LeakyReLU(_SLOPE, inplace=True))
 
@@ -103,7 +106,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
         """Images (b, c, h / scale, w / scale), motion in pixels of that size, to the changes of motion (b, 4, h, w),
         in pixels of the frame, and of the mask (b, 1, h, w)."""
-        inner = x.to(self.conv0[0][0].weight.dtype, memory_format=torch.channels_last)
+        inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
         change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5].to(x.dtype)
         if scale != 1:
             change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
@@ -134,7 +137,7 @@ class IFNet(nn.Module):
     def fold(self) -> "IFNet":
         """Fold constants into convolutions, in place, for inference in fp32; half precision would lose digits by it."""
         for block in self.blocks:
-            block.convblock = nn.Sequential(*(conv.folded() for conv in block.convblock))
+            block.convblock = nn.Sequential(*(cast(ResidualConv, conv).folded() for conv in block.convblock))
         return self
 
     @property
@@ -173,7 +176,8 @@ class IFNet(nn.Module):
             return torch.stack([pad(frame, 4 * scales[0]) for frame in pair])
 
         frames = padded((frame0, frame1))
-        is_same = seen is None or (seen[0] is frame0 and seen[1] is frame1)
+        seen = seen or (frame0, frame1)
+        is_same = seen[0] is frame0 and seen[1] is frame1
         flat = (frames if is_same else padded(seen)).flatten(0, 1)
         reads_at = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
         return Prepared(frames, [shrink(flat, scale).unflatten(0, (2, -1)) for scale in reads_at], (h, w))
@@ -207,7 +211,7 @@ class IFNet(nn.Module):
                 motion, mask = motion + change, mask + change_of_mask
             last = i + 1 == len(self.blocks)
             target = frames if last else levels[i + 1]
-            stages.append(_enlarge(motion, mask, target.shape[-2:]))
+            stages.append(_enlarge(motion, mask, (target.shape[-2], target.shape[-1])))
         return stages
 
 
@@ -233,7 +237,8 @@ def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor
     """Both frames (2, b, c, h, w) as read where motion (n, 4, h, w) points to, (n, c, h, w) each; n is b, or b is 1."""
     n = len(motion)
     frame0, frame1 = (frame.expand(n, -1, -1, -1) for frame in frames)
-    return tuple(backwarp(x, flow, False, mode) for x, flow in zip((frame0, frame1), motion.split(2, 1), strict=True))
+    to0, to1 = motion.split(2, 1)
+    return backwarp(frame0, to0, False, mode), backwarp(frame1, to1, False, mode)
 
 
 def shrink(image: Tensor, scale: int) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import IFNet, Interpolation
+from _train.frame_interpolation.models.layers import zeroed
 from _util.image import inverse_logit, logit
 
 _SLOPE = 0.2
@@ -42,8 +43,7 @@ class Residual(nn.Module):
         super().__init__()
         self.conv0 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv1.weight)
-        nn.init.zeros_(self.conv1.bias)
+        zeroed(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x + self.conv1(F.leaky_relu(self.conv0(x), _SLOPE)), _SLOPE)
@@ -66,8 +66,7 @@ class Refiner(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in pairwise(widths))
         self.after = nn.ModuleList(Residual(width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], 16, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w), sides multiples of 8, to (b, 4, h, w)."""

@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _util.correlation import CorrelationPyramid
-from _util.flow import backwarp
+from _util.flow import Flows, backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 
 InitialMode = Literal["released", "paper"]
-Flows = tuple[Tensor, Tensor]
 Norm = Callable[[int], nn.Module]
 
 
@@ -80,7 +79,7 @@ class GatesOfContext(NamedTuple):
     context_zr: Tensor
     weight_q: Tensor
     context_q: Tensor
-    padding: tuple[int, int]
+    padding: str | tuple[int, ...]
 
 
 class SepConvGRU(nn.Module):
@@ -98,7 +97,10 @@ class SepConvGRU(nn.Module):
         return [self._prepare(context, *convolutions) for convolutions in passes]
 
     def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> GatesOfContext:
-        weight, bias = torch.cat([z.weight, r.weight, q.weight]), torch.cat([z.bias, r.bias, q.bias])
+        weight, bias = (
+            torch.cat([z.weight, r.weight, q.weight]),
+            torch.cat([x.bias for x in (z, r, q) if x.bias is not None]),
+        )
         before, of_context, after = weight.tensor_split([self.hidden, self.hidden + self.context], 1)
         varying = torch.cat([before, after], 1).contiguous(memory_format=torch.channels_last)
         share = F.conv2d(context, of_context.contiguous(memory_format=torch.channels_last), bias, padding=z.padding)
@@ -231,7 +233,7 @@ class RFR(nn.Module):
         Args:
             initial: flow01 and flow10 to begin with; the other arguments are those of `forward`.
         """
-        return self.refinements(image0, image1, iterations, initial, initial_mode, last_only=True)[-1].chunk(2)
+        return Flows(*self.refinements(image0, image1, iterations, initial, initial_mode, last_only=True)[-1].chunk(2))
 
     def refinements(
         self,
@@ -280,7 +282,7 @@ class RFR(nn.Module):
         features: Tensor,
         pyramid: CorrelationPyramid,
         iterations: int,
-        flow: Tensor | None = None,
+        coarse: Tensor | None = None,
         last_only: bool = True,
     ) -> list[Tensor]:
         hidden, context = features.split([128, 128], 1)
@@ -288,7 +290,7 @@ class RFR(nn.Module):
         h, w = features.shape[2:]
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
         start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
-        flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if flow is None else flow.float()
+        flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if coarse is None else coarse.float()
         refined = []
         for i in range(iterations):
             if i > 0:

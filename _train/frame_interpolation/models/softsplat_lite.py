@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
+from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import (
     Source,
     Synthesis,
@@ -110,8 +111,7 @@ class Synthesizer(nn.Module):
         logits = [logit(x) for x in (mean, base0, base1, warp0, warp1)]
         flow01, flow10 = (length(flow[:, :, start:stop]) / (h**2 + w**2) ** 0.5 for flow in warp.flows)
         masks = [mask[:, :, start:stop] for mask in warp.masks]
-        weight = self.net[0].weight
-        inputs = torch.cat([x.to(weight.dtype) for x in (*logits, flow10, flow01, *masks)], 1)
+        inputs = torch.cat([x.to(dtype_of(self.net)) for x in (*logits, flow10, flow01, *masks)], 1)
         inputs = torch.cat([inputs, resize_rows(features, (h, w), start, stop)], 1)
         correction = self.net(inputs.contiguous(memory_format=torch.channels_last)).to(mean.dtype)
         return torch.sigmoid(logits[0] + 0.5 * correction)
@@ -152,8 +152,8 @@ class SoftsplatLite(nn.Module):
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         warp = half_warp(prepared.image, t)
-        bases = [sum(half_warp(source, t).bases) / 2 for source in prepared.features]
-        weight = self.gridnet_converter.nets[0][1].weight
-        bases = [base.to(weight.dtype, memory_format=torch.channels_last) for base in bases]
+        pairs = [half_warp(source, t).bases for source in prepared.features]
+        dtype = dtype_of(self.gridnet_converter)
+        bases = [((a + b) / 2).to(dtype, memory_format=torch.channels_last) for a, b in pairs]
         fused = self.gridnet(self.gridnet_converter(bases))
         return Synthesis(self.synthesizer(warp, fused), warp.bases, warp.masks)

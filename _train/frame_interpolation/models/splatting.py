@@ -43,6 +43,12 @@ class Warp(NamedTuple):
     flows: tuple[Tensor, Tensor]  # flow01 and flow10 scaled by the time
 
 
+def halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    """What belongs to frame 0 and what to frame 1, of a batch as of a `Source`."""
+    of_frame0, of_frame1 = both.chunk(2)
+    return of_frame0, of_frame1
+
+
 def at_times(prepared: T, t: float | Tensor) -> T:
     """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
 
@@ -76,7 +82,7 @@ def half_warp(source: Source, t: float | Tensor) -> Warp:
     warps, masks = softsplat_with_mask(source.values, flow, source.metric)
     (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
     bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
-    return Warp(bases, (warp0, warp1), (mask0, mask1), tuple(flow.chunk(2)))
+    return Warp(bases, (warp0, warp1), (mask0, mask1), halves(flow))
 
 
 def splat(source: Source, t: float | Tensor) -> Tensor:

@@ -22,8 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, half_warp, length, splat_metric
-from _util.flow import backwarp
+from _train.frame_interpolation.models.layers import dtype_of, zeroed
+from _train.frame_interpolation.models.splatting import (
+    Source,
+    Synthesis,
+    at_times,
+    half_warp,
+    halves,
+    length,
+    splat_metric,
+)
+from _util.flow import Flows, backwarp
 from _util.flow import resize as resize_flow
 from _util.image import logit
 
@@ -39,6 +48,7 @@ _LAYERS = 4
 def convolution(i: int, o: int, stride: int = 1) -> nn.Sequential:
     convolved = nn.Conv2d(i, o, 3, stride, padding=1)
     nn.init.kaiming_normal_(convolved.weight, nonlinearity="relu")  # or the head of a new network sees next to nothing
+    assert convolved.bias is not None
     nn.init.zeros_(convolved.bias)
     return nn.Sequential(convolved, nn.ReLU(inplace=True))
 
@@ -63,8 +73,7 @@ class ChannelAttention(nn.Module):
         self.weigh = nn.Sequential(
             nn.Linear(summaries * channels, channels // 4), nn.ReLU(inplace=True), nn.Linear(channels // 4, channels)
         )
-        nn.init.zeros_(self.weigh[2].weight)
-        nn.init.zeros_(self.weigh[2].bias)
+        zeroed(self.weigh[2])
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """Features (b, c, h, w), and further summaries of them (b, c)."""
@@ -80,8 +89,7 @@ class MaskAttention(nn.Module):
         super().__init__()
         self.channels = ChannelAttention(channels, summaries=2)
         self.places = nn.Conv2d(3, 1, 7, padding=3)
-        nn.init.zeros_(self.places.weight)
-        nn.init.zeros_(self.places.bias)
+        zeroed(self.places)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Features (b, c, h, w) and a mask (b, 1, h, w) in [0, 1]."""
@@ -184,10 +192,9 @@ class FlowUNet(nn.Module):
         )
         self.heads = nn.ModuleList(nn.Conv2d(c, 2, 3, padding=1) for c in channels)
         for head in self.heads:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            zeroed(head)
 
-    def forward(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frame0: Tensor, frame1: Tensor) -> Flows:
         """flow01 and flow10.
 
         Args:
@@ -196,7 +203,7 @@ class FlowUNet(nn.Module):
         Returns:
             Two of (b, 2, h, w) float32, x then y, pixels.
         """
-        return self.refinements(frame0, frame1)[-1].chunk(2)
+        return Flows(*self.refinements(frame0, frame1)[-1].chunk(2))
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         """The flow after every level, coarse to fine: each (2b, 2, h, w), flow01 first, then flow10."""
@@ -204,7 +211,7 @@ class FlowUNet(nn.Module):
         frames = _pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
         frame0, frame1 = frames.chunk(2)
         mask = (4 * (frame0 - frame1).abs().mean(1, keepdim=True)).clamp(max=1)  # what changes, moves
-        dtype = self.heads[0].weight.dtype
+        dtype = dtype_of(self.heads)
         features = self.encoder((frames - 0.5).to(dtype), torch.cat([mask, mask]).to(dtype))
         flow = frames.new_zeros((len(frames), 2, *features[-1].shape[2:]), dtype=torch.float32)
         x, flows = None, []
@@ -247,8 +254,7 @@ class FrameUNet(nn.Module):
             DecoderLevel(variant, coarse, fine, fine) for fine, coarse in itertools.pairwise(channels)
         )
         self.head = nn.Conv2d(channels[0], 4 * (1 + 3), 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
 
     def forward(
         self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
@@ -280,7 +286,7 @@ class FrameUNet(nn.Module):
         """Both frames at the time, with holes filled from each other; where each landed; and what moves there."""
         warp = half_warp(image, t)
         landed = torch.maximum(*warp.masks)
-        fade = _fade(*image.values.chunk(2), t)
+        fade = _fade(*halves(image.values), t)
         (base0, moves0), (base1, moves1) = (torch.where(landed > 0, x, fade).split([3, 1], 1) for x in warp.bases)
         disagree = (4 * (base0 - base1).abs().mean(1, keepdim=True)).clamp(max=1)
         return (base0, base1), warp.masks, torch.maximum(torch.maximum(moves0, moves1), disagree)
