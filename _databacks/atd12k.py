@@ -10,6 +10,7 @@ Names begin with `Japan_` (east) or `Disney_` (west). Frames and annotations may
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ class ATD12K(Source):
         name = self.names[index]
         return next((subset for prefix, subset in _SUBSETS.items() if name.startswith(prefix)), "")
 
-    def annotation(self, index: int, size: tuple[int, int]) -> Annotation:
+    def annotation(self, index: int, size: Sequence[int]) -> Annotation:
         """The annotation of a triplet whose frames are (h, w) = `size`.
 
         Raises:
@@ -120,7 +121,7 @@ class ATD12K(Source):
         return self.annotations / name / f"{name}.json"
 
 
-def _read_flows(path: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     flows = pickles.read(path)
     if not isinstance(flows, np.ndarray) or flows.shape != (2, 2, *size) or flows.dtype.kind != "f":
         what = f"{flows.dtype} {flows.shape}" if isinstance(flows, np.ndarray) else type(flows).__name__

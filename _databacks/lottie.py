@@ -156,14 +156,18 @@ class _Renderer:
         return header, content
 
     def _ask(self, question: dict) -> tuple[dict, bytearray]:
-        self.process.stdin.write(json.dumps(question).encode() + b"\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        assert self.process is not None
+        questions, answers = self.process.stdin, self.process.stdout
+        assert questions is not None
+        assert answers is not None
+        questions.write(json.dumps(question).encode() + b"\n")
+        questions.flush()
+        line = answers.readline()
         if not line:
             raise EOFError
         header = json.loads(line)
         expected = 0 if "error" in header else len(question["frames"]) * math.prod(question["size"]) * 4
-        content = bytearray(self.process.stdout.read(expected))
+        content = bytearray(answers.read(expected))
         if len(content) < expected:
             raise EOFError
         return header, content

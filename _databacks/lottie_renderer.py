@@ -35,7 +35,7 @@ def load(path: str):
     from rlottie_python import LottieAnimation
 
     with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
-        animation = stretch(json.load(file))
+        animation: dict = stretch(json.load(file))
     animation["fr"] *= STEPS
     loaded = LottieAnimation.from_data(json.dumps(animation))
     if not loaded.animation_p or loaded.lottie_animation_get_totalframe() < 1:
@@ -44,7 +44,7 @@ def load(path: str):
 
 
 def serve(requests, answers) -> None:
-    path = animation = None
+    path, animation = None, None
     for line in requests:
         request = json.loads(line)
         try:

@@ -6,6 +6,7 @@ FOLDER/
     flows/000012-000013-000015.pt            optional: (2, 2, h, w), flow10 then flow01, y before x
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ def _listed(path: Path) -> list[str]:
     return names
 
 
-def _read_flows(path: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way

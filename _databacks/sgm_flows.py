@@ -9,6 +9,7 @@ hold exactly up to 128 pixels; where a vector is longer the file keeps 32 bits, 
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from _util.errors import InputError
 from _util.files import replacing
+from _util.flow import Flows
 
 NAMES = ("guide_flo13", "guide_flo31")
 SUFFIXES = (".npy", ".npz")
@@ -53,12 +55,12 @@ def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compre
 
 def find(folder: Path) -> tuple[Path, Path] | None:
     """The files of both flows in a folder; None if one is missing."""
-    candidates = [[folder / f"{name}{suffix}" for suffix in SUFFIXES] for name in NAMES]
-    found = [next((path for path in paths if path.exists()), None) for paths in candidates]
-    return None if None in found else tuple(found)
+    candidates = ([folder / f"{name}{suffix}" for suffix in SUFFIXES] for name in NAMES)
+    found01, found10 = (next((path for path in paths if path.exists()), None) for paths in candidates)
+    return (found01, found10) if found01 and found10 else None
 
 
-def read(folder: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def read(folder: Path, size: Sequence[int]) -> Flows:
     """flow01 and flow10, (2, h, w) float32, x then y, pixels, of frames of (h, w) = `size`.
 
     Raises:
@@ -67,10 +69,10 @@ def read(folder: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     paths = find(folder)
     if paths is None:
         raise InputError(f"{folder} lacks {NAMES[0]} or {NAMES[1]}; compute them by python -m _scripts.sgm_flows.")
-    return tuple(_read(path, size) for path in paths)
+    return Flows(*(_read(path, size) for path in paths))
 
 
-def _read(path: Path, size: tuple[int, int]) -> Tensor:
+def _read(path: Path, size: Sequence[int]) -> Tensor:
     try:
         stored = np.load(path, allow_pickle=False)
         flow = stored if path.suffix == ".npy" else stored["flow"]

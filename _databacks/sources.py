@@ -83,9 +83,9 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
     Raises:
         InputError: unknown words.
     """
-    first, *rest = [words] if isinstance(words, str | Path) else words
+    first, *rest = [str(words)] if isinstance(words, str | Path) else words
     if len(rest) > 1:
-        raise InputError(f"DATA is one folder, with its kind before it if need be, not {' '.join(map(str, words))}.")
+        raise InputError(f"DATA is one folder, with its kind before it if need be, not {' '.join([first, *rest])}.")
     if rest:
         if first not in KINDS:
             raise InputError(f"There is no kind of data {first!r}; it is {', '.join(KINDS)}.")

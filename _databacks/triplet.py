@@ -4,6 +4,7 @@
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ class Source(ABC):
         first, slash, _ = self.names[index].partition("/")
         return first if slash else ""
 
-    def annotation(self, index: int, size: tuple[int, int]) -> Annotation:
+    def annotation(self, index: int, size: Sequence[int]) -> Annotation:
         """The annotation of an item whose frames are (h, w) = `size`.
 
         Raises:

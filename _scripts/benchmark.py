@@ -121,7 +121,7 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
         raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
     settings = gpu.Settings(
         device=str(choose(arguments.device)),
-        frames=tuple(map(str, arguments.frames)),
+        frames=(str(arguments.frames[0]), str(arguments.frames[1])),
         keyframes=str(arguments.keyframes) if arguments.keyframes else None,
         precision=arguments.precision,
         repeats=arguments.repeats,

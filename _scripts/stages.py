@@ -98,11 +98,15 @@ def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options"
     from _databacks.extraction import Options
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}
-    chosen = {name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"}
+    chosen: dict[str, Any] = {
+        name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"
+    }
     if "size" in given:
         chosen["video_size"] = chosen["image_size"] = given["size"][0]
     chosen["thresholds"] = thresholds(arguments)
-    return Options(**chosen, **({"flow": flow} if flow else {}))
+    if flow:
+        chosen["flow"] = flow
+    return Options(**chosen)
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:

@@ -36,7 +36,7 @@ def _thumbnail(picture: np.ndarray) -> np.ndarray:
     if picture.ndim == 2:
         picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     reduced = cv2.resize(picture, CELLS[::-1], interpolation=cv2.INTER_AREA)
-    return reduced if reduced.dtype == np.uint8 else np.uint8(reduced.astype(np.float32) / 257 + 0.5)
+    return reduced if reduced.dtype == np.uint8 else (reduced.astype(np.float32) / 257 + 0.5).astype(np.uint8)
 
 
 def disagreement(triplet: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from _databacks import extraction
 from _databacks.dataset import near_duplicates
 from _databacks.dataset.planning import Video
+from _databacks.extraction import records
 from _util import image
 from _util.errors import InputError
 from _util.files import pictures, replacing
@@ -131,7 +132,7 @@ def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
 
 def _damage(folder: Path) -> str | None:
     encoded = folder / "video.mp4"
-    return extraction.records.read(encoded)["found"]["damage"] if encoded.exists() else None
+    return records.read(encoded)["found"]["damage"] if encoded.exists() else None
 
 
 def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tqdm]:

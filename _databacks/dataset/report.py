@@ -146,4 +146,4 @@ def _thumbnail(path: Path) -> str:
     size = max(1, round(pixels.shape[1] * _THUMBNAIL / pixels.shape[0])), _THUMBNAIL
     reduced = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", cv2.cvtColor(reduced, cv2.COLOR_RGB2BGR))[1]
-    return f'<img alt="{path.name}" src="data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"/>'
+    return f'<img alt="{path.name}" src="data:image/jpeg;base64,{base64.b64encode(encoded.data).decode()}"/>'

@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.context import SpawnContext
+from typing import Any, cast
 
 from _util.errors import InputError
 
@@ -26,7 +27,7 @@ _PATIENCE = 20  # seconds
 
 def processes(
     work: Work, jobs: Iterable[Job], tick: Callable[[Job, str], None], workers: int
-) -> Iterator[tuple[Job, Any]]:
+) -> Generator[tuple[Job, Any], None, None]:
     """Do jobs in up to `workers` processes, which share the cores evenly.
 
     Args:
@@ -43,7 +44,7 @@ def processes(
                 process = idle.pop()
                 busy[process.connection] = process, waiting.pop()
                 process.give(busy[process.connection][1])
-            for connection in wait(list(busy)):
+            for connection in cast(list[Connection], wait(list(busy))):
                 process, job = busy[connection]
                 try:
                     is_done, told = connection.recv()
@@ -67,7 +68,7 @@ def processes(
 
 
 class _Process:
-    def __init__(self, context: multiprocessing.context.SpawnContext, work: Work, threads: int):
+    def __init__(self, context: SpawnContext, work: Work, threads: int):
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
         with _environment("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", str(threads))):
@@ -109,7 +110,9 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 
@@ -121,7 +124,7 @@ def _limit_threads(threads: int) -> None:
 
 def cluster(
     work: Work, jobs: Iterable[Job], tick: Callable[[Job, str], None], address: str, gpus: float = 0
-) -> Iterator[tuple[Job, Any]]:
+) -> Generator[tuple[Job, Any], None, None]:
     """Do jobs as tasks on the cluster at an address of Ray, "auto" being the one that runs here; each on one core.
 
     A task whose node dies is done again on another. `tick` is not called.
@@ -155,7 +158,8 @@ def _connect(address: str) -> Any:
         raise InputError("A cluster needs Ray, which is not installed; pip install '.[cluster]' adds it.") from error
     try:
         _knock(address)
-        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        level: Any = "ERROR"  # a name too, which Ray's annotations leave out
+        ray.init(address=address, logging_level=level, log_to_driver=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise InputError(
             f"There is no Ray cluster at {address!r} that can be reached; `ray start --head` starts one."

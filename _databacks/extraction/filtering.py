@@ -140,8 +140,8 @@ def _judge(
                 found = rrld.judge(to_previous, to_next, drawn[1].tensor, **thresholds)
                 known[name] = found.rrld, found.coverage, found.accepted
                 file.write(f"{name},{found.rrld!r},{found.coverage!r},{int(found.accepted)}\n")
-            *values, is_accepted = known[name]
-            yield ExtractedTriplet(name, numbers, *values, drawn[1].cut), is_accepted
+            value, coverage, is_accepted = known[name]
+            yield ExtractedTriplet(name, numbers, value, coverage, drawn[1].cut), is_accepted
 
 
 def _in_threes(drawings: Iterator[Drawing]) -> Iterator[Three]:
@@ -151,7 +151,8 @@ def _in_threes(drawings: Iterator[Drawing]) -> Iterator[Three]:
             recent.clear()
         recent.append(drawing)
         if len(recent) == 3:
-            yield tuple(recent)
+            first, middle, last = recent
+            yield first, middle, last
 
 
 def _with_flows(
@@ -163,7 +164,9 @@ def _with_flows(
     for first, middle, last in threes:
         flows = None
         if name_of((first.number, middle.number, last.number)) not in known:
-            before = coming if latest is middle else pool.submit(flow, first.tensor, middle.tensor)
+            before = (
+                coming if coming is not None and latest is middle else pool.submit(flow, first.tensor, middle.tensor)
+            )
             latest, coming = last, pool.submit(flow, middle.tensor, last.tensor)
             flows = before, coming
         begun.append(((first, middle, last), flows))

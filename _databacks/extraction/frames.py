@@ -27,6 +27,7 @@ def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.n
     if start > 0 and (shown is None or _place(shown.time) > first):
         frames = reader.frames()
         shown = next(frames)
+    assert shown is not None
     number = first
     for following in itertools.chain(frames, [None]):
         end = _place(following.time) if following else max(1, _place(reader.end))

@@ -36,6 +36,7 @@ class Record:
     @property
     def found(self) -> dict[str, Any]:
         """What `finish` was given by the run that made the result."""
+        assert self._stored is not None
         return self._stored["found"]
 
     @property

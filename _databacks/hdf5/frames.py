@@ -29,9 +29,10 @@ def to_files(frames: Tensor, pictures: Sequence[Path]) -> dict[str, np.ndarray]:
     """
     files = [_own_file(path, frame) for path, frame in zip(pictures, frames, strict=True)] if pictures else [None] * 3
     files = [_png(frame) if file is None else file for file, frame in zip(files, frames, strict=True)]
-    if any(file is None for file in files):
+    whole = [file for file in files if file is not None]
+    if len(whole) < len(files):
         return to_array(frames)
-    return dict(zip(FILES, files, strict=True))
+    return dict(zip(FILES, whole, strict=True))
 
 
 def to_array(frames: Tensor) -> dict[str, np.ndarray]:

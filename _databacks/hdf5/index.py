@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -74,7 +74,8 @@ def write(path: Path) -> None:
     import h5py
 
     with h5py.File(path) as file:
-        groups = (file["items"][name] for name in sorted(file["items"], key=int))
+        members = cast(h5py.Group, file["items"])
+        groups = (members[name] for name in sorted(members, key=int))
         items = [_look_through(group, file.userblock_size) for group in groups]
     with path.open("rb+") as file:
         for number, item in enumerate(items):
@@ -143,7 +144,7 @@ def load(file, array: Array) -> np.ndarray:
         OSError: it cannot be read.
     """
     values = np.empty(array.shape, array.dtype)
-    content, start = memoryview(values).cast("B") if values.size else memoryview(b""), 0
+    content, start = memoryview(values.data).cast("B") if values.size else memoryview(b""), 0
     for extent in array.checked.extents:
         _fill(file, content[start : start + extent.size], extent.start)
         start += extent.size
@@ -175,7 +176,7 @@ def _look_through(group, offset: int) -> Item:
 def _header(thing, offset: int) -> Extent:
     import h5py
 
-    info = h5py.h5o.get_info(thing.id)
+    info = h5py.h5o.get_info(thing.id)  # pyright: ignore[reportAttributeAccessIssue]
     is_whole = info.hdr.nchunks == 1  # as copying leaves it; one in pieces counts as lying between items
     return Extent(offset + info.addr, info.hdr.space.total if is_whole else 0)
 

@@ -113,7 +113,7 @@ def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str
         for name, array in arrays.items():
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
-            dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array))
+            dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array).data)
         item.attrs.update({"name": triplet.name, "time": triplet.time} | facts)
 
 

@@ -1,5 +1,6 @@
 """Triplets from a file that `packing` has made, from any number of threads and processes at once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Annotation, Source, Triplet
 from _util.errors import InputError
+from _util.flow import Flows
 
 
 class HDF5(Source):
@@ -62,28 +64,29 @@ class HDF5(Source):
     def title(self) -> str:
         return self.path.resolve().stem
 
-    def files(self, index_: int) -> list[Path]:
+    def files(self, index: int) -> list[Path]:
         return [self.path]
 
-    def subset(self, index_: int) -> str:
-        return self._items[index_].facts.get("subset", "") or super().subset(index_)
+    def subset(self, index: int) -> str:
+        return self._items[index].facts.get("subset", "") or super().subset(index)
 
-    def annotation(self, index_: int, size: tuple[int, int]) -> Annotation:
+    def annotation(self, index: int, size: Sequence[int]) -> Annotation:
         """As `ATD12K.annotation`, as it was when the file was packed.
 
         Raises:
             InputError: there was none.
         """
-        item = self._items[index_]
+        item = self._items[index]
         if "annotation" not in item.facts:
             raise InputError(f"{self.path} was packed without an annotation of {item.name}; pack it again with one.")
         noted = item.facts["annotation"]
         return Annotation(**noted | {"roi": tuple(noted["roi"])})
 
 
-def _flows(arrays: dict[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _flows(arrays: dict[str, np.ndarray]) -> Flows | None:
     if "flows" not in arrays:
         return None
     nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-    beyond = tuple(arrays.get(name, none) for name, none in zip(half.BEYOND, nothing, strict=True))
-    return tuple(torch.from_numpy(half.from_half(half.Half(arrays["flows"], *beyond))))
+    places, exact = (arrays.get(name, none) for name, none in zip(half.BEYOND, nothing, strict=True))
+    flows = half.from_half(half.Half(arrays["flows"], places, exact))
+    return Flows(*torch.from_numpy(flows))

@@ -2,9 +2,10 @@
 
 import time
 import warnings
+from typing import cast
 
 import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from _databacks.triplet import Source
 
@@ -26,7 +27,7 @@ def random_reads(source: Source, workers: int, count: int, seed: int) -> float:
     """Triplets a second that arrive from a loader's workers, in a random order with repeats."""
     order = np.random.default_rng(seed).integers(len(source), size=workers + count).tolist()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # more workers than cores
-        loaded = iter(DataLoader(source, batch_size=None, sampler=order, num_workers=workers))
+        loaded = iter(DataLoader(cast(Dataset, source), batch_size=None, sampler=order, num_workers=workers))
     for _ in range(workers):
         next(loaded)
     start = time.perf_counter()

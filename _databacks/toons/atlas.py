@@ -122,7 +122,9 @@ def _icon_sets() -> list[dict[str, str]]:
 
 def _read_icons(archive: Path) -> dict[str, str]:
     with tarfile.open(archive) as tar:
-        content = json.load(tar.extractfile("package/icons.json"))
+        file = tar.extractfile("package/icons.json")
+        assert file is not None
+        content = json.load(file)
     side = content.get("width", content.get("height", 16))
     return {
         name: f'<g transform="translate(8 8) scale({240 / icon.get("width", side):.4f})">{icon["body"]}</g>'

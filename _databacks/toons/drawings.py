@@ -6,6 +6,7 @@ gradients, noise, foliage, line architecture. Each is a pure function of its ran
 """
 
 import colorsys
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def _svg(side: int, body: str) -> str:
     return _tag("svg", body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {side} {side}", width=side, height=side)
 
 
-def _tag(name: str, inner: str = "", **attributes: object) -> str:
+def _tag(name: str, inner: str = "", **attributes: Any) -> str:
     """An SVG element; underscores in names of attributes become hyphens, and numbers keep one decimal."""
     written = {k.replace("_", "-"): f"{v:.1f}" if isinstance(v, float) else v for k, v in attributes.items()}
     return f"<{name} " + " ".join(f'{k}="{v}"' for k, v in written.items()) + (f">{inner}</{name}>" if inner else "/>")
@@ -133,7 +134,9 @@ def _spline(points: Points, closed: bool = True) -> str:
     return "".join(path) + ("Z" if closed else "")
 
 
-def _ring(random: Random, centre: tuple[float, float], radii: tuple[float, float], rough: float, n: int = 10) -> Points:
+def _ring(
+    random: Random, centre: Points | tuple[float, float], radii: tuple[float, float], rough: float, n: int = 10
+) -> Points:
     """Points around an ellipse, each at a radius of its own."""
     angles = np.linspace(0, 2 * np.pi, n, endpoint=False) + random.uniform(0, 2 * np.pi)
     reach = 1 + rough * random.uniform(-1, 1, n)
@@ -197,7 +200,7 @@ def _face_parts(random: Random, pen: _Pen, centre: Points, size: float) -> tuple
 def _limb_parts(random: Random, pen: _Pen) -> list[str]:
     """Three segments of a limb that narrows, upright, round where they are joined."""
     widths, colour = np.sort(random.uniform(22, 60, 4))[::-1], pen.colour()
-    return [_segment(random, pen, *widths[i : i + 2], colour) for i in range(3)]
+    return [_segment(random, pen, widths[i], widths[i + 1], colour) for i in range(3)]
 
 
 def _segment(random: Random, pen: _Pen, wide: float, thin: float, colour: tuple[float, float, float]) -> str:
@@ -217,9 +220,10 @@ def _segment(random: Random, pen: _Pen, wide: float, thin: float, colour: tuple[
 def _head_parts(random: Random, pen: _Pen) -> list[str]:
     """Hair behind, face, features and hair in front."""
     centre, size = np.array([128.0, 128.0]), random.uniform(45, 75)
-    behind = _strands(random, pen, centre, np.pi, 120, random.integers(4, 14))
+    behind = _strands(random, pen, centre, np.pi, 120, int(random.integers(4, 14)))
     face, features = _face_parts(random, pen, centre, size)
-    return [behind, face, features, _strands(random, pen, centre - [0, size], 0.9, size * 1.3, random.integers(4, 10))]
+    fringe = _strands(random, pen, centre - [0, size], 0.9, size * 1.3, int(random.integers(4, 10)))
+    return [behind, face, features, fringe]
 
 
 def _figure_parts(random: Random, pen: _Pen) -> list[str]:
@@ -237,16 +241,16 @@ def _figure_parts(random: Random, pen: _Pen) -> list[str]:
     legs = limb(hip, 80, trousers) + limb(hip, 80, trousers)
     torso = pen.shape(_limb(neck, (neck + hip) / 2, hip, random.uniform(35, 60), random.uniform(30, 70)))
     middle, size = neck - [random.uniform(-8, 8), 36], random.uniform(24, 34)
-    head = _strands(random, pen, middle, np.pi, 60, random.integers(3, 9)) + _face(random, pen, middle, size)
-    head += _strands(random, pen, middle - [0, 25], 1.0, 35, random.integers(2, 7))
+    head = _strands(random, pen, middle, np.pi, 60, int(random.integers(3, 9))) + _face(random, pen, middle, size)
+    head += _strands(random, pen, middle - [0, 25], 1.0, 35, int(random.integers(2, 7)))
     return [limb(shoulder, 80, sleeve), legs + torso, head, limb(shoulder, 80, sleeve)]
 
 
 def _head(random: Random, pen: _Pen) -> str:
     centre, size = random.uniform(110, 146, 2), random.uniform(45, 75)
-    body = _strands(random, pen, centre, np.pi, 120, random.integers(4, 14))
+    body = _strands(random, pen, centre, np.pi, 120, int(random.integers(4, 14)))
     body += _face(random, pen, centre, size)
-    return body + _strands(random, pen, centre - [0, size], 0.9, size * 1.3, random.integers(4, 10))
+    return body + _strands(random, pen, centre - [0, size], 0.9, size * 1.3, int(random.integers(4, 10)))
 
 
 def _figure(random: Random, pen: _Pen) -> str:
@@ -260,18 +264,20 @@ def _figure(random: Random, pen: _Pen) -> str:
         limbs.append(pen.shape(_limb(root, joint, tip, random.uniform(16, 28), random.uniform(9, 18))))
     torso = pen.shape(_limb(neck, (neck + hip) / 2, hip, random.uniform(35, 60), random.uniform(30, 70)))
     head = neck - [random.uniform(-8, 8), 38]
-    hair = _strands(random, pen, head, np.pi, 60, random.integers(3, 9))
-    fringe = _strands(random, pen, head - [0, 25], 1.0, 35, random.integers(2, 7))
+    hair = _strands(random, pen, head, np.pi, 60, int(random.integers(3, 9)))
+    fringe = _strands(random, pen, head - [0, 25], 1.0, 35, int(random.integers(2, 7)))
     face = _face(random, pen, head, random.uniform(24, 34))
     return limbs[0] + limbs[2] + hair + limbs[3] + torso + face + fringe + limbs[1]
 
 
 def _blob(random: Random, pen: _Pen) -> str:
-    outline = _ring(random, (128, 128), tuple(random.uniform(60, 115, 2)), 0.25, random.integers(6, 14))
+    outline = _ring(random, (128, 128), tuple(random.uniform(60, 115, 2)), 0.25, int(random.integers(6, 14)))
     body = pen.shape(_spline(outline))
     for _ in range(random.integers(0, 5)):
         centre = random.uniform(70, 186, 2)
-        body += pen.shape(_spline(_ring(random, centre, tuple(random.uniform(8, 45, 2)), 0.3, random.integers(5, 10))))
+        body += pen.shape(
+            _spline(_ring(random, centre, tuple(random.uniform(8, 45, 2)), 0.3, int(random.integers(5, 10))))
+        )
     for _ in range(random.integers(0, 6)):
         body += pen.line(_spline(random.uniform(60, 196, (3, 2)), closed=False), 0.7)
     return body
@@ -279,10 +285,10 @@ def _blob(random: Random, pen: _Pen) -> str:
 
 def _hair(random: Random, pen: _Pen) -> str:
     body = "".join(
-        _strands(random, pen, random.uniform(70, 186, 2), random.uniform(0.2, 1.2), 150, random.integers(4, 12))
+        _strands(random, pen, random.uniform(70, 186, 2), random.uniform(0.2, 1.2), 150, int(random.integers(4, 12)))
         for _ in range(random.integers(1, 4))
     )
-    return body + _strands(random, pen, np.array([128, 60.0]), 0.6, 190, random.integers(3, 9))
+    return body + _strands(random, pen, np.array([128, 60.0]), 0.6, 190, int(random.integers(3, 9)))
 
 
 def _cloth(random: Random, pen: _Pen) -> str:

@@ -104,7 +104,7 @@ class Toons:
         flows = occlusions = motion = seen = None
         if self.between_ends:
             flows, shared = zip(follow(0, 2), follow(2, 0), strict=True)
-            occlusions = tuple(1 - x for x in shared)
+            occlusions = 1 - shared[0], 1 - shared[1]
         if self.from_middle:
             motion, seen = (torch.cat(x, 1) for x in zip(follow(1, 0), follow(1, 2), strict=True))
         owner = shown[1].max(1, keepdim=True).indices

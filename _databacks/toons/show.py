@@ -16,6 +16,8 @@ def sheet(toons: Toons) -> np.ndarray:
         (rows, columns, 3) uint8.
     """
     scenes = toons.batch(0)
+    assert scenes.flows is not None
+    assert scenes.occlusions is not None
     rows = []
     for i in range(toons.batch_size):
         cells = [image.to_array(frame, np.uint8) for frame in scenes.frames[i]]

@@ -4,7 +4,7 @@ import numbers
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -127,7 +127,7 @@ def check_times(times: float | Iterable[float]) -> list[float]:
     """
     is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
     try:
-        checked = [_as_number(t) for t in ([times] if is_one else times)]
+        checked = [_as_number(t) for t in ([times] if is_one else cast(Iterable[Any], times))]
     except (TypeError, ValueError) as error:
         raise InputError(f"Times are numbers above 0 and below 1, not {times!r}.") from error
     for t in checked:

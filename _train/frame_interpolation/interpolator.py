@@ -112,7 +112,7 @@ class Interpolator:
         tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
-        return Pair(self.pipeline.prepare(*tensors), frame0, values)
+        return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
 
     def flow_of(self, pair: Pair) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
@@ -149,6 +149,7 @@ class Interpolator:
 
     def _frames(self, pair: Pair, times: list[float]) -> Tensor:
         """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
+        assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
         frames = self.pipeline.frames(pair.prepared, t)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1

@@ -72,9 +72,14 @@ def interpolate_files(
     ends = formats.read(path0), formats.read(path1)
     frame0, frame1 = _common_kind((path0, path1), ends)
     check_frames(frame0, frame1)
-    wanted = check_times(even_times(fps) if times is None else sorted(set(times)))
     suffix = ends[0].suffix
-    paths = [out / name for name in (even_names(fps, suffix) if times is None else names_by_time(wanted, suffix))]
+    if times is None:
+        assert fps is not None  # one of both is given
+        wanted, names = check_times(even_times(fps)), even_names(fps, suffix)
+    else:
+        wanted = check_times(sorted(set(times)))
+        names = names_by_time(wanted, suffix)
+    paths = [out / name for name in names]
     flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
     if preview:
         check_format(preview)

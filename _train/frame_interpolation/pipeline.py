@@ -6,7 +6,7 @@ What draws frames anywhere in the project, for arrays, judging or validation, st
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -141,8 +141,9 @@ def create(choice: Choice, settings: Context) -> Pipeline:
 
 def _over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
     """Both frames over white or black, whichever the visible colours stand out from."""
-    weight = sum(alpha.sum() for alpha in alphas).clamp(min=1e-6)
-    mean = sum((colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)) / (3 * weight)
+    weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
+    totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]
+    mean = torch.stack(totals).sum() / (3 * weight)
     ground = (mean < 0.5).float()
     return [ground + (colour - ground) * alpha for colour, alpha in zip(colours, alphas, strict=True)]
 
@@ -160,5 +161,5 @@ def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Ten
 def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
     if hidden.all():
         return torch.zeros_like(colour)
-    y, x = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    y, x = cast(np.ndarray, distance_transform_edt(hidden, return_distances=False, return_indices=True))
     return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]

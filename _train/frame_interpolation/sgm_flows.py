@@ -155,7 +155,7 @@ def _work(options: Options, index: int, _tick: workers.Tick) -> tuple[bool, str]
 
 
 def _show(folder: Path, frames: tuple[torch.Tensor, torch.Tensor], matching: Matching) -> None:
-    seen = tuple(image.to_array(frame[0], np.uint8) for frame in frames)
+    seen = image.to_array(frames[0][0], np.uint8), image.to_array(frames[1][0], np.uint8)
     shown = [*(segmentation.show(segments) for segments in matching[2:]), show_matches(seen, matching)]
     for name, picture in zip(PICTURES, shown, strict=True):
         image.write(folder / name, picture)

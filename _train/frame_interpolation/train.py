@@ -23,7 +23,7 @@ from _util.errors import InputError
 
 
 def main() -> None:
-    options = training_options.parse(__doc__)
+    options = training_options.parse(__doc__ or "")
     from _util.files import making_folder
     from _util.locks import holding
 
@@ -116,8 +116,14 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
     if data == "toons":
         from _databacks.toons.scenes import Toons
 
-        size, of_toons = tuple(options.crop), {"between_ends": not finds_motion, "from_middle": finds_motion}
-        return Toons(size, options.batch_size, options.seed, options.device, **of_toons)
+        return Toons(
+            tuple(options.crop),
+            options.batch_size,
+            options.seed,
+            options.device,
+            between_ends=not finds_motion,
+            from_middle=finds_motion,
+        )
     from _databacks.sources import open_source
 
     return open_source(data).for_crops(tuple(options.crop), options.seed)

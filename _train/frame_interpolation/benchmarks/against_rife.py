@@ -7,16 +7,19 @@ turns, so that the machine's own speed, which drifts, cancels out of the ratios.
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.ifnet import IFNet
 from _util import checkpoints, image, memory
 from _util.device import choose as choose_device
+
+Result = TypeVar("Result")
 
 BASELINE = "rife"
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
@@ -78,7 +81,7 @@ def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], rep
 
 
 def _measure(way: Interpolator, pictures: Sequence[np.ndarray], device: str) -> tuple[float, float]:
-    def seconds(work) -> tuple[float, Pair | np.ndarray]:
+    def seconds(work: Callable[[], Result]) -> tuple[float, Result]:
         _synchronise(device)
         start = time.perf_counter()
         result = work()

@@ -68,14 +68,14 @@ def _mean(x: Tensor) -> float:
 
 def _operators() -> dict[str, Callable[..., Any]]:
     def lookup(frame0: Tensor, frame1: Tensor, flow01: Tensor, _: Tensor) -> Tensor:
-        features = [F.avg_pool2d(frame, 8).repeat(1, 16, 1, 1) for frame in (frame0, frame1)]
-        return CorrelationPyramid(*features).lookup(F.avg_pool2d(flow01, 8) + 4)
+        features0, features1 = (F.avg_pool2d(frame, 8).repeat(1, 16, 1, 1) for frame in (frame0, frame1))
+        return CorrelationPyramid(features0, features1).lookup(F.avg_pool2d(flow01, 8) + 4)
 
     def gradients(frame0: Tensor, frame1: Tensor, flow01: Tensor, _: Tensor) -> list[Tensor]:
-        leaves = [x.detach().clone().requires_grad_() for x in (frame0, flow01, frame1[:, :1])]
+        values, flow, metric = (x.detach().clone().requires_grad_() for x in (frame0, flow01, frame1[:, :1]))
         with torch.enable_grad():
-            softsplat(*leaves).square().sum().backward()
-        return [leaf.grad for leaf in leaves]
+            result = softsplat(values, flow, metric).square().sum()
+        return list(torch.autograd.grad(result, (values, flow, metric)))
 
     modes = {
         "sum": lambda f0, f1, f01, _: softsplat(f0, f01, mode="sum"),

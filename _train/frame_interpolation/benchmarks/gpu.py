@@ -112,8 +112,10 @@ def _written(value: Any) -> str:
 
 def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        timing.resize(*map(Path, settings.frames), timing.SIZES[size], Path(folder))
-        return tuple(image.read(Path(folder) / f"frame{i}.png")[:, :, :3].copy() for i in range(2))
+        frame0, frame1 = map(Path, settings.frames)
+        timing.resize(frame0, frame1, timing.SIZES[size], Path(folder))
+        frame0, frame1 = (image.read(Path(folder) / f"frame{i}.png")[:, :, :3].copy() for i in range(2))
+        return frame0, frame1
 
 
 def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:

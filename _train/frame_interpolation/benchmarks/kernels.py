@@ -181,15 +181,16 @@ def _drawing(h: int, w: int) -> Tensor:
     for _ in range(_OUTLINES):
         centre = random.uniform(0, 1, 2) * (w, h)
         axes = random.uniform(0.02, 0.2, 2) * h
-        cv2.ellipse(drawing, centre.astype(int), axes.astype(int), random.uniform(0, 180), 0, 360, 1, max(1, h // 540))
+        centre, axes = centre.astype(int).tolist(), axes.astype(int).tolist()
+        cv2.ellipse(drawing, centre, axes, random.uniform(0, 180), 0, 360, 1, max(1, h // 540))
     return torch.from_numpy(drawing > 0)[None, None]
 
 
 def _lookup(device: torch.device | str, random: torch.Generator) -> Case:
     b, _, h, w = FEATURES
-    features = [torch.randn(FEATURES, generator=random).to(device) for _ in range(2)]
+    features0, features1 = (torch.randn(FEATURES, generator=random).to(device) for _ in range(2))
     with torch.no_grad():
-        pyramid = CorrelationPyramid(*features)
+        pyramid = CorrelationPyramid(features0, features1)
     grid = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"))
     places = (grid + _smooth(torch.randn((b, 2, 5, 8), generator=random), (h, w))).to(device)
     side = 2 * pyramid.radius + 1

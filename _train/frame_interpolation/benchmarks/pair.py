@@ -81,7 +81,8 @@ class _Published:
 
     @torch.inference_mode()
     def further(self) -> np.ndarray:
-        synthesis = reference.synthesise(self.networks[1], *self.frames, *self.flows, 0.5)
+        frame0, frame1 = self.frames
+        synthesis = reference.synthesise(self.networks[1], frame0, frame1, *self.flows, 0.5)
         return image.to_array(reference.correct(self.networks[2], synthesis)[0][0], np.uint8)
 
 

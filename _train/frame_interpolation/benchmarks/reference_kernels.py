@@ -41,7 +41,7 @@ class _Splat(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx, gradient):  # pyright: ignore[reportIncompatibleMethodOverride]
         values, flow = ctx.saved_tensors
         gradient = gradient.contiguous()
         to_values, to_flow = torch.empty_like(values), torch.empty_like(flow)

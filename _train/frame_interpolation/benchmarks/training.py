@@ -141,7 +141,7 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
         sequence(reference.refinements(rfr, *frames, task.iterations), flow, task.gamma)
         for frames, flow in zip(((frame0, frame1), (frame1, frame0)), batch.flows, strict=True)
     ]
-    return sum(losses) / 2
+    return (losses[0] + losses[1]) / 2
 
 
 def _published_ssldtm(task: Task, batch: Batch) -> Tensor:

@@ -11,6 +11,7 @@ frames/film               a folder of frames that something else has drawn, name
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class Interpolation(Method):
         InputError: as `Interpolator`.
     """
 
-    def __init__(self, flow: str, synthesis: str, **options: str | Path):
+    def __init__(self, flow: str, synthesis: str, **options: Any):
         self.is_precomputed = flow == PRECOMPUTED
         # An estimator without weights stands in for one that is never asked.
         self.interpolator = Interpolator("dis" if self.is_precomputed else flow, synthesis, **options)

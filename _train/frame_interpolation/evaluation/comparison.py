@@ -42,10 +42,9 @@ def difference(first: Sequence[float], second: Sequence[float], higher_is_better
     Raises:
         ValueError: not equally many of each, or none.
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} scores cannot be paired")
-    paired = first - second
+    paired = np.asarray(first, float) - np.asarray(second, float)
     better = paired if higher_is_better else -paired
     wins = float(((better > 0) + 0.5 * (better == 0)).mean())
     return Difference(float(paired.mean()), *_interval(paired, seed), wins)
@@ -99,7 +98,8 @@ def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]
         for metric in metrics:
             columns = by_method(rows, metric, names)
             scores = {
-                method if len(methods) > 1 else "score": shown(metric, np.mean(columns[method])) for method in methods
+                method if len(methods) > 1 else "score": shown(metric, float(np.mean(columns[method])))
+                for method in methods
             }
             table.append({"subset": subset, "metric": metric, **scores})
     return table

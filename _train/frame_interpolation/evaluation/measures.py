@@ -166,7 +166,7 @@ def as_8_bits(frame: Tensor) -> Tensor:
 def register(frame: Tensor, truth: Tensor) -> Tensor:
     """A frame (1, 3, h, w) moved onto the truth, by dense inverse search smoothed by a Gaussian of 8 pixels."""
     grey = [cv2.cvtColor(image.to_array(x[0].cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (truth, frame)]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
     flow = cv2.GaussianBlur(flow, (0, 0), _SMOOTH)
     return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
 

@@ -5,6 +5,7 @@ successive frames, ends included, so they need no truth.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def flicker(frames: Sequence[Tensor]) -> float:
     for i in range(1, len(frames) - 1):
         around = [_moved(responses[j], _flow(frames[i], frames[j])) for j in (i - 1, i + 1)]
         here = responses[i].clamp(min=0)
-        expected = sum(x.clamp(min=0) for x in around) / 2
+        expected = (around[0].clamp(min=0) + around[1].clamp(min=0)) / 2
         lines = (here > 0) | (expected > 0)
         changes += float((here - expected).abs()[lines].sum())
         strengths += float(torch.maximum(here, expected)[lines].sum())
@@ -57,8 +58,9 @@ def flicker(frames: Sequence[Tensor]) -> float:
 
 
 def _flow(here: Tensor, there: Tensor) -> np.ndarray:
-    grey = [cv2.cvtColor(image.to_array(x.cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (here, there)]
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    grey0, grey1 = (cv2.cvtColor(image.to_array(x.cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (here, there))
+    nothing: Any = None  # begin without a flow, which OpenCV's stubs leave out
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey0, grey1, nothing)
 
 
 def _moved(response: Tensor, flow: np.ndarray) -> Tensor:

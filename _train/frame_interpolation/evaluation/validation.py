@@ -70,6 +70,8 @@ def flow_errors(
     """
     measure = metrics.EndPointError().to(device)
     for scene in scenes:
+        assert scene.flows is not None
+        assert scene.occlusions is not None
         pairs = zip(scene.frames[:, 0].split(1), scene.frames[:, 2].split(1), strict=True)
         for estimated, *truth in zip(
             map(torch.cat, zip(*(estimator(*pair) for pair in pairs), strict=True)),

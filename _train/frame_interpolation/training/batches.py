@@ -29,6 +29,7 @@ from torch.utils.data import Dataset
 from _databacks.triplet import Source, Triplet
 from _util import files, flow, torchrun
 from _util.errors import InputError
+from _util.flow import Flows
 
 
 class Batch(NamedTuple):
@@ -47,11 +48,11 @@ class Batch(NamedTuple):
 
 def collate(triplets: Sequence[Triplet]) -> Batch:
     """Triplets of one size as a batch; without flows if one of them has none."""
-    flows = [triplet.flows for triplet in triplets]
+    flows = [triplet.flows for triplet in triplets if triplet.flows is not None]
     return Batch(
         frames=torch.stack([triplet.frames for triplet in triplets]),
         times=torch.tensor([triplet.time for triplet in triplets]),
-        flows=None if None in flows else tuple(torch.stack(direction) for direction in zip(*flows, strict=True)),
+        flows=Flows(*map(torch.stack, zip(*flows, strict=True))) if len(flows) == len(triplets) else None,
         occlusions=None,
         names=[triplet.name for triplet in triplets],
         exact=False,
@@ -162,7 +163,7 @@ class ToonOrder(NamedTuple):
     """A batch that the main process draws, on the device that trains: `sources[source].batch(index)`."""
 
     source: int  # place among the sources of `TripletBatches`
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class TripletBatches(Dataset):
@@ -195,7 +196,9 @@ class TripletBatches(Dataset):
         return collate([triplets[self._index(source, place), self._seed(place)] for place in places])
 
     def _index(self, source: int, place: int) -> int:
-        count = len(self._triplets[source])
+        triplets = self._triplets[source]
+        assert triplets is not None
+        count = len(triplets)
         return int(_order(count, self.seed, place // count)[place % count])
 
     def _seed(self, place: int) -> int:

@@ -75,7 +75,7 @@ def require_one_state(step: int, path: os.PathLike) -> None:
     """Raise InputError in all processes if they do not go on from one step."""
     if not dist.is_initialized():
         return
-    steps: list[int | None] = [None] * dist.get_world_size()
+    steps = [step] * dist.get_world_size()
     dist.all_gather_object(steps, step)
     if len(set(steps)) > 1:
         raise InputError(

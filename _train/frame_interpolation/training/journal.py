@@ -108,7 +108,7 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
             temporary.write_bytes(content)
     except InputError as error:
         kept = "; what was there before is whole" if path.exists() else ""
-        raise InputError(f"{path} cannot be written ({error.__cause__.strerror}){kept}.") from error
+        raise InputError(f"{path} cannot be written ({getattr(error.__cause__, 'strerror', None)}){kept}.") from error
 
 
 def read_checkpoint(path: Path) -> dict:

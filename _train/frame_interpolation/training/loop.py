@@ -110,7 +110,7 @@ class Loop:
             worker_init_fn=_leave_interrupts_to_the_main_process,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        return zip(*[iter(loader)] * options.accumulate, strict=True)
+        return map(list, zip(*[iter(loader)] * options.accumulate, strict=True))
 
     def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
         """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite.
@@ -164,6 +164,7 @@ class Loop:
         """All processes get the same numbers, and so decide alike."""
         values = [torch.as_tensor(x, dtype=torch.float32, device=self.fabric.device) for x in figures.values()]
         means = self.fabric.all_reduce(torch.stack(values), reduce_op="mean")
+        assert isinstance(means, Tensor)
         return dict(zip(figures, means.tolist(), strict=True))
 
     def _set_lr(self) -> None:

@@ -349,6 +349,7 @@ def _pictures(
     times = [t for k, t in moving if k not in kept]
     drawn: Iterator[Callable[[], np.ndarray]] = iter(())
     if times:
+        assert stretch.following is not None
         pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
         drawn = interpolator.draw(pair, times)
     for k, _ in moving:

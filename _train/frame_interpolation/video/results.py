@@ -194,7 +194,7 @@ class _Y4M:
     def part(self, path: Path) -> video.Writer:
         return video.Writer(path, self._encoding)
 
-    def join(self, parts: Parts, frames: int) -> Path:
+    def join(self, parts: Parts, frames: int) -> Path | None:
         whole = parts.folder / ".whole.y4m"
         with video.writing(whole), whole.open("wb") as file:
             for i, path in enumerate(parts.paths):

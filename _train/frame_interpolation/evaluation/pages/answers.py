@@ -10,10 +10,12 @@ import base64
 import json
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from _train.frame_interpolation.evaluation.pages.study import study_name
 from _util.errors import InputError
+
+Field = TypeVar("Field")
 
 
 class Preference(NamedTuple):
@@ -128,7 +130,7 @@ def _sheet(content: object) -> Sheet:
     return Sheet(study, methods, participant, preferences, attention)
 
 
-def _field(content: object, name: str, kind: type) -> object:
+def _field(content: object, name: str, kind: type[Field]) -> Field:
     if not isinstance(content, dict):
         raise _UnexpectedError(f"{name} is looked for in something that has no fields")
     if name not in content:

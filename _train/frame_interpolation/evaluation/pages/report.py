@@ -61,7 +61,7 @@ class Report:
         """Whether an item of this name has been added, by this run or an earlier one, and its files are whole."""
         folder = self._folder(name)
         record = _read_record(folder)
-        return self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
+        return record is not None and self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
 
     def add(self, item: Item) -> None:
         """Write an item's pictures and record; takes the place of an earlier item of the same name.
@@ -115,7 +115,7 @@ class Report:
             The page, `index.html`, written last.
         """
         folders = {path.parent: _read_record(path.parent) for path in (self.folder / "items").glob("*/item.json")}
-        records = {folder.name: record for folder, record in folders.items() if self._belongs(record)}
+        records = {folder.name: record for folder, record in folders.items() if record and self._belongs(record)}
         ordered = dict(sorted(records.items(), key=lambda entry: natural(entry[1]["name"])))
         return site.write_page(self.folder, "report", self._data(ordered, summary))
 

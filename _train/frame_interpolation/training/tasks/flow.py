@@ -6,6 +6,7 @@ and the truth and both frames splatted to its time.
 
 from abc import abstractmethod
 from argparse import Namespace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util.errors import InputError
-from _util.flow import backwarp
+from _util.flow import Flows, backwarp
 from _util.losses import LPIPS, census, sequence
 
 
@@ -61,8 +62,8 @@ class FlowTask(Task):
         return photometric + looks, {"census": photometric, name: looks}
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
-        def both_ways(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-            return self.refinements(frame0, frame1)[-1].chunk(2)
+        def both_ways(frame0: Tensor, frame1: Tensor) -> Flows:
+            return Flows(*self.refinements(frame0, frame1)[-1].chunk(2))
 
         pipeline = Pipeline(both_ways, syntheses.splatting(Context(self.device)))
         return pipeline.frames(pipeline.prepare(frame0, frame1), t)
@@ -80,9 +81,12 @@ class RFRTask(FlowTask):
         self.lpips = LPIPS(protocol="paper") if options.self_supervise else None
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
-        return self.networks["rfr"].refinements(frame0, frame1, self.iterations, last_only=not torch.is_grad_enabled())
+        return cast(RFR, self.networks["rfr"]).refinements(
+            frame0, frame1, self.iterations, last_only=not torch.is_grad_enabled()
+        )
 
     def looks(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
+        assert self.lpips is not None
         return "lpips", self.lpips(frame, truth).mean()
 
 

@@ -6,8 +6,10 @@ come on its way, so that the network is never asked for a time that the truth do
 et al., Clearer Frames, Anytime, ECCV 2024).
 """
 
+import operator
 from argparse import Namespace
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -41,6 +43,7 @@ class IFNetTask(Task):
     @property
     def network(self) -> RefinedIFNet:
         (network,) = self.networks.values()
+        assert isinstance(network, RefinedIFNet)
         return network
 
     def begin(self) -> None:
@@ -55,6 +58,7 @@ class IFNetTask(Task):
         checkpoints.load(self.network.ifnet, path)
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
+        assert self.network.refiner is not None
         groups = [
             {"params": list(part.parameters()), "lr": scale * lr, "scale": scale}
             for part, scale in ((self.network.ifnet, 1), (self.network.refiner, _REFINER_RATE))
@@ -68,7 +72,7 @@ class IFNetTask(Task):
         stages = self.network.ifnet.stages(prepared.pair, t)
         frame = self.network.refine(prepared, t, *stages[-1]).frame
         loss, figures = self.judge(frame, truth)
-        if batch.motion is not None:
+        if batch.motion is not None and batch.seen is not None:
             with full_precision(loss):
                 error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
                 mask = mask_loss(stages[-1][1], batch.seen)
@@ -135,7 +139,7 @@ class FastIFNetTask(IFNetTask):
                 "taught_colour": (frame - taught.frame).abs().mean(),
             }
         weights = {"taught_motion": 5 * _MOTION, "taught_mask": 5 * _MASK, "taught_colour": 1.0}
-        return sum(weights[name] * distance for name, distance in distances.items()), distances
+        return reduce(operator.add, (weights[name] * distance for name, distance in distances.items())), distances
 
 
 def _is_of_rife(names: Iterable[str]) -> bool:
@@ -153,7 +157,8 @@ def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tens
         seen: (b, 2, h, w) 1 where a frame shows the pixel.
     """
     h, w = truth.shape[2:]
-    weight, total, error = (seen + _UNSEEN * (1 - seen)).unsqueeze(2), 0, None
+    weight = (seen + _UNSEEN * (1 - seen)).unsqueeze(2)
+    total = error = truth.new_zeros(())
     for i, motion in enumerate(stages):
         if motion.shape[3] < w:
             factor = -(-w // motion.shape[3])

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class LineTask(SynthesisTask):
     def begin(self) -> None:
         """Without `--from`, the weights of the ResNet-50 are those of `--features`."""
         super().begin()
-        wanted, network = self.options.features, self.networks["ssl"].feature_extractor
+        wanted, network = self.options.features, cast(SoftsplatLite, self.networks["ssl"]).feature_extractor
         if self.options.start or wanted == "random":
             return
         state = imagenet() if wanted == "imagenet" else checkpoints.read(Path(wanted))

@@ -11,6 +11,7 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.training.batches import Batch
 from _util import checkpoints
 from _util.errors import InputError
+from _util.flow import Flows
 
 Figures = dict[str, Tensor]  # what is logged beside the loss
 
@@ -94,14 +95,14 @@ class SynthesisTask(Task):
         self.estimator = flows.create(self.flow or available, Context(device))
 
     @torch.no_grad()
-    def flows_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def flows_of(self, batch: Batch) -> Flows:
         """flow01 and flow10 as the user wants them: those of the batch, exact or cached, or estimated now."""
         if batch.flows is not None and batch.exact == (self.flow is None):
-            return batch.flows
+            return Flows(*batch.flows)
         if self.flow is None:
             raise InputError(f"{batch.names[0]} comes without exact flow; choose another --flow or leave its data out.")
         pairs = zip(batch.frames[:, 0].split(1), batch.frames[:, 2].split(1), strict=True)
-        return tuple(torch.cat(flow) for flow in zip(*(self.estimate(*pair) for pair in pairs), strict=True))
+        return Flows(*(torch.cat(flow) for flow in zip(*(self.estimate(*pair) for pair in pairs), strict=True)))
 
     def estimate(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         """flow01 and flow10, (1, 2, h, w) each."""

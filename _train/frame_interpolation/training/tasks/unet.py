@@ -1,6 +1,7 @@
 """The U-Nets' two tasks: the flow between two frames, and the frame between them on some flow."""
 
 from argparse import Namespace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -25,9 +26,10 @@ class FlowUNetTask(FlowTask):
         self.features = losses.style_features(options.style_features) if options.self_supervise else None
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
-        return self.networks[self.name].refinements(frame0, frame1)
+        return cast(FlowUNet, self.networks[self.name]).refinements(frame0, frame1)
 
     def looks(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
+        assert self.features is not None
         return "looks", _perceptual(self.features, frame, truth) + (frame - truth).abs().mean()
 
 
