@@ -132,7 +132,7 @@ def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     return flow01, flow10
 
 
-def _scale(noted: dict | list, size: tuple[int, int]) -> tuple[float, float]:
+def _scale(noted: dict | list, size: Sequence[int]) -> tuple[float, float]:
     """From pixels of the annotation to pixels of the frames, across and down."""
     h, w = size
     if isinstance(noted, dict):
@@ -142,7 +142,7 @@ def _scale(noted: dict | list, size: tuple[int, int]) -> tuple[float, float]:
     return w / width, h / height
 
 
-def _region(path: Path, region: list[float], across: float, down: float, size: tuple[int, int]) -> tuple:
+def _region(path: Path, region: list[float], across: float, down: float, size: Sequence[int]) -> tuple:
     x, y, width, height = region
     h, w = size
     left, top, right, bottom = x * across, y * down, (x + width) * across, (y + height) * down

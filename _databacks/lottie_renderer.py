@@ -9,6 +9,7 @@ frame, h · w pixels of 4 bytes: blue, green, red and alpha, colours multiplied 
 import json
 import os
 import sys
+from typing import Any, cast
 
 STEPS = 16  # the renderer draws whole frames only, so animations are stretched and their rate raised by this factor
 
@@ -35,7 +36,7 @@ def load(path: str):
     from rlottie_python import LottieAnimation
 
     with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
-        animation: dict = stretch(json.load(file))
+        animation: Any = stretch(json.load(file))
     animation["fr"] *= STEPS
     loaded = LottieAnimation.from_data(json.dumps(animation))
     if not loaded.animation_p or loaded.lottie_animation_get_totalframe() < 1:
@@ -44,7 +45,7 @@ def load(path: str):
 
 
 def serve(requests, answers) -> None:
-    path, animation = None, None
+    path, animation = None, cast(Any, None)
     for line in requests:
         request = json.loads(line)
         try:

@@ -162,9 +162,8 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
 def measure(arguments: argparse.Namespace) -> dict:
     from _train.frame_interpolation.benchmarks import matching, stages, video
 
-    report = stages.compare(
-        *arguments.frames, arguments.sizes, arguments.repeats, arguments.precision, arguments.device
-    )
+    frame0, frame1 = arguments.frames
+    report = stages.compare(frame0, frame1, arguments.sizes, arguments.repeats, arguments.precision, arguments.device)
     print(table(report))
     if arguments.matching:
         report["matching"] = matching.compare(arguments.repeats)

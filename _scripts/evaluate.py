@@ -239,7 +239,9 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints)
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
-    errors = flow_errors(interpolator.pipeline.estimator, scenes, interpolator.device)
+    estimator = interpolator.pipeline.estimator
+    assert estimator is not None  # as splatting needs one
+    errors = flow_errors(estimator, scenes, interpolator.device)
     names = "all", "near rims", "ground there"
     figures = {name: f"{error:.2f}" for name, error in zip(names, errors.values(), strict=True)}
     print(tables.markdown([{"flow": interpolator.flow, **figures}]))

@@ -123,14 +123,16 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
     folder = arguments.checkpoints or checkpoints.FOLDER
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, folder)
-    estimator = interpolator.pipeline.estimator
+    name, estimator = interpolator.flow, interpolator.pipeline.estimator
+    assert name is not None  # as splatting needs an estimator
+    assert estimator is not None
 
     @torch.inference_mode()
     def estimate(frame0: torch.Tensor, frame1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
         return flows.at_moderate_size(estimator, *frames)
 
-    return interpolator.flow, estimate
+    return name, estimate
 
 
 def _size(text: str) -> tuple[Any]:

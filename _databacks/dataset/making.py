@@ -6,7 +6,7 @@ beside them, from which it is continued.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from _util.errors import InputError
 
 WORK = ".work"
 
-Execute = Callable[..., Iterator[tuple[Job, Outcome | None]]]  # (work, jobs, tick), as in `workers`
+Execute = Callable[..., Generator[tuple[Job, Outcome | None], None, None]]  # (work, jobs, tick), as in `workers`
 
 
 def make(

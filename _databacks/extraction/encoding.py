@@ -103,6 +103,7 @@ def _join(parts: list[Path], path: Path) -> int:
         for part in parts:
             with video.open_input(part) as read:
                 packets = read.streams.video[0]
+                assert packets.time_base is not None
                 stream = stream or container.add_stream_from_template(packets)
                 offset = int(Fraction(count, RATE) / packets.time_base)
                 for packet in read.demux(packets):

@@ -133,7 +133,7 @@ def _judge(
     known = _read_journal(journal)
     with records.writing(journal), journal.open("a", buffering=1) as file, ThreadPoolExecutor(_FLOWS) as pool:
         for drawn, flows in _with_flows(_in_threes(ahead(drawings)), flow, known, pool):
-            numbers = tuple(drawing.number for drawing in drawn)
+            numbers = drawn[0].number, drawn[1].number, drawn[2].number
             name = name_of(numbers)
             if flows:
                 (_, to_previous), (to_next, _) = (future.result() for future in flows)

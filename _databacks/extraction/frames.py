@@ -30,8 +30,8 @@ def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.n
     assert shown is not None
     number = first
     for following in itertools.chain(frames, [None]):
-        end = _place(following.time) if following else max(1, _place(reader.end))
-        if number < end:
+        end = _place(following.time) if following else max(1, _place(reader.end or Fraction(0)))
+        if number < end and shown is not None:
             pixels = _to_8_bits(shown.pixels)
             yield from ((place, pixels) for place in range(number, end))
             number = end

@@ -349,7 +349,7 @@ def _grain(random: Random) -> str:
     return grain + _tag("rect", width=512, height=512, filter="url(#grain)", opacity=f"{strength:.2f}")
 
 
-def _line(random: Random, hue: float, low: float = 0.6, high: float = 2.5) -> dict[str, object]:
+def _line(random: Random, hue: float, low: float = 0.6, high: float = 2.5) -> dict[str, Any]:
     return {"stroke": _tone(random, hue, 0, 0.4), "stroke_width": random.uniform(low, high)}
 
 

@@ -156,6 +156,7 @@ def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, T
 def _project_stages(folder: Path, precision: str, device: torch.device) -> dict:
     interpolator = Interpolator("rfr", "ssldtm", str(device), precision, folder)
     estimator, synthesiser = interpolator.pipeline.estimator, interpolator.pipeline.synthesiser
+    assert estimator is not None
     state: dict = {}
 
     def flow() -> None:

@@ -23,6 +23,7 @@ from _train.frame_interpolation.evaluation.items import Item
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _train.frame_interpolation.methods import METRICS, PUBLISHED
 from _util import image
+from _util.dis import search
 from _util.errors import InputError
 from _util.flow import backwarp
 from _util.metrics import ImageMetric
@@ -165,8 +166,8 @@ def as_8_bits(frame: Tensor) -> Tensor:
 
 def register(frame: Tensor, truth: Tensor) -> Tensor:
     """A frame (1, 3, h, w) moved onto the truth, by dense inverse search smoothed by a Gaussian of 8 pixels."""
-    grey = [cv2.cvtColor(image.to_array(x[0].cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (truth, frame)]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    grey0, grey1 = (cv2.cvtColor(image.to_array(x[0].cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (truth, frame))
+    flow = search(grey0, grey1)
     flow = cv2.GaussianBlur(flow, (0, 0), _SMOOTH)
     return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
 

@@ -5,7 +5,6 @@ successive frames, ends included, so they need no truth.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from _util import image
+from _util.dis import search
 from _util.flow import backwarp
 from _util.lines import difference_of_gaussians
 
@@ -59,8 +59,7 @@ def flicker(frames: Sequence[Tensor]) -> float:
 
 def _flow(here: Tensor, there: Tensor) -> np.ndarray:
     grey0, grey1 = (cv2.cvtColor(image.to_array(x.cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (here, there))
-    nothing: Any = None  # begin without a flow, which OpenCV's stubs leave out
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey0, grey1, nothing)
+    return search(grey0, grey1)
 
 
 def _moved(response: Tensor, flow: np.ndarray) -> Tensor:

@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -205,7 +206,7 @@ class Loop:
 
     def _validate(self) -> float:
         """Mean LPIPS on the held-out keyframes, by the averaged weights. The first process measures for all."""
-        figures = None
+        figures: Any = None  # known in the first process until all are told
         if self.fabric.is_global_zero:
             shown: list[np.ndarray] = []
             align = self.options.align

@@ -34,7 +34,7 @@ class Processes:
         """The parts of all processes in their order, once all have come here."""
         if self.count == 1:
             return [part]
-        parts: list[T | None] = [None] * self.count
+        parts = [part] * self.count
         dist.all_gather_object(parts, part)
         return parts
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -293,7 +293,7 @@ def _draw(
         behind(encode, _QUEUE) as put,
     ):
         drawings = counted(marked)
-        end = lambda: reader.end  # noqa: E731 - known once all has been read
+        end = lambda: cast(Fraction, reader.end)  # noqa: E731 - known once all has been read
         for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
             for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):

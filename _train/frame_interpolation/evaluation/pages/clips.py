@@ -148,6 +148,7 @@ def _read_video(path: Path) -> Clip:
     frames = [_opaque(frame.pixels) for frame in reader]
     if reader.damage:
         raise InputError(reader.damage)
+    assert reader.end is not None  # all has been read
     return Clip(frames, float(reader.end))
 
 

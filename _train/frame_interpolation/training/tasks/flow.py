@@ -43,7 +43,7 @@ class FlowTask(Task):
         frame0, _, frame1 = batch.frames.unbind(1)
         refined = self.refinements(frame0, frame1)
         with full_precision(frame0):
-            if not supervised:
+            if not supervised or batch.flows is None:
                 return self.self_supervision(batch, *refined[-1].chunk(2))
             truth = torch.cat(batch.flows)
             error = (refined[-1].detach() - truth).norm(dim=1).mean()
