@@ -9,7 +9,7 @@ frame, h · w pixels of 4 bytes: blue, green, red and alpha, colours multiplied 
 import json
 import os
 import sys
-from typing import Any, cast
+from typing import Any
 
 STEPS = 16  # the renderer draws whole frames only, so animations are stretched and their rate raised by this factor
 
@@ -45,13 +45,14 @@ def load(path: str):
 
 
 def serve(requests, answers) -> None:
-    path, animation = None, cast(Any, None)
+    path, animation = None, None
     for line in requests:
         request = json.loads(line)
         try:
             if request["path"] != path:
                 path, animation = None, None
                 path, animation = request["path"], load(request["path"])
+            assert animation is not None
             rate = animation.lottie_animation_get_framerate()
             count = animation.lottie_animation_get_totalframe()
             h, w = request["size"]

@@ -239,12 +239,13 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, arguments.checkpoints)
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
-    estimator = interpolator.pipeline.estimator
-    assert estimator is not None  # as splatting needs one
+    flow, estimator = interpolator.flow, interpolator.pipeline.estimator
+    assert flow is not None  # as splatting needs an estimator
+    assert estimator is not None
     errors = flow_errors(estimator, scenes, interpolator.device)
     names = "all", "near rims", "ground there"
     figures = {name: f"{error:.2f}" for name, error in zip(names, errors.values(), strict=True)}
-    print(tables.markdown([{"flow": interpolator.flow, **figures}]))
+    print(tables.markdown([{"flow": flow, **figures}]))
 
 
 if __name__ == "__main__":

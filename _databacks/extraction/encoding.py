@@ -108,6 +108,8 @@ def _join(parts: list[Path], path: Path) -> int:
                 offset = int(Fraction(count, RATE) / packets.time_base)
                 for packet in read.demux(packets):
                     if packet.size:
+                        assert packet.pts is not None
+                        assert packet.dts is not None
                         packet.pts, packet.dts, packet.stream = packet.pts + offset, packet.dts + offset, stream
                         container.mux(packet)
                         count += 1

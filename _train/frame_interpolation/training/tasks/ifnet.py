@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +44,7 @@ class IFNetTask(Task):
     @property
     def network(self) -> RefinedIFNet:
         (network,) = self.networks.values()
-        assert isinstance(network, RefinedIFNet)
-        return network
+        return cast(RefinedIFNet, network)
 
     def begin(self) -> None:
         """Weights of RIFE become those of the motion; the refiner begins as new."""
