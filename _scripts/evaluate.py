@@ -199,7 +199,7 @@ def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]
     parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
     parts += [comparison.markdown(table) for table in tables if table]
     with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:

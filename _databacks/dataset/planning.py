@@ -93,7 +93,7 @@ def _key(path: Path) -> str:
                     file.seek((size - _CHUNK) * i // (_CHUNKS - 1))
                     digest.update(file.read(_CHUNK))
     except OSError as error:
-        return hashlib.sha256(f"{error.errno} {path}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{error.errno} {path}".encode(errors="surrogateescape")).hexdigest()[:16]
     return digest.hexdigest()[:16]
 
 

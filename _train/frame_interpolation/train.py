@@ -290,6 +290,10 @@ def with_flow(source, cache: Path, options: argparse.Namespace, task):
 def require_writing(path: Path) -> None:
     from _util.errors import InputError
 
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name of {path} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
     if not os.access(path, os.W_OK):
         raise InputError(f"{path} cannot be written to; choose another OUT.")
 

@@ -150,6 +150,7 @@ def export(out: Path, folder: Path) -> list[Path]:
         "seed": str(options["seed"]),
         "command": legs[-1]["command"],
     }
+    readable = {name: fact.encode(errors="backslashreplace").decode() for name, fact in facts.items()}
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():
         network, weight = name.split(".", 1)
@@ -163,5 +164,5 @@ def export(out: Path, folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}); choose another --to.") from error
     for name, tensors in networks.items():
-        write_durably(folder / f"{name}.safetensors", save(tensors, facts))
+        write_durably(folder / f"{name}.safetensors", save(tensors, readable))
     return [folder / f"{name}.safetensors" for name in networks]
