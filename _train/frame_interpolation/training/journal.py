@@ -33,9 +33,7 @@ class Journal:
         self.rows: list[dict[str, float]] = []
         metrics = out / "metrics.csv"
         if step and metrics.exists():
-            with metrics.open(newline="") as file:
-                rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row["step"] <= step]
+            self.rows = [row for row in _read_rows(metrics) if row["step"] <= step]
         self.events = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def gather(self, figures: dict[str, float]) -> None:
@@ -94,6 +92,17 @@ class Journal:
         torch.save(state, content)
         for name in names:
             write_durably(self.out / "checkpoints" / name, content.getbuffer())
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    try:
+        with path.open(newline="") as file:
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path} is damaged; move it away, and its curves begin anew.") from error
+    if not all("step" in row for row in rows):
+        raise InputError(f"{path} has rows without a step; move it away, and its curves begin anew.")
+    return rows
 
 
 def write_durably(path: Path, content: bytes | memoryview) -> None:
