@@ -11,14 +11,13 @@ Names begin with `Japan_` (east) or `Disney_` (west). Frames and annotations may
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, read_frames
-from _util import pickles
+from _databacks.triplet import Annotation, Source, Triplet, read_frames
+from _util import files, pickles
 from _util.errors import InputError
 from _util.files import natural
 
@@ -31,16 +30,7 @@ _SUBSETS = {"Japan_": "east", "Disney_": "west"}
 _SLACK = 1.0  # pixel, by which the scaled region may reach over the border
 
 
-class Annotation(NamedTuple):
-    """What AnimeInterp's authors note about a triplet of the test set."""
-
-    level: str  # of `LEVELS`
-    roi: tuple[int, int, int, int]  # where it moves most: left, top, right, bottom, in pixels of the frames
-    motion: str
-    behaviour: str
-
-
-class ATD12K:
+class ATD12K(Source):
     """The triplets of a split in the order of their names, with flows where `preprocessed/` is there.
 
     Args:
@@ -49,6 +39,9 @@ class ATD12K:
     Raises:
         InputError: there are no frames.
     """
+
+    has_flows = True  # what the published protocol starts from must be there
+    is_annotated = True
 
     def __init__(self, path: str | Path = FOLDER, split: str = "test"):
         self.path, self.split = Path(path), split
@@ -61,9 +54,6 @@ class ATD12K:
         if not self.names:
             raise InputError(f"{self.frames} holds 0 of {COUNTS[split]} triplets; ATD-12K is at {HOME}.")
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def __getitem__(self, index: int) -> Triplet:
         """The frames of a triplet and its flows, if there is a folder of them.
 
@@ -75,13 +65,18 @@ class ATD12K:
         flows = _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.flows.is_dir() else None
         return Triplet(name, frames, flows)
 
-    def sources(self, index: int) -> list[Path]:
-        """The files and folders that an item is read from."""
+    @property
+    def title(self) -> str:
+        return f"atd12k-{self.split}"
+
+    def pictures(self, index: int) -> list[Path]:
+        return files.pictures(self.frames / self.names[index])
+
+    def files(self, index: int) -> list[Path]:
         name = self.names[index]
         return [*(self.frames / name).glob("*"), self.flows / f"{name}.pkl", self._annotation_path(name)]
 
     def shortages(self) -> list[str]:
-        """A sentence for each folder that holds fewer items than the data set has."""
         whole = COUNTS[self.split]
         flows = len(list(self.flows.glob("*.pkl")))
         found = {self.frames: (len(self), "triplets")}

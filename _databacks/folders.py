@@ -8,12 +8,12 @@ FOLDER/
 import os
 from pathlib import Path
 
-from _databacks.triplet import Triplet, read_frames
+from _databacks.triplet import Source, Triplet, read_frames
 from _util.errors import InputError
-from _util.files import PICTURE_SUFFIXES, natural
+from _util.files import PICTURE_SUFFIXES, natural, pictures
 
 
-class Folders:
+class Folders(Source):
     """The triplets under a folder, in natural order, named by their paths in it.
 
     A folder with pictures in any other number is an item too, one that cannot be read, so that readers tell of it.
@@ -26,12 +26,12 @@ class Folders:
         self.path = Path(path)
         counts = {folder: count for folder, count in _count_pictures(self.path).items() if count}
         if 3 not in counts.values():
-            raise InputError(f"{path} holds no folder with three pictures; NAME/a.png, b.png and c.png are a triplet.")
+            raise InputError(
+                f"{path} holds no triplets; they are NAME/a.png, b.png and c.png, "
+                "images/A-B-C/ with three pictures each, or Lottie animations (.json)."
+            )
         relative = (folder.relative_to(self.path).as_posix() for folder in counts)
         self.names = sorted(relative, key=natural)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def __getitem__(self, index: int) -> Triplet:
         """The frames of a folder; transparent pictures lie on white.
@@ -40,6 +40,9 @@ class Folders:
             InputError: there are not three pictures, one cannot be read, or their sizes differ.
         """
         return Triplet(self.names[index], read_frames(self.path / self.names[index]))
+
+    def pictures(self, index: int) -> list[Path]:
+        return pictures(self.path / self.names[index])
 
 
 def _count_pictures(path: Path) -> dict[Path, int]:

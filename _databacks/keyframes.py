@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet
+from _databacks.triplet import Source, Triplet
 from _util import files, image
 from _util.errors import InputError
 
 SMALLEST_SIDE = 31  # of LPIPS
 
 
-class Keyframes:
+class Keyframes(Source):
     """The triplets of a folder of keyframes, or of folders of keyframes in a folder.
 
     Raises:
@@ -35,14 +35,10 @@ class Keyframes:
         self.triplets = [files[i : i + 3] for files in cuts for i in range(len(files) - 2)]
         self.names = [files[1].relative_to(self.path).as_posix() for files in self.triplets]
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def __getitem__(self, index: int) -> Triplet:
-        return Triplet(self.names[index], torch.stack([read(path) for path in self.sources(index)]))
+        return Triplet(self.names[index], torch.stack([read(path) for path in self.pictures(index)]))
 
-    def sources(self, index: int) -> list[Path]:
-        """The files that an item is read from."""
+    def pictures(self, index: int) -> list[Path]:
         return self.triplets[index]
 
 

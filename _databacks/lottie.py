@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet
+from _databacks.triplet import Source, Triplet
 from _util.errors import InputError
 from _util.files import natural
 
@@ -30,6 +30,7 @@ Background = Callable[[np.random.Generator, tuple[int, int]], Tensor]
 SHORTEST_GAP, LONGEST_GAP = 1 / 24, 1 / 3  # seconds
 LEAST_CHANGE = 0.004  # mean difference of the outer frames' colours and alpha
 _TRIES = 16
+_EACH_IN_TRAINING = 64
 _PREVIEW = 96, 96  # size at which motion is looked for
 _PATIENCE = 60  # seconds; a renderer that takes longer hangs
 
@@ -44,7 +45,7 @@ def gradient(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
     return colours[0].lerp(colours[1], torch.zeros_like(share) if is_plain else share)
 
 
-class Lottie:
+class Lottie(Source):
     """Triplets of the animations in a folder. Item i is a function of the seed and i.
 
     Args:
@@ -65,16 +66,14 @@ class Lottie:
         each: int = 16,
         background: Background = gradient,
     ):
-        self.files = sorted(Path(path).glob("*.json"), key=lambda file: natural(file.name))
-        if not self.files:
+        self.path = Path(path)
+        self.animations = sorted(self.path.glob("*.json"), key=lambda file: natural(file.name))
+        if not self.animations:
             raise InputError(f"{path} holds no Lottie animations; they are .json files.")
         if importlib.util.find_spec("rlottie_python") is None:
             raise InputError(f"To render {path}, install rlottie-python.")
         self.size, self.seed, self.each, self.background = size, seed, each, background
-        self.names = [f"{file.stem}-{k}" for file in self.files for k in range(each)]
-
-    def __len__(self) -> int:
-        return len(self.names)
+        self.names = [f"{file.stem}-{k}" for file in self.animations for k in range(each)]
 
     def __getitem__(self, index: int) -> Triplet:
         """Three frames of an animation; `time` is when the middle one was rendered, half of the time 0.5.
@@ -83,12 +82,20 @@ class Lottie:
             InputError: the file is no animation, cannot be rendered, or hardly moves.
         """
         index = range(len(self))[index]
-        path, random = self.files[index // self.each], np.random.default_rng((self.seed, index))
+        path, random = self.animations[index // self.each], np.random.default_rng((self.seed, index))
         first, middle, last = _choose(path, random)
         layer = _render(path, [first, middle, last], self.size)
         colours, alpha = layer.split([3, 1], 1)
         frames = (colours + (1 - alpha) * self.background(random, self.size)).clamp(0, 1)
         return Triplet(self.names[index], frames, time=(middle - first) / (last - first))
+
+    def files(self, index: int) -> list[Path]:
+        return [self.animations[index // self.each]]
+
+    def for_crops(self, size: tuple[int, int], seed: int) -> "Lottie":
+        """Most of a wide frame would be empty, and a longer training wants more of each animation."""
+        larger = size[0] * 5 // 4, size[1] * 5 // 4
+        return Lottie(self.path, larger, seed, _EACH_IN_TRAINING, self.background)
 
 
 def _choose(path: Path, random: np.random.Generator) -> tuple[int, int, int]:

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Triplet, read_frames
+from _databacks.triplet import Source, Triplet, read_frames
 from _util.errors import InputError
-from _util.files import natural
+from _util.files import natural, pictures
 
 
-class RRLDExtract:
+class RRLDExtract(Source):
     """The triplets that `rrld.txt` lists, in its order; without that file, all in `images/`.
 
     Raises:
@@ -29,9 +29,7 @@ class RRLDExtract:
         self.names = _listed(listing) if listing.exists() else _folders(self.path / "images")
         if not self.names:
             raise InputError(f"{path} holds no triplets; images/A-B-C/ with three pictures each are needed.")
-
-    def __len__(self) -> int:
-        return len(self.names)
+        self.has_flows = (self.path / "flows").is_dir()
 
     def __getitem__(self, index: int) -> Triplet:
         """The frames of a triplet and, where there is a file of them, its flows, as x and y.
@@ -41,8 +39,17 @@ class RRLDExtract:
         """
         name = self.names[index]
         frames = read_frames(self.path / "images" / name)
-        flows = self.path / "flows" / f"{name}.pt"
+        flows = self._flows(index)
         return Triplet(name, frames, _read_flows(flows, frames.shape[2:]) if flows.exists() else None)
+
+    def pictures(self, index: int) -> list[Path]:
+        return pictures(self.path / "images" / self.names[index])
+
+    def files(self, index: int) -> list[Path]:
+        return [*self.pictures(index), self._flows(index)]
+
+    def _flows(self, index: int) -> Path:
+        return self.path / "flows" / f"{self.names[index]}.pt"
 
 
 def _folders(images: Path) -> list[str]:

@@ -1,52 +1,96 @@
-"""The source of triplets that a folder or file holds, whatever its kind."""
+"""The one door to data: the source of triplets that words of a command line name, whatever its kind.
 
+A new kind is a class of `Source` in a file of its own, and one entry here.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from _databacks.atd12k import ATD12K
-from _databacks.folders import Folders
-from _databacks.hdf5.reading import HDF5
-from _databacks.keyframes import Keyframes
-from _databacks.lottie import Lottie
-from _databacks.rrldextr import RRLDExtract
 from _databacks.triplet import Source
 from _util import files
 from _util.errors import InputError
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
+
+class Kind(NamedTuple):
+    """A kind of data."""
+
+    summary: str  # one line for help texts
+    source: str  # "module:class", called with the path; imported when it is used
+    recognises: Callable[[Path], bool]  # whether a path is of this kind, if the user does not say
+    default: str = ""  # the path, if the user names none
+    has_splits: bool = False  # the class takes `split`
+
+    def open(self, path: Path, split: str) -> Source:
+        module, _, name = self.source.partition(":")
+        return getattr(importlib.import_module(module), name)(path, *([split] if self.has_splits else []))
 
 
-def open_source(path: str | Path) -> Source:
-    """Triplets of a file that ends in .h5, or of a folder: those of RRLD where there is `images/A-B-C/`, Lottie
-    animations where there are `.json` files, else those of folders with three pictures each.
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() in (".h5", ".hdf5") and not path.is_dir()
+
+
+def _is_atd12k(path: Path) -> bool:
+    splits = ("test_2k_540p", "train_10k", "train_10k_540p")
+    return any((path / parent / name).is_dir() for parent in ("raw", "") for name in splits)
+
+
+def _is_rrld(path: Path) -> bool:
+    return (path / "rrld.txt").exists() or any((path / "images").glob("*-*-*/"))
+
+
+def _is_lottie(path: Path) -> bool:
+    return any(path.glob("*.json"))
+
+
+def _is_flat(path: Path) -> bool:
+    return path.is_dir() and len(files.pictures(path)) >= 3
+
+
+KINDS: dict[str, Kind] = {  # the first that recognises a path opens it
+    "hdf5": Kind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
+    "atd12k": Kind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, "_data/atd12k", has_splits=True),
+    "rrld": Kind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
+    "lottie": Kind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
+    "keyframes": Kind(
+        "drawings of a cut, or of several in folders, each drawn from its neighbours",
+        "_databacks.keyframes:Keyframes",
+        _is_flat,
+    ),
+    "folders": Kind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
+}
+
+
+def open_source(words: str | Path | Sequence[str], split: str = "test") -> Source:
+    """The source that words name: a path, a kind of `KINDS` and a path, or a kind that has a default path.
+
+    Args:
+        split: "test" or "train", of data that has splits.
 
     Raises:
-        InputError: there is no such folder or file, or nothing of this kind in it.
+        InputError: unknown words, no such folder or file, or nothing of this kind in it.
     """
-    path = Path(path)
-    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir():
-        return HDF5(path)
-    if not path.is_dir():
-        raise InputError(f"There is no folder {path}; triplets are read from a folder, or from a file packed as .h5.")
-    if (path / "rrld.txt").exists() or any((path / "images").glob("*-*-*/")):
-        return RRLDExtract(path)
-    if any(path.glob("*.json")):
-        return Lottie(path)
-    try:
-        return Folders(path)
-    except InputError as error:
-        raise InputError(
-            f"{path} holds no triplets; they are NAME/a.png, b.png and c.png, "
-            "images/A-B-C/ with three pictures each, or Lottie animations (.json)."
-        ) from error
+    kind, path = find_kind(words)
+    if kind is not None:
+        return KINDS[kind].open(path, split)
+    raise InputError(f"There is no folder {path}; triplets are read from a folder, or from a file packed as .h5.")
 
 
-def pictures(source: Source, index: int) -> list[Path]:
-    """The three files that the frames of an item are read from; none where frames are drawn, or come from one file."""
-    if isinstance(source, Keyframes):
-        return source.sources(index)
-    name = source.names[index]
-    if isinstance(source, ATD12K):
-        return files.pictures(source.frames / name)
-    if isinstance(source, RRLDExtract):
-        return files.pictures(source.path / "images" / name)
-    return files.pictures(source.path / name) if isinstance(source, Folders) else []
+def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
+    """The kind that words name or that recognises their path, None if there is nothing there, and the path.
+
+    Raises:
+        InputError: unknown words.
+    """
+    first, *rest = [words] if isinstance(words, str | Path) else words
+    if len(rest) > 1:
+        raise InputError(f"DATA is one folder, with its kind before it if need be, not {' '.join(map(str, words))}.")
+    if rest:
+        if first not in KINDS:
+            raise InputError(f"There is no kind of data {first!r}; it is {', '.join(KINDS)}.")
+        return first, Path(rest[0])
+    if first in KINDS and KINDS[first].default and not Path(first).exists():
+        return first, Path(KINDS[first].default)
+    path = Path(first)
+    return next((name for name, kind in KINDS.items() if kind.recognises(path)), None), path

@@ -1,11 +1,11 @@
 """Three frames of an animation, the middle one being the truth that training and evaluation compare with.
 
-A source of triplets has a length, `names`, known before anything is decoded, and items, of which one that cannot be
-used raises `InputError` and leaves the others usable.
+`Source` is what all kinds of data have in common; `sources.open_source` opens them.
 """
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,14 +23,75 @@ class Triplet(NamedTuple):
     time: float = 0.5
 
 
-class Source(Protocol):
-    """Triplets by index."""
+class Annotation(NamedTuple):
+    """What AnimeInterp's authors note about a triplet of ATD-12K's test set."""
+
+    level: str  # "easy", "medium" or "hard"
+    roi: tuple[int, int, int, int]  # where it moves most: left, top, right, bottom, in pixels of the frames
+    motion: str
+    behaviour: str
+
+
+class Source(ABC):
+    """Triplets by index. A new kind is a class in a file of its own and an entry in `sources.KINDS`.
+
+    Attributes:
+        names: of all items, in order, known before anything is decoded.
+        path: the folder or file.
+        has_flows: whether flows come with the frames of some item.
+        is_annotated: whether some item has an annotation.
+    """
 
     names: list[str]
+    path: Path
+    has_flows = False
+    is_annotated = False
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.names)
 
-    def __getitem__(self, index: int) -> Triplet: ...
+    @abstractmethod
+    def __getitem__(self, index: int) -> Triplet:
+        """An item.
+
+        Raises:
+            InputError: one of its files is missing or damaged; the others stay usable.
+        """
+
+    @property
+    def title(self) -> str:
+        """What it is called in tables and names of files."""
+        return self.path.resolve().name
+
+    def files(self, index: int) -> list[Path]:
+        """The files that an item is read from."""
+        return self.pictures(index)
+
+    def pictures(self, index: int) -> list[Path]:
+        """The three picture files of an item; none where frames are drawn, or come from one file."""
+        return []
+
+    def subset(self, index: int) -> str:
+        """The part of the data that an item belongs to; by default the first folder of its name, if it has several."""
+        first, slash, _ = self.names[index].partition("/")
+        return first if slash else ""
+
+    def annotation(self, index: int, size: tuple[int, int]) -> Annotation:
+        """The annotation of an item whose frames are (h, w) = `size`.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        raise InputError(f"{self.path} has no annotation of {self.names[index]}; ATD-12K's are the ones that are read.")
+
+    def shortages(self) -> list[str]:
+        """A sentence for each folder that holds fewer items than the data set is known to have."""
+        return []
+
+    def for_crops(self, size: tuple[int, int], seed: int) -> "Source":
+        """The same data as training wants it, where frames are drawn at any size: not much larger than crops of (h, w)
+        = `size`."""
+        return self
 
 
 def read_frames(folder: Path) -> Tensor:

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _util import command
+from _util import command, tables
 
 REPORT = Path("supplementary/gpu_benchmark.md")
 
@@ -31,6 +31,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
     )
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="instead, measure these beside RIFE's published network in fp32"
+    )
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
     parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
     on_gpu = parser.add_argument_group("on a GPU")
@@ -52,10 +56,14 @@ def table(report: dict) -> str:
     lines = [f"{where}{', ' + machine['gpu'] if machine['gpu'] else ''}, PyTorch {machine['torch']}"]
     for size, result in report["sizes"].items():
         baseline, project = result["baseline"], result["project"]
-        lines += ["", f"| {size} | baseline s | MB | project s | MB |", "|---|---|---|---|---|"]
+        rows = []
         for stage in baseline["seconds"]:
-            cells = [f"{which['seconds'][stage]:.3f} | {which['peak_mb'][stage]:.0f}" for which in (baseline, project)]
-            lines.append(f"| {stage} | {' | '.join(cells)} |")
+            row = {size: stage}
+            for name, which in (("baseline", baseline), ("project", project)):
+                row[f"{name} s"] = f"{which['seconds'][stage]:.3f}"
+                row[f"{name} MB"] = f"{which['peak_mb'][stage]:.0f}"
+            rows.append(row)
+        lines += ["", tables.markdown(rows)]
         precision = ", ".join(f"{stage} {dtype}" for stage, dtype in project["precision"].items())
         lines += [
             "",
@@ -67,28 +75,36 @@ def table(report: dict) -> str:
 
 def table_of_matching(rows: list[dict]) -> str:
     """Times of segment-guided matching as a table in Markdown."""
-    lines = ["| pieces | segmentation s | matching s | flow s | all s | literal matching and flow s | ratio |"]
-    lines.append(f"|{'---|' * 7}")
-    for row in rows:
-        times = " | ".join(f"{row[stage]:.3f}" for stage in ("segmentation", "matching", "flow", "all", "literal"))
-        lines.append(f"| {row['pieces']} | {times} | {row['ratio']:.1f}× |")
-    return "\n".join(lines)
+    seconds = {"segmentation": "segmentation s", "matching": "matching s", "flow": "flow s", "all": "all s"}
+    seconds["literal"] = "literal matching and flow s"
+    cells = [
+        {"pieces": str(row["pieces"])}
+        | {title: f"{row[stage]:.3f}" for stage, title in seconds.items()}
+        | {"ratio": f"{row['ratio']:.1f}×"}
+        for row in rows
+    ]
+    return tables.markdown(cells)
 
 
 def table_of_video(rows: list[dict]) -> str:
     """Times of videos and of their frames as a table in Markdown."""
-    lines = ["| method | frames drawn | video s | frames alone s | ratio |", f"|{'---|' * 5}"]
-    for row in rows:
-        times = " | ".join(f"{row[which]:.2f}" for which in ("video", "interpolator", "ratio"))
-        lines.append(f"| {row['method']} | {row['drawn']} of {row['frames']} | {times} |")
-    return "\n".join(lines)
+    seconds = {"video": "video s", "interpolator": "frames alone s", "ratio": "ratio"}
+    cells = [
+        {"method": row["method"], "frames drawn": f"{row['drawn']} of {row['frames']}"}
+        | {title: f"{row[key]:.2f}" for key, title in seconds.items()}
+        for row in rows
+    ]
+    return tables.markdown(cells)
 
 
 def main() -> None:
     arguments = parse()
     from _util.files import replacing
 
-    report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
+    if arguments.methods:
+        report = measure_methods(arguments)
+    else:
+        report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(arguments.out) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
@@ -111,6 +127,36 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
         repeats=arguments.repeats,
     )
     return gpu.run(settings, arguments.report, sections=arguments.sections or list(gpu.SECTIONS))
+
+
+def table_of_methods(rows: list[dict]) -> str:
+    """Times of methods beside RIFE's as a table in Markdown."""
+    cells = [
+        {
+            "size": row["size"],
+            "method": row["method"],
+            "precision": row["precision"],
+            "first frame s": f"{row['first']:.3f}",
+            "of RIFE's": f"{row['first_ratio']:.2f}×",
+            "further frame s": f"{row['further']:.3f}",
+            "of RIFE's further": f"{row['further_ratio']:.2f}×",
+            "MB": f"{row['peak_mb']:.0f}",
+        }
+        for row in rows
+    ]
+    return tables.markdown(cells)
+
+
+def measure_methods(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation.benchmarks import against_rife, stages
+    from _util import checkpoints
+
+    folder = arguments.checkpoints or checkpoints.FOLDER
+    rows = against_rife.compare(
+        tuple(arguments.frames), arguments.sizes, arguments.methods, arguments.repeats, folder, arguments.device
+    )
+    print(table_of_methods(rows))
+    return {"machine": stages.machine(), "methods": rows}
 
 
 def measure(arguments: argparse.Namespace) -> dict:

@@ -57,9 +57,9 @@ def main() -> None:
     if arguments.check:
         check(arguments.out)
         return
-    from _train.frame_interpolation.evaluation.items import Items
+    from _databacks.sources import open_source
 
-    source = Items(arguments.data, arguments.split).source
+    source = open_source(arguments.data, arguments.split)
     if arguments.measure:
         measure(source, arguments.out)
     else:

@@ -13,8 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
-from _util import command
+from _util import command, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 METRICS = ("lpips", "chamfer", "psnr", "ssim", "ie", "hausdorff", "dists")
@@ -93,6 +94,11 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="also LPIPS and chamfer after the frame was moved onto the truth by smooth flow: lines, not their place",
     )
+    parser.add_argument(
+        "--sequence",
+        action="store_true",
+        help="also, of four times the frames, how unevenly motion proceeds and how much lines flicker",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="also write a page to look at every item")
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
     parser.add_argument("--strict", action="store_true", help="end at the first damaged item")
@@ -104,6 +110,8 @@ def parse() -> argparse.Namespace:
         path = getattr(arguments, name)
         if path and not path.parent.is_dir():
             parser.error(f"--{name}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            parser.error(f"--{name}: {path} is a folder")
     return arguments
 
 
@@ -130,6 +138,9 @@ def judge(arguments: argparse.Namespace) -> None:
     if arguments.strict and items.shortages:
         raise InputError(items.shortages[0])
     processes = Processes()
+    if not arguments.compare:
+        methods.find("flow", FLOWS, arguments.flow, ("auto", candidates.PRECOMPUTED))
+        methods.find("synthesis", SYNTHESES, arguments.synthesis)
     words = arguments.compare or ["blend" if arguments.baseline else f"{arguments.flow}+{arguments.synthesis}"]
     options = {
         "device": processes.device(arguments.device),
@@ -144,6 +155,7 @@ def judge(arguments: argparse.Namespace) -> None:
         in_roi=arguments.annotations,
         aligned=arguments.align,
         registered=arguments.register,
+        in_sequence=arguments.sequence,
     )
     out = arguments.out or judging.default_out(items, judged_methods)
     with holding(out, *([arguments.report] if arguments.report else [])):
@@ -161,7 +173,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     gathered = Gathered(
         out,
         {
-            "data": str(items.path),
+            "data": str(items.source.path.resolve()),
             "split": arguments.split,
             "protocol": arguments.protocol,
             "precision": arguments.precision,
@@ -171,33 +183,36 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
         items.facts,
         measures.higher_is_better,
     )
-    report = Report(arguments.report, items.title, measures.higher_is_better, names) if arguments.report else None
+    title = items.source.title
+    report = Report(arguments.report, title, measures.higher_is_better, names) if arguments.report else None
     judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
     processes.leave()
     if judged is None:
         return
     table = comparison.summary(judged.rows, list(measures.higher_is_better))
     if is_keyframes(arguments.data) and len(names) == 1:
-        print(comparison.text(comparison.items(judged.rows, list(measures.higher_is_better))), end="\n\n")
-    print(comparison.text(table))
+        print(
+            tables.aligned(comparison.items(judged.rows, list(measures.higher_is_better)), comparison.TEXT_COLUMNS),
+            end="\n\n",
+        )
+    print(tables.aligned(table, comparison.TEXT_COLUMNS))
     differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
     if differences:
-        print(f"\n{comparison.text(differences)}")
+        print("\n" + tables.aligned(differences, comparison.TEXT_COLUMNS))
     if arguments.table:
-        write_tables(arguments.table, items, len(items) - len(judged.damaged), [table, differences])
+        write_tables(arguments.table, title, len(items) - len(judged.damaged), [table, differences])
     if report:
         print(f"Report: {report.finish(table)}", file=sys.stderr)
     print(f"Scores of every item: {gathered.out}", file=sys.stderr)
     end(len(items), judged.damaged, items.shortages)
 
 
-def write_tables(path: Path, items, count: int, tables: list[list[dict[str, str]]]) -> None:
-    from _train.frame_interpolation.evaluation import comparison
+def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
     from _util.files import replacing
 
     words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
-    parts = [f"# {items.title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
-    parts += [comparison.markdown(table) for table in tables if table]
+    parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
+    parts += [tables.markdown(rows) for rows in shown if rows]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
 
@@ -227,9 +242,9 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     toons = Toons((256, 448), batch_size=4, seed=UNSEEN, device=interpolator.device)
     scenes = (toons.batch(i) for i in tqdm(range(BATCHES), unit="batch", leave=False))
     errors = flow_errors(interpolator.pipeline.estimator, scenes, interpolator.device)
-    print("|        |   all | near rims | ground there |\n|--------|------:|----------:|-------------:|")
-    everywhere, rim, ground = errors.values()
-    print(f"| {interpolator.flow:6} | {everywhere:5.2f} | {rim:9.2f} | {ground:12.2f} |")
+    names = "all", "near rims", "ground there"
+    figures = {name: f"{error:.2f}" for name, error in zip(names, errors.values(), strict=True)}
+    print(tables.markdown([{"flow": interpolator.flow, **figures}]))
 
 
 if __name__ == "__main__":

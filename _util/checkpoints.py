@@ -35,7 +35,7 @@ PUBLISHED = {
     "rife": "rife.pkl",
 }
 _UNETS = ("unet", "resunet", "transunet")
-NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+NETWORKS = (*PUBLISHED, "ifnet", "ifnet-fast", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
 

@@ -4,8 +4,9 @@ A network of small layers leaves a GPU waiting for Python, which launches one ke
 whole. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
 anything between host and device; `constant` is for numbers that would be.
 
-In: a function of tensors, or of named tuples, tuples and lists of them. Out: a function that gives the same. Wherever a
-graph cannot be had, the function runs as it is.
+In: a function of tensors, or of named tuples, tuples and lists of them; what else is among them, a size or None, is a
+part of what is captured. Out: a function that gives the same. Wherever a graph cannot be had, the function runs as it
+is.
 """
 
 import collections
@@ -42,7 +43,7 @@ class Replayed:
 
     Args:
         function: called with tensors, or named tuples, tuples and lists of them, all on one device and, from call to
-            call, on one stream. Leaves its arguments as they are.
+            call, on one stream. Leaves its arguments as they are. What is no tensor among them is hashable.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -52,10 +53,11 @@ class Replayed:
         self._has_failed = False
 
     def __call__(self, *arguments: Any) -> Any:
-        tensors, structure = pytree.tree_flatten(arguments)
+        leaves, structure = pytree.tree_flatten(arguments)
+        tensors = _tensors(leaves)
         if self._has_failed or not torch.is_inference_mode_enabled() or sum(x.numel() for x in tensors) > _LARGEST:
             return self._function(*arguments)
-        key = structure, *((x.shape, x.dtype, x.device) for x in tensors)
+        key = structure, *((x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in leaves)
         if key not in self._graphs:
             if len(self._graphs) == _KEPT:
                 self._graphs.popitem(last=False)
@@ -92,20 +94,20 @@ class _Graph:
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple, place: _Place):
-        arguments = pytree.tree_map(torch.clone, arguments)
-        self._arguments = pytree.tree_leaves(arguments)
+        arguments = pytree.tree_map_only(Tensor, torch.clone, arguments)
+        self._arguments = _tensors(pytree.tree_leaves(arguments))
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(place.device):
             # What libraries set up at their first call on a stream must not be captured.
             place.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(place.stream):
-                expected = pytree.tree_leaves(function(*arguments))
+                expected = _tensors(pytree.tree_leaves(function(*arguments)))
             torch.cuda.current_stream().wait_stream(place.stream)
             # Threads that encode and decode a video may use the device meanwhile.
             with torch.cuda.graph(self._graph, place.pool, place.stream, capture_error_mode="thread_local"):
                 results = function(*arguments)
         self._results, self._structure = pytree.tree_flatten(results)
-        for found, wanted in zip(pytree.tree_leaves(self(self._arguments)), expected, strict=True):
+        for found, wanted in zip(_tensors(pytree.tree_leaves(self(self._arguments))), expected, strict=True):
             if not (found - wanted).abs().mean() <= _TOLERANCE * wanted.abs().mean() + _NOTHING:
                 raise RuntimeError("its replay differs from what was captured")
 
@@ -113,4 +115,9 @@ class _Graph:
         for mine, given in zip(self._arguments, tensors, strict=True):
             mine.copy_(given)
         self._graph.replay()
-        return pytree.tree_unflatten([x.clone() for x in self._results], self._structure)
+        results = (x.clone() if isinstance(x, Tensor) else x for x in self._results)
+        return pytree.tree_unflatten(list(results), self._structure)
+
+
+def _tensors(leaves: list[Any]) -> list[Tensor]:
+    return [x for x in leaves if isinstance(x, Tensor)]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from _util import torchrun
 from _util.errors import InputError
 from _util.files import hidden_beside, making_folder
 
@@ -39,7 +40,7 @@ def holding(*paths: str | Path) -> Iterator[None]:
         InputError: another run holds one (the message names its process), or there is no permission to write.
     """
     with contextlib.ExitStack() as stack:
-        for path in () if int(os.environ.get("RANK", 0)) else paths:
+        for path in () if torchrun.rank() else paths:
             real = Path(os.path.realpath(path))
             stack.enter_context(making_folder(real.parent))
             stack.enter_context(_locked(path, real))

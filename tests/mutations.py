@@ -151,7 +151,7 @@ def data_kinds() -> dict[str, Kind]:
         return folder / "data.h5"
 
     def lottie(folder: Path) -> Path:
-        from tests.test_lottie import moving_square
+        from tests.databacks.test_lottie import moving_square
 
         (folder / "a.json").write_text(json.dumps(moving_square()))
         return folder / "a.json"

@@ -29,7 +29,7 @@ def test_the_benchmark_runs_though_tests_fail(run, tmp_path):
     finished, asked = run('echo ran; case "$*" in *pytest*) exit 1;; esac', tmp_path / "out", "--repeats", "3")
     assert finished.returncode == 1
     tested = [line.split()[-1] for line in asked if "-m pytest" in line]
-    assert "tests/test_cuda.py" in tested
+    assert "tests/util/test_cuda.py" in tested
     assert asked[-1].startswith("-m _scripts.benchmark --device cuda")
     assert asked[-1].endswith("gpu_benchmark.json --repeats 3")
     assert (tmp_path / "out/gpu.log").read_text() == finished.stdout == "ran\n" * (len(tested) + 1)

@@ -16,6 +16,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from _train.frame_interpolation import train
 from _train.frame_interpolation.training.journal import Journal
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _util import command
 from tests import train_tiny
@@ -49,7 +50,8 @@ def die_once() -> None:
 def work(trainings: Sequence[str]) -> None:
     """What each process does at each start."""
     torch.set_num_threads(1)
-    Task.optimizer, Journal.draw = by_descent, draw_nothing
+    Task.optimizer = IFNetTask.optimizer = by_descent
+    Journal.draw = draw_nothing
     die_once()
     for arguments in trainings:
         sys.argv = ["train", *json.loads(arguments)]

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import RATE, at_constant_rate, in_order, resize
+from _databacks.extraction.frames import RATE, at_constant_rate, resize
 from _databacks.extraction.options import Options
 from _databacks.extraction.reports import ALOUD, Report
 from _util import duplicates, memory
 from _util.errors import InputError
+from _util.prefetch import in_order
 from _util.video import Reader
 
 _COLUMNS = duplicates.Difference._fields

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import RATE, ahead, at_constant_rate, fit
+from _databacks.extraction.frames import RATE, at_constant_rate, fit
 from _databacks.extraction.options import CODECS, Options
 from _databacks.extraction.reports import ALOUD, Report
 from _util import video
 from _util.colour import BT709, LIMITED, Colour
 from _util.errors import InputError
 from _util.files import replacing
+from _util.prefetch import ahead
 
 _PART = 60 * RATE  # frames
 _COLOUR = Colour(BT709, LIMITED, BT709, BT709)

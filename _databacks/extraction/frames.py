@@ -1,12 +1,9 @@
 """Frames of a video at a constant rate, numbered from 0, and at the size that is wanted."""
 
-import collections
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,9 +13,6 @@ from _util.video import Reader
 
 RATE = 24  # frames a second
 _MARGIN = Fraction(10)  # seconds; a frame held for longer is looked for from the beginning
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
@@ -75,24 +69,3 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return pixels
     shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
     return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made in another thread while the one before is being used."""
-    end = object()
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, items, end)
-            yield item
-
-
-def in_order(pool: Executor, work: Callable[[S], T], items: Iterator[S], ahead: int = 2) -> Iterator[T]:
-    """The results of `work` on the items, in their order, of which `ahead` are begun before the first is asked for."""
-    begun: collections.deque[Future[T]] = collections.deque()
-    for item in items:
-        begun.append(pool.submit(work, item))
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()

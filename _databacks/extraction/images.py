@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import ahead, at_constant_rate, fit
+from _databacks.extraction.frames import at_constant_rate, fit
 from _databacks.extraction.options import Options
 from _databacks.extraction.reports import ALOUD, Report
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _util.errors import InputError
+from _util.prefetch import ahead
 from _util.video import Reader
 
 _PARTIAL = ".partial-"

@@ -17,7 +17,6 @@ import numpy as np
 from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
-from _databacks.sources import pictures
 from _databacks.triplet import Source, Triplet
 from _util import files
 from _util.errors import InputError
@@ -30,7 +29,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
     """Pack all items of a source that can be read.
 
     Args:
-        source: any, with `subset` and `annotation` where it knows them, as ATD-12K does.
+        source: any.
         out: the file to make.
         as_arrays: whether frames are stored decoded, which is quick to read, or as files of pictures, which is small.
 
@@ -90,17 +89,15 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
 
 
 def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
-    facts = {}
-    if hasattr(source, "subset"):
-        facts["subset"] = source.subset(number)
-    if hasattr(source, "annotation"):
+    facts = {"subset": source.subset(number)}
+    if source.is_annotated:
         with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
             facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
     return facts
 
 
 def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
-    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, pictures(source, number))
+    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
 
 
 def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:

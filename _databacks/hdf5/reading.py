@@ -5,20 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from _databacks.atd12k import Annotation
 from _databacks.hdf5 import frames, half, index
-from _databacks.triplet import Triplet
+from _databacks.triplet import Annotation, Source, Triplet
 from _util.errors import InputError
 
 
-class HDF5:
+class HDF5(Source):
     """The triplets of a file, in the order they were packed in.
 
     It may be copied into other processes by a fork or by pickling: the file is opened anew for each item.
-
-    Attributes:
-        has_flows: whether some item has flows.
-        is_annotated: whether some item has an annotation of ATD-12K's.
 
     Raises:
         InputError: there is no such file, it was not packed here, or it is damaged outside of its items.
@@ -32,9 +27,6 @@ class HDF5:
         self.names = [item.name for item in self._items]
         self.has_flows = any("flows" in item.arrays for item in self._items)
         self.is_annotated = any("annotation" in item.facts for item in self._items)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def __getitem__(self, index_: int) -> Triplet:
         """The frames and flows of an item, once all its bytes are found to be as they were.
@@ -66,9 +58,15 @@ class HDF5:
             return str(error)
         return ""
 
+    @property
+    def title(self) -> str:
+        return self.path.resolve().stem
+
+    def files(self, index_: int) -> list[Path]:
+        return [self.path]
+
     def subset(self, index_: int) -> str:
-        """Of ATD-12K, "east" or "west"; empty if it is not known."""
-        return self._items[index_].facts.get("subset", "")
+        return self._items[index_].facts.get("subset", "") or super().subset(index_)
 
     def annotation(self, index_: int, size: tuple[int, int]) -> Annotation:
         """As `ATD12K.annotation`, as it was when the file was packed.

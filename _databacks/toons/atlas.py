@@ -2,7 +2,9 @@
 
     _data/toons/atlas.zip
         drawing/00000.webp …       256×256 RGBA: procedural drawings, and icons with outlines of our own
-        limb/00000.webp …          256×256 RGBA: segments of arms and legs, upright, joined at 10 % and 90 %
+        limb/00000.webp …          768×256 RGBA: segments of an arm or leg, upright, one below the other
+        head/00000.webp …          1024×256 RGBA: hair behind, face, features, hair in front
+        figure/00000.webp …        1024×256 RGBA: an arm behind, body, head, an arm in front
         background/00000.webp …    512×512 RGB
         caption/00000.webp …       256×256 RGBA: lettering that never moves
 
@@ -17,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +28,19 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm import tqdm
 
-from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, limb
+from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
+from _databacks.toons.rigs import RIGS
 from _util.errors import InputError
 from _util.files import replacing
 
 PATH = Path(__file__).parents[2] / "_data" / "toons" / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
-KINDS = ("drawing", "limb", "background", "caption")
+KINDS = ("drawing", "background", "caption", *RIGS)
 
 
 def load(path: Path = PATH) -> dict[str, Tensor]:
-    """The pictures by kind, uint8 (n, 4, side, side) with colours multiplied by alpha; built first if need be.
+    """The pictures by kind, uint8 (n, 4, side, side) with colours multiplied by alpha, those of rigs by part,
+    (n, parts, 4, side, side); built first if need be.
 
     Raises:
         InputError: the file is not an atlas.
@@ -48,7 +53,10 @@ def load(path: Path = PATH) -> dict[str, Tensor]:
                 kind: [_decode(file.read(name)) for name in sorted(file.namelist()) if name.startswith(kind)]
                 for kind in KINDS
             }
-        return {kind: torch.from_numpy(np.stack(of_kind)) for kind, of_kind in pictures.items()}
+        loaded = {kind: torch.from_numpy(np.stack(of_kind)) for kind, of_kind in pictures.items()}
+        for kind, rig in RIGS.items():
+            loaded[kind] = loaded[kind].unflatten(2, (len(rig.parts), -1)).transpose(1, 2)
+        return loaded
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no atlas of toons; delete it, and it is built again.") from error
 
@@ -57,7 +65,7 @@ def build(
     path: Path = PATH,
     drawings: int = 900,
     icons: int = 900,
-    limbs: int = 200,
+    rigs: int = 240,
     backgrounds: int = 240,
     captions: int = 40,
     seed: int = 0,
@@ -75,7 +83,8 @@ def build(
     jobs = [("drawing", lambda random: render(drawing(random)))] * drawings
     for bodies in sets:
         jobs += [("drawing", lambda random, bodies=bodies: render(_icon(bodies, random)))] * (icons // len(sets))
-    jobs += [("limb", lambda random: render(limb(random)))] * limbs
+    for kind in RIGS:
+        jobs += [(kind, lambda random, kind=kind: _stack(map(render, rig(kind, random))))] * rigs
     jobs += [("background", lambda random: render(background(random)))] * backgrounds
     jobs += [("caption", _caption)] * captions
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +95,12 @@ def build(
             opaque = kind == "background"
             picture.convert("RGB" if opaque else "RGBA").save(encoded, "webp", lossless=not opaque, quality=90)
             file.writestr(f"{kind}/{i:05}.webp", encoded.getvalue())
+
+
+def _stack(parts: Iterable[Image.Image]) -> Image.Image:
+    """Pictures of one size, one below the other."""
+    arrays = [np.asarray(part.convert("RGBA")) for part in parts]
+    return Image.fromarray(np.concatenate(arrays))
 
 
 def _decode(encoded: bytes) -> np.ndarray:

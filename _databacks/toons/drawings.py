@@ -22,24 +22,11 @@ def drawing(random: Random) -> str:
     return _svg(DRAWING_SIDE, kind(random, _Pen(random)))
 
 
-def limb(random: Random) -> str:
-    """A segment of an arm or leg on a transparent ground, 256×256, upright, round where it is joined to others."""
-    pen, side = _Pen(random), DRAWING_SIDE
-    wide, thin = random.uniform(22, 60, 2)
-    top, foot = np.array([side / 2, 0.1 * side]), np.array([side / 2, 0.9 * side])
-    colour = pen.colour()
-    ends = []
-    for (x, y), width, turn in ((top, wide, 0), (foot, thin, np.pi)):
-        angles = turn + np.linspace(0, np.pi, 7)
-        ends.append(np.array([x, y]) - width / 2 * np.stack([np.cos(angles), np.sin(angles)], 1))
-    bulge = random.uniform(-6, 10, 2)
-    right = [np.array([side / 2 + (wide + thin) / 4 + bulge[0], side / 2])]
-    left = [np.array([side / 2 - (wide + thin) / 4 - bulge[1], side / 2])]
-    body = pen.shape(_spline(np.concatenate([ends[0], right, ends[1], left])), colour)
-    if random.random() < 0.4:  # a sleeve, a stripe
-        y = random.uniform(0.3, 0.7) * side
-        body += pen.line(_spline(np.array([[x, y + random.uniform(-6, 6)] for x in (108, 128, 148)]), closed=False))
-    return _svg(side, body)
+def rig(kind: str, random: Random) -> list[str]:
+    """The parts of a "limb", a "head" or a "figure" on transparent grounds, 256×256 each, as `rigs.RIGS` has them."""
+    pen = _Pen(random)
+    bodies = {"limb": _limb_parts, "head": _head_parts, "figure": _figure_parts}[kind](random, pen)
+    return [_svg(DRAWING_SIDE, body) for body in bodies]
 
 
 def background(random: Random) -> str:
@@ -68,7 +55,7 @@ class _Pen:
     def __init__(self, random: Random):
         self.random = random
         self.ink = _INK[random.integers(len(_INK))]
-        self.width = random.uniform(1, 4)
+        self.width = random.uniform(0.8, 4)
         self.hue, self.spread = random.random(), random.uniform(0.05, 0.5)
         self.names = 0
 
@@ -184,9 +171,14 @@ def _strands(random: Random, pen: _Pen, root: Points, spread: float, length: flo
 
 
 def _face(random: Random, pen: _Pen, centre: Points, size: float) -> str:
+    return "".join(_face_parts(random, pen, centre, size))
+
+
+def _face_parts(random: Random, pen: _Pen, centre: Points, size: float) -> tuple[str, str]:
+    """The face, and eyes and mouth."""
     tilt, body = random.uniform(-0.3, 0.3), ""
     skin = (random.uniform(0.03, 0.1), random.uniform(0.1, 0.5), random.uniform(0.6, 1))
-    body += pen.shape(_spline(_ring(random, centre, (size, size * 1.15), 0.06, 12)), skin)
+    face = pen.shape(_spline(_ring(random, centre, (size, size * 1.15), 0.06, 12)), skin)
     for side in (-1, 1):
         eye = centre + size * np.array([0.4 * side + tilt, 0.1])
         wide, tall = size * random.uniform(0.12, 0.22), size * random.uniform(0.12, 0.3)
@@ -199,7 +191,55 @@ def _face(random: Random, pen: _Pen, centre: Points, size: float) -> str:
         body += pen.line(_spline(lid - [0, size * 0.15], closed=False), 0.6)
     mouth = centre + size * np.array([tilt, 0.65])
     smile = mouth + size * np.array([[-0.2, 0], [0, random.uniform(-0.1, 0.15)], [0.2, 0]])
-    return body + pen.line(_spline(smile, closed=False), 0.7)
+    return face, body + pen.line(_spline(smile, closed=False), 0.7)
+
+
+def _limb_parts(random: Random, pen: _Pen) -> list[str]:
+    """Three segments of a limb that narrows, upright, round where they are joined."""
+    widths, colour = np.sort(random.uniform(22, 60, 4))[::-1], pen.colour()
+    return [_segment(random, pen, *widths[i : i + 2], colour) for i in range(3)]
+
+
+def _segment(random: Random, pen: _Pen, wide: float, thin: float, colour: tuple[float, float, float]) -> str:
+    middle, ends = DRAWING_SIDE / 2, []
+    for y, width, turn in ((0.1 * DRAWING_SIDE, wide, 0), (0.9 * DRAWING_SIDE, thin, np.pi)):
+        angles = turn + np.linspace(0, np.pi, 7)
+        ends.append(np.array([middle, y]) - width / 2 * np.stack([np.cos(angles), np.sin(angles)], 1))
+    bulges = (wide + thin) / 4 + random.uniform(-6, 10, 2)
+    right, left = np.array([[middle + bulges[0], middle]]), np.array([[middle - bulges[1], middle]])
+    body = pen.shape(_spline(np.concatenate([ends[0], right, ends[1], left])), colour)
+    if random.random() < 0.4:  # a sleeve, a stripe
+        y = random.uniform(0.3, 0.7) * DRAWING_SIDE
+        body += pen.line(_spline(np.array([[x, y + random.uniform(-6, 6)] for x in (108, 128, 148)]), closed=False))
+    return body
+
+
+def _head_parts(random: Random, pen: _Pen) -> list[str]:
+    """Hair behind, face, features and hair in front."""
+    centre, size = np.array([128.0, 128.0]), random.uniform(45, 75)
+    behind = _strands(random, pen, centre, np.pi, 120, random.integers(4, 14))
+    face, features = _face_parts(random, pen, centre, size)
+    return [behind, face, features, _strands(random, pen, centre - [0, size], 0.9, size * 1.3, random.integers(4, 10))]
+
+
+def _figure_parts(random: Random, pen: _Pen) -> list[str]:
+    """An arm behind, body and legs, head, and an arm in front; arms hang from (128, 102), the head from (128, 92)."""
+    shoulder, neck, hip = np.array([128.0, 102.0]), np.array([128.0, 92.0]), np.array([128.0, 165.0])
+    sleeve, trousers = pen.colour(), pen.colour()
+
+    def limb(root: Points, reach: float, colour: tuple[float, float, float]) -> str:
+        down = random.uniform(0.2, 0.8) * np.pi
+        joint = root + reach / 2 * np.array([np.cos(down), np.sin(down)])
+        turn = down + random.uniform(-0.8, 0.8)
+        tip = np.clip(joint + reach / 2 * np.array([np.cos(turn), np.sin(turn)]), 6, DRAWING_SIDE - 6)
+        return pen.shape(_limb(root, joint, tip, random.uniform(16, 28), random.uniform(9, 18)), colour)
+
+    legs = limb(hip, 80, trousers) + limb(hip, 80, trousers)
+    torso = pen.shape(_limb(neck, (neck + hip) / 2, hip, random.uniform(35, 60), random.uniform(30, 70)))
+    middle, size = neck - [random.uniform(-8, 8), 36], random.uniform(24, 34)
+    head = _strands(random, pen, middle, np.pi, 60, random.integers(3, 9)) + _face(random, pen, middle, size)
+    head += _strands(random, pen, middle - [0, 25], 1.0, 35, random.integers(2, 7))
+    return [limb(shoulder, 80, sleeve), legs + torso, head, limb(shoulder, 80, sleeve)]
 
 
 def _head(random: Random, pen: _Pen) -> str:

@@ -61,6 +61,12 @@ SYNTHESES: dict[str, Method] = {
         ("ifnet",),
         finds_motion=True,
     ),
+    "ifnet-fast": Method(
+        "a small ifnet, distilled from it: several times as fast",
+        f"{_HERE}.syntheses:fast_ifnet",
+        ("ifnet-fast",),
+        finds_motion=True,
+    ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
     "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),
     "fusion": Method("splats and readings along a flow, mixed and corrected", f"{_HERE}.syntheses:fusion", ("fusion",)),

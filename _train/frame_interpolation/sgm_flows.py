@@ -16,7 +16,6 @@ import torch
 from tqdm import tqdm
 
 from _databacks import sgm_flows
-from _databacks.atd12k import ATD12K
 from _databacks.dataset import workers
 from _databacks.sources import open_source
 from _databacks.triplet import Source
@@ -27,7 +26,6 @@ from _util.sgm import SGM, Matching
 
 PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
 SETTINGS = "sgm.json"
-_OF_ATD12K = ("test_2k_540p", "train_10k_540p", "train_10k")
 _UNMATCHED = 0.25  # of its brightness, what shows of a piece that was not found again
 
 
@@ -56,7 +54,7 @@ def compute(options: Options, processes: int = 1) -> dict[str, str]:
     Raises:
         InputError: there are no triplets or no such weights, or the folder holds flows that were computed otherwise.
     """
-    source = open_data(options.data, options.split)
+    source = open_source(options.data, options.split)
     _estimator(options)
     _agree_on_settings(options)
     waiting = [i for i in range(len(source)) if not _is_done(options, source.names[i])]
@@ -68,13 +66,6 @@ def compute(options: Options, processes: int = 1) -> dict[str, str]:
         if not is_written:
             failed[source.names[i]] = reason
     return failed
-
-
-def open_data(path: Path, split: str) -> Source:
-    """ATD-12K where its folders are, else what `open_source` finds."""
-    if any((path / parent / name).is_dir() for parent in ("raw", "") for name in _OF_ATD12K):
-        return ATD12K(path, split)
-    return open_source(path)
 
 
 def show_matches(frames: tuple[np.ndarray, np.ndarray], matching: Matching) -> np.ndarray:
@@ -132,7 +123,7 @@ def _answers(done: Iterable) -> Iterator[tuple[int, tuple[bool, str]]]:
 
 @functools.cache
 def _source(path: Path, split: str) -> Source:
-    return open_data(path, split)
+    return open_source(path, split)
 
 
 @functools.cache

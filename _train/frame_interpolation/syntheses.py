@@ -19,7 +19,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
@@ -146,13 +146,28 @@ def splatting(_: Context) -> FrameSynthesis:
 def rife(context: Context) -> FrameSynthesis:
     network = IFNet().eval()
     checkpoints.load(network, "rife", context.folder)
-    return Intermediate(network.to(context.device, context.dtype), ifnet.players_coarseness)
+    return _intermediate(network, network, context, ifnet.players_coarseness)
 
 
 def refined_ifnet(context: Context) -> FrameSynthesis:
     network = RefinedIFNet().eval()
     checkpoints.load(network, "ifnet", context.folder)
-    return Intermediate(network.to(context.device, context.dtype), ifnet.coarseness)
+    return _intermediate(network, network.ifnet, context, ifnet.coarseness)
+
+
+def fast_ifnet(context: Context) -> FrameSynthesis:
+    network = RefinedIFNet(**FAST).eval()
+    checkpoints.load(network, "ifnet-fast", context.folder)
+    return _intermediate(network, network.ifnet, context, ifnet.coarseness)
+
+
+def _intermediate(
+    network: IFNet | RefinedIFNet, motion: IFNet, context: Context, coarseness: Callable[[tuple[int, int]], int]
+) -> FrameSynthesis:
+    if context.dtype == torch.float32:
+        motion.fold()
+    network.to(context.device, context.dtype, memory_format=torch.channels_last)
+    return Intermediate(network, coarseness)
 
 
 def ssl(context: Context) -> FrameSynthesis:
@@ -193,7 +208,7 @@ def _unet(name: unets.Variant, context: Context) -> FrameSynthesis:
     network = unets.FrameUNet(name).eval()
     checkpoints.load(network, name, context.folder)
     network.to(context.device, context.dtype, memory_format=torch.channels_last)
-    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+    return Splatting(network.prepare, network.synthesise)
 
 
 def animeinterp(context: Context) -> FrameSynthesis:

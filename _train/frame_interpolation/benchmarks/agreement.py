@@ -78,20 +78,20 @@ def _operators() -> dict[str, Callable[..., Any]]:
         return [leaf.grad for leaf in leaves]
 
     modes = {
-        "sum": lambda f0, f1, f01, f10: softsplat(f0, f01, mode="sum"),
-        "average": lambda f0, f1, f01, f10: softsplat(f0, f01, mode="average"),
-        "linear": lambda f0, f1, f01, f10: softsplat(f0, f01, f1[:, :1], "linear"),
-        "softmax": lambda f0, f1, f01, f10: softsplat(f0, f01, f1[:, :1]),
+        "sum": lambda f0, f1, f01, _: softsplat(f0, f01, mode="sum"),
+        "average": lambda f0, f1, f01, _: softsplat(f0, f01, mode="average"),
+        "linear": lambda f0, f1, f01, _: softsplat(f0, f01, f1[:, :1], "linear"),
+        "softmax": lambda f0, f1, f01, _: softsplat(f0, f01, f1[:, :1]),
     }
     return {
         **{f"splat, {mode}": work for mode, work in modes.items()},
         "splat, gradients": gradients,
-        "distance transform": lambda f0, f1, f01, f10: edt(f0[:, :1] > 0.9),
-        "difference of Gaussians": lambda f0, f1, f01, f10: difference_of_gaussians(f0),
-        "opening": lambda f0, f1, f01, f10: opening((f0 > 0.4).float()),
+        "distance transform": lambda f0, f1, f01, _: edt(f0[:, :1] > 0.9),
+        "difference of Gaussians": lambda f0, f1, f01, _: difference_of_gaussians(f0),
+        "opening": lambda f0, f1, f01, _: opening((f0 > 0.4).float()),
         "correlation lookup": lookup,
-        "splat, published": lambda f0, f1, f01, f10: reference.softsplat(f0, f01, f1[:, :1]),
-        "distance transform, published": lambda f0, f1, f01, f10: reference.edt(f0[:, :1] > 0.9),
+        "splat, published": lambda f0, f1, f01, _: reference.softsplat(f0, f01, f1[:, :1]),
+        "distance transform, published": lambda f0, f1, f01, _: reference.edt(f0[:, :1] > 0.9),
     }
 
 
@@ -103,10 +103,10 @@ def _networks(iterations: int) -> dict[str, tuple[list[nn.Module], Callable[...,
 
     rfr, ssl, dtm, fusion = (seeded(create) for create in (RFR, SoftsplatLite, DTM, Fusion))
     return {
-        "RFR": ([rfr], lambda nets, f0, f1, f01, f10: nets[0].both_ways(f0, f1, iterations)),
+        "RFR": ([rfr], lambda nets, f0, f1, *_: nets[0].both_ways(f0, f1, iterations)),
         "SoftsplatLite": ([ssl], lambda nets, *scene: nets[0](*scene, 0.4).frame),
         "SoftsplatLite and DTM": ([ssl, dtm], lambda nets, *scene: nets[1](nets[0](*scene, 0.4))),
         "Fusion": ([fusion], lambda nets, *scene: nets[0](*scene, 0.4).frame),
-        "RFR, published": ([rfr], lambda nets, f0, f1, f01, f10: reference.estimate_flow(nets[0], f0, f1, iterations)),
+        "RFR, published": ([rfr], lambda nets, f0, f1, *_: reference.estimate_flow(nets[0], f0, f1, iterations)),
         "SoftsplatLite, published": ([ssl], lambda nets, *scene: reference.synthesise(nets[0], *scene, 0.4).frame),
     }

@@ -27,9 +27,9 @@ from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.pipeline import Pipeline
-from _util import files, image
+from _util import files, image, tables
 
-PROGRAM = "import sys; from _train.frame_interpolation import gpu_benchmark; gpu_benchmark.main(*sys.argv[1:])"
+PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
 Rows = list[dict[str, Any]]
 
 
@@ -97,8 +97,7 @@ def _lpips(pipeline: Pipeline, keyframes: Path, device: torch.device) -> float:
 
 def table(rows: Rows) -> str:
     """Rows with the same keys as a table in Markdown."""
-    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(_written, row.values()))} |" for row in rows)])
+    return tables.markdown([{name: _written(value) for name, value in row.items()} for row in rows])
 
 
 def _written(value: Any) -> str:

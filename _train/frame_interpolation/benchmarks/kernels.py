@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _train.frame_interpolation.benchmarks import reference_kernels
-from _util import cuda
+from _util import cuda, tables
 from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
 from _util.errors import InputError
@@ -82,21 +82,20 @@ def compare(device: torch.device | str = "cuda") -> list[dict]:
 def table(rows: list[dict]) -> str:
     """The rows of `compare` in Markdown."""
     lines = [f"Copy bandwidth: {rows[0]['bandwidth'] / 1e9:.0f} GB/s.", ""] if rows else []
-    head = ("kernel", "dtype", "ours, µs", "published, µs", "ratio", "difference", "MB that must move", "of bandwidth")
-    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in rows:
-        cells = (
-            row["kernel"],
-            row["dtype"],
-            f"{row['seconds'] * 1e6:.1f}",
-            f"{row['published'] * 1e6:.1f}",
-            f"{row['ratio']:.2f}×",
-            f"{row['difference']:.1e}",
-            f"{row['bytes'] / 1e6:.1f}",
-            f"{row['share']:.0%}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = [
+        {
+            "kernel": row["kernel"],
+            "dtype": row["dtype"],
+            "ours, µs": f"{row['seconds'] * 1e6:.1f}",
+            "published, µs": f"{row['published'] * 1e6:.1f}",
+            "ratio": f"{row['ratio']:.2f}×",
+            "difference": f"{row['difference']:.1e}",
+            "MB that must move": f"{row['bytes'] / 1e6:.1f}",
+            "of bandwidth": f"{row['share']:.0%}",
+        }
+        for row in rows
+    ]
+    return "\n".join([*lines, tables.markdown(cells)])
 
 
 def cases(device: torch.device | str) -> Iterator[Case]:

@@ -28,6 +28,7 @@ import torch.distributed as dist
 
 from _train.frame_interpolation.training import elastic
 from _train.frame_interpolation.training.journal import read_checkpoint
+from _util import tables, torchrun
 from _util.errors import InputError
 
 WARM_UP = 2  # steps that do not count
@@ -94,15 +95,19 @@ def table(measured: Sequence[Measurement], beyond: Sequence[int]) -> str:
     for n in beyond:
         exchange = ring(n, measured[0].gradients, known)
         rows.append((n, "**estimate**", one + exchange, exchange))
-    lines = [
-        "| processes | | step, s | all-reduce, s | throughput | efficiency |",
-        "|----------:|---|--------:|--------------:|-----------:|-----------:|",
-    ]
-    for n, what, step, exchange in rows:
-        lines.append(
-            f"| {n} | {what} | {step:.3f} | {exchange:.4f} | {n * one / step:.2f}× | {100 * one / step:.0f} % |"
-        )
-    return "\n".join(lines)
+    return tables.markdown(
+        [
+            {
+                "processes": str(n),
+                "": what,
+                "step, s": f"{step:.3f}",
+                "all-reduce, s": f"{exchange:.4f}",
+                "throughput": f"{n * one / step:.2f}×",
+                "efficiency": f"{100 * one / step:.0f} %",
+            }
+            for n, what, step, exchange in rows
+        ]
+    )
 
 
 def _torchrun(processes: int, module: str, arguments: Sequence[str]) -> str:
@@ -147,7 +152,7 @@ def work(size: int, device: str) -> None:
 
     chosen = choose(device)
     if chosen.type == "cuda":
-        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        chosen = torch.device("cuda", torchrun.local_rank())
     elastic.join(chosen)
     times = [time_all_reduce(bytes_, chosen) for bytes_ in (size, LITTLE)]
     if dist.get_rank() == 0:

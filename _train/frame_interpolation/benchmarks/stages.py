@@ -208,7 +208,7 @@ def _write(path: Path, state: dict) -> None:
 
 
 def _in_process(which: str, folder: str, repeats: int, precision: str, device: str) -> dict:
-    program = "import sys; from _train.frame_interpolation import benchmark; benchmark.main(*sys.argv[1:])"
+    program = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
     command = [sys.executable, "-c", program, which, folder, str(repeats), precision, device]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])

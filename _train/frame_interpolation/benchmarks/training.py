@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from _databacks.toons import atlas
 from _databacks.toons.drawings import BACKGROUND_SIDE, DRAWING_SIDE
+from _databacks.toons.rigs import RIGS
 from _databacks.toons.scenes import Toons
 from _train.frame_interpolation.benchmarks import reference, stages
 from _train.frame_interpolation.benchmarks.stages import median_seconds
@@ -82,8 +83,10 @@ def noise(device: torch.device, size: tuple[int, int], batch_size: int) -> Toons
     """Toons whose pictures are noise, of the sizes that real ones have."""
     random = np.random.default_rng(0)
     sides = {"background": BACKGROUND_SIDE}
+    parts = {kind: (len(rig.parts),) for kind, rig in RIGS.items()}
     pictures = {
-        kind: random.integers(0, 256, (4, 4, *2 * [sides.get(kind, DRAWING_SIDE)]), np.uint8) for kind in atlas.KINDS
+        kind: random.integers(0, 256, (4, *parts.get(kind, ()), 4, *2 * [sides.get(kind, DRAWING_SIDE)]), np.uint8)
+        for kind in atlas.KINDS
     }
     return Toons(size, batch_size, 0, device, pictures={kind: torch.from_numpy(p) for kind, p in pictures.items()})
 

@@ -85,6 +85,9 @@ def by_method(rows: Sequence[Row], metric: str, names: set[str]) -> dict[str, li
     return columns
 
 
+TEXT_COLUMNS = ("item", "subset", "metric", "difference")
+
+
 def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
     """Means as they are shown: a row for each subset and metric, a column for each method.
 
@@ -138,25 +141,3 @@ def shown(metric: str, value: float, signed: bool = False) -> str:
         mantissa, _, exponent = f"{value:{sign}.4e}".partition("e")
         return f"{mantissa}e{int(exponent)}" if exponent else mantissa
     return f"{100 * value if metric in _PERCENT else value:{sign}.2f}"
-
-
-def text(table: Sequence[Mapping[str, str]]) -> str:
-    """A table in columns; figures are to the right."""
-    columns = list(dict.fromkeys(column for row in table for column in row))
-    cells = [columns, *([row.get(column, "") for column in columns] for row in table)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    is_text = [column in ("item", "subset", "metric", "difference") for column in columns]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(line, widths, is_text, strict=True)
-        ).rstrip()
-        for line in cells
-    )
-
-
-def markdown(table: Sequence[Mapping[str, str]]) -> str:
-    """A table in Markdown."""
-    columns = list(dict.fromkeys(column for row in table for column in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in table)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

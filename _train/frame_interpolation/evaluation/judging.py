@@ -10,9 +10,8 @@ import contextlib
 import itertools
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ from _util import flow, image
 from _util.errors import InputError
 from _util.files import fitting
 from _util.lines import difference_of_gaussians
+from _util.prefetch import in_order
 
 _BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
 
@@ -78,7 +78,7 @@ def judge(
 
     def work(index: int) -> tuple[int, list[Row] | InputError, str]:
         name = items.names[index]
-        files = [*items.sources(index), *(file for method in methods for file in method.sources(name))]
+        files = [*items.source.files(index), *(file for method in methods for file in method.sources(name))]
         stamp = scores.stamp(files)
         rows = [known.get((method.name, name, stamp)) for method in methods]
         if all(rows) and (report is None or report.has(name)):
@@ -89,8 +89,8 @@ def judge(
                 truth = measures.prepare(item)
                 drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
                 found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
+                flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
             if report:
-                flows = {method.name: method.flow01(item.triplet) for method in methods}
                 first = {method: frames[0] for method, frames in drawn.items()}
                 report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
             return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp
@@ -100,7 +100,7 @@ def judge(
     own: dict[int, list[Row]] = {}
     bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
     with bar, _one_thread_each(measures.device) as (pool, workers):
-        for index, result, stamp in _in_turn(pool, 2 * workers, work, share):
+        for index, result, stamp in in_order(pool, work, share, 2 * workers):
             if isinstance(result, InputError):
                 if strict:
                     raise result
@@ -155,17 +155,6 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
         cv2.setNumThreads(cv_threads)
 
 
-def _in_turn(pool: ThreadPoolExecutor, ahead: int, work: Callable, indices: range) -> Iterator:
-    """The results in order, with no more begun than are to come next."""
-    begun: deque[Future] = deque()
-    for index in indices:
-        begun.append(pool.submit(work, index))
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
-
-
 def _told(facts: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
@@ -196,4 +185,4 @@ def _drawing(frame: Tensor) -> Tensor:
 def default_out(items: Items, methods: Sequence[Method]) -> Path:
     """Where the table goes if the user does not say."""
     names = "-".join(Path(method.name).name for method in methods)
-    return Path("_data/evaluation") / fitting(f"{items.title}-{names}", ".csv")
+    return Path("_data/evaluation") / fitting(f"{items.source.title}-{names}", ".csv")

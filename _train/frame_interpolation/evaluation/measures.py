@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from _databacks.keyframes import SMALLEST_SIDE
+from _train.frame_interpolation.evaluation import sequences
 from _train.frame_interpolation.evaluation.items import Item
+from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _util import image, metrics
 from _util.errors import InputError
 from _util.flow import backwarp
@@ -37,6 +39,7 @@ IN_ROI = ("psnr", "ssim", "ie")
 REGISTERED = ("lpips", "chamfer")
 ALIGNED_TIMES = tuple(i / 10 for i in range(1, 10))
 BEST_TIME = "aligned_time"
+SEQUENCE = {"unevenness": sequences.unevenness, "flicker": sequences.flicker}
 SMALLEST_REGION = 11  # of SSIM in its wider window
 _SMOOTH = 8  # pixels, the standard deviation that registering flow is smoothed by
 
@@ -58,6 +61,7 @@ class Measures:
         device: where they are computed.
         in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
         aligned: whether all are also measured at the best time, as `aligned_NAME`, and that time is reported.
+        in_sequence: whether `sequences.unevenness` and `flicker` of four times the frames are measured too.
         registered: whether those of `REGISTERED` are also measured with position set aside, as `registered_NAME`.
 
     Attributes:
@@ -76,8 +80,9 @@ class Measures:
         in_roi: bool = False,
         aligned: bool = False,
         registered: bool = False,
+        in_sequence: bool = False,
     ):
-        self.device, self.aligned = torch.device(device), aligned
+        self.device, self.aligned, self.in_sequence = torch.device(device), aligned, in_sequence
         self.metrics = {name: METRICS[name](protocol).to(device) for name in names}
         self.in_roi = [name for name in names if name in IN_ROI and in_roi]
         self.registered = [name for name in names if name in REGISTERED and registered]
@@ -87,10 +92,12 @@ class Measures:
         if aligned:
             self.higher_is_better |= {f"aligned_{name}": better[name] for name in names} | {BEST_TIME: True}
         self.higher_is_better |= {f"registered_{name}": better[name] for name in self.registered}
+        if in_sequence:
+            self.higher_is_better |= dict.fromkeys(SEQUENCE, False)
 
     def times(self, t: float) -> list[float]:
         """The times at which an item whose truth is at time t is drawn, t first."""
-        return [t, *(ALIGNED_TIMES if self.aligned else ())]
+        return [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]
 
     @torch.inference_mode()
     def prepare(self, item: Item) -> Truth:
@@ -114,16 +121,27 @@ class Measures:
 
     @torch.inference_mode()
     def compare(self, frames: Sequence[Tensor], item: Item, truth: Truth) -> dict[str, float]:
-        """Every column, of the frames (3, h, w) drawn at `times`."""
+        """Every column, of the frames (3, h, w) drawn at `times`.
+
+        Raises:
+            InputError: frames at one time only, where a sequence is measured.
+        """
+        if self.in_sequence and len(frames) == 1:
+            raise InputError("A sequence is measured of methods that draw at any time; leave folders of frames out.")
         frames = [as_8_bits(frame[None].to(self.device).float()) for frame in frames]
         found = self._whole(frames[0], truth)
         part = _crop(frames[0], item)
         found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
         if self.aligned:
-            found |= self._aligned(frames[1:] if len(frames) > 1 else frames, item.triplet.time, truth)
+            drawn = frames[1 : 1 + len(ALIGNED_TIMES)] if len(frames) > 1 else frames
+            found |= self._aligned(drawn, item.triplet.time, truth)
         if self.registered:
             moved = as_8_bits(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}
+        if self.in_sequence:
+            first, _, last = item.triplet.frames
+            sequence = [first, *(frame[0] for frame in frames[-len(SEQUENCE_TIMES) :]), last]
+            found |= {name: measure(sequence) for name, measure in SEQUENCE.items()}
         return found
 
     def _aligned(self, frames: Sequence[Tensor], t: float, truth: Truth) -> dict[str, float]:

@@ -13,6 +13,7 @@ frame 0 to frame 1 (distance indexing; Zhong et al., Clearer Frames, Anytime, EC
 weights.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from _util.flow import backwarp
 
-PUBLISHED_WIDTHS = (192, 128, 96, 64)
+PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
 SCALES = (8, 4, 2, 1)
 _SLOPE = 0.2
 _LARGEST_SIDE = 800  # of the shorter sides that blocks work on at their own scales; larger frames at coarser ones
@@ -70,6 +71,15 @@ class ResidualConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.conv(x) * self.beta + x, _SLOPE)
 
+    def folded(self) -> nn.Module:
+        """The same with scale and input within the convolution, for inference."""
+        conv = copy.deepcopy(self.conv).requires_grad_(False)
+        scale, middle = self.beta.detach().flatten(), torch.arange(len(conv.weight))
+        conv.weight *= scale.view(-1, 1, 1, 1)
+        conv.weight[middle, middle, 1, 1] += 1
+        conv.bias *= scale
+        return nn.Sequential(conv, nn.LeakyReLU(_SLOPE, inplace=True))
+
 
 class Block(nn.Module):
     """Corrects motion and mask at one scale.
@@ -80,7 +90,7 @@ class Block(nn.Module):
         depth: residual convolutions.
     """
 
-    def __init__(self, in_channels: int, channels: int, depth: int = 8):
+    def __init__(self, in_channels: int, channels: int, depth: int):
         super().__init__()
 
         def halve(i: int, o: int) -> nn.Sequential:
@@ -105,16 +115,27 @@ class IFNet(nn.Module):
 
     Args:
         widths: channels of the blocks, from the coarsest on; with fewer than four, the finest are left out.
-        depth: residual convolutions of each block.
+        depths: residual convolutions of each block.
         reads_small: blocks read frames that were reduced to their scale, rather than reduce what they read at full
             size, as published. About as good with the published weights, and a third faster.
     """
 
-    def __init__(self, widths: tuple[int, ...] = PUBLISHED_WIDTHS, depth: int = 8, reads_small: bool = False):
+    def __init__(
+        self,
+        widths: tuple[int, ...] = PUBLISHED_WIDTHS,
+        depths: tuple[int, ...] = PUBLISHED_DEPTHS,
+        reads_small: bool = False,
+    ):
         super().__init__()
         self.scales, self.reads_small = SCALES[: len(widths)], reads_small
-        for i, width in enumerate(widths):
+        for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
+
+    def fold(self) -> "IFNet":
+        """Fold constants into convolutions, in place, for inference in fp32; half precision would lose digits by it."""
+        for block in self.blocks:
+            block.convblock = nn.Sequential(*(conv.folded() for conv in block.convblock))
+        return self
 
     @property
     def blocks(self) -> list[Block]:

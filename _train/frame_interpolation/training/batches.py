@@ -7,6 +7,7 @@ was killed goes on with the batches it would have had, and processes share the w
     for batch in DataLoader(batches, batch_size=None, sampler=range(first + rank, last, processes)): ...
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -26,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from _databacks.triplet import Source, Triplet
-from _util import files, flow
+from _util import files, flow, torchrun
 from _util.errors import InputError
 
 
@@ -211,7 +212,7 @@ def from_toons(scenes) -> Batch:
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
-class CachedFlows:
+class CachedFlows(Source):
     """A source with the flows of a frozen estimator, computed when a triplet is first read and then kept in a file.
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
@@ -232,14 +233,11 @@ class CachedFlows:
         device: torch.device | str = "cpu",
     ):
         self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
-        self.names, self._notices = source.names, Notices()
+        self.names, self.path, self._notices = source.names, source.path, Notices()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Triplet:
         triplet = self.source[index]
@@ -254,6 +252,13 @@ class CachedFlows:
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
         return triplet._replace(flows=tuple(flows.float()))
+
+    def compute_all(self) -> None:
+        """Compute the flow of every triplet; processes begin apart, and find each other's files."""
+        first = len(self) * torchrun.rank() // torchrun.count()
+        for i in (*range(first, len(self)), *range(first)):
+            with contextlib.suppress(InputError):
+                self[i]
 
     @torch.no_grad()
     def _estimate(self, frames: Tensor) -> Tensor:

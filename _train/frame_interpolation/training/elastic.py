@@ -14,6 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from _util import torchrun
 from _util.errors import InputError
 
 _PATIENCE = timedelta(minutes=30)  # until a process that does not answer counts as lost
@@ -22,7 +23,7 @@ _PAUSE = 0.02  # seconds
 
 def join(device: torch.device) -> None:
     """Make the process group of this start: NCCL between GPUs, Gloo else, none of a process alone."""
-    rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, count = torchrun.rank(), torchrun.count()
     if count == 1 or dist.is_initialized():
         return
     if device.type == "cuda":

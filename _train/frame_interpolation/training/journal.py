@@ -16,6 +16,7 @@ import torch
 
 from _util import files, image
 from _util.errors import InputError
+from _util.version import VERSION
 
 
 class Journal:
@@ -157,6 +158,7 @@ def export(out: Path, folder: Path) -> list[Path]:
         "hardware": "; ".join(dict.fromkeys(leg["hardware"] for leg in legs)),
         "commit": "; ".join(dict.fromkeys(leg["commit"] for leg in legs)),
         "seed": str(options["seed"]),
+        "version": VERSION,
         "command": legs[-1]["command"],
     }
     readable = {name: fact.encode(errors="backslashreplace").decode() for name, fact in facts.items()}

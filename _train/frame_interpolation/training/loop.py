@@ -1,22 +1,21 @@
-"""One step of training, and what goes with it: averaged weights, validation, checkpoints, curves.
+"""The loop: batches → losses → gradients, clipped → step → averaged weights → validation → checkpoint.
 
-`TrainModel` is a LightningModule with manual optimisation: Lightning brings devices, processes and precision, and what
-a step does stands here. The state after a step is a function of the state before it, the seed and the number of the
-step, so a run that is killed and resumed ends in the same bits as one that never was.
+The state after a step is a function of the state before it, the seed and the number of the step alone, so a run that
+was killed and resumed ends in the same bits as one that never was. Fabric brings devices, processes and precision.
 """
 
 import contextlib
 import math
 import signal
+import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import lightning
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -30,132 +29,143 @@ from _util.errors import InputError
 
 SKIPS_ALLOWED = 2  # in a row
 SAMPLES = 4
+COUNTERS = ("step", "seconds", "best", "skipped", "skipped_in_a_row")
 
 
-class TrainModel(lightning.LightningModule):
+class Loop:
     """Trains a task.
 
     Args:
-        options: of the command line, see `train.py`.
-        sources: what is trained on, as `data.TripletBatches` takes it.
-        facts: plain values to keep in checkpoints: what was trained, on what, by what.
+        options: of the command line, see `options.py`.
+        sources: of triplets, or `Toons`; `options.weights` says how often each is drawn.
+        metadata: plain values to keep in checkpoints: what is trained, on what, by what.
         state: of a checkpoint, to resume from.
     """
 
-    def __init__(self, task: Task, options: Namespace, sources: list[tuple], facts: dict, state: dict | None = None):
-        super().__init__()
-        self.automatic_optimization = False
-        self.task, self.options, self.sources, self.facts = task, options, sources, facts
+    def __init__(
+        self,
+        fabric: Fabric,
+        task: Task,
+        options: Namespace,
+        sources: Sequence,
+        metadata: dict,
+        state: dict | None = None,
+    ):
+        self.fabric, self.task, self.options, self.metadata = fabric, task, options, metadata
+        self.sources = list(zip(sources, options.weights, strict=True))
         self.step, self.seconds, self.best, self.skipped, self.skipped_in_a_row = 0, 0.0, math.inf, 0, 0
-        self.resumed = state
+        fabric.launch()
         if state:
-            self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-            self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
             task.networks.load_state_dict(state["networks"])
+        self.model, self.optimizer = fabric.setup(task, task.optimizer(options.lr))
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer.optimizer, factor=0.5, patience=10)
+        self.live = task.networks.state_dict()
+        self.average = {name: tensor.clone() for name, tensor in self.live.items()}
+        if state:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.plateau.load_state_dict(state["plateau"])
+            _copy(self.average, state["average"])
+            for name in COUNTERS:
+                setattr(self, name, state[name])
         self.wants_to_stop = False
         self.journal = Journal(options.out, self.step)
 
-    def train_dataloader(self) -> Iterator[list[Batch | ToonOrder]]:
-        """For every step to come, the batches of this process; batches are numbered through steps and processes."""
-        options, processes = self.options, self.trainer.world_size
-        in_a_step = options.accumulate * processes
-        numbers = range(self.step * in_a_step + self.trainer.global_rank, options.steps * in_a_step, processes)
-        loader = DataLoader(
-            TripletBatches(self.sources, options.batch_size, tuple(options.crop), options.seed),
-            batch_size=None,
-            sampler=numbers,
-            num_workers=options.workers,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
-            pin_memory=self.device.type == "cuda",
-        )
-        return zip(*[iter(loader)] * options.accumulate, strict=True)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        self.optimizer = self.task.optimizer(self.options.lr)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=0.5, patience=10)
-        self.live = self.task.networks.state_dict()
-        self.average = {name: tensor.clone() for name, tensor in self.live.items()}
-        if self.resumed:
-            self.optimizer.load_state_dict(self.resumed["optimizer"])
-            self.plateau.load_state_dict(self.resumed["plateau"])
-            _copy(self.average, self.resumed["average"])
-            self.resumed = None
-        return self.optimizer
-
-    def on_train_start(self) -> None:
-        self.set_training_mode()
+    def run(self) -> None:
+        """Train until the last step, the end of the budget, or Ctrl-C."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.ask_to_stop)
-        hidden = None if self.trainer.is_global_zero else True  # None: where no one watches
-        self.bar = tqdm(total=self.options.steps, initial=self.step, unit="step", disable=hidden)
-        self.started = time.monotonic() - self.seconds
-        self.deadline = time.monotonic() + 60 * self.options.budget
+            signal.signal(number, self._ask_to_stop)
+        started = time.monotonic() - self.seconds
+        deadline = time.monotonic() + 60 * self.options.budget
+        self._set_training_mode()
+        with Progress(self.step, self.options.steps, self.fabric.is_global_zero) as progress:
+            for batches in self._batches():
+                stop = self._train_step(batches, self.wants_to_stop or time.monotonic() > deadline)
+                self.seconds = time.monotonic() - started
+                progress.update(self._keep(stop or self.step == self.options.steps))
+                if stop:
+                    break
 
-    def ask_to_stop(self, number: int, _) -> None:
-        """Ctrl-C and SIGTERM end the leg after the present step; a second one at once."""
+    def _ask_to_stop(self, number: int, _) -> None:
+        """Ctrl-C and SIGTERM end the run after the present step; a second one at once."""
         self.wants_to_stop = True
         signal.signal(number, signal.SIG_DFL)
 
-    def set_training_mode(self) -> None:
+    def _set_training_mode(self) -> None:
         self.task.networks.train()
         if self.options.freeze_batch_norm:
             for module in self.task.networks.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def training_step(self, batches: list[Batch | ToonOrder], _) -> None:
-        """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite."""
-        torch.manual_seed(hash((self.options.seed, self.step, self.global_rank)))
+    def _batches(self) -> Iterator[list[Batch | ToonOrder]]:
+        """For every step to come, the batches of this process; batches are numbered through steps and processes."""
+        options, processes = self.options, self.fabric.world_size
+        in_a_step = options.accumulate * processes
+        numbers = range(self.step * in_a_step + self.fabric.global_rank, options.steps * in_a_step, processes)
+        loader = DataLoader(
+            TripletBatches(self.sources, options.batch_size, tuple(options.crop), options.seed),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=options.workers,
+            worker_init_fn=_leave_interrupts_to_the_main_process,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+        return zip(*[iter(loader)] * options.accumulate, strict=True)
+
+    def _train_step(self, batches: list[Batch | ToonOrder], wants_to_stop: bool) -> bool:
+        """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite.
+
+        Returns:
+            Whether a process wants to stop.
+        """
+        torch.manual_seed(hash((self.options.seed, self.step, self.fabric.global_rank)))
         self.task.enter(self.step)
-        self.set_lr()
+        self._set_lr()
         buffers = [buffer.clone() for buffer in self.task.networks.buffers()]
         self.optimizer.zero_grad()
         losses, logged = [], []
         for i, batch in enumerate(batches):
             if isinstance(batch, ToonOrder):
                 batch = from_toons(self.sources[batch.source][0].batch(batch.index))
-            loss, figures = self.task.training_loss(batch)
-            with self.gradients_stay_here(i < len(batches) - 1):
-                self.manual_backward(loss / len(batches))
+            # While gradients accumulate, processes do not exchange them.
+            with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
+                loss, figures = self.model(self.fabric.to_device(batch))
+                self.fabric.backward(loss / len(batches))
             losses.append(loss.detach())
             logged.append({name: figure.detach() for name, figure in figures.items()})
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.task.gradient_norm)
         figures = {"loss": torch.stack(losses).mean(), "gradient_norm": norm, **_mean(logged)}
-        figures = self.mean_over_processes({**figures, "stop": self.must_stop()})
-        self.trainer.should_stop = figures.pop("stop") > 0
+        figures = self._mean_over_processes({**figures, "stop": float(wants_to_stop)})
+        stop = figures.pop("stop") > 0
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             self.optimizer.step()
-            self.follow()
+            self._follow()
             self.skipped_in_a_row = 0
             self.journal.gather(figures)
         else:
-            for buffer, before in zip(self.task.networks.buffers(), buffers, strict=True):
-                buffer.copy_(before)
-            self.skipped += 1
-            self.skipped_in_a_row += 1
-            if self.skipped_in_a_row > SKIPS_ALLOWED:
-                raise InputError(
-                    f"The loss or its gradient was not finite {SKIPS_ALLOWED + 1} steps in a row, up to step "
-                    f"{self.step + 1}; start from the last checkpoint, which is good, with a lower --lr."
-                )
+            self._skip(buffers)
         self.step += 1
+        return stop
 
-    def gradients_stay_here(self, stay: bool) -> contextlib.AbstractContextManager:
-        """While gradients accumulate, processes do not exchange them."""
-        model = self.trainer.strategy.model
-        return model.no_sync() if stay and isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
+    def _skip(self, buffers: list[Tensor]) -> None:
+        for buffer, before in zip(self.task.networks.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row > SKIPS_ALLOWED:
+            raise InputError(
+                f"The loss or its gradient was not finite {SKIPS_ALLOWED + 1} steps in a row, up to step "
+                f"{self.step + 1}; start from the last checkpoint, which is good, with a lower --lr."
+            )
 
-    def must_stop(self) -> bool:
-        return self.wants_to_stop or time.monotonic() > self.deadline
-
-    def mean_over_processes(self, figures: dict[str, Tensor | float]) -> dict[str, float]:
+    def _mean_over_processes(self, figures: dict[str, Tensor | float]) -> dict[str, float]:
         """All processes get the same numbers, and so decide alike."""
-        values = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in figures.values()]
-        means = self.trainer.strategy.reduce(torch.stack(values), reduce_op="mean")
+        values = [torch.as_tensor(x, dtype=torch.float32, device=self.fabric.device) for x in figures.values()]
+        means = self.fabric.all_reduce(torch.stack(values), reduce_op="mean")
         return dict(zip(figures, means.tolist(), strict=True))
 
-    def set_lr(self) -> None:
+    def _set_lr(self) -> None:
         """The learning rate of this step. How often a plateau halved it is kept in the optimiser's own alone."""
         rate, before = self.task.rate(self.step), self.task.rate(self.step - 1) if self.step else 1
         for group in self.optimizer.param_groups:
@@ -166,7 +176,7 @@ class TrainModel(lightning.LightningModule):
                 group["lr"] *= rate / before
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def _follow(self) -> None:
         """Move the averaged weights toward the trained ones; at first faster, as these come from far away."""
         share = 1 - min(self.options.ema, (1 + self.step) / (10 + self.step))
         for average, live in zip(self.average.values(), self.live.values(), strict=True):
@@ -175,8 +185,48 @@ class TrainModel(lightning.LightningModule):
             else:
                 average.copy_(live)
 
+    def _keep(self, ends: bool) -> dict[str, float]:
+        """Validate, write figures and checkpoints, where this step is due for them; returns the row of figures."""
+        options, row = self.options, {}
+        validates = options.validate and (self.step % options.validate_every == 0 or self.step == options.steps)
+        lpips = self._validate() if validates else math.inf
+        if not self.fabric.is_global_zero:
+            return row
+        if ends or validates or self.step % options.log_every == 0:
+            lr = self.optimizer.param_groups[0]["lr"]
+            row = self.journal.write(self.step, minutes=self.seconds / 60, lr=lr, skipped=self.skipped)
+        if ends or validates or self.step % options.save_every == 0:
+            is_best, self.best = lpips < self.best, min(lpips, self.best)
+            self._save(["last.ckpt", "best.ckpt"] if is_best else ["last.ckpt"])
+            self.journal.draw()
+        return row
+
+    def _validate(self) -> float:
+        """Mean LPIPS on the held-out keyframes, by the averaged weights. The first process measures for all."""
+        figures = None
+        if self.fabric.is_global_zero:
+            shown: list[np.ndarray] = []
+            align = self.options.align
+            measures = Measures(device=self.fabric.device, aligned=align, registered=align)
+
+            def draw(frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
+                frame = self.task.interpolate(frame0, frame1, t)
+                if len(shown) < SAMPLES:
+                    pictures = [image.to_array(x[0], np.uint8) for x in (frame0, frame, frame1)]
+                    shown.append(np.concatenate(pictures, 1))
+                return frame
+
+            with self._averaged(), self.fabric.autocast():
+                figures = validate(draw, self.options.validate, measures)
+            self.journal.show(self.step, shown)
+            self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
+        figures = self.fabric.broadcast(figures)
+        if self.options.schedule == "plateau":
+            self.plateau.step(figures["lpips"])
+        return figures["lpips"]
+
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
+    def _averaged(self) -> Iterator[None]:
         """The networks have the averaged weights and are in evaluation mode."""
         trained = {name: tensor.clone() for name, tensor in self.live.items()}
         _copy(self.live, self.average)
@@ -186,64 +236,46 @@ class TrainModel(lightning.LightningModule):
                 yield
         finally:
             _copy(self.live, trained)
-            self.set_training_mode()
+            self._set_training_mode()
 
-    def on_train_batch_end(self, *_) -> None:
-        options, ends = self.options, self.trainer.should_stop or self.step == self.options.steps
-        self.seconds = time.monotonic() - self.started
-        validates = options.validate and (self.step % options.validate_every == 0 or self.step == options.steps)
-        lpips = self.validate() if validates else math.inf
-        self.bar.update()
-        if not self.trainer.is_global_zero:
-            return
-        if ends or validates or self.step % options.log_every == 0:
-            lr = self.optimizer.param_groups[0]["lr"]
-            row = self.journal.write(self.step, minutes=self.seconds / 60, lr=lr, skipped=self.skipped)
-            self.bar.set_postfix({name: row[name] for name in ("loss", "validation_lpips") if name in row})
-        if ends or validates or self.step % options.save_every == 0:
-            is_best, self.best = lpips < self.best, min(lpips, self.best)
-            self.save(["last.ckpt", "best.ckpt"] if is_best else ["last.ckpt"])
-            self.journal.draw()
-
-    def validate(self) -> float:
-        """Mean LPIPS on the held-out keyframes, by the averaged weights. The first process measures, all are told."""
-        figures = None
-        if self.trainer.is_global_zero:
-            shown: list[np.ndarray] = []
-            names = ("lpips", "chamfer", "psnr", "ssim")
-            measures = Measures(names, device=self.device, aligned=self.options.align, registered=self.options.align)
-
-            def draw(frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
-                frame = self.task.interpolate(frame0, frame1, t)
-                if len(shown) < SAMPLES:
-                    pictures = [image.to_array(x[0], np.uint8) for x in (frame0, frame, frame1)]
-                    shown.append(np.concatenate(pictures, 1))
-                return frame
-
-            with self.averaged():
-                figures = validate(draw, self.options.validate, measures)
-            self.journal.show(self.step, shown)
-            self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
-        figures = self.trainer.strategy.broadcast(figures)
-        if self.options.schedule == "plateau":
-            self.plateau.step(figures["lpips"])
-        return figures["lpips"]
-
-    def save(self, names: list[str]) -> None:
+    def _save(self, names: list[str]) -> None:
         """Write checkpoints of tensors and plain values; a failure leaves those there were as they were."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "best": self.best,
-            "skipped": self.skipped,
-            "skipped_in_a_row": self.skipped_in_a_row,
-            "networks": self.live,
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "plateau": self.plateau.state_dict(),
-            "facts": self.facts,
-        }
+        state = {name: getattr(self, name) for name in COUNTERS}
+        state |= {"networks": self.live, "average": self.average, "facts": self.metadata}
+        state |= {"optimizer": self.optimizer.state_dict(), "plateau": self.plateau.state_dict()}
         self.journal.save(state, names)
+
+
+class Progress:
+    """A bar where someone watches, else a line for every row of figures."""
+
+    def __init__(self, step: int, steps: int, shown: bool):
+        self._lines = shown and not sys.stderr.isatty()
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=not shown or self._lines)
+        self._step, self._first, self._started = step, step, time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+
+    def update(self, row: dict[str, float]) -> None:
+        """One step more, with the figures that were written at it, if any were."""
+        self._step += 1
+        self._bar.update()
+        shown = {name: row[name] for name in ("loss", "validation_lpips") if name in row}
+        if shown:
+            self._bar.set_postfix(shown)
+        if shown and self._lines:
+            each = (time.monotonic() - self._started) / (self._step - self._first)
+            left = tqdm.format_interval(each * (self._bar.total - self._step))
+            told = "  ".join(f"{name} {value:.5f}" for name, value in shown.items())
+            print(
+                f"step {self._step}/{self._bar.total}  {told}  {each:.2f} s/step  {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def warm_cosine(step: int, steps: int, warm: float = 0.05) -> float:

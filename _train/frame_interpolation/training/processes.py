@@ -1,11 +1,12 @@
 """The processes that `torchrun` starts, which share a work and tell each other their parts of it."""
 
-import os
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+from _util import torchrun
 
 T = TypeVar("T")
 _PATIENCE = timedelta(days=7)  # shares may take very different times
@@ -19,7 +20,7 @@ class Processes:
     """
 
     def __init__(self):
-        self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.count = torchrun.rank(), torchrun.count()
         if self.count > 1:
             dist.init_process_group("gloo", timeout=_PATIENCE)
 
@@ -27,7 +28,7 @@ class Processes:
         """The device of that name; of "auto" and "cuda", this process's share of the GPUs."""
         if self.count == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
             return name
-        return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+        return f"cuda:{torchrun.local_rank() % torch.cuda.device_count()}"
 
     def gather(self, part: T) -> list[T]:
         """The parts of all processes in their order, once all have come here."""

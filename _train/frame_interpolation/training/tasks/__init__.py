@@ -13,7 +13,7 @@ A new model is one more class in a file here and one more line in `TASKS`; `loop
 from _train.frame_interpolation.models.unet import VARIANTS
 from _train.frame_interpolation.training.tasks.animeinterp import AnimeInterpTask
 from _train.frame_interpolation.training.tasks.flow import RFRTask
-from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
+from _train.frame_interpolation.training.tasks.ifnet import FastIFNetTask, IFNetTask
 from _train.frame_interpolation.training.tasks.synthesis import FusionTask, LineTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _train.frame_interpolation.training.tasks.unet import FlowUNetTask, FrameUNetTask
@@ -22,6 +22,7 @@ from _util.errors import InputError
 TASKS: dict[str, type[Task]] = {
     "rfr": RFRTask,
     "ifnet": IFNetTask,
+    "ifnet-fast": FastIFNetTask,
     "ssldtm": LineTask,
     "fusion": FusionTask,
     "animeinterp": AnimeInterpTask,

@@ -1,6 +1,5 @@
 """AnimeInterp, with and without global motion aggregation, in stages: flow frozen at first, style loss at last."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.stages import Plan
 from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask
-from _util import checkpoints, losses
+from _util import checkpoints, losses, torchrun
 from _util.errors import InputError
 
 GMA = "gma-*.pth"  # as published, in the folder of checkpoints
@@ -50,7 +49,7 @@ class AnimeInterpTask(SynthesisTask):
         counts = combine(self.network, paths)
         origins = [f"{count} tensors from {path}" for path, count in zip(paths, counts, strict=True)]
         fresh = len(self.network.state_dict()) - sum(counts)
-        if int(os.environ.get("RANK", 0)) == 0:
+        if torchrun.rank() == 0:
             print(f"{name} starts with {', '.join([*origins, f'{fresh} tensors that are new'])}.", file=sys.stderr)
 
     def plan(self, steps_in_epoch: int | None) -> None:

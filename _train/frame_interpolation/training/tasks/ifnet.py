@@ -7,12 +7,14 @@ et al., Clearer Frames, Anytime, ECCV 2024).
 """
 
 from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util import checkpoints
@@ -29,43 +31,57 @@ _SOFT = 0.1  # pixels of motion below which errors count by their square
 class IFNetTask(Task):
     """RefinedIFNet. Starts from RIFE's published weights, or from its own, by `--from`."""
 
-    lr, schedule, weight_decay = 3e-5, "cosine", 1e-4
+    lr, schedule, weight_decay, finds_motion = 3e-5, "cosine", 1e-4, True
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
         self.lpips = LPIPS(protocol="paper")
         self.networks["ifnet"] = RefinedIFNet()
 
+    @property
+    def network(self) -> RefinedIFNet:
+        (network,) = self.networks.values()
+        return network
+
     def begin(self) -> None:
         """Weights of RIFE become those of the motion; the refiner begins as new."""
-        network = self.networks["ifnet"]
         for path in self.options.start or []:
-            if path.is_file() and "block0.conv0.0.0.weight" in checkpoints.read(path):
-                checkpoints.load(network.ifnet, path)
+            if path.is_file() and _is_of_rife(checkpoints.read(path)):
+                self.begin_motion(path)
             else:
                 super().begin()
 
+    def begin_motion(self, path: Path) -> None:
+        checkpoints.load(self.network.ifnet, path)
+
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
-        network = self.networks["ifnet"]
         groups = [
-            {"params": list(network.ifnet.parameters()), "scale": 1},
-            {"params": list(network.refiner.parameters()), "scale": _REFINER_RATE},
+            {"params": list(part.parameters()), "lr": scale * lr, "scale": scale}
+            for part, scale in ((self.network.ifnet, 1), (self.network.refiner, _REFINER_RATE))
         ]
         return torch.optim.AdamW(groups, lr, weight_decay=self.weight_decay)
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
         frame0, truth, frame1 = batch.frames.unbind(1)
-        network = self.networks["ifnet"]
         t = batch.times if batch.progress is None else batch.progress
-        prepared = network.prepare(frame0, frame1)
-        stages = network.ifnet.stages(prepared.pair, t)
-        loss, figures = self.judge(network.refine(prepared, t, *stages[-1]).frame, truth)
-        if batch.motion is None:
-            return loss, figures
-        with full_precision(loss):
-            error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
-            mask = mask_loss(stages[-1][1], batch.seen)
-        return loss + _MOTION * motion + _MASK * mask, figures | {"end_point_error": error, "mask": mask}
+        prepared = self.network.prepare(frame0, frame1)
+        stages = self.network.ifnet.stages(prepared.pair, t)
+        frame = self.network.refine(prepared, t, *stages[-1]).frame
+        loss, figures = self.judge(frame, truth)
+        if batch.motion is not None:
+            with full_precision(loss):
+                error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
+                mask = mask_loss(stages[-1][1], batch.seen)
+            loss = loss + _MOTION * motion + _MASK * mask
+            figures |= {"end_point_error": error, "mask": mask}
+        taught, distances = self.teach(batch, t, *stages[-1], frame)
+        return loss + taught, figures | distances
+
+    def teach(
+        self, batch: Batch, t: Tensor, motion: Tensor, mask: Tensor, frame: Tensor
+    ) -> tuple[Tensor | float, Figures]:
+        """What is added to the loss by a teacher, and figures about it."""
+        return 0.0, {}
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
         lpips, colour = self.lpips(frame, truth).mean(), (frame - truth).abs().mean()
@@ -74,7 +90,58 @@ class IFNetTask(Task):
         return lpips + colour + lines, {"lpips": lpips, "colour": colour, "lines": lines}
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
-        return self.networks["ifnet"](frame0, frame1, t).frame
+        return self.network(frame0, frame1, t).frame
+
+
+class FastIFNetTask(IFNetTask):
+    """The small network, taught by the large one's motion, mask and frame beside the truth (knowledge distillation).
+
+    The large network has the weights that interpolation takes.
+    """
+
+    lr = 2e-4
+
+    def __init__(self, options: Namespace, device: torch.device):
+        super().__init__(options, device)
+        del self.networks["ifnet"]
+        self.networks["ifnet-fast"] = RefinedIFNet(**FAST)
+        self.teacher = RefinedIFNet().requires_grad_(False).eval()
+        checkpoints.load(self.teacher, "ifnet")
+
+    def train(self, mode: bool = True) -> "FastIFNetTask":
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def begin_motion(self, path: Path) -> None:
+        """Blocks of the published widths begin with the published weights."""
+        state, published = self.network.ifnet.state_dict(), checkpoints.read(path)
+        fitting = {name: published[name] for name, tensor in state.items() if published[name].shape == tensor.shape}
+        self.network.ifnet.load_state_dict(fitting, strict=False)
+
+    def optimizer(self, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.network.parameters(), lr, weight_decay=self.weight_decay)
+
+    def teach(self, batch: Batch, t: Tensor, motion: Tensor, mask: Tensor, frame: Tensor) -> tuple[Tensor, Figures]:
+        """The distance from what the large network makes of the same frames."""
+        with torch.no_grad():
+            taught = self.teacher(batch.frames[:, 0], batch.frames[:, 2], t)
+        with full_precision(frame):
+            h, w = taught.frame.shape[2:]
+            error = (motion[:, :, :h, :w] - taught.motion).square().unflatten(1, (2, 2)).sum(2)
+            distances = {
+                "taught_motion": (error + _SOFT**2).sqrt().mean(),
+                "taught_mask": (mask[:, :, :h, :w].sigmoid() - taught.mask.sigmoid()).abs().mean(),
+                "taught_colour": (frame - taught.frame).abs().mean(),
+            }
+        weights = {"taught_motion": 5 * _MOTION, "taught_mask": 5 * _MASK, "taught_colour": 1.0}
+        return sum(weights[name] * distance for name, distance in distances.items()), distances
+
+
+def _is_of_rife(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are IFNet's alone; RefinedIFNet's have it as their `ifnet`."""
+    parts = [name.split(".") for name in names]
+    return any("block0" in part for part in parts) and not any("ifnet" in part for part in parts)
 
 
 def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

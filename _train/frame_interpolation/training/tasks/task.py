@@ -26,6 +26,7 @@ class Task(nn.Module, ABC):
             default of it; None if the task needs none.
         style_features: default backbone of the perceptual loss; None if the loss has no such choice.
         stages: default of `--stages`; None if the task has none.
+        finds_motion: it learns motion from the middle frame, not flow between the ends.
         uses_all_weights: every step gives every weight a gradient.
     """
 
@@ -34,12 +35,16 @@ class Task(nn.Module, ABC):
     flow: str | None = None
     style_features: str | None = None
     stages: tuple[str, ...] | None = None
+    finds_motion = False
     uses_all_weights = True
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__()
         self.options, self.device = options, device
         self.networks = nn.ModuleDict()
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
+        return self.training_loss(batch)
 
     @abstractmethod
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:

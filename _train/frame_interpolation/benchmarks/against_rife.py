@@ -1,0 +1,102 @@
+"""Seconds and memory of methods beside RIFE's published network in fp32, as its players run it, in the same run.
+
+A first frame is two arrays of 8 bits in and one out; a further one is another time of the same pair. The methods take
+turns, so that the machine's own speed, which drifts, cancels out of the ratios.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.models.ifnet import IFNet
+from _util import checkpoints, image, memory
+from _util.device import choose as choose_device
+
+BASELINE = "rife"
+SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
+_WARM_UP = 1
+
+
+def compare(
+    frames: tuple[Path, Path], sizes: Sequence[str], methods: Sequence[str], repeats: int, folder: Path, device: str
+) -> list[dict]:
+    """A row for each size and method: `first` and `further` in seconds, medians of `repeats`; how many times as long
+    they take as the baseline, medians over turns; and `peak_mb`, the most memory that the process has held.
+
+    Args:
+        methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", beside RIFE, which takes seeded weights, as they do not
+            change its time.
+        folder: of the methods' weights.
+    """
+    with tempfile.TemporaryDirectory() as seeded:
+        torch.save(checkpoints.seeded(IFNet().state_dict()), Path(seeded) / checkpoints.PUBLISHED[BASELINE])
+        baseline = Interpolator("auto", BASELINE, device, "fp32", Path(seeded))
+    ways = {BASELINE: baseline} | {word: _create(word, device, folder) for word in methods}
+    rows = []
+    for size in sizes:
+        pictures = [_resized(path, SIZES[size]) for path in frames]
+        rows += [{"size": size, **row} for row in _in_turns(ways, pictures, repeats, device)]
+    return rows
+
+
+def _create(word: str, device: str, folder: Path) -> Interpolator:
+    flow, _, synthesis = word.rpartition("+")
+    return Interpolator(flow or "auto", synthesis, device, "auto", folder)
+
+
+def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int, device: str) -> list[dict]:
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    peaks = dict.fromkeys(ways, 0.0)
+    for turn in range(_WARM_UP + repeats):
+        for name, way in ways.items():
+            memory.reset_peak()
+            taken = _measure(way, pictures, device)
+            if turn >= _WARM_UP:
+                seconds[name].append(taken)
+                peaks[name] = max(peaks[name], memory.peak())
+    rows = []
+    for name, taken in seconds.items():
+        pairs = list(zip(taken, seconds[BASELINE], strict=True))
+        rows.append(
+            {
+                "method": name,
+                "precision": ways[name].context.precisions[1],
+                "first": statistics.median(first for first, _ in taken),
+                "further": statistics.median(further for _, further in taken),
+                "first_ratio": statistics.median(ours[0] / theirs[0] for ours, theirs in pairs),
+                "further_ratio": statistics.median(ours[1] / theirs[1] for ours, theirs in pairs),
+                "peak_mb": peaks[name],
+            }
+        )
+    return rows
+
+
+def _measure(way: Interpolator, pictures: Sequence[np.ndarray], device: str) -> tuple[float, float]:
+    def seconds(work) -> tuple[float, Pair | np.ndarray]:
+        _synchronise(device)
+        start = time.perf_counter()
+        result = work()
+        _synchronise(device)
+        return time.perf_counter() - start, result
+
+    preparing, pair = seconds(lambda: way.prepare(*pictures))
+    first, _ = seconds(lambda: way.at(pair, 0.5))
+    further, _ = seconds(lambda: way.at(pair, 0.25))
+    return preparing + first, further
+
+
+def _synchronise(device: str) -> None:
+    if choose_device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _resized(path: Path, size: tuple[int, int]) -> np.ndarray:
+    picture = image.to_tensor(image.read(path))[None, :3]
+    resized = torch.nn.functional.interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
+    return image.to_array(resized[0], np.uint8)

@@ -1,0 +1,176 @@
+"""The options of training: of the command line, by default of what is trained, and what a run keeps to its end."""
+
+import argparse
+import math
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from _util import command
+from _util.errors import InputError
+
+# What a run keeps to its end; other options may change when it is resumed.
+FIXED = (
+    "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
+    "task", "flow", "features", "style_features", "stages", "self_supervise", "freeze_batch_norm",
+)  # fmt: skip
+
+
+def parse(description: str) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = command.Parser(
+        prog="python -m _train.frame_interpolation.train",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Many GPUs: torchrun --nproc-per-node N -m _train.frame_interpolation.train …; many machines: --nnodes, "
+        "OUT in a shared folder; with --max-restarts N, all start again from the last checkpoint after a loss.",
+    )
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="+", help="toons, triplets in a folder or FILE.h5; PATH:0.3: with weight 0.3")
+    add("out", metavar="OUT", type=Path, help="where the run lives")
+    add(
+        "--model",
+        default="rfr",
+        help="what is trained: rfr, the flow; ssldtm, fusion, animeinterp or animeinterp-gma, the synthesis; unet, "
+        "resunet or transunet (default: rfr)",
+    )
+    add(
+        "--task",
+        choices=("vfi", "optflow"),
+        help="of a U-Net: vfi, the frame between two frames, on the flow of --flow; optflow, the flow between them "
+        "(default: vfi)",
+    )
+    add("--weights", type=float, nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)")
+    add("--steps", type=int, default=100_000, help="steps of the optimiser (default: 100000)")
+    add("--batch-size", type=int, default=8, help="triplets in a batch (default: 8)")
+    add("--accumulate", type=int, default=1, help="batches in a step, of each process (default: 1)")
+    add("--crop", type=int, nargs=2, metavar=("H", "W"), help="of the frames (default: 256 256, animeinterp's 380 380)")
+    add("--lr", type=float, help="learning rate (default: the model's)")
+    add(
+        "--schedule",
+        choices=("plateau", "cosine"),
+        help="halve the learning rate after 10 validations without a better LPIPS, or let it rise over 5 %% of the "
+        "steps and fall along a cosine (default: the model's)",
+    )
+    add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
+    add("--ema", type=float, default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
+    add("--seed", type=int, default=0, help="of order, augmentation and first weights (default: 0)")
+    add(
+        "--flow",
+        help="flow that synthesis learns on, as interpolation names it, or exact, that of toons (default: dis; "
+        "animeinterp's, which it refines: sgm)",
+    )
+    add(
+        "--features",
+        default="imagenet",
+        help="ssldtm's ResNet-50: imagenet, downloaded by torchvision; its file; or random, which is trained too "
+        "(default: imagenet)",
+    )
+    add(
+        "--style-features",
+        metavar="NAME",
+        help="backbone that animeinterp and the U-Nets compare pictures by: vgg19, vgg16, alexnet (shipped), or the "
+        "file of one (default: vgg19)",
+    )
+    add(
+        "--stages",
+        nargs="+",
+        metavar="STAGE",
+        help="animeinterp: frozen (flow is not trained; L1), l1, vgg (with VGG features) and style (with their Gram "
+        "matrices too), each @STEP or @EPOCHe from which on it holds (default: frozen vgg@10000 style@30000)",
+    )
+    add("--self-supervise", action="store_true", help="flow: learn from triplets without exact flow by their looks")
+    add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
+    add(
+        "--from",
+        dest="start",
+        type=Path,
+        nargs="+",
+        metavar="WEIGHTS",
+        help="start from a folder or file of weights; animeinterp-gma from several, AnimeInterp's before GMA's",
+    )
+    add(
+        "--validate",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="keyframes in order, of which each is drawn from its neighbours; of several folders each counts the same",
+    )
+    add("--align", action="store_true", help="also validate at the best of nine times, and with position set aside")
+    add("--validate-every", type=int, default=1000, metavar="N", help="steps between validations (default: 1000)")
+    add("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (default: 500)")
+    add("--log-every", type=int, default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
+    add("--budget", type=float, default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
+    add("--workers", type=int, default=0, help="processes that load files (default: 0, in the main process)")
+    add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, a GPU if there is one)")
+    options = parser.parse_args()
+    for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    if options.crop and min(options.crop) < 32:
+        parser.error(f"--crop is {options.crop[0]} {options.crop[1]}; sides must be 32 or more")
+    if not 0 <= options.ema < 1:
+        parser.error(f"--ema is {options.ema:g}; it must be 0 or more and below 1")
+    options.data, weights = zip(*map(split_weight, options.data), strict=True)
+    options.weights = options.weights or list(weights)
+    if len(options.weights) != len(options.data):
+        parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
+    for data, weight in zip(options.data, options.weights, strict=True):
+        if not 0 < weight < math.inf:
+            parser.error(f"{data} has weight {weight:g}; weights are above 0 and finite, and DATA without one has 1")
+    return options
+
+
+def split_weight(data: str) -> tuple[str, float]:
+    """`PATH:0.3` to the path and the weight, which is 1 if there is none."""
+    path, _, weight = data.rpartition(":")
+    if not path or Path(data).exists():
+        return data, 1.0
+    try:
+        return path, float(weight)
+    except ValueError:
+        return data, 1.0
+
+
+def take_defaults(options: argparse.Namespace, kind: type) -> None:
+    """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
+    from _train.frame_interpolation import methods
+
+    for name in ("style_features", "stages"):
+        if getattr(options, name) and not getattr(kind, name):
+            raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
+    if options.flow:
+        methods.find("flow", methods.FLOWS, options.flow, ["exact"])
+    for name in ("lr", "schedule", "crop", "flow", "style_features", "stages"):
+        setattr(options, name, getattr(options, name) or getattr(kind, name))
+    options.crop = list(options.crop)
+
+
+def describe(options: argparse.Namespace, processes: int) -> dict:
+    """Plain values that say how a checkpoint came about."""
+    import torch
+
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
+    cuda = options.device.type == "cuda"
+    name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
+    leg = {
+        "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
+        "commit": commit.stdout.strip() or "unknown",
+        "hardware": f"{processes} × {name}",
+        "processes": processes,
+    }
+    chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
+    if options.schedule == "cosine":
+        chosen["steps"] = options.steps
+    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "legs": [leg]}
+
+
+def refuse_changes(before: dict, now: dict, last: Path) -> None:
+    for name in before | now:
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f"{last} was begun with {name.replace('_', '-')} {before.get(name)}, not {now.get(name)}; "
+                "ask for the same or choose another OUT."
+            )

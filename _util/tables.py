@@ -1,0 +1,28 @@
+"""Tables of text: rows of cells by column, as Markdown or in columns for a terminal."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table in Markdown; its columns are those of all rows, in the order in which they first appear."""
+    columns = _columns(rows)
+    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def aligned(rows: Sequence[Mapping[str, str]], left: Collection[str] = ()) -> str:
+    """The same in columns that line up: to the left those named, to the right all others, as figures are."""
+    columns = _columns(rows)
+    cells = [columns, *([row.get(column, "") for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row))

@@ -1,0 +1,225 @@
+"""Packing a data set by the command line: what comes out, what interrupts it, how quickly it is read."""
+
+import multiprocessing
+import re
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _databacks.folders import Folders
+from _databacks.hdf5 import index, packing, speed
+from _databacks.hdf5.reading import HDF5
+from _databacks.sources import open_source
+from _databacks.triplet import Source
+from _scripts import dataset_to_hdf5
+from _train.frame_interpolation.evaluation.items import Items
+from _util import image
+from _util.locks import holding
+from tests import miniature
+
+COUNT = 6
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Triplets of noise in folders."""
+    for i in range(COUNT):
+        folder = tmp_path / "data" / f"shot {i}"
+        folder.mkdir(parents=True)
+        for k in range(3):
+            image.write(folder / f"{k}.png", np.random.default_rng(3 * i + k).integers(0, 256, (24, 32, 3), np.uint8))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(call):
+    """Packs, checks or measures in this process."""
+    return lambda *arguments: call(dataset_to_hdf5.main, *arguments)
+
+
+def assert_same(ours: Source, theirs: Source) -> None:
+    assert ours.names == theirs.names
+    for i in range(len(theirs)):
+        assert torch.equal(ours[i].frames, theirs[i].frames)
+
+
+def test_packs_what_evaluation_and_training_read(run, data, tmp_path):
+    code, _, written = run(data, tmp_path / "a.h5")
+    assert code == 0
+    assert re.fullmatch(rf".*a.h5: {COUNT} triplets, [\d.]+ MiB\n", written)
+    assert_same(open_source(tmp_path / "a.h5"), Folders(data))
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "a.h5"}
+    for words in ([str(tmp_path / "a.h5")], ["hdf5", str(tmp_path / "a.h5")]):
+        items = Items(words)
+        assert_same(items.source, Folders(data))
+        assert (items.source.title, items.has_flows) == ("a", False)
+        assert items.source.files(0) == [tmp_path / "a.h5"]
+
+
+def test_atd12k_keeps_what_is_known_of_it(run, tmp_path):
+    miniature.build(tmp_path / "atd12k")
+    assert run("atd12k", tmp_path / "atd12k", tmp_path / "a.h5", "--frames", "bytes").code == 0
+    ours, theirs = (Items([str(tmp_path / name)], annotated=True) for name in ("a.h5", "atd12k"))
+    assert ours.has_flows
+    for i in range(len(theirs)):
+        assert ours[i].facts == theirs[i].facts
+        assert ours[i].roi == theirs[i].roi
+        for packed, exact in zip(ours[i].triplet.flows, theirs[i].triplet.flows, strict=True):
+            torch.testing.assert_close(packed, exact, rtol=2**-10, atol=0)
+
+
+def test_goes_on_where_it_was_interrupted(run, data, tmp_path, monkeypatch):
+    run(data, tmp_path / "whole.h5")
+    right, written = packing._write, []
+
+    def write(path, triplet, *rest):
+        if len(written) == 2:
+            written.append("")
+            path.write_bytes(b"half of it")
+            raise KeyboardInterrupt
+        written.append(triplet.name)
+        right(path, triplet, *rest)
+
+    monkeypatch.setattr(packing, "_write", write)
+    assert run(data, tmp_path / "a.h5").code == 130
+    assert not (tmp_path / "a.h5").exists()
+    assert run(data, tmp_path / "a.h5").code == 0
+    assert sorted(filter(None, written)) == Folders(data).names
+    assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "a.h5", "whole.h5"}
+
+
+def test_goes_on_after_an_interrupted_assembly(run, data, tmp_path, monkeypatch):
+    right = index.write
+
+    def write(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "write", write)
+    assert run(data, tmp_path / "a.h5").code == 130
+    assert not (tmp_path / "a.h5").exists()
+    monkeypatch.setattr(index, "write", right)
+    monkeypatch.setattr(packing, "_write", None)  # nothing is packed twice
+    assert run(data, tmp_path / "a.h5").code == 0
+    assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+
+
+def test_items_that_cannot_be_read_are_left_out(run, data, tmp_path):
+    (data / "shot 1" / "0.png").write_bytes(b"no picture")
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert code == 1
+    assert f"1 of {COUNT} items are left out" in said
+    assert "shot 1: " in said
+    assert HDF5(tmp_path / "a.h5").names == [f"shot {i}" for i in range(COUNT) if i != 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing", "a.h5"], "There is no folder nothing|nothing is not a folder"),
+        (["data", "data"], "data does not end in .h5"),
+        (["a.h5"], "DATA or OUT.h5 is missing"),
+        (["--check", "data", "a.h5"], "takes no DATA"),
+        (["data", "none/a.h5"], "no folder none"),
+        (["data", "there.h5"], "there.h5 is there already"),
+        (["--check", "there.h5"], "damaged in its first 512 bytes or was not packed"),
+        (["--check", "nothing.h5"], "no file nothing.h5"),
+        (["data", "begun.h5", "--frames", "bytes"], "begun with other data or --frames"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(run, data, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    Path("there.h5").write_bytes(b"kept")
+    Path("begun.h5.parts").mkdir()
+    Path("begun.h5.parts/settings.json").write_text('{"frames": "arrays"}')
+    code, said, written = run(*arguments)
+    assert (code, written) == (2, "")
+    assert re.search(sentence, said)
+    assert said.count("\n") == 1
+    assert Path("there.h5").read_bytes() == b"kept"
+    assert {path.name for path in Path().iterdir()} == {"data", "there.h5", "begun.h5.parts"}
+
+
+def test_a_second_packing_is_refused(run, data, tmp_path):
+    with holding(tmp_path / "a.h5"):
+        code, said, _ = run(data, tmp_path / "a.h5")
+        assert (code, "a.h5 is in use by another run" in said) == (2, True)
+        assert not (tmp_path / "a.h5.parts").exists()
+
+
+def test_a_name_as_long_as_names_can_be(run, data, tmp_path):
+    out = tmp_path / ("x" * 252 + ".h5")
+    assert run(data, out)[0] == 0
+    assert len(HDF5(out)) == COUNT
+
+
+def test_no_item_that_can_be_read(run, data, tmp_path):
+    for path in data.glob("*/0.png"):
+        path.write_bytes(b"no picture")
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert code == 2
+    assert f"None of {COUNT} items can be read" in said
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_a_check_names_what_is_damaged(run, data, tmp_path):
+    path = tmp_path / "a.h5"
+    run(data, path)
+    code, said, written = run("--check", path)
+    assert (code, written) == (0, f"{path}: all of {COUNT} items are whole\n")
+    extent = index.read(path).items[3].arrays["frames"].checked.extents[1]
+    with path.open("rb+") as file:
+        file.seek(extent.start + 5)
+        byte = file.read(1)[0]
+        file.seek(extent.start + 5)
+        file.write(bytes([byte ^ 16]))
+    code, said, written = run("--check", path)
+    assert (code, written) == (1, "")
+    assert f"1 of {COUNT} items are damaged" in said
+    assert "shot 3: " in said
+
+
+@pytest.mark.parametrize("wanted", ["000002.h5", "000029.h5", "whole.h5"])
+def test_killed_at_any_moment_it_goes_on(data, tmp_path, wanted):
+    for i in range(30 - COUNT):
+        shutil.copytree(data / "shot 0", data / f"shot {COUNT + i}")
+    parts, out = tmp_path / "a.h5.parts", tmp_path / "a.h5"
+    process = multiprocessing.get_context("fork").Process(target=packing.pack, args=(Folders(data), out))
+    process.start()
+    while not (parts / wanted).exists():
+        assert process.is_alive()
+        time.sleep(0.0005)
+    process.kill()
+    process.join()
+    assert not out.exists()
+    assert packing.pack(Folders(data), out) == {}
+    assert_same(HDF5(out), Folders(data))
+    assert not parts.exists()
+
+
+@pytest.mark.slow
+def test_random_reads_are_twice_as_quick_as_from_png(tmp_path):
+    for i in range(4):
+        folder = tmp_path / "data" / f"{i}"
+        folder.mkdir(parents=True)
+        rough = np.random.default_rng(i).integers(0, 256, (30, 50, 3), np.uint8)
+        frame = cv2.resize(rough, (960, 540), interpolation=cv2.INTER_CUBIC)
+        for k in range(3):
+            image.write(folder / f"{k}.png", np.roll(frame, 4 * k, 1))
+    source = Folders(tmp_path / "data")
+    packing.pack(source, tmp_path / "a.h5")
+    rates = speed.compare({"png": source, "hdf5": HDF5(tmp_path / "a.h5")}, count=16)
+    assert rates["hdf5"] >= 2 * rates["png"], rates
+
+
+def test_a_measurement_tells_the_ratio(run, data, tmp_path, monkeypatch):
+    run(data, tmp_path / "a.h5")
+    monkeypatch.setattr(speed, "random_reads", lambda source, *_: 30.0 if isinstance(source, HDF5) else 12.0)
+    code, _, written = run(data, tmp_path / "a.h5", "--measure")
+    assert code == 0
+    assert written.splitlines()[-1] == "ratio   2.50"

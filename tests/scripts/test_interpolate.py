@@ -1,0 +1,186 @@
+"""The command line: what it writes, and what it says when something is wrong."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from _scripts import interpolate
+from _train.frame_interpolation.benchmarks.stages import write_checkpoints
+from _util import image
+
+ROOT = Path(__file__).parents[2]
+SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def frames(tmp_path, monkeypatch):
+    """A folder with a.png and b.png to run in."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8)
+    scene = np.array(Image.fromarray(noise).resize((52, 40), Image.Resampling.BICUBIC))
+    Image.fromarray(scene[:, :48]).save("a.png")
+    Image.fromarray(scene[:, 4:]).save("b.png")
+
+
+@pytest.fixture
+def run(call):
+    """Runs the command line; returns its exit code and what it said on stderr."""
+    return lambda *arguments: call(interpolate.main, *arguments)[:2]
+
+
+def written(folder: str | Path) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_twelve_frames_a_second(run):
+    code, _ = run("a.png", "b.png", "--fps", 12, "--out", "out", *SIMPLE)
+    assert code == 0
+    assert written("out") == [f"12_{i:02d}.png" for i in range(13)]
+    for source, copy in (("a.png", "12_00.png"), ("b.png", "12_12.png")):
+        np.testing.assert_array_equal(image.read(source), image.read(Path("out") / copy))
+
+
+def test_defaults(run):
+    code, _ = run("a.png", "b.png", *SIMPLE)
+    assert code == 0
+    assert len(written("_data/interpolated/a-b")) == 13
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif", "mp4"])
+def test_every_option_together(run, suffix):
+    code, _ = run(
+        "a.png", "b.png", "--times", 0.25, 0.5, "--out", "out", "--preview", f"p/p.{suffix}", "--show-flow", *SIMPLE
+    )
+    assert code == 0
+    assert written("out") == ["flow01.png", "flow10.png", "t0.25.png", "t0.50.png"]
+    assert written("p") == [f"p.{suffix}"]
+
+
+@pytest.mark.slow
+def test_published_checkpoints(run):
+    Path("weights").mkdir()
+    write_checkpoints(Path("weights"))
+    arguments = "a.png", "b.png", "--times", 0.5, "--device", "cpu", "--checkpoints", "weights", "--out"
+    code, said = run(*arguments, "chosen", "--flow", "rfr", "--synthesis", "ssldtm")
+    assert code == 0
+    assert "flow:" not in said
+    code, said = run(*arguments, "auto")
+    assert code == 0
+    assert "rfr + ssldtm" in said
+    assert "better" not in said
+    first, second = (image.read(Path(folder) / "t0.50.png") for folder in ("chosen", "auto"))
+    np.testing.assert_array_equal(first, second)
+
+
+def spoil(kind: str) -> tuple:
+    """Arguments that cannot be used, and their files."""
+    if kind == "cut":
+        Path("cut.png").write_bytes(Path("a.png").read_bytes()[:-100])
+    elif kind == "text":
+        Path("text.png").write_text("text")
+    elif kind == "sizes":
+        Image.new("RGB", (47, 40)).save("sizes.png")
+    elif kind == "thin":
+        Image.new("RGB", (1, 40)).save("thin.png")
+    elif kind == "checkpoint":
+        torch.save({"module.flownet.a": torch.zeros(1)}, "anime_interp_full.ckpt")
+    return {
+        "missing": ("none.png", "b.png"),
+        "folder": (".", "b.png"),
+        "cut": ("cut.png", "b.png"),
+        "text": ("a.png", "text.png"),
+        "sizes": ("a.png", "sizes.png"),
+        "thin": ("thin.png", "thin.png"),
+        "checkpoint": ("a.png", "b.png", "--flow", "rfr", "--checkpoints", "."),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "cut", "text", "sizes", "thin", "checkpoint"])
+def test_bad_files_are_one_sentence(run, kind):
+    arguments = spoil(kind)
+    before = written(".")
+    code, said = run("--out", "out", *arguments)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert said.endswith(".\n")
+    assert written(".") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fps", "0"], "--fps is 0"),
+        (["--fps", "x"], "--fps: invalid int value: 'x'"),
+        (["--fps", "1.5"], "--fps: invalid int value"),
+        (["--times", "1.5"], "--times has 1.5"),
+        (["--times", "0.5", "nan"], "--times has nan"),
+        (["--times", "0"], "--times has 0"),
+        (["--times"], "--times: expected at least one"),
+        (["--times", "0.5", "--fps", "2"], "not allowed with"),
+        (["--flow", "raft"], "no flow 'raft'"),
+        (["--synthesis", "film"], "no synthesis 'film'"),
+        (["--device", "abacus"], "device 'abacus'"),
+        (["--precision", "int8"], "invalid choice: 'int8'"),
+        (["--flow", "rfr"], "put anime_interp_full.ckpt into none"),
+        (["--preview", "p.avi"], "must end in"),
+        (["--colour", "blue"], "unrecognized arguments"),
+    ],
+)
+def test_bad_options_are_one_sentence(run, arguments, says):
+    code, said = run("a.png", "b.png", "--out", "out", "--checkpoints", "none", *arguments)
+    assert code == 2
+    assert says in said
+    assert said.count("\n") == 1
+    assert written(".") == ["a.png", "b.png"]
+
+
+def test_a_folder_that_existed_is_unchanged(run):
+    Path("out").mkdir()
+    Path("out/12_03.png").write_bytes(Path("a.png").read_bytes())
+    before = Path("out/12_03.png").stat()
+    code, said = run("out/12_03.png", "b.png", "--out", "out")
+    assert code == 2
+    assert "would be overwritten" in said
+    assert written("out") == ["12_03.png"]
+    assert Path("out/12_03.png").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_bad_input_from_the_shell(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-m", "_scripts.interpolate", tmp_path / "none.png", tmp_path / "b.png"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr == f"There is no image {tmp_path / 'none.png'}.\n"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_leaves_whole_files(tmp_path):
+    demo, out = ROOT / "supplementary" / "demo", tmp_path / "out"
+    frames = demo / "frame0.png", demo / "frame1.png"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "_scripts.interpolate", *frames, "--fps", "99", "--out", out, *SIMPLE],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (out / "99_05.png").exists() and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "Interrupted; what has been written is whole."
+    assert "Traceback" not in said
+    names = written(out)
+    assert names == [f"99_{i:02d}.png" for i in range(len(names))]
+    assert 5 < len(names) < 100
+    assert all(image.read(out / name).shape == (540, 960, 3) for name in names)

@@ -1,0 +1,205 @@
+"""What the benchmark of a GPU measures, on the CPU at small sizes, so that only the device differs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from _scripts import benchmark as script
+from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
+from _train.frame_interpolation.benchmarks.gpu import Settings
+from _train.frame_interpolation.benchmarks.video import Watch
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor
+from _train.frame_interpolation.training.tasks.flow import RFRTask
+from _util import image
+from _util.errors import InputError
+from tests.train.test_cuda_devices import features_at_the_size_given
+
+CPU = torch.device("cpu")
+SETTINGS = Settings("cpu", ("a.png", "b.png"), None, "fp32", 1)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Without warming up, one iteration of RFR or none, features not at 256 pixels."""
+    monkeypatch.setitem(stages.WARM_UP, "cpu", 0)
+    monkeypatch.setattr(RFR.both_ways, "__defaults__", (1, *RFR.both_ways.__defaults__[1:]))
+    monkeypatch.setattr(reference, "estimate_flow", lambda rfr, image0, image1, *_: 0 * image0[:, :2])
+    monkeypatch.setattr(RFRTask, "iterations", 1)
+    monkeypatch.setattr(FeatureExtractor, "forward", features_at_the_size_given)
+
+
+@pytest.fixture
+def frames() -> tuple[np.ndarray, np.ndarray]:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    scene = np.kron(noise, np.ones((16, 16, 1), np.uint8))
+    return scene[:48, :64].copy(), scene[:48, 4:68].copy()
+
+
+def test_the_device_agrees_with_the_cpu():
+    rows = agreement.compare(CPU, (64, 64), 1)
+    assert len(rows) > 12
+    assert all(row["apart"] == 0 and row["holds"] for row in rows)
+
+
+def test_a_device_that_errs_is_told(monkeypatch):
+    right = agreement.opening
+    errors = iter([0, 0.01])
+    monkeypatch.setattr(agreement, "opening", lambda mask: right(mask) + next(errors))
+    monkeypatch.setattr(agreement, "_networks", lambda iterations: {})
+    rows = {row["of"]: row for row in agreement.compare(CPU, (64, 64), 1)}
+    assert rows["opening"]["apart"] == pytest.approx(0.01)
+    assert [name for name, row in rows.items() if not row["holds"]] == ["opening"]
+
+
+def test_pair(frames):
+    published, rounded, ours, together = pair.compare(CPU, frames, "fp32", 1)
+    assert [published["way"], ours["way"]] == ["published, fp32", "ours, float32/float32"]
+    assert together["way"] == "ours, float32/float32, 8 times asked for at once"
+    assert ours["first, times as fast"] == pytest.approx(published["first frame ms"] / ours["first frame ms"])
+    assert ours["further, times as fast"] == pytest.approx(published["further frame ms"] / ours["further frame ms"])
+    assert rounded["mean difference /255"] == 0
+    assert 0 < ours["mean difference /255"] < 128
+
+
+def test_stages(tmp_path, frames):
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    for path, frame in zip(paths, frames, strict=True):
+        image.write(path, frame)
+    rows = gpu.stages(CPU, paths, (48, 64), "fp32", 1)
+    assert [row["stage"] for row in rows] == list(stages.STAGES)
+    assert all(row["published MB"] > 10 and row["ours ms"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_steps_of_training():
+    rows = training.steps(CPU, (64, 64), 1, 1)
+    assert [row["model"] for row in rows] == 3 * ["rfr"] + 3 * ["ssldtm"]
+    for row in rows:
+        assert row["steps a second"] > 0
+        assert 0 < row["share of data"] < 1
+    assert rows[3]["times as fast"] == 1
+
+
+def test_generator():
+    (row,) = training.generator(CPU, (32, 32), 2, 1)
+    assert row["sequences a second"] == pytest.approx(2 * row["batches a second"])
+
+
+def test_video(tmp_path, frames, monkeypatch):
+    interpolator = Interpolator("dis", "splat", "cpu")
+    monkeypatch.setattr(video, "Interpolator", lambda *_, **__: interpolator)
+    image.write(tmp_path / "a.png", frames[0])
+    rows = video.rates(CPU, tmp_path / "a.png", (48, 64), 8)
+    assert len(rows) == 2
+    for row in rows:
+        assert row["frames"] == 16
+        assert row["frames a second"] == pytest.approx(16 / row["seconds"])
+        assert row["GPU idle"] is None
+
+
+def test_lpips(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(gpu, "Interpolator", lambda device, precision: _Blend(precision))
+    for i, frame in enumerate((*frames, frames[0])):
+        image.write(tmp_path / f"{i}.png", frame)
+    exact, default = gpu.lpips(CPU, tmp_path)
+    assert exact["lpips"] > 0
+    assert exact["change"] == default["change"] == 0
+
+
+class _Blend:
+    """In the place of an interpolator and its pipeline."""
+
+    method, context = "blend", Context()
+
+    def __init__(self, precision: str):
+        assert precision in ("fp32", "auto")
+        self.pipeline = self
+
+    def prepare(self, *frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return frames
+
+    def frames(self, prepared: tuple[torch.Tensor, ...], t: float) -> torch.Tensor:
+        return (1 - t) * prepared[0] + t * prepared[1]
+
+
+def test_idle_share_is_of_the_steady_state():
+    watch = Watch(CPU)
+    watch.busy = [0, 0, 90, 100, 95, 95, 100, 90, 0, 0]
+    assert watch.idle() == pytest.approx(0.05)
+    assert Watch(CPU).idle() is None
+
+
+def test_kernels_are_not_measured_without_cupy():
+    with pytest.raises(InputError, match="CuPy"):
+        gpu.SECTIONS["kernels"].measure(SETTINGS)
+
+
+def test_table():
+    rows = [
+        {"of": "a", "apart": 1e-7, "holds": True, "MB": 12345.6},
+        {"of": "b", "apart": 0.5, "holds": False, "MB": None},
+    ]
+    assert gpu.table(rows).splitlines() == [
+        "| of | apart | holds | MB |",
+        "|---|---|---|---|",
+        "| a | 1e-07 | yes | 12346 |",
+        "| b | 0.5 | no | unknown |",
+    ]
+
+
+# In the place of a section: one that works, one that fails, one that hangs.
+PROGRAM = """
+import json, sys, time
+name = sys.argv[1]
+if name == "agreement": raise RuntimeError("a kernel died")
+if name == "video": time.sleep(60)
+print("said on the way")
+print(json.dumps([[{"device": json.loads(sys.argv[2])[0]}], "the table of " + name]))
+"""
+
+
+def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gpu, "PROGRAM", PROGRAM)
+    for name in ("video", "training"):
+        monkeypatch.setitem(gpu.SECTIONS, name, gpu.SECTIONS[name]._replace(seconds=0.5))
+    report = tmp_path / "report.md"
+    found = gpu.run(SETTINGS, report, sections=["agreement", "toons", "video", "lpips"])
+    assert found["agreement"] == "Not measured: RuntimeError: a kernel died"
+    assert found["toons"] == found["lpips"] == [{"device": "cpu"}]
+    assert "longer than" in found["video"]
+    written = report.read_text()
+    assert written.strip() == capsys.readouterr().out.strip()
+    for part in ("- PyTorch: ", "## Agreement with the CPU", "a kernel died", "the table of lpips"):
+        assert part in written
+
+
+def test_no_time_left(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "PROGRAM", PROGRAM)
+    found = gpu.run(SETTINGS, tmp_path / "report.md", longest=0, sections=["toons"])
+    assert found["toons"] == "Not measured: there was no time left."
+
+
+def test_the_program_of_a_process(monkeypatch, capsys):
+    section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [settings._asdict()])
+    monkeypatch.setitem(gpu.SECTIONS, "toons", section)
+    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS)])
+    exec(gpu.PROGRAM)
+    rows, table = json.loads(capsys.readouterr().out)
+    assert rows[0]["frames"] == ["a.png", "b.png"]
+    assert table == gpu.table(rows)
+
+
+def test_lpips_needs_keyframes():
+    with pytest.raises(RuntimeError, match="--keyframes"):
+        gpu.SECTIONS["lpips"].measure(SETTINGS)
+
+
+def test_command_wants_sections_and_a_gpu(call):
+    finished = call(script.main, "--device", "cuda", "--sections", "speed")
+    assert finished.code == 2
+    assert "no section 'speed'; it is kernels, agreement" in finished.said

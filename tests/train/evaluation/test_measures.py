@@ -1,0 +1,74 @@
+"""Frames are judged as pictures of 8 bits, at the best time if wanted, and with position set aside."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from _databacks.triplet import Triplet
+from _train.frame_interpolation.evaluation.items import Item
+from _train.frame_interpolation.evaluation.judging import draw
+from _train.frame_interpolation.evaluation.measures import ALIGNED_TIMES, Measures, as_8_bits, register
+from _train.frame_interpolation.evaluation.validation import Function
+
+
+def disc(x: float, y: float = 40) -> Tensor:
+    """(1, 3, 80, 96): a disc with a dark rim over a plain ground."""
+    rows, columns = torch.meshgrid(torch.arange(80.0), torch.arange(96.0), indexing="ij")
+    far = (columns - x).hypot(rows - y)
+    filled, rim = (15.5 - far).clamp(0, 1), (3 - (far - 15).abs()).clamp(0, 1)
+    colours = torch.tensor([0.9, 0.8, 0.3]).view(3, 1, 1), torch.tensor([0.2, 0.5, 0.7]).view(3, 1, 1)
+    return ((colours[0].lerp(colours[1], filled)) * (1 - 0.9 * rim))[None]
+
+
+def item(truth: Tensor, ends: tuple[Tensor, Tensor], t: float = 0.5) -> Item:
+    return Item(Triplet("a", torch.cat([ends[0], truth, ends[1]]), None, t), {}, None)
+
+
+def at(t: float) -> Tensor:
+    return disc(20 + 40 * t)
+
+
+@pytest.mark.parametrize("drawn_at", [0.2, 0.5, 0.7])
+def test_the_time_that_fits_is_found(drawn_at):
+    measures, judged = Measures(aligned=True), item(at(drawn_at), (at(0), at(1)))
+    frames = draw(Function(lambda frame0, frame1, t: at(t)), judged.triplet, measures)
+    assert len(frames) == 1 + len(ALIGNED_TIMES)
+    found = measures.compare(frames, judged, measures.prepare(judged))
+    assert found["aligned_time"] == pytest.approx(drawn_at)
+    assert found["aligned_lpips"] < 1e-4
+    assert found["aligned_psnr"] > 40
+    assert (found["lpips"] > found["aligned_lpips"]) == (drawn_at != 0.5)
+    assert list(found) == list(measures.higher_is_better)
+
+
+def test_a_frame_that_is_there_but_once_is_at_its_own_time():
+    measures, judged = Measures(["psnr"], aligned=True), item(at(0.5), (at(0), at(1)), 0.25)
+    found = measures.compare([at(0.25)[0]], judged, measures.prepare(judged))
+    assert found["aligned_psnr"] == found["psnr"]
+    assert found["aligned_time"] == 0.25
+
+
+def test_position_is_set_aside_and_blur_is_not():
+    measures, judged = Measures(["lpips", "chamfer", "psnr"], registered=True), item(at(0.5), (at(0), at(1)))
+    truth = measures.prepare(judged)
+    shifted = measures.compare([disc(43, 42)[0]], judged, truth)
+    blurred = measures.compare([F.avg_pool2d(at(0.5), 7, 1, 3)[0]], judged, truth)
+    assert shifted["registered_lpips"] < 0.2 * shifted["lpips"]
+    assert shifted["registered_chamfer"] < 0.5 * shifted["chamfer"]
+    assert blurred["registered_lpips"] > 0.7 * blurred["lpips"]
+    assert shifted["registered_lpips"] < 0.2 * blurred["registered_lpips"]
+    assert "registered_psnr" not in shifted
+
+
+def test_what_is_in_place_stays():
+    assert (register(at(0.5), at(0.5)) - at(0.5)).abs().max() < 0.02
+
+
+def test_frames_are_pictures_of_8_bits():
+    values = torch.tensor([-1, 0, 0.4 / 255, 0.6 / 255, 100.2 / 255, 1, 2])
+    assert (255 * as_8_bits(values)).round().tolist() == [0, 0, 0, 1, 100, 255, 255]
+    truth = as_8_bits(torch.rand(1, 3, 40, 40))
+    measures, judged = Measures(["psnr", "lpips"]), item(truth, (truth, truth))
+    found = measures.compare([(truth + 0.4 / 255)[0]], judged, measures.prepare(judged))
+    assert found == {"psnr": 100, "lpips": 0}

@@ -1,0 +1,81 @@
+"""Several times of a pair at once: the frames that each time gives alone."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from _train.frame_interpolation import syntheses
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.flows import Flows
+from _train.frame_interpolation.models.animeinterp import AnimeInterp
+from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.fusion import Fusion
+from _train.frame_interpolation.models.ifnet import IFNet
+from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.models.unet import FrameUNet
+from _train.frame_interpolation.syntheses import Intermediate, Pair, Splatting
+from _util.checkpoints import seeded
+
+TIMES = 0.2, 0.5, 0.9
+
+
+def with_seeded_weights(network: nn.Module) -> nn.Module:
+    network.load_state_dict(seeded(network.state_dict()))
+    return network.eval()
+
+
+def splatting(create) -> Splatting:
+    network = with_seeded_weights(create())
+    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+
+
+def resunet() -> Splatting:
+    network = with_seeded_weights(FrameUNet())
+    return Splatting(network.prepare, network.synthesise)
+
+
+def ssldtm() -> Splatting:
+    network, dtm = with_seeded_weights(SoftsplatLite()), with_seeded_weights(DTM())
+    return Splatting(network.prepare, lambda prepared, t: dtm(network.synthesise(prepared, t))[0])
+
+
+def intermediate(network: nn.Module) -> Intermediate:
+    return Intermediate(with_seeded_weights(network), lambda size: 1)
+
+
+SYNTHESES = {
+    "splat": lambda: syntheses.create("splat", Context()),
+    "ssldtm": ssldtm,
+    "fusion": lambda: splatting(Fusion),
+    "resunet": resunet,
+    "animeinterp": lambda: splatting(AnimeInterp),
+    "rife": lambda: intermediate(IFNet((16, 12, 8, 8), 1)),
+    "ifnet": lambda: intermediate(RefinedIFNet((16, 12, 8, 8), 1, (8, 8, 8))),
+}
+
+
+@pytest.mark.parametrize("name", SYNTHESES)
+@torch.inference_mode()
+def test_several_times_at_once_with_alpha(name):
+    frames = F.interpolate(torch.rand(2, 3, 8, 10), (33, 40), mode="bilinear").split(1)
+    flow = F.interpolate(3 * torch.randn(2, 2, 4, 5), (33, 40), mode="bilinear").split(1)
+    alpha = F.interpolate(torch.rand(2, 1, 8, 10), (33, 40), mode="bilinear")
+    synthesis = SYNTHESES[name]()
+    prepared = synthesis.prepare(Pair(*frames, *frames), Flows(*flow))
+    together = synthesis.synthesise(prepared, torch.tensor(TIMES), alpha)
+    alone = [synthesis.synthesise(prepared, t, alpha) for t in TIMES]
+    assert together.shape == (3, 4, 33, 40)
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(synthesis.synthesise(prepared, TIMES[0]), alone[0][:, :3])
+    assert [x.shape for x in synthesis.flow(prepared)] == 2 * [(1, 2, 33, 40)]
+
+
+@torch.inference_mode()
+def test_what_is_carried_moves_with_the_drawing():
+    """Alpha that equals a colour is drawn as that colour is, by whichever synthesis mixes what it reads."""
+    frames = F.interpolate(torch.rand(2, 3, 8, 10), (33, 40), mode="bilinear")
+    synthesis = intermediate(IFNet((16, 12, 8, 8), 1))
+    drawn = synthesis.synthesise(synthesis.prepare(Pair(*frames.split(1), *frames.split(1))), 0.3, frames[:, :1])
+    torch.testing.assert_close(drawn[:, 3], drawn[:, 0])

@@ -1,0 +1,168 @@
+"""Training on several processes: the results of one, whoever dies on the way."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from _train.frame_interpolation import train
+from _train.frame_interpolation.training import elastic
+from _train.frame_interpolation.training.journal import Journal, read_checkpoint
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
+from _train.frame_interpolation.training.tasks.task import Task
+from _util.errors import InputError
+from tests import train_in_turn
+
+pytest.importorskip("lightning", reason="training needs what make/setup train installs")
+
+ROOT = Path(__file__).parents[3]
+COMMON = ["--batch-size", "1", "--crop", "64", "64", "--log-every", "1", "--device", "cpu", "--freeze-batch-norm"]
+STEPS = 9
+TRAININGS = {  # the first is the one in which a process dies
+    "tiny": ["--model", "tiny", "--steps", str(STEPS), "--save-every", "4"],
+    "rfr": ["--model", "rfr", "--self-supervise", "--steps", "1"],
+    "ssldtm": ["--model", "ssldtm", "--features", "random", "--steps", "1"],
+    "fusion": ["--model", "fusion", "--steps", "1"],
+    "ifnet": ["--model", "ifnet", "--steps", "1", "--lr", "1e-2"],
+    "resunet": ["--model", "resunet", "--style-features", "alexnet", "--steps", "1"],
+    "unet": ["--model", "unet", "--style-features", "alexnet", "--steps", "1"],
+    "transunet": ["--model", "transunet", "--style-features", "alexnet", "--steps", "1"],
+    "optflow": [
+        "--model", "resunet", "--task", "optflow", "--self-supervise", "--style-features", "alexnet", "--steps", "1",
+    ],
+    "animeinterp": [
+        "--model", "animeinterp", "--style-features", "alexnet", "--flow", "dis", "--stages", "frozen", "vgg@1",
+        "--steps", "2", "--lr", "1e-3",
+    ],
+    "animeinterp-gma": [
+        "--model", "animeinterp-gma", "--style-features", "alexnet", "--flow", "dis", "--stages", "l1", "--steps", "1",
+        "--lr", "1e-3", "--freeze-batch-norm",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """`data/`, four triplets of a disc that moves over a painted ground."""
+    folder = tmp_path_factory.mktemp("machines")
+    for i in range(4):
+        noise = np.random.default_rng(i).integers(0, 256, (4, 4, 3), np.uint8)
+        ground = cv2.resize(noise, (64, 64), interpolation=cv2.INTER_CUBIC)
+        (folder / "data" / f"{i}").mkdir(parents=True)
+        for k in range(3):
+            frame = ground.copy()
+            cv2.circle(frame, (26 + 4 * k, 28 + 2 * i), 12, (40 * i, 200 - 40 * i, 90), -1, cv2.LINE_AA)
+            cv2.imwrite(str(folder / "data" / f"{i}" / f"{k}.png"), frame)
+    return folder
+
+
+def arguments(folder: Path, name: str, processes: int) -> list[str]:
+    out = folder / f"{name}-{processes}"
+    return [str(folder / "data"), str(out), *COMMON, *TRAININGS[name], "--accumulate", str(2 // processes)]
+
+
+@pytest.fixture(scope="module")
+def two(folder) -> Path:
+    """All trainings on two processes, of which one is killed once."""
+    trainings = [json.dumps(arguments(folder, name, 2)) for name in TRAININGS]
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.train_in_turn", *trainings],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr
+    # torchrun names whichever process it finds ended first: this one, or the one that waited for it in vain.
+    assert finished.stderr.count(train_in_turn.DYING) == 1
+    return folder
+
+
+@pytest.fixture
+def one(folder, call, monkeypatch):
+    """Trains in this process, as two would."""
+
+    def one(name: str) -> dict:
+        for task in (Task, IFNetTask):
+            monkeypatch.setattr(task, "optimizer", train_in_turn.by_descent)
+        monkeypatch.setattr(Journal, "draw", train_in_turn.draw_nothing)
+        assert call(train.main, *arguments(folder, name, 1)).code == 0
+        return state(folder, name, 1)
+
+    return one
+
+
+def state(folder: Path, name: str, processes: int) -> dict:
+    return read_checkpoint(folder / f"{name}-{processes}" / "checkpoints/last.ckpt")
+
+
+def rows(folder: Path, name: str, processes: int) -> list[dict[str, str]]:
+    with (folder / f"{name}-{processes}" / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_networks(ours: dict, theirs: dict) -> None:
+    for name, tensor in theirs["networks"].items():
+        torch.testing.assert_close(
+            ours["networks"][name], tensor, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.slow
+class TestTwoProcesses:
+    def test_go_on_from_the_last_checkpoint_after_one_was_killed(self, two, one):
+        ended = state(two, "tiny", 2)
+        assert ended["step"] == STEPS
+        assert len(ended["facts"]["legs"]) == 2
+        assert [int(row["step"]) for row in rows(two, "tiny", 2)] == list(range(1, STEPS + 1))
+        assert_same_networks(ended, one("tiny"))
+
+    @pytest.mark.parametrize("name", [name for name in TRAININGS if name != "tiny"])
+    def test_have_the_gradients_of_one(self, two, one, name):
+        ours, theirs = state(two, name, 2), one(name)
+        assert_same_networks(ours, theirs)
+        losses = [float(rows(two, name, processes)[-1]["loss"]) for processes in (1, 2)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+    def test_one_goes_on_where_two_ended(self, two, call):
+        more = arguments(two, "tiny", 2)
+        more[more.index("--steps") + 1] = str(STEPS + 1)
+        assert call(train.main, *more).code == 0
+        ended = state(two, "tiny", 2)
+        assert ended["step"] == STEPS + 1
+        assert ended["facts"]["options"]["batches_a_step"] == 2
+
+
+class TestAgreement:
+    def test_ignores_what_an_earlier_start_left(self):
+        store, earlier = dist.HashStore(), None
+        for start in range(3):
+            words: list[str | None] = [None] * 4
+
+            def agree(rank, words=words):
+                words[rank] = elastic.agree(store, rank, 4)
+
+            # In every start others come first.
+            threads = [threading.Thread(target=agree, args=[(rank + start) % 4]) for rank in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+            assert len(set(words)) == 1
+            assert words[0] not in (None, earlier)
+            earlier = words[0]
+
+    def test_batches_are_shared_equally_or_not_at_all(self):
+        assert elastic.share(8, 2) == 4
+        with pytest.raises(InputError, match="8 batches a step cannot be shared by 3 processes"):
+            elastic.share(8, 3)

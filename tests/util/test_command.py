@@ -1,0 +1,65 @@
+"""What all command lines do alike."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [
+    f"_scripts.{path.stem}" for path in sorted((ROOT / "_scripts").glob("*.py")) if "__main__" in path.read_text()
+]
+HEAVY = {"torch", "lightning", "cv2", "numpy", "numba", "PIL", "av", "ray", "torchmetrics"}
+
+
+def python(program: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "_databacks.toons", "_train.frame_interpolation.train"])
+def test_help_is_quick_and_needs_no_libraries(name):
+    program = (
+        "import runpy, sys\n"
+        f"try: runpy.run_module({name!r}, run_name='__main__')\n"
+        f"finally: print('loaded', {HEAVY} & set(sys.modules))\n"
+    )
+    start = time.perf_counter()
+    finished = python(program, "--help")
+    assert time.perf_counter() - start < 2
+    assert finished.returncode == 0
+    assert f"usage: python -m {name} " in finished.stdout
+    assert finished.stdout.endswith("loaded set()\n")
+
+
+def test_an_interrupt_within_a_callback_of_c_is_not_lost():
+    program = (
+        "import ctypes, os, signal, time\n"
+        "from _util import command\n"
+        "def callback(): os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        "def main():\n"
+        "    ctypes.CFUNCTYPE(None)(callback)()\n"
+        "    time.sleep(10)\n"
+        "command.run(main)\n"
+    )
+    start = time.perf_counter()
+    finished = python(program)
+    assert finished.returncode == 128 + signal.SIGINT
+    assert finished.stderr == "Interrupted; what has been written is whole.\n"
+    assert time.perf_counter() - start < 8
+
+
+def test_other_errors_that_cannot_be_raised_are_told():
+    program = (
+        "from _util import command\n"
+        "class Broken:\n"
+        "    def __del__(self): raise RuntimeError('told')\n"
+        "command.run(Broken)\n"
+    )
+    finished = python(program)
+    assert finished.returncode == 0
+    assert "RuntimeError: told" in finished.stderr
