@@ -31,7 +31,7 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
-from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training import options, tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.tasks.animeinterp import combine
 from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
@@ -329,9 +329,9 @@ def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
 def test_a_folder_with_a_colon_in_its_name_has_no_weight(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("shots:2").mkdir()
-    assert train.split_weight("shots:2") == ("shots:2", 1)
-    assert train.split_weight("shots:2:0.5") == ("shots:2", 0.5)
-    assert train.split_weight("other:2") == ("other", 2)
+    assert options.split_weight("shots:2") == ("shots:2", 1)
+    assert options.split_weight("shots:2:0.5") == ("shots:2", 0.5)
+    assert options.split_weight("other:2") == ("other", 2)
 
 
 def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):
