@@ -158,7 +158,7 @@ def _is_deep_avif(path: Path) -> bool:
 
 
 def _decode_plain(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     elif image.mode == "CMYK":
