@@ -212,7 +212,7 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
