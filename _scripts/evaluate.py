@@ -194,7 +194,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             end="\n\n",
         )
     print(tables.aligned(table, comparison.TEXT_COLUMNS))
-    differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
+    differences = comparison.differences(judged.rows, measures.comparable) if arguments.compare else []
     if differences:
         print("\n" + tables.aligned(differences, comparison.TEXT_COLUMNS))
     if arguments.table:

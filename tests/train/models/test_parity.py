@@ -143,7 +143,7 @@ def test_animeinterp(golden, pair, flows, entry, aggregate):
     check_near(every(8, flow01), golden[f"{entry}_f12"])
     synthesis = network.synthesise(network.prepare(frame0, frame1, flow01, flow10), 0.5)
     # Whether a splat lands within a pixel or a trifle beyond it hangs on rounding, so on the processor.
-    check_near(every(8, synthesis.frame), golden[f"{entry}_out"], left_out=0.002)
+    check_near(every(8, synthesis.frame), golden[f"{entry}_out"], left_out=0.01)
 
 
 @pytest.mark.parametrize(
