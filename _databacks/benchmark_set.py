@@ -78,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 
 def _toons(size: tuple[int, int], seed: int, place: Path) -> list[Tensor]:
     path = place / "atlas.zip"
-    atlas.build(path, drawings=100, icons=0, backgrounds=32, captions=8, seed=seed)
+    atlas.build(path, drawings=100, icons=0, rigs=27, backgrounds=32, captions=8, seed=seed)
     toons = Toons(size, 4, seed, times=(0.5, 0.5), damaged=False, pictures=atlas.load(path))
     return [frames for i in range(_CANDIDATES["toons"] // 4) for frames in toons.batch(i).frames]
 

@@ -14,12 +14,10 @@ import sys
 from pathlib import Path
 
 from _train.frame_interpolation import methods
-from _train.frame_interpolation.methods import FLOWS, SYNTHESES
+from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHESES
 from _util import command, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
-METRICS = ("lpips", "chamfer", "psnr", "ssim", "ie", "hausdorff", "dists")
-PUBLISHED = METRICS[:4]
 MOST_NAMED = 20
 
 
@@ -77,7 +75,7 @@ def parse() -> argparse.Namespace:
         nargs="+",
         choices=METRICS,
         metavar="NAME",
-        help=f"of {', '.join(METRICS)} (default: the first four)",
+        help=f"of {', '.join(METRICS)} (default: {', '.join(PUBLISHED)})",
     )
     parser.add_argument(
         "--annotations",
@@ -196,7 +194,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             end="\n\n",
         )
     print(tables.aligned(table, comparison.TEXT_COLUMNS))
-    differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
+    differences = comparison.differences(judged.rows, measures.comparable) if arguments.compare else []
     if differences:
         print("\n" + tables.aligned(differences, comparison.TEXT_COLUMNS))
     if arguments.table:

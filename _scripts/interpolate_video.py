@@ -5,6 +5,7 @@ clip.mp4  24 a second, drawn on twos   →   out.mp4  48 a second, all of them d
 """
 
 import argparse
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,14 +20,34 @@ def parse() -> argparse.Namespace:
         epilog="Interrupted or killed, it goes on with --resume. "
         "Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
-    parser.add_argument("source", metavar="IN", type=Path, help="a video, or a folder of numbered drawings")
     parser.add_argument(
-        "out", metavar="OUT", type=Path, help="a video, .mp4, .mkv, .mov or .webm; or a folder, for numbered PNG"
+        "source",
+        metavar="IN",
+        type=Path,
+        help="a video, or numbered drawings: a folder, a pattern as shot.%%04d.png, or a glob in quotes; "
+        "- is standard input",
+    )
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        type=Path,
+        help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; or a folder, for numbered "
+        "PNG; - is standard output, as Y4M",
     )
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument("--fps", type=_number, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
     rate.add_argument("--times-fps", type=_number, metavar="N", help="or N times those of IN (default: 2)")
-    parser.add_argument("--in-fps", type=_number, metavar="N", help="frames a second of a folder IN (default: 24)")
+    parser.add_argument("--in-fps", type=_number, metavar="N", help="drawings a second of IN (default: 24)")
+    parser.add_argument("--close-gaps", action="store_true", help="numbers that drawings lack take no time")
+    parser.add_argument(
+        "--deinterlace",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="make whole frames of interlaced ones (default: auto, where flags and pictures say so)",
+    )
+    parser.add_argument(
+        "--detelecine", action="store_true", help="bring telecined film back to its frames, four of five"
+    )
     parser.add_argument(
         "--no-dedup", action="store_true", help="take every frame of IN for a drawing of its own, repeated or not"
     )
@@ -45,10 +66,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--codec", metavar="NAME", help="FFmpeg's name (default: libx264; for .webm, libvpx-vp9)")
     parser.add_argument(
-        "--crf", type=float, metavar="Q", help="quality, as the codec counts; 0 is best (default: 18, libx264's 16)"
+        "--crf",
+        type=float,
+        metavar="Q",
+        help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); of encoders without a constant rate "
+        "factor, what they have instead",
     )
     parser.add_argument(
         "--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)"
+    )
+    parser.add_argument(
+        "--pix-fmt", metavar="NAME", help="FFmpeg's name (default: of the codec's the one that keeps most of IN)"
     )
     parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
@@ -82,19 +110,26 @@ def main() -> None:
         for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
         if (value := getattr(arguments, name)) is not None
     }
+    to_stream = str(arguments.out) == "-"
     summary = interpolate_video(
         arguments.source,
         arguments.out,
-        Options(**given, dedup=not arguments.no_dedup),
+        Options(
+            **given,
+            dedup=not arguments.no_dedup,
+            pixel_format=arguments.pix_fmt,
+            deinterlace=arguments.deinterlace,
+            detelecine=arguments.detelecine,
+            close_gaps=arguments.close_gaps,
+        ),
         lambda: create_interpolator(**drawing.chosen(arguments)),
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
-    for note in summary.notes:
-        print(note)
     print(
         f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-        f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second."
+        f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+        file=sys.stderr if to_stream else sys.stdout,
     )
 
 

@@ -45,8 +45,13 @@ def is_deep(frame: av.VideoFrame) -> bool:
     return max(component.bits for component in frame.format.components) > 8
 
 
-def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.ndarray:
-    """A decoded frame as (h, w, 3) RGB; alpha is laid over white.
+def has_alpha(frame_format: av.VideoFormat) -> bool:
+    """Whether pixels of a format can be clear."""
+    return frame_format.has_palette or any(component.is_alpha for component in frame_format.components)
+
+
+def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool = False) -> np.ndarray:
+    """A decoded frame as (h, w, 3) RGB; alpha is laid over white, or kept: (h, w, 4).
 
     An unspecified matrix is BT.709 from 720 lines on and BT.601 below, and an unspecified range is limited, as players
     have it.
@@ -54,46 +59,113 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.ndarra
     Args:
         size: (h, w) wanted.
         deep: uint16 is wanted rather than uint8.
+        keep_alpha: four channels are wanted, whether the frame has alpha or not.
     """
-    if len(frame.format.components) == 1 and not frame.format.is_rgb and frame.color_range == LIMITED:
-        frame = _grey_in_limited_range(frame)
+    tag = frame.colorspace
     if not frame.format.is_rgb:
-        frame.colorspace = _matrix(frame.colorspace, frame.height)
+        frame.colorspace = _matrix(tag, frame.height)
+    try:
+        return _to_rgb(frame, size, deep, keep_alpha)
+    finally:
+        frame.colorspace = tag
+
+
+def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
+    """`to_rgb` of a frame whose matrix is known."""
+    if _is_grey(frame.format) and frame.color_range == LIMITED:
+        matrix = frame.colorspace
+        frame = _grey_in_limited_range(frame)
+        frame.colorspace = matrix
     h, w = size
-    has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
-    planar = ("gbrap16le" if has_alpha else "gbrp16le") if deep else ("gbrap" if has_alpha else "gbrp")
-    converted = VideoReformatter().reformat(frame, w, h, planar, interpolation=_EXACT, threads=1)
-    green, blue, red, *alpha = (_pixels(plane, deep) for plane in converted.planes)
-    colours = [_scale(plane, 65535 / _white(frame)) if deep else plane for plane in (red, green, blue)]
+    if _is_deep_planar_rgb(frame.format) and deep:
+        if (frame.height, frame.width) != size:
+            frame = VideoReformatter().reformat(frame, w, h, interpolation=_EXACT, threads=1)
+        green, blue, red, *alpha = (_scale(_pixels(plane, True), 65535 / _largest(frame)) for plane in frame.planes)
+        colours = red, green, blue
+    else:
+        is_clear = has_alpha(frame.format)
+        planar = ("gbrap16le" if is_clear else "gbrp16le") if deep else ("gbrap" if is_clear else "gbrp")
+        converted = VideoReformatter().reformat(frame, w, h, planar, interpolation=_EXACT, threads=1)
+        green, blue, red, *alpha = (_pixels(plane, deep) for plane in converted.planes)
+        colours = red, green, blue
+        if deep:
+            colours = [_scale(plane, 65535 / _white(frame)) for plane in colours]
+            alpha = [_scale(plane, 65535 / _shifted(frame)) for plane in alpha]
+    if keep_alpha:
+        opaque = np.full(size, 65535 if deep else 255, colours[0].dtype)
+        return cv2.merge([*colours, alpha[0] if alpha else opaque])
     rgb = cv2.merge(colours)
     return over_white(rgb, alpha[0]) if alpha else rgb
 
 
 def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
-    """(h, w, 3) RGB, uint8 or uint16, as a frame of the given format with the given tags."""
-    is_deep = pixels.dtype == np.uint16
-    if is_deep:
-        pixels = _scale(pixels, _WHITE / 65535)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb48le" if is_deep else "rgb24")
-    if not av.VideoFormat(pixel_format).is_rgb:
-        frame = VideoReformatter().reformat(
-            frame,
-            format=pixel_format,
-            dst_colorspace=_matrix(colour.matrix, frame.height),
-            dst_color_range=FULL if colour.range == FULL else LIMITED,
-            interpolation=_EXACT,
-            threads=1,
-        )
-        frame.colorspace, frame.color_range = colour.matrix, colour.range
+    """(h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, as a frame of the given format with the given tags.
+
+    Where the format has no alpha, it is laid over white.
+    """
+    target = av.VideoFormat(pixel_format)
+    if pixels.shape[2] == 4 and not has_alpha(target):
+        pixels = over_white(pixels[:, :, :3], pixels[:, :, 3])
+    if _is_grey(target):
+        frame = _grey(pixels[:, :, 1], pixel_format, colour)
+    elif _is_deep_planar_rgb(target) and pixels.dtype == np.uint16:
+        frame = _planar_rgb(pixels, pixel_format)
+    else:
+        frame = _reformatted(pixels, target, colour)
     frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
     return frame
 
 
+def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> av.VideoFrame:
+    is_deep, is_clear = pixels.dtype == np.uint16, pixels.shape[2] == 4
+    if is_deep and not target.is_rgb:
+        colours = _scale(pixels[:, :, :3], _WHITE / 65535)
+        pixels = np.dstack([colours, pixels[:, :, 3]]) if is_clear else colours
+    packed = ("rgba64le" if is_clear else "rgb48le") if is_deep else ("rgba" if is_clear else "rgb24")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
+    if target.is_rgb:
+        if target.name == packed:
+            return frame
+        return VideoReformatter().reformat(frame, format=target.name, interpolation=_EXACT, threads=1)
+    frame = VideoReformatter().reformat(
+        frame,
+        format=target.name,
+        dst_colorspace=_matrix(colour.matrix, frame.height),
+        dst_color_range=FULL if colour.range == FULL else LIMITED,
+        interpolation=_EXACT,
+        threads=1,
+    )
+    frame.colorspace, frame.color_range = colour.matrix, colour.range
+    return frame
+
+
+def plain(name: str) -> str:
+    """The pixel format of the same values, whose name does not tell their range: yuv420p for yuvj420p."""
+    return name.replace("yuvj", "yuv")
+
+
+def copy(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same picture in its `plain` format with the same tags, without what else a decoder leaves on a frame."""
+    same = av.VideoFrame(frame.width, frame.height, plain(frame.format.name))
+    for plane, source in zip(same.planes, frame.planes, strict=True):
+        _rows(plane)[:] = _rows(source)[:, : plane.line_size]
+    if not frame.format.is_rgb:
+        same.colorspace, same.color_range = tags(frame)[:2]
+    same.color_primaries, same.color_trc = frame.color_primaries, frame.color_trc
+    return same
+
+
 def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """(h, w, 3) integers over white, by alpha (h, w) of the same type."""
+    return over(rgb, alpha, (255, 255, 255))
+
+
+def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
+    """(h, w, 3) integers over a ground of the given 8-bit colour, by alpha (h, w) of the same type."""
     largest = np.iinfo(rgb.dtype).max
     share = (alpha / np.float32(largest))[:, :, None]
-    return (largest + (rgb - np.float32(largest)) * share).round().astype(rgb.dtype)
+    below = np.float32(ground) * np.float32(largest / 255)
+    return (below + (rgb - below) * share).round().astype(rgb.dtype)
 
 
 def _matrix(tag: int, height: int) -> int:
@@ -109,10 +181,46 @@ def _white(frame: av.VideoFrame) -> int:
     """Where swscale puts the white of `frame` in 16 bits."""
     if frame.format.is_rgb:
         return 65535
-    if frame.color_range != FULL:
-        return _WHITE
-    bits = frame.format.components[0].bits
-    return (2**bits - 1) << (16 - bits)
+    return _shifted(frame) if frame.color_range == FULL or _is_grey(frame.format) else _WHITE
+
+
+def _shifted(frame: av.VideoFrame) -> int:
+    """The largest value of a component, shifted to 16 bits."""
+    return _largest(frame) << (16 - frame.format.components[0].bits)
+
+
+def _largest(frame: av.VideoFrame) -> int:
+    return 2 ** frame.format.components[0].bits - 1
+
+
+def _is_grey(pixel_format: av.VideoFormat) -> bool:
+    return len(pixel_format.components) == 1 and not pixel_format.is_rgb and not pixel_format.has_palette
+
+
+def _is_deep_planar_rgb(pixel_format: av.VideoFormat) -> bool:
+    return pixel_format.name.startswith("gbr") and pixel_format.name.endswith("le") and "f" not in pixel_format.name
+
+
+def _grey(levels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
+    """(h, w) as a frame of one component."""
+    frame = av.VideoFrame(levels.shape[1], levels.shape[0], pixel_format)
+    share = levels / np.float32(np.iinfo(levels.dtype).max)
+    largest = _largest(frame)
+    if colour.range == LIMITED:
+        share = (16 + 219 * share) / 256 * (largest + 1) / largest
+    dtype = np.uint16 if largest > 255 else np.uint8
+    _pixels(frame.planes[0], largest > 255)[:] = (share * largest).round().astype(dtype)
+    frame.color_range = colour.range
+    return frame
+
+
+def _planar_rgb(pixels: np.ndarray, pixel_format: str) -> av.VideoFrame:
+    """(h, w, 3 or 4) uint16 as a frame of planes of green, blue, red and, if it has it, alpha."""
+    frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], pixel_format)
+    scaled = _scale(pixels, _largest(frame) / 65535)
+    for plane, channel in zip(frame.planes, (1, 2, 0, 3), strict=False):
+        _pixels(plane, True)[:] = scaled[:, :, channel] if channel < pixels.shape[2] else _largest(frame)
+    return frame
 
 
 def _grey_in_limited_range(grey: av.VideoFrame) -> av.VideoFrame:
@@ -128,6 +236,10 @@ def _scale(values: np.ndarray, factor: float) -> np.ndarray:
     return values if factor == 1 else cv2.addWeighted(values, factor, values, 0, 0)
 
 
+def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """The bytes of a plane, (h, bytes of a row)."""
+    return np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+
+
 def _pixels(plane: av.video.plane.VideoPlane, deep: bool) -> np.ndarray:
-    values = np.frombuffer(plane, np.uint16 if deep else np.uint8)
-    return values.reshape(plane.height, -1)[:, : plane.width]
+    return _rows(plane).view(np.uint16 if deep else np.uint8)[:, : plane.width]

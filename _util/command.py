@@ -24,6 +24,9 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:

@@ -63,7 +63,15 @@ def numbered(folder: Path) -> list[Numbered]:
     Raises:
         InputError: the folder cannot be read, two files have one number, or some have a number and others none.
     """
-    paths = pictures(folder)
+    return number(pictures(folder))
+
+
+def number(paths: list[Path]) -> list[Numbered]:
+    """`numbered` of files that are in natural order.
+
+    Raises:
+        InputError: two files have one number, or some have a number and others none.
+    """
     names = [_parts(path.stem) for path in paths]
     for before, path, name in zip(paths, paths[1:], names, strict=False):
         if name == _parts(path.stem):

@@ -1,15 +1,16 @@
 """Encoded video joined with all else that a source file holds: sound, subtitles, attachments, chapters, tags.
 
-Packets are copied as they are, so that sound is bit-exact. What the new container does not hold is left out, except
-sound and subtitles of text, which are then encoded anew; `plan` finds out beforehand, by asking the container, and says
-so.
+Packets are copied as they are, so that sound is bit-exact, and streams keep their order. What the new container does
+not hold is left out, except sound and subtitles of text, which are then encoded anew; `plan` finds out beforehand, by
+asking the container, and says so. A cover is a stream that is an attached picture; in Matroska, it is an attachment.
 """
 
 import contextlib
+import functools
 import heapq
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -21,14 +22,25 @@ from _util import video
 from _util.errors import InputError
 from _util.video import Encoding
 
-_PART_SUFFIXES = (".nut", ".mkv", ".mov")
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT holds nothing beside a stream
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
 _SOUND = {"webm": "libopus"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
+_DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
+# What is more than dead data in a transport stream; its muxer takes anything.
+_IN_TRANSPORT_STREAMS = {
+    "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
+    "audio": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"},
+    "subtitle": {"dvb_subtitle", "dvb_teletext"},
+}
+_COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
+_COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
+_HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
 _ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
+_ABOUT_THE_PICTURES |= {"alpha_mode"}
 
 
 class Plan(NamedTuple):
@@ -36,6 +48,7 @@ class Plan(NamedTuple):
 
     copied: tuple[int, ...] = ()
     encoded: tuple[int, ...] = ()
+    attached: tuple[int, ...] = ()  # covers that become attachments
     notes: tuple[str, ...] = ()  # a sentence each for the user: what is left out or encoded anew
 
 
@@ -53,80 +66,117 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
         InputError: the container is unknown or does not take the video, or the source cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / f"trial{out.suffix}"
+        trial = Path(folder) / out.name
         try:
             _begin(trial, encoding)
-        except av.FFmpegError as error:
+        except InputError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
             raise InputError(
-                f"{out.suffix} does not hold video of {encoding.codec} ({error.strerror}); choose another --codec."
+                f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
             ) from error
         if source is None:
             return Plan()
-        copied, encoded, left_out = [], [], []
-        with video.open_input(source) as container:
-            for stream in _others(container):
-                dropped = stream.type == "data" or (stream.type == "attachment" and out.suffix.lower() == ".webm")
-                if not dropped and _can_begin(trial, encoding, stream):
-                    copied.append(stream.index)
-                elif _is_convertible(stream) and _can_begin(trial, encoding, stream, anew=True):
-                    encoded.append(stream.index)
-                else:
-                    left_out.append(_called(stream))
-            anew = [_called(container.streams[index]) for index in encoded]
-    notes = []
-    if anew:
-        notes.append(f"{out.suffix} does not hold {', '.join(anew)} as it is: encoded anew.")
-    if left_out:
-        notes.append(f"{out.suffix} does not hold {', '.join(left_out)}: left out.")
-    return Plan(tuple(copied), tuple(encoded), tuple(notes))
+        with video.open_input(source) as container, video.open_output(trial) as empty:
+            fates = {
+                stream.index: _fate(stream, empty.format.name, functools.partial(_can_begin, trial, encoding, stream))
+                for stream in _others(container)
+            }
+            names = {index: _called(container.streams[index]) for index in fates}
+    chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
+    notes = [
+        f"{out.suffix} does not hold {', '.join(names[index] for index in chosen[fate])}{what}"
+        for fate, what in (("encoded", " as it is: encoded anew."), (None, ": left out."))
+        if fate in chosen
+    ]
+    kept = {fate: indices for fate, indices in chosen.items() if fate}
+    return Plan(**kept, notes=tuple(notes))
+
+
+def _fate(stream: av.stream.Stream, kind: str, can_begin: Callable[..., bool]) -> str | None:
+    """The field of `Plan` that a stream belongs to in a container of FFmpeg's name `kind`; None: it is left out."""
+    if _is_cover(stream):
+        if kind == "matroska" and stream.codec_context.name in _COVERS:
+            return "attached"
+        return "copied" if kind in _HAS_COVERS and can_begin() else None
+    is_dropped = stream.type == "data" or (stream.type == "attachment" and kind != "matroska")
+    if not is_dropped and _plays(stream.type, stream.codec_context, kind) and can_begin():
+        return "copied"
+    return "encoded" if _is_convertible(stream) and can_begin(anew=True) else None
+
+
+def _plays(kind_of_stream: str, context: av.codec.CodecContext | None, kind: str) -> bool:
+    """Whether what a container takes can be played from it."""
+    if kind != "mpegts" or context is None:
+        return kind != "mpegts"
+    return context.codec.canonical_name in _IN_TRANSPORT_STREAMS.get(kind_of_stream, ())
+
+
+def _is_cover(stream: av.stream.Stream) -> bool:
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
 def part_suffix(encoding: Encoding) -> str:
     """Of files of encoded video that are to be joined: of a container that takes it as it is."""
     with tempfile.TemporaryDirectory() as folder:
-        fitting = (suffix for suffix in _PART_SUFFIXES if _can_begin(Path(folder) / f"trial{suffix}", encoding))
+        suffixes = _PART_SUFFIXES[1:] if video.has_alpha_beside(encoding) else _PART_SUFFIXES
+        fitting = (suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding))
         return next(fitting, _PART_SUFFIXES[0])
 
 
-def join(parts: list[Path], out: Path, encoding: Encoding, source: Path | None, streams: Plan, start: Fraction) -> int:
+def join(
+    parts: list[Path],
+    counts: list[int],
+    out: Path,
+    encoding: Encoding,
+    source: Path | None,
+    streams: Plan,
+    start: Fraction,
+) -> None:
     """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
 
     Args:
         parts: files that `Writer` wrote with `encoding`.
+        counts: how many frames each of them holds.
         out: written in place.
         start: seconds by the clock of the source at which the video begins.
-
-    Returns:
-        How many frames there are.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
     """
-    ranks = [_presentation_ranks(part) for part in parts]
-    options = {"movflags": "+faststart"} if out.suffix.lower() in _FASTSTART else {}
+    ranks = [_presentation_ranks(part, count) for part, count in zip(parts, counts, strict=True)]
+    options = {"fflags": "+bitexact"}  # no random numbers in the file: the same run gives the same bytes
+    if out.suffix.lower() in _FASTSTART:
+        options["movflags"] = "+faststart"
     with contextlib.ExitStack() as stack:
         stack.enter_context(video.writing(out))
         container = stack.enter_context(video.open_output(out, **options))
-        first = stack.enter_context(av.open(parts[0]))
-        picture = _add_picture(container, first.streams.video[0], encoding)
+        first = stack.enter_context(av.open(parts[0].absolute()))
+        add_picture = functools.partial(_add_picture, container, first.streams.video[0], encoding)
         readings = []
-        if source is not None:
+        if source is None:
+            picture = add_picture()
+        else:
             original = stack.enter_context(video.open_input(source))
             epoch = Fraction(original.start_time or 0, av.time_base)
             start -= epoch
-            readings.append(_other_packets(original, container, streams, epoch))
+            picture, copies, anew = _add_streams(original, container, streams, add_picture)
+            readings.append(_read_packets(original, copies, anew, epoch))
+            _attach_covers(source, container, streams)
             _copy_tags(original, container, picture, epoch)
+        if video.has_alpha_beside(encoding):
+            picture.metadata["alpha_mode"] = "1"
         readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
         container.start_encoding()
         for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
             container.mux(packet)
         container.close()
-    count = sum(map(len, ranks))
-    with av.open(out) as written:
-        stream = written.streams.video[0]
+    count = sum(counts)
+    with av.open(out.absolute()) as written:
+        stream = written.streams.best("video")
         if sum(packet.size > 0 for packet in written.demux(stream)) != count:
             raise InputError(f"{out} cannot be written whole; make room or choose another place.")
-    return count
 
 
 def _add_picture(
@@ -140,6 +190,8 @@ def _add_picture(
     if not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
+    if context.name == "utvideo":  # whose tag tells the pixel format
+        context.codec_tag = template.codec_context.codec_tag
     if context.name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
     return stream
@@ -152,14 +204,14 @@ def _time_base(rate: Fraction, container: av.container.OutputContainer) -> Fract
     return Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))
 
 
-def _presentation_ranks(part: Path) -> list[int]:
+def _presentation_ranks(part: Path, count: int) -> list[int]:
     """The place in order of presentation of each packet of a part, in order of decoding."""
     try:
-        with av.open(part) as container:
+        with av.open(part.absolute()) as container:
             times = [packet.pts for packet in container.demux(video=0) if packet.size]
     except av.FFmpegError as error:
         raise InputError(f"{part} is damaged ({error.strerror}); delete it and go on with --resume.") from error
-    if None in times or len(set(times)) < len(times) or not times:
+    if None in times or len(set(times)) != count:
         raise InputError(f"{part} is damaged; delete it and go on with --resume.")
     ranks = {time: rank for rank, time in enumerate(sorted(times))}
     return [ranks[time] for time in times]
@@ -175,7 +227,7 @@ def _video_packets(
     delay = max(i - rank for part in ranks for i, rank in enumerate(part))
     before = 0
     for path, places in zip(parts, ranks, strict=True):
-        with av.open(path) as container:
+        with av.open(path.absolute()) as container:
             packets = (packet for packet in container.demux(video=0) if packet.size)
             for i, (packet, rank) in enumerate(zip(packets, places, strict=True)):
                 packet.stream = stream
@@ -206,7 +258,9 @@ def _begin(path: Path, encoding: Encoding, stream: av.stream.Stream | None = Non
         InputError, av.FFmpegError or ValueError: such a file cannot be.
     """
     with video.open_output(path) as container:
-        video.add_video(container, encoding)
+        picture = video.add_video(container, encoding)
+        if not _plays("video", picture.codec_context, container.format.name):
+            raise ValueError("it would be dead data")
         if stream is not None:
             _add_anew(container, stream) if anew else _add_copy(container, stream)
         container.start_encoding()
@@ -241,6 +295,7 @@ def _add_anew(container: av.container.OutputContainer, stream: av.stream.Stream)
     name = container.format.name
     if stream.type == "audio":
         codec = _SOUND.get(name, container.default_audio_codec)
+        codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
         anew = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
         anew.layout = stream.layout
     else:
@@ -283,13 +338,34 @@ def _plain(key: str) -> str:
     return key.lower().split("-")[0]
 
 
-def _other_packets(
-    source: av.container.InputContainer, container: av.container.OutputContainer, streams: Plan, epoch: Fraction
-) -> Iterator[_Timed]:
-    """The packets of the streams that are carried, shifted so that the source begins at 0; adds the streams at once."""
-    copies = {index: _add_copy(container, source.streams[index]) for index in streams.copied}
-    anew = {index: _add_anew(container, source.streams[index]) for index in streams.encoded}
-    return _read_packets(source, copies, anew, epoch)
+def _add_streams(
+    source: av.container.InputContainer,
+    container: av.container.OutputContainer,
+    streams: Plan,
+    add_picture: Callable[[], av.VideoStream],
+) -> tuple[av.VideoStream, dict[int, av.stream.Stream], dict[int, av.stream.Stream]]:
+    """Add all streams, in the order of the source: the picture, copies, and what is encoded anew, by index."""
+    shown = source.streams.best("video").index
+    copies, anew = {}, {}
+    for stream in source.streams:
+        if stream.index == shown:
+            picture = add_picture()
+        elif stream.index in streams.copied:
+            copies[stream.index] = _add_copy(container, stream)
+        elif stream.index in streams.encoded:
+            anew[stream.index] = _add_anew(container, stream)
+    return picture, copies, anew
+
+
+def _attach_covers(source: Path, container: av.container.OutputContainer, streams: Plan) -> None:
+    if not streams.attached:
+        return
+    with video.open_input(source) as covers:
+        for index in streams.attached:
+            stream = covers.streams[index]
+            kind, suffix = _COVERS[stream.codec_context.name]
+            data = next(bytes(packet) for packet in covers.demux(stream) if packet.size)
+            container.add_attachment(stream.metadata.get("filename", f"cover.{suffix}"), kind, data)
 
 
 def _read_packets(

@@ -1,7 +1,8 @@
-"""The one table of methods: how flow is found and how frames are drawn, by the names that command lines take.
+"""The one table of methods: how flow is found, how frames are drawn and what they are judged by, by the names that
+command lines take.
 
-A new flow or synthesis is one file, with a function that creates it, and one entry here. Nothing of a method is
-imported before it is used, so that help texts and checks of names need no PyTorch.
+A new flow, synthesis or metric is one file, with a function or class that creates it, and one entry here. Nothing of a
+method is imported before it is used, so that help texts and checks of names need no PyTorch.
 """
 
 import importlib
@@ -24,8 +25,22 @@ class Method(NamedTuple):
     finds_motion: bool = False  # needs no flow
 
     def creator(self) -> Callable[..., Any]:
-        module, _, function = self.create.partition(":")
-        return getattr(importlib.import_module(module), function)
+        return _load(self.create)
+
+
+class Metric(NamedTuple):
+    """One way to compare a drawn frame with the true one."""
+
+    create: str  # "module:class", a `_util.metrics.ImageMetric`
+    has_protocols: bool = False  # called with "paper" or "standard", else without arguments
+
+    def creator(self) -> Callable[..., Any]:
+        return _load(self.create)
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 FLOWS: dict[str, Method] = {
@@ -100,6 +115,18 @@ SYNTHESES: dict[str, Method] = {
         refines=True,
     ),
 }
+
+
+METRICS: dict[str, Metric] = {
+    "lpips": Metric("_util.metrics:LPIPS", has_protocols=True),
+    "chamfer": Metric("_util.metrics:Chamfer"),
+    "psnr": Metric("_util.metrics:PSNR"),
+    "ssim": Metric("_util.metrics:SSIM", has_protocols=True),
+    "ie": Metric("_util.metrics:InterpolationError"),
+    "hausdorff": Metric("_util.metrics:Hausdorff"),
+    "dists": Metric("_util.metrics:DISTS"),
+}
+PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")  # in papers on 2D animation
 
 
 def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None:

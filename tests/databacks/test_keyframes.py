@@ -33,7 +33,7 @@ def test_folders_of_cuts(tmp_path):
     keys = Keyframes(tmp_path)
     assert keys.names == ["cut 2/key2.png", "cut 10/key2.png", "cut 10/key3.png"]
     assert [reds(keys[i]) for i in range(3)] == [[1, 2, 3], [101, 102, 103], [102, 103, 104]]
-    assert keys.sources(1) == [tmp_path / f"cut 10/key{i}.png" for i in (1, 2, 3)]
+    assert keys.pictures(1) == [tmp_path / f"cut 10/key{i}.png" for i in (1, 2, 3)]
     write(tmp_path / "cut 3", (1, 2))
     with pytest.raises(InputError, match="cut 3 holds 2 images"):
         Keyframes(tmp_path)

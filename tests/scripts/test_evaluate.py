@@ -20,9 +20,10 @@ from _databacks.toons import atlas
 from _databacks.toons.rigs import RIGS
 from _scripts import evaluate
 from _train.frame_interpolation.benchmarks import stages
-from _train.frame_interpolation.evaluation import candidates, measures
+from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.evaluation.measures import as_8_bits
 from _train.frame_interpolation.evaluation.scores import Gathered
+from _train.frame_interpolation.methods import PUBLISHED
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
@@ -68,7 +69,7 @@ def test_table_and_csv(run, keys):
     assert code == 0
     each, summary = table.split("\n\n")
     header, *rows = [line.split() for line in each.splitlines()]
-    assert header == ["item", *evaluate.PUBLISHED]
+    assert header == ["item", *PUBLISHED]
     assert [row[0] for row in rows] == ["key2.png", "key10.png"]
     written = list(read_scores("scores.csv").values())
     assert [(row["method"], row["name"]) for row in written] == [("dis+splat", row[0]) for row in rows]
@@ -77,7 +78,7 @@ def test_table_and_csv(run, keys):
             [float(row[name]) for name in ("lpips", "chamfer")], 1e-4
         )
         assert shown[3:] == [f"{float(row['psnr']):.2f}", f"{100 * float(row['ssim']):.2f}"]
-    assert [line.split()[:2] for line in summary.splitlines()[1:]] == [["all", name] for name in evaluate.PUBLISHED]
+    assert [line.split()[:2] for line in summary.splitlines()[1:]] == [["all", name] for name in PUBLISHED]
     for name, mean in means(table).items():
         percent = 100 if name == "ssim" else 1
         assert mean == pytest.approx(percent * np.mean([float(row[name]) for row in written]), rel=1e-3)
@@ -153,9 +154,9 @@ def spoil(kind: str, keys: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("missing", "none is not a folder"),
-        ("file", "key1.png is not a folder"),
-        ("two", "holds 2 images"),
+        ("missing", "There is no folder"),
+        ("file", "There is no folder"),
+        ("two", "holds no triplets"),
         ("size", "key12.png is 64×49 pixels and key1.png 64×48"),
         ("cut", "key11.png is damaged or cut short"),
         ("text", "key11.png is not an image"),
@@ -178,9 +179,10 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
     [
         ((), "_data/atd12k/raw/test_2k_540p holds 0 of 2000 triplets; ATD-12K is at https://"),
         (("--data", "a", "b"), "no kind of data 'a'"),
-        (("--data", "rrld", "b", "c"), "takes one folder"),
+        (("--data", "rrld", "b", "c"), "DATA is one folder"),
         (("--data", "keys", "--compare", "dis+splat", "paint"), "no method 'paint'"),
         (("--data", "keys", "--compare", "precomputed+splat"), "needs flows that come with the data"),
+        (("--data", "keys", "--compare", "dis+rife"), "rife finds motion by itself and takes no flow"),
         (("--data", "keys", "--compare", "blend", "mean"), "mean is blend, which is given already"),
         (("--data", "keys", "--annotations"), "keys has no annotations"),
         (("--data", "keys", "--table", "none/table.md"), "no folder none"),
@@ -592,8 +594,3 @@ def test_threads_are_given_back(run, atd12k, with_threads):
     with_threads(2)
     assert run("--data", atd12k, "--baseline", "mean")[0] == 0
     assert torch.get_num_threads() == 2
-
-
-def test_help_names_what_can_be_measured():
-    assert tuple(measures.METRICS) == evaluate.METRICS
-    assert measures.PUBLISHED == evaluate.PUBLISHED

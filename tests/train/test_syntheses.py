@@ -51,8 +51,8 @@ SYNTHESES = {
     "fusion": lambda: splatting(Fusion),
     "resunet": resunet,
     "animeinterp": lambda: splatting(AnimeInterp),
-    "rife": lambda: intermediate(IFNet((16, 12, 8, 8), 1)),
-    "ifnet": lambda: intermediate(RefinedIFNet((16, 12, 8, 8), 1, (8, 8, 8))),
+    "rife": lambda: intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1))),
+    "ifnet": lambda: intermediate(RefinedIFNet((16, 12, 8, 8), (1, 1, 1, 1), (8, 8, 8))),
 }
 
 
@@ -76,6 +76,6 @@ def test_several_times_at_once_with_alpha(name):
 def test_what_is_carried_moves_with_the_drawing():
     """Alpha that equals a colour is drawn as that colour is, by whichever synthesis mixes what it reads."""
     frames = F.interpolate(torch.rand(2, 3, 8, 10), (33, 40), mode="bilinear")
-    synthesis = intermediate(IFNet((16, 12, 8, 8), 1))
+    synthesis = intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1)))
     drawn = synthesis.synthesise(synthesis.prepare(Pair(*frames.split(1), *frames.split(1))), 0.3, frames[:, :1])
     torch.testing.assert_close(drawn[:, 3], drawn[:, 0])

@@ -186,7 +186,7 @@ class Intermediate(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.network = RefinedIFNet((16, 12, 8, 8), 1, (8, 8, 8))
+        self.network = RefinedIFNet((16, 12, 8, 8), (1, 1, 1, 1), (8, 8, 8))
 
     def prepare(self, frame0: Tensor, frame1: Tensor, *_: Tensor):
         return syntheses.Intermediate(self.network, lambda _: 1).prepare(syntheses.Pair(frame0, frame1, frame0, frame1))

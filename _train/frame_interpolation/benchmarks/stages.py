@@ -31,6 +31,7 @@ from _train.frame_interpolation.syntheses import Pair
 from _util import checkpoints, cpu, image, memory
 from _util.device import choose as choose_device
 
+PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 STAGES = ("read", "flow", "prepare", "time", "write")
 WARM_UP = {"cpu": 1, "cuda": 3}  # rounds: kernels are compiled, memory is touched for the first time, graphs captured
@@ -208,8 +209,7 @@ def _write(path: Path, state: dict) -> None:
 
 
 def _in_process(which: str, folder: str, repeats: int, precision: str, device: str) -> dict:
-    program = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
-    command = [sys.executable, "-c", program, which, folder, str(repeats), precision, device]
+    command = [sys.executable, "-c", PROGRAM, which, folder, str(repeats), precision, device]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])
 

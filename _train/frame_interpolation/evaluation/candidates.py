@@ -168,6 +168,8 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
         if flow == PRECOMPUTED and not has_flows:
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
+        if method and method.finds_motion and flow != "auto":
+            raise InputError(f"{synthesis} finds motion by itself and takes no flow; leave {flow} out.")
         wants_flow = method is None or not (method.refines or method.finds_motion)
         return Interpolation(PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options)
     if Path(word).is_dir():

@@ -9,7 +9,7 @@ its place to the pixel, which is not what one sees: `registered` moves the frame
 that what is torn, doubled or blurred is what remains.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,20 +21,12 @@ from _databacks.keyframes import SMALLEST_SIDE
 from _train.frame_interpolation.evaluation import sequences
 from _train.frame_interpolation.evaluation.items import Item
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
-from _util import image, metrics
+from _train.frame_interpolation.methods import METRICS, PUBLISHED
+from _util import image
 from _util.errors import InputError
 from _util.flow import backwarp
+from _util.metrics import ImageMetric
 
-METRICS: dict[str, Callable[[str], metrics.ImageMetric]] = {
-    "lpips": metrics.LPIPS,
-    "chamfer": lambda _: metrics.Chamfer(),
-    "psnr": lambda _: metrics.PSNR(),
-    "ssim": metrics.SSIM,
-    "ie": lambda _: metrics.InterpolationError(),
-    "hausdorff": lambda _: metrics.Hausdorff(),
-    "dists": lambda _: metrics.DISTS(),
-}
-PUBLISHED = ("lpips", "chamfer", "psnr", "ssim")
 IN_ROI = ("psnr", "ssim", "ie")
 REGISTERED = ("lpips", "chamfer")
 ALIGNED_TIMES = tuple(i / 10 for i in range(1, 10))
@@ -56,7 +48,7 @@ class Measures:
     """Metrics by name.
 
     Args:
-        names: of `METRICS`, in the order of the columns.
+        names: of `methods.METRICS`, in the order of the columns.
         protocol: "paper" or "standard", see `_util.metrics`.
         device: where they are computed.
         in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
@@ -83,7 +75,7 @@ class Measures:
         in_sequence: bool = False,
     ):
         self.device, self.aligned, self.in_sequence = torch.device(device), aligned, in_sequence
-        self.metrics = {name: METRICS[name](protocol).to(device) for name in names}
+        self.metrics = {name: _create(name, protocol).to(device) for name in names}
         self.in_roi = [name for name in names if name in IN_ROI and in_roi]
         self.registered = [name for name in names if name in REGISTERED and registered]
         better = {name: bool(metric.higher_is_better) for name, metric in self.metrics.items()}
@@ -94,6 +86,11 @@ class Measures:
         self.higher_is_better |= {f"registered_{name}": better[name] for name in self.registered}
         if in_sequence:
             self.higher_is_better |= dict.fromkeys(SEQUENCE, False)
+
+    @property
+    def comparable(self) -> dict[str, bool]:
+        """The columns of which one value is better than another: all but the time."""
+        return {name: higher for name, higher in self.higher_is_better.items() if name != BEST_TIME}
 
     def times(self, t: float) -> list[float]:
         """The times at which an item whose truth is at time t is drawn, t first."""
@@ -159,6 +156,11 @@ class Measures:
 
     def _value(self, name: str, frame: Tensor, prepared: dict[str, Any]) -> float:
         return float(self.metrics[name].compare(frame, prepared[name]).double())
+
+
+def _create(name: str, protocol: str) -> ImageMetric:
+    metric = METRICS[name]
+    return metric.creator()(protocol) if metric.has_protocols else metric.creator()()
 
 
 def as_8_bits(frame: Tensor) -> Tensor:

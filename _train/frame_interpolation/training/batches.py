@@ -221,7 +221,7 @@ class CachedFlows(Source):
 
     Args:
         estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A
-            loader's workers need one that they can copy, such as `flows.dis`.
+            loader's workers need one that they can copy, such as `_util.dis.dis`.
         device: where the estimator wants its frames.
     """
 

@@ -67,7 +67,7 @@ class Loop:
             _copy(self.average, state["average"])
             for name in COUNTERS:
                 setattr(self, name, state[name])
-        self.wants_to_stop = False
+        self.wants_to_stop, self.deadline = False, math.inf
         self.journal = Journal(options.out, self.step)
 
     def run(self) -> None:
@@ -75,11 +75,11 @@ class Loop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask_to_stop)
         started = time.monotonic() - self.seconds
-        deadline = time.monotonic() + 60 * self.options.budget
+        self.deadline = time.monotonic() + 60 * self.options.budget
         self._set_training_mode()
         with Progress(self.step, self.options.steps, self.fabric.is_global_zero) as progress:
             for batches in self._batches():
-                stop = self._train_step(batches, self.wants_to_stop or time.monotonic() > deadline)
+                stop = self._train_step(batches)
                 self.seconds = time.monotonic() - started
                 progress.update(self._keep(stop or self.step == self.options.steps))
                 if stop:
@@ -112,7 +112,7 @@ class Loop:
         )
         return zip(*[iter(loader)] * options.accumulate, strict=True)
 
-    def _train_step(self, batches: list[Batch | ToonOrder], wants_to_stop: bool) -> bool:
+    def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
         """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite.
 
         Returns:
@@ -136,7 +136,8 @@ class Loop:
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.task.gradient_norm)
         figures = {"loss": torch.stack(losses).mean(), "gradient_norm": norm, **_mean(logged)}
-        figures = self._mean_over_processes({**figures, "stop": float(wants_to_stop)})
+        must_stop = self.wants_to_stop or time.monotonic() > self.deadline
+        figures = self._mean_over_processes({**figures, "stop": float(must_stop)})
         stop = figures.pop("stop") > 0
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             self.optimizer.step()
@@ -216,8 +217,12 @@ class Loop:
                     shown.append(np.concatenate(pictures, 1))
                 return frame
 
+            def loss(frame: Tensor, truth: Tensor) -> dict[str, float]:
+                judged = self.task.judge(frame, truth)
+                return {"loss": judged[0].item()} if judged else {}
+
             with self._averaged(), self.fabric.autocast():
-                figures = validate(draw, self.options.validate, measures)
+                figures = validate(draw, self.options.validate, measures, loss)
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
         figures = self.fabric.broadcast(figures)

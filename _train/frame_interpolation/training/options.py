@@ -33,8 +33,8 @@ def parse(description: str) -> argparse.Namespace:
     add(
         "--model",
         default="rfr",
-        help="what is trained: rfr, the flow; ssldtm, fusion, animeinterp or animeinterp-gma, the synthesis; unet, "
-        "resunet or transunet (default: rfr)",
+        help="what is trained: rfr, the flow; ifnet or ifnet-fast, motion and synthesis in one; ssldtm, fusion, "
+        "animeinterp or animeinterp-gma, the synthesis; unet, resunet or transunet (default: rfr)",
     )
     add(
         "--task",

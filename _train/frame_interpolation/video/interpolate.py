@@ -4,19 +4,20 @@ source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode
 
 Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
 length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
-result is made in parts of some seconds (see `parts`), and appears under its name when it is whole. A run that goes on
-from parts reads the source from its start, since where drawings and cuts are depends on all before them, but draws only
-what is missing: its frames are those of a run without interruption.
+result is made in parts of some seconds (see `parts`), and appears under its name when it is whole; where drawing a part
+takes long, each of its frames is kept as well. A run that goes on from parts reads the source from its start, since
+where drawings and cuts are depends on all before them, but draws only what is missing: its frames are those of a run
+without interruption. Drawings that are shown as they are keep the form in which they were stored, where the codec has
+it, so that a lossless codec gives them back bit by bit.
 """
 
-import contextlib
+import functools
 import hashlib
 import itertools
-import operator
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -26,15 +27,19 @@ from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
-from _train.frame_interpolation.video.parts import Parts
-from _train.frame_interpolation.video.timeline import LONGEST_HOLD, Drawing, Stretch, stretches
-from _util import checkpoints, cuts, duplicates, files, image, remux, video
+from _train.frame_interpolation.video.parts import Parts, rename
+from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
+from _util import checkpoints, colour, cuts, duplicates, locks, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
+_KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
+_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what clear pixels are told apart by
 
 
 class Draws(Protocol):
@@ -45,20 +50,6 @@ class Draws(Protocol):
     def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
-class Options(NamedTuple):
-    """What is made of a video; the command line tells more."""
-
-    fps: Fraction | None = None  # None: `times_fps` times the rate of the source
-    times_fps: Fraction = Fraction(2)
-    in_fps: Fraction | None = None  # of a folder of drawings
-    dedup: bool = True
-    cut_threshold: float | None = None  # None: that of `cuts.detect`
-    longest_hold: Fraction = LONGEST_HOLD
-    codec: str | None = None  # None: by suffix
-    crf: float | None = None
-    preset: str | None = None
-
-
 class Summary(NamedTuple):
     """What has been made."""
 
@@ -67,7 +58,7 @@ class Summary(NamedTuple):
     source_frames: int
     drawings: int
     cuts: int
-    notes: list[str]  # sentences about what was left out or could not be read
+    notes: list[str]  # sentences about what was found, left out or could not be read; all have been said
 
 
 def interpolate_video(
@@ -78,43 +69,89 @@ def interpolate_video(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Summary:
     """Write `source` at another rate to `out`.
 
     Args:
-        source: a video, or a folder of numbered drawings.
-        out: a video, by suffix, or without one a folder for numbered drawings.
+        source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
+        out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
+            which frames are written as Y4M. Where it is a symbolic link, what it points to.
         create: called once all else has been found in order; gives the interpolator and what determines how it draws.
         resume: go on from what an earlier run of the same kind has finished, where there is such.
         overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
+        say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
+            standard error).
 
     Raises:
-        InputError: something handed in cannot be used, or there is no room. Finished parts are kept for `resume`;
-            nothing else is left.
+        InputError: something handed in cannot be used, another run writes to the same place, or there is no room.
+            Finished parts are kept for `resume`; nothing else is left.
     """
-    reader = video.Reader(source, options.in_fps)
+    say = say or functools.partial(print, file=sys.stderr)
+    if resume and video.STREAM in (source, out):
+        raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
+    if out == video.STREAM:
+        return _interpolate(source, out, options, create, False, False, say)
+    if out.is_symlink():
+        out = out.resolve()
+    _check_folder(source, out)
+    with locks.holding(out):
+        return _interpolate(source, out, options, create, resume, overwrite, say)
+
+
+def _interpolate(
+    source: Path,
+    out: Path,
+    options: Options,
+    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    resume: bool,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> Summary:
+    treatment = video.Treatment(options.deinterlace, options.detelecine)
+    reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
     if min(reader.size) < SMALLEST_SIDE:
         h, w = reader.size
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
     fps = options.times_fps * reader.rate if options.fps is None else options.fps
     if not 0 < fps <= _LARGEST_RATE:
         raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
-    _check_place(source, out, overwrite)
-    result = (_Video if out.suffix else _Folder)(source, out, reader, fps, options)
+    if not (resume and out.exists()):
+        _check_place(out, overwrite)
+    result = results.kind_of(out)(source, out, reader, fps, options)
+    notes = [*reader.notes, *result.notes]
+    for note in notes:
+        say(note)
     interpolator, settings = create()
-    parts = Parts(out, {"source": fingerprint(source), **_determining(options, fps), **settings}, result.part_suffix)
-    parts.begin(resume, overwrite)
-    try:
-        count = _draw(reader, fps, options, interpolator, parts, result)
-        frames = result.join(parts)
-    except BaseException:
-        if parts.finished:
-            print(f"{parts.folder} keeps what is finished; --resume goes on from there.", file=sys.stderr)
-        else:
+    run = {"source": fingerprint(source), **_determining(options, fps), **settings}
+    parts = Parts(out, run, result.part_suffix) if out != video.STREAM else _NoParts()
+    if resume and out.exists():
+        if (summary := parts.appeared()) is not None:
             parts.discard()
+            return Summary(**{**summary, "fps": Fraction(summary["fps"])})
+        _check_place(out, overwrite)
+    parts.begin(resume, overwrite)
+    for path in parts.damaged:
+        say(f"{path} is damaged: drawn again.")
+    try:
+        count, frames = _draw(reader, fps, options, interpolator, parts, result)
+        known = len(result.notes)
+        whole = result.join(parts, frames)
+        ending = [*result.notes[known:], *filter(None, [reader.damage])]
+        for note in ending:
+            say(note)
+        summary = Summary(frames, fps, *count, notes=notes + ending)
+        if whole is not None:
+            parts.about_to_appear(whole, {**summary._asdict(), "fps": str(fps)})
+            rename(whole, out)
+    except BaseException:
+        if parts.is_empty or source == video.STREAM:
+            parts.discard()
+        else:
+            print(f"{parts.folder} keeps what is finished; --resume goes on from there.", file=sys.stderr)
         raise
     parts.discard()
-    return Summary(frames, fps, *count, notes=[*result.notes, *filter(None, [reader.damage])])
+    return summary
 
 
 def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
@@ -132,11 +169,13 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 
 
 def fingerprint(source: Path) -> str:
-    """Of a file, its size and the time of its last change; of a folder, a digest of those of its pictures."""
-    if not source.is_dir():
-        return _size_and_change(source)
-    told = "\n".join(f"{path.name} {_size_and_change(path)}" for path in files.pictures(source))
-    return hashlib.sha256(told.encode()).hexdigest()
+    """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
+    if not video.is_drawings(source):
+        return "standard input" if source == video.STREAM else _size_and_change(source)
+    told = b"\n".join(
+        os.fsencode(path.name) + f" {_size_and_change(path)}".encode() for path in sequences.find(source).paths
+    )
+    return hashlib.sha256(told).hexdigest()
 
 
 def _size_and_change(path: Path) -> str:
@@ -154,13 +193,16 @@ def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
 
-def _check_place(source: Path, out: Path, overwrite: bool) -> None:
+def _check_folder(source: Path, out: Path) -> None:
     if not out.parent.is_dir():
         raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
     place = out.resolve()
     if source.resolve() in (place, *place.parents):
         raise InputError(f"{out} is the source or lies in it; choose another place.")
-    if not out.exists():
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    if out == video.STREAM or not out.exists():
         return
     if out.is_dir():
         if out.suffix or any(out.iterdir()):
@@ -181,128 +223,71 @@ class _Marked(NamedTuple):
     """A frame of the source."""
 
     time: Fraction
-    picture: np.ndarray | None  # None where it repeats the drawing before
+    picture: video.Frame | None  # None where it repeats the drawing before
     opens_shot: bool
 
 
-class _Video:
-    """A video file to be made; its parts are encoded, and in the end joined with all else that the source holds."""
+class _NoParts:
+    """Parts of what cannot be taken up again."""
 
-    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
-        self._source = None if source.is_dir() else source
-        self._out = out
-        self._start = reader.start
-        codec = options.codec or video.CODECS.get(out.suffix.lower(), video.CODEC)
-        self._encoding = video.Encoding(
-            reader.size, fps, codec, options.crf, reader.deep, reader.colour, reader.aspect, options.preset
-        )
-        self._streams = remux.plan(self._source, out, self._encoding)
-        self.part_suffix = remux.part_suffix(self._encoding)
-        self.notes = list(self._streams.notes)
+    folder = video.STREAM
+    finished: Mapping[int, int] = {}
+    drawn: frozenset[int] = frozenset()
+    damaged: Sequence[Path] = ()
+    is_empty = True
 
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(path, self._encoding)
+    def path(self, i: int) -> Path:
+        return video.STREAM
 
-    def join(self, parts: Parts) -> int:
-        whole = parts.folder / f".whole{self._out.suffix}"
-        count = remux.join(parts.finished, whole, self._encoding, self._source, self._streams, self._start)
-        if video.Reader(whole).aspect != self._encoding.aspect:
-            self.notes.append(
-                f"Pixels of {self._encoding.aspect} width to height cannot be told in {self._out.suffix} of "
-                f"{self._encoding.codec}; players will show square ones."
-            )
-        _rename(whole, self._out)
-        return count
+    def begin(self, resume: bool, overwrite: bool) -> None: ...
+
+    def keep(self, i: int, frames: range) -> None: ...
+
+    def discard(self) -> None: ...
 
 
-class _Folder:
-    """A folder of numbered drawings to be made."""
+class _Waiting(NamedTuple):
+    """A frame of the result that is to come."""
 
-    part_suffix = ""
-
-    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
-        if options.codec or options.preset or options.crf is not None:
-            raise InputError("Numbered drawings are written as PNG; --codec, --preset and --crf are for videos.")
-        self._out = out
-        self.notes = [] if source.is_dir() else [f"{out} holds drawings alone; sound and all else is left out."]
-
-    @contextlib.contextmanager
-    def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
-        temporary = path.with_name(f".{path.name}")
-        temporary.mkdir()
-        yield _DrawingsWriter(temporary)
-        _rename(temporary, path)
-
-    def join(self, parts: Parts) -> int:
-        whole = parts.folder / ".whole"
-        whole.mkdir()
-        drawings = [path for part in parts.finished for path in files.pictures(part)]
-        digits = max(6, len(str(len(drawings))))
-        for i, path in enumerate(drawings):
-            _link(path, whole / f"{i:0{digits}d}.png")
-        _rename(whole, self._out)
-        return len(drawings)
-
-
-class _DrawingsWriter:
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._count = 0
-
-    def write(self, pixels: np.ndarray) -> None:
-        image.write(self._folder / f"{self._count:06d}.png", pixels)
-        self._count += 1
-
-
-def _link(path: Path, place: Path) -> None:
-    try:
-        os.link(path, place)
-    except OSError:  # a file system without links
-        shutil.copy2(path, place)
-
-
-def _rename(path: Path, place: Path) -> None:
-    try:
-        path.replace(place)
-    except OSError as error:
-        raise InputError(f"{place} cannot be written ({error.strerror}); choose another place.") from error
+    number: int
+    wait: Callable[[], video.Frame | np.ndarray]
+    is_drawn: bool  # now, by the interpolator
 
 
 def _draw(
-    reader: video.Reader,
-    fps: Fraction,
-    options: Options,
-    interpolator: Draws,
-    parts: Parts,
-    result: _Video | _Folder,
-) -> _Count:
-    """Make the parts that are missing."""
-    length = max(1, round(_PART_SECONDS * fps))
-    finished = len(parts.finished)
+    reader: video.Reader, fps: Fraction, options: Options, interpolator: Draws, parts: Parts, result: Result
+) -> tuple[_Count, int]:
+    """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
+    length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
+    finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     count = _Count(0, 0, 0)
+    frames = 0
 
-    def counted(frames: Iterable[_Marked]) -> Iterator[Drawing[np.ndarray]]:
+    def counted(marked: Iterable[_Marked]) -> Iterator[Drawing[video.Frame]]:
         nonlocal count
-        for time, picture, opens_shot in frames:
+        for time_, picture, opens_shot in marked:
             is_cut = opens_shot and count.source_frames > 0
             count = _Count(count.source_frames + 1, count.drawings + (picture is not None), count.cuts + is_cut)
             if picture is not None:
-                yield Drawing(time, picture, opens_shot)
+                yield Drawing(time_, picture, opens_shot)
 
-    def encode(waiting: Iterator[Callable[[], np.ndarray]]) -> None:
-        frames = map(operator.call, waiting)  # which keeps no frame while the next is long in coming
-        for i in itertools.count(finished):
-            first = next(frames, None)
-            if first is None:
-                return
+    def encode(waiting: Iterator[_Waiting]) -> None:
+        keep = _keeper(parts, length)
+        for i, group in itertools.groupby(waiting, lambda one: one.number // length):
+            written = 0
             with result.part(parts.path(i)) as writer:
-                for pixels in itertools.chain([first], itertools.islice(frames, length - 1)):
-                    writer.write(pixels)
+                for number, wait, is_drawn in group:
+                    picture = wait()
+                    if is_drawn:
+                        keep(number, picture)
+                    writer.write(picture)
+                    written += 1
                     progress.update()
+            parts.keep(i, range(i * length, i * length + written))
 
     with (
-        tqdm(total=total, initial=min(finished * length, total), unit="frame") as progress,
+        tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
         ahead(_mark(decoded, options), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,
@@ -310,29 +295,64 @@ def _draw(
         drawings = counted(marked)
         end = lambda: reader.end  # noqa: E731 - known once all has been read
         for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
-            for wait in _pictures(stretch, interpolator, finished * length):
-                put(wait)
-    return count
+            frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
+            for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
+                put(waiting)
+    return count, frames
+
+
+def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
+    """A function that keeps drawn frames one by one, once drawing has been found to take long."""
+    begun = time.monotonic()
+    drawn = 0
+
+    def keep(k: int, pixels: np.ndarray) -> None:
+        nonlocal drawn
+        drawn += 1
+        if isinstance(parts, Parts) and (time.monotonic() - begun) / drawn * length > _KEPT_SECONDS:
+            parts.store(k, pixels)
+
+    return keep
 
 
 def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
     """Find what repeats and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
-    opens = cuts.detect((frame.pixels for frame in seen), **threshold)
+    opens = cuts.detect(map(_visible, seen), **threshold)
     repeats: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
-        repeats = duplicates.detect(frame.pixels for frame in compared)
+        repeats = duplicates.detect(map(_visible, compared))
     for frame, opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
-        yield _Marked(frame.time, None if repeats_last and not opens_shot else frame.pixels, opens_shot)
+        yield _Marked(frame.time, None if repeats_last and not opens_shot else frame, opens_shot)
 
 
-def _pictures(stretch: Stretch[np.ndarray], interpolator: Draws, start: int) -> Iterator[Callable[[], np.ndarray]]:
-    """The frames of a stretch, from number `start` on, each as a function that waits for it."""
-    for _ in range(max(start, stretch.held.start), stretch.held.stop):
-        yield lambda: stretch.picture
-    times = [t for k, t in stretch.moving if k >= start]
+def _visible(frame: video.Frame) -> np.ndarray:
+    """(h, w, 3): what is seen of a frame, clear pixels in a colour of their own."""
+    if frame.pixels.shape[2] == 3:
+        return frame.pixels
+    return colour.over(frame.pixels[:, :, :3], frame.pixels[:, :, 3], _GROUND)
+
+
+def _pictures(
+    stretch: Stretch[video.Frame],
+    interpolator: Draws,
+    is_missing: Callable[[int], bool],
+    kept: frozenset[int],
+    parts: Parts,
+) -> Iterator[_Waiting]:
+    """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
+    for k in filter(is_missing, stretch.held):
+        yield _Waiting(k, lambda: stretch.picture, False)
+    moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
+    times = [t for k, t in moving if k not in kept]
+    drawn: Iterator[Callable[[], np.ndarray]] = iter(())
     if times:
-        pair = interpolator.prepare(stretch.picture, stretch.following)
-        yield from interpolator.draw(pair, times)
+        pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
+        drawn = interpolator.draw(pair, times)
+    for k, _ in moving:
+        if k in kept:
+            yield _Waiting(k, functools.partial(parts.stored, k), False)
+        else:
+            yield _Waiting(k, next(drawn), True)

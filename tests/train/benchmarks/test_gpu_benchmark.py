@@ -146,7 +146,7 @@ def test_table():
     ]
     assert gpu.table(rows).splitlines() == [
         "| of | apart | holds | MB |",
-        "|---|---|---|---|",
+        "| --- | --- | --- | --- |",
         "| a | 1e-07 | yes | 12346 |",
         "| b | 0.5 | no | unknown |",
     ]
@@ -192,6 +192,14 @@ def test_the_program_of_a_process(monkeypatch, capsys):
     rows, table = json.loads(capsys.readouterr().out)
     assert rows[0]["frames"] == ["a.png", "b.png"]
     assert table == gpu.table(rows)
+
+
+def test_the_program_of_a_process_that_times_stages(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stages, "main", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr("sys.argv", ["-c", "project", "folder"])
+    exec(stages.PROGRAM)
+    assert asked == [("project", "folder")]
 
 
 def test_lpips_needs_keyframes():

@@ -16,7 +16,7 @@ from _util import checkpoints
 from _util.checkpoints import seeded
 
 PARITY = Path(__file__).parents[2] / "parity" / "ifnet.npz"
-WIDTHS, DEPTH = (16, 12, 8, 8), 1
+WIDTHS, DEPTHS = (16, 12, 8, 8), (1, 1, 1, 1)
 ROOT = Path(__file__).parents[3]
 PLACES = [Path(os.environ.get("RIFE_WEIGHTS", "")), ROOT / "checkpoints/rife.pkl", ROOT / "_data/weights/rife.pkl"]
 
@@ -28,12 +28,12 @@ def with_seeded_weights(network: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def small() -> IFNet:
-    return with_seeded_weights(IFNet(WIDTHS, DEPTH))
+    return with_seeded_weights(IFNet(WIDTHS, DEPTHS))
 
 
 @pytest.fixture(scope="module")
 def refined() -> RefinedIFNet:
-    return with_seeded_weights(RefinedIFNet(WIDTHS, DEPTH, (8, 8, 8)))
+    return with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)))
 
 
 def frames(h: int, w: int, b: int = 1) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ def test_motion_is_found_in_what_is_seen(request, network):
 class TestRefined:
     @torch.inference_mode()
     def test_a_new_refiner_leaves_the_mixture(self):
-        network, pair = RefinedIFNet(WIDTHS, DEPTH, (8, 8, 8)).eval(), frames(40, 70)
+        network, pair = RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)).eval(), frames(40, 70)
         frame, motion, mask = network(*pair, 0.4)
         read = ifnet.read(torch.stack(pair), motion, "bicubic")
         mixture = read[1].clamp(0, 1).lerp(read[0].clamp(0, 1), mask.sigmoid())
@@ -195,7 +195,7 @@ class TestRefined:
         assert (moving - before)[..., rests].abs().max() > 0.1
 
     def test_gradients_reach_all_weights_but_those_of_the_unused_channel(self):
-        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTH, (8, 8, 8)))
+        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)))
         # Noise, for in soft patterns the coarsest blocks see almost nothing.
         pair = torch.rand(2, 1, 3, 128, 128)
         frame, motion, _ = network(*pair, 0.4)
@@ -211,7 +211,7 @@ class TestRefined:
 
     @torch.inference_mode()
     def test_half_the_precision_is_close(self, refined):
-        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTH, (8, 8, 8))).bfloat16()
+        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8))).bfloat16()
         pair = frames(64, 96)
         frame, motion, mask = network(*pair, 0.4)
         assert {x.dtype for x in (frame, motion, mask)} == {torch.float32}

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from _databacks.folders import Folders
-from _databacks.triplet import Triplet
+from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.training import batches as loading
 from _train.frame_interpolation.training.batches import Batch, CachedFlows, ToonOrder, TripletBatches, Triplets
@@ -59,14 +59,11 @@ def mismatch(triplet: Triplet) -> float:
     return max(float(difference[:, 12:-12, 12:-12].abs().max()) for difference in differences)
 
 
-class Shades:
+class Shades(Source):
     """Triplets of one grey each; those in `bad` cannot be read."""
 
     def __init__(self, count: int = 5, prefix: str = "shade", bad: tuple[int, ...] = ()):
-        self.names, self.bad = [f"{prefix}{i}" for i in range(count)], bad
-
-    def __len__(self) -> int:
-        return len(self.names)
+        self.names, self.path, self.bad = [f"{prefix}{i}" for i in range(count)], Path(prefix), bad
 
     def __getitem__(self, index: int) -> Triplet:
         if index in self.bad:

@@ -31,8 +31,9 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
-from _train.frame_interpolation.training import options, tasks
+from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
+from _train.frame_interpolation.training.options import split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
 from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
 from _util import checkpoints
@@ -179,7 +180,7 @@ class TestLossThatIsNotFinite:
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 9, "--save-every", 1)
         assert code == 2
         assert "not finite 3 steps in a row, up to step 6" in said
-        assert said.count("\n") == 1
+        assert [line for line in said.splitlines() if not line.startswith("step ")] == [said.splitlines()[-1]]
         assert last(tmp_path / "out")["step"] == 5
 
 
@@ -329,9 +330,9 @@ def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
 def test_a_folder_with_a_colon_in_its_name_has_no_weight(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("shots:2").mkdir()
-    assert options.split_weight("shots:2") == ("shots:2", 1)
-    assert options.split_weight("shots:2:0.5") == ("shots:2", 0.5)
-    assert options.split_weight("other:2") == ("other", 2)
+    assert split_weight("shots:2") == ("shots:2", 1)
+    assert split_weight("shots:2:0.5") == ("shots:2", 0.5)
+    assert split_weight("other:2") == ("other", 2)
 
 
 def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):
@@ -447,9 +448,9 @@ def test_a_trained_unet_is_exported_under_its_name(run, call, small, data, tmp_p
 
 
 def test_weights_of_data():
-    assert train.split_weight("toons") == ("toons", 1)
-    assert train.split_weight("a/b:0.3") == ("a/b", 0.3)
-    assert train.split_weight("a:b") == ("a:b", 1)
+    assert split_weight("toons") == ("toons", 1)
+    assert split_weight("a/b:0.3") == ("a/b", 0.3)
+    assert split_weight("a:b") == ("a:b", 1)
 
 
 @pytest.mark.slow
@@ -471,7 +472,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model, steps):
     assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
-SMALL_IFNET = (24, 16, 16, 16), 1, (8, 8, 8)  # widths and depth, widths of the refiner
+SMALL_IFNET = (24, 16, 16, 16), (1, 1, 1, 1), (8, 8, 8)  # widths and depths, widths of the refiner
 STILL = (4 + 20**0.5 + 20**0.5 + 2) / 4  # pixels, the mean motion of `Painted`
 
 

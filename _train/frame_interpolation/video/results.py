@@ -1,0 +1,251 @@
+"""What an interpolated video becomes: a video file, numbered drawings, an animated picture, or Y4M.
+
+Each kind tells how one of its parts is written, and how all parts are put together; and beforehand, in sentences, what
+of the source it cannot hold.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from _train.frame_interpolation.video.parts import Parts, rename, sync
+from _train.frame_interpolation.video.timeline import LONGEST_HOLD
+from _util import animations, files, image, pixel_formats, remux, video
+from _util.errors import InputError
+
+_WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
+_ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs whose alpha is beside their stream, where the container has a place
+_HOLDS_ALPHA_BESIDE = (".webm", ".mkv")
+
+
+class Options(NamedTuple):
+    """What is made of a video; the command line tells more."""
+
+    fps: Fraction | None = None  # None: `times_fps` times the rate of the source
+    times_fps: Fraction = Fraction(2)
+    in_fps: Fraction | None = None  # of a folder of drawings
+    dedup: bool = True
+    cut_threshold: float | None = None  # None: that of `cuts.detect`
+    longest_hold: Fraction = LONGEST_HOLD
+    codec: str | None = None  # None: by suffix
+    crf: float | None = None
+    preset: str | None = None
+    pixel_format: str | None = None  # None: of the codec's the one that keeps most
+    deinterlace: str = "auto"  # "on", "off"
+    detelecine: bool = False
+    close_gaps: bool = False  # of numbered drawings
+
+
+class Result(Protocol):
+    """What is made: how a part of it is written, and how it is put together from all parts."""
+
+    part_suffix: str
+    notes: list[str]
+
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options): ...
+
+    def part(self, path: Path) -> contextlib.AbstractContextManager[Any]: ...
+
+    def join(self, parts: Parts, frames: int) -> Path | None:
+        """The whole, which is to be given its name; None if it is there already."""
+
+
+class _Video:
+    """A video file; its parts are encoded, and in the end joined with all else that the source holds."""
+
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        self._source = None if video.is_drawings(source) or source == video.STREAM else source
+        self._out = out
+        self._start = reader.start
+        self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
+        self._streams = remux.plan(self._source, out, self._encoding)
+        self.part_suffix = remux.part_suffix(self._encoding)
+        self.notes += self._streams.notes
+
+    def part(self, path: Path) -> video.Writer:
+        return video.Writer(path, self._encoding)
+
+    def join(self, parts: Parts, frames: int) -> Path:
+        whole = parts.folder / f".whole{self._out.suffix}"
+        counts = [parts.finished[i] for i in sorted(parts.finished)]
+        remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._start)
+        if video.Reader(whole).aspect != self._encoding.aspect:
+            self.notes.append(
+                f"Pixels of {self._encoding.aspect} width to height cannot be told in {self._out.suffix} of "
+                f"{self._encoding.codec}; players will show square ones."
+            )
+        return whole
+
+
+def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options) -> tuple[video.Encoding, list[str]]:
+    """How a video is encoded, and sentences about what that loses."""
+    notes = []
+    codec = options.codec or video.CODECS.get(suffix, video.CODEC)
+    if reader.alpha and options.codec is None and suffix in _WITH_ALPHA:
+        notes.append(f"{_WITH_ALPHA[suffix]} keeps alpha, which {codec} does not; --codec {codec} lays it over white.")
+        codec = _WITH_ALPHA[suffix]
+    source = reader.pixel_format
+    if reader.alpha and codec in _ALPHA_BESIDE and suffix not in _HOLDS_ALPHA_BESIDE:
+        notes.append(f"{suffix} has no place for alpha of {codec}: laid over white; .webm has.")
+        source = pixel_formats.opaque(source)
+    encoding = video.Encoding(
+        reader.size,
+        fps,
+        codec,
+        options.crf,
+        reader.deep,
+        reader.colour,
+        reader.aspect,
+        options.preset,
+        source,
+        options.pixel_format,
+        reader.light,
+    )
+    chosen = video.pixel_format(encoding)
+    tags = video.carried_colour(encoding, suffix)
+    if tags != encoding.colour:
+        notes.append(f"{codec} in {suffix} cannot tell these tags of colour: written as what players take for it.")
+        encoding = encoding._replace(colour=tags)
+    losses = pixel_formats.lost(source, chosen)
+    if losses:
+        better = "" if options.pixel_format else " and has nothing better"
+        notes.append(f"{codec} writes {chosen}{better}; of {source} this loses: {'; '.join(losses)}.")
+    if options.pixel_format is None and video.seldom_played(encoding):
+        notes.append(f"{codec} writes {chosen}, which some players do not show; --pix-fmt yuv420p they all do.")
+    if reader.light and not video.carries_light(encoding):
+        notes.append(f"{codec} has no place for mastering display and content light level; libx265 has.")
+    return encoding, notes
+
+
+class _Folder:
+    """A folder of numbered drawings to be made."""
+
+    part_suffix = ""
+
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        _check_unencoded(options, "Numbered drawings are written as PNG")
+        self.notes = (
+            [] if video.is_drawings(source) else [f"{out} holds drawings alone; sound and all else is left out."]
+        )
+
+    @contextlib.contextmanager
+    def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
+        temporary = path.with_name(f".{path.name}")
+        temporary.mkdir()
+        yield _DrawingsWriter(temporary)
+        rename(temporary, path)
+
+    def join(self, parts: Parts, frames: int) -> Path:
+        whole = parts.folder / ".whole"
+        whole.mkdir()
+        drawings = [path for part in parts.paths for path in files.pictures(part)]
+        digits = max(6, len(str(len(drawings))))
+        for i, path in enumerate(drawings):
+            _link(path, whole / f"{i:0{digits}d}.png")
+        sync(whole)
+        return whole
+
+
+class _Animation:
+    """An animated picture, written from parts that are lossless."""
+
+    part_suffix = ".nut"
+
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        _check_unencoded(options, f"{out.suffix} has a codec of its own")
+        self._out, self._fps = out, fps
+        self.notes = animations.losses(out, reader.alpha, reader.deep)
+        if fps > animations.LARGEST_RATE:
+            raise InputError(
+                f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
+            )
+        self._encoding = video.Encoding(
+            reader.size, fps, "ffv1", source=pixel_formats.of_rgb(reader.deep, reader.alpha)
+        )
+
+    def part(self, path: Path) -> video.Writer:
+        return video.Writer(path, self._encoding)
+
+    def join(self, parts: Parts, frames: int) -> Path:
+        whole = parts.folder / f".whole{self._out.suffix}"
+        pictures = (frame.pixels for path in parts.paths for frame in video.Reader(path, keep_alpha=True))
+        animations.write(whole, pictures, self._fps)
+        sync(whole)
+        return whole
+
+
+class _Y4M:
+    """Uncompressed video, whose parts are put one behind the other."""
+
+    part_suffix = ".y4m"
+
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        _check_unencoded(options, "Y4M is not compressed", pixel_format=True)
+        self._encoding, self.notes = _encoding(".y4m", reader, fps, options)
+        if not video.is_drawings(source):
+            self.notes.append(f"{out} holds frames alone; sound and all else is left out.")
+
+    def part(self, path: Path) -> video.Writer:
+        return video.Writer(path, self._encoding)
+
+    def join(self, parts: Parts, frames: int) -> Path:
+        whole = parts.folder / ".whole.y4m"
+        with video.writing(whole), whole.open("wb") as file:
+            for i, path in enumerate(parts.paths):
+                with path.open("rb") as part:
+                    header = part.readline()
+                    file.write(b"" if i else header)
+                    shutil.copyfileobj(part, file)
+        sync(whole)
+        return whole
+
+
+class _Stream(_Y4M):
+    """Y4M to standard output, in one part that appears as it is drawn."""
+
+    def part(self, path: Path) -> video.Writer:
+        return video.Writer(video.STREAM, self._encoding)
+
+    def join(self, parts: Parts, frames: int) -> None:
+        return None
+
+
+def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> None:
+    if options.codec or options.preset or options.crf is not None or (options.pixel_format and not pixel_format):
+        raise InputError(f"{why}; --codec, --preset, --crf and --pix-fmt are for videos.")
+
+
+class _DrawingsWriter:
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._count = 0
+
+    def write(self, picture: video.Frame | np.ndarray) -> None:
+        pixels = picture.pixels if isinstance(picture, video.Frame) else picture
+        image.write(self._folder / f"{self._count:06d}.png", pixels)
+        self._count += 1
+
+
+def _link(path: Path, place: Path) -> None:
+    try:
+        os.link(path, place)
+    except OSError:  # a file system without links
+        shutil.copy2(path, place)
+
+
+def kind_of(out: Path) -> type[Result]:
+    """What a path is for, by its suffix."""
+    if out == video.STREAM:
+        return _Stream
+    if not out.suffix:
+        return _Folder
+    suffix = out.suffix.lower()
+    if suffix in animations.SUFFIXES:
+        return _Animation
+    return _Y4M if suffix == ".y4m" else _Video

@@ -1,0 +1,197 @@
+"""Animated pictures: GIF, WebP and APNG.
+
+They are written by FFmpeg, a frame at a time: WebP and APNG without loss, GIF with a palette of each frame's own.
+A WebP that moves is read by libwebp through Pillow, since FFmpeg reads none.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.filter
+import numpy as np
+from PIL import Image
+
+from _util import colour, pixel_formats
+from _util.colour import Colour
+from _util.decoding import Decoded, Facts, Losses
+from _util.errors import InputError
+
+SUFFIXES = (".gif", ".webp", ".apng")
+LARGEST_RATE = 100  # GIF counts hundredths of a second, and what shows one in less shows it in ten
+_CONTAINERS = {"gif": "gif", "apng": "apng", "libwebp_anim": "webp"}
+_OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
+_USUAL_RATE = Fraction(24)
+_PALETTE = "stats_mode=single:reserve_transparent=1"
+
+
+def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
+    """Sentences about what the format of `path` cannot hold."""
+    notes = [f"{path.suffix} holds pictures alone; sound and all else is left out."]
+    if path.suffix.lower() == ".gif":
+        clear = ", and a pixel is clear or opaque" if alpha else ""
+        notes.append(f".gif has 256 colours a frame{clear}; .webp and .apng keep all.")
+    elif deep and path.suffix.lower() == ".webp":
+        notes.append(".webp has 8 bits a value; .apng keeps 16.")
+    return notes
+
+
+def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
+    """Write an animation that plays for ever.
+
+    Args:
+        path: written in place; its suffix is one of `SUFFIXES`.
+        frames: (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, all alike.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    frames = itertools.chain([first], frames)
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".webp":
+            pictures = (colour.from_rgb(_eight_bits(frame), "bgra", Colour()) for frame in frames)
+            _encode(path, pictures, "libwebp_anim", "bgra", rate)
+        elif suffix == ".gif":
+            _encode(path, _paletted(map(_eight_bits, frames), rate), "gif", "pal8", rate)
+        else:
+            is_clear = first.shape[2] == 4
+            names = ("rgba64be", "rgb48be") if first.dtype == np.uint16 else ("rgba", "rgb24")
+            name = names[0] if is_clear else names[1]
+            _encode(path, (colour.from_rgb(frame, name, Colour()) for frame in frames), "apng", name, rate)
+    except (OSError, av.FFmpegError) as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    return (pixels / 257).round().astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_format: str, rate: Fraction) -> None:
+    options = {"plays": "0"} if codec == "apng" else {"loop": "0"}
+    with av.open(path.absolute(), "w", format=_CONTAINERS[codec], container_options=options) as container:
+        stream = None
+        for i, frame in enumerate(frames):
+            if stream is None:
+                stream = container.add_stream(codec, rate=rate, options=_OPTIONS.get(codec, {}))
+                stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, pixel_format
+                stream.codec_context.time_base = 1 / rate
+            frame.pts, frame.time_base = i, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.VideoFrame]:
+    """Frames of at most 256 colours, each with a palette of its own."""
+    graph = None
+    for i, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgba" if pixels.shape[2] == 4 else "rgb24")
+        frame.pts, frame.time_base = i, 1 / rate
+        graph = graph or _palette_graph(frame)
+        graph.push(frame)
+        yield from _pull(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _pull(graph)
+
+
+def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base, name="in"
+    )
+    split = graph.add("split")
+    palette = graph.add("palettegen", _PALETTE)
+    use = graph.add("paletteuse", "new=1:dither=none:alpha_threshold=128")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(palette, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    with contextlib.suppress(av.BlockingIOError, av.EOFError):
+        while True:
+            yield graph.pull()
+
+
+class WebP:
+    """The frames of a WebP that moves, as of a video file; see `decoding.File`."""
+
+    def __init__(self, path: Path, keep_alpha: bool = False):
+        self.path = path
+        with _open_webp(path) as picture:
+            times, alpha = _survey(picture)
+            size = picture.height, picture.width
+        self.keep_alpha = keep_alpha and alpha
+        self.declared = times[-1]
+        count = len(times) - 1
+        self.facts = Facts(
+            size=size,
+            rate=(count / times[-1]).limit_denominator(1001) if times[-1] else _USUAL_RATE,
+            count=count,
+            duration=times[-1] or count / _USUAL_RATE,
+            deep=False,
+            colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
+            pixel_format=pixel_formats.of_rgb(False, alpha),
+            alpha=alpha,
+        )
+
+    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+        """The frames; all from the first, since each is drawn over those before it."""
+        with _open_webp(self.path) as picture:
+            time = Fraction(0)
+            for i in range(self.facts.count):
+                try:
+                    picture.seek(i)
+                    picture.load()
+                except (OSError, EOFError, ValueError) as error:
+                    losses.stopped = str(error)
+                    return
+                duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.facts.rate
+                pixels = np.array(picture.convert("RGBA"))
+                if not self.keep_alpha:
+                    pixels = (
+                        colour.over_white(pixels[:, :, :3], pixels[:, :, 3]) if self.facts.alpha else pixels[:, :, :3]
+                    )
+                yield Decoded(time, duration, np.ascontiguousarray(pixels), None)
+                time += duration
+
+
+def is_moving_webp(path: Path) -> bool:
+    """Whether a file is a WebP of several frames."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(21)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
+@contextlib.contextmanager
+def _open_webp(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=["WEBP"]) as picture:
+            yield picture
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
+
+
+def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:
+    """When each frame begins, and when the last ends, in seconds; and whether a pixel is clear in any of them."""
+    times, is_clear = [Fraction(0)], False
+    for i in range(picture.n_frames):
+        picture.seek(i)
+        picture.load()
+        times.append(times[-1] + Fraction(picture.info.get("duration") or 0, 1000))
+        is_clear = is_clear or (picture.mode == "RGBA" and picture.getextrema()[3][0] < 255)
+    return times, is_clear

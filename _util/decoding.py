@@ -1,0 +1,372 @@
+"""The frames of a container that FFmpeg reads, as they were decoded, with the time at which each is first seen."""
+
+import contextlib
+import heapq
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+
+from _util import colour, fields, hdr
+from _util.colour import Colour
+from _util.errors import InputError
+
+STREAM = Path("-")  # standard input, or output
+_USUAL_RATE = Fraction(24)
+_DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
+_NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
+_CLOCK_RESTARTS = 5  # frames that time must step back for
+
+
+class Facts(NamedTuple):
+    """What is known of a source before its frames are read; as attributes of `video.Reader`."""
+
+    size: tuple[int, int]
+    rate: Fraction
+    count: int | None
+    duration: Fraction
+    deep: bool
+    colour: Colour
+    pixel_format: str
+    alpha: bool
+    aspect: Fraction = Fraction(1)
+    start: Fraction = Fraction(0)
+    light: hdr.Light | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Decoded(NamedTuple):
+    """A frame of a source."""
+
+    time: Fraction  # seconds since the first frame
+    duration: Fraction
+    pixels: np.ndarray  # as in `video.Frame`
+    stored: av.VideoFrame | None  # as it was decoded, where it stands upright so
+
+
+class Losses:
+    """What could not be read as it should."""
+
+    def __init__(self) -> None:
+        self.undecodable = 0  # packets or pictures
+        self.corrupt = 0  # frames decoded with errors
+        self.unordered = 0  # frames no later than the one before
+        self.restarts = 0  # of the clock
+        self.resized: tuple[int, int] | None = None
+        self.stopped: str | None = None
+
+    def told(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
+        """One sentence, or None; `declared` is when the container has the video end, in seconds."""
+        parts = []
+        if declared is not None and end < declared - Fraction(1, 5):
+            parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
+        elif self.stopped:
+            parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
+        if self.undecodable:
+            parts.append(f"has frames that cannot be decoded ({self.undecodable})")
+        if self.corrupt:
+            parts.append(f"has damaged frames ({self.corrupt})")
+        if self.unordered:
+            parts.append(f"has frames no later than the one before ({self.unordered})")
+        if self.restarts:
+            parts.append("has a clock that restarts (after it, sound may be out of step)")
+        if self.resized:
+            h, w = self.resized
+            parts.append(f"changes its size to {w}×{h} (scaled to the first)")
+        return f"{path} {', '.join(parts)}; what can be read of it was used." if parts else None
+
+
+class Treatment(NamedTuple):
+    """How a video is read that is not made of whole frames; see `fields`."""
+
+    deinterlace: str = "auto"  # "on", "off"
+    detelecine: bool = False
+
+
+class File:
+    """The best video stream of a container."""
+
+    def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
+        self.path = path
+        self._opened: _Opened | None = None  # what can be opened once alone
+        self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
+        with contextlib.ExitStack() as stack:
+            container, stream = stack.enter_context(_open(path))
+            frames = _decode_stream(container, stream, Losses())
+            frame, self.first = next(frames, (None, None))
+            if frame is None:
+                raise InputError(f"{path} holds no frame that can be decoded; export it again.")
+            self.declared = _declared_duration(container, stream, self.first)
+            self.turn = _turn(frame)
+            self.facts = self._facts(container, stream, frame, sentence)
+            if path == STREAM:
+                frames = itertools.chain([(frame, self.first)], frames)
+                self._opened = _Opened(stack.pop_all(), container, stream, frames)
+        self.keep_alpha = keep_alpha and self.facts.alpha
+
+    def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
+        finding = fields.Finding(fields.Kind.PROGRESSIVE)
+        if self.path != STREAM:
+            with _open(self.path) as (container, stream):
+                stream.thread_type = "AUTO"
+                finding = fields.find(frame for frame, _ in _decode_stream(container, stream, Losses()))
+        return fields.filters(finding, *treatment), fields.told(finding, *treatment)
+
+    def _facts(
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        frame: av.VideoFrame,
+        sentence: str | None,
+    ) -> Facts:
+        rate = next(filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate)), _USUAL_RATE)
+        rate *= self._chain.frames
+        count = round(stream.frames * self._chain.frames) or None
+        duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
+        h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        is_clear = colour.has_alpha(frame.format)
+        if is_clear and container.format.name == "gif":  # whose frames all have alpha once decoded
+            is_clear = self._is_clear_anywhere()
+        notes = [] if sentence is None else [f"{self.path} {sentence}."]
+        if changing := hdr.changing(frame):
+            notes.append(f"{' and '.join(changing)} of {self.path} cannot be carried to frames between: left out.")
+        return Facts(
+            size=(h, w),
+            rate=rate,
+            count=count,
+            duration=max(duration, 1 / rate),
+            deep=colour.is_deep(frame),
+            colour=colour.tags(frame),
+            pixel_format=frame.format.name if is_clear or not frame.format.is_rgb else _opaque(frame.format),
+            alpha=is_clear,
+            aspect=1 / aspect if self.turn.transposed else aspect,
+            start=(self.first or 0) * stream.time_base,
+            light=hdr.read(frame),
+            notes=tuple(notes),
+        )
+
+    def _is_clear_anywhere(self) -> bool:
+        with _open(self.path) as (container, stream):
+            for frame, _ in _decode_stream(container, stream, Losses()):
+                pixels = colour.to_rgb(frame, (frame.height, frame.width), False, keep_alpha=True)
+                if pixels[:, :, 3].min() < 255:
+                    return True
+        return False
+
+    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+        """The frames from `start` seconds on, or from somewhat earlier."""
+        sought = start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM
+        for decoded in self._decode_from(start if sought else Fraction(0), losses):
+            if sought and decoded.time > start:  # the index of the file is wrong
+                yield from self._decode_from(Fraction(0), losses)
+                return
+            sought = False
+            yield decoded
+
+    def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+        usual = 1 / self.facts.rate
+        h, w = self.facts.size
+        stored_size = (w, h) if self.turn.transposed else (h, w)
+        is_upright = self.turn == _Turn()
+        time = -usual
+        duration, shift = usual, Fraction(0)
+        with contextlib.ExitStack() as stack:
+            stream, frames = self._open_at(start, losses, stack)
+            for frame, seconds in self._filtered(frames, stream):
+                expected = time + duration
+                if seconds is None or self.first is None:
+                    time = expected
+                else:
+                    time = seconds - self.first * stream.time_base + shift
+                    if time < expected - _CLOCK_RESTARTS * usual:
+                        losses.restarts += 1
+                        shift += expected - time
+                        time = expected
+                is_plain = not self._chain.chain
+                duration = frame.duration * stream.time_base if frame.duration and is_plain else usual
+                keeps_size = (frame.height, frame.width) == stored_size
+                if not keeps_size:
+                    losses.resized = (frame.height, frame.width)
+                pixels = self.turn.apply(colour.to_rgb(frame, stored_size, self.facts.deep, self.keep_alpha))
+                yield Decoded(time, duration, pixels, frame if is_upright and keeps_size else None)
+
+    def _open_at(
+        self, start: Fraction, losses: Losses, stack: contextlib.ExitStack
+    ) -> tuple[av.VideoStream, Iterator[tuple[av.VideoFrame, int | None]]]:
+        if self.path == STREAM:
+            opened, self._opened = self._opened, None
+            if opened is None:
+                raise InputError("Standard input can be read once alone; write it to a file.")
+            stack.enter_context(opened.stack)
+            return opened.stream, opened.frames
+        container, stream = stack.enter_context(_open(self.path))
+        stream.thread_type = "AUTO"
+        if start:
+            with contextlib.suppress(av.FFmpegError):  # what cannot be sought is read from its start
+                container.seek(self.first + int(start / stream.time_base), stream=stream)
+        return stream, _decode_stream(container, stream, losses)
+
+    def _filtered(
+        self, frames: Iterator[tuple[av.VideoFrame, int | None]], stream: av.VideoStream
+    ) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
+        """Frames that have gone through the filters, and the second by the clock of the container."""
+        if not self._chain.chain:
+            for frame, ticks in frames:
+                yield frame, None if ticks is None else ticks * stream.time_base
+            return
+        for frame in fields.run(self._chain, map(_stamped, frames), stream):
+            yield frame, None if frame.pts is None else frame.pts * frame.time_base
+
+
+class _Opened(NamedTuple):
+    stack: contextlib.ExitStack
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    frames: Iterator[tuple[av.VideoFrame, int | None]]
+
+
+def _stamped(decoded: tuple[av.VideoFrame, int | None]) -> av.VideoFrame:
+    frame, frame.pts = decoded
+    return frame
+
+
+def _opaque(pixel_format: av.VideoFormat) -> str:
+    """The format of RGB without alpha that stands for one of RGB whose alpha says nothing."""
+    return "bgr0" if colour.has_alpha(pixel_format) else pixel_format.name
+
+
+class _Turn(NamedTuple):
+    """What brings a stored picture upright: transpose it, then mirror it."""
+
+    transposed: bool = False
+    mirrored_x: bool = False
+    mirrored_y: bool = False
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        if self.transposed:
+            pixels = cv2.transpose(pixels)
+        if self.mirrored_x or self.mirrored_y:
+            pixels = cv2.flip(pixels, {(True, False): 1, (False, True): 0, (True, True): -1}[self[1:]])
+        return pixels
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """A container and the stream of it that a player would show, all others left unread."""
+    with open_input(path) as container:
+        stream = container.streams.best("video")
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic or stream.codec_context is None:
+            raise InputError(f"{path} holds no video that can be decoded; choose another file.")
+        for other in container.streams:
+            if other is not stream:
+                other.discard = av.stream.Discard.all
+        yield container, stream
+
+
+@contextlib.contextmanager
+def open_input(path: Path) -> Iterator[av.container.InputContainer]:
+    """A container to read.
+
+    Raises:
+        InputError: no such file, or none that FFmpeg reads.
+    """
+    try:
+        place = "pipe:0" if path == STREAM else path.absolute()  # a colon in which names no protocol
+        container = av.open(place, metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no video {path}.") from error
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} is no video that can be read, or is damaged at its start ({why}).") from error
+    with container:
+        if container.format.name == "tty":  # as which FFmpeg plays any text
+            raise InputError(f"{path} is a text, not a video; choose another file.")
+        yield container
+
+
+def _decode_stream(
+    container: av.container.InputContainer, stream: av.VideoStream, losses: Losses
+) -> Iterator[tuple[av.VideoFrame, int | None]]:
+    """The frames of a stream, as many as can be decoded, and when they are shown, in ticks of its time base."""
+    packets = container.demux(stream)
+    decode = _decoder(stream)
+    # Some containers say when to decode alone. Frames, in order of presentation, are shown at these times in order.
+    has_times = container.format.name != "avi" and not container.format.flags & _NO_TIMES
+    decoding_times: list[int] = []
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            losses.stopped = error.strerror
+            packet = av.Packet()  # what the decoder still holds
+            packet.stream = stream
+        if packet is None:
+            return
+        if not has_times and packet.size and packet.dts is not None:
+            heapq.heappush(decoding_times, packet.dts)
+        try:
+            frames = decode(packet)
+        except av.FFmpegError:
+            losses.undecodable += 1
+            continue
+        for frame in frames:
+            losses.corrupt += frame.is_corrupt
+            if has_times:
+                yield frame, frame.pts
+            else:
+                yield frame, heapq.heappop(decoding_times) if decoding_times else None
+        if losses.stopped:
+            return
+
+
+def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame]]:
+    """What decodes packets; FFmpeg's own decoders of VP8 and VP9 leave alpha out."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+        return av.Packet.decode
+    context = av.CodecContext.create(name, "r")
+    context.extradata = stream.codec_context.extradata
+    return lambda packet: context.decode(packet if packet.size else None)
+
+
+def _declared_duration(
+    container: av.container.InputContainer, stream: av.VideoStream, first: int | None
+) -> Fraction | None:
+    """Seconds that the video lasts by the header of its container; None where that is not known for certain.
+
+    Args:
+        first: when the first frame is shown, in ticks.
+    """
+    if container.format.name.split(",")[0] not in _DECLARE_DURATION:
+        return None
+    if container.format.name == "avi" and stream.frames and stream.average_rate:  # its duration goes by what is there
+        return stream.frames / stream.average_rate
+    if stream.duration:
+        return stream.duration * stream.time_base
+    late = max(Fraction(0), (first or 0) * stream.time_base)  # the others count from the start of the clock
+    clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if clock:
+        hours, minutes, seconds = map(Fraction, clock.groups())
+        return hours * 3600 + minutes * 60 + seconds - late
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, av.time_base) - late
+    return None
+
+
+def _turn(frame: av.VideoFrame) -> _Turn:
+    """What the display matrix of a frame asks for, in whole quarters of a turn."""
+    for data in frame.side_data:
+        if data.type == av.sidedata.sidedata.Type.DISPLAYMATRIX:
+            # A stored pixel (x, y) is shown at (a x + c y, b x + d y).
+            a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+            if abs(b) + abs(c) > abs(a) + abs(d):
+                return _Turn(True, c < 0, b < 0)
+            return _Turn(False, a < 0, d < 0)
+    return _Turn()

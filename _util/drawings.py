@@ -1,0 +1,102 @@
+"""Numbered drawings as the frames of a video, each shown for as long as the others."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from _util import colour, image, pixel_formats, sequences
+from _util.colour import Colour
+from _util.decoding import Decoded, Facts, Losses
+from _util.errors import InputError
+
+RATE = Fraction(24)
+_CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+
+
+class Drawings:
+    """The drawings of a folder, a pattern or a glob.
+
+    Args:
+        rate: drawings a second.
+        close_gaps: numbers that are missing take no time.
+    """
+
+    declared = None
+
+    def __init__(self, source: Path, rate: Fraction, keep_alpha: bool = False, close_gaps: bool = False):
+        if rate <= 0:
+            raise InputError(f"A rate of {float(rate):g} frames a second shows nothing; it must be above 0.")
+        self.rate = rate
+        sequence = sequences.find(source)
+        self.paths = sequence.paths
+        self.places = list(range(len(self.paths))) if close_gaps else sequence.places
+        first = _first_readable(self.paths)
+        count = self.places[-1] + 1
+        is_deep = first.dtype != np.uint8
+        alpha = any(map(_is_clear, self.paths))
+        gap = sequences.told(sequence, source, close_gaps)
+        self.keep_alpha = keep_alpha and alpha
+        self.facts = Facts(
+            size=first.shape[:2],
+            rate=rate,
+            count=count,
+            duration=count / rate,
+            deep=is_deep,
+            colour=Colour(colour.usual_matrix(first.shape[0]), colour.LIMITED),
+            pixel_format=pixel_formats.of_rgb(is_deep, alpha),
+            alpha=alpha,
+            notes=(gap,) if gap else (),
+        )
+
+    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+        """The drawings from `start` seconds on."""
+        dtype = np.uint16 if self.facts.deep else np.uint8
+        for place, path in zip(self.places, self.paths, strict=True):
+            if place / self.rate < start:
+                continue
+            try:
+                picture = image.read(path)
+            except InputError:
+                losses.undecodable += 1
+                continue
+            if picture.shape[:2] != self.facts.size:
+                losses.resized = picture.shape[:2]
+            pixels = _as_frame(picture, self.facts.size, dtype, self.keep_alpha)
+            yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
+
+
+def _first_readable(paths: list[Path]) -> np.ndarray:
+    for path in paths:
+        with contextlib.suppress(InputError):
+            return image.read(path)
+    raise InputError(f"{paths[0].parent} holds no picture that can be read; export them again.")
+
+
+def _is_clear(path: Path) -> bool:
+    """Whether a picture has alpha, by its header."""
+    with contextlib.suppress(Exception), Image.open(path) as opened:  # what is damaged is told when it is read
+        return opened.mode in _CLEAR_MODES or "transparency" in opened.info
+    return False
+
+
+def _as_frame(picture: np.ndarray, size: tuple[int, int], dtype: type[np.integer], keep_alpha: bool) -> np.ndarray:
+    """A picture of any kind as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size and type."""
+    if np.issubdtype(picture.dtype, np.floating):
+        picture = (np.nan_to_num(picture).clip(0, 1) * 65535).round().astype(np.uint16)
+    if picture.dtype != dtype:
+        picture = picture.astype(np.uint16) * 257 if dtype == np.uint16 else (picture / 257).round().astype(np.uint8)
+    if picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    if keep_alpha and picture.shape[2] == 3:
+        picture = np.dstack([picture, np.full(picture.shape[:2], np.iinfo(dtype).max, dtype)])
+    elif picture.shape[2] == 4 and not keep_alpha:
+        picture = colour.over_white(picture[:, :, :3], picture[:, :, 3])
+    if picture.shape[:2] != size:
+        shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
+        picture = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return picture

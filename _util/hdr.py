@@ -1,0 +1,91 @@
+"""How bright and in which colours an HDR video was mastered: SMPTE ST 2086 and CEA-861.3, and how encoders take them.
+
+A decoder leaves them on frames, whether they were in the stream or in the container. Encoders that write them into
+their stream take them as parameters of their own, each in its own units; others have no place for them.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+_CHROMATICITY, _LUMINANCE = 50_000, 10_000  # units of H.265: 0.00002, and 0.0001 cd/m²
+
+
+class Mastering(NamedTuple):
+    """The display on which a video was mastered."""
+
+    chromaticities: tuple[tuple[Fraction, Fraction], ...]  # x, y of red, green, blue and white; empty: unknown
+    luminances: tuple[Fraction, ...]  # darkest and brightest, cd/m²; empty: unknown
+
+
+class Light(NamedTuple):
+    """What a video tells of its light."""
+
+    mastering: Mastering | None = None
+    content: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m²
+
+
+def read(frame: av.VideoFrame) -> Light | None:
+    """What a decoded frame tells; None if nothing."""
+    mastering = content = None
+    for data in frame.side_data:
+        if data.type == Type.MASTERING_DISPLAY_METADATA:
+            mastering = _mastering(np.frombuffer(data, np.int32))
+        elif data.type == Type.CONTENT_LIGHT_LEVEL:
+            content = tuple(np.frombuffer(data, np.uint32)[:2].tolist())
+    return Light(mastering, content) if mastering or content else None
+
+
+def changing(frame: av.VideoFrame) -> list[str]:
+    """The names of what is told of every frame anew, which cannot be told of frames between."""
+    names = {
+        Type.DOVI_METADATA: "Dolby Vision",
+        Type.DOVI_RPU_BUFFER: "Dolby Vision",
+        Type.DYNAMIC_HDR_PLUS: "HDR10+",
+        Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
+    }
+    return sorted({names[data.type] for data in frame.side_data if data.type in names})
+
+
+def options(encoder: str, light: Light) -> dict[str, str] | None:
+    """The parameters that make an encoder write `light`, as `key=value` by the name of its option; None: it cannot."""
+    if encoder == "libx265":
+        return {"x265-params": ":".join(["hdr10=1", *_h26x(light, "master-display", "max-cll")])}
+    if encoder == "libx264":
+        return {"x264-params": ":".join(_h26x(light, "mastering-display", "cll"))}
+    if encoder == "libsvtav1":
+        return {"svtav1-params": ":".join(_av1(light))}
+    return None
+
+
+def _mastering(values: np.ndarray) -> Mastering:
+    rationals = [Fraction(int(a), int(b) or 1) for a, b in values[:20].reshape(10, 2)]
+    points = tuple((rationals[i], rationals[i + 1]) for i in range(0, 8, 2))
+    return Mastering(points if values[20] else (), tuple(rationals[8:]) if values[21] else ())
+
+
+def _h26x(light: Light, display: str, level: str) -> list[str]:
+    told = []
+    if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
+        red, green, blue, white = (
+            f"({round(x * _CHROMATICITY)},{round(y * _CHROMATICITY)})" for x, y in light.mastering.chromaticities
+        )
+        darkest, brightest = (round(value * _LUMINANCE) for value in light.mastering.luminances)
+        told.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
+    if light.content:
+        told.append(f"{level}={light.content[0]},{light.content[1]}")
+    return told
+
+
+def _av1(light: Light) -> list[str]:
+    told = []
+    if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
+        red, green, blue, white = (f"({float(x):.5f},{float(y):.5f})" for x, y in light.mastering.chromaticities)
+        darkest, brightest = map(float, light.mastering.luminances)
+        told.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
+    if light.content:
+        told.append(f"content-light={light.content[0]},{light.content[1]}")
+    return told

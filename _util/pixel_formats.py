@@ -1,0 +1,154 @@
+"""The pixel format that an encoder is given: of those it takes, the one that keeps most of the source.
+
+A format is known by FFmpeg's name of it. What one format loses of another is FFmpeg's own reckoning, in this order:
+alpha, bits, resolution of colour; a lossy encoder of Y'CbCr is not given RGB, which few players know there.
+"""
+
+from collections.abc import Callable
+
+import av
+from av.codec.codec import find_best_pix_fmt_of_list
+
+from _util import colour
+from _util.errors import InputError
+
+_FEW_COLOURS = ("rgb8", "bgr8", "rgb4", "bgr4", "rgb4_byte", "bgr4_byte", "pal8", "monob", "monow")
+_OF_SCREENS = ("444", "555", "565", "x2rgb", "x2bgr")  # in names of packed RGB
+_UNNAMED = ("yuv420p", "yuv422p", "yuv444p", "gbrp", "bgra", "yuva420p", "yuva444p", "yuv420p10le", "yuv422p10le")
+_UNNAMED += ("yuv444p10le", "gbrp10le", "gbrap10le", "yuva444p10le", "gray", "rgb48le", "rgba64le")
+_Y4M = ("yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le")
+_Y4M += ("yuv422p12le", "yuv444p12le", "gray10le", "gray12le", "yuv411p")
+_SUBSAMPLING = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (4, 1): "4:1:1", (1, 2): "4:4:0", (4, 4): "4:1:0"}
+
+
+def choose(codec: av.Codec, source: str, opens: Callable[[str], bool]) -> str:
+    """The format of `codec` that keeps most of frames of the format `source`.
+
+    Args:
+        opens: whether the encoder takes frames of their size in a format; asked of the best first.
+    """
+    left, compared = _candidates(codec, _plain(source))
+    best = None
+    while left:
+        found = find_best_pix_fmt_of_list(left, compared, colour.has_alpha(av.VideoFormat(compared)))[0].name
+        best = best or found
+        if opens(found):
+            return found
+        left.remove(found)
+    return best or "yuv420p"
+
+
+def check(codec: av.Codec, name: str) -> str:
+    """The name of a format that a user asks for.
+
+    Raises:
+        InputError: the codec does not take it.
+    """
+    known = _names(codec)
+    usable = [one for one in known if _is_usable(one)]
+    if name not in known and not (known == list(_UNNAMED) and name in av.video.format.names):
+        raise InputError(f"The codec {codec.name} has no pixel format {name}; it has {', '.join(usable)}.")
+    if not _is_usable(name):
+        raise InputError(f"Frames cannot be written as {name}; choose of {', '.join(usable)}.")
+    return name
+
+
+def lost(source: str, chosen: str) -> list[str]:
+    """What of frames of one format another cannot hold, in words, most important first."""
+    before, after = av.VideoFormat(_plain(source)), av.VideoFormat(chosen)
+    losses = []
+    if colour.has_alpha(before) and not colour.has_alpha(after):
+        losses.append("alpha (laid over white)")
+    bits = [min(component.bits for component in one.components if not component.is_alpha) for one in (before, after)]
+    if bits[1] < bits[0]:
+        losses.append(f"{bits[0]} bits a value (it holds {bits[1]})")
+    if len(after.components) <= 2 < len(before.components):
+        losses.append("colour")
+    elif len(before.components) > 2:
+        coarse = [_subsampling(one) for one in (before, after)]
+        if any(one < other for one, other in zip(*coarse, strict=True)):
+            names = [_SUBSAMPLING.get(one, "another") for one in coarse]
+            losses.append(f"resolution of colour ({names[0]} becomes {names[1]})")
+    return losses
+
+
+def is_deep(name: str) -> bool:
+    """Whether a component has more than 8 bits."""
+    return max(component.bits for component in av.VideoFormat(name).components) > 8
+
+
+def _plain(name: str) -> str:
+    """The format that stands for another one: range is told apart, and there is no palette and no grey with alpha."""
+    if av.VideoFormat(name).has_palette or name == "ya8":
+        return "bgra"
+    if name.startswith("ya16"):
+        return "rgba64le"
+    return colour.plain(name)
+
+
+def _candidates(codec: av.Codec, source: str) -> tuple[list[str], str]:
+    """Formats to choose from, and that of the source as it compares with them."""
+    names = [name for name in _names(codec) if _is_usable(name)]
+    names = [name for name in names if not name.startswith("yuvj")] or names
+    greys = [name for name in names if len(av.VideoFormat(name).components) == 1]
+    if len(av.VideoFormat(source).components) == 1:
+        bits = av.VideoFormat(source).components[0].bits
+        fitting = [name for name in greys if av.VideoFormat(name).components[0].bits >= bits]
+        if fitting and not codec.lossy:
+            return fitting, source
+        source = source.replace("gray", "yuv420p") if source != "gray" else "yuv420p"
+    colours = [name for name in names if name not in greys] or names
+    full = [
+        name for name in colours if not av.VideoFormat(name).is_rgb and _subsampling(av.VideoFormat(name)) == (1, 1)
+    ]
+    if codec.lossy and (full or not av.VideoFormat(source).is_rgb):
+        colours = [name for name in colours if not av.VideoFormat(name).is_rgb] or colours
+    return colours, source
+
+
+def _names(codec: av.Codec) -> list[str]:
+    if codec.name == "wrapped_avframe":
+        return list(_Y4M)
+    return [one.name for one in codec.video_formats or ()] or list(_UNNAMED)
+
+
+def _is_usable(name: str) -> bool:
+    """Whether RGB can be brought into a format: no surface of a GPU, no floats, none of few colours."""
+    is_packed_rgb = av.VideoFormat(name).is_rgb and not name.startswith("gbr")
+    return not (
+        name in _FEW_COLOURS
+        or name.startswith("ya")
+        or (name.startswith("gray") and name.endswith("be"))
+        or not av.VideoFormat(name).components
+        or "f16" in name
+        or "f32" in name
+        or "msb" in name
+        or (is_packed_rgb and any(part in name for part in _OF_SCREENS))
+        or _is_surface(name)
+    )
+
+
+def _is_surface(name: str) -> bool:
+    return name in ("cuda", "qsv", "vaapi", "vulkan", "d3d11", "d3d11va_vld", "d3d12", "dxva2_vld", "videotoolbox_vld")
+
+
+def _subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
+    """Columns and rows of pixels that share a colour."""
+    if pixel_format.is_rgb or len(pixel_format.components) <= 2:
+        return 1, 1
+    return 64 // pixel_format.chroma_width(64), 64 // pixel_format.chroma_height(64)
+
+
+def of_rgb(deep: bool, alpha: bool) -> str:
+    """The format of RGB pixels as pictures have them."""
+    return ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
+
+
+def opaque(name: str) -> str:
+    """The format that holds the same without alpha."""
+    one = av.VideoFormat(_plain(name))
+    if not colour.has_alpha(one):
+        return name
+    if one.is_rgb:
+        return one.name.replace("gbrap", "gbrp") if one.name.startswith("gbr") else of_rgb(is_deep(one.name), False)
+    return one.name.replace("yuva", "yuv")

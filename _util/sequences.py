@@ -1,0 +1,96 @@
+"""Numbered drawings: which files make up a folder, a pattern such as `shot.%04d.png`, or a glob such as `shot.*.png`.
+
+Files whose names differ in one number alone are a sequence: they are ordered by it, and a number that is missing is a
+gap, which lasts as long as the drawings would. Any other files follow one another in natural order, without gaps.
+"""
+
+import itertools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from _util import files
+from _util.errors import InputError
+
+_PATTERN = re.compile(r"%0?(\d*)d")
+_GLOB = re.compile(r"[*?\[]")
+
+
+class Sequence(NamedTuple):
+    """The drawings of a source, in order."""
+
+    paths: list[Path]
+    numbers: list[int]  # of each; they rise, and may have gaps
+
+    @property
+    def places(self) -> list[int]:
+        """Of each, counted in drawings from the first, gaps included."""
+        return [number - self.numbers[0] for number in self.numbers]
+
+    @property
+    def gaps(self) -> list[range]:
+        """The numbers that are missing."""
+        return [range(a + 1, b) for a, b in itertools.pairwise(self.numbers) if b - a > 1]
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path that does not exist names drawings by a pattern or a glob."""
+    return bool(_PATTERN.search(path.name.replace("%%", "")) or _GLOB.search(path.name)) and not path.exists()
+
+
+def find(source: Path) -> Sequence:
+    """The drawings of a folder, a pattern or a glob.
+
+    Raises:
+        InputError: there are none, two have one number, or the folder cannot be read.
+    """
+    if source.is_dir():
+        numbered = files.numbered(source)
+        if not numbered:
+            raise InputError(f"{source} holds no pictures; numbered ones are needed, as 0001.png.")
+        return _sequence(numbered)
+    if not source.parent.is_dir():
+        raise InputError(f"There is no folder {source.parent} for the drawings {source.name}.")
+    if _PATTERN.search(source.name.replace("%%", "")):
+        return _of_pattern(source)
+    paths = [path for path in source.parent.glob(source.name) if path.is_file() and path.name[0] != "."]
+    if not paths:
+        raise InputError(f"No file matches {source}; drawings are needed, as shot.0001.png.")
+    return _sequence(files.number(sorted(paths, key=lambda path: files.natural(path.name))))
+
+
+def told(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
+    """A sentence about gaps; None if there are none."""
+    if not sequence.gaps:
+        return None
+    names = [f"{gap.start}" + (f"–{gap[-1]}" if len(gap) > 1 else "") for gap in sequence.gaps]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if are_closed:
+        return f"{source} lacks {shown}: closed up."
+    return f"{source} lacks {shown}: the drawing before each gap is held; --close-gaps leaves the gaps out."
+
+
+def _of_pattern(source: Path) -> Sequence:
+    parts = source.name.split("%%")
+    count = sum(len(_PATTERN.findall(part)) for part in parts)
+    if count != 1:
+        raise InputError(f"{source.name} has {count} numbers; a pattern has one, as %04d.")
+    width = int(next(filter(None, map(_PATTERN.search, parts)))[1] or 1)
+    expression = re.compile("%".join(_escaped(part) for part in parts))
+    found: dict[int, Path] = {}
+    for path in source.parent.iterdir():
+        match = expression.fullmatch(path.name)
+        if match and path.is_file() and f"{int(match[1]):0{width}d}" == match[1]:
+            found[int(match[1])] = path
+    if not found:
+        raise InputError(f"No file matches {source}; name the drawings as it says, or give their folder.")
+    numbers = sorted(found)
+    return Sequence([found[number] for number in numbers], numbers)
+
+
+def _escaped(part: str) -> str:
+    return r"(-?\d+)".join(map(re.escape, _PATTERN.split(part)[::2]))
+
+
+def _sequence(numbered: list[files.Numbered]) -> Sequence:
+    return Sequence([path for path, _ in numbered], [number for _, number in numbered])

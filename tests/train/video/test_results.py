@@ -1,0 +1,309 @@
+"""Where an interpolated video goes: animations, Y4M, streams, links; who else may be there; what is refused at once."""
+
+import os
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from _train.frame_interpolation.video import interpolate
+from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
+from _util import encoders, locks
+from _util.errors import InputError
+from _util.video import Encoding, Reader, Writer
+
+ROOT = Path(__file__).parents[3]
+H, W = 64, 96
+
+
+class Mean:
+    """Draws the mean of two frames, and counts."""
+
+    def __init__(self):
+        self.drawn = 0
+
+    def prepare(self, frame0, frame1):
+        return frame0, frame1
+
+    def draw(self, pair, times):
+        for _ in times:
+            self.drawn += 1
+            yield lambda: cv2.addWeighted(pair[0], 0.5, pair[1], 0.5, 0)
+
+
+def run(source: Path, out: Path, drawer: Mean | None = None, **options) -> Summary:
+    flags = {name: options.pop(name) for name in ("resume", "overwrite") if name in options}
+    return interpolate_video(source, out, Options(**options), lambda: (drawer or Mean(), {}), **flags)
+
+
+def picture(i: int) -> np.ndarray:
+    pixels = np.full((H, W, 3), 230, np.uint8)
+    cv2.circle(pixels, (20 + 3 * abs((i + 16) % 32 - 16), 30), 14, (200, 60, 40), -1)
+    return pixels
+
+
+def make(path: Path, count: int = 8, rate: int = 12, **options) -> Path:
+    with Writer(path, Encoding((H, W), Fraction(rate), **options)) as writer:
+        for i in range(count):
+            writer.write(picture(i))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng"])
+def test_animations_are_written_and_read(tmp_path, suffix):
+    source = make(tmp_path / "in.mkv", codec="ffv1", source="rgb24")
+    out = tmp_path / f"out{suffix}"
+    summary = run(source, out, fps=Fraction(24))
+    assert any("holds pictures alone" in note for note in summary.notes)
+    with Image.open(out) as shown:
+        assert shown.n_frames == pytest.approx(summary.frames, abs=1)
+        assert shown.info["loop"] == 0
+        assert np.abs(np.array(shown.convert("RGB")).astype(int) - picture(0)).mean() < (
+            3 if suffix == ".gif" else 0.01
+        )
+    reader = Reader(out)
+    frames = list(reader)
+    assert not reader.alpha
+    assert reader.rate == pytest.approx(24, abs=2)  # of two equal frames, WebP makes one
+    assert reader.end == pytest.approx(8 / 12, abs=0.05)
+    assert run(out, tmp_path / "again.mkv").source_frames == len(frames)
+    with pytest.raises(InputError, match="for videos"):
+        run(source, out, codec="libx264", overwrite=True)
+    with pytest.raises(InputError, match="no more than 100 frames a second"):
+        run(source, tmp_path / f"fast{suffix}", fps=Fraction(120))
+
+
+def test_y4m_is_written_and_read(tmp_path):
+    source = make(tmp_path / "in.mp4")
+    summary = run(source, tmp_path / "out.y4m")
+    assert len(list(Reader(tmp_path / "out.y4m"))) == summary.frames == 16
+    assert run(tmp_path / "out.y4m", tmp_path / "again.mp4").source_frames == 16
+
+
+def start(*arguments: str, **more) -> subprocess.Popen:
+    program = [sys.executable, "-m", "_scripts.interpolate_video", *arguments]
+    program += ["--flow", "dis", "--synthesis", "splat", "--device", "cpu"]
+    return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+@pytest.mark.slow
+def test_frames_stream_through_pipes(tmp_path):
+    source = make(tmp_path / "in.mp4", count=4)
+    running = start(str(source), "-")
+    frames, said = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert b"- has 8 frames" in said
+    assert frames.startswith(b"YUV4MPEG2 W96 H64 F24:1")
+    (tmp_path / "drawn.y4m").write_bytes(frames)
+    running = start("-", str(tmp_path / "again.mp4"), stdin=subprocess.PIPE)
+    _, said = running.communicate(frames, timeout=120)
+    assert running.returncode == 0, said
+    assert len(list(Reader(tmp_path / "again.mp4"))) == 16
+
+
+def test_one_run_at_a_time(tmp_path):
+    source, out = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    link = tmp_path / "link.mp4"
+    link.symlink_to(out)
+
+    class Other(Mean):
+        def draw(self, pair, times):
+            for place in (out, link):
+                with pytest.raises(InputError, match=rf"in use by another run \(process {os.getpid()} on"):
+                    run(source, place, fps=Fraction(60), overwrite=True)
+            return super().draw(pair, times)
+
+    assert run(source, out, Other()).frames == 16
+    assert run(source, out, overwrite=True).frames == 16
+    with locks.holding(out):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "link.mp4", "out.mp4"]
+
+
+def test_a_link_is_followed(tmp_path):
+    source = make(tmp_path / "in.mp4")
+    (tmp_path / "elsewhere").mkdir()
+    real = tmp_path / "elsewhere" / "real.mp4"
+    link = tmp_path / "link.mp4"
+    link.symlink_to(real)
+    run(source, link)
+    assert link.is_symlink()
+    assert len(list(Reader(real))) == 16
+    with pytest.raises(InputError, match="exists; replace it with --overwrite"):
+        run(source, link)
+    run(source, link, fps=Fraction(12), overwrite=True)
+    assert link.is_symlink()
+    assert len(list(Reader(real))) == 8
+
+
+def test_the_longest_names_work(tmp_path):
+    source = make(tmp_path / "in.mp4")
+    for name in ("x" * 251 + ".mp4", "é" * 125 + ".mkv", "y" * 255):
+        run(source, tmp_path / name)
+        assert len(list(Reader(tmp_path / name))) == 16
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_work(tmp_path):
+    source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/i\xff.mp4"))
+    make(tmp_path / "in.mp4").rename(source)
+    for suffix in (b".mp4", b""):
+        out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/o\xfe" + suffix))
+        assert run(source, out).frames == 16
+        assert len(list(Reader(out))) == 16
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/o\xfe"))
+    (folder / "000000.png").rename(Path(os.fsdecode(os.fsencode(folder) + b"/\xfd000000.png")))
+    run(folder, tmp_path / "again.mkv")
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(make(Path("shot:1.mp4")), Path("shot:2.mp4")).frames == 16
+
+
+@pytest.mark.parametrize("places", [("-", "out.mp4"), ("in.mp4", "-")])
+def test_streams_are_not_resumed(places):
+    with pytest.raises(InputError, match="--resume needs files"):
+        run(*map(Path, places), resume=True)
+
+
+@pytest.mark.slow
+def test_memory_is_flat(tmp_path):
+    source = make(tmp_path / "in.mp4", count=1200)
+
+    class Watched(Mean):
+        def __init__(self):
+            super().__init__()
+            self.resident = []
+
+        def draw(self, pair, times):
+            if self.drawn % 150 == 0:
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+            return super().draw(pair, times)
+
+    watched = Watched()
+    run(source, tmp_path / "out.mp4", watched)
+    assert len(watched.resident) == 8
+    assert max(watched.resident[3:]) - watched.resident[2] < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("out.mp4", {"codec": "hevc_nvenc"}, "hevc_nvenc needs hardware, and this machine has no NVENC device"),
+        ("out.mp4", {"codec": "h264_qsv"}, "this machine has no Quick Sync device; libx265 works everywhere"),
+        ("out.mp4", {"codec": "h264_videotoolbox"}, "this machine has no VideoToolbox"),
+        ("out.mp4", {"preset": "nonsense"}, "no preset nonsense; it has ultrafast, superfast, "),
+        ("out.mkv", {"codec": "libsvtav1", "preset": "99"}, "no preset 99; it has numbers from -"),
+        ("out.mp4", {"crf": 99}, "--crf is 99; for libx264 it is from 0, the best, to 51"),
+        ("shot.001", {}, "shot.001 names no container"),
+        ("out.ts", {"codec": "ffv1"}, "does not hold video of ffv1"),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused_before_the_work(tmp_path, capfd, name, options, says):
+    source = make(tmp_path / "in.mp4")
+    capfd.readouterr()
+
+    def create():
+        raise AssertionError("the work has begun")
+
+    with pytest.raises(InputError, match=says) as caught:
+        interpolate_video(source, tmp_path / name, Options(**options), create)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "wanted"),
+    [
+        ("libx264", {"crf": "23"}),
+        ("libx265", {"crf": "23"}),
+        ("h264_nvenc", {"rc": "vbr", "cq": "23"}),
+        ("h264_qsv", {"global_quality": "23"}),
+        ("h264_amf", {"qp_i": "23", "qp_p": "23"}),
+        ("mpeg4", {"qmin": "23", "qmax": "23"}),
+    ],
+)
+def test_quality_is_what_each_encoder_calls_it(codec, wanted):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {codec}")
+    options = encoders.options(encoders.find(codec), 23, None, None)
+    assert wanted.items() <= options.items()
+
+
+def test_worse_quality_takes_less_room(tmp_path):
+    source = make(tmp_path / "in.mkv", count=4, codec="ffv1")
+    for codec, suffix in (("mpeg4", ".avi"), ("mjpeg", ".avi"), ("libvpx-vp9", ".webm"), ("mpeg2video", ".ts")):
+        sizes = []
+        for crf in (2, 25):
+            run(source, tmp_path / f"{crf}{suffix}", codec=codec, crf=crf, overwrite=True, fps=Fraction(24))
+            sizes.append((tmp_path / f"{crf}{suffix}").stat().st_size)
+        assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ""])
+def test_where_drawing_takes_long_each_frame_is_kept(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(interpolate, "_KEPT_SECONDS", 0)
+    source = make(tmp_path / "in.mkv", count=20, codec="ffv1")
+    run(source, tmp_path / f"whole{suffix}")
+
+    class Killed(Mean):
+        def draw(self, pair, times):
+            if self.drawn == 10:
+                while len(list(tmp_path.glob(".out*.parts/drawn/0*.npz"))) < 5:
+                    time.sleep(0.01)
+                raise KeyboardInterrupt
+            return super().draw(pair, times)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / f"out{suffix}", Killed())
+    drawer = Mean()
+    run(source, tmp_path / f"out{suffix}", drawer, resume=True)
+    assert drawer.drawn <= 19 - 5
+    for one, other in zip(Reader(tmp_path / f"out{suffix}"), Reader(tmp_path / f"whole{suffix}"), strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_a_damaged_part_is_told_and_drawn_again(tmp_path, capsys):
+    source = make(tmp_path / "in.mkv", count=120, codec="ffv1")
+    run(source, tmp_path / "whole.mkv")
+
+    class Killed(Mean):
+        def draw(self, pair, times):
+            if self.drawn == 110:
+                raise KeyboardInterrupt
+            return super().draw(pair, times)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "out.mkv", Killed())
+    parts = sorted((tmp_path / ".out.mkv.parts").glob("*.nut"))
+    assert len(parts) == 4
+    os.truncate(parts[1], 1000)
+    capsys.readouterr()
+    drawer = Mean()
+    assert run(source, tmp_path / "out.mkv", drawer, resume=True).frames == 240
+    assert "000001.nut is damaged: drawn again." in capsys.readouterr().err
+    assert drawer.drawn == 24 + 23
+    assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+
+
+def test_killed_after_the_result_has_appeared_resuming_ends_well(tmp_path, monkeypatch):
+    source, out = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    with monkeypatch.context() as patched:
+        patched.setattr(interpolate.Parts, "discard", lambda self: None)
+        before = run(source, out)
+    assert (tmp_path / ".out.mp4.parts").is_dir()
+    content = out.read_bytes()
+    assert run(source, out, resume=True) == before
+    assert out.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]

@@ -1,0 +1,177 @@
+"""What lies beside the picture: covers, fonts, order and dispositions of tracks, clocks that begin early or late."""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from PIL import Image
+
+from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
+from _util.video import Reader
+
+H, W, RATE = 64, 96, 24
+
+
+class First:
+    """Draws the first of two frames again."""
+
+    def prepare(self, frame0, frame1):
+        return frame0
+
+    def draw(self, pair, times):
+        for _ in times:
+            yield lambda: pair
+
+
+def run(source: Path, out: Path, **options) -> Summary:
+    return interpolate_video(source, out, Options(**options), lambda: (First(), {}))
+
+
+def cover(kind: str = "PNG") -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(encoded, kind)
+    return encoded.getvalue()
+
+
+def make(
+    path: Path,
+    tracks: tuple[str, ...] = ("video", "audio"),
+    *,
+    sound: str = "aac",
+    with_cover: bool = False,
+    with_font: bool = False,
+    video_at: float = 0,
+    sound_at: float = 0,
+    seconds: int = 1,
+) -> Path:
+    """A second of video, of sound with a click in the middle of its time, in the given order of tracks.
+
+    The picture turns white at the very moment of the click, whenever both begin.
+    """
+    click = (max(video_at, sound_at) + min(video_at, sound_at) + seconds) / 2
+    with av.open(path, "w") as container:
+        streams = []
+        for i, kind in enumerate(tracks):
+            if kind == "video":
+                stream = container.add_stream("libx264", rate=RATE, options={"bf": "0"})
+                stream.height, stream.width = H, W
+            else:
+                stream = container.add_stream(sound, rate=48000, layout="mono")
+                stream.metadata["language"] = ["jpn", "eng", "fra"][i % 3]
+                stream.disposition = Disposition.default if kind == "audio" else Disposition.comment
+            streams.append(stream)
+        if with_cover and path.suffix == ".mkv":
+            container.add_attachment("cover.png", "image/png", cover())
+        elif with_cover:
+            picture = container.add_stream("png", rate=1, pix_fmt="rgb24", height=32, width=32)
+            picture.disposition = Disposition.attached_pic
+        if with_font:
+            container.add_attachment("font.ttf", "font/ttf", b"font" * 100)
+        if with_cover and path.suffix != ".mkv":
+            packet = av.Packet(cover())
+            packet.stream, packet.pts, packet.dts, packet.time_base = picture, 0, 0, Fraction(1)
+            container.mux(packet)
+        for kind, stream in zip(tracks, streams, strict=True):
+            if kind == "video":
+                for i in range(RATE * seconds):
+                    is_white = abs(video_at + i / RATE - click) < 0.5 / RATE
+                    pixels = np.full((H, W, 3), 230 if is_white else 20, np.uint8)
+                    pixels[i % H] = 128
+                    frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+                    frame.pts, frame.time_base = round((video_at + i / RATE) * 90000), Fraction(1, 90000)
+                    stream.codec_context.time_base = Fraction(1, 90000)
+                    container.mux(stream.encode(frame))
+            else:
+                samples = np.zeros(48000 * seconds, np.float32)
+                middle = round((click - sound_at) * 48000)
+                samples[middle : middle + 100] = 0.9
+                for i in range(0, len(samples), 1024):
+                    block = samples[None, i : i + 1024]
+                    if sound == "flac":
+                        frame = av.AudioFrame.from_ndarray((block * 20000).astype(np.int16), "s16", "mono")
+                    else:
+                        frame = av.AudioFrame.from_ndarray(block, "fltp", "mono")
+                    frame.rate, frame.pts, frame.time_base = 48000, i + round(sound_at * 48000), Fraction(1, 48000)
+                    container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def lag(path: Path) -> float:
+    """Seconds from the click to the flash."""
+    with av.open(path) as container:
+        flash = max(container.decode(video=0), key=lambda frame: frame.to_ndarray(format="gray").mean()).time
+    with av.open(path) as container:
+        loudest = max(container.decode(audio=0), key=lambda frame: np.abs(frame.to_ndarray()).max())
+        heard = loudest.time + np.abs(loudest.to_ndarray()).max(0).argmax() / loudest.rate
+    return flash - heard
+
+
+def kinds(path: Path) -> list[str]:
+    with av.open(path) as container:
+        return ["cover" if s.disposition & Disposition.attached_pic else s.type for s in container.streams]
+
+
+@pytest.mark.parametrize("before", [".mkv", ".mp4"])
+@pytest.mark.parametrize("after", [".mkv", ".mp4", ".mov", ".webm", ".ts"])
+def test_a_cover_stays_a_cover_or_is_left_out(tmp_path, before, after):
+    out = tmp_path / f"out{after}"
+    summary = run(make(tmp_path / f"in{before}", with_cover=True), out)
+    if after in (".mkv", ".mp4"):
+        assert kinds(out) == ["video", "audio", "cover"]
+        with av.open(out) as container:
+            stream = next(s for s in container.streams if s.disposition & Disposition.attached_pic)
+            assert next(bytes(packet) for packet in container.demux(stream) if packet.size) == cover()
+        assert not summary.notes
+    else:
+        assert kinds(out) == ["video", "audio"]
+        assert any("stream 2 (video, png): left out" in note for note in summary.notes)
+
+
+def test_a_font_stays_an_attachment(tmp_path):
+    source = make(tmp_path / "in.mkv", with_font=True)
+    run(source, tmp_path / "out.mkv")
+    assert kinds(tmp_path / "out.mkv") == ["video", "audio", "attachment"]
+    for suffix in (".ts", ".webm", ".mp4"):
+        summary = run(source, tmp_path / f"out{suffix}")
+        assert "attachment" not in kinds(tmp_path / f"out{suffix}")
+        assert any("(attachment" in note and "left out" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
+@pytest.mark.parametrize("tracks", [("audio", "video", "commentary"), ("video", "audio", "commentary")])
+@pytest.mark.parametrize("sound", ["aac", "flac"])
+def test_tracks_keep_order_language_and_disposition(tmp_path, suffix, tracks, sound):
+    """FLAC becomes AAC in .mov, and stays where it was."""
+    source, out = make(tmp_path / "in.mkv", tracks, sound=sound), tmp_path / f"out{suffix}"
+    run(source, out)
+    with av.open(source) as before, av.open(out) as after:
+        assert [s.type for s in after.streams] == [s.type for s in before.streams]
+        assert [s.language for s in after.streams.audio] == [s.language for s in before.streams.audio]
+        for one, other in zip(after.streams.audio, before.streams.audio, strict=True):
+            assert bool(one.disposition & Disposition.default) == bool(other.disposition & Disposition.default)
+        codecs = {s.codec_context.name for s in after.streams.audio}
+        assert codecs == {"aac" if suffix == ".mov" else sound}
+
+
+def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path):
+    out = tmp_path / "out.ts"
+    summary = run(make(tmp_path / "in.mkv", sound="flac", with_font=True), out)
+    with av.open(out) as container:
+        assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
+    assert any("stream 1 (audio, flac) as it is: encoded anew" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
+@pytest.mark.parametrize(("video_at", "sound_at"), [(0, 0), (0.5, 0), (0, 0.5), (0.25, -0.25), (-0.5, -0.25), (3, 2.5)])
+def test_sound_stays_in_step_wherever_clocks_begin(tmp_path, suffix, video_at, sound_at):
+    source = make(tmp_path / f"in{suffix}", sound="aac", video_at=video_at, sound_at=sound_at, seconds=2)
+    summary = run(source, tmp_path / f"out{suffix}")
+    assert summary.notes == []
+    assert summary.source_frames == len(list(Reader(source)))  # MP4 does not show what is before 0
+    assert lag(tmp_path / f"out{suffix}") == pytest.approx(lag(source), abs=0.003)
+    assert Reader(tmp_path / f"out{suffix}").size == (H, W)

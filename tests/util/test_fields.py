@@ -1,0 +1,179 @@
+"""Interlaced and telecined video is found out by its pictures, and made whole frames again."""
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
+from _util import fields
+from _util.fields import Filters, Finding, Kind
+from _util.video import Reader, Treatment
+
+H, W = 96, 128
+
+
+class First:
+    """Draws the first of two frames again."""
+
+    def prepare(self, frame0, frame1):
+        return frame0
+
+    def draw(self, pair, times):
+        for _ in times:
+            yield lambda: pair
+
+
+def moment(i: float) -> np.ndarray:
+    """(H, W, 3): two discs on a plain ground, that have moved for `i` steps."""
+    pixels = np.full((H, W, 3), 70, np.uint8)
+    for x, y, radius, grey in ((30, 40, 20, 220), (90, 60, 16, 20)):
+        centre = (x + 20 * np.sin(i / 3), y + 9 * np.sin(i / 4 + x))
+        cv2.circle(pixels, [round(16 * side) for side in centre], 16 * radius, (grey,) * 3, -1, cv2.LINE_AA, 4)
+    return pixels
+
+
+def weave(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    """The even lines of one picture and the odd lines of another."""
+    woven = even.copy()
+    woven[1::2] = odd[1::2]
+    return woven
+
+
+def interlaced(count: int, top_first: bool = True) -> list[np.ndarray]:
+    pairs = ((moment(i), moment(i + 0.5)) for i in range(count))
+    return [weave(*pair) if top_first else weave(*pair[::-1]) for pair in pairs]
+
+
+def telecined(film: list[np.ndarray]) -> list[np.ndarray]:
+    """Of four frames, five: A A, B B, B C, C D, D D."""
+    frames = []
+    for a, b, c, d in zip(*(film[i::4] for i in range(4)), strict=True):
+        frames += [a, b, weave(b, c), weave(c, d), d]
+    return frames
+
+
+def write(path: Path, frames: list[np.ndarray], rate: Fraction = Fraction(30000, 1001), flagged: str = "") -> Path:
+    """A video; `flagged`: as interlaced, "tff" or "bff"."""
+    with av.open(path, "w") as container:
+        options = {"crf": "8", "flags": "+ildct+ilme", "x264-params": f"{flagged}=1"} if flagged else {"crf": "8"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.height, stream.width = H, W
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def find(path: Path) -> Finding:
+    with av.open(path) as container:
+        return fields.find(container.decode(video=0))
+
+
+FILM = [moment(i) for i in range(48)]
+
+
+@pytest.mark.parametrize("flagged", ["", "tff", "bff"])
+@pytest.mark.parametrize("top_first", [True, False])
+def test_interlaced_video_is_found_by_its_pictures(tmp_path, flagged, top_first):
+    found = find(write(tmp_path / "v.mkv", interlaced(30, top_first), flagged=flagged))
+    assert found == Finding(Kind.INTERLACED, top_first, bool(flagged))
+
+
+@pytest.mark.parametrize("flagged", ["", "tff"])
+@pytest.mark.parametrize("start", range(5))
+@pytest.mark.parametrize("holds", [1, 2])
+def test_telecined_film_is_found_wherever_it_begins(tmp_path, flagged, start, holds):
+    film = [FILM[i // holds * holds] for i in range(48)]
+    found = find(write(tmp_path / "v.mkv", telecined(film)[start:], flagged=flagged))
+    assert found.kind is Kind.TELECINED
+    assert found.top_first
+    assert found.flagged == bool(flagged)
+
+
+def thin_lines(count: int) -> list[np.ndarray]:
+    """What is near to combing: lines a pixel thin, that scroll, over a fine pattern that rests."""
+    frames = []
+    for i in range(count):
+        pixels = np.full((H, W, 3), 60, np.uint8)
+        pixels[::2, 64:] = 160
+        pixels[(i + np.arange(0, H, 12)) % H, :60] = 220
+        frames.append(pixels)
+    return frames
+
+
+@pytest.mark.parametrize("frames", [FILM, [FILM[i // 3 * 3] for i in range(48)], thin_lines(48), [FILM[0]] * 20])
+@pytest.mark.parametrize("flagged", ["", "tff"])
+def test_progressive_video_is_left_as_it_is(tmp_path, frames, flagged):
+    path = write(tmp_path / "v.mkv", frames, flagged=flagged)
+    if flagged and frames[0] is frames[-1]:  # nothing moves: the flags decide
+        assert find(path).kind is Kind.INTERLACED
+        return
+    assert find(path).kind is Kind.PROGRESSIVE
+    reader = Reader(path, treatment=Treatment())
+    assert reader.notes == ()
+    for one, other in zip(reader, Reader(path), strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_interlaced_frames_become_whole(tmp_path, top_first):
+    path = write(tmp_path / "v.mkv", interlaced(24, top_first))
+    as_it_is = [frame.pixels for frame in Reader(path)]
+    reader = Reader(path, treatment=Treatment())
+    whole = [frame.pixels for frame in reader]
+    assert len(whole) == 24
+    assert reader.rate == Fraction(30000, 1001)
+    truth = [moment(i) for i in range(24)]
+    errors = [np.mean([difference(a, b) for a, b in zip(frames, truth, strict=True)]) for frames in (whole, as_it_is)]
+    assert errors[0] < 0.5 * errors[1]
+    assert "is interlaced (though it is not flagged so): deinterlaced by bwdif" in reader.notes[0]
+    off = Reader(path, treatment=Treatment("off"))
+    np.testing.assert_array_equal(next(iter(off)).pixels, as_it_is[0])
+    assert "as asked, its frames are taken as they are" in off.notes[0]
+
+
+@pytest.mark.parametrize("flagged", ["", "tff"])
+def test_telecined_film_comes_back_to_its_frames(tmp_path, flagged):
+    path = write(tmp_path / "v.mp4", telecined(FILM), flagged=flagged)
+    reader = Reader(path, treatment=Treatment(detelecine=True))
+    frames = list(reader)
+    assert reader.rate == Fraction(24000, 1001)
+    assert len(frames) == reader.count == 48
+    for i, frame in enumerate(frames):
+        assert abs(frame.time - i / reader.rate) < Fraction(1, 200)
+        assert difference(frame.pixels, FILM[i]) < 1.5
+    assert reader.end == pytest.approx(48 / reader.rate, abs=0.01)
+
+
+def test_drawings_of_telecined_film_are_found(tmp_path):
+    film = [FILM[i // 2 * 2] for i in range(48)]
+    path = write(tmp_path / "v.mp4", telecined(film))
+    for options in (Options(), Options(detelecine=True)):
+        out = tmp_path / f"{options.detelecine}.mp4"
+        assert interpolate_video(path, out, options, lambda: (First(), {})).drawings == 24
+    assert Reader(tmp_path / "True.mp4").rate == Fraction(48000, 1001)
+
+
+def test_every_frame_is_deinterlaced_where_that_is_asked_for(tmp_path):
+    path = write(tmp_path / "v.mkv", FILM)
+    one, other = (next(iter(Reader(path, treatment=Treatment(how)))).pixels for how in ("on", "auto"))
+    assert difference(one, other) > 0
+
+
+def test_filters_keep_the_time_of_frames(tmp_path):
+    path = write(tmp_path / "v.mkv", interlaced(12), rate=Fraction(25))
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        chain = Filters((("bwdif", "mode=send_frame:deint=all"),))
+        times = [frame.pts * frame.time_base for frame in fields.run(chain, container.decode(stream), stream)]
+    assert len(times) == 12
+    assert all(abs(b - a - Fraction(1, 25)) < Fraction(1, 500) for a, b in itertools.pairwise(times))
