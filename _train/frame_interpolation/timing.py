@@ -21,6 +21,7 @@ suffix. Every other column may be missing, and so may any value: what is given o
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -122,7 +123,7 @@ def check_ticks(ticks: Sequence[Fraction]) -> tuple[Fraction, ...]:
     for tick in ticks:
         if not 0 < tick < 1:
             raise InputError(f"A tick is at {_shown(tick)}; ticks lie above 0, the first key, and below 1, the second.")
-    for before, tick in zip(ticks, ticks[1:], strict=False):
+    for before, tick in itertools.pairwise(ticks):
         if tick <= before:
             raise InputError(f"A tick at {_shown(tick)} follows one at {_shown(before)}; ticks must rise.")
     return tuple(ticks)
