@@ -26,8 +26,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
+from typing import Any
 
 from _util.errors import InputError
+from _util.files import PICTURE_SUFFIXES
 
 MOST_BETWEEN = 9999
 MOST_FRAMES = 9999  # that a drawing is exposed for
@@ -148,22 +150,22 @@ def parse_ease(text: str) -> Ease:
     return CubicBezier(*(_number("cubic-bezier", number) for number in numbers))
 
 
-def parse_between(text: str, gaps: int) -> list[int]:
-    """How many in-betweens each gap has: one number for all, or as many as there are gaps, as `3,1,0,5`.
+def parse_between(text: str) -> list[int]:
+    """Counts of in-betweens, as `3,1,0,5`.
 
     Raises:
-        InputError: another number of numbers, or one that is no count.
+        InputError: one is no count.
     """
-    return _by_gap("--between", "counts", [_count("--between", part) for part in text.split(",")], gaps)
+    return [_count("--between", part) for part in text.split(",")]
 
 
-def parse_ticks(text: str, gaps: int) -> list[tuple[Fraction, ...]]:
-    """The ticks of each gap: `0.25,1/2` for all, or of as many as there are gaps, as `0.25,0.5:0.5::1/3`.
+def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
+    """The ticks of several gaps, as `0.25,0.5:0.5::1/3`.
 
     Raises:
-        InputError: another number of gaps, or ticks that `check_ticks` refuses.
+        InputError: ticks that `check_ticks` refuses.
     """
-    return _by_gap("--ticks", "lists", [_ticks("--ticks", part.split(",")) for part in text.split(":")], gaps)
+    return [_ticks("--ticks", part.split(",")) for part in text.split(":")]
 
 
 def parse_on(text: str) -> int:
@@ -189,20 +191,28 @@ def plan(
 ) -> list[Gap]:
     """The timing of each gap.
 
+    A key whose name is that of a key before, `+` and more, as `key_002+fixed`, is a corrected in-between: the gap that
+    it begins has the timing of the one that it divides, unless it is given its own.
+
     Args:
-        keys: names of the keys, in order, as a chart names them.
+        keys: names of the keys, in order, without suffix.
         is_loop: another gap leads from the last key to the first.
-        between, ease, ticks, on: texts, as `parse_between` and the others read them; ticks take the place of between.
+        between, ticks: texts, as `parse_between` and `parse_ticks` read them: of all gaps alike, or of each; ticks take
+            the place of between.
+        ease, on: texts, as `parse_ease` and `parse_on` read them.
         chart: a CSV file, which overrides them where it has values.
 
     Raises:
         InputError: texts or a chart that cannot be used.
     """
-    count = len(keys) - 1 + is_loop
-    marks = [even(n) for n in parse_between(between, count)] if ticks is None else parse_ticks(ticks, count)
-    rows = [_Row(marks=m, ease=parse_ease(ease), on=parse_on(on)) for m in marks]
+    divided = _divided(keys)[: len(keys) - 1 + is_loop]
+    if ticks is None:
+        marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided)]
+    else:
+        marks = _by_gap("--ticks", "lists", parse_ticks(ticks), divided)
+    rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
     if chart is not None:
-        rows = _charted(rows, chart, keys)
+        rows = _charted(rows, chart, keys, divided)
     return [Gap(eased(row.marks, row.ease), row.on) for row in rows]
 
 
@@ -215,28 +225,54 @@ class _Row:
     on: int
 
 
-def _charted(rows: list[_Row], chart: Path, keys: Sequence[str]) -> list[_Row]:
-    rows = list(rows)
-    numbers = {name: i for i, key in enumerate(keys) for name in (key, PurePath(key).stem)}
-    seen: dict[int, int] = {}
+def _divided(keys: Sequence[str]) -> list[int]:
+    """Of each key, its number, or that of the key whose gap it divides."""
+    numbers: list[int] = []
+    for i, key in enumerate(keys):
+        is_correction = i > 0 and key.startswith(f"{keys[numbers[-1]]}+")
+        numbers.append(numbers[-1] if is_correction else i)
+    return numbers
+
+
+def _by_gap(option: str, what: str, values: list[Any], divided: list[int]) -> list[Any]:
+    """A value for each gap, of values for all alike, for each, or for each that corrections divide."""
+    if len(values) == len(divided):
+        return values
+    if len(values) == 1:
+        return values * len(divided)
+    wholes = list(dict.fromkeys(divided))
+    if len(values) != len(wholes):
+        raise InputError(
+            f"{option} has {len(values)} {what}, and there are {len(wholes)} gaps; give one for each, or one for all."
+        )
+    return [values[wholes.index(number)] for number in divided]
+
+
+def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[int]) -> list[_Row]:
+    charted: dict[int, _Row] = {}
+    lines: dict[int, int] = {}
     for line, values in _read_chart(chart):
         where = f"{chart}, line {line}"
-        number = numbers.get(values["key"])
+        name = values["key"]
+        number = next((i for i, key in enumerate(keys) if key in (name, _without_suffix(name))), None)
         if number is None:
-            raise InputError(f"{where}: there is no key {values['key']!r}; the keys are {_listed(keys)}.")
+            raise InputError(f"{where}: there is no key {name!r}; the keys are {_listed(keys)}.")
         if number >= len(rows):
-            raise InputError(
-                f"{where}: no gap begins at {values['key']}, the last key; remove the line, or add --loop."
-            )
-        if number in seen:
-            raise InputError(f"{where}: {values['key']} has had line {seen[number]}; keep one of the two.")
-        seen[number] = line
+            raise InputError(f"{where}: no gap begins at {name}, the last key; remove the line, or add --loop.")
+        if number in lines:
+            raise InputError(f"{where}: {name} has line {lines[number]} already; keep one of the two.")
+        lines[number] = line
         try:
-            rows[number] = _overridden(rows[number], values)
-            eased(rows[number].marks, rows[number].ease)
+            charted[number] = _overridden(rows[number], values)
+            eased(charted[number].marks, charted[number].ease)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-    return rows
+    return [charted.get(i, charted.get(divided[i], row)) for i, row in enumerate(rows)]
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePath(name)
+    return path.stem if path.suffix.lower() in PICTURE_SUFFIXES else name
 
 
 def _overridden(row: _Row, values: dict[str, str]) -> _Row:
@@ -294,12 +330,6 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _by_gap(option: str, what: str, values: list, gaps: int) -> list:
-    if len(values) not in (1, gaps):
-        raise InputError(f"{option} has {len(values)} {what}, and there are {gaps} gaps; give one for each, or one.")
-    return values * gaps if len(values) == 1 else values
 
 
 def _ticks(name: str, texts: list[str]) -> tuple[Fraction, ...]:

@@ -10,7 +10,7 @@ import pytest
 from _train.frame_interpolation import timing
 from _util.errors import InputError
 
-KEYS = ["a1.png", "a2.png", "a3.png", "a4.png"]
+KEYS = ["a1", "a2", "a3", "a4"]
 SMOOTHSTEP = "cubic-bezier(1/3, 0, 2/3, 1)"  # x is the parameter, so that y is 3s² - 2s³
 
 
@@ -128,6 +128,21 @@ def test_what_cannot_be_timed_is_one_sentence(options, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_correction_divides_a_gap_and_has_its_timing(tmp_path):
+    keys = ["a1", "a2", "a2+fixed", "a3", "a30+x"]
+    chart = tmp_path / "chart.csv"
+
+    def counts(**options):
+        return [len(gap.ticks) for gap in timing.plan(keys, **options)]
+
+    assert counts(between="3,2,1") == [3, 2, 2, 1]
+    assert counts(between="3,2,5,1") == [3, 2, 5, 1]
+    chart.write_text("key,between\na2,4\n")
+    assert counts(chart=chart) == [1, 4, 4, 1]
+    chart.write_text("key,between\na2,4\na2+fixed.png,0\n")
+    assert counts(chart=chart) == [1, 4, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -135,9 +150,9 @@ def test_what_cannot_be_timed_is_one_sentence(options, says):
         ("gap,between\n1,2\n", "has a column 'gap'"),
         ("between\n2\n", "no column key"),
         ("key,key\na1,a1\n", "twice"),
-        ("key,between\nb7,2\n", r"line 2: there is no key 'b7'; the keys are a1\.png"),
+        ("key,between\nb7,2\n", r"line 2: there is no key 'b7'; the keys are a1, a2"),
         ("key,between\na4,2\n", "line 2: no gap begins at a4"),
-        ("key,between\na1,2\na1.png,3\n", r"line 3: a1\.png has had line 2"),
+        ("key,between\na1,2\na1.png,3\n", r"line 3: a1\.png has line 2 already"),
         ("key,between,ticks\na1,2,0.5\n", "line 2: a gap has both"),
         ("key,ticks\na1,0.5 0.4\n", "line 2: A tick at 2/5 follows"),
         ("key,ticks\na1,0.5,0.6\n", "line 2 has 3 values for 2 columns"),
