@@ -132,7 +132,6 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         keys,
         arguments.out or default_out(*arguments.frames),
         gaps,
-        is_loop=arguments.loop,
         preview=arguments.preview,
         **drawing.chosen(arguments),
     )

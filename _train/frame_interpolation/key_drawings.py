@@ -58,7 +58,6 @@ class _Drawing:
     path: Path
     gap: int
     tick: Fraction
-    exposure: int
 
 
 def find_keys(sources: Sequence[Path]) -> list[Path]:
@@ -76,8 +75,10 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
         else sources
     )
     if len(keys) < 2:
-        place = f"{folder} holds {len(keys)} pictures" if folder else f"{sources[0]} is one picture"
-        raise InputError(f"{place}; two keys or more are needed.")
+        held = (
+            f"{folder} holds {'one picture' if keys else 'no pictures'}" if folder else f"{sources[0]} is one picture"
+        )
+        raise InputError(f"{held}; two keys or more are needed.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         if len(listed := list(same)) > 1:
             raise InputError(
@@ -97,7 +98,6 @@ def interpolate_keys(
     out: Path,
     gaps: Sequence[Gap],
     *,
-    is_loop: bool = False,
     preview: Path | None = None,
     **options: Any,
 ) -> Result:
@@ -110,8 +110,7 @@ def interpolate_keys(
     Args:
         keys: files of pictures of one size and kind, in order.
         out: folder, made where missing.
-        gaps: timing of each.
-        is_loop: the last gap leads from the last key to the first.
+        gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
         preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
         options: of `Interpolator`, `folder` among them.
 
@@ -122,7 +121,7 @@ def interpolate_keys(
     from _train.frame_interpolation.video.interpolate import create_interpolator
 
     surveyed = _survey(keys)
-    drawings = _drawings(surveyed, out, gaps, is_loop)
+    drawings = _drawings(surveyed, out, gaps)
     if preview:
         check_format(preview)
     _check_places(keys, out, preview)
@@ -139,7 +138,7 @@ def interpolate_keys(
             drawn.keep(drawings[i].path.name, picture, recipes[i])
         drawn.remove_others({drawing.path.name for drawing in drawings})
         if preview:
-            _write_preview(preview, drawings)
+            _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
     return Result([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
@@ -171,11 +170,10 @@ def _between(paths: tuple[Path, Path], ticks: Sequence[Fraction], interpolator: 
         yield pairs.of_kind(wait(), ends)
 
 
-def _write_preview(preview: Path, drawings: Sequence[_Drawing]) -> None:
+def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
     preview.parent.mkdir(parents=True, exist_ok=True)
     pictures = (formats.for_display(formats.read(drawing.path)) for drawing in drawings)
     tags = formats.read(drawings[0].path).tags
-    exposures = [drawing.exposure for drawing in drawings]
     write_preview(preview, pictures, RATE, tags=tags, exposures=exposures, there_and_back=False)
 
 
@@ -206,10 +204,9 @@ def _surveyed(path: Path) -> _Key:
     return _Key(path, digest(path), picture.suffix, (pixels.shape, pixels.dtype, picture.suffix), shown)
 
 
-def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], is_loop: bool) -> list[_Drawing]:
-    gaps = list(gaps) if is_loop else [*gaps, Gap((), gaps[-1].on)]  # that the last key begins
+def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
     return [
-        _Drawing(out / _name(key, number, len(gap.ticks)), i, tick, gap.on)
+        _Drawing(out / _name(key, number, len(gap.ticks)), i, tick)
         for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))
         for number, tick in enumerate((Fraction(0), *gap.ticks))
     ]

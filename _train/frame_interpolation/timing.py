@@ -47,11 +47,18 @@ class Gap:
 
     Attributes:
         ticks: positions of the in-betweens, in (0, 1), rising.
-        on: frames for which its first key and each in-between are exposed.
+        exposures: of its first key and of each in-between, in frames.
+        blank: frames after them in which nothing shows.
     """
 
-    ticks: tuple[Fraction, ...] = ()
-    on: int = 1
+    ticks: tuple[Fraction, ...]
+    exposures: tuple[int, ...]
+    blank: int = 0
+
+    @classmethod
+    def on(cls, ticks: Sequence[Fraction], on: int) -> "Gap":
+        """A gap whose drawings are all exposed for `on` frames."""
+        return cls(tuple(ticks), (on,) * (1 + len(ticks)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,7 @@ def plan(
     on: str = "1",
     chart: Path | None = None,
 ) -> list[Gap]:
-    """The timing of each gap.
+    """The timing of the gap that each key begins; the last one's leads to the first key, and is empty without a loop.
 
     A key whose name is that of a key before, `+` and more, as `key_002+fixed`, is a corrected in-between: the gap that
     it begins has the timing of the one that it divides, unless it is given its own.
@@ -213,7 +220,8 @@ def plan(
     rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
     if chart is not None:
         rows = _charted(rows, chart, keys, divided)
-    return [Gap(eased(row.marks, row.ease), row.on) for row in rows]
+    gaps = [Gap.on(eased(row.marks, row.ease), row.on) for row in rows]
+    return gaps if is_loop else [*gaps, Gap.on((), rows[-1].on)]
 
 
 @dataclass(frozen=True)
@@ -243,7 +251,8 @@ def _by_gap(option: str, what: str, values: list[Any], divided: list[int]) -> li
     wholes = list(dict.fromkeys(divided))
     if len(values) != len(wholes):
         raise InputError(
-            f"{option} has {len(values)} {what}, and there are {len(wholes)} gaps; give one for each, or one for all."
+            f"{option} has {len(values)} {what} for {len(wholes)} gap{'s' * (len(wholes) > 1)}; "
+            "give one for each, or one for all."
         )
     return [values[wholes.index(number)] for number in divided]
 

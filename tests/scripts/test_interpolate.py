@@ -63,6 +63,60 @@ def test_every_option_together(run, suffix):
     assert written("p") == [f"p.{suffix}"]
 
 
+def test_a_folder_of_keys(run):
+    Path("keys").mkdir()
+    for name in ("a.png", "b.png"):
+        Path(name).rename(Path("keys") / name)
+    code, _ = run("keys", "--loop", "--between", "2,1", "--ease", "in-out", "--on", 2, "--preview", "p.webp", *SIMPLE)
+    assert code == 0
+    names = ["a+0of2.png", "a+1of2.png", "a+2of2.png", "b+0of1.png", "b+1of1.png"]
+    assert [name for name in written("_data/interpolated/keys") if name[0] != "."] == names
+    assert Path("p.webp").exists()
+
+
+def test_three_files_are_keys(run):
+    Image.open("b.png").transpose(Image.Transpose.FLIP_TOP_BOTTOM).save("c.png")
+    code, _ = run("a.png", "b.png", "c.png", *SIMPLE)
+    assert code == 0
+    names = ["a+0of1.png", "a+1of1.png", "b+0of1.png", "b+1of1.png", "c+0of0.png"]
+    assert [name for name in written("_data/interpolated/a-c") if name[0] != "."] == names
+
+
+def test_options_of_timing_make_keys_of_two_frames(run):
+    code, _ = run("a.png", "b.png", "--ticks", "0.25,1/2", "--out", "out", *SIMPLE)
+    assert code == 0
+    assert [name for name in written("out") if name[0] != "."] == [f"a+{i}of2.png" for i in range(3)] + ["b+0of0.png"]
+    run("a.png", "b.png", "--times", 0.25, 0.5, "--out", "pair", *SIMPLE)
+    for name, same in (("a+1of2.png", "t0.25.png"), ("a+2of2.png", "t0.50.png")):
+        np.testing.assert_array_equal(image.read(Path("out") / name), image.read(Path("pair") / same))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is of two frames alone"),
+        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is of two frames alone"),
+        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is of two frames alone"),
+        (["a.png", "b.png", "--between", "2", "--ticks", "0.5"], "not allowed with"),
+        (["a.png", "b.png", "a.png"], "Two keys are named a"),
+        (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),
+        (["a.png", "b.png", "--ease", "bounce"], "There is no ease 'bounce'"),
+        (["a.png", "b.png", "--chart", "none.csv"], "none.csv cannot be read"),
+        (["a.png"], "a.png is one frame"),
+        (["a.png", "--loop"], "a.png is one picture"),
+        (["a.png", "b.png", "c.png"], "There is no image c.png"),
+        (["."], "holds the keys"),
+        ([".", "a.png", "b.png"], "is a folder"),
+    ],
+)
+def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):
+    code, said = run(*arguments, "--out", ".", *SIMPLE)
+    assert code == 2
+    assert says in said
+    assert said.count("\n") == 1
+    assert written(".") == ["a.png", "b.png"]
+
+
 @pytest.mark.slow
 def test_published_checkpoints(run):
     Path("weights").mkdir()

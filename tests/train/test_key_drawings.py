@@ -38,7 +38,7 @@ def interpolate(keys: Path, out: Path, is_loop: bool = False, preview: Path | No
     found = key_drawings.find_keys([keys])
     gaps = timing.plan(list(map(key_drawings.name_of, found)), is_loop, **options)
     options = {**SIMPLE, "folder": checkpoints.FOLDER}
-    return key_drawings.interpolate_keys(found, out, gaps, is_loop=is_loop, preview=preview, **options)
+    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -200,10 +200,10 @@ def spoil(kind: str, keys: Path) -> tuple[dict, str]:
         "depth": ({}, r"key_002\.png is 40×32 pixels of RGBA with 16"),
         "damaged": ({}, r"key_002\.png is damaged"),
         "name": ({}, "Two keys are named key_002"),
-        "alone": ({}, "holds 1 pictures"),
+        "alone": ({}, "holds one picture;"),
         "preview": ({"preview": keys / "key_001.webm"}, "must end in"),
         "out": ({"out": keys}, "holds the keys"),
-        "counts": ({"between": "1,2,3"}, "3 counts, and there are 2 gaps"),
+        "counts": ({"between": "1,2,3"}, "3 counts for 2 gaps"),
     }[kind]
 
 
