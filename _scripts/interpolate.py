@@ -64,6 +64,10 @@ def parse() -> argparse.Namespace:
             if getattr(arguments, name):
                 option = f"--{name.replace('_', '-')}"
                 parser.error(f"{option} is of two frames alone; --between and --ticks time a sequence of keys")
+    if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
+        parser.error(f"--{name} is not allowed with --sheet, which tells when drawings are exposed")
+    if arguments.layer and not arguments.sheet:
+        parser.error("--layer is of a sheet; add --sheet")
     return arguments
 
 
@@ -82,6 +86,13 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--on", metavar="N", help="frames that each drawing is exposed for, 24 a second (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
+    group.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="timing from the exposures of the keys in a time sheet, .xdts"
+    )
+    group.add_argument("--layer", metavar="NAME", help="the layer of the keys there (default: the only one with cells)")
+    group.add_argument(
+        "--write-sheet", type=Path, metavar="FILE", help="also write a time sheet of all drawings, numbered from 1"
+    )
     group.add_argument("--loop", action="store_true", help="in-betweens from the last key to the first, too")
 
 
@@ -93,7 +104,8 @@ def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def is_sequence(arguments: argparse.Namespace) -> bool:
     has_folder = len(arguments.frames) == 1 and arguments.frames[0].is_dir()
-    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(timing_of(arguments))
+    has_sheet = arguments.sheet or arguments.write_sheet
+    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(has_sheet or timing_of(arguments))
 
 
 def main() -> None:
@@ -124,20 +136,27 @@ def draw_pair(arguments: argparse.Namespace) -> None:
 
 
 def draw_sequence(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import key_drawings, timing
+    from _train.frame_interpolation import exposure_sheets, key_drawings, pairs, timing
 
     keys = key_drawings.find_keys(arguments.frames)
-    gaps = timing.plan(list(map(key_drawings.name_of, keys)), arguments.loop, **timing_of(arguments))
-    result = key_drawings.interpolate_keys(
-        keys,
-        arguments.out or default_out(*arguments.frames),
-        gaps,
-        preview=arguments.preview,
-        **drawing.chosen(arguments),
-    )
-    between = len(result.paths) - len(keys)
-    print(f"Drawings: {len(result.paths)} in {result.paths[0].parent}")
-    print(f"In-betweens: {between}, of which {result.drawn} were drawn now")
+    names = list(map(key_drawings.name_of, keys))
+    options = timing_of(arguments)
+    layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None
+    if layer:
+        ease, on = timing.parse_ease(options.get("ease", "none")), timing.parse_on(options.get("on", "1"))
+        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, on)
+    else:
+        gaps = timing.plan(names, arguments.loop, **options)
+    if arguments.write_sheet:
+        pairs.try_to_write(arguments.write_sheet)
+    out = arguments.out or default_out(*arguments.frames)
+    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.chosen(arguments))
+    print(f"Drawings: {len(result.paths)} in {out}")
+    print(f"In-betweens: {len(result.paths) - len(keys)}, of which {result.drawn} were drawn now")
+    if arguments.write_sheet:
+        arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
+        exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
+        print(f"Sheet: {arguments.write_sheet}")
 
 
 def require_two_frames(paths: list[Path]) -> None:

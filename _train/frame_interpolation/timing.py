@@ -204,8 +204,8 @@ def plan(
     Args:
         keys: names of the keys, in order, without suffix.
         is_loop: another gap leads from the last key to the first.
-        between, ticks: texts, as `parse_between` and `parse_ticks` read them: of all gaps alike, or of each; ticks take
-            the place of between.
+        between, ticks: texts, as `parse_between` and `parse_ticks` read them: of all gaps alike, or of each, where the
+            gap that closes a loop may be left out and is like the last; ticks take the place of between.
         ease, on: texts, as `parse_ease` and `parse_on` read them.
         chart: a CSV file, which overrides them where it has values.
 
@@ -214,9 +214,9 @@ def plan(
     """
     divided = _divided(keys)[: len(keys) - 1 + is_loop]
     if ticks is None:
-        marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided)]
+        marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided, is_loop)]
     else:
-        marks = _by_gap("--ticks", "lists", parse_ticks(ticks), divided)
+        marks = _by_gap("--ticks", "lists", parse_ticks(ticks), divided, is_loop)
     rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
     if chart is not None:
         rows = _charted(rows, chart, keys, divided)
@@ -242,13 +242,18 @@ def _divided(keys: Sequence[str]) -> list[int]:
     return numbers
 
 
-def _by_gap(option: str, what: str, values: list[Any], divided: list[int]) -> list[Any]:
-    """A value for each gap, of values for all alike, for each, or for each that corrections divide."""
-    if len(values) == len(divided):
-        return values
+def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_loop: bool) -> list[Any]:
+    """A value for each gap, of values for all alike, for each, or for each that corrections divide.
+
+    The gap that closes a loop may be left out, and has the last value.
+    """
+    wholes = list(dict.fromkeys(divided))
     if len(values) == 1:
         return values * len(divided)
-    wholes = list(dict.fromkeys(divided))
+    if len(values) == len(divided):
+        return values
+    if is_loop and len(values) == len(wholes) - 1:
+        values = [*values, values[-1]]
     if len(values) != len(wholes):
         raise InputError(
             f"{option} has {len(values)} {what} for {len(wholes)} gap{'s' * (len(wholes) > 1)}; "

@@ -13,7 +13,7 @@ from PIL import Image
 
 from _scripts import interpolate
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _util import image
+from _util import image, xdts
 
 ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
@@ -91,6 +91,18 @@ def test_options_of_timing_make_keys_of_two_frames(run):
         np.testing.assert_array_equal(image.read(Path("out") / name), image.read(Path("pair") / same))
 
 
+def test_a_sheet_times_keys_and_another_is_written(run):
+    table = xdts.TimeTable("cut", 6, [xdts.Track("A", ["a", "a", "a", "a", "b", "b"])])
+    xdts.write("in.xdts", xdts.TimeSheet([table]))
+    arguments = "--sheet", "in.xdts", "--on", 2, "--write-sheet", "sheets/out.xdts", "--out", "out"
+    code, _ = run("a.png", "b.png", *arguments, *SIMPLE)
+    assert code == 0
+    assert [name for name in written("out") if name[0] != "."] == ["a+0of1.png", "a+1of1.png", "b+0of0.png"]
+    assert xdts.read("sheets/out.xdts").tables[0].tracks[0].cells == ["1", "1", "2", "2", "3", "3"]
+    run("a.png", "b.png", "--times", 0.5, "--out", "pair", *SIMPLE)
+    np.testing.assert_array_equal(image.read("out/a+1of1.png"), image.read("pair/t0.50.png"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -102,6 +114,11 @@ def test_options_of_timing_make_keys_of_two_frames(run):
         (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),
         (["a.png", "b.png", "--ease", "bounce"], "There is no ease 'bounce'"),
         (["a.png", "b.png", "--chart", "none.csv"], "none.csv cannot be read"),
+        (["a.png", "b.png", "--sheet", "none.xdts"], "none.xdts cannot be read"),
+        (["a.png", "b.png", "--sheet", "a.png"], "a.png is no t"),
+        (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
+        (["a.png", "b.png", "--layer", "A"], "add --sheet"),
+        (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be made"),
         (["a.png"], "a.png is one frame"),
         (["a.png", "--loop"], "a.png is one picture"),
         (["a.png", "b.png", "c.png"], "There is no image c.png"),

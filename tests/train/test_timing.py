@@ -31,6 +31,7 @@ def test_counts_are_spaced_evenly():
 
 def test_a_loop_has_another_gap():
     assert ticks(between="0,0,0,1", is_loop=True) == [(), (), (), parsed("1/2")]
+    assert ticks(between="0,2,1", is_loop=True) == [(), parsed("1/3 2/3"), parsed("1/2"), parsed("1/2")]
 
 
 @pytest.mark.parametrize("curve", [SMOOTHSTEP, "1/3,0,2/3,1"])
