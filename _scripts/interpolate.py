@@ -136,7 +136,7 @@ def draw_pair(arguments: argparse.Namespace) -> None:
 
 
 def draw_sequence(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import exposure_sheets, key_drawings, pairs, timing
+    from _train.frame_interpolation import exposure_sheets, key_drawings, timing
 
     keys = key_drawings.find_keys(arguments.frames)
     names = list(map(key_drawings.name_of, keys))
@@ -147,8 +147,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, on)
     else:
         gaps = timing.plan(names, arguments.loop, **options)
-    if arguments.write_sheet:
-        pairs.try_to_write(arguments.write_sheet)
+    check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
     result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.chosen(arguments))
     print(f"Drawings: {len(result.paths)} in {out}")
@@ -157,6 +156,20 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
         exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
         print(f"Sheet: {arguments.write_sheet}")
+
+
+def check_places(arguments: argparse.Namespace) -> None:
+    """Raise InputError for a preview that would be taken for a key, or a sheet that cannot be written."""
+    from _train.frame_interpolation import pairs
+    from _util.errors import InputError
+
+    preview, sheet, folder = arguments.preview, arguments.write_sheet, arguments.frames[0]
+    if preview and preview.parent.is_dir() and folder.is_dir() and preview.parent.samefile(folder):
+        raise InputError(f"{preview} lies among the keys, and would be taken for one; choose another place.")
+    if sheet:
+        pairs.try_to_write(sheet)
+        if arguments.sheet and sheet.exists() and sheet.samefile(arguments.sheet):
+            raise InputError(f"{sheet} is the sheet that is read, and would be overwritten; choose another place.")
 
 
 def require_two_frames(paths: list[Path]) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,8 @@ class Drawn:
     def __init__(self, folder: Path):
         self._folder = folder
         recorded: dict[str, dict[str, Recipe]] = {}  # by name, then by digest
-        for line in _lines(folder / _RECORD):
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # cut short by a power cut
-                record = json.loads(line)
-                recorded.setdefault(record["name"], {})[record["sha256"]] = record["recipe"]
+        for name, sha256, recipe in _records(folder / _RECORD):
+            recorded.setdefault(name, {})[sha256] = recipe
         self._names = set(recorded)
         self._whole: dict[str, tuple[str, Recipe]] = {}  # those that are there as they were drawn
         for name in recorded:
@@ -113,13 +111,20 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _lines(path: Path) -> list[str]:
+def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:
+    """Name, digest and recipe of each line that is whole; a power cut may have cut the last one."""
     try:
-        return path.read_text("utf-8", errors="replace").splitlines()
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); choose another place.") from error
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            name, sha256, recipe = str(record["name"]), str(record["sha256"]), dict(record["recipe"])
+            if Path(name).name == name and "key" in recipe:
+                yield name, sha256, recipe
 
 
 def _line(name: str, sha256: str, recipe: Recipe) -> str:

@@ -103,6 +103,21 @@ def test_a_sheet_times_keys_and_another_is_written(run):
     np.testing.assert_array_equal(image.read("out/a+1of1.png"), image.read("pair/t0.50.png"))
 
 
+def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run):
+    table = xdts.TimeTable("cut", 2, [xdts.Track("A", ["a", "b"])])
+    xdts.write("in.xdts", xdts.TimeSheet([table]))
+    before = Path("in.xdts").read_bytes()
+    for arguments, says in (
+        ((".", "--preview", "p.webp"), "lies among the keys"),
+        (("a.png", "b.png", "--sheet", "in.xdts", "--write-sheet", "in.xdts"), "is the sheet that is read"),
+    ):
+        code, said = run(*arguments, "--out", "out", *SIMPLE)
+        assert code == 2
+        assert says in said
+        assert written(".") == ["a.png", "b.png", "in.xdts"]
+    assert Path("in.xdts").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

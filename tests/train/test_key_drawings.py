@@ -1,5 +1,6 @@
 """Sequences of keys: names, times, what pairs give, what is kept, and what is drawn anew."""
 
+import json
 import shutil
 from fractions import Fraction
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from _train.frame_interpolation import key_drawings, pairs, timing
+from _train.frame_interpolation.drawn import digest
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import checkpoints, files, image
 from _util.errors import InputError
@@ -158,6 +160,26 @@ def test_drawings_between_other_keys_are_not_removed(tmp_path, keys):
     with pytest.raises(InputError, match="drawings between other keys"):
         interpolate(others, out)
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"name": "x"}', '{"name": 1, "sha256": 2, "recipe": 3}', "\0"])
+def test_a_damaged_record_is_no_obstacle(tmp_path, keys, line):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="1,0")
+    record = out / ".drawn.jsonl"
+    record.write_text(f"{line}\n{record.read_text()}{line}")
+    assert interpolate(keys, out, between="1,0").drawn == 0
+
+
+def test_a_record_reaches_no_file_elsewhere(tmp_path, keys):
+    out, other = tmp_path / "out", tmp_path / "other.png"
+    interpolate(keys, out, between="0")
+    write_key(other, 0)
+    with (out / ".drawn.jsonl").open("a") as record:
+        made = {"name": "../other.png", "sha256": digest(other), "recipe": {"key": "x"}}
+        record.write(json.dumps(made) + "\n")
+    interpolate(keys, out, between="0")
+    assert other.exists()
 
 
 def test_preview_plays_all_as_long_as_they_are_exposed(tmp_path, keys):
