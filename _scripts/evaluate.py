@@ -194,7 +194,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             end="\n\n",
         )
     print(tables.aligned(table, comparison.TEXT_COLUMNS))
-    differences = comparison.differences(judged.rows, measures.higher_is_better) if arguments.compare else []
+    differences = comparison.differences(judged.rows, measures.comparable) if arguments.compare else []
     if differences:
         print("\n" + tables.aligned(differences, comparison.TEXT_COLUMNS))
     if arguments.table:
@@ -212,7 +212,7 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:

@@ -5,8 +5,9 @@
         dtm.pt                    published DTM
         anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
         anime_interp_gma.ckpt     published AnimeInterp with global motion aggregation, by whatever name it came
+        rife.pkl                  published IFNet of RIFE 4.6; or flownet.pkl
         default/                  shipped with the project
-            ssl.safetensors  dtm.safetensors  rfr.safetensors  fusion.safetensors
+            ifnet.safetensors  fusion.safetensors  …
             alexnet_features.safetensors    for LPIPS
 
 A file is read as tensors alone, never as Python objects that could run code, and a model is touched only once every
@@ -34,6 +35,7 @@ PUBLISHED = {
     "animeinterp-gma": "anime_interp_gma.ckpt",
     "rife": "rife.pkl",
 }
+_OTHER_NAMES = {"rife": ("flownet.pkl",)}  # that published files come under too
 _UNETS = ("unet", "resunet", "transunet")
 NETWORKS = (*PUBLISHED, "ifnet", "ifnet-fast", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
 _WRAPPERS = ("model_state_dict", "state_dict")
@@ -47,7 +49,8 @@ def expected(name: str) -> str:
 
 def find(name: str, folder: Path = FOLDER) -> Path | None:
     """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    for path in (folder / expected(name), folder / "default" / f"{name}.safetensors"):
+    published = (folder / file for file in (expected(name), *_OTHER_NAMES.get(name, ())))
+    for path in (*published, folder / "default" / f"{name}.safetensors"):
         if path.exists():
             return path
     return None

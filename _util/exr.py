@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from _util.errors import InputError
+from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
 _OURS = ("channels", "dataWindow", "displayWindow", "type", "tiles", "chunkCount", "version", "maxSamplesPerPixel")
@@ -33,7 +34,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         import OpenEXR
     except ModuleNotFoundError as error:
         raise InputError(f"{path} is an EXR file; to read it, install OpenEXR.") from error
-    with _readable_name(path) as name:
+    with _readable_name(path) as name, without_messages():
         with OpenEXR.File(name, header_only=True) as file:
             header = dict(file.header())
         names = [channel.name for channel in header["channels"]]

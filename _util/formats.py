@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from _util import exr, png
 from _util.errors import InputError
 from _util.files import replacing
+from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
 _ORIENTATION = 0x0112  # tag of EXIF
@@ -157,7 +158,7 @@ def _is_deep_avif(path: Path) -> bool:
 
 
 def _decode_plain(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     elif image.mode == "CMYK":
@@ -178,7 +179,8 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
 
 
 def _decode_deep(path: Path) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    with without_messages():
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 3:

@@ -52,7 +52,7 @@ def read_index(out: Path) -> list[Row]:
     """
     path = out / "index.csv"
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = csv.reader(file)
             if tuple(header) != Row._fields:
                 raise ValueError("other columns")
@@ -109,7 +109,7 @@ def complete(out: Path, work: Path) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([Row._fields, *rows])
     with replacing(out / "index.csv") as temporary:
-        temporary.write_text(text.getvalue(), newline="")
+        temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
     journal.unlink()
 
 

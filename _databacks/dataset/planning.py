@@ -93,7 +93,7 @@ def _key(path: Path) -> str:
                     file.seek((size - _CHUNK) * i // (_CHUNKS - 1))
                     digest.update(file.read(_CHUNK))
     except OSError as error:
-        return hashlib.sha256(f"{error.errno} {path}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{error.errno} {path}".encode(errors="surrogateescape")).hexdigest()[:16]
     return digest.hexdigest()[:16]
 
 
@@ -131,7 +131,11 @@ def _require_same(out: Path, record: Path, options: dict) -> None:
     if not record.exists():
         with replacing(record) as temporary:
             temporary.write_text(json.dumps(options, indent=2))
-    before = json.loads(record.read_text())
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+        before.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{record} is damaged; delete {out}, or choose another folder.") from error
     changed = [name for name in {**before, **options} if before.get(name) != options.get(name)]
     if changed:
         was = ", ".join(f"{name} {before.get(name)!r} instead of {options.get(name)!r}" for name in changed)

@@ -47,10 +47,10 @@ def write(out: Path, rows: Sequence[Row], totals: Totals) -> bool:
     """
     text = page(out, rows, totals)
     path = out / "report.html"
-    if path.exists() and path.read_bytes() == text.encode():
+    if path.exists() and path.read_bytes() == text.encode(errors="surrogateescape"):
         return False
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     return True
 
 

@@ -73,7 +73,7 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     """The folder of parts, which this packing begins or goes on with."""
     parts = out.with_name(files.fitting(out.name, ".parts"))
-    names = zlib.crc32("\n".join(source.names).encode())
+    names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
     path = parts / "settings.json"
     try:
@@ -114,7 +114,9 @@ def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
             dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array))
-        item.attrs.update({"name": triplet.name, "time": triplet.time} | facts)
+        item.attrs.update({"time": triplet.time} | facts)
+        name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
+        item.attrs.create("name", name, dtype=h5py.string_dtype())
 
 
 def _assemble(parts: Path, out: Path) -> None:

@@ -29,8 +29,7 @@ def main() -> None:
 
     checkpoints = options.out / "checkpoints"
     with holding(options.out), making_folder(checkpoints):
-        if not os.access(checkpoints, os.W_OK):
-            raise InputError(f"{checkpoints} cannot be written to; choose another OUT.")
+        require_writing(checkpoints)
         train(options)
 
 
@@ -133,6 +132,15 @@ def with_flow(source, cache: Path, options: argparse.Namespace, task):
     if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
         source.compute_all()
     return source
+
+
+def require_writing(folder: Path) -> None:
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name of {folder} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written to; choose another OUT.")
 
 
 if __name__ == "__main__":

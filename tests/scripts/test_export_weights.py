@@ -10,6 +10,7 @@ from _scripts import export_weights
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.training.journal import Journal
 from _util import checkpoints
+from _util.version import VERSION
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
@@ -70,6 +71,7 @@ def test_half_precision_with_the_facts(run, tmp_path):
             "commit": "abc",
             "seed": "3",
             "command": "python -m train --steps 2",
+            "version": VERSION,
         }
         dtypes = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
     assert dtypes == {torch.float16, torch.int64}

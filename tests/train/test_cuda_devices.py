@@ -142,7 +142,7 @@ NETWORKS = {
     "rfr": (RFR, lambda rfr, f0, f1, f01, f10: rfr.both_ways(f0, f1, 2)),
     "rfr as in the paper": (RFR, lambda rfr, f0, f1, f01, f10: rfr(f0, f1, 2, f01, "paper")),
     "fusion": (Fusion, lambda fusion, *scene: fusion(*scene, 0.4)),
-    "ifnet": (partial(RefinedIFNet, (16, 12, 8, 8), 1), lambda ifnet, f0, f1, *_: ifnet(f0, f1, 0.4)),
+    "ifnet": (partial(RefinedIFNet, (16, 12, 8, 8), (1, 1, 1, 1)), lambda ifnet, f0, f1, *_: ifnet(f0, f1, 0.4)),
     "animeinterp-gma": (
         lambda: AnimeInterp(aggregate=True),
         lambda network, f0, f1, *initial: network(f0, f1, 0.4, *initial, "paper"),

@@ -87,7 +87,7 @@ class TestOneEntry:
         interpolator = Interpolator(device="cpu", folder=tmp_path)
         assert interpolator.method == "rightward+grey"
         frame = np.zeros((16, 20, 3), np.uint8)
-        (drawn,) = interpolator(frame, frame, [0.2])
+        (drawn,) = interpolator(frame, frame + 1, [0.2])
         assert (drawn == 51).all()
 
     def test_is_compared(self, call, tmp_path, monkeypatch):

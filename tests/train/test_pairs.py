@@ -1,5 +1,6 @@
 """Two image files in, a folder of frames out; or one sentence, and nothing written."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from _train.frame_interpolation import pairs
 from _util import image
 from _util.errors import InputError
 from _util.files import temporary_beside
+from _util.locks import holding
 
 SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
 BLOBS = cv2.GaussianBlur(np.random.default_rng(0).random((40, 48, 4)), (0, 0), 2)
@@ -211,3 +213,15 @@ def test_a_full_disk_is_said_so(tmp_path, frames):
         pairs.interpolate_files(*frames, out, fps=4, **SIMPLE)
     assert [path.name for path in sorted(out.iterdir())] == ["04_00.png", "04_01.png"]
     assert all(image.read(path).shape == (40, 48, 3) for path in out.iterdir())
+
+
+def test_a_second_run_to_one_place_is_refused(tmp_path, frames):
+    options = {"fps": 2, "preview": tmp_path / "p.webp", **SIMPLE}
+    before = contents(tmp_path)
+    for held in (tmp_path / "out", tmp_path / "p.webp"):
+        says = rf"{held.name} is in use by another run \(process {os.getpid()}"
+        with holding(held), pytest.raises(InputError, match=says):
+            pairs.interpolate_files(*frames, tmp_path / "out", **options)
+        assert contents(tmp_path) == before
+    assert len(pairs.interpolate_files(*frames, tmp_path / "out", **options)) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "out", "p.webp"}

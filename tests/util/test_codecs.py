@@ -118,6 +118,8 @@ def test_code_values_and_tags_are_those_of_the_standard(tmp_path, codec, suffix,
     deep = pixel_formats.is_deep(name)
     bits = av.VideoFormat(name).components[0].bits
     limit = 2 if codec == "mpeg4" else 1 if codec in LOSSLESS else 2 ** (bits - 8)  # one of 8 bits
+    if bits == 12:  # FFmpeg's conversion from RGB is exact to about 11 bits
+        limit = max(limit, 2)
     pixels = bars(deep)
     for matrix, levels in itertools.product(MATRICES, RANGES):
         tags = Colour(matrix, levels, 1, 1)

@@ -87,6 +87,11 @@ class Measures:
         if in_sequence:
             self.higher_is_better |= dict.fromkeys(SEQUENCE, False)
 
+    @property
+    def comparable(self) -> dict[str, bool]:
+        """The columns of which one value is better than another: all but the time."""
+        return {name: higher for name, higher in self.higher_is_better.items() if name != BEST_TIME}
+
     def times(self, t: float) -> list[float]:
         """The times at which an item whose truth is at time t is drawn, t first."""
         return [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]

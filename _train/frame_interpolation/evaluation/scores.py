@@ -60,7 +60,7 @@ class Gathered:
         """The rows so far by method, name and stamp."""
         rows = {}
         for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
-            for values in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+            for values in csv.reader(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()):
                 if len(values) == len(self.columns) and values[-1] == ".":
                     told = dict(zip(self.columns, values, strict=True))
                     facts = {name: told[name] for name in self.facts}
@@ -77,13 +77,16 @@ class Gathered:
         try:
             if self.part is None:
                 self.part, _ = tempfile.mkstemp(".csv", self.prefix, self.out.parent)
-            os.write(self.part, text.getvalue().encode())
+            os.write(self.part, text.getvalue().encode(errors="surrogateescape"))
         except OSError as error:
             raise InputError(f"{self.out} cannot be written ({error.strerror}); make room and run again.") from error
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the table of all rows; it appears whole or not at all."""
-        with files.replacing(self.out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            files.replacing(self.out) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["method", "name", *self.facts, *self.metrics])
             table.writerows([row.method, row.name, *_cells(row, self.facts, self.metrics)] for row in rows)

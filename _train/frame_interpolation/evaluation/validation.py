@@ -13,13 +13,14 @@ from torch import Tensor
 from _databacks.toons.scenes import Scenes
 from _databacks.triplet import Triplet
 from _train.frame_interpolation.evaluation.candidates import Method
-from _train.frame_interpolation.evaluation.items import Items
+from _train.frame_interpolation.evaluation.items import Item, Items
 from _train.frame_interpolation.evaluation.judging import draw
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.flows import FlowEstimator
 from _util import metrics
 
 Draw = Callable[[Tensor, Tensor, float], Tensor]
+Further = Callable[[Tensor, Tensor], dict[str, float]]
 
 
 class Function(Method):
@@ -35,15 +36,22 @@ class Function(Method):
         return [self.function(frame0, frame1, t)[0] for t in times]
 
 
-def validate(function: Draw, folders: Sequence[Path], measures: Measures) -> dict[str, float]:
+def validate(
+    function: Draw, folders: Sequence[Path], measures: Measures, further: Further | None = None
+) -> dict[str, float]:
     """The mean of every column of `measures` over each folder of keyframes, and of these over the folders, so that each
     folder counts the same.
+
+    Args:
+        further: more columns, of a drawn frame as it is and the truth, (1, 3, h, w) each; the same for all.
 
     Raises:
         InputError: as `Keyframes`, or a frame that is not finite.
     """
     method = Function(function, measures.device)
-    means = [_mean([_judge(method, items, i, measures) for i in range(len(items))]) for items in _open(folders)]
+    means = [
+        _mean([_judge(method, items[i], measures, further) for i in range(len(items))]) for items in _open(folders)
+    ]
     return _mean(means)
 
 
@@ -51,9 +59,10 @@ def _open(folders: Sequence[Path]) -> list[Items]:
     return [Items(["keyframes", str(folder)]) for folder in folders]
 
 
-def _judge(method: Method, items: Items, index: int, measures: Measures) -> dict[str, float]:
-    item = items[index]
-    return measures.compare(draw(method, item.triplet, measures), item, measures.prepare(item))
+def _judge(method: Method, item: Item, measures: Measures, further: Further | None) -> dict[str, float]:
+    frames, truth = draw(method, item.triplet, measures), measures.prepare(item)
+    more = further(frames[0][None], truth.frame) if further else {}
+    return measures.compare(frames, item, truth) | more
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:

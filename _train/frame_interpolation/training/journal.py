@@ -34,9 +34,7 @@ class Journal:
         self.rows: list[dict[str, float]] = []
         metrics = out / "metrics.csv"
         if step and metrics.exists():
-            with metrics.open(newline="") as file:
-                rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row["step"] <= step]
+            self.rows = [row for row in _read_rows(metrics) if row["step"] <= step]
         self.events = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def gather(self, figures: dict[str, float]) -> None:
@@ -97,6 +95,17 @@ class Journal:
             write_durably(self.out / "checkpoints" / name, content.getbuffer())
 
 
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    try:
+        with path.open(newline="") as file:
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path} is damaged; move it away, and its curves begin anew.") from error
+    if not all("step" in row for row in rows):
+        raise InputError(f"{path} has rows without a step; move it away, and its curves begin anew.")
+    return rows
+
+
 def write_durably(path: Path, content: bytes | memoryview) -> None:
     """Write a file that is there whole, or as it was before, even if the power goes.
 
@@ -152,6 +161,7 @@ def export(out: Path, folder: Path) -> list[Path]:
         "version": VERSION,
         "command": legs[-1]["command"],
     }
+    readable = {name: fact.encode(errors="backslashreplace").decode() for name, fact in facts.items()}
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():
         network, weight = name.split(".", 1)
@@ -165,5 +175,5 @@ def export(out: Path, folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}); choose another --to.") from error
     for name, tensors in networks.items():
-        write_durably(folder / f"{name}.safetensors", save(tensors, facts))
+        write_durably(folder / f"{name}.safetensors", save(tensors, readable))
     return [folder / f"{name}.safetensors" for name in networks]

@@ -217,8 +217,12 @@ class Loop:
                     shown.append(np.concatenate(pictures, 1))
                 return frame
 
+            def loss(frame: Tensor, truth: Tensor) -> dict[str, float]:
+                judged = self.task.judge(frame, truth)
+                return {"loss": judged[0].item()} if judged else {}
+
             with self._averaged(), self.fabric.autocast():
-                figures = validate(draw, self.options.validate, measures)
+                figures = validate(draw, self.options.validate, measures, loss)
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
         figures = self.fabric.broadcast(figures)

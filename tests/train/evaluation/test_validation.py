@@ -77,6 +77,15 @@ def test_each_folder_counts_the_same(keys, tmp_path):
     assert alone[0] != pytest.approx(alone[1])
 
 
+def test_further_figures_are_of_frames_as_they_are(keys):
+    def error(frame: Tensor, truth: Tensor) -> dict[str, float]:
+        return {"error": (frame - truth).abs().mean().item()}
+
+    figures = validate(lambda *_: tensor(4) + 0.2 / 255, [keys], Measures(["psnr"]), error)
+    away = (tensor(4) + 0.2 / 255 - tensor(20)).abs().mean().item()
+    assert figures["error"] == pytest.approx((0.2 / 255 + away) / 2, rel=1e-3)
+
+
 def test_no_interpolation_starts_before_all_keyframes_are_checked(keys):
     Image.new("RGB", (64, 49)).save(keys / "key12.png")
     with pytest.raises(InputError, match="bring all keyframes to one size"):

@@ -291,7 +291,7 @@ def test_judged_with_a_coarse_flow_even_where_data_come_with_refined_ones(folder
 def test_frames_of_every_kind(folder, channels):
     frame = (255 * np.random.default_rng(0).random((20, 33, channels))).astype(np.uint8)
     interpolator = Interpolator("dis", "animeinterp", "cpu", folder=folder)
-    (middle,) = interpolator(frame, frame)
+    (middle,) = interpolator(frame, np.roll(frame, 1, 1))
     assert (middle.shape, middle.dtype) == (frame.shape, frame.dtype)
 
 

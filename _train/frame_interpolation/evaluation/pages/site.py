@@ -29,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
         InputError: the file cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_page(folder: Path, page: str, data: object) -> Path:

@@ -1,0 +1,44 @@
+"""Silence for libraries that write to the terminal what they also raise."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+_OUTPUTS = (1, 2)  # descriptors of standard output and error
+_lock = threading.Lock()
+_kept: list[int] = []
+_inside = 0
+
+
+@contextlib.contextmanager
+def without_messages() -> Iterator[None]:
+    """What is written to standard output and error in this block goes nowhere; any number of threads may be in it."""
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _inside
+    with _lock:
+        if _inside == 0:
+            with contextlib.suppress(OSError):  # one is closed
+                _kept.extend(os.dup(output) for output in _OUTPUTS)
+            with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+                for output in _OUTPUTS[: len(_kept)]:
+                    os.dup2(nowhere.fileno(), output)
+        _inside += 1
+
+
+def _leave() -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if _inside == 0:
+            for output, kept in zip(_OUTPUTS, _kept, strict=False):
+                os.dup2(kept, output)
+                os.close(kept)
+            _kept.clear()
