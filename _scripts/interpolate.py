@@ -149,7 +149,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
-    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.chosen(arguments))
+    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.given(arguments))
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, of which {result.drawn} were drawn now")
     if arguments.write_sheet:
@@ -179,7 +179,7 @@ def require_two_frames(paths: list[Path]) -> None:
     if folder:
         raise InputError(f"{folder} is a folder; give two files or more, or one folder of keys alone.")
     if len(paths) != 2:
-        raise InputError(f"{paths[0]} is one frame; give two files or more, or a folder of keys.")
+        raise InputError("Two frames are interpolated, not 1; give two files or more, or one folder of keys alone.")
 
 
 def default_out(first: Path, *others: Path) -> Path:

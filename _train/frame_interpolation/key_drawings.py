@@ -10,6 +10,8 @@
 
 Keys follow one another in the natural order of their names, so that `key_002+fixed.png` lies between `key_002.png` and
 `key_003.png`. A drawing that is there already and was made of the same two keys in the same way is kept.
+
+All that can be wrong with keys, places and options is found before PyTorch is imported.
 """
 
 import collections
@@ -112,14 +114,12 @@ def interpolate_keys(
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
         preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
-        options: of `Interpolator`, `folder` among them.
+        options: of `Interpolator`.
 
     Raises:
         InputError: keys, weights or a place to write that cannot be used, or a file in `out` that is not as it was
             drawn; nothing is written.
     """
-    from _train.frame_interpolation.video.interpolate import create_interpolator
-
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps)
     if preview:
@@ -130,7 +130,10 @@ def interpolate_keys(
             pairs.try_to_write(path)
         drawn = Drawn(out)
         drawn.check([drawing.path.name for drawing in drawings], {key.digest for key in surveyed})
-        interpolator, settings = create_interpolator(**options)
+        from _train.frame_interpolation.video.interpolate import create_interpolator
+        from _util import checkpoints
+
+        interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
         recipes = [_recipe(drawing, surveyed, settings) for drawing in drawings]
         drawn.begin()
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]

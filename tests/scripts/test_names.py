@@ -100,8 +100,10 @@ def test_links_are_followed(call):
     ("arguments", "says"),
     [
         (["a.png"], "Two frames are interpolated, not 1"),
-        (["a.png", "b.png", "a.png"], "Two frames are interpolated, not 3"),
-        (["there", "b.png"], "there is a folder; give two files, or python -m _scripts.interpolate_video"),
+        (["a.png", "b.png", "a.png"], "Two keys are named a"),
+        (["a.png", "b.png", "small.png"], "bring all keys to one size"),
+        (["a.png", "b.png", "--between", "x"], "'x', which is no number"),
+        (["there", "b.png"], "there is a folder; give two files or more, or one folder of keys alone"),
         (["a.png", "none.png"], "There is no image none.png"),
         (["a.png", "b.png", "--flow", "raft"], "There is no flow 'raft'"),
         (["a.png", "b.png", "--device", "abacus"], "There is no device 'abacus'"),

@@ -14,7 +14,7 @@ from PIL import Image
 from _train.frame_interpolation import key_drawings, pairs, timing
 from _train.frame_interpolation.drawn import digest
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import checkpoints, files, image
+from _util import files, image
 from _util.errors import InputError
 
 SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
@@ -39,8 +39,7 @@ def keys(tmp_path) -> Path:
 def interpolate(keys: Path, out: Path, is_loop: bool = False, preview: Path | None = None, **options):
     found = key_drawings.find_keys([keys])
     gaps = timing.plan(list(map(key_drawings.name_of, found)), is_loop, **options)
-    options = {**SIMPLE, "folder": checkpoints.FOLDER}
-    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, **options)
+    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, **SIMPLE)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
