@@ -151,7 +151,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
     out = arguments.out or default_out(*arguments.frames)
     result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.given(arguments))
     print(f"Drawings: {len(result.paths)} in {out}")
-    print(f"In-betweens: {len(result.paths) - len(keys)}, of which {result.drawn} were drawn now")
+    print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
     if arguments.write_sheet:
         arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
         exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)

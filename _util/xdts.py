@@ -28,6 +28,7 @@ FIRST_LINE = "exchangeDigitalTimeSheet Save Data"
 CELLS = 0  # the field of cells, fieldId; 3 is dialogue, 5 camera work
 MOST_FRAMES = 1_000_000
 MOST_TRACKS = 10_000
+_MOST_CELLS = 10_000_000
 _VERSION = 5
 _EXTENDED = "p1"  # subversion of files with options
 _EMPTY, _HYPHEN, _IN_BETWEEN, _REVERSE = ("SYMBOL_NULL_CELL", "SYMBOL_HYPHEN", "SYMBOL_TICK_1", "SYMBOL_TICK_2")
@@ -116,7 +117,7 @@ def write(path: str | Path, sheet: TimeSheet) -> None:
     """
     text = f"{FIRST_LINE}\n{json.dumps(_sheet_json(sheet), ensure_ascii=False, indent=1)}\n"
     with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8", newline="\n")
+        temporary.write_bytes(text.encode("utf-8", errors="replace"))  # names of files need not be UTF-8
 
 
 def _sheet(json_sheet: dict[str, Any]) -> TimeSheet:
@@ -137,7 +138,10 @@ def _table(table: dict[str, Any]) -> TimeTable:
     fields = [_of(one, dict, "a field") for one in _list(table, "fields")]
     headers = [_of(one, dict, "a header") for one in _list(table, "timeTableHeaders")]
     names = [_of(name, str, "a name") for one in headers if _is_of_cells(one) for name in _list(one, "names")]
-    tracks = [_track(_of(track, dict, "a track"), names, duration) for track in _tracks(fields)]
+    items = [_of(track, dict, "a track") for track in _tracks(fields)]
+    if len(items) * duration > _MOST_CELLS:
+        raise InputError(f"{len(items)} tracks of {duration} frames are too many; {_MOST_CELLS:,} cells are read.")
+    tracks = [_track(item, names, duration) for item in items]
     _check_numbers(tracks)
     return TimeTable(
         _text(table, "name") or "",

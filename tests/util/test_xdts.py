@@ -134,6 +134,7 @@ def test_ours_comes_back(tmp_path, ours):
         (sheet(version=4), "version is 4"),
         (sheet(duration=0), "lasts 0 frames"),
         (sheet(duration=10**9), "lasts 1000000000 frames"),
+        (sheet(*({"trackNo": i} for i in range(11)), duration=10**6), "11 tracks of 1000000 frames are too many"),
         (sheet(header=3), "header is 3"),
         (sheet({"frames": []}), "trackNo is None"),
         (sheet({"trackNo": -1}), "trackNo -1"),
