@@ -1,14 +1,20 @@
-"""Draw the frames between two frames.
+"""Draw the frames between two frames, or the in-betweens of a sequence of key drawings.
 
 a.png  b.png   →   _data/interpolated/a-b/
                        12_00.png  a.png
                        12_01.png  at 1/12 of the way
                        …
                        12_12.png  b.png
+
+keys/   →   _data/interpolated/keys/
+                key_001+0of3.png  key_001.png
+                key_001+1of3.png  the first of three in-betweens
+                …
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from _scripts import drawing
 from _util import command, files
@@ -17,7 +23,7 @@ from _util import command, files
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.interpolate",
-        description="Draw the frames between two frames of 2D animation.",
+        description="Draw the frames between two frames of 2D animation, or the in-betweens of a sequence of keys.",
         epilog="Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
     parser.add_argument(
@@ -25,7 +31,8 @@ def parse() -> argparse.Namespace:
         metavar="FRAME",
         type=Path,
         nargs="+",
-        help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, AVIF or JPEG 2000",
+        help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, AVIF or JPEG 2000; "
+        "or more, which are keys, or a folder of keys",
     )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
@@ -33,11 +40,15 @@ def parse() -> argparse.Namespace:
     )
     when.add_argument("--times", type=float, nargs="+", metavar="T", help="write the frames at these times, 0 < T < 1")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1)"
+        "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1, or /FOLDER)"
     )
+    add_timing(parser)
     drawing.add_options(parser)
     parser.add_argument(
-        "--preview", type=Path, metavar="FILE", help="also write an animation, there and back: .webp, .gif or .mp4"
+        "--preview",
+        type=Path,
+        metavar="FILE",
+        help="also write an animation, of two frames there and back: .webp, .gif or .mp4",
     )
     parser.add_argument(
         "--show-flow", action="store_true", help="also write flow01.png and flow10.png, in Middlebury's colours"
@@ -48,13 +59,68 @@ def parse() -> argparse.Namespace:
     for t in arguments.times or []:
         if not 0 < t < 1:
             parser.error(f"--times has {t:g}; times lie above 0 and below 1")
+    if is_sequence(arguments):
+        for name in ("fps", "times", "show_flow"):
+            if getattr(arguments, name):
+                option = f"--{name.replace('_', '-')}"
+                parser.error(f"{option} is of two frames alone; --between and --ticks time a sequence of keys")
+    if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
+        parser.error(f"--{name} is not allowed with --sheet, which tells when drawings are exposed")
+    if arguments.layer and not arguments.sheet:
+        parser.error("--layer is of a sheet; add --sheet")
     return arguments
+
+
+def add_timing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a sequence; any of them makes one of two frames as well."""
+    group = parser.add_argument_group("a sequence of keys")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--between", metavar="N", help="in-betweens of each gap, or of every one, as 3,1,0,5 (default: 1)"
+    )
+    where.add_argument(
+        "--ticks", metavar="T", help="or their positions, 0 < T < 1, as 0.25,1/2; by gap, as 0.25,1/2:0.5::1/3"
+    )
+    group.add_argument(
+        "--ease", metavar="CURVE", help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS (default: none)"
+    )
+    group.add_argument("--on", metavar="N", help="frames that each drawing is exposed for, 24 a second (default: 1)")
+    group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
+    group.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="timing from the exposures of the keys in a time sheet, .xdts"
+    )
+    group.add_argument("--layer", metavar="NAME", help="the layer of the keys there (default: the only one with cells)")
+    group.add_argument(
+        "--write-sheet", type=Path, metavar="FILE", help="also write a time sheet of all drawings, numbered from 1"
+    )
+    group.add_argument("--loop", action="store_true", help="in-betweens from the last key to the first, too")
+
+
+def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of timing that were given, as keywords of `timing.plan`."""
+    names = ("between", "ticks", "ease", "on", "chart")
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def is_sequence(arguments: argparse.Namespace) -> bool:
+    has_folder = len(arguments.frames) == 1 and arguments.frames[0].is_dir()
+    has_sheet = arguments.sheet or arguments.write_sheet
+    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(has_sheet or timing_of(arguments))
 
 
 def main() -> None:
     arguments = parse()
-    require_two_frames(arguments.frames)
     drawing.check(arguments)
+    if is_sequence(arguments):
+        draw_sequence(arguments)
+    else:
+        draw_pair(arguments)
+    if arguments.preview:
+        print(f"Preview: {arguments.preview}")
+
+
+def draw_pair(arguments: argparse.Namespace) -> None:
+    require_two_frames(arguments.frames)
     from _train.frame_interpolation import pairs
 
     written = pairs.interpolate_files(
@@ -67,24 +133,60 @@ def main() -> None:
         **drawing.given(arguments),
     )
     print(f"Frames: {len(written)} in {written[0].parent}")
-    if arguments.preview:
-        print(f"Preview: {arguments.preview}")
+
+
+def draw_sequence(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation import exposure_sheets, key_drawings, timing
+
+    keys = key_drawings.find_keys(arguments.frames)
+    names = list(map(key_drawings.name_of, keys))
+    options = timing_of(arguments)
+    layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None
+    if layer:
+        ease, on = timing.parse_ease(options.get("ease", "none")), timing.parse_on(options.get("on", "1"))
+        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, on)
+    else:
+        gaps = timing.plan(names, arguments.loop, **options)
+    check_places(arguments)
+    out = arguments.out or default_out(*arguments.frames)
+    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.given(arguments))
+    print(f"Drawings: {len(result.paths)} in {out}")
+    print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
+    if arguments.write_sheet:
+        arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
+        exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
+        print(f"Sheet: {arguments.write_sheet}")
+
+
+def check_places(arguments: argparse.Namespace) -> None:
+    """Raise InputError for a preview that would be taken for a key, or a sheet that cannot be written."""
+    from _train.frame_interpolation import pairs
+    from _util.errors import InputError
+
+    preview, sheet, folder = arguments.preview, arguments.write_sheet, arguments.frames[0]
+    if preview and preview.parent.is_dir() and folder.is_dir() and preview.parent.samefile(folder):
+        raise InputError(f"{preview} lies among the keys, and would be taken for one; choose another place.")
+    if sheet:
+        pairs.try_to_write(sheet)
+        if arguments.sheet and sheet.exists() and sheet.samefile(arguments.sheet):
+            raise InputError(f"{sheet} is the sheet that is read, and would be overwritten; choose another place.")
 
 
 def require_two_frames(paths: list[Path]) -> None:
     from _util.errors import InputError
 
-    for_folders = "python -m _scripts.interpolate_video FOLDER OUT draws between all drawings of a folder"
     folder = next((path for path in paths if path.is_dir()), None)
     if folder:
-        raise InputError(f"{folder} is a folder; give two files, or {for_folders}.")
+        raise InputError(f"{folder} is a folder; give two files or more, or one folder of keys alone.")
     if len(paths) != 2:
-        raise InputError(f"Two frames are interpolated, not {len(paths)}; give two files, or {for_folders}.")
+        raise InputError("Two frames are interpolated, not 1; give two files or more, or one folder of keys alone.")
 
 
-def default_out(frame0: Path, frame1: Path) -> Path:
-    """`_data/interpolated/FRAME0-FRAME1`, after the names without suffixes; digits are no suffix, as in shot.001."""
-    names = (path.name if path.suffix[1:].isdecimal() else path.stem for path in (frame0, frame1))
+def default_out(first: Path, *others: Path) -> Path:
+    """`_data/interpolated/FRAME0-FRAME1`, after the first and last name without suffix, or after a folder."""
+    from _train.frame_interpolation.key_drawings import name_of
+
+    names = [first.resolve().name or "keys"] if first.is_dir() else [name_of(first), *map(name_of, others[-1:])]
     return Path("_data/interpolated") / files.fitting("-".join(names), "")
 
 

@@ -1,6 +1,7 @@
 """Animations for looking at: WebP, GIF or MP4."""
 
 import io
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ FORMATS = (".webp", ".gif", ".mp4")
 
 def write_preview(
     path: str | Path,
-    frames: list[np.ndarray],
+    frames: Iterable[np.ndarray],
     fps: float,
     largest: int = 960,
     tags: tuple[png.Chunk, ...] = (),
+    exposures: Sequence[int] | None = None,
+    there_and_back: bool = True,
 ) -> None:
     """Write frames that play there and back, for ever where the format knows how.
 
@@ -31,6 +34,8 @@ def write_preview(
         fps: frames per second.
         largest: longer side in pixels above which frames are reduced.
         tags: of the frames' colour and resolution, kept in WebP. For the others, colours are converted to sRGB.
+        exposures: how often each frame is shown in a row; once by default.
+        there_and_back: otherwise they play forward alone.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
@@ -38,10 +43,13 @@ def write_preview(
     path = Path(path)
     check_format(path)
     shown = [_for_screen(frame, largest, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
-    shown += shown[-2:0:-1]
     icc_profile = png.shown_profile(tags)
     if icc_profile and path.suffix.lower() != ".webp":
         shown = _in_srgb(shown, icc_profile)
+    if exposures is not None:
+        shown = [frame for frame, count in zip(shown, exposures, strict=True) for _ in range(count)]
+    if there_and_back:
+        shown += shown[-2:0:-1]
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             _write_mp4(temporary, shown, fps)

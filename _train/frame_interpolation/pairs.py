@@ -70,7 +70,7 @@ def interpolate_files(
         InputError: an image, a size, a time, weights or a place to write that cannot be used; nothing is written.
     """
     ends = formats.read(path0), formats.read(path1)
-    frame0, frame1 = _common_kind((path0, path1), ends)
+    frame0, frame1 = common_kind((path0, path1), ends)
     check_frames(frame0, frame1)
     suffix = ends[0].suffix
     if times is None:
@@ -87,8 +87,7 @@ def interpolate_files(
         _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
         if times is None:
             _refuse_another_fps(out, paths)
-        if png.shown_profile(ends[0].tags) != png.shown_profile(ends[1].tags):
-            print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
+        tell_other_colours((path0, path1), ends)
         shown = _draw((frame0, frame1), ends, wanted, paths, flow_paths, options)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
@@ -112,12 +111,12 @@ def _draw(
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     if flow_paths:
         _write_flow(interpolator.flow_of(pair), flow_paths)
-    first, last = (_of_kind(frame, ends) for frame in frames)
+    first, last = (of_kind(frame, ends) for frame in frames)
     between = []
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
-        pictures = (_of_kind(wait(), ends) for wait in waiting)
+        pictures = (of_kind(wait(), ends) for wait in waiting)
         if len(paths) > len(times):
             pictures = _between(ends[0], pictures, ends[1])
         for path, picture in zip(paths, pictures, strict=True):
@@ -132,7 +131,14 @@ def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iter
     yield last
 
 
-def _common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tuple[np.ndarray, np.ndarray]:
+def tell_other_colours(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> None:
+    """Print a sentence if two frames have different profiles of colour."""
+    if png.shown_profile(ends[0].tags) != png.shown_profile(ends[1].tags):
+        path0, path1 = paths
+        print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
+
+
+def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tuple[np.ndarray, np.ndarray]:
     """Both frames as they are drawn: in the same channels and type, of EXR along a curve for display."""
     if ends[0].suffix != ends[1].suffix:
         kinds = {".png": "8 or 16 bits", ".tif": "floating values", ".exr": "linear light"}
@@ -157,7 +163,7 @@ def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
     return frame
 
 
-def _of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
+def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
     """What was drawn as a picture like both ends."""
     first = ends[0]
     if first.header is not None:
@@ -175,12 +181,12 @@ def _refuse_another_fps(out: Path, paths: list[Path]) -> None:
 
 def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
     for path in paths:
-        _try_to_write(path)
+        try_to_write(path)
         if any(path.exists() and path.samefile(source) for source in inputs):
             raise InputError(f"{path} is one of the two frames and would be overwritten; choose another place.")
 
 
-def _try_to_write(path: Path) -> None:
+def try_to_write(path: Path) -> None:
     """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
     try:
         with files.making_folder(path.parent):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from _scripts import interpolate
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _util import image
+from _util import image, xdts
 
 ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
@@ -61,6 +61,92 @@ def test_every_option_together(run, suffix):
     assert code == 0
     assert written("out") == ["flow01.png", "flow10.png", "t0.25.png", "t0.50.png"]
     assert written("p") == [f"p.{suffix}"]
+
+
+def test_a_folder_of_keys(run):
+    Path("keys").mkdir()
+    for name in ("a.png", "b.png"):
+        Path(name).rename(Path("keys") / name)
+    code, _ = run("keys", "--loop", "--between", "2,1", "--ease", "in-out", "--on", 2, "--preview", "p.webp", *SIMPLE)
+    assert code == 0
+    names = ["a+0of2.png", "a+1of2.png", "a+2of2.png", "b+0of1.png", "b+1of1.png"]
+    assert [name for name in written("_data/interpolated/keys") if name[0] != "."] == names
+    assert Path("p.webp").exists()
+
+
+def test_three_files_are_keys(run):
+    Image.open("b.png").transpose(Image.Transpose.FLIP_TOP_BOTTOM).save("c.png")
+    code, _ = run("a.png", "b.png", "c.png", *SIMPLE)
+    assert code == 0
+    names = ["a+0of1.png", "a+1of1.png", "b+0of1.png", "b+1of1.png", "c+0of0.png"]
+    assert [name for name in written("_data/interpolated/a-c") if name[0] != "."] == names
+
+
+def test_options_of_timing_make_keys_of_two_frames(run):
+    code, _ = run("a.png", "b.png", "--ticks", "0.25,1/2", "--out", "out", *SIMPLE)
+    assert code == 0
+    assert [name for name in written("out") if name[0] != "."] == [f"a+{i}of2.png" for i in range(3)] + ["b+0of0.png"]
+    run("a.png", "b.png", "--times", 0.25, 0.5, "--out", "pair", *SIMPLE)
+    for name, same in (("a+1of2.png", "t0.25.png"), ("a+2of2.png", "t0.50.png")):
+        np.testing.assert_array_equal(image.read(Path("out") / name), image.read(Path("pair") / same))
+
+
+def test_a_sheet_times_keys_and_another_is_written(run):
+    table = xdts.TimeTable("cut", 6, [xdts.Track("A", ["a", "a", "a", "a", "b", "b"])])
+    xdts.write("in.xdts", xdts.TimeSheet([table]))
+    arguments = "--sheet", "in.xdts", "--on", 2, "--write-sheet", "sheets/out.xdts", "--out", "out"
+    code, _ = run("a.png", "b.png", *arguments, *SIMPLE)
+    assert code == 0
+    assert [name for name in written("out") if name[0] != "."] == ["a+0of1.png", "a+1of1.png", "b+0of0.png"]
+    assert xdts.read("sheets/out.xdts").tables[0].tracks[0].cells == ["1", "1", "2", "2", "3", "3"]
+    run("a.png", "b.png", "--times", 0.5, "--out", "pair", *SIMPLE)
+    np.testing.assert_array_equal(image.read("out/a+1of1.png"), image.read("pair/t0.50.png"))
+
+
+def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run):
+    table = xdts.TimeTable("cut", 2, [xdts.Track("A", ["a", "b"])])
+    xdts.write("in.xdts", xdts.TimeSheet([table]))
+    before = Path("in.xdts").read_bytes()
+    for arguments, says in (
+        ((".", "--preview", "p.webp"), "lies among the keys"),
+        (("a.png", "b.png", "--sheet", "in.xdts", "--write-sheet", "in.xdts"), "is the sheet that is read"),
+    ):
+        code, said = run(*arguments, "--out", "out", *SIMPLE)
+        assert code == 2
+        assert says in said
+        assert written(".") == ["a.png", "b.png", "in.xdts"]
+    assert Path("in.xdts").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is of two frames alone"),
+        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is of two frames alone"),
+        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is of two frames alone"),
+        (["a.png", "b.png", "--between", "2", "--ticks", "0.5"], "not allowed with"),
+        (["a.png", "b.png", "a.png"], "Two keys are named a"),
+        (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),
+        (["a.png", "b.png", "--ease", "bounce"], "There is no ease 'bounce'"),
+        (["a.png", "b.png", "--chart", "none.csv"], "none.csv cannot be read"),
+        (["a.png", "b.png", "--sheet", "none.xdts"], "none.xdts cannot be read"),
+        (["a.png", "b.png", "--sheet", "a.png"], "a.png is no t"),
+        (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
+        (["a.png", "b.png", "--layer", "A"], "add --sheet"),
+        (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be made"),
+        (["a.png"], "Two frames are interpolated, not 1"),
+        (["a.png", "--loop"], "a.png is one picture"),
+        (["a.png", "b.png", "c.png"], "There is no image c.png"),
+        (["."], "holds the keys"),
+        ([".", "a.png", "b.png"], "is a folder"),
+    ],
+)
+def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):
+    code, said = run(*arguments, "--out", ".", *SIMPLE)
+    assert code == 2
+    assert says in said
+    assert said.count("\n") == 1
+    assert written(".") == ["a.png", "b.png"]
 
 
 @pytest.mark.slow

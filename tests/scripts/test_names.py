@@ -43,6 +43,19 @@ def test_frames_of_any_name(call):
     assert Path(f"{ODD}.mp4").stat().st_size
 
 
+def test_keys_of_any_name(call):
+    names = [f"{ODD}{i}.png" for i in range(2)]
+    write_frames(*names)
+    arguments = *names, "--between", 1, "--out", f"out{ODD}", "--write-sheet", f"{ODD}.xdts"
+    for drawn in (1, 0):
+        finished = call(interpolate.main, *arguments, *SIMPLE)
+        assert finished.code == 0
+        assert f"drawn now: {drawn}" in finished.written
+    expected = [f"{ODD}0+0of1.png", f"{ODD}0+1of1.png", f"{ODD}1+0of0.png"]
+    assert sorted(path.name for path in Path(f"out{ODD}").glob("*.png")) == expected
+    assert Path(f"{ODD}.xdts").stat().st_size
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
 def test_messages_reach_any_terminal(encoding):
     """What cannot be shown is escaped: after the work, and in errors before it."""
@@ -100,8 +113,10 @@ def test_links_are_followed(call):
     ("arguments", "says"),
     [
         (["a.png"], "Two frames are interpolated, not 1"),
-        (["a.png", "b.png", "a.png"], "Two frames are interpolated, not 3"),
-        (["there", "b.png"], "there is a folder; give two files, or python -m _scripts.interpolate_video"),
+        (["a.png", "b.png", "a.png"], "Two keys are named a"),
+        (["a.png", "b.png", "small.png"], "bring all keys to one size"),
+        (["a.png", "b.png", "--between", "x"], "'x', which is no number"),
+        (["there", "b.png"], "there is a folder; give two files or more, or one folder of keys alone"),
         (["a.png", "none.png"], "There is no image none.png"),
         (["a.png", "b.png", "--flow", "raft"], "There is no flow 'raft'"),
         (["a.png", "b.png", "--device", "abacus"], "There is no device 'abacus'"),

@@ -106,3 +106,13 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
         preview.write_preview(path, frames(3, 64, 64), fps=12)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_exposures_and_forward_alone(tmp_path):
+    path = tmp_path / "p.mp4"
+    preview.write_preview(path, iter(frames(3, 32, 32)), 12, exposures=[3, 1, 2], there_and_back=False)
+    brightness = [frame.mean() for frame in play(path)]
+    assert len(brightness) == 6
+    steps = np.diff(brightness)
+    assert (steps[[2, 3]] > 20).all()
+    assert (np.abs(steps[[0, 1, 4]]) < 5).all()

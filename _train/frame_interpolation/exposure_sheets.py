@@ -1,0 +1,159 @@
+"""Timing from a time sheet: keys are drawn where it exposes them, and in-betweens where it asks for them.
+
+    frame     1  2  3  4  5  6  7  8  9
+    cell      1     ○     ○     ○     2        keys 1 and 2: ticks at 1/4, 1/2, 3/4, each exposed for two frames
+
+Between two keys, an in-between begins at each ○ or ●, and at each cell that is no key; where there is neither, every
+frame, or every second on twos. Its tick is its place in time between the beginnings of both keys. Where nothing shows
+between two keys and nothing is marked, nothing is drawn.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from _train.frame_interpolation.timing import MOST_BETWEEN, Ease, Gap, eased
+from _util import xdts
+from _util.errors import InputError
+from _util.xdts import TimeSheet, TimeTable, Track
+
+_CELL = re.compile(r"0*(\d+)([a-z]*)")
+_NUMBERED = re.compile(r"[^+]*?(\d+[A-Za-z]*)")
+
+
+class Layer(NamedTuple):
+    """A layer of a time sheet that was read."""
+
+    path: Path
+    sheet: TimeSheet
+    table: TimeTable
+    track: Track
+
+
+def read_layer(path: Path, name: str | None = None) -> Layer:
+    """The layer of a name, or the only one that has cells.
+
+    Raises:
+        InputError: the file is no time sheet, or there is no such layer, or more than one.
+    """
+    sheet = xdts.read(path)
+    layers = [Layer(path, sheet, table, track) for table in sheet.tables for track in table.tracks if any(track.cells)]
+    found = layers if name is None else [layer for layer in layers if layer.track.name == name]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(repr(layer.track.name) for layer in layers) or "none"
+    wanted = "a layer with cells" if name is None else f"the layer {name!r}"
+    raise InputError(f"{path} has {len(found)} times {wanted}, and one is needed; its layers are {names}: see --layer.")
+
+
+def plan(layer: Layer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int) -> list[Gap]:
+    """The timing of the gap that each key begins, as `timing.plan` gives it.
+
+    A cell means the key whose name it is, or ends in its number, with a letter if it has one: `12a` means `A_0012a`.
+
+    Args:
+        keys: names of the keys, in order, without suffix.
+        is_loop: the last gap leads to the first key, and to the frame where that is exposed again, if it is.
+        ease: moves ticks further.
+        on: frames that in-betweens are exposed for in gaps where none are marked.
+
+    Raises:
+        InputError: keys are not exposed in their order, once each, or other cells show before or after them.
+    """
+    cells, where = layer.track.cells, f"{layer.path}, layer {layer.track.name!r}"
+    starts, end = _starts(cells, keys, is_loop, where)
+    if any(cells[: starts[0]]):
+        raise InputError(f"{where}: another cell shows before the first key, {keys[0]}; give its drawing as a key.")
+    ticks = {*layer.track.in_betweens, *layer.track.reverse_sheets}
+    gaps = []
+    for i, (first, next_first) in enumerate(itertools.pairwise([*starts, end])):
+        stop = next(f for f in range(next_first, first, -1) if cells[f - 1] is not None)
+        marks = [f for f in range(first + 1, stop) if f in ticks or cells[f] != cells[f - 1]]
+        if None in cells[first:stop]:
+            frame = first + cells[first:stop].index(None)
+            raise InputError(f"{where}: nothing shows at frame {frame + 1}, amid drawings; expose one there.")
+        if i == len(keys) - 1 and not is_loop:
+            if len(set(cells[first:stop])) > 1:
+                raise InputError(
+                    f"{where}: another cell shows after the last key, {keys[i]}; give its drawing as a key."
+                )
+            marks = []
+        elif not marks and stop == next_first:
+            marks = list(range(first + on, stop, on))
+        if len(marks) > MOST_BETWEEN:
+            raise InputError(f"{where}: {len(marks)} in-betweens follow {keys[i]}; up to {MOST_BETWEEN} are drawn.")
+        positions = [Fraction(f - first, next_first - first) for f in marks]
+        exposures = tuple(b - a for a, b in itertools.pairwise([first, *marks, stop]))
+        gaps.append(Gap(eased(positions, ease), exposures, next_first - stop))
+    return gaps
+
+
+def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: str) -> tuple[list[int], int]:
+    """The frames where the keys are exposed first, and where the exposures end."""
+    numbers = {label: i for i, key in reversed(list(enumerate(keys))) for label in (_label(key), key) if label}
+    starts: list[int] = []
+    for frame, cell in enumerate(cells):
+        number = None if cell is None else numbers.get(cell, numbers.get(_normal(cell)))
+        if number is None or (frame and cells[frame - 1] == cell):
+            continue
+        if number == 0 and is_loop and len(starts) == len(keys):
+            return starts, frame
+        if number < len(starts):
+            raise InputError(f"{where}: {keys[number]} is exposed again at frame {frame + 1}; expose each key once.")
+        if number > len(starts):
+            raise InputError(
+                f"{where}: {keys[number]} is exposed at frame {frame + 1} and {keys[len(starts)]} not before it; "
+                "expose all keys, in their order."
+            )
+        starts.append(frame)
+    if len(starts) < len(keys):
+        raise InputError(f"{where}: {keys[len(starts)]} is not exposed; give it a cell, or move it out of the keys.")
+    return starts, len(cells)
+
+
+def _label(key: str) -> str | None:
+    """The cell that means a key by its number; none that means a corrected in-between."""
+    match = _NUMBERED.fullmatch(key)
+    return _normal(match[1]) if match else None
+
+
+def _normal(cell: str) -> str:
+    match = _CELL.fullmatch(cell.lower())
+    return f"{match[1]}{match[2]}" if match else cell
+
+
+def write(path: Path, gaps: Sequence[Gap], name: str, source: Layer | None = None) -> None:
+    """Write the exposures of all drawings, numbered from 1 in their order, as a time sheet.
+
+    Args:
+        name: of the sheet and its layer.
+        source: otherwise, the layer that the timing was read from: its cells are replaced, and its sheet is kept. A
+            loop is repeated to its end.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    drawn = _cells(gaps)
+    if source is None:
+        xdts.write(path, TimeSheet([TimeTable(name, len(drawn), [Track(name, drawn)])]))
+        return
+    begin = next(f for f, cell in enumerate(source.track.cells) if cell is not None)
+    cells = [None] * begin + list(itertools.islice(itertools.cycle(drawn), source.table.duration - begin))
+    track = replace(source.track, cells=cells, in_betweens=[], reverse_sheets=[])
+    tracks = [track if one is source.track else one for one in source.table.tracks]
+    tables = [replace(one, tracks=tracks) if one is source.table else one for one in source.sheet.tables]
+    xdts.write(path, replace(source.sheet, tables=tables))
+
+
+def _cells(gaps: Sequence[Gap]) -> list[str | None]:
+    numbers = itertools.count(1)
+    cells: list[str | None] = []
+    for gap in gaps:
+        for exposure in gap.exposures:
+            cells += [str(next(numbers))] * exposure
+        cells += [None] * gap.blank
+    return cells

@@ -1,0 +1,236 @@
+"""Draw the in-betweens of a sequence of key drawings, into a folder.
+
+    keys/  key_001.png                  out/  key_001+0of3.png   the key, pixel for pixel
+           key_002.png                        key_001+1of3.png   the first of three in-betweens
+           key_002+fixed.png                  …
+           key_003.png                        key_002+0of3.png
+                                              …
+                                              key_003+0of0.png   the last key
+                                              .drawn.jsonl       what each drawing was made of
+
+Keys follow one another in the natural order of their names, so that `key_002+fixed.png` lies between `key_002.png` and
+`key_003.png`. A drawing that is there already and was made of the same two keys in the same way is kept.
+
+All that can be wrong with keys, places and options is found before PyTorch is imported.
+"""
+
+import collections
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from _train.frame_interpolation import pairs
+from _train.frame_interpolation.drawn import Drawn, digest, digest_of
+from _train.frame_interpolation.frames import check_frames
+from _train.frame_interpolation.timing import Gap
+from _util import files, formats
+from _util.errors import InputError
+from _util.formats import Picture
+from _util.locks import holding
+from _util.preview import check_format, write_preview
+
+RATE = 24  # of a preview: frames a second, by custom
+
+
+class Result(NamedTuple):
+    """What `interpolate_keys` has made: all drawings in order, and how many in-betweens were drawn now."""
+
+    paths: list[Path]
+    drawn: int
+
+
+@dataclass(frozen=True)
+class _Key:
+    path: Path
+    digest: str  # of the file
+    suffix: str  # of what is drawn from it
+    kind: tuple[Any, ...]  # in which all keys agree
+    shown_kind: str
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A file to be made: a key, at tick 0, or an in-between."""
+
+    path: Path
+    gap: int
+    tick: Fraction
+
+
+def find_keys(sources: Sequence[Path]) -> list[Path]:
+    """The key drawings in order: of one folder by their names, or two files or more as they are given.
+
+    Raises:
+        InputError: there are fewer than two, or two have one name.
+    """
+    folder = next((source for source in sources if source.is_dir()), None)
+    if folder and len(sources) > 1:
+        raise InputError(f"{folder} is a folder; give one folder of keys alone, or two files or more.")
+    keys = (
+        sorted(files.pictures(folder), key=lambda path: (files.natural(name_of(path)), path.name))
+        if folder
+        else sources
+    )
+    if len(keys) < 2:
+        held = (
+            f"{folder} holds {'one picture' if keys else 'no pictures'}" if folder else f"{sources[0]} is one picture"
+        )
+        raise InputError(f"{held}; two keys or more are needed.")
+    for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
+        if len(listed := list(same)) > 1:
+            raise InputError(
+                f"Two keys are named {name}, {listed[0]} and {listed[1]}; drawings are named after keys: rename one, "
+                "or close a cycle with --loop."
+            )
+    return list(keys)
+
+
+def name_of(key: Path) -> str:
+    """The name that drawings take from a key: without suffix; digits are no suffix, as in shot.001."""
+    return key.name if key.suffix[1:].isdecimal() else key.stem
+
+
+def interpolate_keys(
+    keys: Sequence[Path],
+    out: Path,
+    gaps: Sequence[Gap],
+    *,
+    preview: Path | None = None,
+    **options: Any,
+) -> Result:
+    """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
+
+    In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
+    after a change of keys or timing, the gaps that it concerns are drawn anew, and what was drawn for others is
+    removed. A drawing that was changed by hand is never touched.
+
+    Args:
+        keys: files of pictures of one size and kind, in order.
+        out: folder, made where missing.
+        gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
+        preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
+        options: of `Interpolator`.
+
+    Raises:
+        InputError: keys, weights or a place to write that cannot be used, or a file in `out` that is not as it was
+            drawn; nothing is written.
+    """
+    surveyed = _survey(keys)
+    drawings = _drawings(surveyed, out, gaps)
+    if preview:
+        check_format(preview)
+    _check_places(keys, out, preview)
+    with holding(out, *([preview] if preview else [])):
+        for path in (out / "drawing", *([preview] if preview else [])):
+            pairs.try_to_write(path)
+        drawn = Drawn(out)
+        drawn.check([drawing.path.name for drawing in drawings], {key.digest for key in surveyed})
+        from _train.frame_interpolation.video.interpolate import create_interpolator
+        from _util import checkpoints
+
+        interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
+        recipes = [_recipe(drawing, surveyed, settings) for drawing in drawings]
+        drawn.begin()
+        missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
+        for i, picture in _drawn_now(drawings, missing, keys, interpolator):
+            drawn.keep(drawings[i].path.name, picture, recipes[i])
+        drawn.remove_others({drawing.path.name for drawing in drawings})
+        if preview:
+            _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
+    return Result([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+
+
+def _drawn_now(
+    drawings: Sequence[_Drawing], missing: Sequence[int], keys: Sequence[Path], interpolator: Any
+) -> Iterator[tuple[int, Picture]]:
+    """The drawings of the numbers `missing`, gap by gap."""
+    count = sum(drawing.tick > 0 for drawing in drawings)
+    kept = count - sum(drawings[i].tick > 0 for i in missing)
+    with tqdm(None, interpolator.method, count, initial=kept, unit="frame", disable=kept == count) as bar:
+        for gap, numbers in itertools.groupby(missing, lambda i: drawings[i].gap):
+            numbers = list(numbers)
+            first = formats.read(keys[gap])
+            if drawings[numbers[0]].tick == 0:
+                yield numbers.pop(0), first
+            if numbers:
+                paths = keys[gap], keys[(gap + 1) % len(keys)]
+                pictures = _between(paths, [drawings[i].tick for i in numbers], interpolator)
+                for i, picture in zip(numbers, pictures, strict=True):
+                    yield i, picture
+                    bar.update()
+
+
+def _between(paths: tuple[Path, Path], ticks: Sequence[Fraction], interpolator: Any) -> Iterator[Picture]:
+    ends = formats.read(paths[0]), formats.read(paths[1])
+    pairs.tell_other_colours(paths, ends)
+    pair = interpolator.prepare(*pairs.common_kind(paths, ends))
+    for wait in interpolator.draw(pair, map(float, ticks)):
+        yield pairs.of_kind(wait(), ends)
+
+
+def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
+    preview.parent.mkdir(parents=True, exist_ok=True)
+    pictures = (formats.for_display(formats.read(drawing.path)) for drawing in drawings)
+    tags = formats.read(drawings[0].path).tags
+    write_preview(preview, pictures, RATE, tags=tags, exposures=exposures, there_and_back=False)
+
+
+def _survey(keys: Sequence[Path]) -> list[_Key]:
+    """All keys, each read once."""
+    surveyed = [_surveyed(path) for path in keys]
+    common = collections.Counter(key.kind for key in surveyed).most_common(1)[0][0]
+    model = next(key for key in surveyed if key.kind == common)
+    others = [key for key in surveyed if key.kind != common]
+    if others:
+        told = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
+        more = f", and {len(others) - 5} more differ" if len(others) > 5 else ""
+        raise InputError(f"{told}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+    return surveyed
+
+
+def _surveyed(path: Path) -> _Key:
+    picture = formats.read(path)
+    frame, _ = pairs.common_kind((path, path), (picture, picture))
+    try:
+        check_frames(frame, frame)
+    except InputError as error:
+        raise InputError(f"{path} cannot be interpolated: {error}") from error
+    pixels = picture.pixels
+    h, w = pixels.shape[:2]
+    channels = {1: "grey", 3: "RGB", 4: "RGBA"}[pixels.shape[2] if pixels.ndim == 3 else 1]
+    shown = f"{w}×{h} pixels of {channels} with {8 * pixels.itemsize} bits ({picture.suffix[1:].upper()})"
+    return _Key(path, digest(path), picture.suffix, (pixels.shape, pixels.dtype, picture.suffix), shown)
+
+
+def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
+    return [
+        _Drawing(out / _name(key, number, len(gap.ticks)), i, tick)
+        for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))
+        for number, tick in enumerate((Fraction(0), *gap.ticks))
+    ]
+
+
+def _name(key: _Key, number: int, count: int) -> str:
+    """Names sort as drawings follow one another, byte by byte too."""
+    return files.fitting(name_of(key.path), f"+{number:0{len(str(count))}d}of{count}{key.suffix}")
+
+
+def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any]) -> dict[str, Any]:
+    """All that determines a drawing."""
+    first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
+    if drawing.tick == 0:
+        return {"key": first.digest}
+    return {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
+
+
+def _check_places(keys: Sequence[Path], out: Path, preview: Path | None) -> None:
+    for key in keys:
+        if out.is_dir() and out.samefile(key.parent):
+            raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
+        if preview and preview.exists() and preview.samefile(key):
+            raise InputError(f"{preview} is one of the keys and would be overwritten; choose another place.")

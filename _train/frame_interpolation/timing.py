@@ -1,0 +1,373 @@
+"""Timing: where in-betweens lie between two keys, and how long drawings are exposed.
+
+A *gap* lies between a key and the next. Its *ticks* are the marks of an animator's timing chart: positions above 0,
+the first key, and below 1, the second, in rising order, one for each in-between. Positions are exact fractions.
+
+    between   3            in-betweens in a gap, evenly spaced: ticks 1/4, 1/2, 3/4
+    ease      in           the even positions are moved along a curve of CSS: the motion starts slowly, so that ticks
+                           crowd at the first key; out: at the second; in-out: at both. (Animators call the first
+                           "slow out" of a key, and the second "slow in" to one.)
+    ticks     0.1,1/4      or the positions themselves
+    on        2            each drawing is exposed for two frames, keys too; no more and no fewer are drawn
+
+A chart is a CSV file with a header. `key` names the key that begins the gap, by the name of its file with or without
+suffix. Every other column may be missing, and so may any value: what is given on the command line holds there.
+
+    key,between,ease,ticks,on
+    key_001,3,in-out,,2
+    key_002,,,0.1 0.25 1/2,
+    key_003,0,,,
+"""
+
+import csv
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path, PurePath
+from typing import Any
+
+from _util.errors import InputError
+from _util.files import PICTURE_SUFFIXES
+
+MOST_BETWEEN = 9999
+MOST_FRAMES = 9999  # that a drawing is exposed for
+_LARGEST_DENOMINATOR = 2**24  # of an eased position
+_HALVINGS = 80  # which bring a position closer than fractions of that denominator lie to one another
+_COLUMNS = ("key", "between", "ease", "ticks", "on")
+_LONGEST_NUMBER = 32  # characters
+
+Ease = Callable[[Fraction], Fraction]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The timing of one gap.
+
+    Attributes:
+        ticks: positions of the in-betweens, in (0, 1), rising.
+        exposures: of its first key and of each in-between, in frames.
+        blank: frames after them in which nothing shows.
+    """
+
+    ticks: tuple[Fraction, ...]
+    exposures: tuple[int, ...]
+    blank: int = 0
+
+    @classmethod
+    def on(cls, ticks: Sequence[Fraction], on: int) -> "Gap":
+        """A gap whose drawings are all exposed for `on` frames."""
+        return cls(tuple(ticks), (on,) * (1 + len(ticks)))
+
+
+@dataclass(frozen=True)
+class CubicBezier:
+    """`cubic-bezier(x1, y1, x2, y2)` of CSS Easing Functions: progress over time, from (0, 0) to (1, 1).
+
+    Progress is the nearest fraction of a denominator up to 2²⁴; it is exact where there is one.
+    """
+
+    x1: Fraction
+    y1: Fraction
+    x2: Fraction
+    y2: Fraction
+
+    def __post_init__(self):
+        for x in (self.x1, self.x2):
+            if not 0 <= x <= 1:
+                raise InputError(f"A cubic Bézier curve has x {float(x):g}; both x lie in [0, 1].")
+
+    def __call__(self, time: Fraction) -> Fraction:
+        low, high = Fraction(0), Fraction(1)
+        for _ in range(_HALVINGS):  # x rises with the parameter
+            middle = (low + high) / 2
+            if _bernstein(self.x1, self.x2, middle) < time:
+                low = middle
+            else:
+                high = middle
+        return _bernstein(self.y1, self.y2, high).limit_denominator(_LARGEST_DENOMINATOR)
+
+
+def _bernstein(a: Fraction, b: Fraction, s: Fraction) -> Fraction:
+    """The cubic polynomial from 0 to 1 with the inner control values `a` and `b`."""
+    return 3 * (1 - s) ** 2 * s * a + 3 * (1 - s) * s**2 * b + s**3
+
+
+_SLOW, _FAST = Fraction("0.42"), Fraction("0.58")
+EASES: dict[str, Ease] = {
+    "none": lambda time: time,
+    "in": CubicBezier(_SLOW, Fraction(0), Fraction(1), Fraction(1)),
+    "out": CubicBezier(Fraction(0), Fraction(0), _FAST, Fraction(1)),
+    "in-out": CubicBezier(_SLOW, Fraction(0), _FAST, Fraction(1)),
+}
+
+
+def even(count: int) -> tuple[Fraction, ...]:
+    """The ticks of `count` in-betweens that are evenly spaced."""
+    return tuple(Fraction(i, count + 1) for i in range(1, count + 1))
+
+
+def eased(ticks: Sequence[Fraction], ease: Ease) -> tuple[Fraction, ...]:
+    """Ticks moved along a curve.
+
+    Raises:
+        InputError: the curve turns back or overshoots, so that ticks no longer rise in (0, 1).
+    """
+    moved = tuple(map(ease, ticks))
+    try:
+        return check_ticks(moved)
+    except InputError as error:
+        raise InputError(
+            f"The ease cannot be drawn ({str(error).rstrip('.')}); take a curve that rises within [0, 1]."
+        ) from error
+
+
+def check_ticks(ticks: Sequence[Fraction]) -> tuple[Fraction, ...]:
+    """The ticks of a gap, which rise.
+
+    Raises:
+        InputError: one is not in (0, 1), or not above the one before.
+    """
+    for tick in ticks:
+        if not 0 < tick < 1:
+            raise InputError(f"A tick is at {_shown(tick)}; ticks lie above 0, the first key, and below 1, the second.")
+    for before, tick in itertools.pairwise(ticks):
+        if tick <= before:
+            raise InputError(f"A tick at {_shown(tick)} follows one at {_shown(before)}; ticks must rise.")
+    return tuple(ticks)
+
+
+def _shown(number: Fraction) -> str:
+    return str(number) if number.denominator <= 100 else f"{float(number):.9g}"
+
+
+def parse_ease(text: str) -> Ease:
+    """The curve of a name, `in`, `out`, `in-out` or `none`, or of `cubic-bezier(x1, y1, x2, y2)`, bare numbers too.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    text = text.strip().lower()
+    if text in EASES:
+        return EASES[text]
+    numbers = text.removeprefix("cubic-bezier(").removesuffix(")").split(",")
+    if len(numbers) != 4:
+        raise InputError(f"There is no ease {text!r}; there are {', '.join(EASES)} and cubic-bezier(x1, y1, x2, y2).")
+    return CubicBezier(*(_number("cubic-bezier", number) for number in numbers))
+
+
+def parse_between(text: str) -> list[int]:
+    """Counts of in-betweens, as `3,1,0,5`.
+
+    Raises:
+        InputError: one is no count.
+    """
+    return [_count("--between", part) for part in text.split(",")]
+
+
+def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
+    """The ticks of several gaps, as `0.25,0.5:0.5::1/3`.
+
+    Raises:
+        InputError: ticks that `check_ticks` refuses.
+    """
+    return [_ticks("--ticks", part.split(",")) for part in text.split(":")]
+
+
+def parse_on(text: str) -> int:
+    """For how many frames each drawing is exposed.
+
+    Raises:
+        InputError: it is no number of 1 or more.
+    """
+    on = _whole("on", text)
+    if not 1 <= on <= MOST_FRAMES:
+        raise InputError(f"Drawings are exposed on {on} frames; it must be from 1 to {MOST_FRAMES}.")
+    return on
+
+
+def plan(
+    keys: Sequence[str],
+    is_loop: bool = False,
+    between: str = "1",
+    ease: str = "none",
+    ticks: str | None = None,
+    on: str = "1",
+    chart: Path | None = None,
+) -> list[Gap]:
+    """The timing of the gap that each key begins; the last one's leads to the first key, and is empty without a loop.
+
+    A key whose name is that of a key before, `+` and more, as `key_002+fixed`, is a corrected in-between: the gap that
+    it begins has the timing of the one that it divides, unless it is given its own.
+
+    Args:
+        keys: names of the keys, in order, without suffix.
+        is_loop: another gap leads from the last key to the first.
+        between, ticks: texts, as `parse_between` and `parse_ticks` read them: of all gaps alike, or of each, where the
+            gap that closes a loop may be left out and is like the last; ticks take the place of between.
+        ease, on: texts, as `parse_ease` and `parse_on` read them.
+        chart: a CSV file, which overrides them where it has values.
+
+    Raises:
+        InputError: texts or a chart that cannot be used.
+    """
+    divided = _divided(keys)[: len(keys) - 1 + is_loop]
+    if ticks is None:
+        marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided, is_loop)]
+    else:
+        marks = _by_gap("--ticks", "lists", parse_ticks(ticks), divided, is_loop)
+    rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
+    if chart is not None:
+        rows = _charted(rows, chart, keys, divided)
+    gaps = [Gap.on(eased(row.marks, row.ease), row.on) for row in rows]
+    return gaps if is_loop else [*gaps, Gap.on((), rows[-1].on)]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is said of a gap before it is eased."""
+
+    marks: tuple[Fraction, ...]
+    ease: Ease
+    on: int
+
+
+def _divided(keys: Sequence[str]) -> list[int]:
+    """Of each key, its number, or that of the key whose gap it divides."""
+    numbers: list[int] = []
+    for i, key in enumerate(keys):
+        is_correction = i > 0 and key.startswith(f"{keys[numbers[-1]]}+")
+        numbers.append(numbers[-1] if is_correction else i)
+    return numbers
+
+
+def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_loop: bool) -> list[Any]:
+    """A value for each gap, of values for all alike, for each, or for each that corrections divide.
+
+    The gap that closes a loop may be left out, and has the last value.
+    """
+    wholes = list(dict.fromkeys(divided))
+    if len(values) == 1:
+        return values * len(divided)
+    if len(values) == len(divided):
+        return values
+    if is_loop and len(values) == len(wholes) - 1:
+        values = [*values, values[-1]]
+    if len(values) != len(wholes):
+        raise InputError(
+            f"{option} has {len(values)} {what} for {len(wholes)} gap{'s' * (len(wholes) > 1)}; "
+            "give one for each, or one for all."
+        )
+    return [values[wholes.index(number)] for number in divided]
+
+
+def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[int]) -> list[_Row]:
+    charted: dict[int, _Row] = {}
+    lines: dict[int, int] = {}
+    for line, values in _read_chart(chart):
+        where = f"{chart}, line {line}"
+        name = values["key"]
+        number = next((i for i, key in enumerate(keys) if key in (name, _without_suffix(name))), None)
+        if number is None:
+            raise InputError(f"{where}: there is no key {name!r}; the keys are {_listed(keys)}.")
+        if number >= len(rows):
+            raise InputError(f"{where}: no gap begins at {name}, the last key; remove the line, or add --loop.")
+        if number in lines:
+            raise InputError(f"{where}: {name} has line {lines[number]} already; keep one of the two.")
+        lines[number] = line
+        try:
+            charted[number] = _overridden(rows[number], values)
+            eased(charted[number].marks, charted[number].ease)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+    return [charted.get(i, charted.get(divided[i], row)) for i, row in enumerate(rows)]
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePath(name)
+    return path.stem if path.suffix.lower() in PICTURE_SUFFIXES else name
+
+
+def _overridden(row: _Row, values: dict[str, str]) -> _Row:
+    if values["between"] and values["ticks"]:
+        raise InputError("a gap has both between and ticks; leave one of them empty.")
+    if values["between"]:
+        row = replace(row, marks=even(_count("between", values["between"])))
+    if values["ticks"]:
+        row = replace(row, marks=_ticks("ticks", values["ticks"].split()))
+    if values["ease"]:
+        row = replace(row, ease=parse_ease(values["ease"]))
+    if values["on"]:
+        row = replace(row, on=parse_on(values["on"]))
+    return row
+
+
+def _read_chart(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a chart that are not empty, each with the number of its line and a value for every column."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8; export the chart as CSV in UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); a chart as CSV is needed.") from error
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in first else ",")
+    try:
+        lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num} is damaged ({error}); export the chart again.") from error
+    lines = [(line, values) for line, values in lines if any(values)]
+    if not lines:
+        raise InputError(f"{path} is empty; a chart begins with the line {','.join(_COLUMNS)}.")
+    columns = [name.lower() for name in lines[0][1]]
+    _check_columns(path, columns)
+    rows = []
+    for line, values in lines[1:]:
+        if len(values) > len(columns):
+            raise InputError(
+                f"{path}, line {line} has {len(values)} values for {len(columns)} columns; separate ticks by spaces."
+            )
+        rows.append((line, dict.fromkeys(_COLUMNS, "") | dict(zip(columns, values, strict=False))))
+    return rows
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    for name in columns:
+        if name not in _COLUMNS:
+            raise InputError(f"{path} has a column {name!r}; a chart has the columns {', '.join(_COLUMNS)}.")
+        if columns.count(name) > 1:
+            raise InputError(f"{path} has the column {name} twice; keep one of them.")
+    if "key" not in columns:
+        raise InputError(f"{path} has no column key, which names the key that begins a gap.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _ticks(name: str, texts: list[str]) -> tuple[Fraction, ...]:
+    return check_ticks([_number(name, text) for text in texts if text.strip()])
+
+
+def _count(name: str, text: str) -> int:
+    count = _whole(name, text)
+    if not 0 <= count <= MOST_BETWEEN:
+        raise InputError(f"{name} has {count}; a gap has from 0 to {MOST_BETWEEN} in-betweens.")
+    return count
+
+
+def _whole(name: str, text: str) -> int:
+    number = _number(name, text)
+    if number.denominator != 1:
+        raise InputError(f"{name} has {text.strip()}; a whole number is needed.")
+    return int(number)
+
+
+def _number(name: str, text: str) -> Fraction:
+    try:
+        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take for ever
+            raise ValueError(text)
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is no number.") from error

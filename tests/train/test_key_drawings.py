@@ -1,0 +1,252 @@
+"""Sequences of keys: names, times, what pairs give, what is kept, and what is drawn anew."""
+
+import json
+import shutil
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from _train.frame_interpolation import key_drawings, pairs, timing
+from _train.frame_interpolation.drawn import digest
+from _train.frame_interpolation.interpolator import Interpolator
+from _util import files, image
+from _util.errors import InputError
+
+SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
+BLOBS = cv2.GaussianBlur(np.random.default_rng(0).random((32, 80, 4)), (0, 0), 2)
+SCENE = cv2.normalize(BLOBS, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def write_key(path: Path, shift: int) -> None:
+    image.write(path, SCENE[:, 3 * shift : 3 * shift + 40])
+
+
+@pytest.fixture
+def keys(tmp_path) -> Path:
+    """A folder of three keys, with alpha."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for i in range(3):
+        write_key(folder / f"key_{i + 1:03d}.png", i)
+    return folder
+
+
+def interpolate(keys: Path, out: Path, is_loop: bool = False, preview: Path | None = None, **options):
+    found = key_drawings.find_keys([keys])
+    gaps = timing.plan(list(map(key_drawings.name_of, found)), is_loop, **options)
+    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, **SIMPLE)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".png"}
+
+
+def test_names_sort_as_drawings_follow(tmp_path, keys):
+    result = interpolate(keys, tmp_path / "out", is_loop=True, between="10,0,1")
+    names = [path.name for path in result.paths]
+    assert names == [
+        *(f"key_001+{i:02d}of10.png" for i in range(11)),
+        "key_002+0of0.png",
+        "key_003+0of1.png",
+        "key_003+1of1.png",
+    ]
+    assert names == sorted(contents(tmp_path / "out"))
+    assert result.drawn == 11
+
+
+def test_keys_are_kept_and_gaps_are_those_of_pairs(tmp_path, keys):
+    options = {"between": "3,2,1", "ease": "in", "is_loop": True}
+    out = tmp_path / "out"
+    interpolate(keys, out, **options)
+    paths = sorted(keys.iterdir())
+    for i, (first, last) in enumerate(pairwise([*paths, paths[0]])):
+        gap = timing.plan(["a", "b", "c"], **options)[i]
+        written = pairs.interpolate_files(first, last, tmp_path / f"{i}", times=list(map(float, gap.ticks)), **SIMPLE)
+        drawn = [out / f"{first.stem}+{k}of{len(written)}.png" for k in range(len(written) + 1)]
+        np.testing.assert_array_equal(image.read(drawn[0]), image.read(first))
+        assert [path.read_bytes() for path in drawn[1:]] == [path.read_bytes() for path in written]
+        assert image.read(drawn[1]).shape == (32, 40, 4)
+
+
+def test_what_is_drawn_is_not_drawn_again(tmp_path, keys, monkeypatch):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="2")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    monkeypatch.setattr(Interpolator, "draw", None)
+    assert interpolate(keys, out, between="2").drawn == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.png")} == before
+
+
+def test_an_interrupted_run_resumes_with_the_same_drawings(tmp_path, keys, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    interpolate(keys, whole, between="3,2")
+    publish, count = files.publish, iter(range(100))
+
+    def failing(temporary: Path, path: Path) -> None:
+        if path.name.startswith("key") and next(count) == 3:
+            raise KeyboardInterrupt
+        publish(temporary, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "publish", failing)
+        with pytest.raises(KeyboardInterrupt):
+            interpolate(keys, out, between="3,2")
+    with (out / ".drawn.jsonl").open("a") as record:
+        record.write('{"name": "key_')  # as a power cut leaves it
+    assert len(contents(out)) == 3
+    assert interpolate(keys, out, between="3,2").drawn == 3
+    assert contents(out) == contents(whole)
+    assert interpolate(keys, out, between="3,2").drawn == 0
+
+
+def test_a_correction_is_a_key_and_divides_its_gap_alone(tmp_path, keys):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="1,3")
+    first_gap = {name: data for name, data in contents(out).items() if name.startswith("key_001")}
+    shutil.copy(out / "key_002+2of3.png", keys / "key_002+fixed.png")
+    result = interpolate(keys, out, between="1,3")
+    assert [path.name for path in result.paths[2:]] == [
+        *(f"key_002+{i}of3.png" for i in range(4)),
+        *(f"key_002+fixed+{i}of3.png" for i in range(4)),
+        "key_003+0of0.png",
+    ]
+    assert result.drawn == 6
+    assert first_gap.items() <= contents(out).items()
+    assert sorted(contents(out)) == [path.name for path in result.paths]
+
+
+def test_a_changed_key_concerns_its_gaps(tmp_path, keys):
+    write_key(keys / "key_004.png", 3)
+    interpolate(keys, tmp_path / "out", between="1")
+    write_key(keys / "key_004.png", 5)
+    assert interpolate(keys, tmp_path / "out", between="1").drawn == 1
+    assert interpolate(keys, tmp_path / "out", between="1", ease="in").drawn == 3
+
+
+def test_what_was_changed_by_hand_is_never_touched(tmp_path, keys):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="2")
+    shutil.copy(keys / "key_001.png", out / "key_001+1of2.png")
+    before = contents(out)
+    for between in ("2", "1"):
+        with pytest.raises(InputError, match=r"key_001\+1of2\.png was changed since"):
+            interpolate(keys, out, between=between)
+    assert contents(out) == before
+
+
+def test_what_was_not_drawn_here_is_never_touched(tmp_path, keys):
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(keys / "key_003.png", out / "key_001+1of1.png")
+    before = contents(out)
+    with pytest.raises(InputError, match="was not drawn here"):
+        interpolate(keys, out)
+    assert contents(out) == before
+
+
+def test_drawings_between_other_keys_are_not_removed(tmp_path, keys):
+    out, others = tmp_path / "out", tmp_path / "others"
+    interpolate(keys, out)
+    before = contents(out)
+    others.mkdir()
+    for i in range(2):
+        write_key(others / f"shot_{i}.png", 6 + i)
+    with pytest.raises(InputError, match="drawings between other keys"):
+        interpolate(others, out)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"name": "x"}', '{"name": 1, "sha256": 2, "recipe": 3}', "\0"])
+def test_a_damaged_record_is_no_obstacle(tmp_path, keys, line):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="1,0")
+    record = out / ".drawn.jsonl"
+    record.write_text(f"{line}\n{record.read_text()}{line}")
+    assert interpolate(keys, out, between="1,0").drawn == 0
+
+
+def test_a_record_reaches_no_file_elsewhere(tmp_path, keys):
+    out, other = tmp_path / "out", tmp_path / "other.png"
+    interpolate(keys, out, between="0")
+    write_key(other, 0)
+    with (out / ".drawn.jsonl").open("a") as record:
+        made = {"name": "../other.png", "sha256": digest(other), "recipe": {"key": "x"}}
+        record.write(json.dumps(made) + "\n")
+    interpolate(keys, out, between="0")
+    assert other.exists()
+
+
+def test_preview_plays_all_as_long_as_they_are_exposed(tmp_path, keys):
+    interpolate(keys, tmp_path / "out", preview=tmp_path / "p" / "p.gif", between="2,0", on="2")
+    with Image.open(tmp_path / "p" / "p.gif") as animation:
+        durations = []
+        for i in range(animation.n_frames):
+            animation.seek(i)
+            durations.append(animation.info["duration"])
+    assert len(durations) == 5
+    np.testing.assert_allclose(durations, 2000 / 24, atol=10)
+
+
+def test_natural_order(tmp_path):
+    for name in ("K10.png", "K2+fixed.png", "K2.png", "k3.png", "K2+1of3.png", "notes.txt", ".K1.png"):
+        (tmp_path / name).touch()
+    found = [path.name for path in key_drawings.find_keys([tmp_path])]
+    assert found == ["K2.png", "K2+1of3.png", "K2+fixed.png", "k3.png", "K10.png"]
+
+
+def spoil(kind: str, keys: Path) -> tuple[dict, str]:
+    """Spoil the keys, or return options that are spoiled; and what is to be said."""
+    second = keys / "key_002.png"
+    if kind == "size":
+        image.write(second, SCENE[:, :44])
+    elif kind == "alpha":
+        image.write(second, SCENE[:, :40, :3])
+    elif kind == "depth":
+        image.write(second, SCENE[:, :40] * np.uint16(257))
+    elif kind == "damaged":
+        second.write_bytes(second.read_bytes()[:-60])
+    elif kind == "name":
+        shutil.copy(second, keys / "key_002.bmp")
+    elif kind == "alone":
+        for path in sorted(keys.iterdir())[1:]:
+            path.unlink()
+    return {
+        "size": ({}, r"key_002\.png is 44×32 pixels of RGBA with 8 bits \(PNG\); .*key_001\.png is 40×32"),
+        "alpha": ({}, r"key_002\.png is 40×32 pixels of RGB with 8"),
+        "depth": ({}, r"key_002\.png is 40×32 pixels of RGBA with 16"),
+        "damaged": ({}, r"key_002\.png is damaged"),
+        "name": ({}, "Two keys are named key_002"),
+        "alone": ({}, "holds one picture;"),
+        "preview": ({"preview": keys / "key_001.webm"}, "must end in"),
+        "out": ({"out": keys}, "holds the keys"),
+        "counts": ({"between": "1,2,3"}, "3 counts for 2 gaps"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["size", "alpha", "depth", "damaged", "name", "alone", "preview", "out", "counts"])
+def test_what_cannot_be_used_is_one_sentence(tmp_path, keys, kind):
+    options, says = spoil(kind, keys)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=says) as caught:
+        interpolate(keys, **{"out": tmp_path / "out", **options})
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_long_names_fit(tmp_path, keys):
+    (keys / "key_002.png").rename(keys / f"key_002{'x' * 240}.png")
+    result = interpolate(keys, tmp_path / "out")
+    assert len({path.name for path in result.paths}) == 5
+    assert all(path.exists() for path in result.paths)
+
+
+def test_times_are_exact():
+    gap = timing.plan(["a", "b"], between="5")[0]
+    assert list(map(float, gap.ticks)) == pairs.even_times(6)
+    assert sum(gap.ticks) == Fraction(5, 2)
