@@ -23,7 +23,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="where to write (default: checkpoints/default, which is shipped)"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="WEIGHTS",
+        help="the file that the run started from, to go --share of the way",
+    )
+    parser.add_argument("--share", type=float, default=0.5, metavar="S", help="from --start, 0 to 1 (default: 0.5)")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.share <= 1:
+        parser.error(f"--share is {arguments.share:g}; it must be from 0 to 1")
+    return arguments
 
 
 def main() -> None:
@@ -31,7 +41,8 @@ def main() -> None:
     from _train.frame_interpolation.training import journal
     from _util import checkpoints
 
-    for path in journal.export(arguments.out, arguments.to or checkpoints.FOLDER / "default"):
+    folder = arguments.to or checkpoints.FOLDER / "default"
+    for path in journal.export(arguments.out, folder, arguments.start, arguments.share):
         print(path)
 
 

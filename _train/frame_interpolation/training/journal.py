@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from _util import files, image
+from _util import checkpoints, files, image
 from _util.errors import InputError
 from _util.version import VERSION
 
@@ -134,8 +134,11 @@ def read_checkpoint(path: Path) -> dict:
     return state
 
 
-def export(out: Path, folder: Path) -> list[Path]:
+def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.0) -> list[Path]:
     """Write the averaged weights of the best checkpoint in OUT, else of the last, and return the files.
+
+    Where a `start` is given, only a share of the way from there is gone: halfway, weights often keep what they knew and
+    what they learned (WiSE-FT; Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
 
     Each network becomes `NAME.safetensors`, with the facts of its training as metadata: in fp16, but for tensors beyond
     its range, as statistics of batch norms can be, which stay in fp32.
@@ -159,14 +162,19 @@ def export(out: Path, folder: Path) -> list[Path]:
         "commit": "; ".join(dict.fromkeys(leg["commit"] for leg in legs)),
         "seed": str(options["seed"]),
         "version": VERSION,
+        **({"start": start.name, "share": f"{share:g}"} if start else {}),
         "command": legs[-1]["command"],
     }
     readable = {name: fact.encode(errors="backslashreplace").decode() for name, fact in facts.items()}
+    before = checkpoints.read(start) if start else {}
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():
         network, weight = name.split(".", 1)
         if not tensor.isfinite().all():
             raise InputError(f"{path} holds a {name} that is not finite; train further from an earlier checkpoint.")
+        known = next((before[key] for key in _endings(weight) if key in before), None)
+        if known is not None and tensor.is_floating_point() and known.shape == tensor.shape:
+            tensor = known.float().lerp(tensor, share)
         if tensor.is_floating_point() and tensor.abs().max() <= torch.finfo(torch.float16).max:
             tensor = tensor.half()
         networks.setdefault(network, {})[weight] = tensor.contiguous()
@@ -177,3 +185,9 @@ def export(out: Path, folder: Path) -> list[Path]:
     for name, tensors in networks.items():
         write_durably(folder / f"{name}.safetensors", save(tensors, readable))
     return [folder / f"{name}.safetensors" for name in networks]
+
+
+def _endings(name: str) -> list[str]:
+    """A name, and what is left of it without the modules that hold the others: "ifnet.block0.beta", "block0.beta", …"""
+    parts = name.split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]
