@@ -28,6 +28,7 @@ BLEND = ("blend", "mean")
 class Drawn(NamedTuple):
     frame: Tensor  # (3, h, w) float32 in [0, 1], on the method's device
     flow01: Tensor | None = None  # (2, h, w), where the method has one
+    flow10: Tensor | None = None
 
 
 class Method(ABC):
@@ -95,7 +96,7 @@ class Interpolation(Method):
             flow01, flow10 = flows.at_moderate_size(self.interpolator.estimator, frame0, frame1)
         prepared = self.interpolator.synthesiser.prepare(frame0, frame1, flow01, flow10)
         frame = self.interpolator.synthesiser.synthesise(prepared, triplet.time)[0]
-        return Drawn(frame.float().clamp(0, 1), prepared.image.flow[0])
+        return Drawn(frame.float().clamp(0, 1), *prepared.image.flow)
 
     def sources(self, name: str) -> list[Path]:
         return [path for path in (*self.folder.glob("*"), *self.folder.glob("default/*")) if path.is_file()]
