@@ -21,7 +21,7 @@ from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.models.softsplat_lite import Source
-from _util import checkpoints, cpu, graphs, memory, transfer
+from _util import checkpoints, cpu, graphs, memory, paths, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
@@ -82,6 +82,8 @@ class Interpolator:
             torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
         memory.keep_freed()
         self.estimator = flows.create(self.flow, self.device, self.precisions.flow, folder)
+        along_paths = self.synthesis in syntheses.ALONG_PATHS
+        self.motion = flows.with_paths(self.estimator) if along_paths else self.estimator
         self.synthesiser = syntheses.create(self.synthesis, self.device, *self.precisions, folder)
         for note in filter(None, (flow_note, synthesis_note)):
             _say_once(note)
@@ -114,10 +116,10 @@ class Interpolator:
         if alphas:
             seen = _over_plain_ground(colours, alphas)
             colours = _extend(colours, alphas)
-        flow01, flow10 = flows.at_moderate_size(self.estimator, *seen)
+        flow01, flow10 = flows.at_moderate_size(self.motion, *seen)
         prepared = self.synthesiser.prepare(*colours, flow01, flow10)
         alpha = Source(torch.cat(alphas), prepared.image.flow, prepared.image.metric) if alphas else None
-        flow01, flow10 = prepared.image.flow.chunk(2)
+        flow01, flow10 = paths.flow(prepared.image.flow).chunk(2)
         return Pair(prepared, flow01, flow10, alpha, frame0.shape, frame0.dtype)
 
     def at(self, pair: Pair, t: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from _databacks.keyframes import read
 from _databacks.triplet import Triplet
 from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import checkpoints, image
+from _util import checkpoints, image, paths
 from _util.errors import InputError
 
 PRECOMPUTED = "precomputed"
@@ -93,10 +93,10 @@ class Interpolation(Method):
                 raise InputError(f"The flows of {triplet.name} hold values that are no finite numbers.")
             flow01, flow10 = (flow[None].to(self.device) for flow in triplet.flows)
         else:
-            flow01, flow10 = flows.at_moderate_size(self.interpolator.estimator, frame0, frame1)
+            flow01, flow10 = flows.at_moderate_size(self.interpolator.motion, frame0, frame1)
         prepared = self.interpolator.synthesiser.prepare(frame0, frame1, flow01, flow10)
         frame = self.interpolator.synthesiser.synthesise(prepared, triplet.time)[0]
-        return Drawn(frame.float().clamp(0, 1), *prepared.image.flow)
+        return Drawn(frame.float().clamp(0, 1), *paths.flow(prepared.image.flow))
 
     def sources(self, name: str) -> list[Path]:
         return [path for path in (*self.folder.glob("*"), *self.folder.glob("default/*")) if path.is_file()]

@@ -29,6 +29,7 @@ from _util.folding import fold_batch_norms
 
 # These take a coarse flow and refine it by an RFR of their own, which begins with it in one of two modes (models.rfr)
 REFINING = ("animeinterp", "animeinterp-paper", "animeinterp-gma", "animeinterp-gma-paper")
+ALONG_PATHS = ("ssldtm", "fusion", "ssl", "splat")  # these take paths (_util.paths) as well as flows
 # The best first; those after splat, which needs no weights, are taken only by name.
 NAMES = ("ssldtm", "fusion", "resunet", "transunet", "unet", "ssl", "splat", *REFINING)
 
@@ -41,7 +42,7 @@ class Preparation(Protocol):
 
 class FrameSynthesis(Protocol):
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Preparation:
-        """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels."""
+        """Frames (1, 3, h, w) RGB in [0, 1], flows (1, 2, h, w) x then y in pixels; or paths, for `ALONG_PATHS`."""
 
     def synthesise(self, prepared: Preparation, t: float | Tensor) -> Tensor:
         """The frame (1, 3, h, w) at time t in (0, 1), or the frames (n, 3, h, w) at several times (n,)."""

@@ -2,15 +2,18 @@
 
 Flat colours have nothing to follow pixel by pixel, but the pieces that outlines cut a drawing into can be found again
 as wholes, however far they move. Both frames are segmented, each piece is described by the mean features that a network
-sees in it, pieces are matched, and a matched pair gives flow: the shift of its centres, and optical flow within it.
+sees in it, pieces are matched, and a matched pair has a motion: a shift, a turn about a joint, a stretch, a bend.
 
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels, 0 where
-no piece was found again.
+no piece was found again; or paths, which know where everything is between.
 
     pooling     activations and label maps to features of pieces
     colours     features that AlexNet's are joined by
     matching    features to pairs of pieces
-    motion      pairs to flow
+    outlines    of pieces, and where they touch
+    fitting     outlines to motions
+    joints      motions to chains that turn about joints
+    motion      pairs to moving pieces, and these to flow
 """
 
 from pathlib import Path
@@ -25,10 +28,10 @@ from _util.errors import InputError
 from _util.segmentation import Segments, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
-from _util.sgm.motion import flow_of_pieces
+from _util.sgm.motion import Pieces, find
 from _util.sgm.pooling import pool
 
-__all__ = ["LAYERS", "SGM", "Matching", "match"]
+__all__ = ["LAYERS", "SGM", "Matching", "Pieces", "match"]
 LAYERS = {
     "vgg19": ("relu1_2", "relu2_2", "relu3_4", "relu4_4"),
     "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
@@ -100,11 +103,18 @@ class SGM:
                 raise InputError(f"A label map of {found} does not fit a frame of {_size(frame0)}; make both one size.")
         return match(*segments, *self._features(frame0, frame1, segments), self.penalty)
 
+    def pieces(self, frame0: Tensor, frame1: Tensor, matching: Matching | None = None) -> Pieces:
+        """How the pieces of two frames move, found anew or from how they were matched."""
+        matching = self.match(frame0, frame1) if matching is None else matching
+        return find(*(image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)), matching)
+
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow, both ways, of the pieces of two frames that were matched."""
-        pictures = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
-        flows = flow_of_pieces(*pictures, matching)
-        return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(frame0.device) for flow in flows)
+        return _to_tensors(self.pieces(frame0, frame1, matching).flows(), frame0)
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as paths (1, 9, h, w) that know where everything is at any time (`_util.paths`)."""
+        return _to_tensors(self.pieces(frame0, frame1).paths(), frame0)
 
     @torch.inference_mode()
     def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:
@@ -122,6 +132,10 @@ class SGM:
             _joined(np.split(levels, ends, 1), *own_and_around(piece))
             for levels, piece in zip(pooled, segments, strict=True)
         ]
+
+
+def _to_tensors(flows: tuple[np.ndarray, np.ndarray], like: Tensor) -> tuple[Tensor, Tensor]:
+    return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(like.device) for flow in flows)
 
 
 def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np.ndarray:

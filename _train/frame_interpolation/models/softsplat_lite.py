@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
+from _util import paths
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
@@ -45,7 +46,7 @@ class Source(NamedTuple):
     """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
 
     values: Tensor  # (2b, c, h, w)
-    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size
+    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size; or a path, (2b, 9, h, w)
     metric: Tensor  # (2b, 1, h, w)
 
 
@@ -157,7 +158,7 @@ class SoftsplatLite(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            flow01, flow10: (b, 2, h, w), x then y, pixels.
+            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
             t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
@@ -208,10 +209,12 @@ def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tens
 
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
-    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
+    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first; of paths more for
+    what lies in front."""
+    both = torch.cat([flow01, flow10])
     lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
-    seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
-    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
+    seen = backwarp(torch.cat([lab1, lab0]), paths.flow(both), quirk=True)
+    return -0.1 * length(torch.cat([lab0, lab1]) - seen) + paths.order(both)
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -223,7 +226,7 @@ def length(vectors: Tensor) -> Tensor:
 def half_warp(source: Source, t: float | Tensor) -> Warp:
     """Splat both frames to time t and fill the holes of each from the other."""
     times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
-    flow = source.flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
+    flow = paths.at(source.flow, torch.cat([times, 1 - times]).view(-1, 1, 1, 1))
     warps, masks = softsplat_with_mask(source.values, flow, source.metric)
     (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
     bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
