@@ -64,7 +64,7 @@ class SGM:
         features: str = "auto",
         penalty: Penalty = "released",
         style: str = "japanese",
-        smallest: int = 500,
+        smallest: int = 250,
         device: str | torch.device = "cpu",
         folder: Path = checkpoints.FOLDER,
     ):

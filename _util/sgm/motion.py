@@ -29,12 +29,16 @@ _MARGIN, _SMALLEST_CANVAS = 4, 24  # pixels
 _BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
 _LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered
 _AGREES, _UNLIKE = 0.04, 24  # share of a canvas, and levels, within which nothing is searched for
+_CORE = 5  # pixels around that are of the same piece, away from its border
 _SAME, _STAYS = 10, 0.6  # levels of a colour that did not change, and the share of these that ground has
 _SIDES = 3  # of the frame, which ground touches
 _LARGE = 0.12  # share of the frame; such pieces are no neighbours, everything moves over them
 _ALIKE = 0.08  # of a channel, by which parts of one piece differ
-_RIM = 5  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
-_OFF_COLOUR = 12  # levels by which a line differs from its piece
+_RIM = 10  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
+_OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and from ground that is painted
+_UNMOVED = 3  # levels within which ground is seen in both frames
+_LOST = 30  # levels of the difference from which on a line goes with nothing around it
+_ONE_COLOUR, _LINE_ART = 0.015, 0.7  # of a channel; share of the pieces that have the ground's colour in line art
 _MOST_LAYERS = 3
 _COVERED = 12  # pixels at 540×960 by which one piece covers another before that says something
 
@@ -89,7 +93,8 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     pictures = picture0, picture1
     both = matching.segments0, matching.segments1
     scale = _scale(picture0)
-    stays = _stays(pictures, both)
+    colours = [_core_colours(*of) for of in zip(pictures, both, strict=True)]
+    stays = _stays(pictures, both, colours)
     pairs = matching.pairs[_are_plausible(matching, scale)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     touching = _Touching(pairs, both)
@@ -106,7 +111,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     _adopt(of_labels, both, matrices)
     owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
     layers = _layers(owners, bends, matrices, scale)
-    owners = _with_lines(pictures, both, owners, bends, matrices, max(2, round(_RIM * scale)))
+    owners = _with_lines(pictures, both, colours, owners, bends, matrices, max(2, round(_RIM * scale)))
     return Pieces(owners, _chain(pairs, believed, kept, matrices, both, touching), bends, layers)
 
 
@@ -123,16 +128,38 @@ def _are_plausible(matching: Matching, scale: float) -> np.ndarray:
     return (way <= _LONGEST * scale) & (smaller > _SMALLEST * scale**2) & (larger < _LARGEST_RATIO * smaller)
 
 
-def _stays(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
+def _stays(pictures: tuple, both: tuple[Segments, Segments], colours: list[np.ndarray]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground that did not change but for what covers it."""
     h, w = pictures[0].shape[:2]
     same = cv2.absdiff(*pictures).max(2) <= _SAME
     found = []
-    for segments in both:
+    for segments, own in zip(both, colours, strict=True):
         share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas
         sides = (segments.boxes[:, :2] == 0).sum(1) + (segments.boxes[:, 2:] == [w, h]).sum(1)
-        found.append((sides >= _SIDES) & (share >= _STAYS))
+        stays = (sides >= _SIDES) & (share >= _STAYS)
+        found.append(stays | _are_pockets(own, stays))
     return found
+
+
+def _are_pockets(colours: np.ndarray, stays: np.ndarray) -> np.ndarray:
+    """Whether a piece is of the very colour of the ground, which shows between two limbs; not in line art, where all are."""
+    ground = colours[stays]
+    if not len(ground):
+        return stays
+    apart = np.abs(colours[:, None] - ground).max(2).min(1) / 255
+    alike = apart <= _ONE_COLOUR
+    return alike if alike[~stays].mean() < _LINE_ART else stays
+
+
+def _core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
+    """(n, 3) float32, 0 … 255: the mean of each piece away from its border, so without its outline."""
+    labels = segments.labels.astype(np.float32)
+    square = np.ones((_CORE, _CORE), np.uint8)
+    inside = (cv2.erode(labels, square) == cv2.dilate(labels, square))
+    found, count = segments.labels[inside], len(segments.areas)
+    pixels = np.bincount(found, minlength=count)
+    sums = np.stack([np.bincount(found, picture[:, :, c][inside], count) for c in range(3)], 1)
+    return np.where(pixels[:, None] > 0, sums / np.maximum(pixels, 1)[:, None], 255 * segments.colours).astype(np.float32)
 
 
 class _Touching:
@@ -418,12 +445,12 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, own
 
 
 def _with_lines(
-    pictures: tuple, both: tuple, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
+    pictures: tuple, both: tuple, colours: list, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Owners with each pixel of a line beside a border given to that of the pieces around with which it moves."""
     inverse, found = _inverted(matrices), []
     for i, motions in enumerate((matrices, inverse)):
-        colours = (255 * both[i].colours).astype(np.float32)
+        off = _off_colour(pictures[i], both[i], colours[i], owners[i])
         border = np.zeros(owners[i].shape, np.uint8)
         across, down = owners[i][:, 1:] != owners[i][:, :-1], owners[i][1:] != owners[i][:-1]
         border[:, 1:] |= across
@@ -431,29 +458,30 @@ def _with_lines(
         beside = cv2.dilate(border, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
         changed, bend = owners[i].copy(), bends[i].copy()
         threads.run(
-            _give_lines, len(beside), pictures[i], pictures[1 - i], both[i].labels, colours, owners[i], bend, motions,
-            i, beside, radius, changed, bends[i],
+            _give_lines, len(beside), pictures[i], pictures[1 - i], owners[i], bend, motions, i, beside & off, radius,
+            changed, bends[i],
         )  # fmt: skip
         found.append(changed)
     return found[0], found[1]
 
 
+def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """(h, w) whether a pixel differs from the colour of its piece more than the piece does, if that is ground."""
+    labels = segments.labels
+    apart = np.abs(picture - colours[labels]).max(2)
+    spread = np.sqrt(np.bincount(labels.ravel(), np.square(apart).ravel()) / segments.areas)
+    limits = np.maximum(_OFF_COLOUR, _DEVIATIONS * spread)[labels]
+    return apart > np.where(owners == GROUND, limits, _OFF_COLOUR)
+
+
 @numba.njit(nogil=True, cache=True)
-def _give_lines(
-    here, there, labels, colours, owners, old, motions, frame, beside, radius, changed, bends, start, stop
-):
-    h, w = labels.shape
+def _give_lines(here, there, owners, old, motions, frame, beside, radius, changed, bends, start, stop):
+    h, w = owners.shape
     tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
     places = np.empty((16, 2), np.int64)
     for y in range(start, stop):
         for x in range(w):
             if not beside[y, x]:
-                continue
-            colour = colours[labels[y, x]]
-            off = 0.0
-            for c in range(3):
-                off = max(off, abs(here[y, x, c] - colour[c]))
-            if off < _OFF_COLOUR:
                 continue
             count = 0
             for v in range(max(y - radius, 0), min(y + radius + 1, h)):
@@ -471,16 +499,22 @@ def _give_lines(
                         places[k] = v, u
             best, lowest = -1, 1e9
             for k in range(count):
+                if tried[k] == GROUND and owners[y, x] > GROUND:
+                    continue
                 if tried[k] == UNKNOWN:
                     cost = 60.0 if count > 1 else 0.0
                 else:
                     bend = old[places[k, 0], places[k, 1]]
                     cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
                 # The nearer one, and the one that moves, where both fit.
-                cost += 0.3 * np.sqrt(distances[k]) + 4.0 * (tried[k] == GROUND)
+                cost += 0.3 * np.sqrt(distances[k])
+                if tried[k] == GROUND:
+                    cost += 4.0 if cost > _UNMOVED else -4.0
                 if cost < lowest:
                     best, lowest = k, cost
-            if best >= 0 and tried[best] != owners[y, x]:
+            if lowest > _LOST and owners[y, x] == GROUND:
+                changed[y, x] = UNKNOWN
+            elif best >= 0 and tried[best] != owners[y, x]:
                 changed[y, x] = tried[best]
                 bends[y, x] = old[places[best, 0], places[best, 1]]  # 0 on the ground
 
