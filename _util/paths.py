@@ -9,9 +9,13 @@ larger for what lies in front. Between these times the way is the polynomial of 
 import torch
 from torch import Tensor
 
+from _util.softsplat import softsplat
+
 KNOTS = (0.25, 0.5, 0.75)
 CHANNELS = 2 + 2 * len(KNOTS) + 1
-_IN_FRONT = 3.0  # logarithm of how much more than what is behind it something counts
+LAYERS = 4  # orders 0 … 3
+_OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
+_BEHIND = 6.0  # logarithm of how much less something counts than what is one layer behind it, where holes are filled
 
 
 def flow(path: Tensor) -> Tensor:
@@ -37,16 +41,40 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
     return sum(_weight(i, t) * bow for i, bow in enumerate(bows))
 
 
-def order(path: Tensor) -> Tensor | float:
-    """(b, 1, h, w), what is to be added to the logarithm of what each pixel counts when splatted; 0 of a flow."""
-    return _IN_FRONT * path[:, -1:] if path.shape[1] > 2 else 0.0
+def splat(values: Tensor, path: Tensor, way: Tensor) -> Tensor:
+    """Sums of what lands on each pixel; of paths, what lands in front hides what lands behind.
+
+    Args:
+        values: (b, c, h, w).
+        path: a flow or a path, of which the order alone counts.
+        way: (b, 2, h, w), how far each pixel goes.
+
+    Returns:
+        (b, c, h, w).
+    """
+    if path.shape[1] == 2:
+        return softsplat(values, way, mode="sum")
+    order = path[:, -1:].round()
+    sums, open_to_behind = torch.zeros_like(values), torch.ones_like(order)
+    for layer in reversed(range(LAYERS)):
+        belongs = (order == layer).to(values.dtype)
+        if not values.is_cuda and not belongs.any():
+            continue
+        landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
+        sums = sums + open_to_behind * landed[:, :-1]
+        open_to_behind = open_to_behind * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
+    return sums
 
 
-def straight(flow: Tensor, order: Tensor | None = None) -> Tensor:
-    """The path of a flow."""
+def behind(path: Tensor) -> Tensor:
+    """(b, 1, h, w), 1 for what lies behind everything, next to nothing for what lies in front."""
+    return (-_BEHIND * path[:, -1:]).exp()
+
+
+def straight(flow: Tensor, order: float = 0.0) -> Tensor:
+    """The path of a flow, in one order everywhere."""
     b, _, h, w = flow.shape
-    order = flow.new_zeros(b, 1, h, w) if order is None else order
-    return torch.cat([flow, flow.new_zeros(b, 2 * len(KNOTS), h, w), order], 1)
+    return torch.cat([flow, flow.new_zeros(b, 2 * len(KNOTS), h, w), flow.new_full((b, 1, h, w), order)], 1)
 
 
 def _weight(knot: int, t: float | Tensor) -> float | Tensor:

@@ -31,6 +31,7 @@ FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _WITHOUT_WEIGHTS = {"multidis": multidis, "dis": dis}
 _INITIAL_MODES = {"sgm+rfr": "released", "sgm+rfr-paper": "paper"}
 NAMES = ("rfr", "sgm+dis", *_WITHOUT_WEIGHTS, "sgm", *_INITIAL_MODES, *unet.VARIANTS)  # the best first
+_NO_GROUND = 1.0  # order of what is searched for: what lies around everything is known
 _BETTER = 0.1  # of a cost of at most 1, by which search must win over pieces
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
@@ -71,7 +72,7 @@ class MatchingAndSearch:
         return tuple(paths.flow(path).contiguous() for path in self.paths(frame0, frame1))
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as paths (1, 9, h, w), of which what was searched for is straight and behind."""
+        """The same as paths (1, 9, h, w), of which what was searched for is straight."""
         searched, pieces = multidis(frame0, frame1), self.sgm.pieces(frame0, frame1)
         pictures = [image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)]
         found = []
@@ -79,7 +80,7 @@ class MatchingAndSearch:
             owners = pieces.owners[:: 1 - 2 * i]
             kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)[owners[0]]
             path = torch.from_numpy(path).permute(2, 0, 1)[None].to(flow.device)
-            found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow)))
+            found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow, _NO_GROUND)))
         return found[0], found[1]
 
 

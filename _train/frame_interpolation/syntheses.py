@@ -13,7 +13,7 @@ from _train.frame_interpolation import flows
 from _train.frame_interpolation.models import animeinterp, fusion, unet
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
-from _train.frame_interpolation.models.fusion import Fusion
+from _train.frame_interpolation.models.fusion import Fusion, fill
 from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import (
     Prepared,
@@ -23,7 +23,7 @@ from _train.frame_interpolation.models.softsplat_lite import (
     half_warp,
     splat_metric,
 )
-from _util import checkpoints, graphs
+from _util import checkpoints, graphs, paths
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
@@ -100,7 +100,8 @@ class Splat:
 
 
 def splat(source: Source, t: float | Tensor) -> Tensor:
-    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
+    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other, or
+    along paths show what lies behind around.
 
     Args:
         source: values (2, c, h, w).
@@ -110,11 +111,18 @@ def splat(source: Source, t: float | Tensor) -> Tensor:
         (1 or n, c, h, w).
     """
     source = at_times(source, t)
+    knows_order = source.flow.shape[1] > 2
+    if knows_order:
+        source = source._replace(values=torch.cat([source.values, paths.behind(source.flow)], 1))
     warp = half_warp(source, t)
     t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
     mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
-    image0, image1 = source.values.chunk(2)
     open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
+    if knows_order:
+        weights = [mask * base[:, -1:] for mask, base in zip(warp.masks, warp.bases, strict=True)]
+        sums = sum(weight * base[:, :-1] for weight, base in zip(weights, warp.bases, strict=True))
+        return torch.where(open_in_both, fill(sums, sum(weights)), mixed[:, :-1])
+    image0, image1 = source.values.chunk(2)
     return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)
 
 

@@ -37,7 +37,9 @@ _ALIKE = 0.08  # of a channel, by which parts of one piece differ
 _RIM = 10  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
 _OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and from ground that is painted
 _UNMOVED = 3  # levels within which ground is seen in both frames
-_LOST = 30  # levels of the difference from which on a line goes with nothing around it
+_LOYAL = 12  # levels by which another piece must do better
+_LOST = 30  # levels of the difference from which on a line goes with nothing around it,
+_BESIDE = 3  # but what is within so many pixels
 _ONE_COLOUR, _LINE_ART = 0.015, 0.7  # of a channel; share of the pieces that have the ground's colour in line art
 _MOST_LAYERS = 3
 _COVERED = 12  # pixels at 540×960 by which one piece covers another before that says something
@@ -144,7 +146,7 @@ def _stays(pictures: tuple, both: tuple[Segments, Segments], colours: list[np.nd
 def _are_pockets(colours: np.ndarray, stays: np.ndarray) -> np.ndarray:
     """Whether a piece is of the very colour of the ground, which shows between two limbs; not in line art, where all are."""
     ground = colours[stays]
-    if not len(ground):
+    if not len(ground) or stays.all():
         return stays
     apart = np.abs(colours[:, None] - ground).max(2).min(1) / 255
     alike = apart <= _ONE_COLOUR
@@ -497,10 +499,12 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
                     if k < count and away < distances[k]:
                         distances[k] = away
                         places[k] = v, u
-            best, lowest = -1, 1e9
+            best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
             for k in range(count):
                 if tried[k] == GROUND and owners[y, x] > GROUND:
                     continue
+                if tried[k] > GROUND and distances[k] <= nearest:
+                    beside_it, nearest = k, distances[k]
                 if tried[k] == UNKNOWN:
                     cost = 60.0 if count > 1 else 0.0
                 else:
@@ -508,13 +512,18 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
                     cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
                 # The nearer one, and the one that moves, where both fit.
                 cost += 0.3 * np.sqrt(distances[k])
+                if tried[k] == owners[y, x] and tried[k] > GROUND:
+                    cost -= _LOYAL
                 if tried[k] == GROUND:
                     cost += 4.0 if cost > _UNMOVED else -4.0
                 if cost < lowest:
                     best, lowest = k, cost
             if lowest > _LOST and owners[y, x] == GROUND:
-                changed[y, x] = UNKNOWN
-            elif best >= 0 and tried[best] != owners[y, x]:
+                best = beside_it
+                if best < 0:
+                    changed[y, x] = UNKNOWN
+                    continue
+            if best >= 0 and tried[best] != owners[y, x]:
                 changed[y, x] = tried[best]
                 bends[y, x] = old[places[best, 0], places[best, 1]]  # 0 on the ground
 

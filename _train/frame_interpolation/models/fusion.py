@@ -23,7 +23,6 @@ from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 from _util.image import inverse_logit, logit
-from _util.softsplat import softsplat
 
 _NOTHING = 1e-6  # weight under which nothing has landed
 _ENOUGH = 0.05  # weight from which on what has landed is believed
@@ -144,7 +143,7 @@ class Fusion(nn.Module):
         inputs = features, seen, gap, F.interpolate(agreement, size, mode="area")
         learned = self.metric(torch.cat([x.to(features.dtype) for x in inputs], 1)).float()
         learned = F.interpolate(learned, frames.shape[2:], mode="bilinear", align_corners=False)
-        return (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC) + paths.order(flow)
+        return (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
 
     def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
@@ -215,11 +214,11 @@ class Fusion(nn.Module):
         importance = metric.exp()
         off = [] if is_straight else [paths.off_straight(path, 1 - nearness)]
         values = torch.cat([frames, velocity, *off, torch.ones_like(metric)], 1) * importance
-        sums = softsplat(values, paths.at(path, 1 - nearness), mode="sum")
+        sums = paths.splat(values, path, paths.at(path, 1 - nearness))
         weights = sums[:, -1:]
         pictures = sums[:, :3] / weights.clamp(min=_NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
-        filled = _fill(together[:, :-1], together[:, -1:])
+        filled = fill(together[:, :-1], together[:, -1:])
         believed = (weights / _ENOUGH).clamp(max=1)
         swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, believed))
         around = torch.cat([filled[:, :3]] * 2)
@@ -251,7 +250,7 @@ def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
     return (seen0 * seen1).sum(1)
 
 
-def _fill(sums: Tensor, weights: Tensor) -> Tensor:
+def fill(sums: Tensor, weights: Tensor) -> Tensor:
     """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
     pyramid = [(sums, weights)]
     for _ in range(_HALVINGS):

@@ -29,6 +29,7 @@ from _util.softsplat import softsplat_with_mask
 from _util.tiling import by_rows
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_NOTHING = 1e-6  # weight under which nothing has landed
 _AT_ONCE = 2**22  # pixels that a GPU works on together at full size
 
 T = TypeVar("T")
@@ -209,12 +210,11 @@ def in_bands(network: nn.Module, rows: Callable[[int, int], Tensor], image: Tens
 
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
-    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first; of paths more for
-    what lies in front."""
+    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
     both = torch.cat([flow01, flow10])
     lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
     seen = backwarp(torch.cat([lab1, lab0]), paths.flow(both), quirk=True)
-    return -0.1 * length(torch.cat([lab0, lab1]) - seen) + paths.order(both)
+    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -223,11 +223,21 @@ def length(vectors: Tensor) -> Tensor:
     return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
 
 
+def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
+    """Values that went some way, and where any landed."""
+    if source.flow.shape[1] == 2:
+        return softsplat_with_mask(source.values, way, source.metric)
+    weights = source.metric.exp()
+    sums = paths.splat(torch.cat([source.values * weights, weights], 1), source.flow, way)
+    landed = sums[:, -1:] > _NOTHING
+    return sums[:, :-1] / sums[:, -1:].clamp(min=_NOTHING) * landed, landed.to(sums.dtype)
+
+
 def half_warp(source: Source, t: float | Tensor) -> Warp:
     """Splat both frames to time t and fill the holes of each from the other."""
     times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
     flow = paths.at(source.flow, torch.cat([times, 1 - times]).view(-1, 1, 1, 1))
-    warps, masks = softsplat_with_mask(source.values, flow, source.metric)
+    warps, masks = _splatted(source, flow)
     (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
     bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
     return Warp(bases, (warp0, warp1), (mask0, mask1), tuple(flow.chunk(2)))
