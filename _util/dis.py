@@ -59,7 +59,7 @@ def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> 
 
 
 def costs(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """For each of several flows, as in `select`, how badly it finds what is around each pixel: (h, w) float32, 0 … 1."""
+    """For each of several flows, as in `select`, how badly it finds what is around each pixel: (h, w), 0 … 1."""
     seen_here, seen_there = _features(here), _features(there)
     smooth = _GuidedFilter(cv2.cvtColor(seen_here[:, :, :3], cv2.COLOR_RGB2GRAY))
     for flow in flows:

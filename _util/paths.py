@@ -14,6 +14,7 @@ from _util.softsplat import softsplat
 KNOTS = (0.25, 0.5, 0.75)
 CHANNELS = 2 + 2 * len(KNOTS) + 1
 LAYERS = 4  # orders 0 … 3
+NOT_DRAWN = -1  # order of what is splatted nowhere
 _OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
 _BEHIND = 6.0  # logarithm of how much less something counts than what is one layer behind it, where holes are filled
 
@@ -28,7 +29,7 @@ def at(path: Tensor, t: float | Tensor) -> Tensor:
 
     Args:
         path: a flow or a path.
-        t: the share of the time from this frame to the other, in [0, 1]: one, or one for each of the batch, (b, 1, 1, 1).
+        t: the share of the time from this frame to the other, in [0, 1]: one, or (b, 1, 1, 1).
     """
     return flow(path) * t + off_straight(path, t) if path.shape[1] > 2 else path * t
 

@@ -139,7 +139,7 @@ def test_a_matched_piece_has_its_motion_and_the_ground_none(sgm):
 
 @pytest.mark.parametrize("size", [(540, 960), (270, 480)])
 def test_what_moves_too_far_grows_too_much_or_is_too_small_does_not_move(size):
-    """The limits are 250 pixels, 12 %, 50 pixels and three times the area at 540×960, and scale with the frame."""
+    """The limits are 250 pixels, 50 pixels and three times the area at 540×960, and scale with the frame."""
     scale = size[0] / 540
 
     def moved(x, side0=60, side1=60):
@@ -159,14 +159,13 @@ def test_what_moves_too_far_grows_too_much_or_is_too_small_does_not_move(size):
     assert not moved(256)
     assert moved(100, 60, 64)
     assert not moved(100, 60, 120)
-    assert moved(100, 240, 240)
-    assert not moved(100, 256, 256)
+    assert moved(100, 300, 300)
     assert moved(20, 10, 10)
     assert not moved(20, 6, 6)
 
 
 def test_it_agrees_with_the_literal_reading(sgm, monkeypatch):
-    cartoon = draw(24, (200, 320), characters=2, shift=0.2, turn=0.1)
+    cartoon = draw(24, (200, 320), characters=2, shift=0.2, turn=0)  # the literal reading knows no turns
     segments = [describe(*pair) for pair in zip(cartoon.labels, cartoon.frames, strict=True)]
     monkeypatch.setattr(sgm.backbone, "architecture", "any but alexnet")  # whose features are joined by colours
     literal = literal_flows(sgm, *cartoon.frames, *segments)

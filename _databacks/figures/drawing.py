@@ -45,7 +45,9 @@ def ground(random: Random, size: tuple[int, int]) -> np.ndarray:
     picture = np.broadcast_to(colour, (*size, 3)).copy()
     if random.random() >= _PAINTED:
         return picture
-    patches = cv2.resize(random.uniform(-0.15, 0.15, (5, 8, 3)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    patches = cv2.resize(
+        random.uniform(-0.15, 0.15, (5, 8, 3)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC
+    )
     picture += patches
     large = cv2.resize(picture, None, fx=_FINE, fy=_FINE)
     for _ in range(random.integers(3, 9)):
@@ -53,7 +55,9 @@ def ground(random: Random, size: tuple[int, int]) -> np.ndarray:
         corners = int(random.integers(3, 8))
         angles = np.sort(random.uniform(0, 2 * np.pi, corners))
         reach = size[0] * random.uniform(0.05, 0.25, (corners, 1))
-        thing = Part(0, reach * np.stack([np.cos(angles), np.sin(angles)], 1), tuple(random.uniform(0.2, 1, 3).tolist()))
+        thing = Part(
+            0, reach * np.stack([np.cos(angles), np.sin(angles)], 1), tuple(random.uniform(0.2, 1, 3).tolist())
+        )
         _paint(large, thing, Pose(centre, 0.0, 0.0), size[0] / 240, thing.colour, (0.15, 0.13, 0.13))
     picture = cv2.resize(large, size[::-1], interpolation=cv2.INTER_AREA)
     grain = random.normal(0, 0.01, (*size, 1)).astype(np.float32)

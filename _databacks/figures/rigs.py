@@ -194,7 +194,7 @@ class _Builder:
             pieces.append(Part(parent, _tapered(length, wide, thin), colour))
             root, angle, wide = np.array([length, 0.0]), random.uniform(-0.6, 0.6), thin
         if random.random() < 0.7:  # a hand, a shoe
-            hand = _tapered(wide * 1.4, 1.15 * wide, 1.1 * wide) + [length - 0.3 * wide, 0]
+            hand = _tapered(wide * 1.4, 1.15 * wide, 1.1 * wide) + np.array([length - 0.3 * wide, 0])
             pieces.append(Part(parent, hand, self.skin if is_arm else self.colour()))
         layer.extend(reversed(pieces) if random.random() < 0.5 else pieces)
         return joints
@@ -216,4 +216,6 @@ def _tapered(length: float, start: float, end: float) -> Points:
     first = np.stack([-0.6 * start * np.sin(half), -start * np.cos(half)], 1)
     last = np.stack([length + 0.6 * end * np.sin(half), end * np.cos(half)], 1)
     along = np.linspace(0, 1, 12)[1:-1, None]
-    return np.concatenate([first, first[-1] + along * (last[0] - first[-1]), last, last[-1] + along * (first[0] - last[-1])])
+    return np.concatenate(
+        [first, first[-1] + along * (last[0] - first[-1]), last, last[-1] + along * (first[0] - last[-1])]
+    )

@@ -5,7 +5,6 @@ python -m _train.frame_interpolation.figures_benchmark --line-art --count 60    
 python -m _train.frame_interpolation.figures_benchmark --csv pairs.csv           also every pair
 """
 
-import argparse
 import csv
 from pathlib import Path
 from statistics import fmean

@@ -72,13 +72,15 @@ class MatchingAndSearch:
         return tuple(paths.flow(path).contiguous() for path in self.paths(frame0, frame1))
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as paths (1, 9, h, w), of which what was searched for is straight."""
+        """The same as paths (1, 9, h, w), of which what was searched for is straight; in line art, the flow alone."""
         searched, pieces = multidis(frame0, frame1), self.sgm.pieces(frame0, frame1)
+        if pieces.is_line_art:
+            return searched
         pictures = [image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)]
         found = []
         for i, (flow, path) in enumerate(zip(searched, pieces.paths(), strict=True)):
             owners = pieces.owners[:: 1 - 2 * i]
-            kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)[owners[0]]
+            kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)
             path = torch.from_numpy(path).permute(2, 0, 1)[None].to(flow.device)
             found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow, _NO_GROUND)))
         return found[0], found[1]
@@ -87,7 +89,7 @@ class MatchingAndSearch:
 def _find_themselves(
     here: np.ndarray, there: np.ndarray, path: np.ndarray, flow: Tensor, owners: np.ndarray, others: np.ndarray
 ) -> np.ndarray:
-    """Of each piece, whether it finds itself about as well by its motion as by the flow; the last is none, and False."""
+    """(h, w) whether a pixel is of a piece that finds itself about as well by its motion as by the flow."""
     searched = flow[0].permute(1, 2, 0).cpu().numpy()
     visible = (owners != UNKNOWN) & (_owners_reached(path, others) == owners)
     count = int(owners.max()) + 1
@@ -96,7 +98,7 @@ def _find_themselves(
         for cost in costs(here, there, [np.ascontiguousarray(path[:, :, :2]), searched])
     )
     pixels = np.bincount(owners[visible], minlength=count)
-    return np.append(known <= other + _BETTER * pixels, False)
+    return np.append(known <= other + _BETTER * pixels, False)[owners]  # the last is that of no piece
 
 
 def _owners_reached(path: np.ndarray, others: np.ndarray) -> np.ndarray:

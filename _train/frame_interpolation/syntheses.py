@@ -100,8 +100,8 @@ class Splat:
 
 
 def splat(source: Source, t: float | Tensor) -> Tensor:
-    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other, or
-    along paths show what lies behind around.
+    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each
+    other, or, along paths, the hole shows what lies behind around it.
 
     Args:
         source: values (2, c, h, w).

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 SHIFT, TURN, SIMILARITY, AFFINE = range(4)
-_ROUNDS, _LAST_ROUNDS = 7, 5
+_ROUNDS, _LAST_ROUNDS = 5, 4
 _KEPT = 3  # beginnings that are improved
 _BETTER, _NOTICED = 0.8, 0.01  # of the cost, what a richer kind of motion must reach, and less of that
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
@@ -22,7 +22,9 @@ _COMPACT = 1.6  # ratio of axes below which moments say nothing of the direction
 
 
 @numba.njit(nogil=True, cache=True)
-def fit(pairs, points0, starts0, points1, starts1, centres0, centres1, areas, joints, firsts, some, scale, fits, start, stop):
+def fit(
+    pairs, points0, starts0, points1, starts1, centres0, centres1, areas, joints, firsts, some, scale, fits, start, stop
+):
     """Fit the pairs start … stop - 1; a kernel of `threads.run`.
 
     Args:
@@ -247,7 +249,7 @@ def _solve(pairs, weights, kind, motion):
         xx, xy, yy = xx + w * x * x, xy + w * x * y, yy + w * y * y
         xu, xv, yu, yv = xu + w * x * u, xv + w * x * v, yu + w * y * u, yv + w * y * v
     a, b, c, d = 1.0, 0.0, 0.0, 1.0
-    if kind == TURN or kind == SIMILARITY:
+    if kind in (TURN, SIMILARITY):
         cos, sin = xu + yv, xv - yu
         length = np.hypot(cos, sin)
         if length > 1e-9:

@@ -73,7 +73,7 @@ def chain(
     joined = quality < _NEAR
     links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
     tree = minimum_spanning_tree(links)
-    points_of = {pair: point for pair, point in zip(map(tuple, touching.tolist()), points, strict=True)}
+    points_of = dict(zip(map(tuple, touching.tolist()), points, strict=True))
 
     parents, pivots = np.full(count, -1), centres.astype(float).copy()
     own, lost = _pivots(matrices, np.broadcast_to(np.eye(2, 3), matrices.shape), pivots)

@@ -19,7 +19,7 @@ from _util.segmentation import Segments
 from _util.sgm import fitting
 from _util.sgm.joints import Chains, chain
 from _util.sgm.matching import Matching
-from _util.sgm.outlines import Contacts, contacts, outlines
+from _util.sgm.outlines import contacts, outlines
 
 # As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
 _REFERENCE = 540 * 960
@@ -40,7 +40,8 @@ _UNMOVED = 3  # levels within which ground is seen in both frames
 _LOYAL = 12  # levels by which another piece must do better
 _LOST = 30  # levels of the difference from which on a line goes with nothing around it,
 _BESIDE = 3  # but what is within so many pixels
-_ONE_COLOUR, _LINE_ART = 0.015, 0.7  # of a channel; share of the pieces that have the ground's colour in line art
+_BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
+_ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of what is drawn that has the ground's colour in line art
 _MOST_LAYERS = 3
 _COVERED = 12  # pixels at 540×960 by which one piece covers another before that says something
 
@@ -58,6 +59,8 @@ class Pieces(NamedTuple):
     chains: Chains
     bends: tuple[np.ndarray, np.ndarray]  # (h, w, 2) float32, by pixels of either frame
     layers: np.ndarray  # (k,) float32, larger in front
+    mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: of ground, with the rim of something in it
+    is_line_art: bool  # nearly all pieces have the colour of the ground, so that they are often mistaken
 
     def flows(self) -> tuple[np.ndarray, np.ndarray]:
         """flow01 and flow10, (h, w, 2) float32, x then y, pixels; 0 where the piece is not known."""
@@ -74,6 +77,7 @@ class Pieces(NamedTuple):
             threads.run(
                 _trace, h, self.owners[i], self.bends[i], matrices, inverse, np.array(times), i, self.layers, found[i]
             )
+            found[i][self.mixed[i], -1] = paths.NOT_DRAWN
         return found[0], found[1]
 
 
@@ -96,7 +100,11 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     both = matching.segments0, matching.segments1
     scale = _scale(picture0)
     colours = [_core_colours(*of) for of in zip(pictures, both, strict=True)]
-    stays = _stays(pictures, both, colours)
+    stays = _stays(pictures, both)
+    pockets = [_have_its_colour(*of) for of in zip(colours, stays, strict=True)]
+    is_line_art = any(_is_line_art(*of) for of in zip(pictures, both, colours, stays, strict=True))
+    if not is_line_art:
+        stays = pockets
     pairs = matching.pairs[_are_plausible(matching, scale)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     touching = _Touching(pairs, both)
@@ -114,7 +122,8 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
     layers = _layers(owners, bends, matrices, scale)
     owners = _with_lines(pictures, both, colours, owners, bends, matrices, max(2, round(_RIM * scale)))
-    return Pieces(owners, _chain(pairs, believed, kept, matrices, both, touching), bends, layers)
+    chains = _chain(pairs, believed, kept, matrices, both, touching)
+    return Pieces(owners, chains, bends, layers, _mixed(pictures, owners, scale), is_line_art)
 
 
 def _scale(picture: np.ndarray) -> float:
@@ -130,38 +139,46 @@ def _are_plausible(matching: Matching, scale: float) -> np.ndarray:
     return (way <= _LONGEST * scale) & (smaller > _SMALLEST * scale**2) & (larger < _LARGEST_RATIO * smaller)
 
 
-def _stays(pictures: tuple, both: tuple[Segments, Segments], colours: list[np.ndarray]) -> list[np.ndarray]:
+def _stays(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground that did not change but for what covers it."""
     h, w = pictures[0].shape[:2]
     same = cv2.absdiff(*pictures).max(2) <= _SAME
     found = []
-    for segments, own in zip(both, colours, strict=True):
+    for segments in both:
         share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas
         sides = (segments.boxes[:, :2] == 0).sum(1) + (segments.boxes[:, 2:] == [w, h]).sum(1)
-        stays = (sides >= _SIDES) & (share >= _STAYS)
-        found.append(stays | _are_pockets(own, stays))
+        found.append((sides >= _SIDES) & (share >= _STAYS))
     return found
 
 
-def _are_pockets(colours: np.ndarray, stays: np.ndarray) -> np.ndarray:
-    """Whether a piece is of the very colour of the ground, which shows between two limbs; not in line art, where all are."""
-    ground = colours[stays]
-    if not len(ground) or stays.all():
-        return stays
-    apart = np.abs(colours[:, None] - ground).max(2).min(1) / 255
-    alike = apart <= _ONE_COLOUR
-    return alike if alike[~stays].mean() < _LINE_ART else stays
+def _have_its_colour(colours: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Whether pieces are of the very colour of a piece of ground, which shows between two limbs."""
+    if not ground.any():
+        return ground
+    return np.abs(colours[:, None] - colours[ground]).max(2).min(1) <= 255 * _ONE_COLOUR
+
+
+def _is_line_art(picture: np.ndarray, segments: Segments, colours: np.ndarray, ground: np.ndarray) -> bool:
+    """Whether most of what is drawn on the ground has its colour, so that colours tell nothing."""
+    if not ground.any():
+        return False
+    enclosed = ((segments.areas < _LARGE * segments.labels.size) & ~ground)[segments.labels]
+    paper = colours[ground][segments.areas[ground].argmax()]
+    alike = np.abs(picture[enclosed] - paper).max(1) <= 255 * _ONE_COLOUR
+    return len(alike) > 0 and alike.mean() > _LINE_ART
 
 
 def _core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
     """(n, 3) float32, 0 … 255: the mean of each piece away from its border, so without its outline."""
     labels = segments.labels.astype(np.float32)
     square = np.ones((_CORE, _CORE), np.uint8)
-    inside = (cv2.erode(labels, square) == cv2.dilate(labels, square))
+    inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
     found, count = segments.labels[inside], len(segments.areas)
     pixels = np.bincount(found, minlength=count)
     sums = np.stack([np.bincount(found, picture[:, :, c][inside], count) for c in range(3)], 1)
-    return np.where(pixels[:, None] > 0, sums / np.maximum(pixels, 1)[:, None], 255 * segments.colours).astype(np.float32)
+    return np.where(pixels[:, None] > 0, sums / np.maximum(pixels, 1)[:, None], 255 * segments.colours).astype(
+        np.float32
+    )
 
 
 class _Touching:
@@ -343,7 +360,7 @@ def _cut(grey, labels, piece, left, top, canvas):
 
 @numba.njit(nogil=True, cache=True)
 def _overlap(own, bend, corner, matrix, other, labels, covering):
-    """How many pixels a piece has, and how many of them, moved, lie within a pixel of the other and under another one."""
+    """How many pixels a piece has, and how many of them, moved, lie in the other or beside it, and under others."""
     h, w = labels.shape
     count = inside = covered = 0
     straight = bend.shape[0] == 1
@@ -485,6 +502,9 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
         for x in range(w):
             if not beside[y, x]:
                 continue
+            own = owners[y, x]
+            if own > GROUND and _difference(here, there, x, y, motions[own], old[y, x], frame, 1) <= _LOYAL:
+                continue
             count = 0
             for v in range(max(y - radius, 0), min(y + radius + 1, h)):
                 for u in range(max(x - radius, 0), min(x + radius + 1, w)):
@@ -549,6 +569,13 @@ def _difference(here, there, x, y, motion, bend, frame, around):
                 total += abs(int(here[y, x, c]) - int(there[v, u, c]))
             lowest = min(lowest, total / 3)
     return lowest
+
+
+def _mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    side = 2 * max(1, round(_BLEND * scale)) + 1
+    changed = cv2.absdiff(*pictures).max(2) > _UNMOVED
+    near = [cv2.dilate((owner > GROUND).astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for owner in owners]
+    return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
 
 # What lies before what

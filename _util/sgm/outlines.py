@@ -11,7 +11,7 @@ import numpy as np
 
 from _util.segmentation import Segments
 
-_MOST, _SOME = 400, 64  # points of an outline that are kept, and that are looked at first
+_MOST, _SOME = 240, 40  # points of an outline that are kept, and that are looked at first
 
 
 class Outlines(NamedTuple):
