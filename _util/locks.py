@@ -59,9 +59,11 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
             file.write_text(json.dumps(_this_run()))
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows does not remove an open file
-            file.unlink()
-        lock.release()
+        try:
+            with contextlib.suppress(OSError):  # Windows does not remove an open file
+                file.unlink()
+        finally:
+            lock.release()
 
 
 def _acquire(path: str | Path, real: Path) -> FileLock | None:

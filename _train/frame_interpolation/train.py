@@ -28,6 +28,9 @@ def main() -> None:
     from _util.locks import holding
 
     checkpoints = options.out / "checkpoints"
+    if torchrun.rank():  # the first process alone writes, and removes what stays empty
+        train(options)
+        return
     with holding(options.out), making_folder(checkpoints):
         require_writing(checkpoints)
         train(options)

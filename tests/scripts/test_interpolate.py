@@ -159,7 +159,7 @@ def test_published_checkpoints(run):
     assert "flow:" not in said
     code, said = run(*arguments, "auto")
     assert code == 0
-    assert "rfr + ssldtm" in said
+    assert "rfr+ssldtm" in said
     assert "better" not in said
     first, second = (image.read(Path(folder) / "t0.50.png") for folder in ("chosen", "auto"))
     np.testing.assert_array_equal(first, second)
