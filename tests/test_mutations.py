@@ -51,7 +51,7 @@ def faulty_kinds() -> dict[str, mutations.Kind]:
         "raises": lambda folder: 1 / 0,
         "hangs": lambda folder: time.sleep(60),
         "dies": lambda folder: os._exit(1),
-        "takes memory": lambda folder: np.ones(5 * 2**26),
+        "takes memory": lambda folder: np.ones(9 * 2**25),
         "leaves something": leave,
         "refuses": refuse,
     }
@@ -65,10 +65,10 @@ def faulty_kinds() -> dict[str, mutations.Kind]:
 @pytest.mark.slow
 def test_faults_are_found_and_the_next_input_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr(mutations, "KEPT", tmp_path)
-    outcomes = {outcome.kind: outcome for outcome in mutations.run(6, make_kinds=faulty_kinds, longest=3)}
+    outcomes = {outcome.kind: outcome for outcome in mutations.run(6, make_kinds=faulty_kinds, longest=8)}
     says = {
         "raises": "ZeroDivisionError",
-        "hangs": "takes longer than 3 s",
+        "hangs": "takes longer than 8 s",
         "dies": "ends the process",
         "takes memory": "MB; used",
         "leaves something": "leaves half; refused: It is damaged.",
