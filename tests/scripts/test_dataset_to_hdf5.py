@@ -203,6 +203,7 @@ def test_killed_at_any_moment_it_goes_on(data, tmp_path, wanted):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_random_reads_are_twice_as_quick_as_from_png(tmp_path):
     for i in range(4):
         folder = tmp_path / "data" / f"{i}"
