@@ -77,7 +77,9 @@ def train(options: argparse.Namespace) -> None:
     task = kind(options, options.device)
     if state is None:
         task.begin()
-    sources = [open_data(data, options, task.finds_motion) for data in options.data]
+    late = sorted(options.data, key=lambda data: data == "toons")  # which may have to be drawn first, for minutes
+    opened = {data: open_data(data, options, task.finds_motion) for data in late}
+    sources = [opened[data] for data in options.data]
     sources = [with_flow(source, options.out / f"flows/{i}", options, task) for i, source in enumerate(sources)]
     task.plan(steps_in_epoch(sources, options, processes))
 
