@@ -55,29 +55,9 @@ def rfr(context: Context) -> FlowEstimator:
     return graphs.replayed(_rfr(context).both_ways, context.device)
 
 
-def sgm_rfr(context: Context) -> FlowEstimator:
-    return _refining(context, "released")
-
-
-def sgm_rfr_paper(context: Context) -> FlowEstimator:
-    return _refining(context, "paper")
-
-
-def unet(context: Context) -> FlowEstimator:
-    return _unet("unet", context)
-
-
-def resunet(context: Context) -> FlowEstimator:
-    return _unet("resunet", context)
-
-
-def transunet(context: Context) -> FlowEstimator:
-    return _unet("transunet", context)
-
-
-def _unet(name: unets.Variant, context: Context) -> FlowEstimator:
-    network = unets.FlowUNet(name).eval()
-    checkpoints.load(network, f"{name}_flow", context.folder)
+def unet(context: Context, variant: unets.Variant) -> FlowEstimator:
+    network = unets.FlowUNet(variant).eval()
+    checkpoints.load(network, f"{variant}_flow", context.folder)
     placed(network, context.device, context.flow_dtype)
     return graphs.replayed(network, context.device)
 
@@ -88,7 +68,7 @@ def _rfr(context: Context) -> RFR:
     return placed(network, context.device, context.flow_dtype)
 
 
-def _refining(context: Context, mode: InitialMode) -> FlowEstimator:
+def sgm_rfr(context: Context, mode: InitialMode) -> FlowEstimator:
     """RFR that begins with the flow of segment-guided matching."""
     network, matching = _rfr(context), sgm(context)
 

@@ -18,14 +18,16 @@ class Method(NamedTuple):
     """One way to find flow, or to draw frames."""
 
     summary: str  # one line; help texts and the README's table are made of it
-    create: str  # "module:function", called with a `context.Context`
+    create: str  # "module:function" or "module:function:argument:…", called with a `context.Context` and the arguments
     weights: tuple[str, ...] = ()  # names of `checkpoints.NETWORKS`
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
     refines: bool = False  # wants a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
 
     def creator(self) -> Callable[..., Any]:
-        return _load(self.create)
+        module, function, *arguments = self.create.split(":")
+        create = getattr(importlib.import_module(module), function)
+        return lambda context: create(context, *arguments)
 
 
 class Metric(NamedTuple):
@@ -51,20 +53,22 @@ FLOWS: dict[str, Method] = {
     "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
     "sgm+rfr": Method(
         "RFR that begins with sgm, as AnimeInterp was released",
-        f"{_HERE}.flows:sgm_rfr",
+        f"{_HERE}.flows:sgm_rfr:released",
         ("rfr",),
         ranks=False,
         refines=True,
     ),
     "sgm+rfr-paper": Method(
         "RFR that begins with sgm, as the paper describes it",
-        f"{_HERE}.flows:sgm_rfr_paper",
+        f"{_HERE}.flows:sgm_rfr:paper",
         ("rfr",),
         ranks=False,
         refines=True,
     ),
     **{
-        name: Method(f"a {name} trained with --task optflow", f"{_HERE}.flows:{name}", (f"{name}_flow",), ranks=False)
+        name: Method(
+            f"a {name} trained with --task optflow", f"{_HERE}.flows:unet:{name}", (f"{name}_flow",), ranks=False
+        )
         for name in ("unet", "resunet", "transunet")
     },
 }
@@ -85,31 +89,35 @@ SYNTHESES: dict[str, Method] = {
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
     "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),
     "fusion": Method("splats and readings along a flow, mixed and corrected", f"{_HERE}.syntheses:fusion", ("fusion",)),
-    "resunet": Method("a resunet trained with --task vfi", f"{_HERE}.syntheses:resunet", ("resunet",)),
-    "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:transunet", ("transunet",)),
-    "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet", ("unet",)),
+    "resunet": Method("a resunet trained with --task vfi", f"{_HERE}.syntheses:unet:resunet", ("resunet",)),
+    "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:unet:transunet", ("transunet",)),
+    "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet:unet", ("unet",)),
     "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",)),
     "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting"),
     "animeinterp": Method(
-        "AnimeInterp, as released", f"{_HERE}.syntheses:animeinterp", ("animeinterp",), ranks=False, refines=True
+        "AnimeInterp, as released",
+        f"{_HERE}.syntheses:animeinterp:animeinterp:released",
+        ("animeinterp",),
+        ranks=False,
+        refines=True,
     ),
     "animeinterp-paper": Method(
         "AnimeInterp, as the paper describes it",
-        f"{_HERE}.syntheses:animeinterp_paper",
+        f"{_HERE}.syntheses:animeinterp:animeinterp:paper",
         ("animeinterp",),
         ranks=False,
         refines=True,
     ),
     "animeinterp-gma": Method(
         "AnimeInterp with global motion aggregation, as released",
-        f"{_HERE}.syntheses:animeinterp_gma",
+        f"{_HERE}.syntheses:animeinterp:animeinterp-gma:released",
         ("animeinterp-gma",),
         ranks=False,
         refines=True,
     ),
     "animeinterp-gma-paper": Method(
         "the same, as the paper begins it",
-        f"{_HERE}.syntheses:animeinterp_gma_paper",
+        f"{_HERE}.syntheses:animeinterp:animeinterp-gma:paper",
         ("animeinterp-gma",),
         ranks=False,
         refines=True,

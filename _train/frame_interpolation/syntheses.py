@@ -196,42 +196,14 @@ def fusion(context: Context) -> FrameSynthesis:
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
-def unet(context: Context) -> FrameSynthesis:
-    return _unet("unet", context)
-
-
-def resunet(context: Context) -> FrameSynthesis:
-    return _unet("resunet", context)
-
-
-def transunet(context: Context) -> FrameSynthesis:
-    return _unet("transunet", context)
-
-
-def _unet(name: unets.Variant, context: Context) -> FrameSynthesis:
-    network = unets.FrameUNet(name).eval()
-    checkpoints.load(network, name, context.folder)
+def unet(context: Context, variant: unets.Variant) -> FrameSynthesis:
+    network = unets.FrameUNet(variant).eval()
+    checkpoints.load(network, variant, context.folder)
     placed(network, context.device, context.dtype)
     return Splatting(network.prepare, network.synthesise)
 
 
-def animeinterp(context: Context) -> FrameSynthesis:
-    return _animeinterp("animeinterp", "released", context)
-
-
-def animeinterp_paper(context: Context) -> FrameSynthesis:
-    return _animeinterp("animeinterp", "paper", context)
-
-
-def animeinterp_gma(context: Context) -> FrameSynthesis:
-    return _animeinterp("animeinterp-gma", "released", context)
-
-
-def animeinterp_gma_paper(context: Context) -> FrameSynthesis:
-    return _animeinterp("animeinterp-gma", "paper", context)
-
-
-def _animeinterp(weights: str, mode: InitialMode, context: Context) -> FrameSynthesis:
+def animeinterp(context: Context, weights: str, mode: InitialMode) -> FrameSynthesis:
     """AnimeInterp. Like every flow, it is refined at no more than `flows.LARGEST_AREA`."""
     network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()
     checkpoints.load(network, weights, context.folder)

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.training.batches import Batch
-from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
+from _train.frame_interpolation.training.tasks.task import Figures, Task, drawing_loss, full_precision
 from _util import checkpoints
-from _util.lines import difference_of_gaussians
 from _util.losses import LPIPS
 
 _REFINER_RATE = 10  # times the learning rate of the motion, which starts from published weights
@@ -88,10 +87,7 @@ class IFNetTask(Task):
         return 0.0, {}
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
-        lpips, colour = self.lpips(frame, truth).mean(), (frame - truth).abs().mean()
-        with full_precision(frame):
-            lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
-        return lpips + colour + lines, {"lpips": lpips, "colour": colour, "lines": lines}
+        return drawing_loss(self.lpips, frame, truth)
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
         return self.network(frame0, frame1, t).frame

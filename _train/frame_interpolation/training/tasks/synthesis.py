@@ -11,10 +11,10 @@ from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.training.batches import Batch
-from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask, full_precision
+from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask, drawing_loss, full_precision
 from _util import checkpoints
 from _util.errors import InputError
-from _util.lines import difference_of_gaussians, nedt
+from _util.lines import nedt
 from _util.losses import LPIPS, gaussian_pyramid_l1
 
 
@@ -33,10 +33,7 @@ class FusionTask(SynthesisTask):
         return self.judge(self.networks["fusion"](frame0, frame1, *self.flows_of(batch), batch.times).frame, truth)
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
-        lpips, colour = self.lpips(frame, truth).mean(), (frame - truth).abs().mean()
-        with full_precision(frame):
-            lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
-        return lpips + colour + lines, {"lpips": lpips, "colour": colour, "lines": lines}
+        return drawing_loss(self.lpips, frame, truth)
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
         return self.networks["fusion"](frame0, frame1, *self.estimate(frame0, frame1), t).frame

@@ -12,6 +12,8 @@ from _train.frame_interpolation.training.batches import Batch
 from _util import checkpoints
 from _util.errors import InputError
 from _util.flow import Flows
+from _util.lines import difference_of_gaussians
+from _util.losses import LPIPS
 
 Figures = dict[str, Tensor]  # what is logged beside the loss
 
@@ -112,3 +114,11 @@ class SynthesisTask(Task):
 def full_precision(tensor: Tensor) -> torch.autocast:
     """Losses stay fp32 where networks run in bf16."""
     return torch.autocast(tensor.device.type, enabled=False)
+
+
+def drawing_loss(lpips: LPIPS, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
+    """LPIPS, and the mean difference of colours and of line responses, equally, of frames (b, 3, h, w)."""
+    distance, colour = lpips(frame, truth).mean(), (frame - truth).abs().mean()
+    with full_precision(frame):
+        lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
+    return distance + colour + lines, {"lpips": distance, "colour": colour, "lines": lines}
