@@ -20,9 +20,9 @@ from _train.frame_interpolation.training.journal import Journal, read_checkpoint
 from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _util.errors import InputError
-from tests import train_in_turn
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
+train_in_turn = pytest.importorskip("tests.train_in_turn")  # imports it too
 
 ROOT = Path(__file__).parents[3]
 COMMON = ["--batch-size", "1", "--crop", "64", "64", "--log-every", "1", "--device", "cpu", "--freeze-batch-norm"]
