@@ -204,7 +204,8 @@ def test_killed_at_any_moment_it_goes_on(data, tmp_path, wanted):
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_random_reads_are_twice_as_quick_as_from_png(tmp_path):
+def test_random_reads_are_several_times_as_quick_as_from_png(tmp_path):
+    """In one process: with workers, handing frames from one process to another takes longer than reading them."""
     for i in range(4):
         folder = tmp_path / "data" / f"{i}"
         folder.mkdir(parents=True)
@@ -214,8 +215,8 @@ def test_random_reads_are_twice_as_quick_as_from_png(tmp_path):
             image.write(folder / f"{k}.png", np.roll(frame, 4 * k, 1))
     source = Folders(tmp_path / "data")
     packing.pack(source, tmp_path / "a.h5")
-    rates = speed.compare({"png": source, "hdf5": HDF5(tmp_path / "a.h5")}, count=16)
-    assert rates["hdf5"] >= 2 * rates["png"], rates
+    rates = speed.compare({"png": source, "hdf5": HDF5(tmp_path / "a.h5")}, workers=0, count=16)
+    assert rates["hdf5"] >= 4 * rates["png"], rates
 
 
 def test_a_measurement_tells_the_ratio(run, data, tmp_path, monkeypatch):
