@@ -94,8 +94,9 @@ class Measures:
         return {name: higher for name, higher in self.higher_is_better.items() if name != BEST_TIME}
 
     def times(self, t: float) -> list[float]:
-        """The times at which an item whose truth is at time t is drawn, t first."""
-        return [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]
+        """The times at which an item whose truth is at time t is drawn, t first, each once."""
+        times = [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]
+        return list(dict.fromkeys(times))
 
     @torch.inference_mode()
     def prepare(self, item: Item) -> Truth:
@@ -130,27 +131,27 @@ class Measures:
         found = self._whole(frames[0], truth)
         part = _crop(frames[0], item)
         found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
+        t = item.triplet.time
+        by_time = dict(zip(self.times(t), frames, strict=False))
         if self.aligned:
-            drawn = frames[1 : 1 + len(ALIGNED_TIMES)] if len(frames) > 1 else frames
-            found |= self._aligned(drawn, item.triplet.time, truth)
+            times = ALIGNED_TIMES if len(frames) > 1 else (t,)
+            found |= self._aligned({time: by_time[time] for time in times}, truth)
         if self.registered:
             moved = as_8_bits(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}
         if self.in_sequence:
             first, _, last = item.triplet.frames
-            sequence = [first, *(frame[0] for frame in frames[-len(SEQUENCE_TIMES) :]), last]
+            sequence = [first, *(by_time[time][0] for time in SEQUENCE_TIMES), last]
             found |= {name: measure(sequence) for name, measure in SEQUENCE.items()}
         return found
 
-    def _aligned(self, frames: Sequence[Tensor], t: float, truth: Truth) -> dict[str, float]:
-        """Every metric at the best time. Frames that were drawn at one time only have that one."""
+    def _aligned(self, frames: dict[float, Tensor], truth: Truth) -> dict[str, float]:
+        """Every metric at the best of these times."""
         name = "lpips" if "lpips" in self.metrics else next(iter(self.metrics))
         sign = -1 if self.higher_is_better[name] else 1
-        values = [sign * self._value(name, frame, truth.whole) for frame in frames]
-        best = int(np.argmin(values))
-        times = ALIGNED_TIMES if len(frames) > 1 else (t,)
+        best = min(frames, key=lambda time: sign * self._value(name, frames[time], truth.whole))
         whole = self._whole(frames[best], truth)
-        return {f"aligned_{name}": value for name, value in whole.items()} | {BEST_TIME: times[best]}
+        return {f"aligned_{name}": value for name, value in whole.items()} | {BEST_TIME: best}
 
     def _whole(self, frame: Tensor, truth: Truth) -> dict[str, float]:
         return {name: self._value(name, frame, truth.whole) for name in self.metrics}
