@@ -37,7 +37,7 @@ PUBLISHED = {
 }
 _OTHER_NAMES = {"rife": ("flownet.pkl",)}  # that published files come under too
 _UNETS = ("unet", "resunet", "transunet")
-NETWORKS = (*PUBLISHED, "ifnet", "ifnet-fast", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
 

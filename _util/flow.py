@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from _util.graphs import constant
+
+_MOST_CHANNELS, _LONGEST = 4, 32767  # of images that OpenCV remaps
 
 
 class Flows(NamedTuple):
@@ -26,12 +29,15 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
         flow: (b, 2, h, w), from the grid of the result to the grid of `image`.
         quirk: The grid of the released EISAI code, with which its weights were trained: pixel x reads at
             `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
-        mode: "bilinear" or "bicubic", which keeps lines sharp and may leave the range of the image a little.
+        mode: "bilinear" or "bicubic", which keeps lines sharp and may leave the range of the image a little. Bicubic
+            positions are rounded to 1/32 of a pixel on the CPU where no gradient is wanted, which halves the time.
 
     Returns:
         (b, c, h, w), differentiable in both tensors.
     """
     h, w = flow.shape[2:]
+    if mode == "bicubic" and not quirk and _fits_opencv(image, flow):
+        return torch.cat([_remap(*pair) for pair in zip(image.split(1), flow.split(1), strict=True)])
     if quirk:
         x = torch.linspace(-1, 1, w, device=flow.device, dtype=flow.dtype)
         y = torch.linspace(-1, 1, h, device=flow.device, dtype=flow.dtype)
@@ -42,6 +48,24 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
         y = torch.arange(h, device=flow.device, dtype=flow.dtype) * down - 1
     grid = torch.stack([x + flow[:, 0] * across, y[:, None] + flow[:, 1] * down], -1)
     return F.grid_sample(image, grid.to(image.dtype), mode, padding_mode="border", align_corners=not quirk)
+
+
+def _fits_opencv(image: Tensor, flow: Tensor) -> bool:
+    differentiable = torch.is_grad_enabled() and (image.requires_grad or flow.requires_grad)
+    if differentiable or torch.compiler.is_compiling() or image.device.type != "cpu":
+        return False
+    return image.shape[2:] == flow.shape[2:] and max(flow.shape[2:]) < _LONGEST and image.shape[1] <= _MOST_CHANNELS
+
+
+def _remap(image: Tensor, flow: Tensor) -> Tensor:
+    """`backwarp` of a single image (1, c, h, w) by OpenCV's bicubic kernel, which is PyTorch's."""
+    y, x = np.ogrid[: flow.shape[2], : flow.shape[3]]
+    map_x, map_y = (position + part for position, part in zip((x, y), flow[0].float().numpy(), strict=True))
+    pixels = image[0].permute(1, 2, 0).float().contiguous().numpy()
+    read = cv2.remap(
+        pixels, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return torch.from_numpy(read.reshape(*flow.shape[2:], -1)).permute(2, 0, 1)[None].to(image.dtype)
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:

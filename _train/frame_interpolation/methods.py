@@ -75,15 +75,16 @@ FLOWS: dict[str, Method] = {
 
 SYNTHESES: dict[str, Method] = {
     "ifnet": Method(
-        "motion at the new frame, read and refined: the project's own",
-        f"{_HERE}.syntheses:refined_ifnet",
+        "motion at the new frame by a network, both frames read along it: the project's own",
+        f"{_HERE}.syntheses:sharp_ifnet",
         ("ifnet",),
         finds_motion=True,
     ),
     "ifnet-fast": Method(
-        "a small ifnet, distilled from it: several times as fast",
-        f"{_HERE}.syntheses:fast_ifnet",
-        ("ifnet-fast",),
+        "the same, its motion found at half the size",
+        f"{_HERE}.syntheses:sharp_ifnet:2",
+        ("ifnet",),
+        ranks=False,
         finds_motion=True,
     ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),

@@ -25,8 +25,8 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor, SoftsplatLite
 from _train.frame_interpolation.models.unet import VARIANTS, FlowUNet, FrameUNet
 from _train.frame_interpolation.training import tasks
@@ -142,7 +142,7 @@ NETWORKS = {
     "rfr": (RFR, lambda rfr, f0, f1, f01, f10: rfr.both_ways(f0, f1, 2)),
     "rfr as in the paper": (RFR, lambda rfr, f0, f1, f01, f10: rfr(f0, f1, 2, f01, "paper")),
     "fusion": (Fusion, lambda fusion, *scene: fusion(*scene, 0.4)),
-    "ifnet": (partial(RefinedIFNet, (16, 12, 8, 8), (1, 1, 1, 1)), lambda ifnet, f0, f1, *_: ifnet(f0, f1, 0.4)),
+    "ifnet": (partial(SharpIFNet, (16, 12, 8, 8), (1, 1, 1, 1)), lambda ifnet, f0, f1, *_: ifnet(f0, f1, 0.4)),
     "animeinterp-gma": (
         lambda: AnimeInterp(aggregate=True),
         lambda network, f0, f1, *initial: network(f0, f1, 0.4, *initial, "paper"),

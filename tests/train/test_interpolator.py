@@ -16,8 +16,8 @@ from _train.frame_interpolation.frames import check_times
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, image
 from _util.errors import InputError
@@ -77,7 +77,7 @@ def by_itself(request, tmp_path_factory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "default").mkdir()
     torch.save(checkpoints.seeded(IFNet().state_dict()), folder / "rife.pkl")
-    save_file(checkpoints.seeded(RefinedIFNet().state_dict()), folder / "default/ifnet.safetensors")
+    save_file(checkpoints.seeded(SharpIFNet().state_dict()), folder / "default/ifnet.safetensors")
     return request.param, folder
 
 
@@ -470,7 +470,7 @@ def test_auto_asks_only_for_what_is_missing(tmp_path, capsys):
 
 def test_auto_takes_what_is_shipped(tmp_path, capsys):
     (tmp_path / "default").mkdir()
-    networks = {"ssl": SoftsplatLite(), "dtm": DTM(), "rfr": RFR(), "ifnet": RefinedIFNet()}
+    networks = {"ssl": SoftsplatLite(), "dtm": DTM(), "rfr": RFR(), "ifnet": SharpIFNet()}
     for name, network in networks.items():
         state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
         save_file(state, tmp_path / "default" / f"{name}.safetensors")

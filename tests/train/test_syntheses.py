@@ -12,7 +12,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FrameUNet
 from _train.frame_interpolation.syntheses import Intermediate, Pair, Splatting
@@ -52,7 +52,7 @@ SYNTHESES = {
     "resunet": resunet,
     "animeinterp": lambda: splatting(AnimeInterp),
     "rife": lambda: intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1))),
-    "ifnet": lambda: intermediate(RefinedIFNet((16, 12, 8, 8), (1, 1, 1, 1), (8, 8, 8))),
+    "ifnet": lambda: intermediate(SharpIFNet((16, 12, 8, 8), (1, 1, 1, 1))),
 }
 
 

@@ -15,6 +15,19 @@ def ramp(h: int, w: int) -> torch.Tensor:
     return torch.stack([x, y]).float()[None]
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_bicubic_backwarp_is_the_same_with_and_without_gradients(channels):
+    """Without them OpenCV does it, at positions in 1/32 of a pixel."""
+    image = torch.rand(2, channels, 20, 31)
+    flow = torch.randint(-640, 640, (2, 2, 20, 31)) / 32
+    expected = backwarp(image.requires_grad_(), flow, False, "bicubic").detach()
+    found = backwarp(image.detach(), flow, False, "bicubic")
+    assert found.shape == (2, channels, 20, 31)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    between = backwarp(image.detach(), flow + 1 / 70, False, "bicubic")
+    torch.testing.assert_close(between, backwarp(image, flow + 1 / 70, False, "bicubic").detach(), atol=0.03, rtol=0)
+
+
 @pytest.mark.parametrize(("dx", "dy"), [(0.0, 0.0), (2.0, -3.0), (0.25, 1.5), (-100.0, 0.0), (100.0, 100.0)])
 def test_exact_backwarp_reads_at_x_plus_flow(dx, dy):
     h, w = 20, 31

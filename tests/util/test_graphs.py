@@ -15,8 +15,8 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _util import graphs
@@ -186,7 +186,7 @@ class Intermediate(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.network = RefinedIFNet((16, 12, 8, 8), (1, 1, 1, 1), (8, 8, 8))
+        self.network = SharpIFNet((16, 12, 8, 8), (1, 1, 1, 1))
 
     def prepare(self, frame0: Tensor, frame1: Tensor, *_: Tensor):
         return syntheses.Intermediate(self.network, lambda _: 1).prepare(syntheses.Pair(frame0, frame1, frame0, frame1))

@@ -38,7 +38,7 @@ class Interpolation(NamedTuple):
     mask: Tensor  # (b, 1, h, w) logits of frame 0's share
 
 
-class Prepared(NamedTuple):
+class FramePyramid(NamedTuple):
     """A pair of frames, padded to what the blocks can halve, and as small as each block reads them."""
 
     frames: Tensor  # (2, b, 3, H, W)
@@ -163,7 +163,7 @@ class IFNet(nn.Module):
         frame1: Tensor,
         coarser: int | None = None,
         seen: tuple[Tensor, Tensor] | None = None,
-    ) -> Prepared:
+    ) -> FramePyramid:
         """What does not depend on the time; arguments as in `forward`.
 
         Args:
@@ -180,9 +180,9 @@ class IFNet(nn.Module):
         is_same = seen[0] is frame0 and seen[1] is frame1
         flat = (frames if is_same else padded(seen)).flatten(0, 1)
         reads_at = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
-        return Prepared(frames, [shrink(flat, scale).unflatten(0, (2, -1)) for scale in reads_at], (h, w))
+        return FramePyramid(frames, [shrink(flat, scale).unflatten(0, (2, -1)) for scale in reads_at], (h, w))
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Interpolation:
+    def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
         motion, mask = self.stages(prepared, t)[-1]
         read0, read1 = read(prepared.frames, motion)
@@ -190,7 +190,7 @@ class IFNet(nn.Module):
         frame = read1.lerp(read0, torch.sigmoid(mask))
         return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
 
-    def stages(self, prepared: Prepared, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
+    def stages(self, prepared: FramePyramid, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
         """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block; all but the last at the size that the next block
         reads at, in pixels of it."""
         frames, levels, _ = prepared
@@ -242,10 +242,16 @@ def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor
 
 
 def shrink(image: Tensor, scale: int) -> Tensor:
-    """(b, c, h, w) to (b, c, h / scale, w / scale), bilinearly."""
+    """(b, c, h, w) to (b, c, h / scale, w / scale), bilinearly: the mean of the four pixels in the middle of each cell.
+
+    Args:
+        scale: 1, or an even number that divides both sides.
+    """
     if scale == 1:
         return image
-    return F.interpolate(image, scale_factor=1 / scale, mode="bilinear", align_corners=False)
+    middle = scale // 2
+    rows = image[:, :, middle - 1 :: scale] + image[:, :, middle::scale]
+    return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]) / 4
 
 
 def _enlarge(motion: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from _util.errors import InputError
 # What a run keeps to its end; other options may change when it is resumed.
 FIXED = (
     "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
-    "task", "flow", "features", "style_features", "stages", "self_supervise", "freeze_batch_norm",
+    "task", "flow", "features", "style_features", "stages", "blocks", "self_supervise", "freeze_batch_norm",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def parse(description: str) -> argparse.Namespace:
     add(
         "--model",
         default="rfr",
-        help="what is trained: rfr, the flow; ifnet or ifnet-fast, motion and synthesis in one; ssldtm, fusion, "
+        help="what is trained: rfr, the flow; ifnet, motion and synthesis in one; ssldtm, fusion, "
         "animeinterp or animeinterp-gma, the synthesis; unet, resunet or transunet (default: rfr)",
     )
     add(
@@ -81,6 +81,7 @@ def parse(description: str) -> argparse.Namespace:
         help="animeinterp: frozen (flow is not trained; L1), l1, vgg (with VGG features) and style (with their Gram "
         "matrices too), each @STEP or @EPOCHe from which on it holds (default: frozen vgg@10000 style@30000)",
     )
+    add("--blocks", type=int, metavar="N", help="ifnet: how many of its four learn, from the finest on (default: 1)")
     add("--self-supervise", action="store_true", help="flow: learn from triplets without exact flow by their looks")
     add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
     add(
@@ -109,6 +110,8 @@ def parse(description: str) -> argparse.Namespace:
     for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    if options.blocks is not None and options.blocks < 1:
+        parser.error(f"--blocks is {options.blocks}; it must be 1 or more")
     if options.crop and min(options.crop) < 32:
         parser.error(f"--crop is {options.crop[0]} {options.crop[1]}; sides must be 32 or more")
     if not 0 <= options.ema < 1:
@@ -138,12 +141,12 @@ def take_defaults(options: argparse.Namespace, kind: type) -> None:
     """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
     from _train.frame_interpolation import methods
 
-    for name in ("style_features", "stages"):
+    for name in ("style_features", "stages", "blocks"):
         if getattr(options, name) and not getattr(kind, name):
             raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
     if options.flow:
         methods.find("flow", methods.FLOWS, options.flow, ["exact"])
-    for name in ("lr", "schedule", "crop", "flow", "style_features", "stages"):
+    for name in ("lr", "schedule", "crop", "flow", "style_features", "stages", "blocks"):
         setattr(options, name, getattr(options, name) or getattr(kind, name))
     options.crop = list(options.crop)
 

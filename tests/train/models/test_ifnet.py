@@ -1,4 +1,4 @@
-"""IFNet and RefinedIFNet: agreement with the published network, any size, several times, what rests."""
+"""IFNet and SharpIFNet: agreement with the published network, any size, several times, what rests."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _util import checkpoints
 from _util.checkpoints import seeded
 
@@ -32,8 +32,8 @@ def small() -> IFNet:
 
 
 @pytest.fixture(scope="module")
-def refined() -> RefinedIFNet:
-    return with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)))
+def sharp() -> SharpIFNet:
+    return with_seeded_weights(SharpIFNet(WIDTHS, DEPTHS))
 
 
 def frames(h: int, w: int, b: int = 1) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def test_names_are_the_published_ones():
     assert state["block1.lastconv.0.weight"].shape == (128, 24, 4, 4)
 
 
-@pytest.mark.parametrize("network", ["small", "refined"])
+@pytest.mark.parametrize("network", ["small", "sharp"])
 @pytest.mark.parametrize("size", [(16, 16), (33, 70), (64, 96)])
 @torch.inference_mode()
 def test_any_size(request, network, size):
@@ -112,7 +112,7 @@ def test_any_size(request, network, size):
     assert mask.isfinite().all()
 
 
-@pytest.mark.parametrize("network", ["small", "refined"])
+@pytest.mark.parametrize("network", ["small", "sharp"])
 @torch.inference_mode()
 def test_times_of_every_form_agree(request, network):
     network, pair = request.getfixturevalue(network), frames(40, 70)
@@ -150,13 +150,20 @@ def test_coarser_blocks_see_the_frame_as_if_it_were_smaller(small):
     assert (shrunk - motion).abs().mean() < 0.5 * (fine - motion).abs().mean()
 
 
+@pytest.mark.parametrize("scale", [1, 2, 4, 16])
+def test_frames_shrink_as_pytorch_resizes_them(scale):
+    image = torch.rand(2, 3, 32, 64)
+    expected = F.interpolate(image, scale_factor=1 / scale, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(ifnet.shrink(image, scale), expected)
+
+
 def test_coarseness_grows_with_the_frame():
     sizes = [(540, 960), (800, 1400), (1080, 1920), (1080, 100), (1600, 2000), (2160, 3840)]
     assert [ifnet.coarseness(size) for size in sizes] == [1, 1, 2, 1, 2, 4]
     assert [ifnet.players_coarseness(size) for size in [(1080, 1920), (1440, 2560), (2160, 3840)]] == [1, 2, 4]
 
 
-@pytest.mark.parametrize("network", ["small", "refined"])
+@pytest.mark.parametrize("network", ["small", "sharp"])
 @torch.inference_mode()
 def test_motion_is_found_in_what_is_seen(request, network):
     network, pair, others = request.getfixturevalue(network), frames(40, 70), frames(40, 70)
@@ -168,34 +175,42 @@ def test_motion_is_found_in_what_is_seen(request, network):
     assert (other.frame - network(*others).frame).abs().mean() > 0.05  # but pixels are those of the pair
 
 
-class TestRefined:
+class TestSharp:
     @torch.inference_mode()
-    def test_a_new_refiner_leaves_the_mixture(self):
-        network, pair = RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)).eval(), frames(40, 70)
-        frame, motion, mask = network(*pair, 0.4)
-        read = ifnet.read(torch.stack(pair), motion, "bicubic")
-        mixture = read[1].clamp(0, 1).lerp(read[0].clamp(0, 1), mask.sigmoid())
-        torch.testing.assert_close(frame, mixture, atol=2e-3, rtol=0)
-        torch.testing.assert_close(mask, network.ifnet(*pair, 0.4).mask)
+    def test_both_frames_are_read_along_the_motion_and_mixed(self, sharp):
+        pair = frames(40, 70)
+        frame, motion, mask = sharp(*pair, 0.4)
+        read0, read1 = ifnet.read(torch.stack(pair), motion, "bicubic")
+        torch.testing.assert_close(frame, read1.lerp(read0, mask.sigmoid()).clamp(0, 1), atol=1e-4, rtol=0)
 
     @torch.inference_mode()
-    def test_what_rests_stays(self, refined):
+    def test_lines_stay_sharper_than_the_published_network_leaves_them(self):
+        """Along a motion of half a pixel, a grating keeps more of its contrast."""
+        grating = (0.5 + 0.5 * torch.sin(torch.arange(96) * 1.8)).expand(1, 3, 64, 96)
+        motion, mask = torch.full((1, 4, 64, 96), 0.5), torch.zeros(1, 1, 64, 96)
+        network = SharpIFNet(WIDTHS, DEPTHS)
+        drawn = network.draw(network.prepare(grating, 1 - grating), motion, mask + 9).frame
+        published = ifnet.read(torch.stack([grating, 1 - grating]), motion)[0]
+        assert drawn.std() > 1.1 * published.std()
+
+    @torch.inference_mode()
+    def test_what_rests_stays(self, sharp):
         """Where both frames agree around a pixel and the motion there is small, it is what it was."""
         before, after = torch.rand(1, 3, 64, 96), None
         after = before.clone()
         after[..., :32] = torch.rand(1, 3, 64, 32)
-        prepared = refined.prepare(before, after)
+        prepared = sharp.prepare(before, after)
         motion, mask = 0.3 * torch.randn(1, 4, 64, 96).clamp(-1.5, 1.5), 3 * torch.randn(1, 1, 64, 96)
         rests = slice(35, None)
-        drawn = refined.refine(prepared, 0.5, motion, mask)
+        drawn = sharp.draw(prepared, motion, mask)
         assert (drawn.frame - before)[..., rests].abs().max() <= 1 / 255
         assert (drawn.frame - before)[..., :30].abs().max() > 0.1
         assert not drawn.motion[..., rests].any()
-        moving = refined.refine(prepared, 0.5, motion + 2, mask).frame
+        moving = sharp.draw(prepared, motion + 2, mask).frame
         assert (moving - before)[..., rests].abs().max() > 0.1
 
     def test_gradients_reach_all_weights_but_those_of_the_unused_channel(self):
-        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8)))
+        network = with_seeded_weights(SharpIFNet(WIDTHS, DEPTHS))
         # Noise, for in soft patterns the coarsest blocks see almost nothing.
         pair = torch.rand(2, 1, 3, 128, 128)
         frame, motion, _ = network(*pair, 0.4)
@@ -210,11 +225,11 @@ class TestRefined:
                 assert gradient.any(), name
 
     @torch.inference_mode()
-    def test_half_the_precision_is_close(self, refined):
-        network = with_seeded_weights(RefinedIFNet(WIDTHS, DEPTHS, (8, 8, 8))).bfloat16()
+    def test_half_the_precision_is_close(self, sharp):
+        network = with_seeded_weights(SharpIFNet(WIDTHS, DEPTHS)).bfloat16()
         pair = frames(64, 96)
         frame, motion, mask = network(*pair, 0.4)
         assert {x.dtype for x in (frame, motion, mask)} == {torch.float32}
-        expected = refined(*pair, 0.4)
+        expected = sharp(*pair, 0.4)
         assert (frame - expected.frame).abs().mean() < 0.01
         assert (motion - expected.motion).abs().mean() < 0.05 * expected.motion.abs().mean()

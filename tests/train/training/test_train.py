@@ -26,8 +26,8 @@ from _train.frame_interpolation import train
 from _train.frame_interpolation.models import unet
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.refined_ifnet import RefinedIFNet
 from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
@@ -367,9 +367,11 @@ def test_an_epoch_sees_every_triplet(data):
 
 
 class TestStartOfIFNet:
-    def begin(self, start: Path) -> RefinedIFNet:
+    def begin(self, start: Path) -> SharpIFNet:
         torch.manual_seed(0)
-        task = tasks.choose("ifnet", None)(argparse.Namespace(start=[start]), torch.device("cpu"))
+        task = tasks.choose("ifnet", None)(
+            argparse.Namespace(start=[start], blocks=1, model="ifnet"), torch.device("cpu")
+        )
         task.begin()
         return task.networks["ifnet"]
 
@@ -379,25 +381,31 @@ class TestStartOfIFNet:
         assert len(state) == 120
         torch.save({f"{prefix}{name}": tensor for name, tensor in state.items()}, tmp_path / "rife.pkl")
         network = self.begin(tmp_path / "rife.pkl")
-        for name, tensor in network.ifnet.state_dict().items():
+        for name, tensor in network.state_dict().items():
             assert torch.equal(tensor, state[name]), name
-        assert not network.refiner.head.weight.any()
 
     def test_its_own_weights_are_taken_whole(self, tmp_path):
-        state = checkpoints.seeded(RefinedIFNet().state_dict())
+        state = checkpoints.seeded(SharpIFNet().state_dict())
         save_file(state, tmp_path / "ifnet.safetensors")
         for start in (tmp_path, tmp_path / "ifnet.safetensors"):
             for name, tensor in self.begin(start).state_dict().items():
                 assert torch.equal(tensor, state[name]), name
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
-def test_the_refiner_learns_faster_than_the_motion(run, small, data, tmp_path, schedule):
-    options = ("--model", "ifnet", "--batch-size", 4, "--crop", 32, 32, "--device", "cpu", "--schedule", schedule)
+def test_the_finest_blocks_alone_learn(run, small, data, tmp_path):
+    options = ("--model", "ifnet", "--batch-size", 4, "--crop", 32, 32, "--device", "cpu", "--blocks", 2)
     code, said = run("toons", tmp_path / "out", *options, "--steps", 1, "--lr", 1e-3)
     assert code == 0, said
-    groups = last(tmp_path / "out")["optimizer"]["param_groups"]
-    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-2])
+    state = last(tmp_path / "out")["networks"]
+    torch.manual_seed(0)
+    new = tasks.choose("ifnet", None)(argparse.Namespace(start=None, blocks=2, model="ifnet"), torch.device("cpu"))
+    start = new.networks.state_dict()
+    changed = {name.split(".")[1] for name, tensor in state.items() if not torch.equal(tensor, start[name])}
+    assert changed == {"block2", "block3"}
+
+    code, said = run("toons", tmp_path / "five", *options[:-1], 5, "--steps", 1)
+    assert code == 2
+    assert "has 4 blocks" in said
 
 
 class TestStartOfAnimeInterp:
@@ -472,7 +480,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model, steps):
     assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
-SMALL_IFNET = (24, 16, 16, 16), (1, 1, 1, 1), (8, 8, 8)  # widths and depths, widths of the refiner
+SMALL_IFNET = (24, 16, 16, 16), (1, 1, 1, 1)  # widths and depths
 STILL = (4 + 20**0.5 + 20**0.5 + 2) / 4  # pixels, the mean motion of `Painted`
 
 
@@ -503,8 +511,8 @@ def small(monkeypatch):
     """Networks with few channels and iterations, and triplets of folders as they are, not augmented."""
     for network, channels in (("FrameUNet", (12, 16, 24)), ("FlowUNet", (12, 16, 24))):
         monkeypatch.setattr(tasks.unet, network, functools.partial(getattr(unet, network), channels=channels))
-    network = functools.partial(RefinedIFNet, *SMALL_IFNET)
-    monkeypatch.setattr(tasks.ifnet, "RefinedIFNet", network)
+    network = functools.partial(SharpIFNet, *SMALL_IFNET)
+    monkeypatch.setattr(tasks.ifnet, "SharpIFNet", network)
     monkeypatch.setattr(tasks.flow.RFRTask, "iterations", 2)
     refine = AnimeInterp.refine
     monkeypatch.setattr(AnimeInterp, "refine", lambda self, *inputs: refine(self, *inputs, iterations=2))
@@ -533,7 +541,7 @@ def test_flow_overfits_four_triplets(run, small, tmp_path, model):
 
 @pytest.mark.slow
 def test_ifnet_overfits_four_triplets(run, small, tmp_path):
-    options = ("--model", "ifnet", "--steps", 30, "--lr", 2e-3, "--crop", 32, 32)
+    options = ("--model", "ifnet", "--blocks", 4, "--steps", 30, "--lr", 2e-3, "--crop", 32, 32)
     overfit(run, "toons", tmp_path, "lpips", *options)
     first, *_, ended = rows(tmp_path / "out")
     for figure, share in (("lpips", 0.8), ("end_point_error", 0.8), ("colour", 0.8)):

@@ -4,7 +4,7 @@ A new model is one more class in a file here and one more line in `TASKS`; `loop
 
     task.py           what all tasks have in common, and those that learn synthesis on flow
     flow.py           RFR
-    ifnet.py          IFNet with its refiner
+    ifnet.py          IFNet
     synthesis.py      SoftsplatLite + DTM, Fusion
     animeinterp.py    AnimeInterp, with and without GMA, in stages
     unet.py           the U-Nets: their flow, and their frames
@@ -13,7 +13,7 @@ A new model is one more class in a file here and one more line in `TASKS`; `loop
 from _train.frame_interpolation.models.unet import VARIANTS
 from _train.frame_interpolation.training.tasks.animeinterp import AnimeInterpTask
 from _train.frame_interpolation.training.tasks.flow import RFRTask
-from _train.frame_interpolation.training.tasks.ifnet import FastIFNetTask, IFNetTask
+from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
 from _train.frame_interpolation.training.tasks.synthesis import FusionTask, LineTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _train.frame_interpolation.training.tasks.unet import FlowUNetTask, FrameUNetTask
@@ -22,7 +22,6 @@ from _util.errors import InputError
 TASKS: dict[str, type[Task]] = {
     "rfr": RFRTask,
     "ifnet": IFNetTask,
-    "ifnet-fast": FastIFNetTask,
     "ssldtm": LineTask,
     "fusion": FusionTask,
     "animeinterp": AnimeInterpTask,

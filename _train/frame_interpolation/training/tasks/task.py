@@ -29,6 +29,7 @@ class Task(nn.Module, ABC):
             default of it; None if the task needs none.
         style_features: default backbone of the perceptual loss; None if the loss has no such choice.
         stages: default of `--stages`; None if the task has none.
+        blocks: default of `--blocks`; None if the network has none that may be left as they are.
         finds_motion: it learns motion from the middle frame, not flow between the ends.
         uses_all_weights: every step gives every weight a gradient.
     """
@@ -38,6 +39,7 @@ class Task(nn.Module, ABC):
     flow: str | None = None
     style_features: str | None = None
     stages: tuple[str, ...] | None = None
+    blocks: int | None = None
     finds_motion = False
     uses_all_weights = True
 
