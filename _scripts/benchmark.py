@@ -32,7 +32,10 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
     )
     parser.add_argument(
-        "--methods", nargs="+", metavar="METHOD", help="instead, measure these beside RIFE's published network in fp32"
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help="instead, measure these beside RIFE's published network in fp32; also METHOD@PRECISION, METHOD@onnxruntime",
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")

@@ -7,7 +7,7 @@ from typing import Any
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
-    from _train.frame_interpolation.methods import FLOWS, SYNTHESES, summaries
+    from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
 
     add = parser.add_argument
     add(
@@ -30,6 +30,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the networks: auto, fp32, bf16 or fp16 (default: auto)",
     )
+    add(
+        "--backend",
+        choices=BACKENDS,
+        default="pytorch",
+        help="what runs the networks; onnxruntime draws ifnet and ifnet-fast, which export_onnx has written, on the "
+        "graphics cards that it supports (default: pytorch)",
+    )
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
 
@@ -45,7 +52,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
-    names = ("flow", "synthesis", "device", "precision")
+    names = ("flow", "synthesis", "device", "precision", "backend")
     folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
     return {name: getattr(arguments, name) for name in names} | folder
 

@@ -48,6 +48,8 @@ class Interpolator:
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
+        backend: "pytorch", or "onnxruntime", which takes what `python -m _scripts.export_onnx` has written and the
+            graphics cards that ONNX Runtime supports, whatever the device and precision.
 
     Attributes:
         flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion by itself.
@@ -66,12 +68,13 @@ class Interpolator:
         device: str | torch.device = "auto",
         precision: str = "auto",
         folder: str | Path = checkpoints.FOLDER,
+        backend: str = "pytorch",
     ):
         folder = Path(folder)
         choice = pipeline.choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
-        self.context = create_context(self.device, precision, folder)
+        self.context = create_context(self.device, precision, folder, backend)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"
             torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
