@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="instead, measure these beside RIFE's published network in fp32; also METHOD@PRECISION, METHOD@onnxruntime",
+        help="instead, measure these beside RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
