@@ -126,6 +126,8 @@ def main() -> None:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
+    if summary is None:
+        return
     print(
         f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
         f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
