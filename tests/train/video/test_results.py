@@ -18,6 +18,7 @@ from _train.frame_interpolation.video.interpolate import Options, Summary, inter
 from _util import encoders, locks
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
+from tests import soak
 
 ROOT = Path(__file__).parents[3]
 H, W = 64, 96
@@ -177,23 +178,20 @@ def test_streams_are_not_resumed(places):
 
 @pytest.mark.slow
 def test_memory_is_flat(tmp_path):
-    source = make(tmp_path / "in.mp4", count=1200)
+    """`python -m tests.soak` does it for longer."""
+    assert soak.growth(soak.run(2400, tmp_path, Mean()), warm=800) < 10
 
-    class Watched(Mean):
-        def __init__(self):
-            super().__init__()
-            self.resident = []
 
-        def draw(self, pair, times):
-            if self.drawn % 150 == 0:
-                pages = int(Path("/proc/self/statm").read_text().split()[1])
-                self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-            return super().draw(pair, times)
+@pytest.mark.slow
+def test_what_is_not_let_go_is_found(tmp_path):
+    class Keeping(Mean):
+        kept: list[np.ndarray] = []  # noqa: RUF012 - what leaks is shared by all
 
-    watched = Watched()
-    run(source, tmp_path / "out.mp4", watched)
-    assert len(watched.resident) == 8
-    assert max(watched.resident[3:]) - watched.resident[2] < 10
+        def prepare(self, frame0, frame1):
+            self.kept.append(np.ones(30_000, np.uint8))
+            return frame0, frame1
+
+    assert soak.growth(soak.run(2400, tmp_path, Keeping()), warm=800) > 15
 
 
 @pytest.mark.parametrize(
