@@ -113,6 +113,9 @@ def works() -> dict[str, Work]:
             image.write(Path(f"keys/{i:03d}.png"), frame)
 
     def pipeline(_: bool) -> None:
+        from _databacks.extraction import encoding
+
+        encoding._PART = 12  # frames, of a minute's 1440
         call("_scripts.encode_video", "in.mkv", "out")
         for stage in ("duplicate_frame_features", "rrld_filter", "extract_triplet_images", "extract_triplet_flows"):
             call(f"_scripts.{stage}", "out", "--flow", "dis", "--device", "cpu")
@@ -139,7 +142,7 @@ def works() -> dict[str, Work]:
         "folder": Work(lambda: write_video("in.mkv", pan(100)), video("out", "--fps", "30")),
         "animation": Work(lambda: write_video("in.mkv", pan(100)), video("out.webp", "--fps", "30")),
         "keys": Work(keys, lambda _: call("_scripts.interpolate", "keys", "--between", "3", "--out", "out", *SPLAT)),
-        "pipeline": Work(lambda: write_video("in.mkv", pan(1500)), pipeline),
+        "pipeline": Work(lambda: write_video("in.mkv", pan(50)), pipeline),
         "dataset": Work(
             shows,
             lambda _: call(

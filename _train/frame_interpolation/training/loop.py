@@ -201,7 +201,9 @@ class Loop:
         if ends or validates or self.step % options.save_every == 0:
             is_best, self.best = lpips < self.best, min(lpips, self.best)
             self.journal.draw()
-            self._save(["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"])  # the last ends what a resumed run repeats
+            self._save(
+                ["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"]
+            )  # the last ends what a resumed run repeats
         return row
 
     def _validate(self) -> float:

@@ -1,5 +1,6 @@
 """Where an interpolated video goes: animations, Y4M, streams, links; who else may be there; what is refused at once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -168,6 +169,41 @@ def test_names_that_are_no_text_work(tmp_path):
 def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(make(Path("shot:1.mp4")), Path("shot:2.mp4")).frames == 16
+
+
+def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
+    """What is wrong with names, weights and the source."""
+    make(tmp_path / "in.mp4")
+    mistakes = [
+        (["none.mp4"], "There is no video none.mp4."),
+        (["in.mp4", "--synthesis", "nonsense"], "There is no synthesis 'nonsense'"),
+        (["in.mp4", "--device", "tpu"], "There is no device 'tpu'"),
+        (["in.mp4", "--synthesis", "rife"], "There are no weights for rife: put rife.pkl into none."),
+        (["in.mp4", "--synthesis", "ssl", "--flow", "rfr"], "There are no weights for ssl"),
+        (["in.mp4", "--synthesis", "splat", "--flow", "rfr"], "There are no weights for rfr"),
+    ]
+    program = (
+        "import json, sys\n"
+        "from _scripts import interpolate_video\n"
+        "from _util.errors import InputError\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['', arguments[0], 'out.mp4', *arguments[1:], '--checkpoints', 'none']\n"
+        "    try:\n"
+        "        interpolate_video.main()\n"
+        "    except InputError as error:\n"
+        "        print(error)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program, json.dumps([arguments for arguments, _ in mistakes])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    for said, (_, expected) in zip(finished.stdout.splitlines(), mistakes, strict=True):
+        assert said.startswith(expected)
 
 
 @pytest.mark.parametrize("places", [("-", "out.mp4"), ("in.mp4", "-")])
