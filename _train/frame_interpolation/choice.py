@@ -31,6 +31,15 @@ def choose(flow: str, synthesis: str, folder: Path) -> Choice:
     Raises:
         InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are not there.
     """
+    choice = _compatible(flow, synthesis, folder)
+    of_flow = () if choice.flow is None else FLOWS[choice.flow].weights
+    for name in (*of_flow, *SYNTHESES[choice.synthesis].weights):
+        if not weights.find(name, folder):
+            raise weights.missing(name, folder)
+    return choice
+
+
+def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
     flow_method = methods.find("flow", FLOWS, flow)
     methods.find("synthesis", SYNTHESES, synthesis)
     candidates = SYNTHESES
@@ -58,9 +67,6 @@ def choose(flow: str, synthesis: str, folder: Path) -> Choice:
 
 def _first(kind: str, wanted: str, table: dict[str, Method], folder: Path) -> tuple[str, tuple[str, ...]]:
     if wanted != "auto":
-        for part in table[wanted].weights:
-            if not weights.find(part, folder):
-                raise weights.missing(part, folder)
         return wanted, ()
     ranked = [name for name, method in table.items() if method.ranks]
     missing = {

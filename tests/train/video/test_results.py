@@ -179,7 +179,7 @@ def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
         (["in.mp4", "--synthesis", "nonsense"], "There is no synthesis 'nonsense'"),
         (["in.mp4", "--device", "tpu"], "There is no device 'tpu'"),
         (["in.mp4", "--synthesis", "rife"], "There are no weights for rife: put rife.pkl into none."),
-        (["in.mp4", "--synthesis", "ssl", "--flow", "rfr"], "There are no weights for ssl"),
+        (["in.mp4", "--synthesis", "ssl", "--flow", "dis"], "There are no weights for ssl"),
         (["in.mp4", "--synthesis", "splat", "--flow", "rfr"], "There are no weights for rfr"),
     ]
     program = (
