@@ -9,7 +9,7 @@ from tests import kills
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
 
-COMMANDS = ["video", "pipeline", "dataset", "hdf5", "training", "evaluation"]
+COMMANDS = ["video", "pipeline", "hdf5", "training", "evaluation"]
 
 
 @pytest.mark.slow
