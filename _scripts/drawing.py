@@ -41,13 +41,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise InputError for names of nothing; PyTorch is not imported for that."""
-    from _train.frame_interpolation import methods
-    from _util import device
+    """Raise InputError for names of nothing and for weights that are not there; PyTorch is not imported for that."""
+    from _train.frame_interpolation.choice import choose
+    from _util import device, weights
 
-    methods.find("flow", methods.FLOWS, arguments.flow)
-    methods.find("synthesis", methods.SYNTHESES, arguments.synthesis)
     device.check_name(arguments.device)
+    choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -59,6 +58,6 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same with the folder of weights that is the default."""
-    from _util import checkpoints
+    from _util import weights
 
-    return {"folder": checkpoints.FOLDER, **given(arguments)}
+    return {"folder": weights.FOLDER, **given(arguments)}

@@ -101,8 +101,19 @@ def _number(text: str) -> Fraction:
 _number.__name__ = "number"  # as argparse calls it in its errors
 
 
+def require_source(source: Path) -> None:
+    """Raise InputError if there is nothing there; PyTorch is not imported for that."""
+    from _util import sequences
+    from _util.errors import InputError
+
+    if str(source) != "-" and not source.exists() and not sequences.is_pattern(source):
+        raise InputError(f"There is no video {source}.")
+
+
 def main() -> None:
     arguments = parse()
+    drawing.check(arguments)
+    require_source(arguments.source)
     from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
 
     given = {
@@ -126,6 +137,8 @@ def main() -> None:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
+    if summary is None:
+        return
     print(
         f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
         f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",

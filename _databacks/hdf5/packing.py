@@ -3,6 +3,7 @@
 OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the end
     settings.json       what is packed, and how
     000000.h5 …         items, each there whole or not at all
+    left_out.json       why items are not among them, once all others are
     whole.h5            their assembly, which becomes OUT.h5
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import zlib
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from _util import files
 from _util.errors import InputError
 from _util.locks import holding
 
+_LEFT_OUT = "left_out.json"
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
 
@@ -37,7 +40,8 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         Why items were left out, by name.
 
     Raises:
-        InputError: the file is there, another packing was begun, no item can be read, or there is no room.
+        InputError: the file is there and has other items, another packing was begun, no item can be read, or there is
+            no room.
     """
     try:
         import h5py  # noqa: F401
@@ -49,7 +53,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
 
 def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if out.exists():
-        raise InputError(f"{out} is there already; remove it or choose another name.")
+        return _left_out_of(source, out, as_arrays)
     parts = _begin(source, out, as_arrays)
     damaged = {}
     for number, name in enumerate(tqdm(source.names, unit="item", disable=None)):
@@ -65,14 +69,44 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
+    with files.replacing(parts / _LEFT_OUT) as temporary:
+        temporary.write_text(json.dumps(damaged))
     _assemble(parts, out)
     shutil.rmtree(parts)
     return damaged
 
 
+def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
+    """What a packing has left out that came to its end, or was killed right before it.
+
+    Raises:
+        InputError: the file is of something else.
+    """
+    parts = _parts_of(out)
+    try:
+        left_out = json.loads((parts / _LEFT_OUT).read_text())
+    except (OSError, ValueError):
+        left_out = {}
+    try:
+        items = index.read(out).items
+    except InputError:
+        items = []
+    is_of_arrays = all(frames.ARRAY in item.arrays for item in items)
+    names = [name for name in source.names if name not in left_out]
+    if is_of_arrays != as_arrays or [item.name for item in items] != names:
+        raise InputError(f"{out} is there already; remove it or choose another name.")
+    print(f"{out} is there already, with items of these names; nothing to do.", file=sys.stderr)
+    shutil.rmtree(parts, ignore_errors=True)
+    return left_out
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(files.fitting(out.name, ".parts"))
+
+
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     """The folder of parts, which this packing begins or goes on with."""
-    parts = out.with_name(files.fitting(out.name, ".parts"))
+    parts = _parts_of(out)
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
     path = parts / "settings.json"

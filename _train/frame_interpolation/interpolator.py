@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from _train.frame_interpolation import pipeline
+from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
@@ -71,7 +72,7 @@ class Interpolator:
         backend: str = "pytorch",
     ):
         folder = Path(folder)
-        choice = pipeline.choose(flow, synthesis, folder)
+        choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
         self.context = create_context(self.device, precision, folder, backend)

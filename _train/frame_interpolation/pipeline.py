@@ -5,7 +5,6 @@
 What draws frames anywhere in the project, for arrays, judging or validation, stands on `Pipeline`.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,15 +12,11 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from _train.frame_interpolation import flows, methods, syntheses
+from _train.frame_interpolation import flows, syntheses
+from _train.frame_interpolation.choice import Choice
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import FlowEstimator, Flows
-from _train.frame_interpolation.methods import FLOWS, SYNTHESES, Method
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
-from _util import checkpoints
-from _util.errors import InputError
-
-COARSE_FLOW = "sgm"
 
 
 class Prepared(NamedTuple):
@@ -71,66 +66,8 @@ class Pipeline:
         return self.synthesiser.flow(prepared.synthesis)
 
 
-class Choice(NamedTuple):
-    """The names of a flow, None where none is needed, and of a synthesis, and notes for the user about them."""
-
-    flow: str | None
-    synthesis: str
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.synthesis if self.flow is None else f"{self.flow}+{self.synthesis}"
-
-
-def choose(flow: str, synthesis: str, folder: Path) -> Choice:
-    """The names that "auto" stands for: of the methods that rank, the first that has its weights.
-
-    Raises:
-        InputError: an unknown name, or a flow and a synthesis that do not go together.
-    """
-    flow_method = methods.find("flow", FLOWS, flow)
-    methods.find("synthesis", SYNTHESES, synthesis)
-    candidates = SYNTHESES
-    if flow_method is not None:  # wanted by name, so it must be used
-        candidates = {name: method for name, method in SYNTHESES.items() if not method.finds_motion}
-    synthesis, note = _first("synthesis", synthesis, candidates, folder)
-    method = SYNTHESES[synthesis]
-    if method.finds_motion:
-        if flow_method is not None:
-            raise InputError(
-                f"The synthesis {synthesis} finds motion by itself and takes no flow; leave --flow {flow} out, or "
-                "choose another --synthesis."
-            )
-        return Choice(None, synthesis, note)
-    if method.refines:
-        if flow_method is not None and "rfr" in flow_method.weights:
-            raise InputError(
-                f"The synthesis {synthesis} refines a coarse flow by its own RFR and gains nothing from {flow}, which "
-                f"RFR has refined already; take --flow {COARSE_FLOW}."
-            )
-        return Choice(COARSE_FLOW if flow == "auto" else flow, synthesis, note)
-    flow, flow_note = _first("flow", flow, FLOWS, folder)
-    return Choice(flow, synthesis, (*flow_note, *note))
-
-
-def _first(kind: str, wanted: str, table: dict[str, Method], folder: Path) -> tuple[str, tuple[str, ...]]:
-    if wanted != "auto":
-        return wanted, ()
-    ranked = [name for name, method in table.items() if method.ranks]
-    missing = {
-        name: [checkpoints.expected(part) for part in table[name].weights if not checkpoints.find(part, folder)]
-        for name in ranked
-    }
-    taken = next(name for name in ranked if not missing[name])
-    note = f"{kind}: {taken}"
-    if taken != ranked[0]:
-        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        note += f" (for {ranked[0]}, put {' and '.join(missing[ranked[0]])} into {place})"
-    return taken, (note,)
-
-
 def create(choice: Choice, settings: Context) -> Pipeline:
-    """The pipeline of names that `choose` gave.
+    """The pipeline of names that `choice.choose` gave.
 
     Raises:
         InputError: weights are missing or do not fit.

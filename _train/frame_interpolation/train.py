@@ -68,8 +68,12 @@ def train(options: argparse.Namespace) -> None:
     if state:
         training_options.refuse_changes(state["facts"]["options"], metadata["options"], last)
         metadata["legs"] = [*state["facts"]["legs"], *metadata["legs"]]
-        if state["step"] >= options.steps:
+        if state["step"] > options.steps:
             raise InputError(f"{last} is at step {state['step']} already; ask for more --steps.")
+        if state["step"] == options.steps:
+            if not torchrun.rank():
+                print(f"{last} is at step {state['step']} already; nothing to do (more --steps train further).")
+            return
 
     memory.keep_freed()
     torch.manual_seed(options.seed)

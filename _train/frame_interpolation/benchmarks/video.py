@@ -89,6 +89,7 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
+        assert summary is not None  # as the folder is new
         whole = time.perf_counter() - start
     start = time.perf_counter()
     for frame0, frame1, times in remembering.asked:
@@ -168,6 +169,7 @@ def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], 
     def interpolate(name: str) -> int:
         target = folder / f"out-{name}"
         summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
+        assert summary is not None  # as the file is removed each time
         target.unlink()
         return summary.frames
 

@@ -200,8 +200,10 @@ class Loop:
             row = self.journal.write(self.step, minutes=self.seconds / 60, lr=lr, skipped=self.skipped)
         if ends or validates or self.step % options.save_every == 0:
             is_best, self.best = lpips < self.best, min(lpips, self.best)
-            self._save(["last.ckpt", "best.ckpt"] if is_best else ["last.ckpt"])
             self.journal.draw()
+            self._save(
+                ["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"]
+            )  # the last ends what a resumed run repeats
         return row
 
     def _validate(self) -> float:

@@ -38,6 +38,7 @@ from _util.errors import InputError
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
+_RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 _KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
 _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what clear pixels are told apart by
 
@@ -70,15 +71,16 @@ def interpolate_video(
     resume: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
-) -> Summary:
-    """Write `source` at another rate to `out`.
+) -> Summary | None:
+    """Write `source` at another rate to `out`; returns what was made, None where it was there already.
 
     Args:
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
             which frames are written as Y4M. Where it is a symbolic link, what it points to.
         create: called once all else has been found in order; gives the interpolator and what determines how it draws.
-        resume: go on from what an earlier run of the same kind has finished, where there is such.
+        resume: go on from what an earlier run of the same kind has finished, where there is such. Where nothing is left
+            to be done, `out` stays as it is.
         overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
         say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
             standard error).
@@ -107,7 +109,7 @@ def _interpolate(
     resume: bool,
     overwrite: bool,
     say: Callable[[str], None],
-) -> Summary:
+) -> Summary | None:
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
     if min(reader.size) < SMALLEST_SIDE:
@@ -129,6 +131,10 @@ def _interpolate(
         if (summary := parts.appeared()) is not None:
             parts.discard()
             return Summary(**{**summary, "fps": Fraction(summary["fps"])})
+        if not parts.has_work and not overwrite and _is_made(out, source, reader, fps):
+            parts.discard()
+            say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
+            return None
         _check_place(out, overwrite)
     parts.begin(resume, overwrite)
     for path in parts.damaged:
@@ -211,6 +217,25 @@ def _check_place(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
     elif not overwrite:
         raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
+
+
+def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bool:
+    """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
+    try:
+        made = video.Reader(out, fps if video.is_drawings(out) else None)
+        if _changed(out) < _changed(source):
+            return False
+    except (InputError, OSError):
+        return False
+    is_as_long = abs(made.duration - reader.duration) <= 1 / fps + 1 / reader.rate
+    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(reader.size, made.size, strict=True))
+    return is_as_long and is_as_large and abs(made.rate / fps - 1) < _RATE_TOLERANCE
+
+
+def _changed(path: Path) -> int:
+    """When a file, or the newest file of those that are numbered, was changed last."""
+    paths = sequences.find(path).paths if video.is_drawings(path) else [path]
+    return max(one.stat().st_mtime_ns for one in paths)
 
 
 class _Count(NamedTuple):

@@ -56,6 +56,11 @@ class Parts:
         return not self.finished and not self.drawn
 
     @property
+    def has_work(self) -> bool:
+        """Whether an earlier run has left something of that kind."""
+        return bool(self._records()) or any(self._stored.glob("[!.]*.npz"))
+
+    @property
     def paths(self) -> list[Path]:
         """The finished parts, in order."""
         return [self.path(i) for i in sorted(self.finished)]
@@ -74,7 +79,7 @@ class Parts:
             InputError: neither is wanted and there are some, they are of another run, or there is no place for them.
         """
         records = self._records()
-        has_work = bool(records) or any(self._stored.glob("[!.]*.npz"))
+        has_work = self.has_work
         if has_work and resume:
             self._check_run()
         elif has_work and not overwrite:

@@ -31,7 +31,7 @@ from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
-from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training import journal, tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
@@ -131,6 +131,26 @@ def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
     assert_same_bits(last(tmp_path / "legs"), last(tmp_path / "whole"))
     columns = [[{**row, "minutes": ""} for row in rows(tmp_path / name)] for name in ("legs", "whole")]
     assert columns[0] == columns[1]
+
+
+def test_a_run_that_has_ended_has_nothing_to_do(call, run, data, tmp_path):
+    run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    code, _, written = call(train.main, data / "train", tmp_path / "out", *TINY, "--steps", 2)
+    assert code == 0
+    assert "is at step 2 already; nothing to do" in written
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_what_a_resumed_run_repeats_is_ended_by_the_last_checkpoint(run, data, tmp_path, monkeypatch):
+    """Whatever a kill may keep from being written, `last.ckpt` is of a step before."""
+    written = []
+    right = journal.write_durably
+    monkeypatch.setattr(
+        journal, "write_durably", lambda path, content: (written.append(path.name), right(path, content))
+    )
+    run(data / "train", tmp_path / "out", *TINY, "--steps", 1, "--validate", data / "val")
+    assert written == ["metrics.csv", "curves.png", "best.ckpt", "last.ckpt"]
 
 
 def test_averaged_weights_follow_slowly(run, data, tmp_path):
@@ -256,9 +276,10 @@ class TestWhatIsWrongIsSaidInOneSentence:
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2, "--seed", 1)
         assert code == 2
         assert "seed 0, not 1" in said
+        run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         assert code == 2
-        assert "at step 1 already" in said
+        assert "at step 2 already" in said
 
     def test_damaged_checkpoint(self, run, data, tmp_path):
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
