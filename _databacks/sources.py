@@ -3,14 +3,18 @@
 A new kind is a class of `Source` in a file of its own, and one entry here.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from _databacks.triplet import Source
 from _util import files
 from _util.errors import InputError
+
+if TYPE_CHECKING:  # help texts need no PyTorch
+    from _databacks.triplet import Source
 
 
 class Kind(NamedTuple):
@@ -22,9 +26,12 @@ class Kind(NamedTuple):
     default: str = ""  # the path, if the user names none
     has_splits: bool = False  # the class takes `split`
 
-    def open(self, path: Path, split: str) -> Source:
+    def creator(self) -> Callable[..., Source]:
         module, _, name = self.source.partition(":")
-        return getattr(importlib.import_module(module), name)(path, *([split] if self.has_splits else []))
+        return getattr(importlib.import_module(module), name)
+
+    def open(self, path: Path, split: str) -> Source:
+        return self.creator()(path, *([split] if self.has_splits else []))
 
 
 def _is_packed(path: Path) -> bool:
@@ -94,3 +101,8 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
         return first, Path(KINDS[first].default)
     path = Path(first)
     return next((name for name, kind in KINDS.items() if kind.recognises(path)), None), path
+
+
+def summaries() -> str:
+    """The table as a sentence for help texts: `hdf5: a file …; atd12k: …`."""
+    return "; ".join(f"{name}: {kind.summary}" for name, kind in KINDS.items())

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from _databacks import sources
 from _util import command
 
 
@@ -26,7 +27,8 @@ def parse() -> argparse.Namespace:
         "data",
         nargs="*",
         metavar="DATA",
-        help="a folder of triplets of any kind, as evaluate takes it: also atd12k [DIR], rrld DIR, keyframes DIR",
+        help="a folder or file, whose kind is recognised or named before it, as evaluate takes it. Kinds: "
+        f"{sources.summaries()}",
     )
     parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file")
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")

@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,6 +132,23 @@ def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
     assert_same_bits(last(tmp_path / "legs"), last(tmp_path / "whole"))
     columns = [[{**row, "minutes": ""} for row in rows(tmp_path / name)] for name in ("legs", "whole")]
     assert columns[0] == columns[1]
+
+
+BEFORE_FABRIC = ROOT / "tests/parity/before_fabric"  # written by the trainer that stood on Lightning's Trainer
+
+
+def test_a_checkpoint_of_the_trainer_before_fabric_resumes(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)  # both runs read "train"
+    checkpoint = tmp_path / "out/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    shutil.copy(BEFORE_FABRIC / "step1.ckpt", checkpoint)
+    code, said = run("train", tmp_path / "out", *TINY, "--steps", 4)
+    assert code == 0, said
+    ours, theirs = last(tmp_path / "out"), read_checkpoint(BEFORE_FABRIC / "step4.ckpt")
+    assert ours["step"] == theirs["step"] == 4
+    for part in ("networks", "average"):
+        for name, tensor in theirs[part].items():
+            torch.testing.assert_close(ours[part][name], tensor, atol=1e-5, rtol=1e-4, msg=f"{part}/{name}")
 
 
 def test_averaged_weights_follow_slowly(run, data, tmp_path):
