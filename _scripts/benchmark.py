@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from _util import command, tables
+from _util.command import whole
 
 REPORT = Path("supplementary/gpu_benchmark.md")
 
@@ -25,7 +26,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
-    parser.add_argument("--repeats", type=int, help="rounds after those that are not counted (default: 3, on a GPU 20)")
+    parser.add_argument(
+        "--repeats", type=whole(1), help="rounds after those that are not counted (default: 3, on a GPU 20)"
+    )
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
@@ -44,8 +47,6 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.repeats is None:
         arguments.repeats = 3 if arguments.device == "cpu" else 20
-    if arguments.repeats < 1:
-        parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
     return arguments
 
 

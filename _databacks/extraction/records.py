@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from _databacks.extraction.reports import Report
+from _util import runs
 from _util.errors import InputError
-from _util.files import replacing
 
 _SAMPLE = 2**20  # bytes at either end of a file
 
@@ -28,7 +28,7 @@ class Record:
 
     def __init__(self, result: Path, **made_from: Any):
         self.result, self.path = result, result.with_suffix(".json")
-        self.made_from = json.loads(json.dumps(made_from))
+        self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None
         if self._stored is None and result.exists():
             raise InputError(f"{result} is there, but nothing tells what it was made from; move it away.")
@@ -43,7 +43,7 @@ class Record:
     def changed(self) -> list[str]:
         """What has changed since the result, or its beginning, was made."""
         was = self._stored["made_from"] if self._stored else self.made_from
-        return [name for name in {**was, **self.made_from} if was.get(name) != self.made_from.get(name)]
+        return runs.changed(was, self.made_from)
 
     def is_finished(self, report: Report) -> bool:
         """Whether the result is there already; says so if it is."""
@@ -70,8 +70,7 @@ class Record:
 
     def _write(self, finished: bool, found: dict[str, Any]) -> None:
         self._stored = {"made_from": self.made_from, "finished": finished, "found": found}
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(self._stored, indent=1))
+        runs.write(self.path, self._stored)
 
 
 def read(result: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Source, Triplet
-from _util import files
+from _util import files, runs
 from _util.errors import InputError
 from _util.locks import holding
 
@@ -75,16 +75,14 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     parts = out.with_name(files.fitting(out.name, ".parts"))
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
-    path = parts / "settings.json"
+    path, remedy = parts / "settings.json", "remove it or choose another OUT"
     try:
         parts.mkdir(exist_ok=True)
-        begun = json.loads(path.read_text()) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
-    if begun not in (None, settings):
-        raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings))
+    except OSError as error:
+        raise InputError(f"{parts} cannot be made ({error.strerror}); {remedy}.") from error
+    if path.exists() and (changes := runs.changes(runs.read(path, f"remove {parts}"), settings)):
+        raise InputError(f"{parts} was begun with other data or --frames ({changes}); {remedy}.")
+    runs.write(path, settings)
     return parts
 
 

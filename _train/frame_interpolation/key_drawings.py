@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from _train.frame_interpolation import pairs
-from _train.frame_interpolation.drawn import Drawn, digest, digest_of
+from _train.frame_interpolation.drawn import Drawn
 from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.timing import Gap
 from _util import files, formats
@@ -33,6 +33,7 @@ from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
 from _util.preview import check_format, write_preview
+from _util.runs import digest, digest_of
 
 RATE = 24  # of a preview: frames a second, by custom
 

@@ -22,7 +22,9 @@ from _databacks.triplet import Source
 from _train.frame_interpolation.flows import at_moderate_size
 from _util import checkpoints, files, image, segmentation
 from _util.errors import InputError
+from _util.segmentation import Style
 from _util.sgm import SGM, Matching
+from _util.sgm.matching import Penalty
 
 PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
 SETTINGS = "sgm.json"
@@ -36,8 +38,8 @@ class Options(NamedTuple):
     out: Path
     split: str = "test"  # of ATD-12K
     features: str = "auto"
-    penalty: str = "released"
-    style: str = "japanese"
+    penalty: Penalty = "released"
+    style: Style = "japanese"
     half: bool = False
     compress: bool = False
     show: bool = False

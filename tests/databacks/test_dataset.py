@@ -293,7 +293,7 @@ def test_other_options_are_refused(made, shows):
     settings = Settings(extraction.Options(quality=80), no_flow, every_three_drawings)
     with pytest.raises(InputError, match="made with quality 95 instead of 80; give the same options"):
         make(shows, made, settings=settings)
-    with pytest.raises(InputError, match="layout 'folders' instead of 'rrld'"):
+    with pytest.raises(InputError, match="layout folders instead of rrld"):
         make(shows, made, layout="rrld")
 
 

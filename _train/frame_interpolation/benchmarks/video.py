@@ -5,7 +5,7 @@ drawings. Both run in one process, warmed up, and the ratio of their times is wh
 GPU they overlap; there `rates` tells how fast the whole is, and for how long the GPU has nothing to do.
 """
 
-import ctypes
+import contextlib
 import statistics
 import tempfile
 import threading
@@ -199,15 +199,14 @@ class Watch:
     def _look(self, device: torch.device) -> None:
         if device.type != "cuda":
             return
+        import pynvml
+
         try:
-            library = ctypes.CDLL("libnvidia-ml.so.1")
-        except OSError:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError:  # no driver
             return
-        gpu, rates = ctypes.c_void_p(), (ctypes.c_uint * 2)()  # of the GPU, of its memory
-        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
-        if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(gpu)):
-            return
-        while not self._ended.wait(0.1):
-            if library.nvmlDeviceGetUtilizationRates(gpu, ctypes.byref(rates)) == 0:
-                self.busy.append(rates[0])
-        library.nvmlShutdown()
+        with contextlib.suppress(pynvml.NVMLError):
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            while not self._ended.wait(0.1):
+                self.busy.append(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu)
+        pynvml.nvmlShutdown()

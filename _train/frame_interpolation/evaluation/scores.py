@@ -9,16 +9,14 @@ there is, whichever processes have left it. A line that was cut short does not c
 
 import csv
 import glob
-import hashlib
 import io
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import files
+from _util import files, runs
 from _util.errors import InputError
 
 
@@ -45,9 +43,9 @@ class Gathered:
 
     def __init__(self, out: Path, options: dict, facts: Sequence[str], metrics: Sequence[str]):
         self.out, self.facts, self.metrics = out, tuple(facts), tuple(metrics)
-        told = json.dumps([options, self.facts, self.metrics], sort_keys=True)
+        run = runs.digest_of([options, self.facts, self.metrics])[:12]
         process = f"{8 * '_'}.csv"
-        name = files.fitting(f".{out.stem}", f"-{hashlib.sha256(told.encode()).hexdigest()[:12]}-{process}")
+        name = files.fitting(f".{out.stem}", f"-{run}-{process}")
         self.prefix = name.removesuffix(process)
         self.part: int | None = None
         self.columns = ("method", "name", "stamp", *self.facts, *self.metrics, "end")
@@ -106,7 +104,7 @@ def stamp(paths: Iterable[Path]) -> str:
             states.append([str(path), state.st_size, state.st_mtime_ns])
         except OSError:
             states.append([str(path), -1, -1])
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+    return runs.digest_of(states)[:12]
 
 
 def _cells(row: Row, facts: Sequence[str], metrics: Sequence[str]) -> list[str]:

@@ -12,9 +12,7 @@ it, so that a lossless codec gives them back bit by bit.
 """
 
 import functools
-import hashlib
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +30,7 @@ from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import checkpoints, colour, cuts, duplicates, locks, sequences, video
+from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -163,7 +161,7 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
         "synthesis": interpolator.synthesis,
         "device": interpolator.device.type,
         "precision": list(interpolator.context.precisions),
-        "weights": {name: _digest(path) for name, path in weights.items() if path},
+        "weights": {name: runs.digest(path) for name, path in weights.items() if path},
     }
     return interpolator, settings
 
@@ -171,21 +169,8 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 def fingerprint(source: Path) -> str:
     """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
     if not video.is_drawings(source):
-        return "standard input" if source == video.STREAM else _size_and_change(source)
-    told = b"\n".join(
-        os.fsencode(path.name) + f" {_size_and_change(path)}".encode() for path in sequences.find(source).paths
-    )
-    return hashlib.sha256(told).hexdigest()
-
-
-def _size_and_change(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} bytes of {status.st_mtime_ns}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return "standard input" if source == video.STREAM else runs.stamp(source)
+    return runs.stamp_of(sequences.find(source).paths)
 
 
 def _determining(options: Options, fps: Fraction) -> dict[str, Any]:

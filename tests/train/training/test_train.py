@@ -273,7 +273,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2, "--seed", 1)
         assert code == 2
-        assert "seed 0, not 1" in said
+        assert "seed 0 instead of 1" in said
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         assert code == 2
         assert "at step 1 already" in said
