@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # help texts need no PyTorch
     from _databacks.triplet import Source
 
 
-class Kind(NamedTuple):
+class SourceKind(NamedTuple):
     """A kind of data."""
 
     summary: str  # one line for help texts
@@ -55,17 +55,17 @@ def _is_flat(path: Path) -> bool:
     return path.is_dir() and len(files.pictures(path)) >= 3
 
 
-KINDS: dict[str, Kind] = {  # the first that recognises a path opens it
-    "hdf5": Kind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
-    "atd12k": Kind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, "_data/atd12k", has_splits=True),
-    "rrld": Kind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
-    "lottie": Kind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
-    "keyframes": Kind(
+KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
+    "hdf5": SourceKind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
+    "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, "_data/atd12k", has_splits=True),
+    "rrld": SourceKind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
+    "lottie": SourceKind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
+    "keyframes": SourceKind(
         "drawings of a cut, or of several in folders, each drawn from its neighbours",
         "_databacks.keyframes:Keyframes",
         _is_flat,
     ),
-    "folders": Kind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
+    "folders": SourceKind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
 }
 
 

@@ -120,7 +120,7 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
     unknown = [name for name in arguments.sections or [] if name not in gpu.SECTIONS]
     if unknown:
         raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
-    settings = gpu.Settings(
+    settings = gpu.GpuSettings(
         device=str(choose(arguments.device)),
         frames=(str(arguments.frames[0]), str(arguments.frames[1])),
         keyframes=str(arguments.keyframes) if arguments.keyframes else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from _scripts import drawing
 from _util import command
-from _util.command import number
+from _util.command import number, rate
 
 
 def parse() -> argparse.Namespace:

@@ -95,13 +95,13 @@ def main() -> None:
     arguments = parse()
     from _databacks.dataset import making, workers
     from _databacks.dataset.preparing import Settings
-    from _databacks.extraction import Options, parse_size
+    from _databacks.extraction import ExtractionOptions, parse_size
 
     size = parse_size(arguments.size)
     checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()
     on_driver = "cpu" if arguments.cluster else arguments.device
     name, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
-    options = Options(
+    options = ExtractionOptions(
         video_size=size,
         image_size=size,
         format=arguments.format,

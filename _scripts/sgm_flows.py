@@ -57,7 +57,7 @@ def main() -> None:
     processes = given.pop("workers")
     given["device"] = str(device.choose(arguments.device))
     given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
-    failed = sgm_flows.compute(sgm_flows.Options(**given), processes)
+    failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
     if failed:
         print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
         for name, reason in list(failed.items())[:MOST_NAMED]:

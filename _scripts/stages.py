@@ -12,7 +12,7 @@ from _util import command
 from _util.command import number, whole
 
 if TYPE_CHECKING:
-    from _databacks.extraction import FlowEstimator, Options
+    from _databacks.extraction import ExtractionOptions, FlowEstimator
 
 ENCODE, DIFFER, FILTER, IMAGES, FLOWS = (
     "encode_video",
@@ -98,20 +98,20 @@ def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
     return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
 
 
-def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options":
+def options(arguments: argparse.Namespace, flow: str | None = None) -> "ExtractionOptions":
     """What was chosen; `flow` is the name of the estimator in use."""
-    from _databacks.extraction import Options
+    from _databacks.extraction import ExtractionOptions
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     chosen: dict[str, Any] = {
-        name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"
+        name: given[name] for name in ExtractionOptions.__dataclass_fields__ if name in given and name != "flow"
     }
     if "size" in given:
         chosen["video_size"] = chosen["image_size"] = given["size"][0]
     chosen["thresholds"] = thresholds(arguments)
     if flow:
         chosen["flow"] = flow
-    return Options(**chosen)
+    return ExtractionOptions(**chosen)
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from _databacks.extraction.reports import Report
+from _databacks.extraction.reports import StageReport
 from _util import runs
 from _util.errors import InputError
 
@@ -45,14 +45,14 @@ class Record:
         was = self._stored["made_from"] if self._stored else self.made_from
         return runs.changed(was, self.made_from)
 
-    def is_finished(self, report: Report) -> bool:
+    def is_finished(self, report: StageReport) -> bool:
         """Whether the result is there already; says so if it is."""
         finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
         if finished:
             report.say(f"{self.result} is there already; nothing to do.")
         return finished
 
-    def begin(self, report: Report, *partial: Path) -> None:
+    def begin(self, report: StageReport, *partial: Path) -> None:
         """Note what is being made; what was made from something else is deleted, and so are the `partial` results.
 
         Raises:

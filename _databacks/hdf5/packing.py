@@ -130,7 +130,8 @@ def _assemble(parts: Path, out: Path) -> None:
         index.write(whole)
         files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
-        raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
+        item = "whole" if error.item is None else numbers[error.item]
+        raise _mistrust(parts / f"{item}.h5") from error
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{out} cannot be assembled ({error}); what is packed is kept in {parts}: make room, and run again."

@@ -38,7 +38,7 @@ from _util.runs import digest, digest_of
 RATE = 24  # of a preview: frames a second, by custom
 
 
-class Result(NamedTuple):
+class DrawnSequence(NamedTuple):
     """What `interpolate_keys` has made: all drawings in order, and how many in-betweens were drawn now."""
 
     paths: list[Path]
@@ -103,7 +103,7 @@ def interpolate_keys(
     *,
     preview: Path | None = None,
     **options: Any,
-) -> Result:
+) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
 
     In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
@@ -143,7 +143,7 @@ def interpolate_keys(
         drawn.remove_others({drawing.path.name for drawing in drawings})
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
-    return Result([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+    return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
 def _drawn_now(

@@ -31,7 +31,7 @@ SETTINGS = "sgm.json"
 _UNMATCHED = 0.25  # of its brightness, what shows of a piece that was not found again
 
 
-class Options(NamedTuple):
+class SGMFlowOptions(NamedTuple):
     """What flows are computed from and how; as of `SGM` where not said."""
 
     data: Path
@@ -47,7 +47,7 @@ class Options(NamedTuple):
     checkpoints: Path = checkpoints.FOLDER
 
 
-def compute(options: Options, processes: int = 1) -> dict[str, str]:
+def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
     """Write the flows of all triplets that have none yet, with a bar on stderr.
 
     Returns:
@@ -88,17 +88,17 @@ def show_matches(frames: tuple[np.ndarray, np.ndarray], matching: Matching) -> n
     return np.concatenate(shown, 1)
 
 
-def _is_done(options: Options, name: str) -> bool:
+def _is_done(options: SGMFlowOptions, name: str) -> bool:
     folder = options.out / name
     is_shown = not options.show or all((folder / picture).exists() for picture in PICTURES)
     return is_shown and all((folder / file).exists() for file in _files(options))
 
 
-def _files(options: Options) -> list[str]:
+def _files(options: SGMFlowOptions) -> list[str]:
     return [f"{name}{sgm_flows.SUFFIXES[options.compress]}" for name in sgm_flows.NAMES]
 
 
-def _agree_on_settings(options: Options) -> None:
+def _agree_on_settings(options: SGMFlowOptions) -> None:
     settings = {
         "features": _estimator(options).backbone.architecture,
         **{name: getattr(options, name) for name in ("penalty", "style", "half")},
@@ -129,13 +129,13 @@ def _source(path: Path, split: str) -> Source:
 
 
 @functools.cache
-def _estimator(options: Options) -> SGM:
+def _estimator(options: SGMFlowOptions) -> SGM:
     name = options.features
     return SGM(name, options.penalty, options.style, device=options.device, folder=options.checkpoints)
 
 
 @torch.inference_mode()
-def _work(options: Options, index: int, _tick: workers.Tick) -> tuple[bool, str]:
+def _work(options: SGMFlowOptions, index: int, _tick: workers.Tick) -> tuple[bool, str]:
     """Whether the files of a triplet are written, else why not."""
     matchings = []
 

@@ -63,10 +63,10 @@ def create(name: str, context: Context) -> FrameSynthesis:
         InputError: there is no such name, or its weights are missing or do not fit.
     """
     synthesis = methods.find("synthesis", methods.SYNTHESES, name, ()).creator()(context)
-    return Replayed(synthesis, context.device) if context.device.type == "cuda" else synthesis
+    return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
-class Replayed:
+class ReplayedSynthesis:
     """A synthesis on a GPU, whose two steps are replayed as graphs."""
 
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):

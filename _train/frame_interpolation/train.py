@@ -104,7 +104,7 @@ def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes
         devices=[options.device.index] if on_gpu and processes == 1 else here,
         num_nodes=processes // here,
         strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[options.precision],
+        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
 
 

@@ -66,7 +66,9 @@ class SGM:
         folder: Path = checkpoints.FOLDER,
     ):
         self.backbone = _open(features, folder).to(device)
-        self.penalty, self.style, self.smallest, self.device = penalty, style, smallest, torch.device(device)
+        self.penalty: Penalty = penalty
+        self.style: Style = style
+        self.smallest, self.device = smallest, torch.device(device)
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         """The flow between two frames of one size, of any size.

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from _databacks.sources import KINDS, Kind, open_source
+from _databacks.sources import KINDS, SourceKind, open_source
 from _scripts import dataset_to_hdf5, evaluate, interpolate, interpolate_video, make_dataset
 from _scripts import methods as listing
 from _train.frame_interpolation import methods
@@ -25,7 +25,7 @@ def toys() -> Iterator[None]:
     flow = {"rightward": Method("a toy that moves", "tests.toys.flow:create")}
     synthesis = {"grey": Method("a toy that is grey", "tests.toys.synthesis:Grey")}
     metric = {"brightness": Metric("tests.toys.metric:Brightness")}
-    source = {"greys": Kind("a toy that lists greys", "tests.toys.source:Greys", recognises)}
+    source = {"greys": SourceKind("a toy that lists greys", "tests.toys.source:Greys", recognises)}
     with (
         mock.patch.dict(FLOWS, flow | FLOWS, clear=True),
         mock.patch.dict(SYNTHESES, synthesis | SYNTHESES, clear=True),

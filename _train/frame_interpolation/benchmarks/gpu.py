@@ -33,7 +33,7 @@ PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gp
 Rows = list[dict[str, Any]]
 
 
-class Settings(NamedTuple):
+class GpuSettings(NamedTuple):
     """What is measured, on what; values that JSON can carry."""
 
     device: str
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
 
 class Section(NamedTuple):
     title: str
-    measure: Callable[[Settings], Rows]
+    measure: Callable[[GpuSettings], Rows]
     note: str  # what the figures are
     seconds: int  # after which it is given up
     table: Callable[[Rows], str]
@@ -110,7 +110,7 @@ def _written(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
+def _frames(settings: GpuSettings, size: str) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         frame0, frame1 = map(Path, settings.frames)
         timing.resize(frame0, frame1, timing.SIZES[size], Path(folder))
@@ -118,21 +118,21 @@ def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
         return frame0, frame1
 
 
-def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:
-    def measure(settings: Settings) -> Rows:
+def _pair_at(size: str, published: bool = True) -> Callable[[GpuSettings], Rows]:
+    def measure(settings: GpuSettings) -> Rows:
         frames, device = _frames(settings, size), torch.device(settings.device)
         return pair.compare(device, frames, settings.precision, settings.repeats, published)
 
     return measure
 
 
-def _stages_of(settings: Settings) -> Rows:
+def _stages_of(settings: GpuSettings) -> Rows:
     frames = Path(settings.frames[0]), Path(settings.frames[1])
     device = torch.device(settings.device)
     return stages(device, frames, timing.SIZES["540p"], settings.precision, settings.repeats)
 
 
-def _lpips_of(settings: Settings) -> Rows:
+def _lpips_of(settings: GpuSettings) -> Rows:
     if settings.keyframes is None:
         raise RuntimeError("no keyframes were given; --keyframes FOLDER names them")
     return lpips(torch.device(settings.device), Path(settings.keyframes))
@@ -195,7 +195,7 @@ SECTIONS = {
 
 
 def run(
-    settings: Settings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
+    settings: GpuSettings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
 ) -> dict[str, Any]:
     """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
 
@@ -219,7 +219,7 @@ def run(
     return found
 
 
-def _measured(name: str, settings: Settings, seconds: float) -> tuple[Rows | str, str]:
+def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | str, str]:
     """The rows of a section and their table, or twice the sentence why there are none."""
     if seconds <= 0:
         return (why := "Not measured: there was no time left."), why
@@ -237,7 +237,7 @@ def _measured(name: str, settings: Settings, seconds: float) -> tuple[Rows | str
 
 def main(name: str, settings: str) -> None:
     """What the processes run: print the rows of one section, and their table, as one line of JSON."""
-    rows = SECTIONS[name].measure(Settings(*json.loads(settings)))
+    rows = SECTIONS[name].measure(GpuSettings(*json.loads(settings)))
     print(json.dumps([rows, SECTIONS[name].table(rows)]))
 
 

@@ -86,7 +86,7 @@ class _Character:
         depth = rim - np.hypot(x, y)
         distances, nearest = self.tree.query(points, 2)
         inside = depth > 0
-        owner[part][inside] = first + nearest[inside][:, 0]
+        owner[part][inside] = first + np.asarray(nearest)[inside][:, 0]
         line[part][inside] = np.minimum(depth, distances[..., 1] - distances[..., 0])[inside] < _OUTLINE
 
 
@@ -100,7 +100,7 @@ def _ways(random: np.random.Generator, size: tuple[int, int], radius: float, cou
             if i:
                 length, angle = longest * random.uniform(0, 1, 400) ** 0.5, random.uniform(0, 2 * np.pi, 400)
                 candidates = ends[k, 0] + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
-                candidates = candidates.clip(*bounds)
+                candidates = candidates.clip(low, high)
             room = np.full(400, np.inf)
             for other in ends[:k, i]:
                 room = np.minimum(room, np.hypot(*(candidates - other).T))
@@ -186,7 +186,8 @@ def literal_flows(
                 slice(max(columns.min() - 16, 0), columns.max() + 17),
             )
             within = np.zeros((h, w, 2), np.float32)
-            within[box] = estimator.calc(*(np.ascontiguousarray(picture[box]) for picture in patch), None)
+            before, after = (np.ascontiguousarray(picture[box]) for picture in patch)
+            within[box] = estimator.calc(before, after, np.empty((*before.shape, 2), np.float32))
             flows[k][here] = within[here] + sign * shift
     return flows[0], flows[1]
 

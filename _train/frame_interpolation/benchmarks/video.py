@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import checkpoints, image, video
 
@@ -49,11 +49,11 @@ class _Remembers:
         self._interpolator = interpolator
         self.asked: list[tuple[np.ndarray, np.ndarray, list[float]]] = []
 
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames:
         self.asked.append((frame0, frame1, []))
         return self._interpolator.prepare(frame0, frame1)
 
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         times = list(times)
         self.asked[-1][2].extend(times)
         return self._interpolator.draw(pair, times)
@@ -208,5 +208,5 @@ class Watch:
         with contextlib.suppress(pynvml.NVMLError):
             gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
             while not self._ended.wait(0.1):
-                self.busy.append(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu)
+                self.busy.append(int(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu))
         pynvml.nvmlShutdown()

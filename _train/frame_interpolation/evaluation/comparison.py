@@ -21,7 +21,7 @@ _PERCENT = ("ssim", "roi_ssim")
 _SMALL = ("lpips", "chamfer", "hausdorff", "dists")
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """How the scores of one method differ from those of another on the same items."""
 
     mean: float
@@ -30,7 +30,9 @@ class Difference(NamedTuple):
     wins: float  # share of items on which the first is better, those where both are equal counted half
 
 
-def difference(first: Sequence[float], second: Sequence[float], higher_is_better: bool, seed: int = 0) -> Difference:
+def difference(
+    first: Sequence[float], second: Sequence[float], higher_is_better: bool, seed: int = 0
+) -> PairedDifference:
     """The paired difference first - second, with a bootstrap interval over items.
 
     Percentiles are expanded for the number of items (Hesterberg, "What Teachers Should Know About the Bootstrap", The
@@ -47,7 +49,7 @@ def difference(first: Sequence[float], second: Sequence[float], higher_is_better
     paired = np.asarray(first, float) - np.asarray(second, float)
     better = paired if higher_is_better else -paired
     wins = float(((better > 0) + 0.5 * (better == 0)).mean())
-    return Difference(float(paired.mean()), *_interval(paired, seed), wins)
+    return PairedDifference(float(paired.mean()), *_interval(paired, seed), wins)
 
 
 def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:

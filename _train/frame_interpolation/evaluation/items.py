@@ -10,7 +10,7 @@ from _util.errors import InputError
 _ANNOTATED = ("level", "motion", "behaviour")
 
 
-class Item(NamedTuple):
+class JudgedItem(NamedTuple):
     triplet: Triplet
     facts: dict[str, str]
     roi: tuple[int, int, int, int] | None  # left, top, right, bottom: where it moves most
@@ -48,7 +48,7 @@ class Items:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> JudgedItem:
         """An item.
 
         Raises:
@@ -59,7 +59,7 @@ class Items:
             note = self.source.annotation(index, triplet.frames.shape[2:])
             facts |= {"level": note.level, "motion": note.motion, "behaviour": note.behaviour}
             roi = note.roi
-        return Item(triplet, facts, roi)
+        return JudgedItem(triplet, facts, roi)
 
 
 def is_keyframes(data: Sequence[str]) -> bool:

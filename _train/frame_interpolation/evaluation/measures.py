@@ -19,7 +19,7 @@ from torch import Tensor
 
 from _databacks.keyframes import SMALLEST_SIDE
 from _train.frame_interpolation.evaluation import sequences
-from _train.frame_interpolation.evaluation.items import Item
+from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _train.frame_interpolation.methods import METRICS, PUBLISHED
 from _util import image
@@ -98,7 +98,7 @@ class Measures:
         return [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]
 
     @torch.inference_mode()
-    def prepare(self, item: Item) -> Truth:
+    def prepare(self, item: JudgedItem) -> Truth:
         """What is computed once for an item, for all methods.
 
         Raises:
@@ -118,7 +118,7 @@ class Measures:
         return Truth(frame, whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
 
     @torch.inference_mode()
-    def compare(self, frames: Sequence[Tensor], item: Item, truth: Truth) -> dict[str, float]:
+    def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
         """Every column, of the frames (3, h, w) drawn at `times`.
 
         Raises:
@@ -177,7 +177,7 @@ def register(frame: Tensor, truth: Tensor) -> Tensor:
     return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
 
 
-def _crop(frames: Tensor, item: Item) -> Tensor:
+def _crop(frames: Tensor, item: JudgedItem) -> Tensor:
     if item.roi is None:
         return frames
     left, top, right, bottom = item.roi

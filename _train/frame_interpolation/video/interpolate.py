@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
@@ -43,9 +43,9 @@ _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what cl
 class Draws(Protocol):
     """What interpolates: `Interpolator`, or a stand-in."""
 
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair: ...
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
 
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 class Summary(NamedTuple):

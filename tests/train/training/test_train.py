@@ -36,7 +36,7 @@ from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
-from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
+from _train.frame_interpolation.training.tasks.stages import STAGES, StagePlan
 from _util import checkpoints
 from _util.errors import InputError
 from _util.locks import holding
@@ -319,7 +319,7 @@ def test_stages_switch_at_their_steps(run, small, data, tmp_path):
 
 
 def test_stages_begin_at_steps_or_epochs():
-    plan = Plan(["frozen", "vgg@3", "style@2e"], steps_in_epoch=5)
+    plan = StagePlan(["frozen", "vgg@3", "style@2e"], steps_in_epoch=5)
     assert [plan.stage(step) for step in (0, 2, 3, 9, 10, 10**6)] == [
         STAGES[name] for name in ("frozen", "frozen", "vgg", "vgg", "style", "style")
     ]
@@ -373,7 +373,7 @@ def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):
 )
 def test_stages_that_make_no_sense(words, sentence):
     with pytest.raises(InputError, match=sentence):
-        Plan(words, steps_in_epoch=None)
+        StagePlan(words, steps_in_epoch=None)
 
 
 def test_an_epoch_sees_every_triplet(data):

@@ -28,7 +28,7 @@ from _util.files import natural, replacing
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
 
 
-class Item(NamedTuple):
+class ReportItem(NamedTuple):
     """What the report shows of one item."""
 
     name: str
@@ -63,7 +63,7 @@ class Report:
         record = _read_record(folder)
         return record is not None and self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
 
-    def add(self, item: Item) -> None:
+    def add(self, item: ReportItem) -> None:
         """Write an item's pictures and record; takes the place of an earlier item of the same name.
 
         Raises:
@@ -156,7 +156,7 @@ class Report:
         }
 
 
-def _check(item: Item, metrics: dict[str, bool]) -> None:
+def _check(item: ReportItem, metrics: dict[str, bool]) -> None:
     if not item.pictures:
         raise ValueError(f"{item.name} has no pictures")
     for label, picture in item.pictures.items():
