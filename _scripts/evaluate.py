@@ -179,7 +179,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             "device": measures.device.type,
             "methods": names,
         },
-        items.facts,
+        items.metadata,
         measures.higher_is_better,
     )
     title = items.source.title

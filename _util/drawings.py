@@ -39,7 +39,7 @@ class Drawings:
         count = self.places[-1] + 1
         is_deep = first.dtype != np.uint8
         alpha = any(map(_is_clear, self.paths))
-        gap = sequences.told(sequence, source, close_gaps)
+        gap = sequences.message(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
         self.facts = Facts(
             size=first.shape[:2],

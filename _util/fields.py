@@ -98,7 +98,7 @@ def filters(finding: Finding, deinterlace: str, detelecine: bool) -> Filters:
     return Filters()
 
 
-def told(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
+def message(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
     """A sentence about what was found and is done."""
     if detelecine:
         if finding.kind is Kind.TELECINED:

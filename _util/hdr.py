@@ -75,24 +75,24 @@ def _mastering(values: np.ndarray) -> Mastering:
 
 
 def _h26x(light: Light, display: str, level: str) -> list[str]:
-    told = []
+    options = []
     if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
         red, green, blue, white = (
             f"({round(x * _CHROMATICITY)},{round(y * _CHROMATICITY)})" for x, y in light.mastering.chromaticities
         )
         darkest, brightest = (round(value * _LUMINANCE) for value in light.mastering.luminances)
-        told.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
+        options.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
     if light.content:
-        told.append(f"{level}={light.content[0]},{light.content[1]}")
-    return told
+        options.append(f"{level}={light.content[0]},{light.content[1]}")
+    return options
 
 
 def _av1(light: Light) -> list[str]:
-    told = []
+    options = []
     if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
         red, green, blue, white = (f"({float(x):.5f},{float(y):.5f})" for x, y in light.mastering.chromaticities)
         darkest, brightest = map(float, light.mastering.luminances)
-        told.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
+        options.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
     if light.content:
-        told.append(f"content-light={light.content[0]},{light.content[1]}")
-    return told
+        options.append(f"content-light={light.content[0]},{light.content[1]}")
+    return options

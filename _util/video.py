@@ -136,7 +136,7 @@ class Reader:
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = losses.told(self.path, end, self._source.declared)
+        self.damage = losses.message(self.path, end, self._source.declared)
 
 
 def is_drawings(path: Path) -> bool:

@@ -47,7 +47,7 @@ def processes(
             for connection in cast(list[Connection], wait(list(busy))):
                 process, job = busy[connection]
                 try:
-                    is_done, told = connection.recv()
+                    is_done, message = connection.recv()
                 except (EOFError, OSError):
                     del busy[connection]
                     process.stop()
@@ -57,9 +57,9 @@ def processes(
                 if is_done:
                     del busy[connection]
                     idle.append(process)
-                    yield job, told
+                    yield job, message
                 else:
-                    tick(job, told)
+                    tick(job, message)
     finally:
         for process, _ in busy.values():
             process.stop()

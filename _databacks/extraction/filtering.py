@@ -75,11 +75,11 @@ def rrld_filter(
         repeats = {
             row[0] for row in differences if duplicates.is_duplicate(*(options.sensitivity * norm for norm in row[1:]))
         }
-        told = ((number, pixels, number in repeats) for number, pixels in frames)
+        marked = ((number, pixels, number in repeats) for number, pixels in frames)
     else:
-        told = _detected(frames)
+        marked = _detected(frames)
     starts: list[int] = []
-    drawings = _drawings(told, starts, options.cut_threshold)
+    drawings = _drawings(marked, starts, options.cut_threshold)
     judged = list(_judge(drawings, flow, options.thresholds, journal))
     accepted = [triplet for triplet, is_accepted in judged if is_accepted]
     if options.one_per_cut:

@@ -61,7 +61,9 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
                 damaged[name] = str(error)
                 continue
             with files.replacing(part) as temporary:
-                _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
+                _write(
+                    temporary, triplet, _metadata(source, number, triplet), _frames(source, number, triplet, as_arrays)
+                )
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
@@ -86,19 +88,19 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     return parts
 
 
-def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
-    facts = {"subset": source.subset(number)}
+def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
+    metadata = {"subset": source.subset(number)}
     if source.is_annotated:
         with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
-            facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
-    return facts
+            metadata["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
+    return metadata
 
 
 def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
     return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
 
 
-def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
     import h5py
 
     if triplet.flows is not None:
@@ -112,7 +114,7 @@ def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
             dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array).data)
-        item.attrs.update({"time": triplet.time} | facts)
+        item.attrs.update({"time": triplet.time} | metadata)
         name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
         item.attrs.create("name", name, dtype=h5py.string_dtype())
 

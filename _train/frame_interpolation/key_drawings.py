@@ -188,9 +188,9 @@ def _survey(keys: Sequence[Path]) -> list[_Key]:
     model = next(key for key in surveyed if key.kind == common)
     others = [key for key in surveyed if key.kind != common]
     if others:
-        told = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
+        message = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
         more = f", and {len(others) - 5} more differ" if len(others) > 5 else ""
-        raise InputError(f"{told}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+        raise InputError(f"{message}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
     return surveyed
 
 

@@ -4,7 +4,7 @@ In: two frames and a matching. Out: flow both ways, 0 where no piece was found a
 Pieces are worked on in parallel, each on a canvas of its own on which all but the piece is blank.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -91,8 +91,8 @@ def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
         _cut(grey, pieces, index, *corner, canvas)
     estimator = _estimator()
     one, other = canvases
-    flow = np.empty((*piece.size, 2), np.float32)
-    within = [estimator.calc(one, other, flow), estimator.calc(other, one, flow.copy())]
+    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    within = [estimator.calc(one, other, nothing), estimator.calc(other, one, nothing)]
     if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= _OVERLAP:
         return
     shift = np.subtract(piece.corners[1], piece.corners[0]).astype(np.float32)

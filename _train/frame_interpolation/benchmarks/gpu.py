@@ -205,9 +205,9 @@ def run(
     Returns:
         `machine`, and by section its rows, or a sentence why there are none.
     """
-    end, facts = time.monotonic() + longest, machine(torch.device(settings.device))
-    found: dict[str, Any] = {"machine": facts}
-    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {fact}" for name, fact in facts.items())])]
+    end, hardware = time.monotonic() + longest, machine(torch.device(settings.device))
+    found: dict[str, Any] = {"machine": hardware}
+    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {text}" for name, text in hardware.items())])]
     print(parts[0], flush=True)
     for name in sections:
         section = SECTIONS[name]
@@ -243,8 +243,8 @@ def main(name: str, settings: str) -> None:
 
 def machine(device: torch.device) -> dict[str, str]:
     """The card, its driver, and the versions that figures depend on."""
-    facts = timing.machine()
-    found = {"CPU": f"{facts['cpu']}, {facts['threads']} threads", "PyTorch": torch.__version__}
+    hardware = timing.machine()
+    found = {"CPU": f"{hardware['cpu']}, {hardware['threads']} threads", "PyTorch": torch.__version__}
     if device.type != "cuda":
         return found
     properties = torch.cuda.get_device_properties(device)

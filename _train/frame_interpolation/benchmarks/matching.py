@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -187,7 +187,8 @@ def literal_flows(
             )
             within = np.zeros((h, w, 2), np.float32)
             before, after = (np.ascontiguousarray(picture[box]) for picture in patch)
-            within[box] = estimator.calc(before, after, np.empty((*before.shape, 2), np.float32))
+            nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+            within[box] = estimator.calc(before, after, nothing)
             flows[k][here] = within[here] + sign * shift
     return flows[0], flows[1]
 

@@ -130,7 +130,7 @@ def _task(model: str, device: torch.device) -> Task:
     for network in task.networks.values():
         network.load_state_dict(checkpoints.seeded(network.state_dict()))
     task.plan(None)
-    task.enter(0)
+    task.begin_step(0)
     task.networks.train()
     return task.to(device)
 

@@ -67,13 +67,13 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
     """The items of all subsets: all, then by each fact, such as east and west, easy, medium and hard."""
-    facts = {row.name: row.facts for row in rows}
-    found = {"all": set(facts)}
-    for fact in dict.fromkeys(fact for row in rows for fact in row.facts):
-        values = {told.get(fact, "") for told in facts.values()} - {""}
+    metadata = {row.name: row.metadata for row in rows}
+    found = {"all": set(metadata)}
+    for fact in dict.fromkeys(fact for row in rows for fact in row.metadata):
+        values = {known.get(fact, "") for known in metadata.values()} - {""}
         for value in sorted(values, key=lambda value: (LEVELS.index(value) if value in LEVELS else -1, value)):
             label = value if fact in ("subset", "level") else f"{fact}:{value}"
-            found["_".join(label.split())] = {name for name, told in facts.items() if told.get(fact) == value}
+            found["_".join(label.split())] = {name for name, known in metadata.items() if known.get(fact) == value}
     return found
 
 

@@ -92,8 +92,8 @@ def judge(
                 flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
             if report:
                 first = {method: frames[0] for method, frames in drawn.items()}
-                report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
-            return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp
+                report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
+            return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
         except InputError as error:
             return index, error, ""
 
@@ -155,8 +155,8 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
         cv2.setNumThreads(cv_threads)
 
 
-def _told(facts: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in facts.items() if value}
+def _known(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if value}
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import re
+import signal
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from _databacks.triplet import Source, Triplet
 from _util import files, flow, torchrun
@@ -280,3 +281,23 @@ def _load(path: Path, checksum: str) -> Tensor | None:
 def _file_name(name: str) -> str:
     """Names as files: what is readable of it, and what tells it from all others."""
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+
+
+def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> DataLoader:
+    """The batches of some numbers, in order, made by worker processes if there are any.
+
+    Args:
+        pinned: in memory that a GPU copies from while it computes.
+    """
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_main_process,
+        pin_memory=pinned,
+    )
+
+
+def _leave_interrupts_to_the_main_process(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

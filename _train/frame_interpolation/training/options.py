@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import platform
 import shlex
 import subprocess
@@ -157,7 +158,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
-    leg = {
+    run = {
         "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{processes} × {name}",
@@ -166,10 +167,20 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
     if options.schedule == "cosine":
         chosen["steps"] = options.steps
-    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "legs": [leg]}
+    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
 
 
 def refuse_changes(before: dict, now: dict, last: Path) -> None:
     """Raise InputError if a run is resumed with other options than it was begun with."""
     if changes := runs.changes(before, now):
         raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
+
+
+def require_writing(folder: Path) -> None:
+    """Raise InputError if nothing can be written to a folder, or TensorBoard cannot have it."""
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name of {folder} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written to; choose another OUT.")

@@ -32,6 +32,7 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
+from _train.frame_interpolation.training import data as training_data
 from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
@@ -93,7 +94,7 @@ def assert_same_bits(ours, theirs, path: str = "") -> None:
     """Equal but for how long they took and what was asked for."""
     if isinstance(ours, dict):
         assert ours.keys() == theirs.keys(), path
-        for key in ours.keys() - {"seconds", "facts"}:
+        for key in ours.keys() - {"seconds", "metadata"}:
             assert_same_bits(ours[key], theirs[key], f"{path}/{key}")
     elif isinstance(ours, torch.Tensor):
         assert torch.equal(ours, theirs), path
@@ -379,9 +380,9 @@ def test_stages_that_make_no_sense(words, sentence):
 def test_an_epoch_sees_every_triplet(data):
     options = argparse.Namespace(batch_size=3, accumulate=1)
     folder = open_source(str(data / "train"))
-    assert train.steps_in_epoch([folder], options, 1) == 2
-    assert train.steps_in_epoch([folder, folder], options, 2) == 2
-    assert train.steps_in_epoch([folder, Painted((32, 32), 4)], options, 1) is None
+    assert training_data.steps_in_epoch([folder], options, 1) == 2
+    assert training_data.steps_in_epoch([folder, folder], options, 2) == 2
+    assert training_data.steps_in_epoch([folder, Painted((32, 32), 4)], options, 1) is None
 
 
 class TestStartOfIFNet:

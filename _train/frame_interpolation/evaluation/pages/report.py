@@ -5,7 +5,7 @@ DIR/
     items/NAME_1f0c…/
         0.webp  1.webp  …                           the pictures, lossless, about 0.25 MB each at 540p
         thumbnails.webp                             all of them small, side by side
-        item.json                                   written last: names, facts, scores and what the files must be
+        item.json                                   written last: names, metadata, scores and what the files must be
 
 Items go in one by one, from several processes if wanted, and a run that was killed goes on where it was: a picture
 whose file is whole and which has not changed is not encoded again.
@@ -32,7 +32,7 @@ class ReportItem(NamedTuple):
     """What the report shows of one item."""
 
     name: str
-    facts: dict[str, str]  # such as subset and level: shown, and to filter by
+    metadata: dict[str, str]  # such as subset and level: shown, and to filter by
     scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or not a number
     pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in the order in which one flips through them
 
@@ -97,7 +97,7 @@ class Report:
             "title": self.title,
             "metrics": list(self.higher_is_better),
             "name": item.name,
-            "facts": item.facts,
+            "facts": item.metadata,
             "scores": {method: {k: float(v) for k, v in scores.items()} for method, scores in item.scores.items()},
             "labels": list(item.pictures),
             "size": [width, height],

@@ -55,7 +55,7 @@ class AnimeInterpTask(SynthesisTask):
     def plan(self, steps_in_epoch: int | None) -> None:
         self.planned = StagePlan(self.options.stages, steps_in_epoch)
 
-    def enter(self, step: int) -> None:
+    def begin_step(self, step: int) -> None:
         self.stage = self.planned.stage(step)
         self.network.flownet.requires_grad_(self.stage.trains_flow)
 
