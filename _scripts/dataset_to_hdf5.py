@@ -5,8 +5,8 @@ DATA, of any kind       →   OUT.h5
     rrld/images/ flows/         and a checksum of every byte
     atd12k, keyframes DIR …
 
-A packing that was ended goes on when its command is given again: OUT.h5.parts holds what is ready, and OUT.h5 appears
-whole. Items that cannot be read are left out and told of, with exit code 1.
+A packing that was ended resumes when its command is given again: OUT.h5.parts holds what is ready, and OUT.h5 appears
+whole. Items that cannot be read are left out and reported, with exit code 1.
 """
 
 import argparse

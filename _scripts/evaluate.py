@@ -5,7 +5,7 @@
 --compare ifnet dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
 --data toons               errors of the flow in pixels: all, near rims, of the ground there
 
-Scores of every item are kept with all digits in a CSV. A run that was ended goes on where it was when its command is
+Scores of every item are kept with all digits in a CSV. A run that was ended resumes where it was when its command is
 given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the work.
 """
 

@@ -70,7 +70,7 @@ def parse() -> argparse.Namespace:
                 option = f"--{name.replace('_', '-')}"
                 parser.error(f"{option} is of two frames alone; --between and --ticks time a sequence of keys")
     if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
-        parser.error(f"--{name} is not allowed with --sheet, which tells when drawings are exposed")
+        parser.error(f"--{name} is not allowed with --sheet, which says when drawings are exposed")
     if arguments.layer and not arguments.sheet:
         parser.error("--layer is of a sheet; add --sheet")
     return arguments

@@ -17,7 +17,7 @@ def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.interpolate_video",
         description="Bring a video of 2D animation to another frame rate, its motion spread evenly over held drawings.",
-        epilog="Interrupted or killed, it goes on with --resume. "
+        epilog="Interrupted or killed, it resumes with --resume. "
         "Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
     parser.add_argument(
@@ -78,7 +78,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--pix-fmt", metavar="NAME", help="FFmpeg's name (default: of the codec's the one that keeps most of IN)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
+    parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
     drawing.add_options(parser)
     return parser.parse_args()

@@ -6,7 +6,7 @@ shows/                              OUT/
                                         index.csv    where each is from, and how it moves
                                         report.html  counts, histograms, a random sample
 
-Run again, it goes on where it ended; with new videos, it adds theirs and leaves what is there as it is.
+Run again, it resumes where it ended; with new videos, it adds theirs and leaves what is there as it is.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
         type=number(above=0),
         default=1,
         metavar="X",
-        help="differences between frames are multiplied by this before the published model tells repeats (default: 1)",
+        help="differences between frames are multiplied by this before the published model finds repeats (default: 1)",
     )
     parser.add_argument(
         "--near-duplicates",

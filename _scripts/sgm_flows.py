@@ -3,7 +3,7 @@
 DATA, any triplets, ATD-12K among them   →   OUT/
                                                  NAME/guide_flo13.npy  guide_flo31.npy    (2, h, w), x then y, pixels
 
-These are the names that ATD-12K's flows have. A run that was ended goes on when its command is given again.
+These are the names that ATD-12K's flows have. A run that was ended resumes when its command is given again.
 """
 
 import argparse

@@ -63,14 +63,14 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     add(
         (FILTER,),
         "--repeats",
-        "frames that repeat a drawing are told by the published model of OUT/duplicates.db, or detected as when a "
+        "frames that repeat a drawing are found by the published model of OUT/duplicates.db, or detected as when a "
         "video is interpolated, which heeds compression and slow pans: published or detected (default: published)",
         choices=["published", "detected"],
     )
     add(
         (FILTER,),
         "--sensitivity",
-        "differences in OUT/duplicates.db are multiplied by this before the published model tells (default: 1)",
+        "differences in OUT/duplicates.db are multiplied by this before the published model is applied (default: 1)",
         type=number(0),
         metavar="X",
     )

@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -79,7 +79,7 @@ def _first_readable(paths: list[Path]) -> np.ndarray:
 
 def _is_clear(path: Path) -> bool:
     """Whether a picture has alpha, by its header."""
-    with contextlib.suppress(Exception), Image.open(path) as opened:  # what is damaged is told when it is read
+    with contextlib.suppress(Exception), Image.open(path) as opened:  # damage is reported when it is read
         return opened.mode in _CLEAR_MODES or "transparency" in opened.info
     return False
 

@@ -23,14 +23,14 @@ class Mastering(NamedTuple):
 
 
 class Light(NamedTuple):
-    """What a video tells of its light."""
+    """What a video states of its light."""
 
     mastering: Mastering | None = None
     content: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m²
 
 
 def read(frame: av.VideoFrame) -> Light | None:
-    """What a decoded frame tells; None if nothing."""
+    """What a decoded frame states; None if nothing."""
     mastering = content = None
     for data in side_data(frame):
         if data.type == Type.MASTERING_DISPLAY_METADATA:
@@ -47,7 +47,7 @@ def side_data(frame: av.VideoFrame) -> Iterable[SideData]:
 
 
 def changing(frame: av.VideoFrame) -> list[str]:
-    """The names of what is told of every frame anew, which cannot be told of frames between."""
+    """The names of metadata given for each frame, which frames between cannot have."""
     names = {
         Type.DOVI_METADATA: "Dolby Vision",
         Type.DOVI_RPU_BUFFER: "Dolby Vision",

@@ -75,7 +75,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
         The number of triplets added.
 
     Raises:
-        InputError: something cannot be written; the next call goes on from there.
+        InputError: something cannot be written; the next call resumes.
     """
     try:
         complete(out, work)
@@ -89,7 +89,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
             if (work / video.key / "triplets.json").exists():
                 preparing.tidy(work, video.key)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror or error}); run again to go on.") from error
+        raise InputError(f"{out} cannot be written ({error.strerror or error}); run again to resume.") from error
     return len(rows)
 
 

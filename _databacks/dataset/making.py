@@ -34,7 +34,7 @@ def make(
     threshold: float = THRESHOLD,
     say: Callable[[str], Any] = extraction.ALOUD.say,
 ) -> None:
-    """Make the data set `out`, go on with it, or add what is new in the shows.
+    """Make the data set `out`, resume it, or add what is new in the shows.
 
     Args:
         shows: videos, and folders that are searched for videos at any depth.

@@ -74,7 +74,7 @@ class PreparedTriplet(NamedTuple):
 
 
 class PreparedVideo(NamedTuple):
-    """What `triplets.json` tells of a video."""
+    """What `triplets.json` holds about a video."""
 
     damage: str | None  # one sentence on what could not be read; the triplets are from the rest
     triplets: list[PreparedTriplet]

@@ -1,7 +1,7 @@
 """A page to judge a data set by: report.html, one file without scripts, the same for the same data set.
 
 In: the rows of the index, what became of each video, the pictures. Out: how many triplets each show gave, a random
-sample of them, histograms of what the index tells.
+sample of them, histograms of the index's columns.
 """
 
 import base64

@@ -8,7 +8,7 @@ OUT/
     flows/000012-000013-000015.pt          flow between the first and the last frame              extract_triplet_flows
     video.json  duplicates.json  …         what each was made from, with which options
 
-Every stage goes on where it was interrupted, says so and does nothing when its result is there, and makes it anew when
+Every stage resumes where it was interrupted, says so and does nothing when its result is there, and makes it anew when
 its input or its options have changed. Results appear whole. `_databacks.rrldextr` reads the folder.
 """
 

@@ -31,7 +31,7 @@ class Record:
         self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None
         if self._stored is None and result.exists():
-            raise InputError(f"{result} is there, but nothing tells what it was made from; move it away.")
+            raise InputError(f"{result} is there without a record of what it was made from; move it away.")
 
     @property
     def found(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def read(result: Path) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> str:
-    """What tells a file, or a folder of files, from another, though not every byte is read.
+    """A digest of a file, or of a folder of files, for which not every byte is read.
 
     Raises:
         InputError: it cannot be read.

@@ -1,4 +1,4 @@
-"""How a stage tells what it does: sentences for the user, and a bar of its progress."""
+"""How a stage reports what it does: sentences for the user, and a bar of its progress."""
 
 import functools
 import sys

@@ -73,7 +73,7 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
 
 
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
-    """The folder of parts, which this packing begins or goes on with."""
+    """The folder of parts, which this packing begins or resumes."""
     parts = out.with_name(files.fitting(out.name, ".parts"))
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}

@@ -26,7 +26,7 @@ _RECORD = ".drawn.jsonl"
 class Drawn:
     """The drawings of a folder, which need not exist, and their recipes: of what JSON holds, all that determines one.
 
-    A recipe tells the digest of its key file as `key`. Whoever writes holds the folder.
+    A recipe holds the digest of its key file as `key`. Whoever writes holds the folder.
     """
 
     def __init__(self, folder: Path):

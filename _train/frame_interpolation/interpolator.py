@@ -50,7 +50,7 @@ class Interpolator:
         folder: where checkpoints are looked for.
 
     Attributes:
-        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion by itself.
+        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion itself.
         method: both, as one name.
         pipeline: what draws, of tensors.
 
@@ -130,7 +130,7 @@ class Interpolator:
     def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
 
-        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and goes on while they are waited
+        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and continues while they are waited
         for, in whatever thread.
         """
         if pair.prepared is None:

@@ -32,7 +32,7 @@ class PreparedPair(NamedTuple):
 
 
 class Pipeline:
-    """A flow estimator, or None where the synthesis finds motion by itself, and a synthesis."""
+    """A flow estimator, or None where the synthesis finds motion itself, and a synthesis."""
 
     def __init__(self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis):
         self.estimator, self.synthesiser = estimator, synthesiser
@@ -98,7 +98,7 @@ def choose(flow: str, synthesis: str, folder: Path) -> Choice:
     if method.finds_motion:
         if flow_method is not None:
             raise InputError(
-                f"The synthesis {synthesis} finds motion by itself and takes no flow; leave --flow {flow} out, or "
+                f"The synthesis {synthesis} finds motion itself and takes no flow; leave --flow {flow} out, or "
                 "choose another --synthesis."
             )
         return Choice(None, synthesis, note)

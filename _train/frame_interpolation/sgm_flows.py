@@ -1,7 +1,7 @@
 """Flow by segment-guided matching for a whole data set, computed once and kept in files.
 
 In: triplets from anywhere. Out: files as `_databacks.sgm_flows` describes, and pictures of pieces and matches. Begun
-again, it goes on: a triplet whose files are all there is left alone. What is told in `sgm.json` cannot be mixed.
+again, it resumes: a triplet whose files are all there is left alone. Settings, in `sgm.json`, cannot be mixed.
 """
 
 import functools
@@ -106,7 +106,7 @@ def _agree_on_settings(options: SGMFlowOptions) -> None:
     path = options.out / SETTINGS
     try:
         if path.exists() and json.loads(path.read_text()) != settings:
-            raise InputError(f"{path} tells of other settings than {json.dumps(settings)}; choose another folder.")
+            raise InputError(f"{path} holds other settings than {json.dumps(settings)}; choose another folder.")
         options.out.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n")

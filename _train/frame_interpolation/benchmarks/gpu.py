@@ -2,7 +2,7 @@
 LPIPS, training.
 
 Each section runs in a process of its own and under a limit of time, for a kernel that fails or hangs takes its process
-with it; what cannot be measured is reported as such, and the others go on. A section is a function of a device and of
+with it; what cannot be measured is reported, and the others continue. A section is a function of a device and of
 sizes, so that the CPU can run it too, and returns rows: dicts, which become a table.
 
 In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written anew after every section.

@@ -2,7 +2,7 @@
 
 A video is interpolated as the command does it; then the interpolator alone draws the same frames again from the same
 drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video. On a
-GPU they overlap; there `rates` tells how fast the whole is, and for how long the GPU has nothing to do.
+GPU they overlap; there `rates` measures how fast the whole is, and for how long the GPU has nothing to do.
 """
 
 import contextlib

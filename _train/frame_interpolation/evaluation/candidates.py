@@ -1,7 +1,7 @@
 """What evaluation judges, by name: ways to draw the frame between two frames.
 
 dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
-ifnet, rife               a synthesis that finds motion by itself
+ifnet, rife               a synthesis that finds motion itself
 precomputed+ssldtm        with the flows that come with the data
 blend                     both frames, each as strong as it is near: what there is without interpolation
 frames/film               a folder of frames that something else has drawn, named by item: NAME.png, or NAME/ with one
@@ -170,7 +170,7 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
         if method and method.finds_motion and flow != "auto":
-            raise InputError(f"{synthesis} finds motion by itself and takes no flow; leave {flow} out.")
+            raise InputError(f"{synthesis} finds motion itself and takes no flow; leave {flow} out.")
         wants_flow = method is None or not (method.refines or method.finds_motion)
         return JudgedInterpolation(
             PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options

@@ -3,7 +3,7 @@
     out.csv                             method, name, metadata, metrics; a row for each method and item, in their order
     .out-1f0c3a…-<process>.csv          what processes have found so far, in any order, until out.csv is written
 
-A process appends whole lines to a file of its own. What was begun with the same options goes on: `Gathered` reads what
+A process appends whole lines to a file of its own. A run with the same options resumes: `Gathered` reads what
 there is, whichever processes have left it. A line that was cut short does not count.
 """
 

@@ -91,7 +91,7 @@ def parse(description: str) -> argparse.Namespace:
         help="animeinterp: frozen (flow is not trained; L1), l1, vgg (with VGG features) and style (with their Gram "
         "matrices too), each @STEP or @EPOCHe from which on it holds (default: frozen vgg@10000 style@30000)",
     )
-    add("--self-supervise", action="store_true", help="flow: learn from triplets without exact flow by their looks")
+    add("--self-supervise", action="store_true", help="flow: learn by appearance from triplets without exact flow")
     add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
     add(
         "--from",

@@ -1,4 +1,4 @@
-"""A report that one looks at: every item's pictures to flip and wipe between, scores to sort by, distributions.
+"""A report to browse: every item's pictures to flip and wipe between, scores to sort by, distributions.
 
 DIR/
     index.html  report.css  report.js  data.js      opens from disk: no server, nothing from elsewhere
@@ -7,7 +7,7 @@ DIR/
         thumbnails.webp                             all of them small, side by side
         item.json                                   written last: names, metadata, scores and what the files must be
 
-Items go in one by one, from several processes if wanted, and a run that was killed goes on where it was: a picture
+Items go in one by one, from several processes if wanted, and a run that was killed resumes where it was: a picture
 whose file is whole and which has not changed is not encoded again.
 """
 

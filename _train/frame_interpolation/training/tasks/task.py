@@ -99,7 +99,7 @@ class SynthesisTask(Task):
 
     @torch.no_grad()
     def flows_of(self, batch: Batch) -> Flows:
-        """flow01 and flow10 as the user wants them: those of the batch, exact or cached, or estimated now."""
+        """flow01 and flow10 as the options say: those of the batch, exact or cached, or estimated now."""
         if batch.flows is not None and batch.exact == (self.flow is None):
             return Flows(*batch.flows)
         if self.flow is None:
