@@ -501,8 +501,8 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
         (["--crf", "70"], "from 0 to 51"),
         (["--quality", "0"], "from 1 to 100"),
         (["--format", "bmp"], "invalid choice"),
-        (["--largest-rrld", "-1"], "no number from 0 up"),
-        (["--cut-threshold", "nan"], "no number from 0 up"),
+        (["--largest-rrld", "-1"], "it must be 0 or more"),
+        (["--cut-threshold", "nan"], "it must be 0 or more"),
         (["--colour", "blue"], "unrecognized arguments"),
     ],
 )

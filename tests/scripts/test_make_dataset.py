@@ -71,7 +71,7 @@ def undisturbed(shows, tmp_path_factory) -> Path:
         (["shows", "out", "--workers", "0"], "--workers is 0"),
         (["shows", "out", "--near-duplicates", "nan"], "--near-duplicates is nan"),
         (["shows", "out", "--sensitivity", "0"], "--sensitivity is 0"),
-        (["shows", "out", "--moving", "-1"], "no number from 0 up"),
+        (["shows", "out", "--moving", "-1"], "it must be 0 or more"),
         (["shows", "out", "--workers", "2", "--cluster", "auto"], "not allowed with"),
         (["shows", "out", "--flow", "raft"], "no flow 'raft'"),
         (["shows", "out", "--flow", "dis"], "no video or folder shows"),
