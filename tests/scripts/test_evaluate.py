@@ -469,9 +469,9 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     path.write_bytes(b"")
     assert run(*options)[0] == 1
     path.write_bytes(whole)
-    drawn, draw = [], candidates.Interpolation.draw
+    drawn, draw = [], candidates.JudgedInterpolation.draw
     monkeypatch.setattr(
-        candidates.Interpolation,
+        candidates.JudgedInterpolation,
         "draw",
         lambda self, triplet, times: drawn.append(triplet.name) or draw(self, triplet, times),
     )
