@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from _util import command, tables
+from _util.command import whole
 
 REPORT = Path("supplementary/gpu_benchmark.md")
 
@@ -25,7 +26,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
-    parser.add_argument("--repeats", type=int, help="rounds after those that are not counted (default: 3, on a GPU 20)")
+    parser.add_argument(
+        "--repeats", type=whole(1), help="rounds after those that are not counted (default: 3, on a GPU 20)"
+    )
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
@@ -47,8 +50,6 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.repeats is None:
         arguments.repeats = 3 if arguments.device == "cpu" else 20
-    if arguments.repeats < 1:
-        parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
     return arguments
 
 
@@ -122,7 +123,7 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
     unknown = [name for name in arguments.sections or [] if name not in gpu.SECTIONS]
     if unknown:
         raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
-    settings = gpu.Settings(
+    settings = gpu.GpuSettings(
         device=str(choose(arguments.device)),
         frames=(str(arguments.frames[0]), str(arguments.frames[1])),
         keyframes=str(arguments.keyframes) if arguments.keyframes else None,

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Source, Triplet
-from _util import files
+from _util import files, runs
 from _util.errors import InputError
 from _util.locks import holding
 
@@ -65,7 +65,9 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
                 damaged[name] = str(error)
                 continue
             with files.replacing(part) as temporary:
-                _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
+                _write(
+                    temporary, triplet, _metadata(source, number, triplet), _frames(source, number, triplet, as_arrays)
+                )
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
@@ -105,36 +107,34 @@ def _parts_of(out: Path) -> Path:
 
 
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
-    """The folder of parts, which this packing begins or goes on with."""
+    """The folder of parts, which this packing begins or resumes."""
     parts = _parts_of(out)
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
-    path = parts / "settings.json"
+    path, remedy = parts / "settings.json", "remove it or choose another OUT"
     try:
         parts.mkdir(exist_ok=True)
-        begun = json.loads(path.read_text()) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
-    if begun not in (None, settings):
-        raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings))
+    except OSError as error:
+        raise InputError(f"{parts} cannot be made ({error.strerror}); {remedy}.") from error
+    if path.exists() and (changes := runs.changes(runs.read(path, f"remove {parts}"), settings)):
+        raise InputError(f"{parts} was begun with other data or --frames ({changes}); {remedy}.")
+    runs.write(path, settings)
     return parts
 
 
-def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
-    facts = {"subset": source.subset(number)}
+def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
+    metadata = {"subset": source.subset(number)}
     if source.is_annotated:
         with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
-            facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
-    return facts
+            metadata["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
+    return metadata
 
 
 def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
     return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
 
 
-def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
     import h5py
 
     if triplet.flows is not None:
@@ -148,7 +148,7 @@ def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
             dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array).data)
-        item.attrs.update({"time": triplet.time} | facts)
+        item.attrs.update({"time": triplet.time} | metadata)
         name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
         item.attrs.create("name", name, dtype=h5py.string_dtype())
 
@@ -166,7 +166,8 @@ def _assemble(parts: Path, out: Path) -> None:
         index.write(whole)
         files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
-        raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
+        item = "whole" if error.item is None else numbers[error.item]
+        raise _mistrust(parts / f"{item}.h5") from error
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{out} cannot be assembled ({error}); what is packed is kept in {parts}: make room, and run again."

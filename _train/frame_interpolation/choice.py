@@ -50,7 +50,7 @@ def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
     if method.finds_motion:
         if flow_method is not None:
             raise InputError(
-                f"The synthesis {synthesis} finds motion by itself and takes no flow; leave --flow {flow} out, or "
+                f"The synthesis {synthesis} finds motion itself and takes no flow; leave --flow {flow} out, or "
                 "choose another --synthesis."
             )
         return Choice(None, synthesis, note)

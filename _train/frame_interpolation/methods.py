@@ -22,7 +22,7 @@ class Method(NamedTuple):
     create: str  # "module:function" or "module:function:argument:…", called with a `context.Context` and the arguments
     weights: tuple[str, ...] = ()  # names of `checkpoints.NETWORKS`
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
-    refines: bool = False  # wants a coarse flow to begin with
+    refines: bool = False  # takes a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
     onnx: str = ""  # what creates the same by ONNX Runtime, as `create`
 

@@ -1,6 +1,6 @@
 """From two frames to the frames between them, as tensors: the flow if it is needed, then the synthesis.
 
-    frame0, frame1 (1, 3 or 4, h, w)  ─prepare─▶  Prepared  ─frames(t)─▶  (n, 3 or 4, h, w)
+    frame0, frame1 (1, 3 or 4, h, w)  ─prepare─▶  PreparedPair  ─frames(t)─▶  (n, 3 or 4, h, w)
 
 What draws frames anywhere in the project, for arrays, judging or validation, stands on `Pipeline`.
 """
@@ -19,7 +19,7 @@ from _train.frame_interpolation.flows import FlowEstimator, Flows
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 
 
-class Prepared(NamedTuple):
+class PreparedPair(NamedTuple):
     """What does not depend on the time."""
 
     synthesis: Any
@@ -27,13 +27,13 @@ class Prepared(NamedTuple):
 
 
 class Pipeline:
-    """A flow estimator, or None where the synthesis finds motion by itself, and a synthesis."""
+    """A flow estimator, or None where the synthesis finds motion itself, and a synthesis."""
 
     def __init__(self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis):
         self.estimator, self.synthesiser = estimator, synthesiser
 
     @torch.inference_mode()
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow: Flows | None = None) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow: Flows | None = None) -> PreparedPair:
         """What does not depend on the time.
 
         Args:
@@ -46,10 +46,10 @@ class Pipeline:
             pair, alpha = Pair(*_extend(colours, alphas), *_over_plain_ground(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
-        return Prepared(self.synthesiser.prepare(pair, flow), alpha)
+        return PreparedPair(self.synthesiser.prepare(pair, flow), alpha)
 
     @torch.inference_mode()
-    def frames(self, prepared: Prepared, t: float | Tensor) -> Tensor:
+    def frames(self, prepared: PreparedPair, t: float | Tensor) -> Tensor:
         """The frame (1, c, h, w) at time t in (0, 1), or the frames (n, c, h, w) at times (n,), c as of the frames.
 
         Colours under zero alpha are 0.
@@ -61,7 +61,7 @@ class Pipeline:
         return torch.cat([colours * (alpha > 0), alpha], 1)
 
     @torch.inference_mode()
-    def flow(self, prepared: Prepared) -> Flows:
+    def flow(self, prepared: PreparedPair) -> Flows:
         """The flow (1, 2, h, w) that is drawn along, both ways."""
         return self.synthesiser.flow(prepared.synthesis)
 

@@ -68,10 +68,10 @@ def create(name: str, context: Context) -> FrameSynthesis:
         others = ", ".join(other for other, method in methods.SYNTHESES.items() if method.onnx)
         raise InputError(f"ONNX Runtime draws {others}, not {name}; choose one of them, or another --backend.")
     synthesis = method.creator(context.backend)(context)
-    return Replayed(synthesis, context.device) if context.device.type == "cuda" else synthesis
+    return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
-class Replayed:
+class ReplayedSynthesis:
     """A synthesis on a GPU, whose two steps are replayed as graphs."""
 
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):

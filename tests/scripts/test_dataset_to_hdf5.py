@@ -67,7 +67,7 @@ def test_atd12k_keeps_what_is_known_of_it(run, tmp_path):
     ours, theirs = (Items([str(tmp_path / name)], annotated=True) for name in ("a.h5", "atd12k"))
     assert ours.has_flows
     for i in range(len(theirs)):
-        assert ours[i].facts == theirs[i].facts
+        assert ours[i].metadata == theirs[i].metadata
         assert ours[i].roi == theirs[i].roi
         for packed, exact in zip(ours[i].triplet.flows, theirs[i].triplet.flows, strict=True):
             torch.testing.assert_close(packed, exact, rtol=2**-10, atol=0)

@@ -12,9 +12,7 @@ it, so that a lossless codec gives them back bit by bit.
 """
 
 import functools
-import hashlib
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,13 +24,13 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import checkpoints, colour, cuts, duplicates, locks, sequences, video
+from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -46,9 +44,9 @@ _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what cl
 class Draws(Protocol):
     """What interpolates: `Interpolator`, or a stand-in."""
 
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair: ...
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
 
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 class Summary(NamedTuple):
@@ -169,7 +167,7 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
         "synthesis": interpolator.synthesis,
         "device": interpolator.device.type,
         "precision": list(interpolator.context.precisions),
-        "weights": {name: _digest(path) for name, path in weights.items() if path},
+        "weights": {name: runs.digest(path) for name, path in weights.items() if path},
     }
     return interpolator, settings
 
@@ -177,21 +175,8 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 def fingerprint(source: Path) -> str:
     """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
     if not video.is_drawings(source):
-        return "standard input" if source == video.STREAM else _size_and_change(source)
-    told = b"\n".join(
-        os.fsencode(path.name) + f" {_size_and_change(path)}".encode() for path in sequences.find(source).paths
-    )
-    return hashlib.sha256(told).hexdigest()
-
-
-def _size_and_change(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} bytes of {status.st_mtime_ns}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return "standard input" if source == video.STREAM else runs.stamp(source)
+    return runs.stamp_of(sequences.find(source).paths)
 
 
 def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
