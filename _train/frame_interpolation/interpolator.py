@@ -10,7 +10,7 @@
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ from _train.frame_interpolation import pipeline
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
+from _train.frame_interpolation.hinted import Hinted
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.hints import check as check_hints
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 
@@ -35,6 +38,7 @@ class Pair(NamedTuple):
     prepared: pipeline.Prepared | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
+    hinted: Hinted | None = None  # what draws instead, where there are hints
 
 
 class Interpolator:
@@ -81,7 +85,11 @@ class Interpolator:
             _print_once(note)
 
     def __call__(
-        self, frame0: ArrayLike, frame1: ArrayLike, times: float | Iterable[float] = (0.5,)
+        self,
+        frame0: ArrayLike,
+        frame1: ArrayLike,
+        times: float | Iterable[float] = (0.5,),
+        hints: Sequence[Hint] = (),
     ) -> list[np.ndarray]:
         """The frames at the given times.
 
@@ -91,6 +99,7 @@ class Interpolator:
                 least 16 pixels. Floating colours are meant for [0, 1]; where some lie beyond, all are scaled to it for
                 the work, and back. Alpha is in [0, 1].
             times: in (0, 1); 0 is frame0 and 1 is frame1. One number, or any number of them in any order.
+            hints: what belongs together in both frames, where the automatic motion fails.
 
         Returns:
             One frame per time, in the shape and type of the frames given; float32 where NumPy lacks a tensor's type,
@@ -100,18 +109,29 @@ class Interpolator:
             InputError: frames or times that are none of these.
         """
         times = check_times(times)
-        return [frame() for frame in self.draw(self.prepare(frame0, frame1), times)]
+        return [frame() for frame in self.draw(self.prepare(frame0, frame1, hints), times)]
 
     @torch.inference_mode()
-    def prepare(self, frame0: ArrayLike, frame1: ArrayLike) -> Pair:
-        """All that does not depend on the time; frames as in `__call__`."""
+    def prepare(self, frame0: ArrayLike, frame1: ArrayLike, hints: Sequence[Hint] = ()) -> Pair:
+        """All that does not depend on the time; frames as in `__call__`.
+
+        Args:
+            hints: what belongs together in both frames; none outside them.
+
+        Raises:
+            InputError: frames or hints that cannot be used.
+        """
         frame0, frame1 = as_arrays(frame0, frame1)
+        check_hints(hints, frame0.shape[:2])
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return Pair(None, frame0.copy(), values)
         tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
+        if hints:
+            hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
+            return Pair(hinted.automatic, frame0, values, hinted)
         return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
 
     def flow_of(self, pair: Pair) -> Flows:
@@ -151,7 +171,7 @@ class Interpolator:
         """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
-        frames = self.pipeline.frames(pair.prepared, t)
+        frames = pair.hinted.frames(t) if pair.hinted else self.pipeline.frames(pair.prepared, t)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         return frames.mean(1, keepdim=True) if is_grey else frames
 

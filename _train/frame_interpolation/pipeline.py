@@ -48,7 +48,7 @@ class Pipeline:
         pair, alpha = Pair(frame0, frame1, frame0, frame1), None
         if frame0.shape[1] == 4:
             colours, alphas = zip(*(frame.split([3, 1], 1) for frame in (frame0, frame1)), strict=True)
-            pair, alpha = Pair(*_extend(colours, alphas), *_over_plain_ground(colours, alphas)), torch.cat(alphas)
+            pair, alpha = Pair(*_extend(colours, alphas), *over_plain_ground(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
         return Prepared(self.synthesiser.prepare(pair, flow), alpha)
@@ -139,7 +139,7 @@ def create(choice: Choice, settings: Context) -> Pipeline:
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
 
 
-def _over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
+def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
     """Both frames over white or black, whichever the visible colours stand out from."""
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]
