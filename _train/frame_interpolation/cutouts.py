@@ -27,6 +27,7 @@ _CAP = 0.3  # of a difference of colours, of which larger ones are as bad
 _ALIKE = 0.06  # mean difference of colours up to which a neighbour is found again
 _BETTER = 0.5  # of the difference where it was
 _TORN = 2.5  # pixels by which the automatic motion misses a joint
+_WHOLE = 0.7  # of a piece that agrees, from which on it follows its hints as a whole
 _LOOSE = 10.0  # pixels by which two ways may differ at a joint that holds
 _MOST = 12  # pieces that are moved
 _POINTS = 1500  # of a piece that are compared
@@ -148,12 +149,12 @@ def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within
     found: dict[int, Piece] = {}
     for label, points in _by_piece(key0, hints).items():
         way = _way(key0, key1, label, points)
-        found[label] = _piece(key0, key1, label, way)
+        found[label] = _piece(key0, key1, _following(key0, key1, key0.mask(label), way, points[:, 0]), way)
     waiting = list(found)
     while waiting and len(found) < _MOST:
         parent = waiting.pop(0)
         for label, way in _torn_off(key0, key1, parent, found, flow01, within):
-            found[label] = _piece(key0, key1, label, way)
+            found[label] = _piece(key0, key1, key0.mask(label), way)
             waiting.append(label)
     pieces = list(found.values())
     _chain(pieces)
@@ -288,8 +289,22 @@ def _centroid(mask: np.ndarray) -> complex:
     return complex(x.mean(), y.mean())
 
 
-def _piece(key0: Key, key1: Key, label: int, way: Similarity) -> Piece:
-    mask0 = key0.mask(label)
+def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points: np.ndarray) -> np.ndarray:
+    """The part of a piece that follows its hints, where the piece does not as a whole, as two that look like one."""
+    back = warped(key1.smooth, way.inverse(), mask0.shape)
+    agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)
+    if agrees.sum() > _WHOLE * mask0.sum():
+        return mask0
+    opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, disc(2))
+    _, parts = cv2.connectedComponents(opened)
+    near = [parts[place] for point in points if parts[place := (round(point.imag), round(point.real))]]
+    if not near:
+        return mask0
+    part = (parts == np.bincount(near).argmax()).astype(np.uint8)
+    return mask0 & (cv2.dilate(part, disc(_OUTLINE)) > 0)
+
+
+def _piece(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity) -> Piece:
     return Piece(mask0, _found_again(key0, key1, mask0, way), way, _centroid(mask0))
 
 

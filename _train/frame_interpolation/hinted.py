@@ -55,9 +55,8 @@ class Hinted:
         self.rest = pipe.prepare(*map(self._tensor, _without(frames, masks, flows)))
         self.layers = [self._layer(frames, piece) for piece in pieces]
 
-    def frames(self, t: float | Tensor) -> Tensor:
+    def frames(self, times: Sequence[float]) -> Tensor:
         """The frames (n, c, h, w) at times in (0, 1)."""
-        times = t.flatten().tolist() if isinstance(t, Tensor) else [t]
         return torch.cat([self._frame(one) for one in times])
 
     def _frame(self, t: float) -> Tensor:

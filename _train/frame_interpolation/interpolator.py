@@ -26,8 +26,10 @@ from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.hinted import Hinted
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
+from _train.frame_interpolation.parted import Parted
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
+from _util.errors import InputError
 
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
@@ -38,7 +40,7 @@ class Pair(NamedTuple):
     prepared: pipeline.Prepared | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
-    hinted: Hinted | None = None  # what draws instead, where there are hints
+    guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
 
 
 class Interpolator:
@@ -112,17 +114,26 @@ class Interpolator:
         return [frame() for frame in self.draw(self.prepare(frame0, frame1, hints), times)]
 
     @torch.inference_mode()
-    def prepare(self, frame0: ArrayLike, frame1: ArrayLike, hints: Sequence[Hint] = ()) -> Pair:
+    def prepare(
+        self,
+        frame0: ArrayLike,
+        frame1: ArrayLike,
+        hints: Sequence[Hint] = (),
+        masks: Sequence[np.ndarray] = (),
+    ) -> Pair:
         """All that does not depend on the time; frames as in `__call__`.
 
         Args:
             hints: what belongs together in both frames; none outside them.
+            masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, the hindmost first.
 
         Raises:
-            InputError: frames or hints that cannot be used.
+            InputError: frames, hints or masks that cannot be used, or both hints and masks.
         """
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
+        if hints and len(masks):
+            raise InputError("A gap has hints and parts with a timing of their own; take one of them away.")
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return Pair(None, frame0.copy(), values)
@@ -132,6 +143,10 @@ class Interpolator:
         if hints:
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
             return Pair(hinted.automatic, frame0, values, hinted)
+        if len(masks):
+            shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
+            parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
+            return Pair(parted.prepared, frame0, values, parted)
         return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
 
     def flow_of(self, pair: Pair) -> Flows:
@@ -147,19 +162,28 @@ class Interpolator:
         return frame()
 
     @torch.inference_mode()
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(
+        self, pair: Pair, times: Iterable[float], own: Sequence[Sequence[float]] = ()
+    ) -> Iterator[Callable[[], np.ndarray]]:
         """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
 
         On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and goes on while they are waited
         for, in whatever thread.
+
+        Args:
+            own: of each part that was prepared, as many times as there are frames.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
+        if isinstance(pair.guided, Parted):
+            for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
+                yield self._waiting(pair, pair.guided.frame(t, of_parts)[0])
+            return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
             for frame in self._frames(pair, together):
-                yield functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
+                yield self._waiting(pair, frame)
 
     def _together(self, pair: Pair) -> int:
         if self.device.type == "cpu":
@@ -168,12 +192,18 @@ class Interpolator:
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
     def _frames(self, pair: Pair, times: list[float]) -> Tensor:
-        """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
+        """(n, 3 or 4, h, w) in [0, 1]."""
+        if isinstance(pair.guided, Hinted):
+            return pair.guided.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
-        frames = pair.hinted.frames(t) if pair.hinted else self.pipeline.frames(pair.prepared, t)
+        return self.pipeline.frames(pair.prepared, t)
+
+    def _waiting(self, pair: Pair, frame: Tensor) -> Callable[[], np.ndarray]:
+        """A frame (3 or 4, h, w) on its way to the kind of the frames given."""
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
-        return frames.mean(1, keepdim=True) if is_grey else frames
+        frame = frame.mean(0, keepdim=True) if is_grey else frame
+        return functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
 
 
 def _like(pair: Pair, wait: Callable[[], np.ndarray]) -> np.ndarray:

@@ -62,9 +62,7 @@ class Figure:
         all_bones = [bone for limb in self._limbs for bone in limb.bones]
         ends = self.bones(t)
         middle = ends[bone].mean(0)
-        return all(
-            _distance(middle, ends[k]) > max(all_bones[k].widths) + _OUTLINE for k in range(bone + 2, len(ends))
-        )
+        return all(_distance(middle, ends[k]) > max(all_bones[k].widths) + _OUTLINE for k in range(bone + 2, len(ends)))
 
     def _chain(self, limb: Limb, t: float) -> np.ndarray:
         joints, angle = [self._place + t * self._way + limb.root], 0.0
