@@ -1,8 +1,8 @@
 """In-betweens whose parts have come further, or less far, than the rest.
 
-The time is a map: that of a part where the part is when it is drawn, and where it would be at the time of the rest,
-which its ground then shows; and it goes over smoothly into that of the rest. Where a part is at a time is read from its
-mask in key 0 backward along the motion found at the new frame; with the map, the motion is found once more.
+The time differs from pixel to pixel: it is that of a part where the part is at its own time, and where it would be at
+the time of the rest, so that its ground shows there as it is without it. Where a part is at a time is carried along the
+drawing, as alpha is, by whatever draws.
 """
 
 from collections.abc import Sequence
@@ -12,57 +12,48 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _train.frame_interpolation.pipeline import Pipeline
-from _util.errors import InputError
 from _util.flow import backwarp
 
-_SOFT = 1 / 100  # of the width, by which a map is smoothed
-_ROUNDS = 2
+_GROWN = 1 / 80  # of the width, by which a part is larger than its mask, outlines included
 
 
 class Parted:
-    """A pair of keys and the masks (1, 1, h, w) of its parts in key 0, later ones in front.
+    """A pair of keys and the parts of the first, ready to be drawn.
 
-    Raises:
-        InputError: the pipeline draws a whole frame at one time.
+    Args:
+        frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
+        masks: (1, 1, h, w) in [0, 1], where key 0 shows each part, the hindmost first.
     """
 
     def __init__(self, pipe: Pipeline, frame0: Tensor, frame1: Tensor, masks: Sequence[Tensor]):
-        if pipe.synthesiser.motion is None:
-            raise InputError(
-                "This --synthesis draws a whole frame at one time; parts with a timing of their own need one that "
-                "finds motion at the new frame, as ifnet or rife."
-            )
-        self.pipeline, self.masks = pipe, masks
+        self.pipeline = pipe
         self.prepared = pipe.prepare(frame0, frame1)
+        back = pipe.flow(self.prepared).flow10
+        grown = [_grown(mask).to(frame0) for mask in masks]
+        self._masks = torch.cat([torch.cat([mask, backwarp(mask, back.to(mask), quirk=False)]) for mask in grown], 1)
 
-    def frame(self, t: float, times: Sequence[float]) -> Tensor:
-        """The frame (1, c, h, w) at time t, its parts at times of their own."""
-        return self.pipeline.frames(self.prepared, self.time_map(t, times))
-
-    def time_map(self, t: float, times: Sequence[float]) -> Tensor:
-        """(1, 1, h, w), how far what shows at a pixel has come."""
-        plane = torch.full_like(self.masks[0], t)
-        there = [self._carried(mask, plane) for mask in self.masks]
-        alone = [self._carried(mask, torch.full_like(plane, own)) for mask, own in zip(self.masks, times, strict=True)]
-        covers = [_soft(torch.maximum(*both)) for both in zip(there, alone, strict=True)]
-        for _ in range(_ROUNDS):
-            drawn = plane
-            for cover, own in zip(covers, times, strict=True):
-                drawn = drawn.lerp(torch.full_like(plane, own), cover)
-            now = [self._carried(mask, drawn) for mask in self.masks]
-            covers = [torch.maximum(cover, _soft(carried)) for cover, carried in zip(covers, now, strict=True)]
-        return drawn
-
-    def _carried(self, mask: Tensor, t: Tensor) -> Tensor:
-        """A mask of key 0 at the new frame."""
-        motion = self.pipeline.synthesiser.motion(self.prepared.synthesis, t)
-        return backwarp(mask, motion[:, :2].to(mask), quirk=False)
+    def frame(self, t: float, own: Sequence[float]) -> Tensor:
+        """The frame (1, c, h, w) at time t, each part at a time of its own; all in (0, 1)."""
+        result, rest = self.pipeline.carry(self.prepared, t, self._masks)
+        for i, time in enumerate(own):
+            if time != t:
+                drawn, there = self.pipeline.carry(self.prepared, time, self._masks)
+                share = torch.maximum(rest[:, i : i + 1], there[:, i : i + 1]).clamp(0, 1).to(result)
+                result = _mixed(result, drawn, share)
+        return result
 
 
-def _soft(mask: Tensor) -> Tensor:
-    """A mask that is full where it was, and falls off around."""
-    reach = max(1, round(_SOFT * mask.shape[3]))
-    grown = F.max_pool2d(mask, 2 * reach + 1, 1, reach)
-    for _ in range(2):
-        grown = F.avg_pool2d(grown, reach | 1, 1, (reach | 1) // 2, count_include_pad=False)
-    return grown
+def _grown(mask: Tensor) -> Tensor:
+    """A mask that is larger, with a soft edge."""
+    reach = max(1, round(_GROWN * mask.shape[3]))
+    larger = F.max_pool2d(mask, 2 * reach + 1, 1, reach)
+    return F.avg_pool2d(larger, 3, 1, 1, count_include_pad=False)
+
+
+def _mixed(ground: Tensor, top: Tensor, share: Tensor) -> Tensor:
+    """Two frames, RGB or RGBA, mixed by their visible colours."""
+    if ground.shape[1] == 3:
+        return ground.lerp(top, share)
+    alpha = ground[:, 3:].lerp(top[:, 3:], share)
+    colours = (ground[:, :3] * ground[:, 3:]).lerp(top[:, :3] * top[:, 3:], share)
+    return torch.cat([(colours / alpha.clamp(min=1e-6)).clamp(0, 1) * (alpha > 0), alpha], 1)

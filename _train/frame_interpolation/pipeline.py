@@ -59,11 +59,19 @@ class Pipeline:
 
         Colours under zero alpha are 0.
         """
-        frames = self.synthesiser.synthesise(prepared.synthesis, t, prepared.alpha)
-        if prepared.alpha is None:
-            return frames
-        colours, alpha = frames.split([3, 1], 1)
-        return torch.cat([colours * (alpha > 0), alpha], 1)
+        return self.carry(prepared, t, None)[0]
+
+    @torch.inference_mode()
+    def carry(self, prepared: Prepared, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The frames as `frames` gives them, and what both keys carry (2, k, h, w) at their times, (n, k, h, w)."""
+        more = [x for x in (prepared.alpha, carried) if x is not None]
+        frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
+        channels = 3 if prepared.alpha is None else 4
+        frames, moved = frames[:, :channels], frames[:, channels:]
+        if prepared.alpha is not None:
+            colours, alpha = frames.split([3, 1], 1)
+            frames = torch.cat([colours * (alpha > 0), alpha], 1)
+        return frames, moved
 
     @torch.inference_mode()
     def flow(self, prepared: Prepared) -> Flows:

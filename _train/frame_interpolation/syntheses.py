@@ -39,10 +39,6 @@ class Pair(NamedTuple):
 
 
 class FrameSynthesis(Protocol):
-    motion: Callable[[Any, float | Tensor], Tensor] | None
-    """Of what `prepare` returned and times: the motion (n, 4, h, w) at the new frame, x y to frame 0, x y to frame 1;
-    None of methods that do not find it there."""
-
     def prepare(self, pair: Pair, flow: Flows | None) -> Any:
         """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found."""
 
@@ -76,7 +72,7 @@ class Replayed:
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):
         self.prepare = graphs.replayed(synthesis.prepare, device)
         self._synthesise = graphs.replayed(synthesis.synthesise, device)
-        self.flow, self.motion, self._device = synthesis.flow, synthesis.motion, device
+        self.flow, self._device = synthesis.flow, device
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         t = t if isinstance(t, Tensor) else graphs.constant([t], torch.empty(0, device=self._device))
@@ -91,8 +87,6 @@ class Splatting:
             `Source`.
         synthesise: that and t to the frame (n, 3, h, w).
     """
-
-    motion = None
 
     def __init__(self, prepare: Callable[..., Any], synthesise: Callable[[Any, float | Tensor], Tensor]):
         self._prepare, self._synthesise = prepare, synthesise
@@ -132,9 +126,6 @@ class Intermediate:
             return frame
         moved0, moved1 = ifnet.read(carried.unsqueeze(1), motion)
         return torch.cat([frame, moved1.lerp(moved0, torch.sigmoid(mask))], 1)
-
-    def motion(self, prepared: Any, t: float | Tensor) -> Tensor:
-        return self.network.synthesise(prepared, t).motion
 
     def flow(self, prepared: Any) -> Flows:
         """Motion at both frames themselves."""
