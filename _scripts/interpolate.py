@@ -94,6 +94,13 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--write-sheet", type=Path, metavar="FILE", help="also write a time sheet of all drawings, numbered from 1"
     )
+    group.add_argument(
+        "--as",
+        dest="as_layers",
+        choices=("png", "ora"),
+        default="png",
+        help="what keys in layers become: pictures, or OpenRaster files of layers (default: png)",
+    )
     group.add_argument("--loop", action="store_true", help="in-betweens from the last key to the first, too")
 
 
@@ -134,8 +141,12 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 
 def main() -> None:
     arguments = parse()
+    from _train.frame_interpolation import layered_keys
+
     drawing.check(arguments)
-    if is_sequence(arguments):
+    if layered_keys.is_layered(arguments.frames):
+        draw_layers(arguments)
+    elif is_sequence(arguments):
         draw_sequence(arguments)
     else:
         draw_pair(arguments)
@@ -183,6 +194,24 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
         exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
         print(f"Sheet: {arguments.write_sheet}")
+
+
+def draw_layers(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation import layered_keys, timing
+    from _util.errors import InputError
+
+    refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
+    if name := next((name for name in refused if getattr(arguments, name)), None):
+        raise InputError(f"--{name.replace('_', '-')} is not of keys in layers; give one layer by itself.")
+    with layered_keys.opened(arguments.frames) as cut:
+        gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
+        check_places(arguments)
+        out = arguments.out or default_out(*arguments.frames)
+        suffix = f".{arguments.as_layers}"
+        options = drawing.given(arguments)
+        result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
+    print(f"Drawings: {len(result.paths)} in {out}, of {len(cut.cels)} layers, each in {out / 'layers'}")
+    print(f"In-betweens drawn now: {result.drawn}")
 
 
 def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) -> Any:

@@ -254,15 +254,15 @@ def _surveyed(path: Path) -> _Key:
 
 def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
     return [
-        _Drawing(out / _name(key, number, len(gap.ticks)), i, tick, number)
+        _Drawing(out / drawing_name(name_of(key.path), number, len(gap.ticks), key.suffix), i, tick, number)
         for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))
         for number, tick in enumerate((Fraction(0), *gap.ticks))
     ]
 
 
-def _name(key: _Key, number: int, count: int) -> str:
-    """Names sort as drawings follow one another, byte by byte too."""
-    return files.fitting(name_of(key.path), f"+{number:0{len(str(count))}d}of{count}{key.suffix}")
+def drawing_name(key: str, number: int, count: int, suffix: str) -> str:
+    """The file name of a key, number 0, or an in-between; names sort as drawings follow one another, byte by byte too."""
+    return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
 
 
 def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides) -> dict[str, Any]:

@@ -117,10 +117,11 @@ def main() -> None:
     for row in rows:
         print(f"| {row.seed} | {row.automatic:.4f} | {row.hinted:.4f} | {row.hints} | {row.far} |")
     automatic, hinted = (statistics.mean(row[i] for row in rows) for i in (1, 2))
+    far = max(row.far for row in rows)
     cuts = statistics.mean(1 - row.hinted / row.automatic for row in rows)
     print(
-        f"\nMean LPIPS of {len(rows)} pairs: {automatic:.4f} automatic, {hinted:.4f} with hints, {1 - hinted / automatic:.1%} "
-        f"less; mean cut of a pair {cuts:.1%}; largest change far off {max(row.far for row in rows)}/255"
+        f"\nMean LPIPS of {len(rows)} pairs: {automatic:.4f} automatic, {hinted:.4f} with hints, "
+        f"{1 - hinted / automatic:.1%} less; mean cut of a pair {cuts:.1%}; largest change far off {far}/255"
     )
 
 
