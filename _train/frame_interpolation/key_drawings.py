@@ -261,7 +261,7 @@ def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Dra
 
 
 def drawing_name(key: str, number: int, count: int, suffix: str) -> str:
-    """The file name of a key, number 0, or an in-between; names sort as drawings follow one another, byte by byte too."""
+    """The name of a key, number 0, or an in-between; names sort as drawings follow one another, byte by byte too."""
     return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
 
 
