@@ -125,6 +125,13 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         help="a part of the first key, white in a mask, and its ease or ticks, as hair.png=in; may be repeated",
     )
     group.add_argument("--parts", type=Path, metavar="FILE", help="parts by key: CSV of key,mask,ease,ticks")
+    group.add_argument(
+        "--line-art",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="draw the lines of drawings of lines alone anew, as wide as in the keys and without greys "
+        "(default: auto, where both keys are such)",
+    )
 
 
 def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -166,6 +173,7 @@ def draw_pair(arguments: argparse.Namespace) -> None:
         fps=None if arguments.times else arguments.fps or 12,
         preview=arguments.preview,
         show_flow=arguments.show_flow,
+        line_art=arguments.line_art,
         **drawing.given(arguments),
     )
     print(f"Frames: {len(written)} in {written[0].parent}")
@@ -185,9 +193,8 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
-    result = key_drawings.interpolate_keys(
-        keys, out, gaps, preview=arguments.preview, guides=guides_of(arguments, names, gaps), **drawing.given(arguments)
-    )
+    options = {"guides": guides_of(arguments, names, gaps), "line_art": arguments.line_art, **drawing.given(arguments)}
+    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **options)
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
     if arguments.write_sheet:
@@ -208,7 +215,7 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         check_places(arguments)
         out = arguments.out or default_out(*arguments.frames)
         suffix = f".{arguments.as_layers}"
-        options = drawing.given(arguments)
+        options = {"line_art": arguments.line_art, **drawing.given(arguments)}
         result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
     print(f"Drawings: {len(result.paths)} in {out}, of {len(cut.cels)} layers, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")

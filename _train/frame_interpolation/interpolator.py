@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
+if TYPE_CHECKING:
+    from _train.frame_interpolation.line_art import Lines
+
+LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
@@ -41,6 +45,7 @@ class Pair(NamedTuple):
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
     guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
+    lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
 class Interpolator:
@@ -54,6 +59,8 @@ class Interpolator:
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
+        line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
+            "off", "on", or "auto", where both frames are such drawings.
 
     Attributes:
         flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion by itself.
@@ -72,8 +79,11 @@ class Interpolator:
         device: str | torch.device = "auto",
         precision: str = "auto",
         folder: str | Path = checkpoints.FOLDER,
+        line_art: str = "off",
     ):
-        folder = Path(folder)
+        if line_art not in LINE_ART:
+            raise InputError(f"There is no line art {line_art!r}; it is {', '.join(LINE_ART)}.")
+        folder, self.line_art = Path(folder), line_art
         choice = pipeline.choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
@@ -140,14 +150,22 @@ class Interpolator:
         tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
+        lines = self._lines(*tensors)
         if hints:
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
-            return Pair(hinted.automatic, frame0, values, hinted)
+            return Pair(hinted.automatic, frame0, values, hinted, lines)
         if len(masks):
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
             parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
-            return Pair(parted.prepared, frame0, values, parted)
-        return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
+            return Pair(parted.prepared, frame0, values, parted, lines)
+        return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values, lines=lines)
+
+    def _lines(self, *frames: Tensor) -> "Lines | None":
+        if self.line_art == "off":
+            return None
+        from _train.frame_interpolation.line_art import Lines
+
+        return Lines.of(*map(_as_array, frames), is_forced=self.line_art == "on")
 
     def flow_of(self, pair: Pair) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
@@ -178,12 +196,12 @@ class Interpolator:
             return
         if isinstance(pair.guided, Parted):
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
-                yield self._waiting(pair, pair.guided.frame(t, of_parts)[0])
+                yield self._waiting(pair, t, pair.guided.frame(t, of_parts)[0])
             return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
-            for frame in self._frames(pair, together):
-                yield self._waiting(pair, frame)
+            for t, frame in zip(together, self._frames(pair, together), strict=True):
+                yield self._waiting(pair, t, frame)
 
     def _together(self, pair: Pair) -> int:
         if self.device.type == "cpu":
@@ -199,8 +217,13 @@ class Interpolator:
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
         return self.pipeline.frames(pair.prepared, t)
 
-    def _waiting(self, pair: Pair, frame: Tensor) -> Callable[[], np.ndarray]:
-        """A frame (3 or 4, h, w) on its way to the kind of the frames given."""
+    def _waiting(self, pair: Pair, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
+        """A frame (3 or 4, h, w) at time t on its way to the kind of the frames given."""
+        if pair.lines is not None:
+            widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)
+            _, width = self.pipeline.carry(pair.prepared, t, widths)
+            redrawn = pair.lines.redraw(_as_array(frame[None]), t, _as_array(width)[:, :, 0])
+            frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame
         return functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
@@ -208,6 +231,11 @@ class Interpolator:
 
 def _like(pair: Pair, wait: Callable[[], np.ndarray]) -> np.ndarray:
     return pair.values.from_unit(wait().reshape(pair.first.shape))
+
+
+def _as_array(frame: Tensor) -> np.ndarray:
+    """(1, c, h, w) to (h, w, c) float32."""
+    return np.ascontiguousarray(frame[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 @functools.cache

@@ -160,6 +160,8 @@ def interpolate_keys(
         from _util import checkpoints
 
         interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
+        if interpolator.line_art != "off":
+            settings = settings | {"line_art": interpolator.line_art}
         recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
         drawn.begin()
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
