@@ -1,9 +1,10 @@
 """The pieces of a drawing that hints speak of: what they are, how each turns from a key to the next, what hangs on it.
 
-A piece is a colour piece of the segmentation with its outline. Its way is a similarity: that of its hints where they
-are far enough apart to tell it, else the turn about its hint that makes both keys agree. Pieces that touch it and that
-the automatic motion tears off are turned about the place where they touch. All pieces that hang together make a chain,
-and each turns about its joint with the one before, so that limbs move on arcs.
+A piece is a colour piece of the segmentation with its outline, or the line that a stroke follows. Its way is a
+similarity: that of its hints where they are far enough apart to tell it, else the turn about its hint that makes both
+keys agree. Pieces that touch it and that the automatic motion tears off are turned about the place where they touch.
+All pieces that hang together make a chain, and each turns about its joint with the one before, so that limbs move on
+arcs.
 """
 
 import cmath
@@ -20,7 +21,8 @@ from _util import segmentation
 from _util.segmentation import lines
 
 _SMALLEST = 40  # pixels of a piece
-_LARGEST = 0.12  # of the frame; larger ones are ground
+_LARGEST = 0.12  # of the frame; larger ones at two borders are ground, and larger ones hang on nothing
+_GROUND = 0.5  # of the frame; larger ones are ground
 _OUTLINE = 4  # pixels that an outline is thick at the most, at 540 lines
 _APART = 10.0  # pixels from which on hints tell a turn
 _CAP = 0.3  # of a difference of colours, of which larger ones are as bad
@@ -96,10 +98,15 @@ class Key:
     areas: np.ndarray
     on_line: np.ndarray
     smooth: np.ndarray = field(init=False)
+    ground: np.ndarray = field(init=False)  # labels of pieces that no hint moves
     masks: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         self.smooth = cv2.GaussianBlur(self.pixels, None, 1.0)
+        borders = [self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]]
+        touched = sum(np.bincount(np.unique(border), minlength=len(self.areas)) for border in borders)
+        share = self.areas / self.labels.size
+        self.ground = np.flatnonzero(((share > _LARGEST) & (touched > 1)) | (share > _GROUND))
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> "Key":
@@ -118,15 +125,14 @@ class Key:
             self.masks[label] = (inner > 0) | ((cv2.dilate(inner, disc(reach)) > 0) & self.on_line)
         return self.masks[label]
 
-    def label_at(self, point: complex) -> int | None:
+    def label_at(self, point: complex, reaches: tuple[float, ...] = (1.5, 4, 8)) -> int | None:
         """The piece at or beside a point; None on ground."""
         h, w = self.labels.shape
         y, x = np.ogrid[:h, :w]
         around = np.hypot(x - point.real, y - point.imag)
-        for reach in (1.5, 4, 8):
+        for reach in reaches:
             found = self.labels[(around <= reach) & ~self.on_line]
-            found = found[self.is_small(found)]
-            if len(found):
+            if len(found := found[~np.isin(found, self.ground)]):
                 return int(np.bincount(found).argmax())
         return None
 
@@ -150,6 +156,11 @@ def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within
     for label, points in _by_piece(key0, hints).items():
         way = _way(key0, key1, label, points)
         found[label] = _piece(key0, key1, _following(key0, key1, key0.mask(label), way, points[:, 0]), way)
+    for i, hint in enumerate(hints):
+        if _follows_line(key0, key1, hint):
+            start, end = _complex(hint).T
+            drawn = _line(key0, start)
+            found[-1 - i] = Piece(drawn, _line(key1, end), _fitted(start, end), _centroid(drawn))
     waiting = list(found)
     while waiting and len(found) < _MOST:
         parent = waiting.pop(0)
@@ -161,23 +172,51 @@ def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within
     return _in_depth(pieces)
 
 
-def loose(key0: Key, hints: Sequence[Hint]) -> np.ndarray:
-    """The points (n, 2) complex, in both keys, of hints on no piece."""
-    points = [pair for hint in hints for pair in _complex(hint) if key0.label_at(pair[0]) is None]
-    return np.array(points, complex).reshape(-1, 2)
+def loose(key0: Key, key1: Key, hints: Sequence[Hint]) -> np.ndarray:
+    """The points of hints on ground, (n, 2, 2): key, then x and y."""
+    on_ground = [hint for hint in hints if _label(key0, _complex(hint)) is None]
+    points = [hint.samples() for hint in on_ground if not _follows_line(key0, key1, hint)]
+    return np.concatenate(points) if points else np.zeros((0, 2, 2))
 
 
 def _complex(hint: Hint) -> np.ndarray:
     return hint.samples() @ np.array([1, 1j])
 
 
+def _label(key0: Key, pairs: np.ndarray) -> int | None:
+    """The piece of a point, or of most points of a stroke."""
+    if len(pairs) == 1:
+        return key0.label_at(pairs[0, 0])
+    labels = [label for pair in pairs if (label := key0.label_at(pair[0], (1.5,))) is not None]
+    return int(np.bincount(labels).argmax()) if 2 * len(labels) > len(pairs) else None
+
+
+def _follows_line(key0: Key, key1: Key, hint: Hint) -> bool:
+    """Whether a stroke lies along a line of both keys, and on no piece."""
+    pairs = _complex(hint)
+    if len(pairs) == 1 or _label(key0, pairs) is not None:
+        return False
+    shares = []
+    for key, points in zip((key0, key1), pairs.T, strict=True):
+        near = cv2.dilate(key.on_line.astype(np.uint8), disc(2))
+        shares.append(np.mean([near[round(point.imag), round(point.real)] for point in points]))
+    return min(shares) >= _WHOLE
+
+
+def _line(key: Key, points: np.ndarray) -> np.ndarray:
+    """The line along points."""
+    near = np.zeros(key.labels.shape, np.uint8)
+    corners = np.stack([points.real, points.imag], 1).round().astype(np.int32)
+    cv2.polylines(near, [corners], False, 1, 2 * _OUTLINE + 1)
+    return (near > 0) & (cv2.dilate(key.on_line.astype(np.uint8), disc(1)) > 0)
+
+
 def _by_piece(key0: Key, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
     found: dict[int, list[np.ndarray]] = {}
     for hint in hints:
         pairs = _complex(hint)
-        labels = [label for pair in pairs if (label := key0.label_at(pair[0])) is not None]
-        if labels:
-            found.setdefault(int(np.bincount(labels).argmax()), []).append(pairs)
+        if (label := _label(key0, pairs)) is not None:
+            found.setdefault(label, []).append(pairs)
     return {label: np.concatenate(pairs) for label, pairs in found.items()}
 
 

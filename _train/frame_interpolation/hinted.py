@@ -2,9 +2,9 @@
 
 The pieces that hints move (`cutouts`) are cut out of both keys. What was behind them is taken from the other key along
 the motion around, or from around where neither shows it. The pipeline draws the in-between of the rest, and of each
-piece, both of whose drawings have been brought onto one another, so that little motion is left. Pieces are laid onto
-the rest where their ways lead, and all goes over into the automatic in-between, which holds exactly further from a hint
-than a quarter of the width.
+piece, both of whose drawings have been brought onto one another, so that little motion is left. Hints on ground move
+what is around them smoothly. Pieces are laid onto the rest where their ways lead, and all goes over into the automatic
+in-between, which holds exactly further from a hint than a quarter of the width.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,8 @@ _BLEEDS = 6  # pixels around a piece in which the motion may be the piece's
 _RETURNS = 2.5  # pixels from where it began that motion there and back may end
 _MARGIN = 8  # pixels around a piece that is drawn by itself
 _SMALLEST = 16
+_MEETS = 2.0  # pixels by which the automatic motion may miss a hint on ground
+_SPREAD, _LEAST_SPREAD, _MOST_SPREAD = 0.5, 0.03, 0.075  # of a hint on ground: of its way; of the width
 
 
 class _Layer(NamedTuple):
@@ -52,7 +54,12 @@ class Hinted:
         self.share = _share(hints, frames[0].shape[:2])
         pieces = cutouts.find(keys[0], keys[1], hints, flows[0], self.share > 0)
         masks = [[piece.mask0 for piece in pieces], [piece.mask1 for piece in pieces]]
-        self.rest = pipe.prepare(*map(self._tensor, _without(frames, masks, flows)))
+        rest = _without(frames, masks, flows)
+        on_ground = cutouts.loose(*keys, hints)
+        self.shift = _Shift(on_ground, flows[0], frames[0].shape[:2]) if len(on_ground) else None
+        if self.shift is not None:
+            rest = _moved(rest[0], -0.5 * self.shift.at(0)), _moved(rest[1], 0.5 * self.shift.at(1))
+        self.rest = pipe.prepare(*map(self._tensor, rest))
         self.layers = [self._layer(frames, piece) for piece in pieces]
 
     def frames(self, times: Sequence[float]) -> Tensor:
@@ -62,6 +69,8 @@ class Hinted:
     def _frame(self, t: float) -> Tensor:
         automatic = self.pipeline.frames(self.automatic, t)
         result = _array(self.pipeline.frames(self.rest, t))
+        if self.shift is not None:
+            result = _moved(result, _against((t - 0.5) * self.shift.at(t)))
         for layer in self.layers:
             drawn = _array(self.pipeline.frames(layer.prepared, t))
             way = layer.piece.at(t)
@@ -109,6 +118,57 @@ def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
     distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / w
     x = ((REACH - 0.01 - distance) / (REACH - 0.01 - _FULL)).clip(0, 1)
     return (x * x * (3 - 2 * x)).astype(np.float32)
+
+
+class _Shift:
+    """What hints on ground (n, 2, 2) move: by how much the automatic motion misses them, and what is around smoothly.
+
+    Both keys are brought half-way, so that what belongs together is where the automatic motion leads. What rests around
+    is moved as far the one way as the other, and comes to rest again when the in-between is moved on to its time.
+    """
+
+    def __init__(self, points: np.ndarray, flow01: np.ndarray, size: tuple[int, int]):
+        start, end = points.astype(np.float32).transpose(1, 0, 2)
+        x, y = start.round().astype(int).T
+        misses = end - start - flow01[:, y, x].T
+        self._size, self._misses = size, misses * (np.hypot(*misses.T) > _MEETS)[:, None]
+        self._ends = start + self._misses / 2, end - self._misses / 2
+
+    def at(self, t: float) -> np.ndarray:
+        """By how much each pixel is moved in all, (h, w, 2), where things are at time t."""
+        h, w = self._size
+        y, x = np.mgrid[:h, :w].astype(np.float32)
+        total, weights = np.zeros((h, w, 2), np.float32), np.zeros((h, w, 1), np.float32)
+        for way, start, end in zip(self._misses, *self._ends, strict=True):
+            middle_x, middle_y = (1 - t) * start + t * end
+            spread = min(max(_SPREAD * float(np.hypot(*way)), _LEAST_SPREAD * w), _MOST_SPREAD * w)
+            weight = np.exp(-((x - middle_x) ** 2 + (y - middle_y) ** 2) / (2 * spread**2))[:, :, None]
+            total += weight * way
+            weights += weight
+        return total / np.maximum(weights, 1)
+
+
+def _against(shift: np.ndarray) -> np.ndarray:
+    """Where each pixel of what is moved by a shift comes from, as a shift."""
+    h, w = shift.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    back = -shift
+    for _ in range(4):
+        place = x + back[:, :, 0], y + back[:, :, 1]
+        back = -cv2.remap(shift, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return back
+
+
+def _moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """An image read where a shift (h, w, 2) points to."""
+    h, w = shift.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    place = x + shift[:, :, 0], y + shift[:, :, 1]
+    picture = image
+    if image.shape[2] == 4:
+        picture = np.dstack([image[:, :, :3] * image[:, :, 3:], image[:, :, 3:]])
+    read = cv2.remap(picture, *(p.astype(np.float32) for p in place), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _plain(read.clip(0, 1)) if image.shape[2] == 4 else read.clip(0, 1)
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:
