@@ -214,6 +214,8 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
         check_places(arguments)
         out = arguments.out or default_out(*arguments.frames)
+        if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
+            raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
         suffix = f".{arguments.as_layers}"
         options = {"line_art": arguments.line_art, **drawing.given(arguments)}
         result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)

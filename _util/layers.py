@@ -101,8 +101,8 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     h, w = layers[0].pixels.shape[:2]
     merged = composite(layers)
     rows = [
-        f'  <layer name={quoteattr(layer.name)} src="data/layer{i}.png" x="0" y="0" opacity="{layer.opacity:.6g}" '
-        f'visibility="visible" composite-op="svg:src-over"/>'
+        f'  <layer name={quoteattr(_printable(layer.name))} src="data/layer{i}.png" x="0" y="0" '
+        f'opacity="{layer.opacity:.6g}" visibility="visible" composite-op="svg:src-over"/>'
         for i, layer in reversed(list(enumerate(layers)))
     ]
     body = "\n".join(rows)
@@ -114,9 +114,14 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(small)}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "mimetype", _MIMETYPE)
-        _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(), zipfile.ZIP_DEFLATED)
+        _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(errors="replace"), zipfile.ZIP_DEFLATED)
         for name, content in members.items():
             _add(archive, name, content)
+
+
+def _printable(name: str) -> str:
+    """A name without what XML cannot hold."""
+    return "".join(c if c.isprintable() else "_" for c in name)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, how: int = zipfile.ZIP_STORED) -> None:
