@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from _train.frame_interpolation.hints import Hint
 from _util import segmentation
@@ -36,6 +37,9 @@ _POINTS = 1500  # of a piece that are compared
 _COARSE = np.radians(np.arange(-150, 151, 5.0))
 _STEPS = ((3.0, 4.0), (1.5, 2.0), (0.75, 1.0), (0.4, 0.5))  # pixels and degrees of refinement
 _TURN_COSTS = 0.03  # a radian, of the difference of colours
+
+
+Points = NDArray[np.complex128]  # x + iy
 
 
 class Similarity(NamedTuple):
@@ -102,7 +106,7 @@ class Key:
     masks: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.smooth = cv2.GaussianBlur(self.pixels, None, 1.0)
+        self.smooth = cv2.GaussianBlur(self.pixels, (0, 0), 1.0)
         borders = [self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]]
         touched = sum(np.bincount(np.unique(border), minlength=len(self.areas)) for border in borders)
         share = self.areas / self.labels.size
@@ -179,7 +183,7 @@ def loose(key0: Key, key1: Key, hints: Sequence[Hint]) -> np.ndarray:
     return np.concatenate(points) if points else np.zeros((0, 2, 2))
 
 
-def _complex(hint: Hint) -> np.ndarray:
+def _complex(hint: Hint) -> Points:
     return hint.samples() @ np.array([1, 1j])
 
 
@@ -203,7 +207,7 @@ def _follows_line(key0: Key, key1: Key, hint: Hint) -> bool:
     return min(shares) >= _WHOLE
 
 
-def _line(key: Key, points: np.ndarray) -> np.ndarray:
+def _line(key: Key, points: Points) -> np.ndarray:
     """The line along points."""
     near = np.zeros(key.labels.shape, np.uint8)
     corners = np.stack([points.real, points.imag], 1).round().astype(np.int32)
@@ -281,20 +285,21 @@ class _Match:
         return way
 
 
-def _points(key: Key, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _points(key: Key, mask: np.ndarray) -> tuple[Points, np.ndarray]:
     y, x = np.nonzero(mask)
     step = max(1, len(x) // _POINTS)
     y, x = y[::step], x[::step]
     return x + 1j * y, key.smooth[y, x]
 
 
-def _difference(z: np.ndarray, colours: np.ndarray, image: np.ndarray) -> float:
+def _difference(z: Points, colours: np.ndarray, image: np.ndarray) -> float:
     h, w = image.shape[:2]
     inside = (z.real >= 0) & (z.real <= w - 1) & (z.imag >= 0) & (z.imag <= h - 1)
     if inside.mean() < 0.3:
         return _CAP
     z, colours = z[inside], colours[inside]
-    there = cv2.remap(image, *(x.astype(np.float32)[:, None] for x in (z.real, z.imag)), cv2.INTER_LINEAR)[:, 0]
+    x, y = (coordinate.astype(np.float32)[:, None] for coordinate in (z.real, z.imag))
+    there = cv2.remap(image, x, y, cv2.INTER_LINEAR)[:, 0]
     return float(np.minimum(abs(there - colours).mean(1), _CAP).mean())
 
 
@@ -328,7 +333,7 @@ def _centroid(mask: np.ndarray) -> complex:
     return complex(x.mean(), y.mean())
 
 
-def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points: np.ndarray) -> np.ndarray:
+def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points: Points) -> np.ndarray:
     """The part of a piece that follows its hints, where the piece does not as a whole, as two that look like one."""
     back = warped(key1.smooth, way.inverse(), mask0.shape)
     agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)

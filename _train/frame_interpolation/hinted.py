@@ -55,11 +55,11 @@ class Hinted:
         pieces = cutouts.find(keys[0], keys[1], hints, flows[0], self.share > 0)
         masks = [[piece.mask0 for piece in pieces], [piece.mask1 for piece in pieces]]
         rest = _without(frames, masks, flows)
-        on_ground = cutouts.loose(*keys, hints)
+        on_ground = cutouts.loose(keys[0], keys[1], hints)
         self.shift = _Shift(on_ground, flows[0], frames[0].shape[:2]) if len(on_ground) else None
         if self.shift is not None:
             rest = _moved(rest[0], -0.5 * self.shift.at(0)), _moved(rest[1], 0.5 * self.shift.at(1))
-        self.rest = pipe.prepare(*map(self._tensor, rest))
+        self.rest = pipe.prepare(self._tensor(rest[0]), self._tensor(rest[1]))
         self.layers = [self._layer(frames, piece) for piece in pieces]
 
     def frames(self, times: Sequence[float]) -> Tensor:
@@ -92,7 +92,7 @@ class Hinted:
         ways = Similarity(1, -low), Similarity(back.a, back.b - low)
         masks = piece.mask0, piece.mask1
         cut = [_cut_out(frame, mask, way, size) for frame, mask, way in zip(frames, masks, ways, strict=True)]
-        return _Layer(piece, self.pipeline.prepare(*map(self._tensor, cut)), low)
+        return _Layer(piece, self.pipeline.prepare(self._tensor(cut[0]), self._tensor(cut[1])), low)
 
 
 def _array(frame: Tensor) -> np.ndarray:
@@ -163,11 +163,11 @@ def _moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """An image read where a shift (h, w, 2) points to."""
     h, w = shift.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
-    place = x + shift[:, :, 0], y + shift[:, :, 1]
+    x, y = x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
     picture = image
     if image.shape[2] == 4:
         picture = np.dstack([image[:, :, :3] * image[:, :, 3:], image[:, :, 3:]])
-    read = cv2.remap(picture, *(p.astype(np.float32) for p in place), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    read = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return _plain(read.clip(0, 1)) if image.shape[2] == 4 else read.clip(0, 1)
 
 
@@ -180,7 +180,7 @@ def _corners(mask: np.ndarray) -> np.ndarray:
 
 def _cut_out(frame: np.ndarray, mask: np.ndarray, way: Similarity, size: tuple[int, int]) -> np.ndarray:
     """A piece of a frame as (h, w, 4), colours extended beyond it, brought along a way."""
-    alpha = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), None, 0.6)
+    alpha = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), (0, 0), 0.6)
     if frame.shape[2] == 4:
         alpha = alpha * frame[:, :, 3]
     picture = np.dstack([frame[:, :, :3] * alpha[:, :, None], alpha])

@@ -220,6 +220,7 @@ class Interpolator:
     def _waiting(self, pair: Pair, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
         """A frame (3 or 4, h, w) at time t on its way to the kind of the frames given."""
         if pair.lines is not None:
+            assert pair.prepared is not None
             widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)
             _, width = self.pipeline.carry(pair.prepared, t, widths)
             redrawn = pair.lines.redraw(_as_array(frame[None]), t, _as_array(width)[:, :, 0])

@@ -142,7 +142,7 @@ def _mixed(first: Tones, last: Tones, t: float) -> Tones:
     """The tones at time t of two drawings of one kind."""
     if first.ground is None or last.ground is None:
         return Tones((1 - t) * first.ink + t * last.ink, None)
-    return Tones(*((1 - t) * a + t * b for a, b in zip(first, last, strict=True)))
+    return Tones((1 - t) * first.ink + t * last.ink, (1 - t) * first.ground + t * last.ground)
 
 
 def _widths(share: np.ndarray) -> np.ndarray:
@@ -150,9 +150,9 @@ def _widths(share: np.ndarray) -> np.ndarray:
     trace = _trace(share)
     if not trace.any():
         return np.ones_like(share)
-    mass = cv2.GaussianBlur(share, None, _WINDOW)
-    length = cv2.GaussianBlur(_length(trace), None, _WINDOW)
-    known = _blocks(trace).any((1, 3))
+    mass = cv2.GaussianBlur(share, (0, 0), _WINDOW)
+    length = cv2.GaussianBlur(_length(trace), (0, 0), _WINDOW)
+    known = _blocks(trace).max(3).max(1)
     width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
     width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
     return _from_nearest(width, known)
@@ -165,7 +165,7 @@ def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
         return np.zeros_like(share)
     h, w = share.shape
     distance = cv2.distanceTransform((~trace).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance = cv2.GaussianBlur(distance, None, 1.0)
+    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
     fine = cv2.resize(width, (w * _FINER, h * _FINER), interpolation=cv2.INTER_LINEAR)
     covered = (fine * _FINER / 2 - distance + 0.5).clip(0, 1)
     return cv2.resize(covered, (w, h), interpolation=cv2.INTER_AREA)
@@ -175,7 +175,7 @@ def _trace(share: np.ndarray) -> np.ndarray:
     """The middles of lines, a pixel wide, on a grid `_FINER` times as fine: bool."""
     h, w = share.shape
     fine = cv2.resize(share, (w * _FINER, h * _FINER), interpolation=cv2.INTER_CUBIC)
-    fine = cv2.GaussianBlur(fine, None, 0.5 * _FINER)
+    fine = cv2.GaussianBlur(fine, (0, 0), 0.5 * _FINER)
     reach = 2 * _WITHIN * _FINER + 1
     strongest = cv2.dilate(fine, np.ones((reach, reach), np.uint8))
     lines = (fine > 0.5 * strongest) & (fine > _FAINT / 2) & (strongest > _FAINT)
@@ -183,7 +183,7 @@ def _trace(share: np.ndarray) -> np.ndarray:
     ink = np.bincount(labels.ravel(), fine.ravel(), count) / _FINER**2
     kept = (ink >= _SPECK) | (stats[:, cv2.CC_STAT_AREA] >= 2 * _SPECK * _FINER**2)
     kept[0] = False
-    return skeletonize(kept[labels])
+    return skeletonize(kept[np.asarray(labels, np.intp)])
 
 
 def _length(trace: np.ndarray) -> np.ndarray:
@@ -204,6 +204,7 @@ def _from_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     _, labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    labels = np.asarray(labels, np.intp)
     table = np.zeros(labels.max() + 1, np.float32)
     table[labels[known]] = values[known]
     return table[labels]

@@ -1,6 +1,5 @@
 """Figures whose limbs turn over a ground, drawn at any time, with the true places of their joints."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -26,18 +25,15 @@ class Limb(NamedTuple):
     bones: tuple[Bone, ...]
 
 
-@dataclass(frozen=True)
 class Figure:
-    """A figure of limbs, those in front last, over a ground that moves little."""
+    """A figure of limbs, those in front last, over a ground that rests."""
 
-    seed: int
-
-    def __post_init__(self):
-        random = np.random.default_rng(self.seed)
-        object.__setattr__(self, "_ground", _ground(random))
-        object.__setattr__(self, "_limbs", _limbs(random))
-        object.__setattr__(self, "_way", random.uniform(-8, 8, 2))
-        object.__setattr__(self, "_place", np.array([SIZE[1] * random.uniform(0.4, 0.6), SIZE[0] * 0.42]))
+    def __init__(self, seed: int):
+        random = np.random.default_rng(seed)
+        self._ground = _ground(random)
+        self._limbs = _limbs(random)
+        self._way = random.uniform(-8, 8, 2)
+        self._place = np.array([SIZE[1] * random.uniform(0.4, 0.6), SIZE[0] * 0.42])
 
     def draw(self, t: float) -> np.ndarray:
         """(h, w, 3) uint8 RGB at time t."""
@@ -115,11 +111,15 @@ def _ground(random: np.random.Generator) -> np.ndarray:
         corner, size = random.uniform(0, 1, 2) * (w, h), random.uniform(20, 140, 2)
         colour = tuple(random.uniform(0.35, 1, 3))
         if random.random() < 0.5:
-            cv2.rectangle(ground, corner.astype(int), (corner + size).astype(int), colour, -1, cv2.LINE_AA)
+            cv2.rectangle(ground, _whole(corner), _whole(corner + size), colour, -1, cv2.LINE_AA)
         else:
-            cv2.ellipse(ground, corner.astype(int), (size / 2).astype(int), 0, 0, 360, colour, -1, cv2.LINE_AA)
-    noise = cv2.GaussianBlur(random.normal(0, 1, (h, w, 1)).astype(np.float32), None, 3)
+            cv2.ellipse(ground, _whole(corner), _whole(size / 2), 0, 0, 360, colour, -1, cv2.LINE_AA)
+    noise = cv2.GaussianBlur(random.normal(0, 1, (h, w, 1)).astype(np.float32), (0, 0), 3)
     return (ground + 0.15 * noise[:, :, None]).clip(0, 1)
+
+
+def _whole(point: np.ndarray) -> tuple[int, int]:
+    return int(point[0]), int(point[1])
 
 
 def _fill(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, radii: list[float], colour: tuple) -> None:

@@ -52,8 +52,8 @@ def _row(interpolator: Interpolator, lpips: LPIPS, seed: int, is_stroke: bool) -
     hints = choose(Figure(seed), automatic, is_stroke)
     hinted = _between(interpolator, seed, hints)
     change = abs(hinted.astype(int) - automatic).max(2)
-    scores = (_lpips(lpips, seed, frame) for frame in (automatic, hinted))
-    return Row(seed, *scores, len(hints), int(change[_distance(hints) > _FAR * SIZE[1]].max(initial=0)))
+    far = int(change[_distance(hints) > _FAR * SIZE[1]].max(initial=0))
+    return Row(seed, _lpips(lpips, seed, automatic), _lpips(lpips, seed, hinted), len(hints), far)
 
 
 def choose(figure: Figure, automatic: np.ndarray, is_stroke: bool = False) -> list[Hint]:
