@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _databacks.triplet import Source
-from _util import files
+from _util import files, places
 from _util.errors import InputError
 
 
@@ -50,7 +50,7 @@ def _is_flat(path: Path) -> bool:
 
 KINDS: dict[str, Kind] = {  # the first that recognises a path opens it
     "hdf5": Kind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
-    "atd12k": Kind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, "_data/atd12k", has_splits=True),
+    "atd12k": Kind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, str(places.data("atd12k")), has_splits=True),
     "rrld": Kind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
     "lottie": Kind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
     "keyframes": Kind(

@@ -24,9 +24,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from _util import places
 from _util.errors import InputError
 
-FOLDER = Path(__file__).parent.parent / "checkpoints"
+FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
 PUBLISHED = {
     "ssl": "ssl.pt",
     "dtm": "dtm.pt",
@@ -49,11 +50,19 @@ def expected(name: str) -> str:
 
 def find(name: str, folder: Path = FOLDER) -> Path | None:
     """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    published = (folder / file for file in (expected(name), *_OTHER_NAMES.get(name, ())))
-    for path in (*published, folder / "default" / f"{name}.safetensors"):
-        if path.exists():
-            return path
-    return None
+    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors")
+    paths = (place / file for place in searched(folder) for file in files)
+    return next((path for path in paths if path.exists()), None)
+
+
+def searched(folder: Path) -> list[Path]:
+    """The folders that weights are looked for in, in order: those of `places` for the default, else `folder` alone."""
+    return places.weights() if folder == FOLDER else [folder]
+
+
+def place_for_more(folder: Path) -> Path:
+    """The folder, of those that are searched for `folder`, that a user puts weights into."""
+    return places.added_weights() if folder == FOLDER else folder
 
 
 def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -72,8 +81,9 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
     if name_or_path in NETWORKS:
         path = find(str(name_or_path), folder)
         if path is None:
+            place = place_for_more(folder)
             raise InputError(
-                f"There are no weights for {name_or_path}: put {expected(str(name_or_path))} into {folder}."
+                f"There are no weights for {name_or_path}: put {expected(str(name_or_path))} into {place}."
             )
     else:
         path = Path(name_or_path)

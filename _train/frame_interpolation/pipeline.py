@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from _train.frame_interpolation import flows, methods, syntheses
@@ -124,7 +123,8 @@ def _first(kind: str, wanted: str, table: dict[str, Method], folder: Path) -> tu
     taken = next(name for name in ranked if not missing[name])
     note = f"{kind}: {taken}"
     if taken != ranked[0]:
-        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        place = checkpoints.place_for_more(folder)
+        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
         note += f" (for {ranked[0]}, put {' and '.join(missing[ranked[0]])} into {place})"
     return taken, (note,)
 
@@ -161,5 +161,7 @@ def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Ten
 def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
     if hidden.all():
         return torch.zeros_like(colour)
+    from scipy.ndimage import distance_transform_edt  # few frames need it, and it takes long to import
+
     y, x = cast(np.ndarray, distance_transform_edt(hidden, return_distances=False, return_indices=True))
     return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]

@@ -159,7 +159,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
     leg = {
-        "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
+        "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{processes} × {name}",
         "processes": processes,

@@ -1,0 +1,33 @@
+"""Packages that not every installation has: the extras of pyproject.toml that they come with."""
+
+from _util import places
+
+EXTRAS = {
+    "av": "video",
+    "cupy": "gpu",
+    "h5py": "dataset",
+    "kornia": "methods",
+    "lightning": "train",
+    "lpips": "evaluate",
+    "matplotlib": "train",
+    "numba": "methods",
+    "ray": "cluster",
+    "resvg_py": "train",
+    "rlottie_python": "train",
+    "tensorboard": "train",
+    "torchmetrics": "evaluate",
+    "torchvision": "methods",
+}
+
+
+def how_to_install(extra: str) -> str:
+    """What to do for the packages of an extra, as the end of a sentence."""
+    return f"run make/setup {extra}" if places.IS_REPOSITORY else f'run pip install "inbetween[{extra}]"'
+
+
+def missing(error: ModuleNotFoundError) -> str | None:
+    """A sentence about the package that could not be imported; None if it is of no extra."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return f"This needs {package}, which is not installed: {how_to_install(EXTRAS[package])}."
