@@ -1,6 +1,9 @@
 """Packages that not every installation has: the extras of pyproject.toml that they come with."""
 
+import importlib.util
+
 from _util import places
+from _util.errors import InputError
 
 EXTRAS = {
     "av": "video",
@@ -28,6 +31,14 @@ def how_to_install(extra: str) -> str:
 def missing(error: ModuleNotFoundError) -> str | None:
     """A sentence about the package that could not be imported; None if it is of no extra."""
     package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS:
-        return None
+    return _sentence(package) if package in EXTRAS else None
+
+
+def require(package: str) -> None:
+    """Raise InputError if a package of an extra is not installed; it is not imported."""
+    if importlib.util.find_spec(package) is None:
+        raise InputError(_sentence(package))
+
+
+def _sentence(package: str) -> str:
     return f"This needs {package}, which is not installed: {how_to_install(EXTRAS[package])}."
