@@ -91,7 +91,8 @@ def pip(environment):
         answer = "0" if has_index else "1"
         python.write_text(
             f'#!/bin/sh\necho "$@" >>{environment}/asked\n'
-            f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; *urllib*) exit {answer};; esac\nexec {sys.executable} "$@"\n'
+            f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; *urllib*) exit {answer};; esac\n'
+            f'exec {sys.executable} "$@"\n'
         )
         bin_folder.mkdir(exist_ok=True)
         (bin_folder / "nvidia-smi").write_text(f"#!/bin/sh\nexit {0 if has_driver else 1}\n")
