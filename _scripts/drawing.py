@@ -8,6 +8,7 @@ from typing import Any
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
     from _train.frame_interpolation.methods import FLOWS, SYNTHESES, summaries
+    from _train.frame_interpolation.quality import QUALITIES
 
     add = parser.add_argument
     add(
@@ -23,6 +24,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help=f"how frames are drawn (default: auto, the best that has weights). {summaries(SYNTHESES)}",
     )
+    add(
+        "--quality",
+        choices=QUALITIES,
+        help="instead of --synthesis and --precision: fast, balanced, which is the default, or best",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add(
         "--precision",
@@ -37,6 +43,12 @@ def check(arguments: argparse.Namespace) -> None:
     """Raise InputError for names of nothing; PyTorch is not imported for that."""
     from _train.frame_interpolation import methods
     from _util import device
+    from _util.errors import InputError
+
+    if arguments.quality:
+        named = next((name for name in ("flow", "synthesis", "precision") if getattr(arguments, name) != "auto"), None)
+        if named:
+            raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
 
     methods.find("flow", methods.FLOWS, arguments.flow)
     methods.find("synthesis", methods.SYNTHESES, arguments.synthesis)
@@ -45,9 +57,12 @@ def check(arguments: argparse.Namespace) -> None:
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
+    from _train.frame_interpolation.quality import QUALITIES
+
     names = ("flow", "synthesis", "device", "precision")
     folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
-    return {name: getattr(arguments, name) for name in names} | folder
+    quality = QUALITIES[arguments.quality]._asdict() if arguments.quality else {}
+    return {name: getattr(arguments, name) for name in names} | quality | folder
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 clip.mp4  24 a second, drawn on twos   →   out.mp4  48 a second, all of them different
                                            with the sound, subtitles, chapters and tags of clip.mp4
+a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 """
 
 import argparse
+import functools
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +23,12 @@ def parse() -> argparse.Namespace:
         "Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
     parser.add_argument(
-        "source",
+        "sources",
         metavar="IN",
         type=Path,
+        nargs="+",
         help="a video, or numbered drawings: a folder, a pattern as shot.%%04d.png, or a glob in quotes; "
-        "- is standard input",
+        "- is standard input; or several of them, or a folder of videos, made one after the other into the folder OUT",
     )
     parser.add_argument(
         "out",
@@ -80,14 +83,21 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    parser.add_argument(
+        "--suffix",
+        metavar=".EXT",
+        help="of several IN: what each becomes (default: its own, .mkv where that is not made)",
+    )
     drawing.add_options(parser)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     for name in ("fps", "times_fps", "in_fps", "longest_hold"):
         value = getattr(arguments, name)
         if value is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} is {float(value):g}; it must be above 0")
     if arguments.cut_threshold is not None and not 0 <= arguments.cut_threshold <= 1:
         parser.error(f"--cut-threshold is {arguments.cut_threshold:g}; it is a share, from 0 to 1")
+    if arguments.suffix and not arguments.suffix.startswith("."):
+        arguments.suffix = f".{arguments.suffix}"
     return arguments
 
 
@@ -103,6 +113,8 @@ _number.__name__ = "number"  # as argparse calls it in its errors
 
 def main() -> None:
     arguments = parse()
+    drawing.check(arguments)
+    from _train.frame_interpolation.video import batch
     from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
 
     given = {
@@ -110,27 +122,41 @@ def main() -> None:
         for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
         if (value := getattr(arguments, name)) is not None
     }
-    to_stream = str(arguments.out) == "-"
-    summary = interpolate_video(
-        arguments.source,
-        arguments.out,
-        Options(
-            **given,
-            dedup=not arguments.no_dedup,
-            pixel_format=arguments.pix_fmt,
-            deinterlace=arguments.deinterlace,
-            detelecine=arguments.detelecine,
-            close_gaps=arguments.close_gaps,
-        ),
-        lambda: create_interpolator(**drawing.chosen(arguments)),
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
+    options = Options(
+        **given,
+        dedup=not arguments.no_dedup,
+        pixel_format=arguments.pix_fmt,
+        deinterlace=arguments.deinterlace,
+        detelecine=arguments.detelecine,
+        close_gaps=arguments.close_gaps,
     )
-    print(
-        f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-        f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
-        file=sys.stderr if to_stream else sys.stdout,
-    )
+    create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
+
+    def make(job: batch.Job, resume: bool) -> None:
+        summary = interpolate_video(job.source, job.out, options, create, resume=resume, overwrite=arguments.overwrite)
+        print(
+            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
+            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+            file=sys.stderr if str(job.out) == "-" else sys.stdout,
+        )
+
+    first, *others = arguments.sources
+    if not others and not arguments.suffix and not batch.videos_of(first):
+        make(batch.Job(first, arguments.out), arguments.resume)
+        return
+    settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
+    jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
+    resume = arguments.resume or not arguments.overwrite
+    end(*batch.run(jobs, settings, lambda job: make(job, resume), arguments.overwrite))
+
+
+def end(made: list[Path], kept: list[Path], failed: dict[Path, str]) -> None:
+    """Sum up what became of several videos, with exit code 1 if one could not be made."""
+    print(f"{len(made)} made, {len(kept)} made before, {len(failed)} failed.")
+    for source, reason in failed.items():
+        print(f"{source}: {reason}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
