@@ -57,7 +57,7 @@ def build(folder: Path = FOLDER, size: tuple[int, int] = SIZE, seed: int = SEED)
 
 
 def digest(folder: Path = FOLDER) -> str:
-    """What tells one benchmark from another: a checksum over the names and pixels of all pictures."""
+    """What distinguishes benchmarks: a checksum over the names and pixels of all pictures."""
     checksum = hashlib.sha256()
     for path in sorted(folder.glob("*/*/frame*.png")):
         checksum.update(path.relative_to(folder).as_posix().encode())

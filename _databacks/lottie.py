@@ -94,7 +94,7 @@ class Lottie(Source):
         return [self.animations[index // self.each]]
 
     def for_crops(self, size: tuple[int, int], seed: int) -> "Lottie":
-        """Most of a wide frame would be empty, and a longer training wants more of each animation."""
+        """Most of a wide frame would be empty, and a longer training needs more of each animation."""
         larger = size[0] * 5 // 4, size[1] * 5 // 4
         return Lottie(self.path, larger, seed, _EACH_IN_TRAINING, self.background)
 
@@ -180,5 +180,5 @@ class _Renderer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the trainer, which still wants its frames
+            start_new_session=True,  # Ctrl-C is for the trainer, which still needs its frames
         )

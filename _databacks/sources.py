@@ -3,17 +3,21 @@
 A new kind is a class of `Source` in a file of its own, and one entry here.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from _databacks.triplet import Source
 from _util import files, places
 from _util.errors import InputError
 
+if TYPE_CHECKING:  # help texts need no PyTorch
+    from _databacks.triplet import Source
 
-class Kind(NamedTuple):
+
+class SourceKind(NamedTuple):
     """A kind of data."""
 
     summary: str  # one line for help texts
@@ -22,9 +26,12 @@ class Kind(NamedTuple):
     default: str = ""  # the path, if the user names none
     has_splits: bool = False  # the class takes `split`
 
-    def open(self, path: Path, split: str) -> Source:
+    def creator(self) -> Callable[..., Source]:
         module, _, name = self.source.partition(":")
-        return getattr(importlib.import_module(module), name)(path, *([split] if self.has_splits else []))
+        return getattr(importlib.import_module(module), name)
+
+    def open(self, path: Path, split: str) -> Source:
+        return self.creator()(path, *([split] if self.has_splits else []))
 
 
 def _is_packed(path: Path) -> bool:
@@ -48,17 +55,18 @@ def _is_flat(path: Path) -> bool:
     return path.is_dir() and len(files.pictures(path)) >= 3
 
 
-KINDS: dict[str, Kind] = {  # the first that recognises a path opens it
-    "hdf5": Kind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
-    "atd12k": Kind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, str(places.data("atd12k")), has_splits=True),
-    "rrld": Kind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
-    "lottie": Kind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
-    "keyframes": Kind(
+ATD12K = str(places.data("atd12k"))
+KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
+    "hdf5": SourceKind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
+    "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, ATD12K, has_splits=True),
+    "rrld": SourceKind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
+    "lottie": SourceKind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
+    "keyframes": SourceKind(
         "drawings of a cut, or of several in folders, each drawn from its neighbours",
         "_databacks.keyframes:Keyframes",
         _is_flat,
     ),
-    "folders": Kind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
+    "folders": SourceKind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
 }
 
 
@@ -94,3 +102,8 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
         return first, Path(KINDS[first].default)
     path = Path(first)
     return next((name for name, kind in KINDS.items() if kind.recognises(path)), None), path
+
+
+def summaries() -> str:
+    """The table as a sentence for help texts: `hdf5: a file …; atd12k: …`."""
+    return "; ".join(f"{name}: {kind.summary}" for name, kind in KINDS.items())

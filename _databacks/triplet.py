@@ -90,7 +90,7 @@ class Source(ABC):
         return []
 
     def for_crops(self, size: tuple[int, int], seed: int) -> "Source":
-        """The same data as training wants it, where frames are drawn at any size: not much larger than crops of (h, w)
+        """The same data for training, where frames are drawn at any size: not much larger than crops of (h, w)
         = `size`."""
         return self
 

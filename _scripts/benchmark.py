@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from _util import command, places, tables
+from _util.command import whole
 
 REPORT = Path("supplementary/gpu_benchmark.md") if places.IS_REPOSITORY else Path("gpu_benchmark.md")
 OUT = places.results("") / "benchmark.json"
@@ -26,12 +27,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
-    parser.add_argument("--repeats", type=int, help="rounds after those that are not counted (default: 3, on a GPU 20)")
+    parser.add_argument(
+        "--repeats", type=whole(1), help="rounds after those that are not counted (default: 3, on a GPU 20)"
+    )
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
     parser.add_argument(
-        "--methods", nargs="+", metavar="METHOD", help="instead, measure these beside RIFE's published network in fp32"
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help="instead, measure these beside RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
@@ -43,8 +49,6 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.repeats is None:
         arguments.repeats = 3 if arguments.device == "cpu" else 20
-    if arguments.repeats < 1:
-        parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
     return arguments
 
 
@@ -118,7 +122,7 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
     unknown = [name for name in arguments.sections or [] if name not in gpu.SECTIONS]
     if unknown:
         raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
-    settings = gpu.Settings(
+    settings = gpu.GpuSettings(
         device=str(choose(arguments.device)),
         frames=(str(arguments.frames[0]), str(arguments.frames[1])),
         keyframes=str(arguments.keyframes) if arguments.keyframes else None,

@@ -5,14 +5,15 @@ DATA, of any kind       →   OUT.h5
     rrld/images/ flows/         and a checksum of every byte
     atd12k, keyframes DIR …
 
-A packing that was ended goes on when its command is given again: OUT.h5.parts holds what is ready, and OUT.h5 appears
-whole. Items that cannot be read are left out and told of, with exit code 1.
+A packing that was ended resumes when its command is given again: OUT.h5.parts holds what is ready, and OUT.h5 appears
+whole. Items that cannot be read are left out and reported, with exit code 1.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from _databacks import sources
 from _util import command
 
 
@@ -26,7 +27,8 @@ def parse() -> argparse.Namespace:
         "data",
         nargs="*",
         metavar="DATA",
-        help="a folder of triplets of any kind, as evaluate takes it: also atd12k [DIR], rrld DIR, keyframes DIR",
+        help="a folder or file, whose kind is recognised or named before it, as evaluate takes it. Kinds: "
+        f"{sources.summaries()}",
     )
     parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file")
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")

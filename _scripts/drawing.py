@@ -7,7 +7,7 @@ from typing import Any
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
-    from _train.frame_interpolation.methods import FLOWS, SYNTHESES, summaries
+    from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
     from _train.frame_interpolation.quality import QUALITIES
 
     add = parser.add_argument
@@ -36,13 +36,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the networks: auto, fp32, bf16 or fp16 (default: auto)",
     )
+    add(
+        "--backend",
+        choices=BACKENDS,
+        default="pytorch",
+        help="what runs the networks; onnxruntime draws ifnet and ifnet-fast, which export_onnx has written, on the "
+        "graphics cards that it supports (default: pytorch)",
+    )
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise InputError for names of nothing; PyTorch is not imported for that."""
-    from _train.frame_interpolation import methods
-    from _util import device
+    """Raise InputError for names of nothing and for weights that are not there; PyTorch is not imported for that."""
+    from _train.frame_interpolation.choice import choose
+    from _util import device, weights
     from _util.errors import InputError
 
     if arguments.quality:
@@ -50,16 +57,15 @@ def check(arguments: argparse.Namespace) -> None:
         if named:
             raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
 
-    methods.find("flow", methods.FLOWS, arguments.flow)
-    methods.find("synthesis", methods.SYNTHESES, arguments.synthesis)
     device.check_name(arguments.device)
+    choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
     from _train.frame_interpolation.quality import QUALITIES
 
-    names = ("flow", "synthesis", "device", "precision")
+    names = ("flow", "synthesis", "device", "precision", "backend")
     folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
     quality = QUALITIES[arguments.quality]._asdict() if arguments.quality else {}
     return {name: getattr(arguments, name) for name in names} | quality | folder
@@ -67,6 +73,6 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same with the folder of weights that is the default."""
-    from _util import checkpoints
+    from _util import weights
 
-    return {"folder": checkpoints.FOLDER, **given(arguments)}
+    return {"folder": weights.FOLDER, **given(arguments)}

@@ -5,7 +5,7 @@
 --compare ifnet dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
 --data toons               errors of the flow in pixels: all, near rims, of the ground there
 
-Scores of every item are kept with all digits in a CSV. A run that was ended goes on where it was when its command is
+Scores of every item are kept with all digits in a CSV. A run that was ended resumes where it was when its command is
 given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the work.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from _databacks import sources
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHESES
 from _util import command, tables
@@ -32,8 +33,8 @@ def parse() -> argparse.Namespace:
         nargs="+",
         default=["atd12k"],
         metavar="DATA",
-        help="atd12k [DIR] (default: _data/atd12k), rrld DIR, keyframes DIR, any folder of triplets or keyframes, "
-        "FILE.h5; or toons, to judge --flow where it is known",
+        help="a folder or file, whose kind is recognised or named before it (default: atd12k, in _data/atd12k); or "
+        f"toons, to judge --flow where it is known. Kinds: {sources.summaries()}",
     )
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
     what = parser.add_mutually_exclusive_group()
@@ -178,7 +179,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             "device": measures.device.type,
             "methods": names,
         },
-        items.facts,
+        items.metadata,
         measures.higher_is_better,
     )
     title = items.source.title

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from _util import command, places
+from _util.command import number
 
 
 def default_folder() -> Path:
@@ -34,11 +35,10 @@ def parse() -> argparse.Namespace:
         metavar="WEIGHTS",
         help="the file that the run started from, to go --share of the way",
     )
-    parser.add_argument("--share", type=float, default=0.5, metavar="S", help="from --start, 0 to 1 (default: 0.5)")
-    arguments = parser.parse_args()
-    if not 0 <= arguments.share <= 1:
-        parser.error(f"--share is {arguments.share:g}; it must be from 0 to 1")
-    return arguments
+    parser.add_argument(
+        "--share", type=number(0, 1), default=0.5, metavar="S", help="from --start, 0 to 1 (default: 0.5)"
+    )
+    return parser.parse_args()
 
 
 def main() -> None:

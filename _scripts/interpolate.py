@@ -18,6 +18,7 @@ from typing import Any
 
 from _scripts import drawing
 from _util import command, files, places
+from _util.command import number, whole
 
 RESULTS = places.results("interpolated")
 
@@ -38,9 +39,18 @@ def parse() -> argparse.Namespace:
     )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
-        "--fps", type=int, metavar="N", help="write N-1 frames between, at even times, and both frames (default: 12)"
+        "--fps",
+        type=whole(1),
+        metavar="N",
+        help="write N-1 frames between, at even times, and both frames (default: 12)",
     )
-    when.add_argument("--times", type=float, nargs="+", metavar="T", help="write the frames at these times, 0 < T < 1")
+    when.add_argument(
+        "--times",
+        type=number(above=0, below=1),
+        nargs="+",
+        metavar="T",
+        help="write the frames at these times, 0 < T < 1",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"where to write (default: {RESULTS}/FRAME0-FRAME1, or /FOLDER)"
     )
@@ -56,18 +66,13 @@ def parse() -> argparse.Namespace:
         "--show-flow", action="store_true", help="also write flow01.png and flow10.png, in Middlebury's colours"
     )
     arguments = parser.parse_args()
-    if arguments.fps is not None and arguments.fps < 1:
-        parser.error(f"--fps is {arguments.fps}; it must be 1 or more")
-    for t in arguments.times or []:
-        if not 0 < t < 1:
-            parser.error(f"--times has {t:g}; times lie above 0 and below 1")
     if is_sequence(arguments):
         for name in ("fps", "times", "show_flow"):
             if getattr(arguments, name):
                 option = f"--{name.replace('_', '-')}"
                 parser.error(f"{option} is of two frames alone; --between and --ticks time a sequence of keys")
     if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
-        parser.error(f"--{name} is not allowed with --sheet, which tells when drawings are exposed")
+        parser.error(f"--{name} is not allowed with --sheet, which says when drawings are exposed")
     if arguments.layer and not arguments.sheet:
         parser.error("--layer is of a sheet; add --sheet")
     return arguments

@@ -8,18 +8,18 @@ a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 import argparse
 import functools
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 from _scripts import drawing
 from _util import command
+from _util.command import number, rate
 
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.interpolate_video",
         description="Bring a video of 2D animation to another frame rate, its motion spread evenly over held drawings.",
-        epilog="Interrupted or killed, it goes on with --resume. "
+        epilog="Interrupted or killed, it resumes with --resume. "
         "Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
     parser.add_argument(
@@ -37,10 +37,10 @@ def parse() -> argparse.Namespace:
         help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; or a folder, for numbered "
         "PNG; - is standard output, as Y4M",
     )
-    rate = parser.add_mutually_exclusive_group()
-    rate.add_argument("--fps", type=_number, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
-    rate.add_argument("--times-fps", type=_number, metavar="N", help="or N times those of IN (default: 2)")
-    parser.add_argument("--in-fps", type=_number, metavar="N", help="drawings a second of IN (default: 24)")
+    frequency = parser.add_mutually_exclusive_group()
+    frequency.add_argument("--fps", type=rate, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
+    frequency.add_argument("--times-fps", type=rate, metavar="N", help="or N times those of IN (default: 2)")
+    parser.add_argument("--in-fps", type=rate, metavar="N", help="drawings a second of IN (default: 24)")
     parser.add_argument("--close-gaps", action="store_true", help="numbers that drawings lack take no time")
     parser.add_argument(
         "--deinterlace",
@@ -56,13 +56,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--longest-hold",
-        type=_number,
+        type=rate,
         metavar="S",
         help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
     )
     parser.add_argument(
         "--cut-threshold",
-        type=float,
+        type=number(0, 1),
         metavar="X",
         help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
         "(default: 0.2)",
@@ -70,7 +70,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--codec", metavar="NAME", help="FFmpeg's name (default: libx264; for .webm, libvpx-vp9)")
     parser.add_argument(
         "--crf",
-        type=float,
+        type=number(),
         metavar="Q",
         help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); of encoders without a constant rate "
         "factor, what they have instead",
@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--pix-fmt", metavar="NAME", help="FFmpeg's name (default: of the codec's the one that keeps most of IN)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from what an earlier run has finished")
+    parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
     parser.add_argument(
         "--suffix",
@@ -90,30 +90,26 @@ def parse() -> argparse.Namespace:
     )
     drawing.add_options(parser)
     arguments = parser.parse_intermixed_args()
-    for name in ("fps", "times_fps", "in_fps", "longest_hold"):
-        value = getattr(arguments, name)
-        if value is not None and value <= 0:
-            parser.error(f"--{name.replace('_', '-')} is {float(value):g}; it must be above 0")
-    if arguments.cut_threshold is not None and not 0 <= arguments.cut_threshold <= 1:
-        parser.error(f"--cut-threshold is {arguments.cut_threshold:g}; it is a share, from 0 to 1")
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
 
 
-def _number(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except ZeroDivisionError as error:
-        raise ValueError(text) from error
+def require_source(source: Path) -> None:
+    """Raise InputError if there is nothing there; PyTorch is not imported for that."""
+    from _util import sequences
+    from _util.errors import InputError
 
-
-_number.__name__ = "number"  # as argparse calls it in its errors
+    if str(source) != "-" and not source.exists() and not sequences.is_pattern(source):
+        raise InputError(f"There is no video {source}.")
 
 
 def main() -> None:
     arguments = parse()
     drawing.check(arguments)
+    first, *others = arguments.sources
+    if not others:
+        require_source(first)
     from _train.frame_interpolation.video import batch
     from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
 
@@ -134,13 +130,14 @@ def main() -> None:
 
     def make(job: batch.Job, resume: bool) -> None:
         summary = interpolate_video(job.source, job.out, options, create, resume=resume, overwrite=arguments.overwrite)
+        if summary is None:
+            return
         print(
             f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
             f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
             file=sys.stderr if str(job.out) == "-" else sys.stdout,
         )
 
-    first, *others = arguments.sources
     if not others and not arguments.suffix and not batch.videos_of(first):
         make(batch.Job(first, arguments.out), arguments.resume)
         return

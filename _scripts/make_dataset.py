@@ -6,7 +6,7 @@ shows/                              OUT/
                                         index.csv    where each is from, and how it moves
                                         report.html  counts, histograms, a random sample
 
-Run again, it goes on where it ended; with new videos, it adds theirs and leaves what is there as it is.
+Run again, it resumes where it ended; with new videos, it adds theirs and leaves what is there as it is.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from _scripts import stages
 from _util import command
+from _util.command import number, whole
 
 
 def parse() -> argparse.Namespace:
@@ -34,7 +35,9 @@ def parse() -> argparse.Namespace:
         "(default: 1080)",
     )
     parser.add_argument("--format", choices=["jpg", "png"], default="jpg", help="of the pictures (default: jpg)")
-    parser.add_argument("--quality", type=int, default=100, metavar="N", help="of jpg, 1 to 100 (default: 100)")
+    parser.add_argument(
+        "--quality", type=whole(1, 100), default=100, metavar="N", help="of jpg, 1 to 100 (default: 100)"
+    )
     parser.add_argument(
         "--layout",
         choices=["folders", "rrld"],
@@ -43,18 +46,21 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--one-per-cut", action="store_true", help="of each shot, only the triplet of lowest RRLD")
     parser.add_argument(
-        "--cut-threshold", type=float, metavar="X", help="what begins a new shot (default: the detector's)"
+        "--cut-threshold",
+        type=number(above=0),
+        metavar="X",
+        help="what begins a new shot (default: the detector's)",
     )
     parser.add_argument(
         "--sensitivity",
-        type=float,
+        type=number(above=0),
         default=1,
         metavar="X",
-        help="differences between frames are multiplied by this before the published model tells repeats (default: 1)",
+        help="differences between frames are multiplied by this before the published model finds repeats (default: 1)",
     )
     parser.add_argument(
         "--near-duplicates",
-        type=float,
+        type=number(-1, 1),
         default=0.25,
         metavar="X",
         help="leave out triplets whose motion differs by this share or less from another's, 0 to 1; "
@@ -66,24 +72,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
     stages.add_thresholds(parser.add_argument_group("which triplets are accepted, by RRLD at 640×360"))
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=int, metavar="N", help="videos at once (default: one for each 4 cores)")
+    where.add_argument("--workers", type=whole(1), metavar="N", help="videos at once (default: one for each 4 cores)")
     where.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="do the videos as tasks of the Ray cluster at this address, or auto; see below",
     )
-    arguments = parser.parse_args()
-    if not 1 <= arguments.quality <= 100:
-        parser.error(f"--quality is {arguments.quality}; it must be from 1 to 100")
-    if arguments.workers is not None and arguments.workers < 1:
-        parser.error(f"--workers is {arguments.workers}; it must be 1 or more")
-    if not 0 < arguments.sensitivity < float("inf"):
-        parser.error(f"--sensitivity is {arguments.sensitivity:g}; it must be above 0")
-    if arguments.cut_threshold is not None and not arguments.cut_threshold > 0:
-        parser.error(f"--cut-threshold is {arguments.cut_threshold:g}; it must be above 0")
-    if not -1 <= arguments.near_duplicates <= 1:
-        parser.error(f"--near-duplicates is {arguments.near_duplicates:g}; it must be from -1 to 1")
-    return arguments
+    return parser.parse_args()
 
 
 def create_flow(flow: str, device: str, precision: str, checkpoints: Path | None):
@@ -100,13 +95,13 @@ def main() -> None:
     arguments = parse()
     from _databacks.dataset import making, workers
     from _databacks.dataset.preparing import Settings
-    from _databacks.extraction import Options, parse_size
+    from _databacks.extraction import ExtractionOptions, parse_size
 
     size = parse_size(arguments.size)
     checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()
     on_driver = "cpu" if arguments.cluster else arguments.device
     name, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
-    options = Options(
+    options = ExtractionOptions(
         video_size=size,
         image_size=size,
         format=arguments.format,

@@ -3,7 +3,7 @@
 DATA, any triplets, ATD-12K among them   →   OUT/
                                                  NAME/guide_flo13.npy  guide_flo31.npy    (2, h, w), x then y, pixels
 
-These are the names that ATD-12K's flows have. A run that was ended goes on when its command is given again.
+These are the names that ATD-12K's flows have. A run that was ended resumes when its command is given again.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from _util import command
+from _util.command import whole
 
 MOST_NAMED = 20
 
@@ -41,13 +42,10 @@ def parse() -> argparse.Namespace:
     add("--half", action="store_true", help="16 bits to a number where they suffice")
     add("--compress", action="store_true", help="write .npz instead of .npy")
     add("--show", action="store_true", help="also write pieces1.png, pieces3.png and matches.png")
-    add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add("--workers", type=whole(1), default=1, metavar="N", help="processes (default: 1)")
     add("--device", default="auto", help="of the network: auto, cpu, cuda or cuda:N (default: auto)")
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
-    arguments = parser.parse_args()
-    if arguments.workers < 1:
-        parser.error(f"--workers is {arguments.workers}; it must be 1 or more")
-    return arguments
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -59,7 +57,7 @@ def main() -> None:
     processes = given.pop("workers")
     given["device"] = str(device.choose(arguments.device))
     given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
-    failed = sgm_flows.compute(sgm_flows.Options(**given), processes)
+    failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
     if failed:
         print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
         for name, reason in list(failed.items())[:MOST_NAMED]:

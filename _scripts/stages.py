@@ -5,15 +5,14 @@ handed to all five and a mistake in it is found by the first.
 """
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _util import command
+from _util.command import number, whole
 
 if TYPE_CHECKING:
-    from _databacks.extraction import FlowEstimator, Options
+    from _databacks.extraction import ExtractionOptions, FlowEstimator
 
 ENCODE, DIFFER, FILTER, IMAGES, FLOWS = (
     "encode_video",
@@ -48,30 +47,36 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     default = {ENCODE: "1080", IMAGES: "960x540"}.get(stage)
     add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
     add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
-    add((ENCODE,), "--crf", "quality, 0 the best, 51 the worst (default: 18)", type=_whole(0, 51), metavar="N")
+    add((ENCODE,), "--crf", "quality, 0 the best, 51 the worst (default: 18)", type=whole(0, 51), metavar="N")
     add((FILTER, FLOWS), "--flow", "dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)", default="dis")
     add((FILTER, FLOWS), "--device", "auto, cpu, cuda or cuda:N (default: auto)", default="auto")
     add((FILTER, FLOWS), "--precision", "of a network: auto, fp32, bf16 or fp16 (default: auto)", default="auto")
     add((FILTER, FLOWS), "--checkpoints", "folder of weights (default: checkpoints)", type=Path, metavar="DIR")
     add((FILTER,), "--one-per-cut", "of each shot, accept the triplet with the lowest RRLD alone", action="store_true")
-    add((FILTER,), "--cut-threshold", "what begins a new shot (default: the detector's)", type=_positive, metavar="X")
+    add(
+        (FILTER,),
+        "--cut-threshold",
+        "what begins a new shot (default: the detector's)",
+        type=number(0),
+        metavar="X",
+    )
     add(
         (FILTER,),
         "--repeats",
-        "frames that repeat a drawing are told by the published model of OUT/duplicates.db, or detected as when a "
+        "frames that repeat a drawing are found by the published model of OUT/duplicates.db, or detected as when a "
         "video is interpolated, which heeds compression and slow pans: published or detected (default: published)",
         choices=["published", "detected"],
     )
     add(
         (FILTER,),
         "--sensitivity",
-        "differences in OUT/duplicates.db are multiplied by this before the published model tells (default: 1)",
-        type=_positive,
+        "differences in OUT/duplicates.db are multiplied by this before the published model is applied (default: 1)",
+        type=number(0),
         metavar="X",
     )
     add_thresholds(parser, shown=stage == FILTER)
     add((IMAGES,), "--format", "png or jpg (default: png)", choices=["png", "jpg"])
-    add((IMAGES,), "--quality", "of jpg, 1 to 100 (default: 95)", type=_whole(1, 100), metavar="N")
+    add((IMAGES,), "--quality", "of jpg, 1 to 100 (default: 95)", type=whole(1, 100), metavar="N")
     add(
         (IMAGES,),
         "--origin",
@@ -85,7 +90,7 @@ def add_thresholds(parser: argparse.ArgumentParser | argparse._ArgumentGroup, sh
     """Options for all that RRLD accepts triplets by."""
     for name, help in _THRESHOLDS.items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=_positive, metavar="X", help=help if shown else argparse.SUPPRESS)
+        parser.add_argument(option, type=number(0), metavar="X", help=help if shown else argparse.SUPPRESS)
 
 
 def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
@@ -93,20 +98,20 @@ def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
     return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
 
 
-def options(arguments: argparse.Namespace, flow: str | None = None) -> "Options":
+def options(arguments: argparse.Namespace, flow: str | None = None) -> "ExtractionOptions":
     """What was chosen; `flow` is the name of the estimator in use."""
-    from _databacks.extraction import Options
+    from _databacks.extraction import ExtractionOptions
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     chosen: dict[str, Any] = {
-        name: given[name] for name in Options.__dataclass_fields__ if name in given and name != "flow"
+        name: given[name] for name in ExtractionOptions.__dataclass_fields__ if name in given and name != "flow"
     }
     if "size" in given:
         chosen["video_size"] = chosen["image_size"] = given["size"][0]
     chosen["thresholds"] = thresholds(arguments)
     if flow:
         chosen["flow"] = flow
-    return Options(**chosen)
+    return ExtractionOptions(**chosen)
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
@@ -143,22 +148,3 @@ def _size(text: str) -> tuple[Any]:
         return (parse_size(text),)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {lowest} to {highest}")
-        return int(text)
-
-    return whole
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 0 up")
-    return value

@@ -31,17 +31,22 @@ def parse() -> argparse.Namespace:
     build.add_argument("--truth", type=Path, metavar="DIR", help="true clips of the items, for the checks of attention")
     build.add_argument(
         "--seconds",
-        type=float,
+        type=command.number(0.05, 60),
         metavar="S",
         help="length of a clip, one way (default: an animation's own, 1 for a folder of frames)",
     )
     build.add_argument("--loop", action="store_true", help="begin anew at the end instead of playing there and back")
     build.add_argument("--question", default="Which animation looks better?", help="asked above the clips")
-    build.add_argument("--trials", type=int, metavar="N", help="comparisons per participant (default: all there are)")
     build.add_argument(
-        "--checks", type=int, metavar="N", help="checks of attention (default: one in ten comparisons, at least 2)"
+        "--trials", type=command.whole(1), metavar="N", help="comparisons per participant (default: all there are)"
     )
-    build.add_argument("--seed", type=int, default=0, help="of the choice of checks (default: 0)")
+    build.add_argument(
+        "--checks",
+        type=command.whole(0),
+        metavar="N",
+        help="checks of attention (default: one in ten comparisons, at least 2)",
+    )
+    build.add_argument("--seed", type=command.whole(0), default=0, help="of the choice of checks (default: 0)")
     analyse = commands.add_parser(
         "analyse",
         help="turn answers into tables",
@@ -53,26 +58,12 @@ def parse() -> argparse.Namespace:
     )
     analyse.add_argument(
         "--min-attention",
-        type=float,
+        type=command.number(0, 1),
         default=0.8,
         metavar="SHARE",
         help="of the checks that a participant must have passed to count (default: 0.8)",
     )
-    arguments = parser.parse_args()
-    if arguments.command == "build":
-        _check_build(build, arguments)
-    elif not 0 <= arguments.min_attention <= 1:
-        analyse.error(f"--min-attention is {arguments.min_attention:g}; it is a share, 0 to 1")
-    return arguments
-
-
-def _check_build(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if arguments.seconds is not None and not 0.05 <= arguments.seconds <= 60:
-        parser.error(f"--seconds is {arguments.seconds:g}; it must be 0.05 to 60")
-    for name, least in (("trials", 1), ("checks", 0), ("seed", 0)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            parser.error(f"--{name} is {value}; it must be {least} or more")
+    return parser.parse_args()
 
 
 def build(arguments: argparse.Namespace) -> None:

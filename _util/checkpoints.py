@@ -1,14 +1,4 @@
-"""Find, verify and load weights: published checkpoints if the user has put them there, else those the project ships.
-
-    checkpoints/
-        ssl.pt                    published SoftsplatLite
-        dtm.pt                    published DTM
-        anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
-        anime_interp_gma.ckpt     published AnimeInterp with global motion aggregation, by whatever name it came
-        rife.pkl                  published IFNet of RIFE 4.6; or flownet.pkl
-        default/                  shipped with the project
-            ifnet.safetensors  fusion.safetensors  …
-            alexnet_features.safetensors    for LPIPS
+"""Verify and load weights: published checkpoints if the user has put them there, else those the project ships.
 
 A file is read as tensors alone, never as Python objects that could run code, and a model is touched only once every
 name and shape in the file has been found to fit.
@@ -24,45 +14,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from _util import places
 from _util.errors import InputError
+from _util.weights import FOLDER, NETWORKS, PUBLISHED, expected, find, missing, place_for_more, searched
 
-FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
-PUBLISHED = {
-    "ssl": "ssl.pt",
-    "dtm": "dtm.pt",
-    "rfr": "anime_interp_full.ckpt",
-    "animeinterp": "anime_interp_full.ckpt",
-    "animeinterp-gma": "anime_interp_gma.ckpt",
-    "rife": "rife.pkl",
-}
-_OTHER_NAMES = {"rife": ("flownet.pkl",)}  # that published files come under too
-_UNETS = ("unet", "resunet", "transunet")
-NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+__all__ = [
+    "FOLDER",
+    "NETWORKS",
+    "PUBLISHED",
+    "expected",
+    "find",
+    "load",
+    "place_for_more",
+    "read",
+    "searched",
+    "seeded",
+]
+
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5
-
-
-def expected(name: str) -> str:
-    """The file, within a folder of checkpoints, that the weights of one of `NETWORKS` are expected in."""
-    return PUBLISHED.get(name, f"default/{name}.safetensors")
-
-
-def find(name: str, folder: Path = FOLDER) -> Path | None:
-    """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors")
-    paths = (place / file for place in searched(folder) for file in files)
-    return next((path for path in paths if path.exists()), None)
-
-
-def searched(folder: Path) -> list[Path]:
-    """The folders that weights are looked for in, in order: those of `places` for the default, else `folder` alone."""
-    return places.weights() if folder == FOLDER else [folder]
-
-
-def place_for_more(folder: Path) -> Path:
-    """The folder, of those that are searched for `folder`, that a user puts weights into."""
-    return places.added_weights() if folder == FOLDER else folder
 
 
 def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -81,10 +50,7 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
     if name_or_path in NETWORKS:
         path = find(str(name_or_path), folder)
         if path is None:
-            place = place_for_more(folder)
-            raise InputError(
-                f"There are no weights for {name_or_path}: put {expected(str(name_or_path))} into {place}."
-            )
+            raise missing(str(name_or_path), folder)
     else:
         path = Path(name_or_path)
     wanted = model.state_dict()

@@ -3,11 +3,16 @@
 import _thread
 import argparse
 import io
+import math
+import operator
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn
+from fractions import Fraction
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T", float, Fraction)
 
 _PYTHON = "python -m "
 _name: str | None = None  # of the command, where it is not run by `python -m`
@@ -32,7 +37,63 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog if module == prog else name(module), **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help tells more)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type of `add_argument`: whole numbers from `least` to `most`."""
+    span = f"{least} or more" if most is None else f"from {least} to {most}"
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number; it must be {span}") from error
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{value} is out of range; it must be {span}")
+        return value
+
+    return convert
+
+
+def number(
+    least: float | None = None, most: float | None = None, *, above: float | None = None, below: float | None = None
+) -> Callable[[str], float]:
+    """A type of `add_argument`: finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
+    return _within(float, least, most, above, below)
+
+
+def rate(text: str) -> Fraction:
+    """A type of `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
+    return _within(Fraction, above=0)(text)
+
+
+def _within(
+    kind: Callable[[str], T],
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Callable[[str], T]:
+    tests: list[tuple[float | None, str, Callable[[Any, Any], bool]]] = [
+        (least, "{:g} or more", operator.ge),
+        (above, "above {:g}", operator.gt),
+        (most, "{:g} or less", operator.le),
+        (below, "below {:g}", operator.lt),
+    ]
+    bounds = [(bound, span, holds) for bound, span, holds in tests if bound is not None]
+    wanted = "it must be " + (" and ".join(span.format(bound) for bound, span, _ in bounds) or "finite")
+
+    def convert(text: str) -> T:
+        try:
+            value = kind(text)
+        except (ValueError, ZeroDivisionError) as error:
+            raise argparse.ArgumentTypeError(f"{text} is no number; {wanted}") from error
+        if not math.isfinite(value) or not all(holds(value, bound) for bound, _, holds in bounds):
+            raise argparse.ArgumentTypeError(f"{text} is out of range; {wanted}")
+        return value
+
+    return convert
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -44,9 +105,6 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
-    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:

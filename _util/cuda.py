@@ -100,7 +100,7 @@ def launch(
 
 
 class _Address(NamedTuple):
-    """Of a stream, as the CUDA stream protocol wants it."""
+    """Of a stream, for the CUDA stream protocol."""
 
     address: int
 

@@ -64,7 +64,7 @@ class Losses:
         self.resized: tuple[int, int] | None = None
         self.stopped: str | None = None
 
-    def told(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
+    def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
         """One sentence, or None; `declared` is when the container has the video end, in seconds."""
         parts = []
         if declared is not None and end < declared - Fraction(1, 5):
@@ -119,7 +119,7 @@ class File:
             with _open(self.path) as (container, stream):
                 stream.thread_type = "AUTO"
                 finding = fields.find(frame for frame, _ in _decode_stream(container, stream, Losses()))
-        return fields.filters(finding, *treatment), fields.told(finding, *treatment)
+        return fields.filters(finding, *treatment), fields.message(finding, *treatment)
 
     def _facts(
         self,

@@ -39,7 +39,7 @@ class Drawings:
         count = self.places[-1] + 1
         is_deep = first.dtype != np.uint8
         alpha = any(map(_is_clear, self.paths))
-        gap = sequences.told(sequence, source, close_gaps)
+        gap = sequences.message(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
         self.facts = Facts(
             size=first.shape[:2],
@@ -79,7 +79,7 @@ def _first_readable(paths: list[Path]) -> np.ndarray:
 
 def _is_clear(path: Path) -> bool:
     """Whether a picture has alpha, by its header."""
-    with contextlib.suppress(Exception), Image.open(path) as opened:  # what is damaged is told when it is read
+    with contextlib.suppress(Exception), Image.open(path) as opened:  # damage is reported when it is read
         return opened.mode in _CLEAR_MODES or "transparency" in opened.info
     return False
 

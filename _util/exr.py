@@ -1,6 +1,6 @@
 """OpenEXR files: linear light, of any brightness, in half or single precision, alpha multiplied in.
 
-Drawing wants what eyes see: `to_display` undoes the multiplication and applies the curve of sRGB, beyond 1 and below 0
+Drawing needs what eyes see: `to_display` undoes the multiplication and applies the curve of sRGB, beyond 1 and below 0
 as well; `from_display` is its inverse. Both work in double precision, so that they give values back bit by bit.
 """
 
@@ -95,7 +95,7 @@ def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _readable_name(path: Path) -> Iterator[str]:
-    """A name of the file that OpenEXR, which wants UTF-8, can open."""
+    """A name of the file that OpenEXR, which needs UTF-8, can open."""
     try:
         path.name.encode()
         str(path).encode()

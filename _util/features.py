@@ -78,6 +78,7 @@ class Backbone(nn.Module):
         architecture: one of `BACKBONES`.
         weights: `<index>.weight` and `<index>.bias` of each convolution, by torchvision's index in `features`.
         layers: whose activations are wanted, in the order of the network.
+        mean, deviation: of the channels, by default of ImageNet; images less the mean are divided by the deviation.
 
     Raises:
         ValueError: a layer that the architecture does not have, none, or another order.
@@ -86,7 +87,14 @@ class Backbone(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, architecture: str, weights: dict[str, Tensor], layers: Sequence[str]):
+    def __init__(
+        self,
+        architecture: str,
+        weights: dict[str, Tensor],
+        layers: Sequence[str],
+        mean: Sequence[float] = _MEAN,
+        deviation: Sequence[float] = _DEVIATION,
+    ):
         super().__init__()
         convolutions = ARCHITECTURES[architecture]
         places = {convolution.layer: i for i, convolution in enumerate(convolutions)}
@@ -97,8 +105,8 @@ class Backbone(nn.Module):
         self.convolutions = convolutions[: wanted[-1] + 1]
         self.channels = tuple(convolutions[i].out_channels for i in wanted)
         self.grids = _grids(self.convolutions, self.layers)
-        self.register_buffer("mean", tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", tensor(deviation).view(1, 3, 1, 1), persistent=False)
         for convolution in self.convolutions:
             for kind in ("weight", "bias"):
                 name = f"{convolution.index}.{kind}"

@@ -6,7 +6,7 @@ telecined when four of its frames become five woven ones, of which two mix field
 Flags tell of it, but not reliably, so pictures are asked: where something moves, lines that stand out from both their
 neighbours in turn (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other
 field of the frame before. What comes from one moment combs less as it is than woven in any other way. What comes from
-two combs no less than one of the other weaves; and that one tells which field is the earlier.
+two combs no less than one of the other weaves; and that one shows which field is the earlier.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import numpy as np
 _LOOKED_AT = 150  # frames
 _COLUMNS = 480  # no fewer of a wide frame
 _STANDS_OUT = 12  # levels of luma
-_MOVING = 0.002  # share of pixels from which on a frame tells something
+_MOVING = 0.002  # share of pixels from which on a frame counts
 _TELLING = 5  # frames that must tell something
 _CYCLE = 5  # frames that four of film become
 _WINDOW = 8 * _CYCLE
@@ -98,7 +98,7 @@ def filters(finding: Finding, deinterlace: str, detelecine: bool) -> Filters:
     return Filters()
 
 
-def told(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
+def message(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
     """A sentence about what was found and is done."""
     if detelecine:
         if finding.kind is Kind.TELECINED:

@@ -129,7 +129,7 @@ def making_folder(folder: Path) -> Iterator[None]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Where this process writes what becomes `path`: a hidden file that tells whose it is and keeps the suffix."""
+    """Where this process writes what becomes `path`: a hidden file named after its process that keeps the suffix."""
     return hidden_beside(path.with_suffix(""), f".tmp-{_HOST}-{os.getpid()}{path.suffix}")
 
 

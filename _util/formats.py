@@ -143,7 +143,7 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
 
 
 def _bits_of_jpeg_2000(path: Path) -> int:
-    """Of the first component, as the marker SIZ tells."""
+    """Of the first component, from the marker SIZ."""
     with path.open("rb") as file:
         data = file.read(2**16)
     at = data.find(b"\xff\x4f\xff\x51")

@@ -39,7 +39,7 @@ class Replayed:
 
     Results are copies, so they stay as they are when the graph runs again. Graphs are used in inference mode alone, and
     no more than a few are kept, those used last. A capture that fails, or a first replay that differs from the
-    function, is told once on stderr, and the function runs as it is from then on.
+    function, is reported once on stderr, and the function runs as it is from then on.
 
     Args:
         function: called with tensors, or named tuples, tuples and lists of them, all on one device and, from call to

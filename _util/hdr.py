@@ -23,14 +23,14 @@ class Mastering(NamedTuple):
 
 
 class Light(NamedTuple):
-    """What a video tells of its light."""
+    """What a video states of its light."""
 
     mastering: Mastering | None = None
     content: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m²
 
 
 def read(frame: av.VideoFrame) -> Light | None:
-    """What a decoded frame tells; None if nothing."""
+    """What a decoded frame states; None if nothing."""
     mastering = content = None
     for data in side_data(frame):
         if data.type == Type.MASTERING_DISPLAY_METADATA:
@@ -47,7 +47,7 @@ def side_data(frame: av.VideoFrame) -> Iterable[SideData]:
 
 
 def changing(frame: av.VideoFrame) -> list[str]:
-    """The names of what is told of every frame anew, which cannot be told of frames between."""
+    """The names of metadata given for each frame, which frames between cannot have."""
     names = {
         Type.DOVI_METADATA: "Dolby Vision",
         Type.DOVI_RPU_BUFFER: "Dolby Vision",
@@ -75,24 +75,24 @@ def _mastering(values: np.ndarray) -> Mastering:
 
 
 def _h26x(light: Light, display: str, level: str) -> list[str]:
-    told = []
+    options = []
     if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
         red, green, blue, white = (
             f"({round(x * _CHROMATICITY)},{round(y * _CHROMATICITY)})" for x, y in light.mastering.chromaticities
         )
         darkest, brightest = (round(value * _LUMINANCE) for value in light.mastering.luminances)
-        told.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
+        options.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
     if light.content:
-        told.append(f"{level}={light.content[0]},{light.content[1]}")
-    return told
+        options.append(f"{level}={light.content[0]},{light.content[1]}")
+    return options
 
 
 def _av1(light: Light) -> list[str]:
-    told = []
+    options = []
     if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
         red, green, blue, white = (f"({float(x):.5f},{float(y):.5f})" for x, y in light.mastering.chromaticities)
         darkest, brightest = map(float, light.mastering.luminances)
-        told.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
+        options.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
     if light.content:
-        told.append(f"content-light={light.content[0]},{light.content[1]}")
-    return told
+        options.append(f"content-light={light.content[0]},{light.content[1]}")
+    return options

@@ -20,8 +20,7 @@ from _util.features import Backbone, open_backbone
 
 Protocol = Literal["paper", "standard"]
 ALEXNET = "default/alexnet_features.safetensors"
-_CONVOLUTIONS = {"0": (4, 2), "3": (1, 2), "6": (1, 1), "8": (1, 1), "10": (1, 1)}  # name in the file: stride, padding
-_POOLED_BEFORE = ("3", "6")
+_LPIPS_MEAN, _LPIPS_DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 _SMALLEST_SIDE = 31  # at which AlexNet's last pooling still has a window
 _CENSUS_REACH = 3
 STYLE_LAYERS = {
@@ -46,23 +45,19 @@ class LPIPS(nn.Module):
         InputError: the shipped weights are missing or damaged.
     """
 
-    mean: Tensor
-    deviation: Tensor
+    linear0: Tensor
 
     def __init__(self, protocol: Protocol = "paper"):
         super().__init__()
         check_protocol(protocol)
         self.protocol = protocol
         alexnet = checkpoints.read(checkpoints.FOLDER / ALEXNET)
+        backbone = Backbone("alexnet", alexnet, STYLE_LAYERS["alexnet"], _LPIPS_MEAN, _LPIPS_DEVIATION)
+        self.backbone = backbone.to(memory_format=torch.channels_last)
         with resources.as_file(resources.files("lpips") / "weights/v0.1/alex.pth") as path:
             linear = checkpoints.read(path)
-        for i, name in enumerate(_CONVOLUTIONS):
-            weight = alexnet[f"{name}.weight"].float().contiguous(memory_format=torch.channels_last)
-            self.register_buffer(f"weight{i}", weight, persistent=False)
-            self.register_buffer(f"bias{i}", alexnet[f"{name}.bias"].float(), persistent=False)
+        for i in range(len(self.backbone.layers)):
             self.register_buffer(f"linear{i}", linear[f"lin{i}.model.1.weight"], persistent=False)
-        self.register_buffer("mean", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """Distance of each image from its truth; the weights follow the images to their device.
@@ -95,17 +90,10 @@ class LPIPS(nn.Module):
     def _activations(self, image: Tensor) -> list[Tensor]:
         if min(image.shape[2:]) < _SMALLEST_SIDE:
             raise ValueError(f"LPIPS needs sides of {_SMALLEST_SIDE} pixels or more, not {tuple(image.shape[2:])}")
-        if self.mean.device != image.device:
+        if self.linear0.device != image.device:
             self.to(image.device)
         image = image.float() if self.protocol == "paper" else 2 * image.float() - 1
-        x, features = (image - self.mean) / self.deviation, []
-        x = x.contiguous(memory_format=torch.channels_last)
-        for i, (name, (stride, padding)) in enumerate(_CONVOLUTIONS.items()):
-            if name in _POOLED_BEFORE:
-                x = F.max_pool2d(x, 3, 2)
-            x = F.relu(F.conv2d(x, getattr(self, f"weight{i}"), getattr(self, f"bias{i}"), stride, padding))
-            features.append(x)
-        return features
+        return self.backbone(image.contiguous(memory_format=torch.channels_last))
 
 
 def check_protocol(protocol: str) -> None:

@@ -56,7 +56,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Dtype:
-    """Of a dtype, the kind, the size and, told afterwards, the order of bytes."""
+    """Of a dtype, the kind, the size and, in what follows, the order of bytes."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(str(code))
@@ -70,7 +70,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array whose shape, dtype and content are told afterwards."""
+    """An array whose shape, dtype and content follow."""
 
     def __init__(self, *_: Any):
         self.array: np.ndarray = np.zeros(0)

@@ -82,7 +82,7 @@ def is_deep(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """The format that stands for another one: range is told apart, and there is no palette and no grey with alpha."""
+    """The format that stands for another one: full and limited range differ; no palette, no grey with alpha."""
     if av.VideoFormat(name).has_palette or name == "ya8":
         return "bgra"
     if name.startswith("ya16"):

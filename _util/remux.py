@@ -211,10 +211,10 @@ def _presentation_ranks(part: Path, count: int) -> list[int]:
         with av.open(part.absolute()) as container:
             times = [packet.pts for packet in container.demux(video=0) if packet.size]
     except av.FFmpegError as error:
-        raise InputError(f"{part} is damaged ({error.strerror}); delete it and go on with --resume.") from error
+        raise InputError(f"{part} is damaged ({error.strerror}); delete it and run again with --resume.") from error
     shown = [time for time in times if time is not None]
     if len(shown) < len(times) or len(set(shown)) != count:
-        raise InputError(f"{part} is damaged; delete it and go on with --resume.")
+        raise InputError(f"{part} is damaged; delete it and run again with --resume.")
     ranks = {time: rank for rank, time in enumerate(sorted(shown))}
     return [ranks[time] for time in shown]
 

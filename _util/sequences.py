@@ -59,7 +59,7 @@ def find(source: Path) -> Sequence:
     return _sequence(files.number(sorted(paths, key=lambda path: files.natural(path.name))))
 
 
-def told(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
+def message(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
     """A sentence about gaps; None if there are none."""
     if not sequence.gaps:
         return None

@@ -59,12 +59,12 @@ class Reader:
         size: (h, w), upright.
         rate: average frames a second.
         count: of frames, as the container has it, which may be wrong; None if it does not say.
-        duration: in seconds, as well as the container tells.
+        duration: in seconds, as well as the container states.
         deep: whether pixels are uint16.
         alpha: whether the source has alpha.
         pixel_format: FFmpeg's name of how the source is stored.
         colour: the tags of the video.
-        light: what an HDR video tells of its light; None if nothing.
+        light: what an HDR video states of its light; None if nothing.
         notes: sentences about what was found, known from the beginning.
         aspect: width of a pixel over its height, upright.
         start: seconds by the clock of the container at which the first frame is shown.
@@ -136,7 +136,7 @@ class Reader:
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = losses.told(self.path, end, self._source.declared)
+        self.damage = losses.message(self.path, end, self._source.declared)
 
 
 def is_drawings(path: Path) -> bool:

@@ -76,7 +76,7 @@ class TimeTable:
 
 @dataclass
 class TimeSheet:
-    """What a file holds: one table or more, and numbers of cut and scene, as text, where they are told."""
+    """What a file holds: one table or more, and numbers of cut and scene, as text, where they are given."""
 
     tables: list[TimeTable]
     cut: str | None = None

@@ -17,6 +17,7 @@ COMMANDS: dict[str, Command] = {
     "study": Command("_scripts.user_study", "build the page of a user study, and analyse its answers"),
     "train": Command("_train.frame_interpolation.train", "train a network, or resume its training"),
     "export-weights": Command("_scripts.export_weights", "turn a checkpoint of training into weights"),
+    "export-onnx": Command("_scripts.export_onnx", "write the default synthesis as ONNX"),
     "dataset": Command("_scripts.make_dataset", "make one data set of triplets from whole shows"),
     "dataset-to-hdf5": Command("_scripts.dataset_to_hdf5", "pack a data set into one file"),
     "sgm-flows": Command("_scripts.sgm_flows", "compute the flow by segment-guided matching of a data set"),

@@ -192,9 +192,9 @@ def data_kinds() -> dict[str, Kind]:
             pass
 
     def indexed(folder: Path) -> Path:
-        from _databacks.dataset.assembly import Row
+        from _databacks.dataset.assembly import MadeRow
 
-        rows = [",".join(Row._fields)] + [",".join(f"{i}{name}" for name in Row._fields) for i in range(5)]
+        rows = [",".join(MadeRow._fields)] + [",".join(f"{i}{name}" for name in MadeRow._fields) for i in range(5)]
         (folder / "index.csv").write_text("\n".join([*rows, ""]))
         return folder / "index.csv"
 

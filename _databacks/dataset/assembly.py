@@ -28,7 +28,7 @@ from _util.files import replacing
 LAYOUTS = ("folders", "rrld")
 
 
-class Row(NamedTuple):
+class MadeRow(NamedTuple):
     """A triplet in `index.csv`."""
 
     name: str  # of its folder
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     video: str  # what its content is known by
 
 
-def read_index(out: Path) -> list[Row]:
+def read_index(out: Path) -> list[MadeRow]:
     """The rows of a data set; none if it has not been assembled.
 
     Raises:
@@ -54,9 +54,9 @@ def read_index(out: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = csv.reader(file)
-            if tuple(header) != Row._fields:
+            if tuple(header) != MadeRow._fields:
                 raise ValueError("other columns")
-            return [Row(*row) for row in rows]
+            return [MadeRow(*row) for row in rows]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as error:
@@ -75,7 +75,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
         The number of triplets added.
 
     Raises:
-        InputError: something cannot be written; the next call goes on from there.
+        InputError: something cannot be written; the next call resumes.
     """
     try:
         complete(out, work)
@@ -89,7 +89,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
             if (work / video.key / "triplets.json").exists():
                 preparing.tidy(work, video.key)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror or error}); run again to go on.") from error
+        raise InputError(f"{out} cannot be written ({error.strerror or error}); run again to resume.") from error
     return len(rows)
 
 
@@ -101,26 +101,26 @@ def complete(out: Path, work: Path) -> None:
     plan = json.loads(journal.read_text())
     for source, target in plan["moves"]:
         _move(work / source, out / target)
-    rows = [Row(*row) for row in plan["rows"]]
+    rows = [MadeRow(*row) for row in plan["rows"]]
     if plan["layout"] == "rrld":
         listing = [HEADER, *(f"{row.name},{row.rrld},{row.coverage}" for row in rows), ""]
         with replacing(out / "rrld.txt") as temporary:
             temporary.write_text("\n".join(listing))
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([Row._fields, *rows])
+    csv.writer(text, lineterminator="\n").writerows([MadeRow._fields, *rows])
     with replacing(out / "index.csv") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
     journal.unlink()
 
 
 def _plan(
-    videos: Sequence[Video], before: list[Row], work: Path, layout: str, threshold: float
-) -> tuple[list[Row], list[tuple[str, str]]]:
+    videos: Sequence[Video], before: list[MadeRow], work: Path, layout: str, threshold: float
+) -> tuple[list[MadeRow], list[tuple[str, str]]]:
     """The rows to be added, and the folders to be moved, from below `work` to below the data set."""
     known = {row.video for row in before}
     fresh = [(video, preparing.read(work, video.key)) for video in videos if video.key not in known]
     fresh = [(video, prepared) for video, prepared in fresh if prepared and prepared.triplets]
-    rows: list[Row] = []
+    rows: list[MadeRow] = []
     moves: list[tuple[str, str]] = []
     if not fresh:
         return rows, moves
@@ -135,7 +135,7 @@ def _plan(
     return rows, moves
 
 
-def _add_known(selection: Selection, rows: list[Row], work: Path) -> None:
+def _add_known(selection: Selection, rows: list[MadeRow], work: Path) -> None:
     chosen = defaultdict(set)
     for row in rows:
         chosen[row.video].add(row.frames)
@@ -155,8 +155,8 @@ def _place(position: int, layout: str) -> tuple[str, str]:
     return name, f"images/{name}"
 
 
-def _row(name: str, video: Video, triplet: preparing.Triplet) -> Row:
-    return Row(
+def _row(name: str, video: Video, triplet: preparing.PreparedTriplet) -> MadeRow:
+    return MadeRow(
         name=name,
         show=video.show,
         source=video.source,

@@ -34,7 +34,7 @@ def make(
     threshold: float = THRESHOLD,
     say: Callable[[str], Any] = extraction.ALOUD.say,
 ) -> None:
-    """Make the data set `out`, go on with it, or add what is new in the shows.
+    """Make the data set `out`, resume it, or add what is new in the shows.
 
     Args:
         shows: videos, and folders that are searched for videos at any depth.
@@ -99,7 +99,7 @@ def _naming(path: Path, sentence: str) -> str:
 
 
 def _totals(
-    videos: Sequence[Video], rows: Sequence[assembly.Row], work: Path, failures: dict[str, str]
+    videos: Sequence[Video], rows: Sequence[assembly.MadeRow], work: Path, failures: dict[str, str]
 ) -> report.Totals:
     keys = dict.fromkeys([*(row.video for row in rows), *(video.key for video in videos)])
     prepared = [value for value in (preparing.read(work, key) for key in keys) if value is not None]

@@ -6,14 +6,14 @@ its content, so that one that was moved, renamed or is there twice is still one;
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from _util import runs
 from _util.errors import InputError
-from _util.files import making_folder, natural, replacing
+from _util.files import making_folder, natural
 from _util.locks import holding
 
 SUFFIXES = (
@@ -112,7 +112,7 @@ def claim(out: Path, work: Path, options: dict) -> Iterator[None]:
     with holding(out):
         _require_place(out, work)
         with making_folder(work):
-            _require_same(out, work / "options.json", json.loads(json.dumps(options)))
+            _require_same(out, work / "options.json", options)
             yield
 
 
@@ -129,14 +129,7 @@ def _require_place(out: Path, work: Path) -> None:
 def _require_same(out: Path, record: Path, options: dict) -> None:
     """Note what a data set is made with; raise InputError if it was begun with anything else."""
     if not record.exists():
-        with replacing(record) as temporary:
-            temporary.write_text(json.dumps(options, indent=2))
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))
-        before.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{record} is damaged; delete {out}, or choose another folder.") from error
-    changed = [name for name in {**before, **options} if before.get(name) != options.get(name)]
-    if changed:
-        was = ", ".join(f"{name} {before.get(name)!r} instead of {options.get(name)!r}" for name in changed)
-        raise InputError(f"{out} was made with {was}; give the same options, or another folder.")
+        runs.write(record, options)
+    before = runs.read(record, f"delete {out}, or choose another folder")
+    if changes := runs.changes(before, runs.plain(options)):
+        raise InputError(f"{out} was made with {changes}; give the same options, or another folder.")

@@ -41,7 +41,7 @@ Extract = Callable[..., list[extraction.ExtractedTriplet]]  # as `_databacks.ext
 class Settings(NamedTuple):
     """How triplets are extracted. What is called must be a function of a module, or `functools.partial` of one."""
 
-    options: extraction.Options
+    options: extraction.ExtractionOptions
     create_flow: Callable[[], extraction.FlowEstimator]  # called for each video
     extract: Extract = extraction.extract
 
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     is_fatal: bool = False  # the error is about what is written, so that no other video will do better
 
 
-class Triplet(NamedTuple):
+class PreparedTriplet(NamedTuple):
     """One of the triplets of a video."""
 
     name: str
@@ -73,11 +73,11 @@ class Triplet(NamedTuple):
     height: int
 
 
-class Prepared(NamedTuple):
-    """What `triplets.json` tells of a video."""
+class PreparedVideo(NamedTuple):
+    """What `triplets.json` holds about a video."""
 
     damage: str | None  # one sentence on what could not be read; the triplets are from the rest
-    triplets: list[Triplet]
+    triplets: list[PreparedTriplet]
 
 
 def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
@@ -97,13 +97,13 @@ def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
         return Outcome(error=" ".join(said.split()), is_fatal=_is_fatal(error))
 
 
-def read(work: Path, key: str) -> Prepared | None:
+def read(work: Path, key: str) -> PreparedVideo | None:
     """The triplets of a video that is prepared; None if it is not."""
     try:
         damage, rows = json.loads((work / key / "triplets.json").read_text())
     except FileNotFoundError:
         return None
-    return Prepared(damage, [Triplet(name, tuple(frames), *values) for name, frames, *values in rows])
+    return PreparedVideo(damage, [PreparedTriplet(name, tuple(frames), *values) for name, frames, *values in rows])
 
 
 def tidy(work: Path, key: str) -> None:
@@ -115,7 +115,7 @@ def tidy(work: Path, key: str) -> None:
 
 def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
     settings = job.settings
-    report = extraction.Report(lambda sentence: None, _bar_that_calls(tick))
+    report = extraction.StageReport(lambda sentence: None, _bar_that_calls(tick))
     found = settings.extract(
         job.video.path, folder, settings.create_flow(), options=settings.options, with_flows=False, report=report
     )
@@ -123,11 +123,11 @@ def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
     for i, triplet in enumerate(found):
         drawings = [image.read(path) for path in pictures(folder / "images" / triplet.name)]
         thumbnails[i] = near_duplicates.thumbnails(drawings)
-        rows.append(Triplet(*triplet, *drawings[0].shape[1::-1]))
+        rows.append(PreparedTriplet(*triplet, *drawings[0].shape[1::-1]))
     with replacing(folder / "thumbnails.npy") as temporary:
         np.save(temporary, thumbnails)
     with replacing(folder / "triplets.json") as temporary:
-        temporary.write_text(json.dumps(Prepared(_damage(folder), rows)))
+        temporary.write_text(json.dumps(PreparedVideo(_damage(folder), rows)))
 
 
 def _damage(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """A page to judge a data set by: report.html, one file without scripts, the same for the same data set.
 
 In: the rows of the index, what became of each video, the pictures. Out: how many triplets each show gave, a random
-sample of them, histograms of what the index tells.
+sample of them, histograms of the index's columns.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from _databacks.dataset.assembly import Row
+from _databacks.dataset.assembly import MadeRow
 from _util import image
 from _util.errors import InputError
 from _util.files import pictures, replacing
@@ -39,7 +39,7 @@ class Totals(NamedTuple):
     damaged: Sequence[str]  # one on each that could be read in part
 
 
-def write(out: Path, rows: Sequence[Row], totals: Totals) -> bool:
+def write(out: Path, rows: Sequence[MadeRow], totals: Totals) -> bool:
     """Write report.html into the folder of a data set, unless it says the same already; tell whether it was written.
 
     Raises:
@@ -54,7 +54,7 @@ def write(out: Path, rows: Sequence[Row], totals: Totals) -> bool:
     return True
 
 
-def page(out: Path, rows: Sequence[Row], totals: Totals) -> str:
+def page(out: Path, rows: Sequence[MadeRow], totals: Totals) -> str:
     """The report as XHTML; pictures of samples are read from the data set `out`."""
     repeats = totals.found - len(rows)
     parts = [
@@ -83,7 +83,7 @@ def _sentences(title: str, sentences: Sequence[str]) -> Iterable[str]:
         yield f"<h2>{title}</h2><ul>{items}</ul>"
 
 
-def _shows(rows: Sequence[Row]) -> str:
+def _shows(rows: Sequence[MadeRow]) -> str:
     videos: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     for row in rows:
@@ -96,7 +96,7 @@ def _shows(rows: Sequence[Row]) -> str:
     return f"<table><tr><th>show</th><th>videos with triplets</th><th>triplets</th></tr>{''.join(lines)}</table>"
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, list[float]]:
+def _columns(rows: Sequence[MadeRow]) -> dict[str, list[float]]:
     numbers = [[int(frame) for frame in row.frames.split("-")] for row in rows]
     return {
         "RRLD, 0 where motion is straight and even": [float(row.rrld) for row in rows],
@@ -126,12 +126,12 @@ def _histogram(title: str, values: Sequence[float]) -> str:
     return f"<figure>{drawing}<figcaption>{html.escape(title)}; median {np.median(values):.4g}</figcaption></figure>"
 
 
-def _choose(rows: Sequence[Row]) -> list[Row]:
+def _choose(rows: Sequence[MadeRow]) -> list[MadeRow]:
     chosen = np.random.default_rng(0).permutation(len(rows))[:SAMPLES]
     return [rows[k] for k in sorted(chosen)]
 
 
-def _sample(out: Path, row: Row) -> str:
+def _sample(out: Path, row: MadeRow) -> str:
     folder = next(path for path in (out / row.name, out / "images" / row.name) if path.parent.exists())
     caption = html.escape(f"{row.name}: {row.show}, {row.source}, frames {row.frames}, RRLD {float(row.rrld):.3f}")
     try:

@@ -1,6 +1,6 @@
 """Do many jobs at once: in processes of this machine, or on a cluster by Ray.
 
-In: `work`, a function of a module, of a job and of `tick`, which tells how far it is; jobs. Out: each job with its
+In: `work`, a function of a module, of a job and of `tick`, which reports progress; jobs. Out: each job with its
 result as it is done, in any order; with None if its process died, from want of memory say. `processes` and `cluster`
 are called alike. Work ends with the process that asked for it, however that one ends.
 """
@@ -32,7 +32,7 @@ def processes(
     """Do jobs in up to `workers` processes, which share the cores evenly.
 
     Args:
-        tick: called here with a job and what its work tells.
+        tick: called here with a job and its progress.
     """
     waiting = list(jobs)[::-1]
     context = multiprocessing.get_context("spawn")
@@ -48,7 +48,7 @@ def processes(
             for connection in cast(list[Connection], wait(list(busy))):
                 process, job = busy[connection]
                 try:
-                    is_done, told = connection.recv()
+                    is_done, message = connection.recv()
                 except (EOFError, OSError):
                     del busy[connection]
                     process.stop()
@@ -58,9 +58,9 @@ def processes(
                 if is_done:
                     del busy[connection]
                     idle.append(process)
-                    yield job, told
+                    yield job, message
                 else:
-                    tick(job, told)
+                    tick(job, message)
     finally:
         for process, _ in busy.values():
             process.stop()
@@ -77,7 +77,7 @@ class _Process:
         theirs.close()
 
     def give(self, job: Job) -> None:
-        with contextlib.suppress(OSError):  # it died; reading from it tells
+        with contextlib.suppress(OSError):  # it died, which reading from it shows
             self.connection.send(job)
 
     def stop(self, is_idle: bool = False) -> None:

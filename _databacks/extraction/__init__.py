@@ -8,7 +8,7 @@ OUT/
     flows/000012-000013-000015.pt          flow between the first and the last frame              extract_triplet_flows
     video.json  duplicates.json  …         what each was made from, with which options
 
-Every stage goes on where it was interrupted, says so and does nothing when its result is there, and makes it anew when
+Every stage resumes where it was interrupted, says so and does nothing when its result is there, and makes it anew when
 its input or its options have changed. Results appear whole. `_databacks.rrldextr` reads the folder.
 """
 
@@ -19,18 +19,18 @@ from _databacks.extraction.encoding import encode_video
 from _databacks.extraction.filtering import FlowEstimator, rrld_filter
 from _databacks.extraction.flows import extract_triplet_flows
 from _databacks.extraction.images import extract_triplet_images
-from _databacks.extraction.options import Options, Size, parse_size
-from _databacks.extraction.reports import ALOUD, QUIET, Report
+from _databacks.extraction.options import ExtractionOptions, Size, parse_size
+from _databacks.extraction.reports import ALOUD, QUIET, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 
 __all__ = [
     "ALOUD",
     "QUIET",
     "ExtractedTriplet",
+    "ExtractionOptions",
     "FlowEstimator",
-    "Options",
-    "Report",
     "Size",
+    "StageReport",
     "duplicate_frame_features",
     "encode_video",
     "extract",
@@ -47,9 +47,9 @@ def extract(
     out: Path,
     flow: FlowEstimator,
     *,
-    options: Options | None = None,
+    options: ExtractionOptions | None = None,
     with_flows: bool = True,
-    report: Report = ALOUD,
+    report: StageReport = ALOUD,
 ) -> list[ExtractedTriplet]:
     """All stages in order, from `video`, a file or a folder of drawings, into the folder `out`.
 
@@ -66,7 +66,7 @@ def extract(
     Raises:
         InputError: the video cannot be read, `out` belongs to another video, or something cannot be written.
     """
-    options = options or Options()
+    options = options or ExtractionOptions()
     encode_video(video, out, options, report)
     duplicate_frame_features(out, options, report)
     triplets = rrld_filter(out, flow, options, report)

@@ -15,8 +15,8 @@ import numpy as np
 
 from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate, resize
-from _databacks.extraction.options import Options
-from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.reports import ALOUD, StageReport
 from _util import duplicates, memory
 from _util.errors import InputError
 from _util.prefetch import in_order
@@ -27,7 +27,7 @@ _BATCH = RATE  # rows that are written together
 _THREADS = 2
 
 
-def duplicate_frame_features(out: Path, options: Options | None = None, report: Report = ALOUD) -> None:
+def duplicate_frame_features(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
     """Fill duplicates.db in the folder `out`, going on after its last row.
 
     Raises:

@@ -14,8 +14,8 @@ import numpy as np
 
 from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate, fit
-from _databacks.extraction.options import CODECS, Options
-from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.options import CODECS, ExtractionOptions
+from _databacks.extraction.reports import ALOUD, StageReport
 from _util import video
 from _util.colour import BT709, LIMITED, Colour
 from _util.errors import InputError
@@ -27,7 +27,9 @@ _COLOUR = Colour(BT709, LIMITED, BT709, BT709)
 _PRESET = "medium"  # of both codecs
 
 
-def encode_video(source: Path, out: Path, options: Options | None = None, report: Report = ALOUD) -> None:
+def encode_video(
+    source: Path, out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD
+) -> None:
     """Write video.mp4 into the folder `out`, which is made where missing.
 
     Args:
@@ -36,7 +38,7 @@ def encode_video(source: Path, out: Path, options: Options | None = None, report
     Raises:
         InputError: the video cannot be read, the folder belongs to another one, or something cannot be written.
     """
-    options = options or Options()
+    options = options or ExtractionOptions()
     path, parts = out / "video.mp4", out / ".video-partial"
     record = records.Record(
         path,
@@ -82,7 +84,7 @@ def _counted(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
         bar.update()
 
 
-def _encode(frames: Iterable[np.ndarray], path: Path, options: Options) -> None:
+def _encode(frames: Iterable[np.ndarray], path: Path, options: ExtractionOptions) -> None:
     """Write frames (h, w, 3) uint8 RGB; a last row or column that makes a side odd is cut off."""
     frames = iter(frames)
     first = next(frames)

@@ -17,8 +17,8 @@ from torch import Tensor
 from _databacks.extraction import records
 from _databacks.extraction.duplicates import read_differences
 from _databacks.extraction.frames import at_constant_rate, resize
-from _databacks.extraction.options import Options
-from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, name_of, read_triplets, write_triplets
 from _util import cuts, duplicates, image, rrld
 from _util.prefetch import ahead
@@ -30,7 +30,7 @@ FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _FLOWS = 2  # estimated at once
 
 
-class Drawing(NamedTuple):
+class NumberedDrawing(NamedTuple):
     """The first of the frames that show it."""
 
     number: int
@@ -38,11 +38,11 @@ class Drawing(NamedTuple):
     tensor: Tensor  # (1, 3, 360, 640) RGB in [0, 1]
 
 
-Three = tuple[Drawing, Drawing, Drawing]
+Three = tuple[NumberedDrawing, NumberedDrawing, NumberedDrawing]
 
 
 def rrld_filter(
-    out: Path, flow: FlowEstimator, options: Options | None = None, report: Report = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions | None = None, report: StageReport = ALOUD
 ) -> list[ExtractedTriplet]:
     """Write rrld.txt into the folder `out` and return what it lists.
 
@@ -53,7 +53,7 @@ def rrld_filter(
     Raises:
         InputError: an earlier stage is not finished, its result is damaged, or something cannot be written.
     """
-    options = options or Options()
+    options = options or ExtractionOptions()
     path, journal = out / "rrld.txt", out / ".rrld-partial.txt"
     record = records.Record(
         path,
@@ -75,11 +75,11 @@ def rrld_filter(
         repeats = {
             row[0] for row in differences if duplicates.is_duplicate(*(options.sensitivity * norm for norm in row[1:]))
         }
-        told = ((number, pixels, number in repeats) for number, pixels in frames)
+        marked = ((number, pixels, number in repeats) for number, pixels in frames)
     else:
-        told = _detected(frames)
+        marked = _detected(frames)
     starts: list[int] = []
-    drawings = _drawings(told, starts, options.cut_threshold)
+    drawings = _drawings(marked, starts, options.cut_threshold)
     judged = list(_judge(drawings, flow, options.thresholds, journal))
     accepted = [triplet for triplet, is_accepted in judged if is_accepted]
     if options.one_per_cut:
@@ -106,7 +106,7 @@ def _detected(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, n
 
 def _drawings(
     frames: Iterable[tuple[int, np.ndarray, bool]], starts: list[int], threshold: float | None
-) -> Iterator[Drawing]:
+) -> Iterator[NumberedDrawing]:
     """The frames that begin a shot or repeat nothing; the numbers of those that begin a shot are added to `starts`."""
     unanswered: collections.deque[tuple[int, np.ndarray, bool]] = collections.deque()
 
@@ -120,11 +120,11 @@ def _drawings(
         if begins:
             starts.append(number)
         if begins or not is_repeat:
-            yield Drawing(number, len(starts) - 1, image.to_tensor(frame)[None])
+            yield NumberedDrawing(number, len(starts) - 1, image.to_tensor(frame)[None])
 
 
 def _judge(
-    drawings: Iterator[Drawing], flow: FlowEstimator, thresholds: dict[str, float], journal: Path
+    drawings: Iterator[NumberedDrawing], flow: FlowEstimator, thresholds: dict[str, float], journal: Path
 ) -> Iterator[tuple[ExtractedTriplet, bool]]:
     """Each three drawings of a shot that follow on each other, and whether they are accepted.
 
@@ -144,8 +144,8 @@ def _judge(
             yield ExtractedTriplet(name, numbers, value, coverage, drawn[1].cut), is_accepted
 
 
-def _in_threes(drawings: Iterator[Drawing]) -> Iterator[Three]:
-    recent: collections.deque[Drawing] = collections.deque(maxlen=3)
+def _in_threes(drawings: Iterator[NumberedDrawing]) -> Iterator[Three]:
+    recent: collections.deque[NumberedDrawing] = collections.deque(maxlen=3)
     for drawing in drawings:
         if recent and recent[-1].cut != drawing.cut:
             recent.clear()

@@ -11,15 +11,15 @@ import torch
 
 from _databacks.extraction import records
 from _databacks.extraction.filtering import FlowEstimator
-from _databacks.extraction.options import Options
-from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import read_triplets
 from _databacks.triplet import read_frames
 from _util.files import replacing
 
 
 def extract_triplet_flows(
-    out: Path, flow: FlowEstimator, options: Options | None = None, report: Report = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions | None = None, report: StageReport = ALOUD
 ) -> None:
     """Write the flows of the triplets that rrld.txt in the folder `out` lists, those that are not there yet.
 
@@ -32,7 +32,7 @@ def extract_triplet_flows(
     Raises:
         InputError: the list or a picture is missing or cannot be read, or something cannot be written.
     """
-    options = options or Options()
+    options = options or ExtractionOptions()
     folder = out / "flows"
     names = [triplet.name for triplet in read_triplets(out)]
     record = records.Record(folder, images=records.read(out / "images")["made_from"], flow=options.flow)

@@ -13,8 +13,8 @@ import numpy as np
 
 from _databacks.extraction import records
 from _databacks.extraction.frames import at_constant_rate, fit
-from _databacks.extraction.options import Options
-from _databacks.extraction.reports import ALOUD, Report
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _util.errors import InputError
 from _util.prefetch import ahead
@@ -25,7 +25,7 @@ _IS_TRIPLET = re.compile(r"\d+-\d+-\d+").fullmatch
 _FULL_COLOUR = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 
 
-def extract_triplet_images(out: Path, options: Options | None = None, report: Report = ALOUD) -> None:
+def extract_triplet_images(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
     """Write the pictures of the triplets that rrld.txt in the folder `out` lists, those that are not there yet.
 
     A triplet's folder appears whole; folders of triplets that are not listed are deleted.
@@ -33,7 +33,7 @@ def extract_triplet_images(out: Path, options: Options | None = None, report: Re
     Raises:
         InputError: the list or the video is missing or cannot be read, or something cannot be written.
     """
-    options = options or Options()
+    options = options or ExtractionOptions()
     folder = out / "images"
     triplets = read_triplets(out)
     listed = {triplet.name for triplet in triplets}
@@ -75,7 +75,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _pictures(
-    video: Path, triplets: list[ExtractedTriplet], options: Options
+    video: Path, triplets: list[ExtractedTriplet], options: ExtractionOptions
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Name by name, what the three files are to hold."""
     waiting = collections.deque(sorted(triplets, key=lambda triplet: triplet.frames))
@@ -96,7 +96,7 @@ def _pictures(
     raise InputError(f"{video} ends before the frames of {waiting[0].name}; the list is of another video.")
 
 
-def _encode(pixels: np.ndarray, options: Options) -> bytes:
+def _encode(pixels: np.ndarray, options: ExtractionOptions) -> bytes:
     parameters = []
     if options.format == "jpg":
         parameters = [cv2.IMWRITE_JPEG_QUALITY, options.quality, *_FULL_COLOUR]

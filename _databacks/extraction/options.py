@@ -9,7 +9,7 @@ CODECS = {"h264": "libx264", "hevc": "libx265"}
 
 
 @dataclass(frozen=True)
-class Options:
+class ExtractionOptions:
     """Of all stages; each heeds its own, and makes its result anew when one of them has changed."""
 
     # encode_video

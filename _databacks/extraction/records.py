@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from _databacks.extraction.reports import Report
+from _databacks.extraction.reports import StageReport
+from _util import runs
 from _util.errors import InputError
-from _util.files import replacing
 
 _SAMPLE = 2**20  # bytes at either end of a file
 
@@ -28,10 +28,10 @@ class Record:
 
     def __init__(self, result: Path, **made_from: Any):
         self.result, self.path = result, result.with_suffix(".json")
-        self.made_from = json.loads(json.dumps(made_from))
+        self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None
         if self._stored is None and result.exists():
-            raise InputError(f"{result} is there, but nothing tells what it was made from; move it away.")
+            raise InputError(f"{result} is there without a record of what it was made from; move it away.")
 
     @property
     def found(self) -> dict[str, Any]:
@@ -43,16 +43,16 @@ class Record:
     def changed(self) -> list[str]:
         """What has changed since the result, or its beginning, was made."""
         was = self._stored["made_from"] if self._stored else self.made_from
-        return [name for name in {**was, **self.made_from} if was.get(name) != self.made_from.get(name)]
+        return runs.changed(was, self.made_from)
 
-    def is_finished(self, report: Report) -> bool:
+    def is_finished(self, report: StageReport) -> bool:
         """Whether the result is there already; says so if it is."""
         finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
         if finished:
             report.say(f"{self.result} is there already; nothing to do.")
         return finished
 
-    def begin(self, report: Report, *partial: Path) -> None:
+    def begin(self, report: StageReport, *partial: Path) -> None:
         """Note what is being made; what was made from something else is deleted, and so are the `partial` results.
 
         Raises:
@@ -70,8 +70,7 @@ class Record:
 
     def _write(self, finished: bool, found: dict[str, Any]) -> None:
         self._stored = {"made_from": self.made_from, "finished": finished, "found": found}
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(self._stored, indent=1))
+        runs.write(self.path, self._stored)
 
 
 def read(result: Path) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def read(result: Path) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> str:
-    """What tells a file, or a folder of files, from another, though not every byte is read.
+    """A digest of a file, or of a folder of files, for which not every byte is read.
 
     Raises:
         InputError: it cannot be read.

@@ -1,4 +1,4 @@
-"""How a stage tells what it does: sentences for the user, and a bar of its progress."""
+"""How a stage reports what it does: sentences for the user, and a bar of its progress."""
 
 import functools
 import sys
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 
-class Report(NamedTuple):
+class StageReport(NamedTuple):
     """Where sentences and progress go."""
 
     say: Callable[[str], Any]
@@ -19,5 +19,5 @@ def _say(sentence: str) -> None:
     tqdm.write(sentence, file=sys.stderr)
 
 
-ALOUD = Report(_say, tqdm)
-QUIET = Report(lambda sentence: None, functools.partial(tqdm, disable=True))
+ALOUD = StageReport(_say, tqdm)
+QUIET = StageReport(lambda sentence: None, functools.partial(tqdm, disable=True))

@@ -10,7 +10,7 @@ FILE.h5
 
 Each byte of the file is under a checksum: those of an item, and those of the structure around them, for which the user
 block in front and an index behind the end of HDF5's own part are there. Damage is therefore found when an item is read,
-and costs that item alone. The index also tells where arrays lie, so reading needs no HDF5 library and any number of
+and costs that item alone. The index also holds where arrays lie, so reading needs no HDF5 library and any number of
 threads and processes can read at once.
 
 half      flows in half precision

@@ -47,7 +47,7 @@ class Array(NamedTuple):
 class Item(NamedTuple):
     name: str
     time: float
-    facts: dict  # subset and annotation, where they are known
+    metadata: dict  # subset and annotation, where they are known
     arrays: dict[str, Array]
     headers: Checked
 
@@ -88,8 +88,8 @@ def write(path: Path) -> None:
         content = json.dumps(Index(items, between), separators=(",", ":")).encode()
         file.seek(end)
         file.write(content)
-        facts = {"format": FORMAT, "index": end, "size": len(content), "checksum": zlib.crc32(content)}
-        block = json.dumps(facts).encode().ljust(USER_BLOCK - 4)
+        metadata = {"format": FORMAT, "index": end, "size": len(content), "checksum": zlib.crc32(content)}
+        block = json.dumps(metadata).encode().ljust(USER_BLOCK - 4)
         file.seek(0)
         file.write(block + zlib.crc32(block).to_bytes(4, "little"))
         file.flush()
@@ -115,16 +115,16 @@ def _read(path: Path, file) -> Index:
         raise InputError(
             f"{path} is damaged in its first {USER_BLOCK} bytes or was not packed by _scripts.dataset_to_hdf5; {AGAIN}."
         )
-    facts = json.loads(block[:-4])
-    if facts["format"] != FORMAT:
-        raise InputError(f"{path} holds {facts['format']}; this program reads {FORMAT}; {AGAIN}.")
-    size, whole = os.fstat(file.fileno()).st_size, facts["index"] + facts["size"]
+    metadata = json.loads(block[:-4])
+    if metadata["format"] != FORMAT:
+        raise InputError(f"{path} holds {metadata['format']}; this program reads {FORMAT}; {AGAIN}.")
+    size, whole = os.fstat(file.fileno()).st_size, metadata["index"] + metadata["size"]
     if size != whole:
         raise InputError(f"{path} has {size} bytes instead of {whole}; copy it again.")
-    file.seek(facts["index"])
+    file.seek(metadata["index"])
     content = file.read()
-    if zlib.crc32(content) != facts["checksum"]:
-        raise InputError(f"{path} is damaged in its index, behind byte {facts['index']}; {AGAIN}.")
+    if zlib.crc32(content) != metadata["checksum"]:
+        raise InputError(f"{path} is damaged in its index, behind byte {metadata['index']}; {AGAIN}.")
     items, between = json.loads(content)
     index = Index([_item(*item) for item in items], [_checked(*checked) for checked in between])
     for checked in index.between:
@@ -167,10 +167,10 @@ def _look_through(group, offset: int) -> Item:
         arrays[name] = Array(dataset.dtype.str, list(dataset.shape), checked)
         headers.append(_header(dataset, offset))
     attributes = dict(group.attrs)
-    facts = {name: attributes[name] for name in ("subset",) if name in attributes}
+    metadata = {name: attributes[name] for name in ("subset",) if name in attributes}
     if "annotation" in attributes:
-        facts["annotation"] = json.loads(attributes["annotation"])
-    return Item(str(attributes["name"]), float(attributes["time"]), facts, arrays, Checked(sorted(headers), 0))
+        metadata["annotation"] = json.loads(attributes["annotation"])
+    return Item(str(attributes["name"]), float(attributes["time"]), metadata, arrays, Checked(sorted(headers), 0))
 
 
 def _header(thing, offset: int) -> Extent:
@@ -225,8 +225,8 @@ def _fill(file, content: memoryview, start: int) -> None:
         content = content[count:]
 
 
-def _item(name: str, time: float, facts: dict, arrays: dict, headers: list) -> Item:
-    return Item(name, time, facts, {key: _array(*array) for key, array in arrays.items()}, _checked(*headers))
+def _item(name: str, time: float, metadata: dict, arrays: dict, headers: list) -> Item:
+    return Item(name, time, metadata, {key: _array(*array) for key, array in arrays.items()}, _checked(*headers))
 
 
 def _array(dtype: str, shape: list[int], checked: list) -> Array:

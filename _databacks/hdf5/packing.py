@@ -3,6 +3,7 @@
 OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the end
     settings.json       what is packed, and how
     000000.h5 …         items, each there whole or not at all
+    left_out.json       why items are not among them, once all others are
     whole.h5            their assembly, which becomes OUT.h5
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import zlib
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Source, Triplet
-from _util import extras, files
+from _util import extras, files, runs
 from _util.errors import InputError
 from _util.locks import holding
 
+_LEFT_OUT = "left_out.json"
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
 
@@ -37,7 +40,8 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         Why items were left out, by name.
 
     Raises:
-        InputError: the file is there, another packing was begun, no item can be read, or there is no room.
+        InputError: the file is there and has other items, another packing was begun, no item can be read, or there is
+            no room.
     """
     try:
         import h5py  # noqa: F401
@@ -49,7 +53,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
 
 def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if out.exists():
-        raise InputError(f"{out} is there already; remove it or choose another name.")
+        return _left_out_of(source, out, as_arrays)
     parts = _begin(source, out, as_arrays)
     damaged = {}
     for number, name in enumerate(tqdm(source.names, unit="item", disable=None)):
@@ -61,46 +65,76 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
                 damaged[name] = str(error)
                 continue
             with files.replacing(part) as temporary:
-                _write(temporary, triplet, _facts(source, number, triplet), _frames(source, number, triplet, as_arrays))
+                _write(
+                    temporary, triplet, _metadata(source, number, triplet), _frames(source, number, triplet, as_arrays)
+                )
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
+    with files.replacing(parts / _LEFT_OUT) as temporary:
+        temporary.write_text(json.dumps(damaged))
     _assemble(parts, out)
     shutil.rmtree(parts)
     return damaged
 
 
+def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
+    """What a packing has left out that came to its end, or was killed right before it.
+
+    Raises:
+        InputError: the file is of something else.
+    """
+    parts = _parts_of(out)
+    try:
+        left_out = json.loads((parts / _LEFT_OUT).read_text())
+    except (OSError, ValueError):
+        left_out = {}
+    try:
+        items = index.read(out).items
+    except InputError:
+        items = []
+    is_of_arrays = all(frames.ARRAY in item.arrays for item in items)
+    names = [name for name in source.names if name not in left_out]
+    if is_of_arrays != as_arrays or [item.name for item in items] != names:
+        raise InputError(f"{out} is there already; remove it or choose another name.")
+    print(f"{out} is there already, with items of these names; nothing to do.", file=sys.stderr)
+    shutil.rmtree(parts, ignore_errors=True)
+    return left_out
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(files.fitting(out.name, ".parts"))
+
+
 def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
-    """The folder of parts, which this packing begins or goes on with."""
-    parts = out.with_name(files.fitting(out.name, ".parts"))
+    """The folder of parts, which this packing begins or resumes."""
+    parts = _parts_of(out)
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
-    path = parts / "settings.json"
+    path, remedy = parts / "settings.json", "remove it or choose another OUT"
     try:
         parts.mkdir(exist_ok=True)
-        begun = json.loads(path.read_text()) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{parts} cannot be made or read ({error}); remove it or choose another OUT.") from error
-    if begun not in (None, settings):
-        raise InputError(f"{parts} is what was begun with other data or --frames; remove it or choose another OUT.")
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings))
+    except OSError as error:
+        raise InputError(f"{parts} cannot be made ({error.strerror}); {remedy}.") from error
+    if path.exists() and (changes := runs.changes(runs.read(path, f"remove {parts}"), settings)):
+        raise InputError(f"{parts} was begun with other data or --frames ({changes}); {remedy}.")
+    runs.write(path, settings)
     return parts
 
 
-def _facts(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
-    facts = {"subset": source.subset(number)}
+def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
+    metadata = {"subset": source.subset(number)}
     if source.is_annotated:
         with contextlib.suppress(InputError):  # evaluation by annotations says which are missing
-            facts["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
-    return facts
+            metadata["annotation"] = json.dumps(source.annotation(number, triplet.frames.shape[2:])._asdict())
+    return metadata
 
 
 def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
     return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
 
 
-def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
     import h5py
 
     if triplet.flows is not None:
@@ -114,7 +148,7 @@ def _write(path: Path, triplet: Triplet, facts: dict[str, str], arrays: dict[str
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
             dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array).data)
-        item.attrs.update({"time": triplet.time} | facts)
+        item.attrs.update({"time": triplet.time} | metadata)
         name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
         item.attrs.create("name", name, dtype=h5py.string_dtype())
 
@@ -132,7 +166,8 @@ def _assemble(parts: Path, out: Path) -> None:
         index.write(whole)
         files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
-        raise _mistrust(parts / f"{numbers[error.item]}.h5") from error
+        item = "whole" if error.item is None else numbers[error.item]
+        raise _mistrust(parts / f"{item}.h5") from error
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{out} cannot be assembled ({error}); what is packed is kept in {parts}: make room, and run again."

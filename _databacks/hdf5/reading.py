@@ -28,7 +28,7 @@ class HDF5(Source):
         self._items = index.read(self.path).items
         self.names = [item.name for item in self._items]
         self.has_flows = any("flows" in item.arrays for item in self._items)
-        self.is_annotated = any("annotation" in item.facts for item in self._items)
+        self.is_annotated = any("annotation" in item.metadata for item in self._items)
 
     def __getitem__(self, index_: int) -> Triplet:
         """The frames and flows of an item, once all its bytes are found to be as they were.
@@ -68,7 +68,7 @@ class HDF5(Source):
         return [self.path]
 
     def subset(self, index: int) -> str:
-        return self._items[index].facts.get("subset", "") or super().subset(index)
+        return self._items[index].metadata.get("subset", "") or super().subset(index)
 
     def annotation(self, index: int, size: Sequence[int]) -> Annotation:
         """As `ATD12K.annotation`, as it was when the file was packed.
@@ -77,9 +77,9 @@ class HDF5(Source):
             InputError: there was none.
         """
         item = self._items[index]
-        if "annotation" not in item.facts:
+        if "annotation" not in item.metadata:
             raise InputError(f"{self.path} was packed without an annotation of {item.name}; pack it again with one.")
-        noted = item.facts["annotation"]
+        noted = item.metadata["annotation"]
         return Annotation(**noted | {"roi": tuple(noted["roi"])})
 
 

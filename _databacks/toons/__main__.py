@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from _util import command, places
+from _util.command import whole
 
 SHEET = places.results("toons") / "sheet.png"
 
@@ -22,9 +23,9 @@ def parse() -> argparse.Namespace:
     )
     what.add_argument("--rate", action="store_true", help="count the sequences composed in a second")
     what.add_argument("--atlas", action="store_true", help="render the atlas of drawings anew")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="of the frames")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="scenes at once (default: 12, for --rate 32)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=whole(32), nargs=2, default=(256, 256), metavar=("H", "W"), help="of the frames")
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="scenes at once (default: 12, for --rate 32)")
+    parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     arguments = parser.parse_args()
     if min(arguments.size) < 16:

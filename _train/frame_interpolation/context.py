@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from _train.frame_interpolation.methods import BACKENDS
 from _util import checkpoints, cpu
 from _util.errors import InputError
 
@@ -16,6 +17,7 @@ class Context(NamedTuple):
     flow_dtype: torch.dtype = torch.float32  # of networks that estimate flow for others
     dtype: torch.dtype = torch.float32  # of networks that draw
     folder: Path = checkpoints.FOLDER
+    backend: str = "pytorch"  # of `methods.BACKENDS`
 
     @property
     def precisions(self) -> tuple[str, str]:
@@ -23,19 +25,21 @@ class Context(NamedTuple):
         return str(self.flow_dtype).removeprefix("torch."), str(self.dtype).removeprefix("torch.")
 
 
-def create_context(device: torch.device, precision: str, folder: Path) -> Context:
+def create_context(device: torch.device, precision: str, folder: Path, backend: str = "pytorch") -> Context:
     """The context for a precision by name: "fp32", "bf16", "fp16", or "auto", what the device is fast and close enough
     in.
 
     Raises:
-        InputError: an unknown precision.
+        InputError: an unknown precision or backend.
     """
+    if backend not in BACKENDS:
+        raise InputError(f"There is no backend {backend!r}; it is {', '.join(BACKENDS)}.")
     if precision == "auto":
         # Flow gains little from half precision on the CPU, and rounding adds up over its iterations.
-        return Context(device, torch.float32, _fast_precision(device), folder)
+        return Context(device, torch.float32, _fast_precision(device), folder, backend)
     if precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
-    return Context(device, _PRECISIONS[precision], _PRECISIONS[precision], folder)
+    return Context(device, _PRECISIONS[precision], _PRECISIONS[precision], folder, backend)
 
 
 def _fast_precision(device: torch.device) -> torch.dtype:

@@ -8,7 +8,6 @@ line tells was changed since: neither is overwritten or removed.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture
+from _util.runs import digest
 
 Recipe = dict[str, Any]
 _RECORD = ".drawn.jsonl"
@@ -26,7 +26,7 @@ _RECORD = ".drawn.jsonl"
 class Drawn:
     """The drawings of a folder, which need not exist, and their recipes: of what JSON holds, all that determines one.
 
-    A recipe tells the digest of its key file as `key`. Whoever writes holds the folder.
+    A recipe holds the digest of its key file as `key`. Whoever writes holds the folder.
     """
 
     def __init__(self, folder: Path):
@@ -98,17 +98,6 @@ class Drawn:
             record.write(line)
             record.flush()
             os.fsync(record.fileno())
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of what JSON holds."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:

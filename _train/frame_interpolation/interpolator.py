@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from _train.frame_interpolation import pipeline
+from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
@@ -29,10 +30,10 @@ from _util.device import choose as choose_device
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
-class Pair(NamedTuple):
+class PreparedFrames(NamedTuple):
     """Two frames, ready to be interpolated at any time."""
 
-    prepared: pipeline.Prepared | None  # None where they are equal
+    prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
 
@@ -48,9 +49,11 @@ class Interpolator:
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
+        backend: "pytorch", or "onnxruntime", which takes what `python -m _scripts.export_onnx` has written and the
+            graphics cards that ONNX Runtime supports, whatever the device and precision.
 
     Attributes:
-        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion by itself.
+        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion itself.
         method: both, as one name.
         pipeline: what draws, of tensors.
 
@@ -66,12 +69,13 @@ class Interpolator:
         device: str | torch.device = "auto",
         precision: str = "auto",
         folder: str | Path = checkpoints.FOLDER,
+        backend: str = "pytorch",
     ):
         folder = Path(folder)
-        choice = pipeline.choose(flow, synthesis, folder)
+        choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
-        self.context = create_context(self.device, precision, folder)
+        self.context = create_context(self.device, precision, folder, backend)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"
             torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
@@ -103,34 +107,34 @@ class Interpolator:
         return [frame() for frame in self.draw(self.prepare(frame0, frame1), times)]
 
     @torch.inference_mode()
-    def prepare(self, frame0: ArrayLike, frame1: ArrayLike) -> Pair:
+    def prepare(self, frame0: ArrayLike, frame1: ArrayLike) -> PreparedFrames:
         """All that does not depend on the time; frames as in `__call__`."""
         frame0, frame1 = as_arrays(frame0, frame1)
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
-            return Pair(None, frame0.copy(), values)
+            return PreparedFrames(None, frame0.copy(), values)
         tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
-        return Pair(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
+        return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
 
-    def flow_of(self, pair: Pair) -> Flows:
+    def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
         if pair.prepared is None:
             still = torch.zeros(1, 2, *pair.first.shape[:2], device=self.device)
             return Flows(still, still)
         return self.pipeline.flow(pair.prepared)
 
-    def at(self, pair: Pair, t: float) -> np.ndarray:
+    def at(self, pair: PreparedFrames, t: float) -> np.ndarray:
         """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
         (frame,) = self.draw(pair, [t])
         return frame()
 
     @torch.inference_mode()
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
 
-        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and goes on while they are waited
+        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and continues while they are waited
         for, in whatever thread.
         """
         if pair.prepared is None:
@@ -141,13 +145,13 @@ class Interpolator:
             for frame in self._frames(pair, together):
                 yield functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
 
-    def _together(self, pair: Pair) -> int:
+    def _together(self, pair: PreparedFrames) -> int:
         if self.device.type == "cpu":
             return 1
         h, w = pair.first.shape[:2]
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
-    def _frames(self, pair: Pair, times: list[float]) -> Tensor:
+    def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
@@ -156,7 +160,7 @@ class Interpolator:
         return frames.mean(1, keepdim=True) if is_grey else frames
 
 
-def _like(pair: Pair, wait: Callable[[], np.ndarray]) -> np.ndarray:
+def _like(pair: PreparedFrames, wait: Callable[[], np.ndarray]) -> np.ndarray:
     return pair.values.from_unit(wait().reshape(pair.first.shape))
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from _train.frame_interpolation import pairs
-from _train.frame_interpolation.drawn import Drawn, digest, digest_of
+from _train.frame_interpolation.drawn import Drawn
 from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.timing import Gap
 from _util import files, formats
@@ -33,11 +33,12 @@ from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
 from _util.preview import check_format, write_preview
+from _util.runs import digest, digest_of
 
 RATE = 24  # of a preview: frames a second, by custom
 
 
-class Result(NamedTuple):
+class DrawnSequence(NamedTuple):
     """What `interpolate_keys` has made: all drawings in order, and how many in-betweens were drawn now."""
 
     paths: list[Path]
@@ -102,7 +103,7 @@ def interpolate_keys(
     *,
     preview: Path | None = None,
     **options: Any,
-) -> Result:
+) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
 
     In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
@@ -142,7 +143,7 @@ def interpolate_keys(
         drawn.remove_others({drawing.path.name for drawing in drawings})
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
-    return Result([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+    return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
 def _drawn_now(
@@ -187,9 +188,9 @@ def _survey(keys: Sequence[Path]) -> list[_Key]:
     model = next(key for key in surveyed if key.kind == common)
     others = [key for key in surveyed if key.kind != common]
     if others:
-        told = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
+        message = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
         more = f", and {len(others) - 5} more differ" if len(others) > 5 else ""
-        raise InputError(f"{told}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+        raise InputError(f"{message}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
     return surveyed
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, overload
 from _util.errors import InputError
 
 _HERE = "_train.frame_interpolation"
+BACKENDS = ("pytorch", "onnxruntime")
 
 
 class Method(NamedTuple):
@@ -21,11 +22,12 @@ class Method(NamedTuple):
     create: str  # "module:function" or "module:function:argument:…", called with a `context.Context` and the arguments
     weights: tuple[str, ...] = ()  # names of `checkpoints.NETWORKS`
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
-    refines: bool = False  # wants a coarse flow to begin with
+    refines: bool = False  # takes a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
+    onnx: str = ""  # what creates the same by ONNX Runtime, as `create`
 
-    def creator(self) -> Callable[..., Any]:
-        module, function, *arguments = self.create.split(":")
+    def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
+        module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")
         create = getattr(importlib.import_module(module), function)
         return lambda context: create(context, *arguments)
 
@@ -79,6 +81,7 @@ SYNTHESES: dict[str, Method] = {
         f"{_HERE}.syntheses:sharp_ifnet",
         ("ifnet",),
         finds_motion=True,
+        onnx=f"{_HERE}.onnx_models:create",
     ),
     "ifnet-fast": Method(
         "the same, its motion found at half the size",
@@ -86,6 +89,7 @@ SYNTHESES: dict[str, Method] = {
         ("ifnet",),
         ranks=False,
         finds_motion=True,
+        onnx=f"{_HERE}.onnx_models:create:2",
     ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
     "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),

@@ -142,8 +142,8 @@ def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tupl
     """Both frames as they are drawn: in the same channels and type, of EXR along a curve for display."""
     if ends[0].suffix != ends[1].suffix:
         kinds = {".png": "8 or 16 bits", ".tif": "floating values", ".exr": "linear light"}
-        told = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
-        raise InputError(f"{told}; bring them to one kind.")
+        message = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
+        raise InputError(f"{message}; bring them to one kind.")
     frames = [exr.to_display(end.pixels) if end.header is not None else end.pixels for end in ends]
     channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in frames)
     dtype = np.promote_types(*(frame.dtype for frame in frames))

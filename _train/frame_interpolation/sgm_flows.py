@@ -1,7 +1,7 @@
 """Flow by segment-guided matching for a whole data set, computed once and kept in files.
 
 In: triplets from anywhere. Out: files as `_databacks.sgm_flows` describes, and pictures of pieces and matches. Begun
-again, it goes on: a triplet whose files are all there is left alone. What is told in `sgm.json` cannot be mixed.
+again, it resumes: a triplet whose files are all there is left alone. Settings, in `sgm.json`, cannot be mixed.
 """
 
 import functools
@@ -22,22 +22,24 @@ from _databacks.triplet import Source
 from _train.frame_interpolation.flows import at_moderate_size
 from _util import checkpoints, files, image, segmentation
 from _util.errors import InputError
+from _util.segmentation import Style
 from _util.sgm import SGM, Matching
+from _util.sgm.matching import Penalty
 
 PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
 SETTINGS = "sgm.json"
 _UNMATCHED = 0.25  # of its brightness, what shows of a piece that was not found again
 
 
-class Options(NamedTuple):
+class SGMFlowOptions(NamedTuple):
     """What flows are computed from and how; as of `SGM` where not said."""
 
     data: Path
     out: Path
     split: str = "test"  # of ATD-12K
     features: str = "auto"
-    penalty: str = "released"
-    style: str = "japanese"
+    penalty: Penalty = "released"
+    style: Style = "japanese"
     half: bool = False
     compress: bool = False
     show: bool = False
@@ -45,7 +47,7 @@ class Options(NamedTuple):
     checkpoints: Path = checkpoints.FOLDER
 
 
-def compute(options: Options, processes: int = 1) -> dict[str, str]:
+def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
     """Write the flows of all triplets that have none yet, with a bar on stderr.
 
     Returns:
@@ -86,17 +88,17 @@ def show_matches(frames: tuple[np.ndarray, np.ndarray], matching: Matching) -> n
     return np.concatenate(shown, 1)
 
 
-def _is_done(options: Options, name: str) -> bool:
+def _is_done(options: SGMFlowOptions, name: str) -> bool:
     folder = options.out / name
     is_shown = not options.show or all((folder / picture).exists() for picture in PICTURES)
     return is_shown and all((folder / file).exists() for file in _files(options))
 
 
-def _files(options: Options) -> list[str]:
+def _files(options: SGMFlowOptions) -> list[str]:
     return [f"{name}{sgm_flows.SUFFIXES[options.compress]}" for name in sgm_flows.NAMES]
 
 
-def _agree_on_settings(options: Options) -> None:
+def _agree_on_settings(options: SGMFlowOptions) -> None:
     settings = {
         "features": _estimator(options).backbone.architecture,
         **{name: getattr(options, name) for name in ("penalty", "style", "half")},
@@ -104,7 +106,7 @@ def _agree_on_settings(options: Options) -> None:
     path = options.out / SETTINGS
     try:
         if path.exists() and json.loads(path.read_text()) != settings:
-            raise InputError(f"{path} tells of other settings than {json.dumps(settings)}; choose another folder.")
+            raise InputError(f"{path} holds other settings than {json.dumps(settings)}; choose another folder.")
         options.out.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n")
@@ -127,13 +129,13 @@ def _source(path: Path, split: str) -> Source:
 
 
 @functools.cache
-def _estimator(options: Options) -> SGM:
+def _estimator(options: SGMFlowOptions) -> SGM:
     name = options.features
     return SGM(name, options.penalty, options.style, device=options.device, folder=options.checkpoints)
 
 
 @torch.inference_mode()
-def _work(options: Options, index: int, _tick: workers.Tick) -> tuple[bool, str]:
+def _work(options: SGMFlowOptions, index: int, _tick: workers.Tick) -> tuple[bool, str]:
     """Whether the files of a triplet are written, else why not."""
     matchings = []
 

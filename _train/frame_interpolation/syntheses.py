@@ -15,9 +15,10 @@ from _train.frame_interpolation import flows, methods
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.models import ifnet
-from _train.frame_interpolation.models.ifnet import IFNet
+from _train.frame_interpolation.models.ifnet import IFNet, Interpolation
 from _train.frame_interpolation.models.layers import placed
 from _util import checkpoints, graphs
+from _util.errors import InputError
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
@@ -58,13 +59,17 @@ def create(name: str, context: Context) -> FrameSynthesis:
     """The synthesis of a name of `methods.SYNTHESES`.
 
     Raises:
-        InputError: there is no such name, or its weights are missing or do not fit.
+        InputError: there is no such name, its weights are missing or do not fit, or the backend cannot draw it.
     """
-    synthesis = methods.find("synthesis", methods.SYNTHESES, name, ()).creator()(context)
-    return Replayed(synthesis, context.device) if context.device.type == "cuda" else synthesis
+    method = methods.find("synthesis", methods.SYNTHESES, name, ())
+    if context.backend == "onnxruntime" and not method.onnx:
+        others = ", ".join(other for other, method in methods.SYNTHESES.items() if method.onnx)
+        raise InputError(f"ONNX Runtime draws {others}, not {name}; choose one of them, or another --backend.")
+    synthesis = method.creator(context.backend)(context)
+    return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
-class Replayed:
+class ReplayedSynthesis:
     """A synthesis on a GPU, whose two steps are replayed as graphs."""
 
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):
@@ -120,8 +125,12 @@ class Intermediate:
         coarser = self.coarseness(pair.frame0.shape[2:])
         return self.network.prepare(pair.frame0, pair.frame1, coarser, (pair.seen0, pair.seen1))
 
+    def interpolate(self, prepared: Any, t: float | Tensor) -> Interpolation:
+        """The frame at time t, and what it is made from."""
+        return self.network.synthesise(prepared, t)
+
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
-        frame, motion, mask = self.network.synthesise(prepared, t)
+        frame, motion, mask = self.interpolate(prepared, t)
         if carried is None:
             return frame
         moved0, moved1 = ifnet.read(carried.unsqueeze(1), motion)
@@ -129,7 +138,7 @@ class Intermediate:
 
     def flow(self, prepared: Any) -> Flows:
         """Motion at both frames themselves."""
-        motions = [self.network.synthesise(prepared, t).motion for t in (0.0, 1.0)]
+        motions = [self.interpolate(prepared, t).motion for t in (0.0, 1.0)]
         return Flows(motions[0][:, 2:], motions[1][:, :2])
 
 

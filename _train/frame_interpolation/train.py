@@ -13,9 +13,6 @@ DATA, one or more       →   OUT/
 
 import argparse
 import importlib.util
-import os
-from collections.abc import Sequence
-from pathlib import Path
 
 from _train.frame_interpolation.training import options as training_options
 from _util import command, extras, torchrun
@@ -32,7 +29,7 @@ def main() -> None:
         train(options)
         return
     with holding(options.out), making_folder(checkpoints):
-        require_writing(checkpoints)
+        training_options.require_writing(checkpoints)
         train(options)
 
 
@@ -43,7 +40,7 @@ def train(options: argparse.Namespace) -> None:
     import torch
 
     from _databacks.keyframes import Keyframes
-    from _train.frame_interpolation.training import elastic, tasks
+    from _train.frame_interpolation.training import data, elastic, tasks
     from _train.frame_interpolation.training.journal import read_checkpoint
     from _train.frame_interpolation.training.loop import Loop
     from _util import memory
@@ -62,14 +59,18 @@ def train(options: argparse.Namespace) -> None:
     last = options.out / "checkpoints/last.ckpt"
     state = read_checkpoint(last) if last.exists() else None
     elastic.require_one_state(state["step"] if state else 0, last)
-    if state and state["facts"]["legs"][-1].get("processes", processes) != processes:
-        options.accumulate = elastic.share(state["facts"]["options"]["batches_a_step"], processes)
+    if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
+        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
     metadata = training_options.describe(options, processes)
     if state:
-        training_options.refuse_changes(state["facts"]["options"], metadata["options"], last)
-        metadata["legs"] = [*state["facts"]["legs"], *metadata["legs"]]
-        if state["step"] >= options.steps:
+        training_options.refuse_changes(state["metadata"]["options"], metadata["options"], last)
+        metadata["runs"] = [*state["metadata"]["runs"], *metadata["runs"]]
+        if state["step"] > options.steps:
             raise InputError(f"{last} is at step {state['step']} already; ask for more --steps.")
+        if state["step"] == options.steps:
+            if not torchrun.rank():
+                print(f"{last} is at step {state['step']} already; nothing to do (more --steps train further).")
+            return
 
     memory.keep_freed()
     torch.manual_seed(options.seed)
@@ -77,11 +78,8 @@ def train(options: argparse.Namespace) -> None:
     task = kind(options, options.device)
     if state is None:
         task.begin()
-    late = sorted(options.data, key=lambda data: data == "toons")  # which may have to be drawn first, for minutes
-    opened = {data: open_data(data, options, task.finds_motion) for data in late}
-    sources = [opened[data] for data in options.data]
-    sources = [with_flow(source, options.out / f"flows/{i}", options, task) for i, source in enumerate(sources)]
-    task.plan(steps_in_epoch(sources, options, processes))
+    sources = data.open_all(options, task)
+    task.plan(data.steps_in_epoch(sources, options, processes))
 
     loop = Loop(create_fabric(options, task.uses_all_weights, processes), task, options, sources, metadata, state)
     try:
@@ -104,54 +102,8 @@ def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes
         devices=[options.device.index] if on_gpu and processes == 1 else here,
         num_nodes=processes // here,
         strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[options.precision],
+        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
-
-
-def steps_in_epoch(sources: Sequence, options: argparse.Namespace, processes: int) -> int | None:
-    """Steps that see as many triplets as there are; None if some are drawn without end."""
-    if any(hasattr(source, "batch") for source in sources):
-        return None
-    return -(-sum(map(len, sources)) // (options.batch_size * options.accumulate * processes))
-
-
-def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
-    """Toons, or the triplets of a folder or file."""
-    if data == "toons":
-        from _databacks.toons.scenes import Toons
-
-        return Toons(
-            tuple(options.crop),
-            options.batch_size,
-            options.seed,
-            options.device,
-            between_ends=not finds_motion,
-            from_middle=finds_motion,
-        )
-    from _databacks.sources import open_source
-
-    return open_source(data).for_crops(tuple(options.crop), options.seed)
-
-
-def with_flow(source, cache: Path, options: argparse.Namespace, task):
-    """A source with the flow that the task learns on; toons have theirs."""
-    from _train.frame_interpolation.training.batches import CachedFlows
-
-    if task.flow is None or hasattr(source, "batch"):
-        return source
-    source = CachedFlows(source, task.estimate, cache, options.device)
-    if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
-        source.compute_all()
-    return source
-
-
-def require_writing(folder: Path) -> None:
-    try:
-        str(folder.resolve()).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"The name of {folder} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder} cannot be written to; choose another OUT.")
 
 
 if __name__ == "__main__":

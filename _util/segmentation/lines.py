@@ -68,7 +68,7 @@ def bilateral(pixels: np.ndarray, diameter: int, sigma_colour: float, sigma_spac
     """
     radius = diameter // 2
     h, w = pixels.shape[:2]
-    framed = cv2.copyMakeBorder(pixels, *[radius] * 4, cv2.BORDER_REFLECT_101)
+    framed = cv2.copyMakeBorder(pixels, radius, radius, radius, radius, cv2.BORDER_REFLECT_101)
     padded = np.zeros((3, h + 2 * radius, -(-w // _TILE) * _TILE + 2 * radius), np.float32)
     padded[:, :, : w + 2 * radius] = framed.transpose(2, 0, 1)
     reach = np.arange(-radius, radius + 1)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from _util import checkpoints, features, image
 from _util.errors import InputError
-from _util.segmentation import Segments, segment
+from _util.segmentation import Segments, Style, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
 from _util.sgm.motion import flow_of_pieces
@@ -60,13 +60,15 @@ class SGM:
         self,
         features: str = "auto",
         penalty: Penalty = "released",
-        style: str = "japanese",
+        style: Style = "japanese",
         smallest: int = 500,
         device: str | torch.device = "cpu",
         folder: Path = checkpoints.FOLDER,
     ):
         self.backbone = _open(features, folder).to(device)
-        self.penalty, self.style, self.smallest, self.device = penalty, style, smallest, torch.device(device)
+        self.penalty: Penalty = penalty
+        self.style: Style = style
+        self.smallest, self.device = smallest, torch.device(device)
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         """The flow between two frames of one size, of any size.
@@ -98,13 +100,15 @@ class SGM:
             if piece.labels.shape != frame0.shape[2:]:
                 found = "×".join(map(str, piece.labels.shape[::-1]))
                 raise InputError(f"A label map of {found} does not fit a frame of {_size(frame0)}; make both one size.")
-        return match(*segments, *self._features(frame0, frame1, segments), self.penalty)
+        features0, features1 = self._features(frame0, frame1, segments)
+        return match(*segments, features0, features1, self.penalty)
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow, both ways, of the pieces of two frames that were matched."""
-        pictures = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
-        flows = flow_of_pieces(*pictures, matching)
-        return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(frame0.device) for flow in flows)
+        picture0, picture1 = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
+        flows = flow_of_pieces(picture0, picture1, matching)
+        flow01, flow10 = (torch.from_numpy(x).permute(2, 0, 1)[None].contiguous().to(frame0.device) for x in flows)
+        return flow01, flow10
 
     @torch.inference_mode()
     def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:

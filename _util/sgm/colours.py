@@ -16,7 +16,7 @@ def own_and_around(segments: Segments) -> tuple[np.ndarray, np.ndarray]:
     """Two histograms (n, bins) float32 that sum to 1 each; the second is 0 for a piece without neighbours."""
     own = _histogram(segments.colours)
     around = borders(segments) @ own
-    total = around.sum(1, keepdims=True)
+    total = np.sum(around, 1, keepdims=True)
     return own, around / np.where(total > 0, total, 1)
 
 

@@ -119,14 +119,14 @@ def _are_credible(matching: Matching) -> np.ndarray:
         (np.ones(len(first), np.float32), (first, second)), (len(segments0.areas), len(segments1.areas))
     )
     # Row i: pieces of frame 1 that are partners of what touched piece i of frame 0.
-    expected = (_touching(segments0) @ partners)[first]
+    expected = csr_array((_touching(segments0) @ partners)[first])
     kept = expected.multiply(_touching(segments1)[second])
-    torn = (expected.sum(1) >= _NEIGHBOURS) & (kept.sum(1) == 0)
+    torn = (expected.sum(1) >= _NEIGHBOURS) & np.equal(kept.sum(1), 0)
     return (change <= _LARGEST_CHANGE) & (areas.max(0) < _LARGEST_RATIO * areas.min(0)) & ~torn
 
 
 def _touching(segments: Segments) -> csr_array:
     """(n, n), 1 where two pieces touch, but for large ones, which everything moves over."""
-    touching = (borders(segments) > 0).astype(np.float32)
+    touching = borders(segments).astype(bool).astype(np.float32)
     small = segments.areas < _LARGEST_NEIGHBOUR * segments.labels.size
     return csr_array(touching @ diags_array(small.astype(np.float32)))

@@ -4,7 +4,7 @@ In: two frames and a matching. Out: flow both ways, 0 where no piece was found a
 Pieces are worked on in parallel, each on a canvas of its own on which all but the piece is blank.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
 
     if pieces:
         threads.run(work, len(pieces))
-    return tuple(flows)
+    return flows[0], flows[1]
 
 
 def _are_plausible(matching: Matching) -> np.ndarray:
@@ -82,7 +82,7 @@ def _on_canvas(matching: Matching, pair: list[int]) -> _Piece:
     high = np.maximum(box0[2:], box1[2:] - shift) + _MARGIN
     low -= np.maximum(_SMALLEST_CANVAS - (high - low), 0) // 2
     width, height = np.maximum(high - low, _SMALLEST_CANVAS)
-    return _Piece(tuple(pair), (tuple(low.tolist()), tuple((low + shift).tolist())), (int(height), int(width)))
+    return _Piece((pair[0], pair[1]), (tuple(low.tolist()), tuple((low + shift).tolist())), (int(height), int(width)))
 
 
 def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
@@ -90,7 +90,9 @@ def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
     for canvas, index, corner, grey, pieces in zip(canvases, *piece[:2], greys, labels, strict=True):
         _cut(grey, pieces, index, *corner, canvas)
     estimator = _estimator()
-    within = [estimator.calc(*pair, None) for pair in (canvases, canvases[::-1])]
+    one, other = canvases
+    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    within = [estimator.calc(one, other, nothing), estimator.calc(other, one, nothing)]
     if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= _OVERLAP:
         return
     shift = np.subtract(piece.corners[1], piece.corners[0]).astype(np.float32)
@@ -101,7 +103,7 @@ def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
 def _estimator() -> cv2.DISOpticalFlow:
     # One for each piece: on a small canvas it changes its own settings, and would keep them for the next.
     # Small canvases: what is not looked for at their full size costs little, and refinement over blank paper much.
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     estimator.setFinestScale(1)
     estimator.setPatchSize(8)
     estimator.setPatchStride(4)

@@ -145,7 +145,7 @@ def turned(vectors: np.ndarray, degrees: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Grid:
     """A bone's coordinate system: where its origin is, and how far it is turned clockwise."""
 
     origin: np.ndarray
@@ -194,7 +194,7 @@ class Canvas:
         """The same picture in a view moved by (dx, dy) units along the picture's axes, then zoomed."""
         return replace(self, origin=self.origin + self.scale * np.array([dx, dy]), scale=self.scale * zoom)
 
-    def at(self, frame: Frame) -> "Canvas":
+    def at(self, frame: Grid) -> "Canvas":
         """The same picture in the coordinates of a frame of this view."""
         origin = self.origin + self.scale * turned(frame.origin, self.degrees)
         return replace(self, origin=origin, degrees=self.degrees + frame.degrees)
@@ -290,7 +290,7 @@ def paint_foliage(
     leaf = scallops(points("-1.5,0 1.5,0 -1.5,0") * size, 0.3)
     canvas.fill(ellipse(centre, (0.92 * radii[0], 0.92 * radii[1])), tones[0])
     for i in np.argsort(light):
-        canvas.at(Frame(unit[i] * radii + centre, turn[i])).fill(leaf, tones[np.searchsorted((-0.1, 0.42), light[i])])
+        canvas.at(Grid(unit[i] * radii + centre, turn[i])).fill(leaf, tones[np.searchsorted((-0.1, 0.42), light[i])])
 
 
 def paint_sky(canvas: Canvas) -> None:
@@ -432,45 +432,45 @@ def paint_foreground(canvas: Canvas) -> None:
 
 
 @dataclass(frozen=True)
-class Pose:
+class Posture:
     """Where the bones are at one time; legs and arms are three joints from the body outwards, (3, 2)."""
 
     time: float
-    torso: Frame
-    head: Frame
+    torso: Grid
+    head: Grid
     near_leg: np.ndarray
     far_leg: np.ndarray
     near_arm: np.ndarray
     far_arm: np.ndarray
-    near_foot: Frame
-    far_foot: Frame
-    near_hand: Frame
-    far_hand: Frame
+    near_foot: Grid
+    far_foot: Grid
+    near_hand: Grid
+    far_hand: Grid
 
 
-def pose_at(t: float) -> Pose:
+def pose_at(t: float) -> Posture:
     """The walk: the near foot stays on the ground while the far one swings past and the far hand waves."""
-    torso = Frame(np.array([12 * t, -165 - 6 * t]), 2 + 5 * t)
+    torso = Grid(np.array([12 * t, -165 - 6 * t]), 2 + 5 * t)
     near_ankle = np.array([36 - GROUND_PAN / ZOOM * t, -14])
     far_ankle = np.array([-50 + 40 * t, -27 - 10 * t])
     near_arm = bent_arm(torso.point(-18, -79), -23 + 12 * t, -10 + 20 * t)
     far_arm = bent_arm(torso.point(22, -84), 110 + 5 * t, 138 + 30 * t)
-    return Pose(
+    return Posture(
         time=t,
         torso=torso,
-        head=Frame(torso.point(7, -150), -5 + 7 * t),
+        head=Grid(torso.point(7, -150), -5 + 7 * t),
         near_leg=bent_leg(torso.point(-7, 0), near_ankle),
         far_leg=bent_leg(torso.point(9, 0), far_ankle),
         near_arm=near_arm,
         far_arm=far_arm,
-        near_foot=Frame(near_ankle, -14 + 14 * min(1.0, 2 * t)),
-        far_foot=Frame(far_ankle, 42 - 12 * t),
-        near_hand=Frame(near_arm[2], 100 - 20 * t),
-        far_hand=Frame(far_arm[2], -46 - 38 * t),
+        near_foot=Grid(near_ankle, -14 + 14 * min(1.0, 2 * t)),
+        far_foot=Grid(far_ankle, 42 - 12 * t),
+        near_hand=Grid(near_arm[2], 100 - 20 * t),
+        far_hand=Grid(far_arm[2], -46 - 38 * t),
     )
 
 
-def draw_leg(canvas: Canvas, joints: np.ndarray, ankle: Frame) -> None:
+def draw_leg(canvas: Canvas, joints: np.ndarray, ankle: Grid) -> None:
     """Bare knee, long sock and shoe."""
     path = limb(joints)
     canvas.cel(canvas.tube(path, [15, 14, 11.5, 10.5, 10.5, 8, 6.5]), SKIN, SKIN_SHADE)
@@ -482,7 +482,7 @@ def draw_leg(canvas: Canvas, joints: np.ndarray, ankle: Frame) -> None:
     foot.stroke(curve(points("4,-6 9,1 6,9")), 1.8, clip=shoe)
 
 
-def draw_skirt(canvas: Canvas, pose: Pose) -> None:
+def draw_skirt(canvas: Canvas, pose: Posture) -> None:
     """Pleated skirt that spreads with the legs."""
     near, far = (0.22 * leg[0] + 0.78 * leg[1] for leg in (pose.near_leg, pose.far_leg))
     u = np.linspace(0, 1, 9)[:, None]
@@ -496,7 +496,7 @@ def draw_skirt(canvas: Canvas, pose: Pose) -> None:
         canvas.stroke(line(top, end), 2.0, clip=skirt)
 
 
-def draw_coat(canvas: Canvas, pose: Pose) -> np.ndarray:
+def draw_coat(canvas: Canvas, pose: Posture) -> np.ndarray:
     """Short duffel coat with toggles; returns its mask."""
     torso = canvas.at(pose.torso)
     outline = points("-12,-102 -29,-90 -30,-62 -26,-34 -33,6 -14,13 14,14 35,7 27,-34 29,-62 27,-88 14,-101")
@@ -520,7 +520,7 @@ def draw_waving_hand(canvas: Canvas) -> None:
     hand = canvas.mask(blob(points("-8,-6 4,-9 17,-10 20,0 17,10 4,9 -8,6")))
     fingers = ((16, -7.5, -17, 16), (18, -2.6, -5, 19), (18, 2.6, 6, 18), (16, 7.2, 19, 14), (3, -5, -58, 17))
     for x, y, degrees, length in fingers:
-        finger = canvas.at(Frame(np.array([x, y]), degrees))
+        finger = canvas.at(Grid(np.array([x, y]), degrees))
         hand |= finger.tube(line((0, 0), (length, 0)), [4.1, 3.4, 3.0])
     canvas.cel(hand, SKIN, SKIN_SHADE, depth=0.6)
     canvas.stroke(curve(points("3,-1 9,0 14,-4")), 1.5, (208, 132, 120))
@@ -534,14 +534,14 @@ def draw_relaxed_hand(canvas: Canvas) -> None:
     canvas.cel(canvas.tube(curve(points("4,-6 12,-10 18,-8")), [4.4, 4, 3]), SKIN, SKIN_SHADE, depth=0.3)
 
 
-def draw_near_arm(canvas: Canvas, pose: Pose, coat: np.ndarray) -> None:
+def draw_near_arm(canvas: Canvas, pose: Posture, coat: np.ndarray) -> None:
     """The arm in front of the body; its sleeve runs into the coat at the shoulder."""
     draw_relaxed_hand(canvas.at(pose.near_hand))
     draw_sleeve(canvas, pose.near_arm)
     canvas.colour(canvas.mask(ellipse(pose.near_arm[0] + (9, -6), (13, 11))) & coat, COAT)
 
 
-def draw_scarf_tails(canvas: Canvas, pose: Pose) -> None:
+def draw_scarf_tails(canvas: Canvas, pose: Posture) -> None:
     """Two ends of the scarf that flow behind, with stripes."""
     for length, degrees, lag in ((128, -84, 0.9), (146, -70, 0.0)):
         path = streamer(pose.torso.point(-12, -94), degrees - 6 * pose.time, length, 30, 1.2 + 1.6 * pose.time - lag)
@@ -557,7 +557,7 @@ def draw_scarf(canvas: Canvas) -> None:
     canvas.stroke(curve(points("-12,-84 2,-89 14,-90")), 2.0, clip=wrap)
 
 
-def draw_ponytail(canvas: Canvas, pose: Pose) -> None:
+def draw_ponytail(canvas: Canvas, pose: Posture) -> None:
     """Strands that flow from the back of the head, and the ribbon that holds them."""
     root = pose.head.point(-42, -44)
     strands = [
@@ -569,14 +569,14 @@ def draw_ponytail(canvas: Canvas, pose: Pose) -> None:
     for strand in strands:
         canvas.stroke(strand[6:-4] - (0, -7), 2.0, HAIR_SHADE, clip=hair)
     canvas.stroke(strands[1][8:24] - (-2, 6), 4.0, HAIR_LIGHT, clip=hair)
-    ribbon = canvas.at(Frame(root, pose.head.degrees))
+    ribbon = canvas.at(Grid(root, pose.head.degrees))
     for loop in ("0,0 -8,-20 8,-24 6,-6", "0,0 -20,2 -20,16 -4,8"):
         ribbon.cel(ribbon.mask(blob(points(loop))), SCARF, SCARF_SHADE, depth=0.7)
 
 
 def draw_eye(head: Canvas, centre: Pair, radii: Pair, outer: int) -> None:
     """One eye; `outer` is the side of its outer corner, -1 for left and 1 for right."""
-    canvas = head.at(Frame(np.array(centre), 0))
+    canvas = head.at(Grid(np.array(centre), 0))
     white = canvas.mask(blob(points("-1,-.2 -.6,-.9 .4,-1 1,-.3 .75,.75 0,1 -.75,.75") * radii))
     canvas.colour(white, WHITE)
     for shape, colour in (

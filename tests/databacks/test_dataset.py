@@ -96,7 +96,7 @@ def no_flow():
     return None
 
 
-SETTINGS = Settings(extraction.Options(), no_flow, every_three_drawings)
+SETTINGS = Settings(extraction.ExtractionOptions(), no_flow, every_three_drawings)
 
 
 def in_order(work, jobs, tick):
@@ -284,16 +284,16 @@ def full_disk(*arguments, **options):
 
 def test_a_full_disk_stops_everything(shows, tmp_path):
     with pytest.raises(InputError, match="No space left"):
-        make(shows, tmp_path / "out", settings=Settings(extraction.Options(), no_flow, full_disk))
+        make(shows, tmp_path / "out", settings=Settings(extraction.ExtractionOptions(), no_flow, full_disk))
     assert len(make(shows, tmp_path / "out")) == 1
     assert len(index(tmp_path / "out")) == 88
 
 
 def test_other_options_are_refused(made, shows):
-    settings = Settings(extraction.Options(quality=80), no_flow, every_three_drawings)
+    settings = Settings(extraction.ExtractionOptions(quality=80), no_flow, every_three_drawings)
     with pytest.raises(InputError, match="made with quality 95 instead of 80; give the same options"):
         make(shows, made, settings=settings)
-    with pytest.raises(InputError, match="layout 'folders' instead of 'rrld'"):
+    with pytest.raises(InputError, match="layout folders instead of rrld"):
         make(shows, made, layout="rrld")
 
 

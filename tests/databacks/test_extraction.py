@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _databacks import extraction
-from _databacks.extraction import Options, Report, parse_size
+from _databacks.extraction import ExtractionOptions, StageReport, parse_size
 from _databacks.extraction.frames import at_constant_rate, fit
 from _databacks.sources import open_source
 from _scripts import (
@@ -87,8 +87,8 @@ class Said(list):
     """A report that keeps what was said."""
 
     @property
-    def report(self) -> Report:
-        return Report(self.append, extraction.QUIET.bar)
+    def report(self) -> StageReport:
+        return StageReport(self.append, extraction.QUIET.bar)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_interrupted_runs_end_alike(video, extracted, tmp_path, monkeypatch):
     while True:
         runs += 1
         try:
-            extraction.extract(video, out, quick, report=Report(lambda _: None, Bar(14 * runs)))
+            extraction.extract(video, out, quick, report=StageReport(lambda _: None, Bar(14 * runs)))
             break
         except Interrupted:
             assert runs < 20
@@ -241,14 +241,14 @@ def test_judging_goes_on_where_it_was(video, tmp_path):
     left[0] = 1000
     found = extraction.rrld_filter(out, breaking, report=extraction.QUIET)
     resumed, left[0] = 1000 - left[0], 1000
-    assert extraction.rrld_filter(out, breaking, Options(sensitivity=1.001), extraction.QUIET) == found
+    assert extraction.rrld_filter(out, breaking, ExtractionOptions(sensitivity=1.001), extraction.QUIET) == found
     assert [triplet.name for triplet in found] == EVEN
     assert 1000 - left[0] >= resumed + 4
 
 
 def test_options_that_change_make_anew(video, tmp_path):
     said = Said()
-    options = Options(image_size=(90, 160))
+    options = ExtractionOptions(image_size=(90, 160))
     everything = extraction.extract(video, tmp_path, quick, options=options, report=said.report)
     said.clear()
     options = dataclasses.replace(options, one_per_cut=True)
@@ -274,14 +274,14 @@ def test_options_that_change_make_anew(video, tmp_path):
 
 
 def test_repeats_may_be_detected_instead(video, tmp_path):
-    options = Options(repeats="detected")
+    options = ExtractionOptions(repeats="detected")
     found = extraction.extract(video, tmp_path, quick, options=options, with_flows=False, report=extraction.QUIET)
     assert [triplet.name for triplet in found] == EVEN
     with sqlite3.connect(tmp_path / "duplicates.db") as table:
         table.execute("UPDATE duplicates SET lab_mean = 0, lab_max = 0")
     (tmp_path / "rrld.txt").unlink()
     assert extraction.rrld_filter(tmp_path, quick, options, extraction.QUIET) == found
-    assert extraction.rrld_filter(tmp_path, quick, Options(), extraction.QUIET) == []
+    assert extraction.rrld_filter(tmp_path, quick, ExtractionOptions(), extraction.QUIET) == []
 
 
 def test_a_folder_belongs_to_one_video(extracted, tmp_path):
@@ -298,17 +298,17 @@ def test_an_original_that_is_gone(video, tmp_path):
     assert not (out / "flows").exists()
     copy.unlink()
     with pytest.raises(InputError, match="is gone or has changed"):
-        extraction.extract_triplet_images(out, Options(image_size=100), extraction.QUIET)
-    extraction.extract_triplet_images(out, Options(image_size=100, origin="encoded"), extraction.QUIET)
+        extraction.extract_triplet_images(out, ExtractionOptions(image_size=100), extraction.QUIET)
+    extraction.extract_triplet_images(out, ExtractionOptions(image_size=100, origin="encoded"), extraction.QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 100, 178)
     extraction.encode_video(video, out, report=extraction.QUIET)  # the same video at another place
-    extraction.extract_triplet_images(out, Options(image_size=80), extraction.QUIET)
+    extraction.extract_triplet_images(out, ExtractionOptions(image_size=80), extraction.QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 80, 142)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("h264", "h264"), ("hevc", "hevc")])
 def test_the_encoded_video(video, tmp_path, codec, name):
-    extraction.encode_video(video, tmp_path, Options(codec=codec, video_size=91, crf=30), extraction.QUIET)
+    extraction.encode_video(video, tmp_path, ExtractionOptions(codec=codec, video_size=91, crf=30), extraction.QUIET)
     with av.open(tmp_path / "video.mp4") as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.average_rate) == (name, 24)
@@ -412,7 +412,7 @@ def test_stages_out_of_order(extracted, tmp_path):
 
 def test_what_somebody_else_put_there(video, tmp_path):
     (tmp_path / "video.mp4").write_bytes(b"mine")
-    with pytest.raises(InputError, match="nothing tells what it was made from"):
+    with pytest.raises(InputError, match="without a record of what it was made from"):
         extraction.encode_video(video, tmp_path, report=extraction.QUIET)
     assert (tmp_path / "video.mp4").read_bytes() == b"mine"
 
@@ -501,8 +501,8 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
         (["--crf", "70"], "from 0 to 51"),
         (["--quality", "0"], "from 1 to 100"),
         (["--format", "bmp"], "invalid choice"),
-        (["--largest-rrld", "-1"], "no number from 0 up"),
-        (["--cut-threshold", "nan"], "no number from 0 up"),
+        (["--largest-rrld", "-1"], "it must be 0 or more"),
+        (["--cut-threshold", "nan"], "it must be 0 or more"),
         (["--colour", "blue"], "unrecognized arguments"),
     ],
 )

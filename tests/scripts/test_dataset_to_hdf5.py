@@ -67,7 +67,7 @@ def test_atd12k_keeps_what_is_known_of_it(run, tmp_path):
     ours, theirs = (Items([str(tmp_path / name)], annotated=True) for name in ("a.h5", "atd12k"))
     assert ours.has_flows
     for i in range(len(theirs)):
-        assert ours[i].facts == theirs[i].facts
+        assert ours[i].metadata == theirs[i].metadata
         assert ours[i].roi == theirs[i].roi
         for packed, exact in zip(ours[i].triplet.flows, theirs[i].triplet.flows, strict=True):
             torch.testing.assert_close(packed, exact, rtol=2**-10, atol=0)
@@ -107,6 +107,30 @@ def test_goes_on_after_an_interrupted_assembly(run, data, tmp_path, monkeypatch)
     monkeypatch.setattr(packing, "_write", None)  # nothing is packed twice
     assert run(data, tmp_path / "a.h5").code == 0
     assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+
+
+def test_run_again_it_has_nothing_to_do(run, data, tmp_path):
+    run(data, tmp_path / "a.h5")
+    before = (tmp_path / "a.h5").read_bytes()
+    code, said, written = run(data, tmp_path / "a.h5")
+    assert (code, "nothing to do" in said, written.startswith(f"{tmp_path}/a.h5: {COUNT} triplets")) == (0, True, True)
+    assert run(data, tmp_path / "a.h5", "--frames", "bytes").code == 2
+    shutil.rmtree(data / "shot 3")
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert (code, "is there already; remove it" in said) == (2, True)
+    assert (tmp_path / "a.h5").read_bytes() == before
+
+
+def test_killed_right_after_the_file_appeared(run, data, tmp_path, monkeypatch):
+    (data / "shot 1" / "0.png").write_bytes(b"no picture")
+    monkeypatch.setattr(packing.shutil, "rmtree", lambda path, **_: None)
+    run(data, tmp_path / "a.h5")
+    monkeypatch.undo()
+    assert (tmp_path / "a.h5.parts").is_dir()
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert code == 1
+    assert "shot 1: " in said
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "a.h5"}
 
 
 def test_items_that_cannot_be_read_are_left_out(run, data, tmp_path):

@@ -182,7 +182,7 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
         (("--data", "rrld", "b", "c"), "DATA is one folder"),
         (("--data", "keys", "--compare", "dis+splat", "paint"), "no method 'paint'"),
         (("--data", "keys", "--compare", "precomputed+splat"), "needs flows that come with the data"),
-        (("--data", "keys", "--compare", "dis+rife"), "rife finds motion by itself and takes no flow"),
+        (("--data", "keys", "--compare", "dis+rife"), "rife finds motion itself and takes no flow"),
         (("--data", "keys", "--compare", "blend", "mean"), "mean is blend, which is given already"),
         (("--data", "keys", "--annotations"), "keys has no annotations"),
         (("--data", "keys", "--table", "none/table.md"), "no folder none"),
@@ -469,9 +469,9 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     path.write_bytes(b"")
     assert run(*options)[0] == 1
     path.write_bytes(whole)
-    drawn, draw = [], candidates.Interpolation.draw
+    drawn, draw = [], candidates.JudgedInterpolation.draw
     monkeypatch.setattr(
-        candidates.Interpolation,
+        candidates.JudgedInterpolation,
         "draw",
         lambda self, triplet, times: drawn.append(triplet.name) or draw(self, triplet, times),
     )

@@ -202,12 +202,12 @@ def test_bad_files_are_one_sentence(run, kind):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--fps", "0"], "--fps is 0"),
-        (["--fps", "x"], "--fps: invalid int value: 'x'"),
-        (["--fps", "1.5"], "--fps: invalid int value"),
-        (["--times", "1.5"], "--times has 1.5"),
-        (["--times", "0.5", "nan"], "--times has nan"),
-        (["--times", "0"], "--times has 0"),
+        (["--fps", "0"], "--fps: 0 is out of range"),
+        (["--fps", "x"], "--fps: x is no whole number"),
+        (["--fps", "1.5"], "--fps: 1.5 is no whole number"),
+        (["--times", "1.5"], "--times: 1.5 is out of range"),
+        (["--times", "0.5", "nan"], "--times: nan is out of range"),
+        (["--times", "0"], "--times: 0 is out of range"),
         (["--times"], "--times: expected at least one"),
         (["--times", "0.5", "--fps", "2"], "not allowed with"),
         (["--flow", "raft"], "no flow 'raft'"),

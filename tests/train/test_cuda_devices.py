@@ -234,7 +234,7 @@ def train_once(device: torch.device, model: str, task: str | None, **changed: An
         network.load_state_dict(seeded(network.state_dict()))
     trained.to(device)
     trained.plan(None)
-    trained.enter(0)
+    trained.begin_step(0)
     optimizer = trained.optimizer(1e-4)
     batch = from_toons(toons(device, 1))
     if options.self_supervise:

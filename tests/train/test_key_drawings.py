@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from _train.frame_interpolation import key_drawings, pairs, timing
-from _train.frame_interpolation.drawn import digest
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import files, image
 from _util.errors import InputError
+from _util.runs import digest
 
 SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
 BLOBS = cv2.GaussianBlur(np.random.default_rng(0).random((32, 80, 4)), (0, 0), 2)

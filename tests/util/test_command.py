@@ -1,12 +1,16 @@
 """What all command lines do alike."""
 
+import argparse
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+from _util import command
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -63,3 +67,31 @@ def test_other_errors_that_cannot_be_raised_are_told():
     finished = python(program)
     assert finished.returncode == 0
     assert "RuntimeError: told" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (command.whole(1), {"1": 1, "12": 12}, {"0": "must be 1 or more", "1.5": "no whole number", "x": "no whole"}),
+        (command.whole(0, 51), {"0": 0, "51": 51}, {"52": "must be from 0 to 51", "-1": "from 0 to 51"}),
+        (
+            command.number(0, 1),
+            {"0": 0, "1": 1, "0.5": 0.5},
+            {"1.01": "0 or more and 1 or less", "nan": "out of range"},
+        ),
+        (command.number(above=0), {"1e-9": 1e-9}, {"0": "must be above 0", "inf": "above 0", "x": "no number"}),
+        (command.number(above=0, below=1), {"0.5": 0.5}, {"1": "above 0 and below 1"}),
+        (command.number(), {"-3": -3}, {"inf": "must be finite"}),
+        (
+            command.rate,
+            {"24000/1001": Fraction(24000, 1001), "12.5": Fraction(25, 2)},
+            {"1/0": "no number", "0": "above 0"},
+        ),
+    ],
+)
+def test_numbers_of_options(kind, good, bad):
+    for text, value in good.items():
+        assert kind(text) == value
+    for text, message in bad.items():
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            kind(text)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models.ifnet import IFNet
 from _util import checkpoints, image, memory
 from _util.device import choose as choose_device
@@ -34,7 +35,7 @@ def compare(
 
     Args:
         methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", beside RIFE, which takes seeded weights, as they do not
-            change its time.
+            change its time; each alone or with a precision or a backend, as "ifnet@fp32" or "ifnet@onnxruntime".
         folder: of the methods' weights.
     """
     with tempfile.TemporaryDirectory() as seeded:
@@ -49,8 +50,11 @@ def compare(
 
 
 def _create(word: str, device: str, folder: Path) -> Interpolator:
-    flow, _, synthesis = word.rpartition("+")
-    return Interpolator(flow or "auto", synthesis, device, "auto", folder)
+    method, _, variant = word.partition("@")
+    flow, _, synthesis = method.rpartition("+")
+    if variant in BACKENDS:
+        return Interpolator(flow or "auto", synthesis, device, "fp32", folder, variant)
+    return Interpolator(flow or "auto", synthesis, device, variant or "auto", folder)
 
 
 def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int, device: str) -> list[dict]:

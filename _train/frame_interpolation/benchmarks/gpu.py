@@ -2,7 +2,7 @@
 LPIPS, training.
 
 Each section runs in a process of its own and under a limit of time, for a kernel that fails or hangs takes its process
-with it; what cannot be measured is reported as such, and the others go on. A section is a function of a device and of
+with it; what cannot be measured is reported, and the others continue. A section is a function of a device and of
 sizes, so that the CPU can run it too, and returns rows: dicts, which become a table.
 
 In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written anew after every section.
@@ -33,7 +33,7 @@ PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gp
 Rows = list[dict[str, Any]]
 
 
-class Settings(NamedTuple):
+class GpuSettings(NamedTuple):
     """What is measured, on what; values that JSON can carry."""
 
     device: str
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
 
 class Section(NamedTuple):
     title: str
-    measure: Callable[[Settings], Rows]
+    measure: Callable[[GpuSettings], Rows]
     note: str  # what the figures are
     seconds: int  # after which it is given up
     table: Callable[[Rows], str]
@@ -110,7 +110,7 @@ def _written(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
+def _frames(settings: GpuSettings, size: str) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         frame0, frame1 = map(Path, settings.frames)
         timing.resize(frame0, frame1, timing.SIZES[size], Path(folder))
@@ -118,21 +118,21 @@ def _frames(settings: Settings, size: str) -> tuple[np.ndarray, np.ndarray]:
         return frame0, frame1
 
 
-def _pair_at(size: str, published: bool = True) -> Callable[[Settings], Rows]:
-    def measure(settings: Settings) -> Rows:
+def _pair_at(size: str, published: bool = True) -> Callable[[GpuSettings], Rows]:
+    def measure(settings: GpuSettings) -> Rows:
         frames, device = _frames(settings, size), torch.device(settings.device)
         return pair.compare(device, frames, settings.precision, settings.repeats, published)
 
     return measure
 
 
-def _stages_of(settings: Settings) -> Rows:
+def _stages_of(settings: GpuSettings) -> Rows:
     frames = Path(settings.frames[0]), Path(settings.frames[1])
     device = torch.device(settings.device)
     return stages(device, frames, timing.SIZES["540p"], settings.precision, settings.repeats)
 
 
-def _lpips_of(settings: Settings) -> Rows:
+def _lpips_of(settings: GpuSettings) -> Rows:
     if settings.keyframes is None:
         raise RuntimeError("no keyframes were given; --keyframes FOLDER names them")
     return lpips(torch.device(settings.device), Path(settings.keyframes))
@@ -195,7 +195,7 @@ SECTIONS = {
 
 
 def run(
-    settings: Settings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
+    settings: GpuSettings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
 ) -> dict[str, Any]:
     """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
 
@@ -205,9 +205,9 @@ def run(
     Returns:
         `machine`, and by section its rows, or a sentence why there are none.
     """
-    end, facts = time.monotonic() + longest, machine(torch.device(settings.device))
-    found: dict[str, Any] = {"machine": facts}
-    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {fact}" for name, fact in facts.items())])]
+    end, hardware = time.monotonic() + longest, machine(torch.device(settings.device))
+    found: dict[str, Any] = {"machine": hardware}
+    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {text}" for name, text in hardware.items())])]
     print(parts[0], flush=True)
     for name in sections:
         section = SECTIONS[name]
@@ -219,7 +219,7 @@ def run(
     return found
 
 
-def _measured(name: str, settings: Settings, seconds: float) -> tuple[Rows | str, str]:
+def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | str, str]:
     """The rows of a section and their table, or twice the sentence why there are none."""
     if seconds <= 0:
         return (why := "Not measured: there was no time left."), why
@@ -237,14 +237,14 @@ def _measured(name: str, settings: Settings, seconds: float) -> tuple[Rows | str
 
 def main(name: str, settings: str) -> None:
     """What the processes run: print the rows of one section, and their table, as one line of JSON."""
-    rows = SECTIONS[name].measure(Settings(*json.loads(settings)))
+    rows = SECTIONS[name].measure(GpuSettings(*json.loads(settings)))
     print(json.dumps([rows, SECTIONS[name].table(rows)]))
 
 
 def machine(device: torch.device) -> dict[str, str]:
     """The card, its driver, and the versions that figures depend on."""
-    facts = timing.machine()
-    found = {"CPU": f"{facts['cpu']}, {facts['threads']} threads", "PyTorch": torch.__version__}
+    hardware = timing.machine()
+    found = {"CPU": f"{hardware['cpu']}, {hardware['threads']} threads", "PyTorch": torch.__version__}
     if device.type != "cuda":
         return found
     properties = torch.cuda.get_device_properties(device)

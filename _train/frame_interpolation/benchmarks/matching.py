@@ -2,13 +2,13 @@
 
 import statistics
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from _util import image
@@ -71,7 +71,7 @@ class _Character:
         angle = order * _GOLDEN_ANGLE + random.uniform(-0.2, 0.2, pieces)
         seeds = np.sqrt((order + 0.5) / pieces)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
         self.radius = radius
-        self.tree = cKDTree(radius * (seeds + random.normal(0, 0.15, seeds.shape) / pieces**0.5))
+        self.tree = KDTree(radius * (seeds + random.normal(0, 0.15, seeds.shape) / pieces**0.5))
         self.waves = random.uniform(-0.1, 0.1, 3), random.uniform(0, 2 * np.pi, 3)
 
     def draw(self, owner: np.ndarray, line: np.ndarray, first: int, centre: np.ndarray, turn: float) -> None:
@@ -86,21 +86,21 @@ class _Character:
         depth = rim - np.hypot(x, y)
         distances, nearest = self.tree.query(points, 2)
         inside = depth > 0
-        owner[part][inside] = first + nearest[inside][:, 0]
+        owner[part][inside] = first + np.asarray(nearest)[inside][:, 0]
         line[part][inside] = np.minimum(depth, distances[..., 1] - distances[..., 0])[inside] < _OUTLINE
 
 
 def _ways(random: np.random.Generator, size: tuple[int, int], radius: float, count: int, longest: float) -> np.ndarray:
     """(count, 2, 2): where each character is in both frames, x y, far from the others."""
     ends = np.empty((count, 2, 2))
-    bounds = np.array([[radius, size[1] - radius], [radius, size[0] - radius]]).T
+    low, high = np.full(2, radius), np.array(size[::-1]) - radius
     for i in range(2):
         for k in range(count):
-            candidates = random.uniform(*bounds, (400, 2))
+            candidates = random.uniform(low, high, (400, 2))
             if i:
                 length, angle = longest * random.uniform(0, 1, 400) ** 0.5, random.uniform(0, 2 * np.pi, 400)
                 candidates = ends[k, 0] + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
-                candidates = candidates.clip(*bounds)
+                candidates = candidates.clip(low, high)
             room = np.full(400, np.inf)
             for other in ends[:k, i]:
                 room = np.minimum(room, np.hypot(*(candidates - other).T))
@@ -168,7 +168,7 @@ def literal_flows(
 
     flows = np.zeros((2, h, w, 2), np.float32)
     greys = [cv2.cvtColor(image.to_array(frame[0], np.uint8), cv2.COLOR_RGB2GRAY) for frame in (frame0, frame1)]
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for i in range(len(masks[0])):
         j = affinity[i].argmax()
         areas = sorted((segments0.areas[i], segments1.areas[j]))
@@ -178,7 +178,7 @@ def literal_flows(
             continue
         for k, (one, other, sign) in enumerate(((i, j, 1), (j, i, -1))):
             here, there = masks[k][one], masks[1 - k][other]
-            move = np.float32([[1, 0, -sign * shift[0]], [0, 1, -sign * shift[1]]])
+            move = np.array([[1, 0, -sign * shift[0]], [0, 1, -sign * shift[1]]], np.float32)
             patch = here * greys[k], cv2.warpAffine(there * greys[1 - k], move, (w, h))
             rows, columns = np.nonzero(here | (cv2.warpAffine(there.astype(np.uint8), move, (w, h)) > 0))
             box = (
@@ -186,7 +186,9 @@ def literal_flows(
                 slice(max(columns.min() - 16, 0), columns.max() + 17),
             )
             within = np.zeros((h, w, 2), np.float32)
-            within[box] = estimator.calc(*(np.ascontiguousarray(picture[box]) for picture in patch), None)
+            before, after = (np.ascontiguousarray(picture[box]) for picture in patch)
+            nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+            within[box] = estimator.calc(before, after, nothing)
             flows[k][here] = within[here] + sign * shift
     return flows[0], flows[1]
 

@@ -134,7 +134,7 @@ def refinements(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) 
         shares = (0.25 * block.mask(hidden)).view(b, 1, 9, 8, 8, h, w).softmax(2)
         fine = (shares * F.unfold(8 * flow, 3, padding=1).view(b, 2, 9, 1, 1, h, w)).sum(2)
         fine = fine.permute(0, 1, 4, 2, 5, 3).reshape(b, 2, 8 * h, 8 * w)
-        refined.append(resize_flow(fine, image0.shape[2:]))
+        refined.append(resize_flow(fine, (image0.shape[2], image0.shape[3])))
     return refined
 
 
@@ -149,7 +149,7 @@ def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
 
 
 def synthesise(
-    ssl: SoftsplatLite, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float
+    ssl: SoftsplatLite, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor
 ) -> Synthesis:
     """SoftsplatLite, whole."""
     lab0, lab1 = kornia.color.rgb_to_lab(frame0), kornia.color.rgb_to_lab(frame1)

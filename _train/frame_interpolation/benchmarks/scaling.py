@@ -67,7 +67,7 @@ def measure(processes: int, training: Sequence[str], out: Path, steps: int, devi
     options = [*rest, "--steps", str(steps), "--device", device, "--log-every", "1", "--save-every", str(steps)]
     _torchrun(processes, "_train.frame_interpolation.train", [data, str(out), *options])
     state = read_checkpoint(out / "checkpoints/last.ckpt")
-    gradients, hardware = _gradient_bytes(state), state["facts"]["legs"][-1]["hardware"]
+    gradients, hardware = _gradient_bytes(state), state["metadata"]["runs"][-1]["hardware"]
     if processes == 1:
         return Measurement(1, hardware, _step(out), gradients, 0.0, 0.0)
     said = _torchrun(processes, "_train.frame_interpolation.benchmarks.scaling", [str(gradients), device])

@@ -20,8 +20,13 @@ from _databacks.toons.rigs import RIGS
 from _databacks.toons.scenes import Toons
 from _train.frame_interpolation.benchmarks import reference, stages
 from _train.frame_interpolation.benchmarks.stages import median_seconds
+from _train.frame_interpolation.models.dtm import DTM
+from _train.frame_interpolation.models.rfr import RFR
+from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.batches import Batch, from_toons
+from _train.frame_interpolation.training.tasks.flow import RFRTask
+from _train.frame_interpolation.training.tasks.synthesis import LineTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _util import checkpoints
 from _util.lines import nedt
@@ -125,7 +130,7 @@ def _task(model: str, device: torch.device) -> Task:
     for network in task.networks.values():
         network.load_state_dict(checkpoints.seeded(network.state_dict()))
     task.plan(None)
-    task.enter(0)
+    task.begin_step(0)
     task.networks.train()
     return task.to(device)
 
@@ -136,7 +141,10 @@ def _ours(task: Task, batch: Batch) -> Tensor:
 
 def _published_rfr(task: Task, batch: Batch) -> Tensor:
     frame0, _, frame1 = batch.frames.unbind(1)
+    assert isinstance(task, RFRTask)
+    assert batch.flows is not None
     rfr = task.networks["rfr"]
+    assert isinstance(rfr, RFR)
     losses = [
         sequence(reference.refinements(rfr, *frames, task.iterations), flow, task.gamma)
         for frames, flow in zip(((frame0, frame1), (frame1, frame0)), batch.flows, strict=True)
@@ -145,9 +153,14 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
 
 
 def _published_ssldtm(task: Task, batch: Batch) -> Tensor:
+    assert isinstance(task, LineTask)
+    assert batch.flows is not None
     frame0, truth, frame1 = batch.frames.unbind(1)
-    synthesis = reference.synthesise(task.networks["ssl"], frame0, frame1, *batch.flows, batch.times.view(-1, 1, 1, 1))
-    frame, predicted = reference.correct(task.networks["dtm"], synthesis)
+    ssl, dtm, (flow01, flow10) = task.networks["ssl"], task.networks["dtm"], batch.flows
+    assert isinstance(ssl, SoftsplatLite)
+    assert isinstance(dtm, DTM)
+    synthesis = reference.synthesise(ssl, frame0, frame1, flow01, flow10, batch.times.view(-1, 1, 1, 1))
+    frame, predicted = reference.correct(dtm, synthesis)
     return 30 * task.lpips(frame, truth).mean() + 5 * gaussian_pyramid_l1(predicted, nedt(truth))
 
 

@@ -2,10 +2,10 @@
 
 A video is interpolated as the command does it; then the interpolator alone draws the same frames again from the same
 drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video. On a
-GPU they overlap; there `rates` tells how fast the whole is, and for how long the GPU has nothing to do.
+GPU they overlap; there `rates` measures how fast the whole is, and for how long the GPU has nothing to do.
 """
 
-import ctypes
+import contextlib
 import statistics
 import tempfile
 import threading
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import checkpoints, image, video
 
@@ -49,11 +49,11 @@ class _Remembers:
         self._interpolator = interpolator
         self.asked: list[tuple[np.ndarray, np.ndarray, list[float]]] = []
 
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair:
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames:
         self.asked.append((frame0, frame1, []))
         return self._interpolator.prepare(frame0, frame1)
 
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         times = list(times)
         self.asked[-1][2].extend(times)
         return self._interpolator.draw(pair, times)
@@ -89,6 +89,7 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
+        assert summary is not None  # as the folder is new
         whole = time.perf_counter() - start
     start = time.perf_counter()
     for frame0, frame1, times in remembering.asked:
@@ -168,6 +169,7 @@ def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], 
     def interpolate(name: str) -> int:
         target = folder / f"out-{name}"
         summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
+        assert summary is not None  # as the file is removed each time
         target.unlink()
         return summary.frames
 
@@ -199,15 +201,14 @@ class Watch:
     def _look(self, device: torch.device) -> None:
         if device.type != "cuda":
             return
+        import pynvml
+
         try:
-            library = ctypes.CDLL("libnvidia-ml.so.1")
-        except OSError:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError:  # no driver
             return
-        gpu, rates = ctypes.c_void_p(), (ctypes.c_uint * 2)()  # of the GPU, of its memory
-        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
-        if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(gpu)):
-            return
-        while not self._ended.wait(0.1):
-            if library.nvmlDeviceGetUtilizationRates(gpu, ctypes.byref(rates)) == 0:
-                self.busy.append(rates[0])
-        library.nvmlShutdown()
+        with contextlib.suppress(pynvml.NVMLError):
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            while not self._ended.wait(0.1):
+                self.busy.append(int(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu))
+        pynvml.nvmlShutdown()

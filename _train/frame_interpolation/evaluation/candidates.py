@@ -1,7 +1,7 @@
 """What evaluation judges, by name: ways to draw the frame between two frames.
 
 dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
-ifnet, rife               a synthesis that finds motion by itself
+ifnet, rife               a synthesis that finds motion itself
 precomputed+ssldtm        with the flows that come with the data
 blend                     both frames, each as strong as it is near: what there is without interpolation
 frames/film               a folder of frames that something else has drawn, named by item: NAME.png, or NAME/ with one
@@ -21,7 +21,7 @@ from _databacks.triplet import Triplet
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
-from _train.frame_interpolation.pipeline import Prepared
+from _train.frame_interpolation.pipeline import PreparedPair
 from _util import checkpoints, files
 from _util.errors import InputError
 
@@ -29,7 +29,7 @@ PRECOMPUTED = "precomputed"
 BLEND = ("blend", "mean")
 
 
-class Method(ABC):
+class JudgedMethod(ABC):
     """Draws the frame of a triplet from its outer ones.
 
     Attributes:
@@ -58,7 +58,7 @@ class Method(ABC):
         return []
 
 
-class Blend(Method):
+class Blend(JudgedMethod):
     """The mean of both frames, weighed by their nearness in time."""
 
     name = "blend"
@@ -67,7 +67,7 @@ class Blend(Method):
         return [(1 - t) * triplet.frames[0] + t * triplet.frames[2] for t in times]
 
 
-class Interpolation(Method):
+class JudgedInterpolation(JudgedMethod):
     """A flow and a synthesis.
 
     Args:
@@ -94,7 +94,7 @@ class Interpolation(Method):
     def flow01(self, triplet: Triplet) -> Tensor:
         return self.interpolator.pipeline.flow(self._prepare(triplet)).flow01[0]
 
-    def _prepare(self, triplet: Triplet) -> Prepared:
+    def _prepare(self, triplet: Triplet) -> PreparedPair:
         frame0, frame1 = (triplet.frames[i, None].to(self.device) for i in (0, 2))
         if not self.is_precomputed:
             return self.interpolator.pipeline.prepare(frame0, frame1)
@@ -109,7 +109,7 @@ class Interpolation(Method):
         return [path for path in (*self.folder.glob("*"), *self.folder.glob("default/*")) if path.is_file()]
 
 
-class FrameFolder(Method):
+class FrameFolder(JudgedMethod):
     """Frames that were drawn by something else.
 
     Raises:
@@ -150,7 +150,7 @@ class FrameFolder(Method):
         return self.path / (name if Path(name).suffix in files.PICTURE_SUFFIXES else f"{name}.png")
 
 
-def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> Method:
+def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> JudgedMethod:
     """The method of a name, as in the module's docstring.
 
     Args:
@@ -170,9 +170,11 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
         if method and method.finds_motion and flow != "auto":
-            raise InputError(f"{synthesis} finds motion by itself and takes no flow; leave {flow} out.")
+            raise InputError(f"{synthesis} finds motion itself and takes no flow; leave {flow} out.")
         wants_flow = method is None or not (method.refines or method.finds_motion)
-        return Interpolation(PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options)
+        return JudgedInterpolation(
+            PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options
+        )
     if Path(word).is_dir():
         return FrameFolder(Path(word), names)
     raise InputError(
@@ -191,7 +193,7 @@ def _split(word: str, flow_names: Sequence[str], synthesis_names: Sequence[str])
     return flow, synthesis
 
 
-def create_all(words: list[str], names: list[str], has_flows: bool, **options: str | Path) -> list[Method]:
+def create_all(words: list[str], names: list[str], has_flows: bool, **options: str | Path) -> list[JudgedMethod]:
     """As `create`, for several.
 
     Raises:

@@ -21,7 +21,7 @@ _PERCENT = ("ssim", "roi_ssim")
 _SMALL = ("lpips", "chamfer", "hausdorff", "dists")
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """How the scores of one method differ from those of another on the same items."""
 
     mean: float
@@ -30,7 +30,9 @@ class Difference(NamedTuple):
     wins: float  # share of items on which the first is better, those where both are equal counted half
 
 
-def difference(first: Sequence[float], second: Sequence[float], higher_is_better: bool, seed: int = 0) -> Difference:
+def difference(
+    first: Sequence[float], second: Sequence[float], higher_is_better: bool, seed: int = 0
+) -> PairedDifference:
     """The paired difference first - second, with a bootstrap interval over items.
 
     Percentiles are expanded for the number of items (Hesterberg, "What Teachers Should Know About the Bootstrap", The
@@ -47,7 +49,7 @@ def difference(first: Sequence[float], second: Sequence[float], higher_is_better
     paired = np.asarray(first, float) - np.asarray(second, float)
     better = paired if higher_is_better else -paired
     wins = float(((better > 0) + 0.5 * (better == 0)).mean())
-    return Difference(float(paired.mean()), *_interval(paired, seed), wins)
+    return PairedDifference(float(paired.mean()), *_interval(paired, seed), wins)
 
 
 def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
@@ -65,13 +67,13 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
     """The items of all subsets: all, then by each fact, such as east and west, easy, medium and hard."""
-    facts = {row.name: row.facts for row in rows}
-    found = {"all": set(facts)}
-    for fact in dict.fromkeys(fact for row in rows for fact in row.facts):
-        values = {told.get(fact, "") for told in facts.values()} - {""}
+    metadata = {row.name: row.metadata for row in rows}
+    found = {"all": set(metadata)}
+    for fact in dict.fromkeys(fact for row in rows for fact in row.metadata):
+        values = {known.get(fact, "") for known in metadata.values()} - {""}
         for value in sorted(values, key=lambda value: (LEVELS.index(value) if value in LEVELS else -1, value)):
             label = value if fact in ("subset", "level") else f"{fact}:{value}"
-            found["_".join(label.split())] = {name for name, told in facts.items() if told.get(fact) == value}
+            found["_".join(label.split())] = {name for name, known in metadata.items() if known.get(fact) == value}
     return found
 
 

@@ -10,9 +10,9 @@ from _util.errors import InputError
 _ANNOTATED = ("level", "motion", "behaviour")
 
 
-class Item(NamedTuple):
+class JudgedItem(NamedTuple):
     triplet: Triplet
-    facts: dict[str, str]
+    metadata: dict[str, str]
     roi: tuple[int, int, int, int] | None  # left, top, right, bottom: where it moves most
 
 
@@ -27,7 +27,7 @@ class Items:
     Attributes:
         source: what the items are read from.
         names: of all items, in order.
-        facts: the names of what is known of an item; it may be empty for some.
+        metadata: the names of what is known of an item; it may be empty for some.
         has_flows: whether flows come with the frames.
         shortages: a sentence for each folder that holds less than the data set has.
 
@@ -40,7 +40,7 @@ class Items:
         self.annotated, self.names = annotated, self.source.names
         if annotated and not self.source.is_annotated:
             raise InputError(f"{self.source.path} has no annotations; those of ATD-12K are what --annotations reads.")
-        self.facts = ("subset", *(_ANNOTATED if annotated else ()))
+        self.metadata = ("subset", *(_ANNOTATED if annotated else ()))
         self.has_flows = self.source.has_flows
         # A folder named by the user is what it is; the data set itself has a known size.
         self.shortages = self.source.shortages() if list(data) == ["atd12k"] else []
@@ -48,18 +48,18 @@ class Items:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> JudgedItem:
         """An item.
 
         Raises:
             InputError: one of its files is missing or damaged.
         """
-        triplet, facts, roi = self.source[index], {"subset": self.source.subset(index)}, None
+        triplet, metadata, roi = self.source[index], {"subset": self.source.subset(index)}, None
         if self.annotated:
             note = self.source.annotation(index, triplet.frames.shape[2:])
-            facts |= {"level": note.level, "motion": note.motion, "behaviour": note.behaviour}
+            metadata |= {"level": note.level, "motion": note.motion, "behaviour": note.behaviour}
             roi = note.roi
-        return Item(triplet, facts, roi)
+        return JudgedItem(triplet, metadata, roi)
 
 
 def is_keyframes(data: Sequence[str]) -> bool:

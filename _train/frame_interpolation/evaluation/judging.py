@@ -22,11 +22,10 @@ from tqdm import tqdm
 
 from _databacks.triplet import Triplet
 from _train.frame_interpolation.evaluation import scores
-from _train.frame_interpolation.evaluation.candidates import Method
-from _train.frame_interpolation.evaluation.items import Item, Items
+from _train.frame_interpolation.evaluation.candidates import JudgedMethod
+from _train.frame_interpolation.evaluation.items import Items, JudgedItem
 from _train.frame_interpolation.evaluation.measures import Measures
-from _train.frame_interpolation.evaluation.pages.report import Item as ReportItem
-from _train.frame_interpolation.evaluation.pages.report import Report
+from _train.frame_interpolation.evaluation.pages.report import Report, ReportItem
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
 from _util import flow, image, memory, places
@@ -38,7 +37,7 @@ from _util.prefetch import in_order
 _BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
 
 
-def device_of(methods: Sequence[Method]) -> torch.device:
+def device_of(methods: Sequence[JudgedMethod]) -> torch.device:
     """Where the methods draw: a GPU if one of them does."""
     return next((method.device for method in methods if method.device.type != "cpu"), torch.device("cpu"))
 
@@ -50,7 +49,7 @@ class Judged(NamedTuple):
 
 def judge(
     items: Items,
-    methods: Sequence[Method],
+    methods: Sequence[JudgedMethod],
     measures: Measures,
     gathered: Gathered,
     processes: Processes,
@@ -92,8 +91,8 @@ def judge(
                 flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
             if report:
                 first = {method: frames[0] for method, frames in drawn.items()}
-                report.add(ReportItem(name, _told(item.facts), found, _pictures(item, first, flows)))
-            return index, [Row(method.name, name, item.facts, found[method.name]) for method in methods], stamp
+                report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
+            return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
         except InputError as error:
             return index, error, ""
 
@@ -125,7 +124,7 @@ def judge(
     return Judged(rows, damaged)
 
 
-def draw(method: Method, triplet: Triplet, measures: Measures) -> list[Tensor]:
+def draw(method: JudgedMethod, triplet: Triplet, measures: Measures) -> list[Tensor]:
     """The frames (3, h, w) of a triplet at the times that are measured.
 
     Raises:
@@ -154,12 +153,12 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
         cv2.setNumThreads(cv_threads)
 
 
-def _told(facts: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in facts.items() if value}
+def _known(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if value}
 
 
 @torch.inference_mode()
-def _pictures(item: Item, drawn: dict[str, Tensor], flows: dict[str, Tensor | None]) -> dict[str, np.ndarray]:
+def _pictures(item: JudgedItem, drawn: dict[str, Tensor], flows: dict[str, Tensor | None]) -> dict[str, np.ndarray]:
     """What the report shows of an item, in order."""
     frame0, truth, frame1 = item.triplet.frames
     shown = {"frame 0": frame0, "truth": truth, "frame 1": frame1}
@@ -181,7 +180,7 @@ def _drawing(frame: Tensor) -> Tensor:
     return 1 - (difference_of_gaussians(frame[None], sigma=1.0)[0] > 0.5).float().expand(3, -1, -1)
 
 
-def default_out(items: Items, methods: Sequence[Method]) -> Path:
+def default_out(items: Items, methods: Sequence[JudgedMethod]) -> Path:
     """Where the table goes if the user does not say."""
     names = "-".join(Path(method.name).name for method in methods)
     return places.results("evaluation") / fitting(f"{items.source.title}-{names}", ".csv")

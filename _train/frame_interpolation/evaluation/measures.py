@@ -19,7 +19,7 @@ from torch import Tensor
 
 from _databacks.keyframes import SMALLEST_SIDE
 from _train.frame_interpolation.evaluation import sequences
-from _train.frame_interpolation.evaluation.items import Item
+from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _train.frame_interpolation.methods import METRICS, PUBLISHED
 from _util import image
@@ -99,7 +99,7 @@ class Measures:
         return list(dict.fromkeys(times))
 
     @torch.inference_mode()
-    def prepare(self, item: Item) -> Truth:
+    def prepare(self, item: JudgedItem) -> Truth:
         """What is computed once for an item, for all methods.
 
         Raises:
@@ -119,7 +119,7 @@ class Measures:
         return Truth(frame, whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
 
     @torch.inference_mode()
-    def compare(self, frames: Sequence[Tensor], item: Item, truth: Truth) -> dict[str, float]:
+    def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
         """Every column, of the frames (3, h, w) drawn at `times`.
 
         Raises:
@@ -178,7 +178,7 @@ def register(frame: Tensor, truth: Tensor) -> Tensor:
     return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
 
 
-def _crop(frames: Tensor, item: Item) -> Tensor:
+def _crop(frames: Tensor, item: JudgedItem) -> Tensor:
     if item.roi is None:
         return frames
     left, top, right, bottom = item.roi

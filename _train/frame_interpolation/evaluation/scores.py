@@ -1,24 +1,22 @@
 """Scores of methods on items: while they are gathered, and as a table of all of them.
 
-    out.csv                             method, name, facts, metrics; a row for each method and item, in their order
+    out.csv                             method, name, metadata, metrics; a row for each method and item, in their order
     .out-1f0c3a…-<process>.csv          what processes have found so far, in any order, until out.csv is written
 
-A process appends whole lines to a file of its own. What was begun with the same options goes on: `Gathered` reads what
+A process appends whole lines to a file of its own. A run with the same options resumes: `Gathered` reads what
 there is, whichever processes have left it. A line that was cut short does not count.
 """
 
 import csv
 import glob
-import hashlib
 import io
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import files
+from _util import files, runs
 from _util.errors import InputError
 
 
@@ -27,7 +25,7 @@ class Row(NamedTuple):
 
     method: str
     name: str
-    facts: dict[str, str]
+    metadata: dict[str, str]
     scores: dict[str, float]
 
 
@@ -37,20 +35,20 @@ class Gathered:
     Args:
         out: the table; parts lie beside it.
         options: everything that the rows depend on and that is not in a file; plain values.
-        facts, metrics: the columns.
+        metadata, metrics: the columns.
 
     Raises:
         InputError: here and in every method, if something cannot be read or written.
     """
 
-    def __init__(self, out: Path, options: dict, facts: Sequence[str], metrics: Sequence[str]):
-        self.out, self.facts, self.metrics = out, tuple(facts), tuple(metrics)
-        told = json.dumps([options, self.facts, self.metrics], sort_keys=True)
+    def __init__(self, out: Path, options: dict, metadata: Sequence[str], metrics: Sequence[str]):
+        self.out, self.metadata, self.metrics = out, tuple(metadata), tuple(metrics)
+        run = runs.digest_of([options, self.metadata, self.metrics])[:12]
         process = f"{8 * '_'}.csv"
-        name = files.fitting(f".{out.stem}", f"-{hashlib.sha256(told.encode()).hexdigest()[:12]}-{process}")
+        name = files.fitting(f".{out.stem}", f"-{run}-{process}")
         self.prefix = name.removesuffix(process)
         self.part: int | None = None
-        self.columns = ("method", "name", "stamp", *self.facts, *self.metrics, "end")
+        self.columns = ("method", "name", "stamp", *self.metadata, *self.metrics, "end")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,17 +60,19 @@ class Gathered:
         for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
             for values in csv.reader(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()):
                 if len(values) == len(self.columns) and values[-1] == ".":
-                    told = dict(zip(self.columns, values, strict=True))
-                    facts = {name: told[name] for name in self.facts}
-                    scores = {name: float(told[name]) for name in self.metrics}
-                    rows[told["method"], told["name"], told["stamp"]] = Row(told["method"], told["name"], facts, scores)
+                    cells = dict(zip(self.columns, values, strict=True))
+                    metadata = {name: cells[name] for name in self.metadata}
+                    scores = {name: float(cells[name]) for name in self.metrics}
+                    rows[cells["method"], cells["name"], cells["stamp"]] = Row(
+                        cells["method"], cells["name"], metadata, scores
+                    )
         return rows
 
     def append(self, rows: Iterable[Row], stamp: str) -> None:
         """Keep rows of one item, whose files have that stamp."""
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(
-            [row.method, row.name, stamp, *_cells(row, self.facts, self.metrics), "."] for row in rows
+            [row.method, row.name, stamp, *_cells(row, self.metadata, self.metrics), "."] for row in rows
         )
         try:
             if self.part is None:
@@ -88,8 +88,8 @@ class Gathered:
             temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(["method", "name", *self.facts, *self.metrics])
-            table.writerows([row.method, row.name, *_cells(row, self.facts, self.metrics)] for row in rows)
+            table.writerow(["method", "name", *self.metadata, *self.metrics])
+            table.writerows([row.method, row.name, *_cells(row, self.metadata, self.metrics)] for row in rows)
 
     def remove(self) -> None:
         """Delete the parts."""
@@ -106,8 +106,8 @@ def stamp(paths: Iterable[Path]) -> str:
             states.append([str(path), state.st_size, state.st_mtime_ns])
         except OSError:
             states.append([str(path), -1, -1])
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+    return runs.digest_of(states)[:12]
 
 
-def _cells(row: Row, facts: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    return [row.facts[name] for name in facts] + [repr(float(row.scores[name])) for name in metrics]
+def _cells(row: Row, metadata: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    return [row.metadata[name] for name in metadata] + [repr(float(row.scores[name])) for name in metrics]

@@ -1,6 +1,6 @@
 """Whether frames make a good sequence: how evenly motion proceeds from one to the next, and whether lines flicker.
 
-A frame can be fine by itself and still jump or shimmer in play. Both are measured along dense inverse search between
+A frame can be fine on its own and still jump or shimmer in play. Both are measured along dense inverse search between
 successive frames, ends included, so they need no truth.
 """
 

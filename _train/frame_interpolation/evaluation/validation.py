@@ -12,8 +12,8 @@ from torch import Tensor
 
 from _databacks.toons.scenes import Scenes
 from _databacks.triplet import Triplet
-from _train.frame_interpolation.evaluation.candidates import Method
-from _train.frame_interpolation.evaluation.items import Item, Items
+from _train.frame_interpolation.evaluation.candidates import JudgedMethod
+from _train.frame_interpolation.evaluation.items import Items, JudgedItem
 from _train.frame_interpolation.evaluation.judging import draw
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.flows import FlowEstimator
@@ -23,7 +23,7 @@ Draw = Callable[[Tensor, Tensor, float], Tensor]
 Further = Callable[[Tensor, Tensor], dict[str, float]]
 
 
-class Function(Method):
+class Function(JudgedMethod):
     """A function from two frames (1, 3, h, w) in [0, 1] and a time to the frame (1, 3, h, w) there."""
 
     name = "function"
@@ -59,7 +59,7 @@ def _open(folders: Sequence[Path]) -> list[Items]:
     return [Items(["keyframes", str(folder)]) for folder in folders]
 
 
-def _judge(method: Method, item: Item, measures: Measures, further: Further | None) -> dict[str, float]:
+def _judge(method: JudgedMethod, item: JudgedItem, measures: Measures, further: Further | None) -> dict[str, float]:
     frames, truth = draw(method, item.triplet, measures), measures.prepare(item)
     more = further(frames[0][None], truth.frame) if further else {}
     return measures.compare(frames, item, truth) | more

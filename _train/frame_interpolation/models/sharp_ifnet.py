@@ -54,8 +54,7 @@ class SharpIFNet(IFNet):
     ) -> AgreeingFrames:
         """What does not depend on the time; arguments as of `IFNet.prepare`."""
         pair = super().prepare(frame0, frame1, coarser, seen)
-        alike = (pair.frames[0] - pair.frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE
-        return AgreeingFrames(pair, _around(alike).to(frame0.dtype))
+        return AgreeingFrames(pair, agreement_of(pair.frames))
 
     def synthesise(self, prepared: AgreeingFrames, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
@@ -63,12 +62,30 @@ class SharpIFNet(IFNet):
 
     def draw(self, prepared: AgreeingFrames, motion: Tensor, mask: Tensor) -> Interpolation:
         """The frame along a motion (b, 4, H, W), mixed by a mask (b, 1, H, W) in logits."""
-        rests = (motion.abs().amax(1, keepdim=True) < _RESTING) * prepared.agreement
-        motion = motion * (1 - rests)
-        read0, read1 = read(prepared.pair.frames, motion, "bicubic")
-        frame = read1.lerp(read0, torch.sigmoid(mask)).clamp(0, 1)
         h, w = prepared.pair.size
-        return Interpolation(*(image[:, :, :h, :w] for image in (frame, motion, mask)))
+        drawn = mix(prepared.pair.frames, prepared.agreement, motion, mask)
+        return Interpolation(*(image[:, :, :h, :w] for image in drawn))
+
+
+def mix(frames: Tensor, agreement: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
+    """Both frames read along a motion and mixed.
+
+    Args:
+        frames: (2, b, 3, h, w).
+        agreement: of them, by `agreement_of`.
+        motion: (n, 4, h, w); n is b, or b is 1.
+        mask: (n, 1, h, w) logits of frame 0's share.
+    """
+    rests = (motion.abs().amax(1, keepdim=True) < _RESTING) * agreement
+    motion = motion * (1 - rests)
+    read0, read1 = read(frames, motion, "bicubic")
+    return Interpolation(read1.lerp(read0, torch.sigmoid(mask)).clamp(0, 1), motion, mask)
+
+
+def agreement_of(frames: Tensor) -> Tensor:
+    """(2, b, 3, h, w) to (b, 1, h, w): 1 where the colours around a pixel are the same in both frames."""
+    alike = (frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE
+    return _around(alike).to(frames.dtype)
 
 
 def _around(mask: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Triplets on their way from a source to a trainer: cropped, augmented, batched, with flows that are computed once.
 
 Whatever is drawn here is a function of the seed and a number that counts up, never of what came before. So a run that
-was killed goes on with the batches it would have had, and processes share the work by taking every n-th batch:
+was killed resumes with the batches it would have had, and processes share the work by taking every n-th batch:
 
     batches = TripletBatches([(folders, 2), (toons, 1)], batch_size=8, size=(256, 256), seed=0)
     for batch in DataLoader(batches, batch_size=None, sampler=range(first + rank, last, processes)): ...
@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import re
+import signal
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from _databacks.triplet import Source, Triplet
 from _util import files, flow, torchrun
@@ -128,7 +129,7 @@ class Notices:
 class Triplets(Dataset):
     """Augmented triplets of a source. Item (index, seed) is that triplet, augmented as that seed has it.
 
-    Where a triplet cannot be read, the next one that can takes its place, and stderr is told why, once.
+    Where a triplet cannot be read, the next one that can takes its place, and the reason is written to stderr, once.
 
     Args:
         size: (h, w) of the crops.
@@ -225,7 +226,7 @@ class CachedFlows(Source):
     Args:
         estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A
             loader's workers need one that they can copy, such as `_util.dis.dis`.
-        device: where the estimator wants its frames.
+        device: where the estimator takes its frames.
     """
 
     def __init__(
@@ -278,5 +279,25 @@ def _load(path: Path, checksum: str) -> Tensor | None:
 
 
 def _file_name(name: str) -> str:
-    """Names as files: what is readable of it, and what tells it from all others."""
+    """Names as files: what is readable of it, and a digest."""
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+
+
+def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> DataLoader:
+    """The batches of some numbers, in order, made by worker processes if there are any.
+
+    Args:
+        pinned: in memory that a GPU copies from while it computes.
+    """
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_main_process,
+        pin_memory=pinned,
+    )
+
+
+def _leave_interrupts_to_the_main_process(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,6 +1,6 @@
 """Processes that `torchrun` starts, and starts again when one was lost, possibly with others beside them.
 
-A run of training goes on from the last checkpoint after every start, so all that a start needs is that the processes
+A run of training resumes from the last checkpoint after every start, so all that a start needs is that the processes
 find each other, and nothing but each other: torchrun keeps one store for all starts, and an address that a process of
 an earlier start left there leads nowhere.
 """
@@ -58,21 +58,21 @@ def agree(store: dist.Store, rank: int, count: int) -> str:
 
 
 def share(batches_a_step: int, processes: int) -> int:
-    """Batches of each process in a step, where a run goes on with another number of processes than it had.
+    """Batches of each process in a step, where a run resumes with another number of processes than it had.
 
     Raises:
         InputError: they cannot share a step's batches equally.
     """
     if batches_a_step % processes:
         raise InputError(
-            f"{batches_a_step} batches a step cannot be shared by {processes} processes; go on with a number of "
+            f"{batches_a_step} batches a step cannot be shared by {processes} processes; resume with a number of "
             "processes that divides them."
         )
     return batches_a_step // processes
 
 
 def require_one_state(step: int, path: os.PathLike) -> None:
-    """Raise InputError in all processes if they do not go on from one step."""
+    """Raise InputError in all processes if they do not resume from one step."""
     if not dist.is_initialized():
         return
     steps = [step] * dist.get_world_size()

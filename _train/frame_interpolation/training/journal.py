@@ -128,7 +128,9 @@ def read_checkpoint(path: Path) -> dict:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state["step"], state["networks"], state["average"], state["facts"]
+        if "facts" in state:  # of checkpoints of earlier versions
+            state["metadata"] = {"options": state["facts"]["options"], "runs": state.pop("facts")["legs"]}
+        state["step"], state["networks"], state["average"], state["metadata"]
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} is damaged or is no checkpoint of training; move it away.") from error
     return state
@@ -140,7 +142,7 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
     Where a `start` is given, only a share of the way from there is gone: halfway, weights often keep what they knew and
     what they learned (WiSE-FT; Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
 
-    Each network becomes `NAME.safetensors`, with the facts of its training as metadata: in fp16, but for tensors beyond
+    Each network becomes `NAME.safetensors`, with its training's metadata: in fp16, but for tensors beyond
     its range, as statistics of batch norms can be, which stay in fp32.
 
     Raises:
@@ -153,19 +155,19 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
     if path is None:
         raise InputError(f"{out} has no checkpoints/best.ckpt or last.ckpt; give the folder of a run of training.")
     state = read_checkpoint(path)
-    options, legs = state["facts"]["options"], state["facts"]["legs"]
-    facts = {
+    options, runs = state["metadata"]["options"], state["metadata"]["runs"]
+    metadata = {
         "data": " ".join(options["data"]),
         "steps": str(state["step"]),
         "hours": f"{state['seconds'] / 3600:.2f}",
-        "hardware": "; ".join(dict.fromkeys(leg["hardware"] for leg in legs)),
-        "commit": "; ".join(dict.fromkeys(leg["commit"] for leg in legs)),
+        "hardware": "; ".join(dict.fromkeys(run["hardware"] for run in runs)),
+        "commit": "; ".join(dict.fromkeys(run["commit"] for run in runs)),
         "seed": str(options["seed"]),
         "version": VERSION,
         **({"start": start.name, "share": f"{share:g}"} if start else {}),
-        "command": legs[-1]["command"],
+        "command": runs[-1]["command"],
     }
-    readable = {name: fact.encode(errors="backslashreplace").decode() for name, fact in facts.items()}
+    readable = {name: text.encode(errors="backslashreplace").decode() for name, text in metadata.items()}
     before = checkpoints.read(start) if start else {}
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():

@@ -7,7 +7,6 @@ was killed and resumed ends in the same bits as one that never was. Fabric bring
 import contextlib
 import math
 import signal
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,15 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
-from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons
+from _train.frame_interpolation.training.average import AveragedWeights
+from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons, load
 from _train.frame_interpolation.training.journal import Journal
+from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
+from _train.frame_interpolation.training.tasks.task import warm_cosine
 from _util import image
 from _util.errors import InputError
 
@@ -60,12 +60,11 @@ class Loop:
             task.networks.load_state_dict(state["networks"])
         self.model, self.optimizer = fabric.setup(task, task.optimizer(options.lr))
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer.optimizer, factor=0.5, patience=10)
-        self.live = task.networks.state_dict()
-        self.average = {name: tensor.clone() for name, tensor in self.live.items()}
+        self.average = AveragedWeights(task.networks.state_dict(), options.ema)
         if state:
             self.optimizer.load_state_dict(state["optimizer"])
             self.plateau.load_state_dict(state["plateau"])
-            _copy(self.average, state["average"])
+            self.average.load(state["average"])
             for name in COUNTERS:
                 setattr(self, name, state[name])
         self.wants_to_stop, self.deadline = False, math.inf
@@ -103,14 +102,8 @@ class Loop:
         options, processes = self.options, self.fabric.world_size
         in_a_step = options.accumulate * processes
         numbers = range(self.step * in_a_step + self.fabric.global_rank, options.steps * in_a_step, processes)
-        loader = DataLoader(
-            TripletBatches(self.sources, options.batch_size, tuple(options.crop), options.seed),
-            batch_size=None,
-            sampler=numbers,
-            num_workers=options.workers,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
+        batches = TripletBatches(self.sources, options.batch_size, tuple(options.crop), options.seed)
+        loader = load(batches, numbers, options.workers, pinned=self.fabric.device.type == "cuda")
         return map(list, zip(*[iter(loader)] * options.accumulate, strict=True))
 
     def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
@@ -120,7 +113,7 @@ class Loop:
             Whether a process wants to stop.
         """
         torch.manual_seed(hash((self.options.seed, self.step, self.fabric.global_rank)))
-        self.task.enter(self.step)
+        self.task.begin_step(self.step)
         self._set_lr()
         buffers = [buffer.clone() for buffer in self.task.networks.buffers()]
         self.optimizer.zero_grad()
@@ -142,7 +135,7 @@ class Loop:
         stop = figures.pop("stop") > 0
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             self.optimizer.step()
-            self._follow()
+            self.average.follow(self.step)
             self.skipped_in_a_row = 0
             self.journal.gather(figures)
         else:
@@ -178,16 +171,6 @@ class Loop:
             else:
                 group["lr"] *= rate / before
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the averaged weights toward the trained ones; at first faster, as these come from far away."""
-        share = 1 - min(self.options.ema, (1 + self.step) / (10 + self.step))
-        for average, live in zip(self.average.values(), self.live.values(), strict=True):
-            if live.is_floating_point():
-                average.lerp_(live, share)
-            else:
-                average.copy_(live)
-
     def _keep(self, ends: bool) -> dict[str, float]:
         """Validate, write figures and checkpoints, where this step is due for them; returns the row of figures."""
         options, row = self.options, {}
@@ -200,13 +183,15 @@ class Loop:
             row = self.journal.write(self.step, minutes=self.seconds / 60, lr=lr, skipped=self.skipped)
         if ends or validates or self.step % options.save_every == 0:
             is_best, self.best = lpips < self.best, min(lpips, self.best)
-            self._save(["last.ckpt", "best.ckpt"] if is_best else ["last.ckpt"])
             self.journal.draw()
+            self._save(
+                ["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"]
+            )  # the last ends what a resumed run repeats
         return row
 
     def _validate(self) -> float:
         """Mean LPIPS on the held-out keyframes, by the averaged weights. The first process measures for all."""
-        figures: Any = None  # known in the first process until all are told
+        figures: Any = None  # known in the first process until it is broadcast
         if self.fabric.is_global_zero:
             shown: list[np.ndarray] = []
             align = self.options.align
@@ -235,69 +220,17 @@ class Loop:
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
         """The networks have the averaged weights and are in evaluation mode."""
-        trained = {name: tensor.clone() for name, tensor in self.live.items()}
-        _copy(self.live, self.average)
-        self.task.networks.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            _copy(self.live, trained)
-            self._set_training_mode()
+        with torch.no_grad(), self.average.in_place():
+            self.task.networks.eval()
+            yield
+        self._set_training_mode()
 
     def _save(self, names: list[str]) -> None:
         """Write checkpoints of tensors and plain values; a failure leaves those there were as they were."""
         state = {name: getattr(self, name) for name in COUNTERS}
-        state |= {"networks": self.live, "average": self.average, "facts": self.metadata}
+        state |= {"networks": self.average.live, "average": self.average.tensors, "metadata": self.metadata}
         state |= {"optimizer": self.optimizer.state_dict(), "plateau": self.plateau.state_dict()}
         self.journal.save(state, names)
-
-
-class Progress:
-    """A bar where someone watches, else a line for every row of figures."""
-
-    def __init__(self, step: int, steps: int, shown: bool):
-        self._lines = shown and not sys.stderr.isatty()
-        self._bar = tqdm(total=steps, initial=step, unit="step", disable=not shown or self._lines)
-        self._step, self._first, self._started = step, step, time.monotonic()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._bar.close()
-
-    def update(self, row: dict[str, float]) -> None:
-        """One step more, with the figures that were written at it, if any were."""
-        self._step += 1
-        self._bar.update()
-        shown = {name: row[name] for name in ("loss", "validation_lpips") if name in row}
-        if shown:
-            self._bar.set_postfix(shown)
-        if shown and self._lines:
-            each = (time.monotonic() - self._started) / (self._step - self._first)
-            left = tqdm.format_interval(each * (self._bar.total - self._step))
-            told = "  ".join(f"{name} {value:.5f}" for name, value in shown.items())
-            print(
-                f"step {self._step}/{self._bar.total}  {told}  {each:.2f} s/step  {left} left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-def warm_cosine(step: int, steps: int, warm: float = 0.05) -> float:
-    """Share of the learning rate: up over the first 5 % of the steps, then down along a cosine to 0."""
-    return min(1, (step + 1) / (warm * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-def _leave_interrupts_to_the_main_process(_) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _copy(into: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            into[name].copy_(tensor)
 
 
 def _mean(logged: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -2,13 +2,15 @@
 
 import argparse
 import math
+import os
 import platform
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from _util import command
+from _util import command, runs
+from _util.command import Parser, number, whole
 from _util.errors import InputError
 
 # What a run keeps to its end; other options may change when it is resumed.
@@ -20,7 +22,7 @@ FIXED = (
 
 def parse(description: str) -> argparse.Namespace:
     """The options of the command line."""
-    parser = command.Parser(
+    parser = Parser(
         prog="python -m _train.frame_interpolation.train",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,12 +44,20 @@ def parse(description: str) -> argparse.Namespace:
         help="of a U-Net: vfi, the frame between two frames, on the flow of --flow; optflow, the flow between them "
         "(default: vfi)",
     )
-    add("--weights", type=float, nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)")
-    add("--steps", type=int, default=100_000, help="steps of the optimiser (default: 100000)")
-    add("--batch-size", type=int, default=8, help="triplets in a batch (default: 8)")
-    add("--accumulate", type=int, default=1, help="batches in a step, of each process (default: 1)")
-    add("--crop", type=int, nargs=2, metavar=("H", "W"), help="of the frames (default: 256 256, animeinterp's 380 380)")
-    add("--lr", type=float, help="learning rate (default: the model's)")
+    add(
+        "--weights", type=number(above=0), nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)"
+    )
+    add("--steps", type=whole(1), default=100_000, help="steps of the optimiser (default: 100000)")
+    add("--batch-size", type=whole(1), default=8, help="triplets in a batch (default: 8)")
+    add("--accumulate", type=whole(1), default=1, help="batches in a step, of each process (default: 1)")
+    add(
+        "--crop",
+        type=whole(32),
+        nargs=2,
+        metavar=("H", "W"),
+        help="of the frames (default: 256 256, animeinterp's 380 380)",
+    )
+    add("--lr", type=number(above=0), help="learning rate (default: the model's)")
     add(
         "--schedule",
         choices=("plateau", "cosine"),
@@ -55,8 +65,8 @@ def parse(description: str) -> argparse.Namespace:
         "steps and fall along a cosine (default: the model's)",
     )
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
-    add("--ema", type=float, default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
-    add("--seed", type=int, default=0, help="of order, augmentation and first weights (default: 0)")
+    add("--ema", type=number(0, below=1), default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
+    add("--seed", type=whole(0), default=0, help="of order, augmentation and first weights (default: 0)")
     add(
         "--flow",
         help="flow that synthesis learns on, as interpolation names it, or exact, that of toons (default: dis; "
@@ -81,8 +91,8 @@ def parse(description: str) -> argparse.Namespace:
         help="animeinterp: frozen (flow is not trained; L1), l1, vgg (with VGG features) and style (with their Gram "
         "matrices too), each @STEP or @EPOCHe from which on it holds (default: frozen vgg@10000 style@30000)",
     )
-    add("--blocks", type=int, metavar="N", help="ifnet: how many of its four learn, from the finest on (default: 1)")
-    add("--self-supervise", action="store_true", help="flow: learn from triplets without exact flow by their looks")
+    add("--blocks", type=whole(1), metavar="N", help="ifnet: how many of its four learn, finest first (default: 1)")
+    add("--self-supervise", action="store_true", help="flow: learn by appearance from triplets without exact flow")
     add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
     add(
         "--from",
@@ -100,22 +110,13 @@ def parse(description: str) -> argparse.Namespace:
         help="keyframes in order, of which each is drawn from its neighbours; of several folders each counts the same",
     )
     add("--align", action="store_true", help="also validate at the best of nine times, and with position set aside")
-    add("--validate-every", type=int, default=1000, metavar="N", help="steps between validations (default: 1000)")
-    add("--save-every", type=int, default=500, metavar="N", help="steps between checkpoints (default: 500)")
-    add("--log-every", type=int, default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
-    add("--budget", type=float, default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
-    add("--workers", type=int, default=0, help="processes that load files (default: 0, in the main process)")
+    add("--validate-every", type=whole(1), default=1000, metavar="N", help="steps between validations (default: 1000)")
+    add("--save-every", type=whole(1), default=500, metavar="N", help="steps between checkpoints (default: 500)")
+    add("--log-every", type=whole(1), default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
+    add("--budget", type=number(0), default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
+    add("--workers", type=whole(0), default=0, help="processes that load files (default: 0, in the main process)")
     add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, a GPU if there is one)")
     options = parser.parse_args()
-    for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every", "log_every"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    if options.blocks is not None and options.blocks < 1:
-        parser.error(f"--blocks is {options.blocks}; it must be 1 or more")
-    if options.crop and min(options.crop) < 32:
-        parser.error(f"--crop is {options.crop[0]} {options.crop[1]}; sides must be 32 or more")
-    if not 0 <= options.ema < 1:
-        parser.error(f"--ema is {options.ema:g}; it must be 0 or more and below 1")
     options.data, weights = zip(*map(split_weight, options.data), strict=True)
     options.weights = options.weights or list(weights)
     if len(options.weights) != len(options.data):
@@ -158,7 +159,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
-    leg = {
+    run = {
         "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{processes} × {name}",
@@ -167,13 +168,20 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
     if options.schedule == "cosine":
         chosen["steps"] = options.steps
-    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "legs": [leg]}
+    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
 
 
 def refuse_changes(before: dict, now: dict, last: Path) -> None:
-    for name in before | now:
-        if before.get(name) != now.get(name):
-            raise InputError(
-                f"{last} was begun with {name.replace('_', '-')} {before.get(name)}, not {now.get(name)}; "
-                "ask for the same or choose another OUT."
-            )
+    """Raise InputError if a run is resumed with other options than it was begun with."""
+    if changes := runs.changes(before, now):
+        raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
+
+
+def require_writing(folder: Path) -> None:
+    """Raise InputError if nothing can be written to a folder, or TensorBoard cannot have it."""
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name of {folder} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written to; choose another OUT.")

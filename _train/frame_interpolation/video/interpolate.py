@@ -12,9 +12,7 @@ it, so that a lossless codec gives them back bit by bit.
 """
 
 import functools
-import hashlib
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,18 +24,19 @@ import numpy as np
 from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
-from _train.frame_interpolation.interpolator import Interpolator, Pair
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import checkpoints, colour, cuts, duplicates, locks, sequences, video
+from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
+_RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 _KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
 _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what clear pixels are told apart by
 
@@ -45,9 +44,9 @@ _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what cl
 class Draws(Protocol):
     """What interpolates: `Interpolator`, or a stand-in."""
 
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Pair: ...
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
 
-    def draw(self, pair: Pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 class Summary(NamedTuple):
@@ -70,15 +69,16 @@ def interpolate_video(
     resume: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
-) -> Summary:
-    """Write `source` at another rate to `out`.
+) -> Summary | None:
+    """Write `source` at another rate to `out`; returns what was made, None where it was there already.
 
     Args:
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
             which frames are written as Y4M. Where it is a symbolic link, what it points to.
         create: called once all else has been found in order; gives the interpolator and what determines how it draws.
-        resume: go on from what an earlier run of the same kind has finished, where there is such.
+        resume: go on from what an earlier run of the same kind has finished, where there is such. Where nothing is left
+            to be done, `out` stays as it is.
         overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
         say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
             standard error).
@@ -107,7 +107,7 @@ def _interpolate(
     resume: bool,
     overwrite: bool,
     say: Callable[[str], None],
-) -> Summary:
+) -> Summary | None:
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
     if min(reader.size) < SMALLEST_SIDE:
@@ -129,6 +129,10 @@ def _interpolate(
         if (summary := parts.appeared()) is not None:
             parts.discard()
             return Summary(**{**summary, "fps": Fraction(summary["fps"])})
+        if not parts.has_work and not overwrite and _is_made(out, source, reader, fps):
+            parts.discard()
+            say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
+            return None
         _check_place(out, overwrite)
     parts.begin(resume, overwrite)
     for path in parts.damaged:
@@ -163,7 +167,7 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
         "synthesis": interpolator.synthesis,
         "device": interpolator.device.type,
         "precision": list(interpolator.context.precisions),
-        "weights": {name: _digest(path) for name, path in weights.items() if path},
+        "weights": {name: runs.digest(path) for name, path in weights.items() if path},
     }
     return interpolator, settings
 
@@ -171,21 +175,8 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 def fingerprint(source: Path) -> str:
     """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
     if not video.is_drawings(source):
-        return "standard input" if source == video.STREAM else _size_and_change(source)
-    told = b"\n".join(
-        os.fsencode(path.name) + f" {_size_and_change(path)}".encode() for path in sequences.find(source).paths
-    )
-    return hashlib.sha256(told).hexdigest()
-
-
-def _size_and_change(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} bytes of {status.st_mtime_ns}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return "standard input" if source == video.STREAM else runs.stamp(source)
+    return runs.stamp_of(sequences.find(source).paths)
 
 
 def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
@@ -211,6 +202,25 @@ def _check_place(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
     elif not overwrite:
         raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
+
+
+def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bool:
+    """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
+    try:
+        made = video.Reader(out, fps if video.is_drawings(out) else None)
+        if _changed(out) < _changed(source):
+            return False
+    except (InputError, OSError):
+        return False
+    is_as_long = abs(made.duration - reader.duration) <= 1 / fps + 1 / reader.rate
+    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(reader.size, made.size, strict=True))
+    return is_as_long and is_as_large and abs(made.rate / fps - 1) < _RATE_TOLERANCE
+
+
+def _changed(path: Path) -> int:
+    """When a file, or the newest file of those that are numbered, was changed last."""
+    paths = sequences.find(path).paths if video.is_drawings(path) else [path]
+    return max(one.stat().st_mtime_ns for one in paths)
 
 
 class _Count(NamedTuple):

@@ -12,7 +12,6 @@ is found out when work is resumed, removed, and drawn again.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from _util import runs
 from _util.errors import InputError
 from _util.files import hidden_beside, replacing
 
@@ -56,6 +56,11 @@ class Parts:
         return not self.finished and not self.drawn
 
     @property
+    def has_work(self) -> bool:
+        """Whether an earlier run has left something of that kind."""
+        return bool(self._records()) or any(self._stored.glob("[!.]*.npz"))
+
+    @property
     def paths(self) -> list[Path]:
         """The finished parts, in order."""
         return [self.path(i) for i in sorted(self.finished)]
@@ -74,7 +79,7 @@ class Parts:
             InputError: neither is wanted and there are some, they are of another run, or there is no place for them.
         """
         records = self._records()
-        has_work = bool(records) or any(self._stored.glob("[!.]*.npz"))
+        has_work = self.has_work
         if has_work and resume:
             self._check_run()
         elif has_work and not overwrite:
@@ -90,8 +95,7 @@ class Parts:
             raise InputError(f"{self.folder} cannot be made ({error.strerror}); choose another place.") from error
         self._sweep()
         self._verify(records)
-        with replacing(self.folder / "run.json") as temporary:
-            temporary.write_text(json.dumps(self._run, indent=1))
+        runs.write(self.folder / "run.json", self._run)
         with replacing(self._log) as temporary:
             temporary.write_text("".join(_line(records[i]) for i in self.finished))
         sync(self.folder)
@@ -101,7 +105,7 @@ class Parts:
         path = self.path(i)
         sync(*(path.iterdir() if path.is_dir() else ()), path, self.folder)
         with _writing(self._log), self._log.open("a") as log:
-            log.write(_line({"part": i, "frames": len(frames), "sha256": _digest(path)}))
+            log.write(_line({"part": i, "frames": len(frames), "sha256": runs.digest(path)}))
             log.flush()
             os.fsync(log.fileno())
         self.finished[i] = len(frames)
@@ -170,7 +174,7 @@ class Parts:
     def _verify(self, records: dict[int, dict[str, Any]]) -> None:
         for i, record in sorted(records.items()):
             path = self.path(i)
-            if path.exists() and _digest(path) == record["sha256"]:
+            if path.exists() and runs.digest(path) == record["sha256"]:
                 self.finished[i] = record["frames"]
             else:
                 self.damaged.append(path)
@@ -192,14 +196,11 @@ class Parts:
                 _remove(leftover)
 
     def _check_run(self) -> None:
-        try:
-            run = json.loads((self.folder / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.folder}/run.json is missing or damaged; begin anew with --overwrite.") from error
-        changed = [name for name in {**run, **self._run} if run.get(name) != self._run.get(name)]
-        if changed:
-            told = ", ".join(f"{name} {run.get(name)} instead of {self._run.get(name)}" for name in changed)
-            raise InputError(f"{self.folder} is of another run: {told}; run that one, or begin anew with --overwrite.")
+        run = runs.read(self.folder / "run.json", "begin anew with --overwrite")
+        if changes := runs.changes(run, self._run):
+            raise InputError(
+                f"{self.folder} is of another run: {changes}; run that one, or begin anew with --overwrite."
+            )
 
 
 def rename(path: Path, place: Path) -> None:
@@ -240,15 +241,6 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _line(record: dict[str, Any]) -> str:
     return json.dumps(record) + "\n"
-
-
-def _digest(path: Path) -> str:
-    """Of a file, or of the names and contents of the files of a folder."""
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digests = (f"{one.name} {_digest(one)}\n" for one in sorted(path.iterdir()))
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _identity(path: Path) -> list[int]:

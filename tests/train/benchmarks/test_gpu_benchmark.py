@@ -8,7 +8,7 @@ import torch
 
 from _scripts import benchmark as script
 from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
-from _train.frame_interpolation.benchmarks.gpu import Settings
+from _train.frame_interpolation.benchmarks.gpu import GpuSettings
 from _train.frame_interpolation.benchmarks.video import Watch
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.interpolator import Interpolator
@@ -20,7 +20,7 @@ from _util.errors import InputError
 from tests.train.test_cuda_devices import features_at_the_size_given
 
 CPU = torch.device("cpu")
-SETTINGS = Settings("cpu", ("a.png", "b.png"), None, "fp32", 1)
+SETTINGS = GpuSettings("cpu", ("a.png", "b.png"), None, "fp32", 1)
 
 
 @pytest.fixture(autouse=True)

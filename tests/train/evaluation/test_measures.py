@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _databacks.triplet import Triplet
-from _train.frame_interpolation.evaluation.items import Item
+from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.judging import draw
 from _train.frame_interpolation.evaluation.measures import ALIGNED_TIMES, Measures, as_8_bits, register
 from _train.frame_interpolation.evaluation.validation import Function
@@ -21,8 +21,8 @@ def disc(x: float, y: float = 40) -> Tensor:
     return ((colours[0].lerp(colours[1], filled)) * (1 - 0.9 * rim))[None]
 
 
-def item(truth: Tensor, ends: tuple[Tensor, Tensor], t: float = 0.5) -> Item:
-    return Item(Triplet("a", torch.cat([ends[0], truth, ends[1]]), None, t), {}, None)
+def item(truth: Tensor, ends: tuple[Tensor, Tensor], t: float = 0.5) -> JudgedItem:
+    return JudgedItem(Triplet("a", torch.cat([ends[0], truth, ends[1]]), None, t), {}, None)
 
 
 def at(t: float) -> Tensor:

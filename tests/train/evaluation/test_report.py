@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from _train.frame_interpolation.evaluation.pages import site
-from _train.frame_interpolation.evaluation.pages.report import Item, Report
+from _train.frame_interpolation.evaluation.pages.report import Report, ReportItem
 from _util.errors import InputError
 from tests.browser import open_page
 
@@ -17,7 +17,7 @@ ODD = 'käfer <b>&amp; "quoted" \'</script>'
 LABELS = ["frame 0", "truth", "frame 1", "blend", "blend − truth", "flow"]
 
 
-def item(number: int, name: str | None = None, size: tuple[int, int] = (18, 32)) -> Item:
+def item(number: int, name: str | None = None, size: tuple[int, int] = (18, 32)) -> ReportItem:
     """A picture of one colour per label, which tests can tell apart; `blend` is better on even items."""
     pictures = {label: np.full((*size, 3), (number % 256, 40 * i, 200), np.uint8) for i, label in enumerate(LABELS)}
     scores = {
@@ -25,7 +25,7 @@ def item(number: int, name: str | None = None, size: tuple[int, int] = (18, 32))
         "dis+splat": {"LPIPS": 0.15, "PSNR": float("inf") if number == 1 else 25.0},
     }
     facts = {"subset": "east" if number % 3 else "west", "level": str(number % 2)}
-    return Item(name or f"shot_{number}", facts, scores, pictures)
+    return ReportItem(name or f"shot_{number}", facts, scores, pictures)
 
 
 def written(folder) -> dict:

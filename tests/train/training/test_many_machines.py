@@ -123,7 +123,7 @@ class TestTwoProcesses:
     def test_go_on_from_the_last_checkpoint_after_one_was_killed(self, two, one):
         ended = state(two, "tiny", 2)
         assert ended["step"] == STEPS
-        assert len(ended["facts"]["legs"]) == 2
+        assert len(ended["metadata"]["runs"]) == 2
         assert [int(row["step"]) for row in rows(two, "tiny", 2)] == list(range(1, STEPS + 1))
         assert_same_networks(ended, one("tiny"))
 
@@ -140,7 +140,7 @@ class TestTwoProcesses:
         assert call(train.main, *more).code == 0
         ended = state(two, "tiny", 2)
         assert ended["step"] == STEPS + 1
-        assert ended["facts"]["options"]["batches_a_step"] == 2
+        assert ended["metadata"]["options"]["batches_a_step"] == 2
 
 
 class TestAgreement:

@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,11 +32,12 @@ from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import batches as data_
-from _train.frame_interpolation.training import tasks
+from _train.frame_interpolation.training import data as training_data
+from _train.frame_interpolation.training import journal, tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
-from _train.frame_interpolation.training.tasks.stages import STAGES, Plan
+from _train.frame_interpolation.training.tasks.stages import STAGES, StagePlan
 from _util import checkpoints
 from _util.errors import InputError
 from _util.locks import holding
@@ -92,7 +94,7 @@ def assert_same_bits(ours, theirs, path: str = "") -> None:
     """Equal but for how long they took and what was asked for."""
     if isinstance(ours, dict):
         assert ours.keys() == theirs.keys(), path
-        for key in ours.keys() - {"seconds", "facts"}:
+        for key in ours.keys() - {"seconds", "metadata"}:
             assert_same_bits(ours[key], theirs[key], f"{path}/{key}")
     elif isinstance(ours, torch.Tensor):
         assert torch.equal(ours, theirs), path
@@ -131,6 +133,43 @@ def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
     assert_same_bits(last(tmp_path / "legs"), last(tmp_path / "whole"))
     columns = [[{**row, "minutes": ""} for row in rows(tmp_path / name)] for name in ("legs", "whole")]
     assert columns[0] == columns[1]
+
+
+def test_a_run_that_has_ended_has_nothing_to_do(call, run, data, tmp_path):
+    run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    code, _, written = call(train.main, data / "train", tmp_path / "out", *TINY, "--steps", 2)
+    assert code == 0
+    assert "is at step 2 already; nothing to do" in written
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_what_a_resumed_run_repeats_is_ended_by_the_last_checkpoint(run, data, tmp_path, monkeypatch):
+    """Whatever a kill may keep from being written, `last.ckpt` is of a step before."""
+    written = []
+    right = journal.write_durably
+    monkeypatch.setattr(
+        journal, "write_durably", lambda path, content: (written.append(path.name), right(path, content))
+    )
+    run(data / "train", tmp_path / "out", *TINY, "--steps", 1, "--validate", data / "val")
+    assert written == ["metrics.csv", "curves.png", "best.ckpt", "last.ckpt"]
+
+
+BEFORE_FABRIC = ROOT / "tests/parity/before_fabric"  # written by the trainer that stood on Lightning's Trainer
+
+
+def test_a_checkpoint_of_the_trainer_before_fabric_resumes(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)  # both runs read "train"
+    checkpoint = tmp_path / "out/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    shutil.copy(BEFORE_FABRIC / "step1.ckpt", checkpoint)
+    code, said = run("train", tmp_path / "out", *TINY, "--steps", 4)
+    assert code == 0, said
+    ours, theirs = last(tmp_path / "out"), read_checkpoint(BEFORE_FABRIC / "step4.ckpt")
+    assert ours["step"] == theirs["step"] == 4
+    for part in ("networks", "average"):
+        for name, tensor in theirs[part].items():
+            torch.testing.assert_close(ours[part][name], tensor, atol=1e-5, rtol=1e-4, msg=f"{part}/{name}")
 
 
 def test_averaged_weights_follow_slowly(run, data, tmp_path):
@@ -255,10 +294,11 @@ class TestWhatIsWrongIsSaidInOneSentence:
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 2, "--seed", 1)
         assert code == 2
-        assert "seed 0, not 1" in said
+        assert "seed 0 instead of 1" in said
+        run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         assert code == 2
-        assert "at step 1 already" in said
+        assert "at step 2 already" in said
 
     def test_damaged_checkpoint(self, run, data, tmp_path):
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
@@ -301,7 +341,7 @@ def test_stages_switch_at_their_steps(run, small, data, tmp_path):
 
 
 def test_stages_begin_at_steps_or_epochs():
-    plan = Plan(["frozen", "vgg@3", "style@2e"], steps_in_epoch=5)
+    plan = StagePlan(["frozen", "vgg@3", "style@2e"], steps_in_epoch=5)
     assert [plan.stage(step) for step in (0, 2, 3, 9, 10, 10**6)] == [
         STAGES[name] for name in ("frozen", "frozen", "vgg", "vgg", "style", "style")
     ]
@@ -355,15 +395,15 @@ def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):
 )
 def test_stages_that_make_no_sense(words, sentence):
     with pytest.raises(InputError, match=sentence):
-        Plan(words, steps_in_epoch=None)
+        StagePlan(words, steps_in_epoch=None)
 
 
 def test_an_epoch_sees_every_triplet(data):
     options = argparse.Namespace(batch_size=3, accumulate=1)
     folder = open_source(str(data / "train"))
-    assert train.steps_in_epoch([folder], options, 1) == 2
-    assert train.steps_in_epoch([folder, folder], options, 2) == 2
-    assert train.steps_in_epoch([folder, Painted((32, 32), 4)], options, 1) is None
+    assert training_data.steps_in_epoch([folder], options, 1) == 2
+    assert training_data.steps_in_epoch([folder, folder], options, 2) == 2
+    assert training_data.steps_in_epoch([folder, Painted((32, 32), 4)], options, 1) is None
 
 
 class TestStartOfIFNet:

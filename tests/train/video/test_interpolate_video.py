@@ -549,6 +549,37 @@ def slow_pan(path: Path, count: int = 50) -> Path:
     return write(path, [pan(6 * i) for i in range(count)], rate=6)
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif", "out.webp", "out"])
+def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, name):
+    source, out = slow_pan(tmp_path / "in.mp4", 12), tmp_path / name
+    run(source, out)
+    files = [out] if out.is_file() else sorted(out.iterdir())
+    before = [path.read_bytes() for path in files]
+    said = []
+    assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True, say=said.append) is None
+    assert said[-1] == f"{out} is there already; nothing to do (--overwrite draws it anew)."
+    assert [path.read_bytes() for path in files] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
+
+
+@pytest.mark.parametrize("other", ["rate", "length", "size", "newer source", "no video"])
+def test_resumed_where_something_else_is_it_stays(tmp_path, other):
+    source, out = slow_pan(tmp_path / "in.mp4", 12), tmp_path / "out.mp4"
+    run(source, out)
+    if other == "length":
+        write(out, [pan(0)] * 18, rate=12)
+    elif other == "size":
+        write(out, [pan(0)[:48]] * 24, rate=12)
+    elif other == "newer source":
+        os.utime(source, (time.time() + 9, time.time() + 9))
+    elif other == "no video":
+        out.write_bytes(b"text")
+    before = out.read_bytes()
+    with pytest.raises(InputError, match="exists; replace it with --overwrite"):
+        run(source, out, resume=True, **({"fps": Fraction(48)} if other == "rate" else {}))
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize("at", [15, 24, 45])
 def test_a_resumed_run_gives_the_same_frames(tmp_path, at):
     source = slow_pan(tmp_path / "in.mp4")
@@ -721,16 +752,16 @@ def make_bad_things() -> None:
         (["in.mp4", "out.mp4", "--preset", "hasty"], "no preset hasty"),
         (["in.mp4", "out", "--crf", "3"], "are for videos"),
         (["in.mp4", "out", "--preset", "slow"], "are for videos"),
-        (["in.mp4", "out.mp4", "--fps", "0"], "--fps is 0"),
-        (["in.mp4", "out.mp4", "--fps", "-24"], "--fps is -24"),
-        (["in.mp4", "out.mp4", "--fps", "x"], "invalid number value: 'x'"),
-        (["in.mp4", "out.mp4", "--fps", "nan"], "invalid number value"),
-        (["in.mp4", "out.mp4", "--fps", "1/0"], "invalid number value"),
+        (["in.mp4", "out.mp4", "--fps", "0"], "--fps: 0 is out of range"),
+        (["in.mp4", "out.mp4", "--fps", "-24"], "--fps: -24 is out of range"),
+        (["in.mp4", "out.mp4", "--fps", "x"], "--fps: x is no number"),
+        (["in.mp4", "out.mp4", "--fps", "nan"], "nan is no number"),
+        (["in.mp4", "out.mp4", "--fps", "1/0"], "1/0 is no number"),
         (["in.mp4", "out.mp4", "--fps", "1e9"], "cannot be shown"),
-        (["in.mp4", "out.mp4", "--times-fps", "0"], "--times-fps is 0"),
+        (["in.mp4", "out.mp4", "--times-fps", "0"], "--times-fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--fps", "48", "--times-fps", "2"], "not allowed with"),
         (["in.mp4", "out.mp4", "--in-fps", "12"], "rate of its own"),
-        (["folder", "out.mp4", "--in-fps", "0"], "--in-fps is 0"),
+        (["folder", "out.mp4", "--in-fps", "0"], "--in-fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--flow", "raft"], "no flow 'raft'"),
         (["in.mp4", "out.mp4", "--device", "abacus"], "device 'abacus'"),
         (["in.mp4"], "required: OUT"),

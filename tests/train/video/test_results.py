@@ -1,5 +1,6 @@
 """Where an interpolated video goes: animations, Y4M, streams, links; who else may be there; what is refused at once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from _train.frame_interpolation.video.interpolate import Options, Summary, inter
 from _util import encoders, locks
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
+from tests import soak
 
 ROOT = Path(__file__).parents[3]
 H, W = 64, 96
@@ -169,6 +171,41 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
     assert run(make(Path("shot:1.mp4")), Path("shot:2.mp4")).frames == 16
 
 
+def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
+    """What is wrong with names, weights and the source."""
+    make(tmp_path / "in.mp4")
+    mistakes = [
+        (["none.mp4"], "There is no video none.mp4."),
+        (["in.mp4", "--synthesis", "nonsense"], "There is no synthesis 'nonsense'"),
+        (["in.mp4", "--device", "tpu"], "There is no device 'tpu'"),
+        (["in.mp4", "--synthesis", "rife"], "There are no weights for rife: put rife.pkl into none."),
+        (["in.mp4", "--synthesis", "ssl", "--flow", "dis"], "There are no weights for ssl"),
+        (["in.mp4", "--synthesis", "splat", "--flow", "rfr"], "There are no weights for rfr"),
+    ]
+    program = (
+        "import json, sys\n"
+        "from _scripts import interpolate_video\n"
+        "from _util.errors import InputError\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['', arguments[0], 'out.mp4', *arguments[1:], '--checkpoints', 'none']\n"
+        "    try:\n"
+        "        interpolate_video.main()\n"
+        "    except InputError as error:\n"
+        "        print(error)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program, json.dumps([arguments for arguments, _ in mistakes])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    for said, (_, expected) in zip(finished.stdout.splitlines(), mistakes, strict=True):
+        assert said.startswith(expected)
+
+
 @pytest.mark.parametrize("places", [("-", "out.mp4"), ("in.mp4", "-")])
 def test_streams_are_not_resumed(places):
     with pytest.raises(InputError, match="--resume needs files"):
@@ -177,23 +214,20 @@ def test_streams_are_not_resumed(places):
 
 @pytest.mark.slow
 def test_memory_is_flat(tmp_path):
-    source = make(tmp_path / "in.mp4", count=1200)
+    """`python -m tests.soak` does it for longer."""
+    assert soak.growth(soak.run(2400, tmp_path, Mean()), warm=800) < 10
 
-    class Watched(Mean):
-        def __init__(self):
-            super().__init__()
-            self.resident = []
 
-        def draw(self, pair, times):
-            if self.drawn % 150 == 0:
-                pages = int(Path("/proc/self/statm").read_text().split()[1])
-                self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-            return super().draw(pair, times)
+@pytest.mark.slow
+def test_what_is_not_let_go_is_found(tmp_path):
+    class Keeping(Mean):
+        kept: list[np.ndarray] = []  # noqa: RUF012 - what leaks is shared by all
 
-    watched = Watched()
-    run(source, tmp_path / "out.mp4", watched)
-    assert len(watched.resident) == 8
-    assert max(watched.resident[3:]) - watched.resident[2] < 10
+        def prepare(self, frame0, frame1):
+            self.kept.append(np.ones(30_000, np.uint8))
+            return frame0, frame1
+
+    assert soak.growth(soak.run(2400, tmp_path, Keeping()), warm=800) > 15
 
 
 @pytest.mark.parametrize(

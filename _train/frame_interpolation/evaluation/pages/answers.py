@@ -36,14 +36,14 @@ class Sheet(NamedTuple):
     attention: float  # the share of checks passed of those met; 0 if none was met, 1 if the study has none
 
 
-class Gathered(NamedTuple):
+class Answers(NamedTuple):
     """The sheets of one study, one per participant, and a sentence for each file left out."""
 
     sheets: list[Sheet]
     complaints: list[str]
 
 
-def gather(paths: list[Path]) -> Gathered:
+def gather(paths: list[Path]) -> Answers:
     """Read answers; of several studies the one with the most files counts, of several by one participant the longest.
 
     Raises:
@@ -68,7 +68,7 @@ def gather(paths: list[Path]) -> Gathered:
             kept, left = sorted((other, path), key=lambda p: -len(sheets[p].preferences))
             of_participant[sheet.participant] = kept
             complaints.append(f"{left} is by the same participant as {kept}, and is left out.")
-    return Gathered([sheets[path] for path in of_participant.values()], complaints)
+    return Answers([sheets[path] for path in of_participant.values()], complaints)
 
 
 def read(path: Path) -> Sheet:

@@ -88,7 +88,7 @@ def read(path: Path) -> Clip:
 
 
 def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
-    """The same clip with its parts, 6 × 6, in other places: what anybody who looks will find worse."""
+    """The same clip with its parts, 6 × 6, in other places: what anybody who watches will find worse."""
     height, width = (side // 6 for side in clip.frames[0].shape[:2])
     parts = [np.s_[y * height : (y + 1) * height, x * width : (x + 1) * width] for y in range(6) for x in range(6)]
     moved = [parts[i] for i in generator.permutation(len(parts))]

@@ -1,13 +1,13 @@
-"""A report that one looks at: every item's pictures to flip and wipe between, scores to sort by, distributions.
+"""A report to browse: every item's pictures to flip and wipe between, scores to sort by, distributions.
 
 DIR/
     index.html  report.css  report.js  data.js      opens from disk: no server, nothing from elsewhere
     items/NAME_1f0c…/
         0.webp  1.webp  …                           the pictures, lossless, about 0.25 MB each at 540p
         thumbnails.webp                             all of them small, side by side
-        item.json                                   written last: names, facts, scores and what the files must be
+        item.json                                   written last: names, metadata, scores and what the files must be
 
-Items go in one by one, from several processes if wanted, and a run that was killed goes on where it was: a picture
+Items go in one by one, from several processes if wanted, and a run that was killed resumes where it was: a picture
 whose file is whole and which has not changed is not encoded again.
 """
 
@@ -28,11 +28,11 @@ from _util.files import natural, replacing
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
 
 
-class Item(NamedTuple):
+class ReportItem(NamedTuple):
     """What the report shows of one item."""
 
     name: str
-    facts: dict[str, str]  # such as subset and level: shown, and to filter by
+    metadata: dict[str, str]  # such as subset and level: shown, and to filter by
     scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or not a number
     pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in the order in which one flips through them
 
@@ -63,7 +63,7 @@ class Report:
         record = _read_record(folder)
         return record is not None and self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
 
-    def add(self, item: Item) -> None:
+    def add(self, item: ReportItem) -> None:
         """Write an item's pictures and record; takes the place of an earlier item of the same name.
 
         Raises:
@@ -97,7 +97,7 @@ class Report:
             "title": self.title,
             "metrics": list(self.higher_is_better),
             "name": item.name,
-            "facts": item.facts,
+            "facts": item.metadata,
             "scores": {method: {k: float(v) for k, v in scores.items()} for method, scores in item.scores.items()},
             "labels": list(item.pictures),
             "size": [width, height],
@@ -156,7 +156,7 @@ class Report:
         }
 
 
-def _check(item: Item, metrics: dict[str, bool]) -> None:
+def _check(item: ReportItem, metrics: dict[str, bool]) -> None:
     if not item.pictures:
         raise ValueError(f"{item.name} has no pictures")
     for label, picture in item.pictures.items():

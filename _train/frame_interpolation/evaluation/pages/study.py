@@ -5,8 +5,8 @@ METHOD_A/  METHOD_B/  …  (truth/)   →   OUT/
     as `clips` reads them                   clips/3f9c0d….webp  …
 
 Every two methods are compared on every item, in an order and on sides that the page draws for each participant. Between
-them come checks of attention: a clip against itself with its parts in other places, which whoever looks will tell. No
-file name and no text on the page tells the method: clips are named by digests, and what each is lies in `data.js` in
+them come checks of attention: a clip against itself with its parts in other places, which whoever watches will find. No
+file name and no text on the page names the method: clips are named by digests, and what each is lies in `data.js` in
 Base64, which hides it from eyes though not from a curious programmer. The page copies it into the answers, so that
 they can be analysed wherever they are (see `answers`).
 """
@@ -40,7 +40,7 @@ class Study(NamedTuple):
 class Showing(NamedTuple):
     """How clips are shown."""
 
-    seconds: float | None = None  # one way; None: as long as an animation lasts by itself, SECONDS for frames
+    seconds: float | None = None  # one way; None: as long as an animation lasts, SECONDS for frames
     loop: bool = False  # begin anew after the last frame, instead of playing back to the first
 
 

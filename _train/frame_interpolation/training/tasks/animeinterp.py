@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.training.batches import Batch
-from _train.frame_interpolation.training.tasks.stages import Plan
+from _train.frame_interpolation.training.tasks.stages import StagePlan
 from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask
 from _util import checkpoints, losses, places, torchrun
 from _util.errors import InputError
@@ -53,9 +53,9 @@ class AnimeInterpTask(SynthesisTask):
             print(f"{name} starts with {', '.join([*origins, f'{fresh} tensors that are new'])}.", file=sys.stderr)
 
     def plan(self, steps_in_epoch: int | None) -> None:
-        self.planned = Plan(self.options.stages, steps_in_epoch)
+        self.planned = StagePlan(self.options.stages, steps_in_epoch)
 
-    def enter(self, step: int) -> None:
+    def begin_step(self, step: int) -> None:
         self.stage = self.planned.stage(step)
         self.network.flownet.requires_grad_(self.stage.trains_flow)
 

@@ -33,7 +33,7 @@ class FlowTask(Task):
         """Flows, the last one the best: each (2b, 2, h, w), flow01 first, then flow10."""
 
     @abstractmethod
-    def looks(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
+    def appearance(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
         """The name and the mean of the loss of splatted frames, (b, 3, h, w) in [0, 1]."""
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
@@ -58,8 +58,8 @@ class FlowTask(Task):
         photometric = census(frames, backwarp(others, flow, quirk=False), consistent(flow, opposite))
         warp = half_warp(Source(frames, flow, splat_metric(frame0, frame1, flow01, flow10)), batch.times)
         t = batch.times.view(-1, 1, 1, 1)
-        name, looks = self.looks(((1 - t) * warp.bases[0] + t * warp.bases[1]).clamp(0, 1), truth)
-        return photometric + looks, {"census": photometric, name: looks}
+        name, appearance = self.appearance(((1 - t) * warp.bases[0] + t * warp.bases[1]).clamp(0, 1), truth)
+        return photometric + appearance, {"census": photometric, name: appearance}
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
         def both_ways(frame0: Tensor, frame1: Tensor) -> Flows:
@@ -85,7 +85,7 @@ class RFRTask(FlowTask):
             frame0, frame1, self.iterations, last_only=not torch.is_grad_enabled()
         )
 
-    def looks(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
+    def appearance(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
         assert self.lpips is not None
         return "lpips", self.lpips(frame, truth).mean()
 

@@ -32,7 +32,7 @@ STAGES = {
 _WORD = re.compile(r"(?P<name>[a-z0-9]+)(?:@(?P<start>\d+)(?P<epoch>e?))?")
 
 
-class Plan:
+class StagePlan:
     """The stage of every step.
 
     Args:

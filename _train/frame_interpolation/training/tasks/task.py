@@ -1,5 +1,6 @@
 """What is common to all tasks, and to those whose synthesis learns on the flow of a frozen estimator."""
 
+import math
 from abc import ABC, abstractmethod
 from argparse import Namespace
 
@@ -79,7 +80,7 @@ class Task(nn.Module, ABC):
     def plan(self, steps_in_epoch: int | None) -> None:
         """Told once, before training: how many steps go through all triplets once, None if these have no end."""
 
-    def enter(self, step: int) -> None:
+    def begin_step(self, step: int) -> None:
         """Called before every step; what the step does may depend on its number alone."""
 
     def rate(self, step: int) -> float:
@@ -100,7 +101,7 @@ class SynthesisTask(Task):
 
     @torch.no_grad()
     def flows_of(self, batch: Batch) -> Flows:
-        """flow01 and flow10 as the user wants them: those of the batch, exact or cached, or estimated now."""
+        """flow01 and flow10 as the options say: those of the batch, exact or cached, or estimated now."""
         if batch.flows is not None and batch.exact == (self.flow is None):
             return Flows(*batch.flows)
         if self.flow is None:
@@ -124,3 +125,8 @@ def drawing_loss(lpips: LPIPS, frame: Tensor, truth: Tensor) -> tuple[Tensor, Fi
     with full_precision(frame):
         lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
     return distance + colour + lines, {"lpips": distance, "colour": colour, "lines": lines}
+
+
+def warm_cosine(step: int, steps: int, warm: float = 0.05) -> float:
+    """Share of the learning rate: up over the first 5 % of the steps, then down along a cosine to 0."""
+    return min(1, (step + 1) / (warm * steps)) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -28,7 +28,7 @@ class FlowUNetTask(FlowTask):
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         return cast(FlowUNet, self.networks[self.name]).refinements(frame0, frame1)
 
-    def looks(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
+    def appearance(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
         assert self.features is not None
         return "looks", _perceptual(self.features, frame, truth) + (frame - truth).abs().mean()
 

@@ -1,0 +1,82 @@
+"""Which flow and which synthesis are used: those that were asked for, or the best that have weights.
+
+PyTorch is not needed for that, so that mistakes are found at once.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from _train.frame_interpolation import methods
+from _train.frame_interpolation.methods import FLOWS, SYNTHESES, Method
+from _util import weights
+from _util.errors import InputError
+
+COARSE_FLOW = "sgm"
+
+
+class Choice(NamedTuple):
+    """The names of a flow, None where none is needed, and of a synthesis, and notes for the user about them."""
+
+    flow: str | None
+    synthesis: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.synthesis if self.flow is None else f"{self.flow}+{self.synthesis}"
+
+
+def choose(flow: str, synthesis: str, folder: Path) -> Choice:
+    """The names that "auto" stands for: of the methods that rank, the first that has its weights.
+
+    Raises:
+        InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are not there.
+    """
+    choice = _compatible(flow, synthesis, folder)
+    of_flow = () if choice.flow is None else FLOWS[choice.flow].weights
+    for name in (*of_flow, *SYNTHESES[choice.synthesis].weights):
+        if not weights.find(name, folder):
+            raise weights.missing(name, folder)
+    return choice
+
+
+def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
+    flow_method = methods.find("flow", FLOWS, flow)
+    methods.find("synthesis", SYNTHESES, synthesis)
+    candidates = SYNTHESES
+    if flow_method is not None:  # wanted by name, so it must be used
+        candidates = {name: method for name, method in SYNTHESES.items() if not method.finds_motion}
+    synthesis, note = _first("synthesis", synthesis, candidates, folder)
+    method = SYNTHESES[synthesis]
+    if method.finds_motion:
+        if flow_method is not None:
+            raise InputError(
+                f"The synthesis {synthesis} finds motion itself and takes no flow; leave --flow {flow} out, or "
+                "choose another --synthesis."
+            )
+        return Choice(None, synthesis, note)
+    if method.refines:
+        if flow_method is not None and "rfr" in flow_method.weights:
+            raise InputError(
+                f"The synthesis {synthesis} refines a coarse flow by its own RFR and gains nothing from {flow}, which "
+                f"RFR has refined already; take --flow {COARSE_FLOW}."
+            )
+        return Choice(COARSE_FLOW if flow == "auto" else flow, synthesis, note)
+    flow, flow_note = _first("flow", flow, FLOWS, folder)
+    return Choice(flow, synthesis, (*flow_note, *note))
+
+
+def _first(kind: str, wanted: str, table: dict[str, Method], folder: Path) -> tuple[str, tuple[str, ...]]:
+    if wanted != "auto":
+        return wanted, ()
+    ranked = [name for name, method in table.items() if method.ranks]
+    missing = {
+        name: [weights.expected(part) for part in table[name].weights if not weights.find(part, folder)]
+        for name in ranked
+    }
+    taken = next(name for name in ranked if not missing[name])
+    note = f"{kind}: {taken}"
+    if taken != ranked[0]:
+        place = weights.place_for_more(folder)
+        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+        note += f" (for {ranked[0]}, put {' and '.join(missing[ranked[0]])} into {place})"
+    return taken, (note,)

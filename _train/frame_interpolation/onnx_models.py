@@ -1,0 +1,214 @@
+"""The default synthesis as ONNX: written for other programs, and drawn with by ONNX Runtime on whatever it supports.
+
+    checkpoints/onnx/
+        ifnet-1.onnx    for frames of up to 800 lines
+        ifnet-2.onnx    up to 1600: the same weights, motion found at half the size
+        ifnet-4.onnx    larger
+
+Inputs of each are frame0 and frame1, (1, 3, h, w) RGB in [0, 1], and t, (1, 1, h, w) in (0, 1), the same everywhere or
+by pixel; h and w are multiples of 32 times the number in the name. Outputs are frame (1, 3, h, w), motion (1, 4, h, w),
+x y to frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's share. All are fp32.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.models import ifnet
+from _train.frame_interpolation.models.ifnet import Interpolation
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, agreement_of, mix
+from _train.frame_interpolation.syntheses import Intermediate, Pair
+from _util import checkpoints, extras, files
+from _util.errors import InputError
+from _util.version import VERSION
+
+FOLDER = "onnx"  # within a folder of checkpoints
+COARSENESSES = (1, 2, 4)
+OPSET = 20  # the first whose GridSample is cubic as well as the name says
+_MULTIPLE = 4 * ifnet.SCALES[0]
+_INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
+_PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, by preference
+
+
+def place(folder: Path = checkpoints.FOLDER) -> Path:
+    """Where the models are, or are put, that belong to a folder of checkpoints."""
+    found = (searched / FOLDER for searched in checkpoints.searched(folder) if (searched / FOLDER).is_dir())
+    return next(found, checkpoints.place_for_more(folder) / FOLDER)
+
+
+def file_name(coarser: int) -> str:
+    return f"ifnet-{coarser}.onnx"
+
+
+class _Exported(nn.Module):
+    def __init__(self, network: SharpIFNet, coarser: int):
+        super().__init__()
+        self.network, self.coarser = network, coarser
+
+    def forward(self, frame0: Tensor, frame1: Tensor, t: Tensor) -> Interpolation:
+        return self.network(frame0, frame1, t, self.coarser)
+
+
+def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = checkpoints.FOLDER) -> None:
+    """Write a model for frames of any size.
+
+    Args:
+        coarser: how many times coarser than at their own scales its blocks work.
+        precision: of its weights and convolutions, fp32 or fp16.
+        folder: of the checkpoints with the weights.
+
+    Raises:
+        InputError: weights are missing or do not fit, packages are missing, or the file cannot be written.
+    """
+    require("onnx", "onnxscript")
+    import onnx
+
+    network = SharpIFNet().eval().requires_grad_(False)
+    checkpoints.load(network, "ifnet", folder)
+    network = network.fold() if precision == torch.float32 else network.to(precision)
+    multiple = _MULTIPLE * coarser
+    frame, t = torch.rand(1, 3, 2 * multiple, 3 * multiple), torch.full((1, 1, 2 * multiple, 3 * multiple), 0.5)
+    sides = {2: multiple * torch.export.Dim("rows", min=1), 3: multiple * torch.export.Dim("columns", min=1)}
+    with _quietly():
+        program = torch.onnx.export(
+            _Exported(network, coarser).eval(),
+            (frame, frame.clone(), t),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=_INPUTS,
+            output_names=_OUTPUTS,
+            dynamic_shapes=(sides, sides, sides),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(
+        model,
+        {
+            "title": "inbetween IFNet",
+            "version": VERSION,
+            "multiple": str(multiple),
+            "precision": str(precision).removeprefix("torch."),
+            "licence": "MIT; weights begin with those of RIFE 4.6, Copyright (c) 2021 hzwer",
+        },
+    )
+    with files.replacing(path) as temporary:
+        onnx.save(model, temporary)
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Without the exporter's progress."""
+    with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def require(*packages: str) -> None:
+    """Raises InputError where a package is missing."""
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise InputError(f"ONNX needs the package {package}: {extras.how_to_install('onnx')}.") from error
+
+
+def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
+    """The largest difference of colours in [0, 1] between a model and PyTorch in fp32, of a pair of soft patterns; None
+    without ONNX Runtime."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    network = SharpIFNet().eval()
+    checkpoints.load(network, "ifnet", folder)
+    sides = 2 * _MULTIPLE * coarser, 3 * _MULTIPLE * coarser
+    noise = torch.rand(1, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    wide = F.interpolate(noise, (sides[0], sides[1] + 8), mode="bicubic", align_corners=False).clamp(0, 1)
+    frame0, frame1, t = wide[..., 8:], wide[..., :-8], torch.full((1, 1, *sides), 0.4)
+    with torch.inference_mode():
+        expected = network(frame0, frame1, t, coarser).frame
+    return float((_run(_session(path), frame0, frame1, t)[0] - expected).abs().max())
+
+
+class Frames(NamedTuple):
+    """A pair of frames as `OnnxIntermediate` prepares it."""
+
+    frames: Tensor  # (2, 1, 3, h, w)
+    seen: Tensor | None  # the same, of what motion is found in, where that differs
+    agreement: Tensor  # (1, 1, h, w)
+
+
+class OnnxIntermediate(Intermediate):
+    """The default synthesis by ONNX Runtime.
+
+    Args:
+        folder: of the checkpoints, in which the models lie in `onnx/`.
+        coarser: how many times coarser than by default motion is found.
+
+    Raises:
+        InputError: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: Path, coarser: int = 1):
+        require("onnxruntime")
+        self.folder, self.coarser = place(folder), coarser
+
+    def prepare(self, pair: Pair, flow: Any = None) -> Frames:
+        frames = torch.stack([pair.frame0, pair.frame1])
+        seen = None if pair.seen0 is pair.frame0 else torch.stack([pair.seen0, pair.seen1])
+        return Frames(frames, seen, agreement_of(frames))
+
+    def interpolate(self, prepared: Frames, t: float | Tensor) -> Interpolation:
+        h, w = prepared.frames.shape[-2:]
+        coarser = min(self.coarser * ifnet.coarseness((h, w)), COARSENESSES[-1])
+        session = _session(self.folder / file_name(coarser))
+        times = ifnet.time_plane(t, prepared.frames)
+        seen = prepared.frames if prepared.seen is None else prepared.seen
+        frame0, frame1, *planes = (ifnet.pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
+        found = [_run(session, frame0, frame1, plane) for plane in planes]
+        drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
+        return drawn if prepared.seen is None else mix(prepared.frames, prepared.agreement, drawn.motion, drawn.mask)
+
+
+def _run(session: Any, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tensor]:
+    inputs = zip(_INPUTS, (frame0, frame1, t), strict=True)
+    outputs = session.run(_OUTPUTS, {name: x.float().contiguous().numpy() for name, x in inputs})
+    return [torch.from_numpy(np.asarray(output)) for output in outputs]
+
+
+@functools.cache
+def _session(path: Path) -> Any:
+    """A model by the best provider that there is.
+
+    Raises:
+        InputError: the file is missing or is no model.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
+    there = onnxruntime.get_available_providers()
+    providers = [name for name in (f"{provider}ExecutionProvider" for provider in _PROVIDERS) if name in there]
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, settings, providers=providers)
+    except Exception as error:  # of a kind of its own for each way to be damaged
+        raise InputError(f"{path} is damaged or is no ONNX model; write it again.") from error
+
+
+def create(context: Context, coarser: str = "1") -> OnnxIntermediate:
+    return OnnxIntermediate(context.folder, int(coarser))

@@ -1,0 +1,54 @@
+"""What a run learns from: the DATA of its command line, opened, with the flow that its task needs."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from _databacks.sources import open_source
+from _train.frame_interpolation.training.batches import CachedFlows
+from _train.frame_interpolation.training.tasks import Task
+
+
+def open_all(options: argparse.Namespace, task: Task) -> list:
+    """The sources of all DATA, in order: triplets by index, or `Toons`.
+
+    Raises:
+        InputError: there is nothing to read, or it cannot be read.
+    """
+    late = sorted(options.data, key=lambda data: data == "toons")  # which may have to be drawn first, for minutes
+    opened = {data: open_data(data, options, task.finds_motion) for data in late}
+    sources = [opened[data] for data in options.data]
+    return [with_flow(source, options.out / f"flows/{i}", options, task) for i, source in enumerate(sources)]
+
+
+def steps_in_epoch(sources: Sequence, options: argparse.Namespace, processes: int) -> int | None:
+    """Steps that see as many triplets as there are; None if some are drawn without end."""
+    if any(hasattr(source, "batch") for source in sources):
+        return None
+    return -(-sum(map(len, sources)) // (options.batch_size * options.accumulate * processes))
+
+
+def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
+    """Toons, or the triplets of a folder or file."""
+    if data == "toons":
+        from _databacks.toons.scenes import Toons  # where no toons are drawn, resvg is not needed
+
+        return Toons(
+            tuple(options.crop),
+            options.batch_size,
+            options.seed,
+            options.device,
+            between_ends=not finds_motion,
+            from_middle=finds_motion,
+        )
+    return open_source(data).for_crops(tuple(options.crop), options.seed)
+
+
+def with_flow(source, cache: Path, options: argparse.Namespace, task):
+    """A source with the flow that the task learns on; toons have theirs."""
+    if task.flow is None or hasattr(source, "batch"):
+        return source
+    source = CachedFlows(source, task.estimate, cache, options.device)
+    if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
+        source.compute_all()
+    return source

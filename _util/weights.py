@@ -1,0 +1,57 @@
+"""Where weights are looked for; PyTorch is not needed for that.
+
+checkpoints/
+    ssl.pt                    published SoftsplatLite
+    dtm.pt                    published DTM
+    anime_interp_full.ckpt    published AnimeInterp, which holds the published RFR
+    anime_interp_gma.ckpt     published AnimeInterp with global motion aggregation, by whatever name it came
+    rife.pkl                  published IFNet of RIFE 4.6; or flownet.pkl
+    default/                  shipped with the project
+        ifnet.safetensors  fusion.safetensors  …
+        alexnet_features.safetensors    for LPIPS
+"""
+
+from pathlib import Path
+
+from _util import places
+from _util.errors import InputError
+
+FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
+PUBLISHED = {
+    "ssl": "ssl.pt",
+    "dtm": "dtm.pt",
+    "rfr": "anime_interp_full.ckpt",
+    "animeinterp": "anime_interp_full.ckpt",
+    "animeinterp-gma": "anime_interp_gma.ckpt",
+    "rife": "rife.pkl",
+}
+_OTHER_NAMES = {"rife": ("flownet.pkl",)}  # that published files come under too
+_UNETS = ("unet", "resunet", "transunet")
+NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+
+
+def expected(name: str) -> str:
+    """The file, within a folder of checkpoints, that the weights of one of `NETWORKS` are expected in."""
+    return PUBLISHED.get(name, f"default/{name}.safetensors")
+
+
+def find(name: str, folder: Path = FOLDER) -> Path | None:
+    """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
+    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors")
+    paths = (place / file for place in searched(folder) for file in files)
+    return next((path for path in paths if path.exists()), None)
+
+
+def searched(folder: Path) -> list[Path]:
+    """The folders that weights are looked for in, in order: those of `places` for the default, else `folder` alone."""
+    return places.weights() if folder == FOLDER else [folder]
+
+
+def place_for_more(folder: Path) -> Path:
+    """The folder, of those that are searched for `folder`, that a user puts weights into."""
+    return places.added_weights() if folder == FOLDER else folder
+
+
+def missing(name: str, folder: Path = FOLDER) -> InputError:
+    """What is raised where one of `NETWORKS` has no weights."""
+    return InputError(f"There are no weights for {name}: put {expected(name)} into {place_for_more(folder)}.")
