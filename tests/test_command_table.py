@@ -143,7 +143,7 @@ def test_a_pair_needs_no_extra(tmp_path):
 @pytest.mark.parametrize(
     ("absent", "arguments", "extra"),
     [
-        ("av", ["video", "clip.mp4", "out.mp4"], "video"),
+        ("av", ["video", "triplets/one", "out.mp4"], "video"),
         ("numba", ["interpolate", "a.png", "b.png", "--synthesis", "fusion"], "methods"),
         ("av", ["interpolate", "a.png", "b.png", "--preview", "p.mp4"], "video"),
         ("torchmetrics", ["evaluate", "--data", "triplets", "--baseline", "mean"], "evaluate"),
