@@ -8,11 +8,17 @@ a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 import argparse
 import functools
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 from _scripts import drawing
+from _train.frame_interpolation.video.selection import Selection, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
+
+T = TypeVar("T")
 
 
 def parse() -> argparse.Namespace:
@@ -83,6 +89,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    add_selection(parser)
     parser.add_argument(
         "--suffix",
         metavar=".EXT",
@@ -93,6 +100,41 @@ def parse() -> argparse.Namespace:
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add what of IN is interpolated, and how it is shown."""
+    add = parser.add_argument_group("a part of IN").add_argument
+    add("--from", dest="start", type=reading(parse_time), metavar="TIME", help="of IN, in seconds or as 1:23.5")
+    add("--to", dest="stop", type=reading(parse_time), metavar="TIME", help="of IN, where the part ends")
+    add("--crop", type=reading(parse_crop), metavar="W:H[:X:Y]", help="part of the pictures (default: in the middle)")
+    add("--scale", type=reading(parse_scale), metavar="[WxH]H", help="size of the pictures, of what is cropped")
+    add(
+        "--slow-motion",
+        type=rate,
+        metavar="N",
+        help="make it N times as long, sound at the same pitch; at the rate of IN, if no other is given",
+    )
+    add("--still", type=reading(parse_still), metavar="X,Y,W,H", help="area of the result that is never moved")
+    add("--side-by-side", action="store_true", help="show IN on the left of what is made")
+
+
+def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A type of `add_argument` of a function that raises ValueError."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def selection(arguments: argparse.Namespace) -> Selection:
+    names = {"start": "start", "stop": "stop", "crop": "crop", "scale": "scale", "slow_motion": "slowness"}
+    given = {field: value for name, field in names.items() if (value := getattr(arguments, name)) is not None}
+    return Selection(**given)
 
 
 def require_source(source: Path) -> None:
@@ -111,13 +153,20 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
+    from _train.frame_interpolation.video.interpolate import (
+        Options,
+        Summary,
+        create_interpolator,
+        interpolate_video,
+    )
 
     given = {
         name: value
         for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
         if (value := getattr(arguments, name)) is not None
     }
+    if arguments.slow_motion and not arguments.fps and not arguments.times_fps:
+        given["times_fps"] = Fraction(1)
     options = Options(
         **given,
         dedup=not arguments.no_dedup,
@@ -125,18 +174,21 @@ def main() -> None:
         deinterlace=arguments.deinterlace,
         detelecine=arguments.detelecine,
         close_gaps=arguments.close_gaps,
+        selection=selection(arguments),
+        side_by_side=arguments.side_by_side,
+        still=arguments.still,
     )
     create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
 
-    def make(job: batch.Job, resume: bool) -> None:
+    def make(job: batch.Job, resume: bool) -> Summary | None:
         summary = interpolate_video(job.source, job.out, options, create, resume=resume, overwrite=arguments.overwrite)
-        if summary is None:
-            return
-        print(
-            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
-            file=sys.stderr if str(job.out) == "-" else sys.stdout,
-        )
+        if summary is not None:
+            print(
+                f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
+                f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+                file=sys.stderr if str(job.out) == "-" else sys.stdout,
+            )
+        return summary
 
     if not others and not arguments.suffix and not batch.videos_of(first):
         make(batch.Job(first, arguments.out), arguments.resume)

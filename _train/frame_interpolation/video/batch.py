@@ -122,7 +122,9 @@ def run(
                 tally.kept.append(job.out)
                 continue
             job.out.parent.mkdir(parents=True, exist_ok=True)
-            make(job)
+            if make(job) is None:
+                tally.kept.append(job.out)
+                continue
             _record(job, settings)
             tally.made.append(job.out)
         except InputError as error:

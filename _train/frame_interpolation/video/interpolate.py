@@ -29,6 +29,7 @@ from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.selection import Selected, Selection
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
 from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
@@ -110,10 +111,15 @@ def _interpolate(
 ) -> Summary | None:
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
+    if options.selection != Selection():
+        reader = cast(video.Reader, Selected(reader, options.selection))
+    if options.still:
+        options.still.slices(reader.size)  # raises if it is not within
     if min(reader.size) < SMALLEST_SIDE:
         h, w = reader.size
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
-    fps = options.times_fps * reader.rate if options.fps is None else options.fps
+    slowness = options.selection.slowness
+    fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
     if not 0 < fps <= _LARGEST_RATE:
         raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
     if not (resume and out.exists()):
@@ -129,7 +135,11 @@ def _interpolate(
         if (summary := parts.appeared()) is not None:
             parts.discard()
             return Summary(**{**summary, "fps": Fraction(summary["fps"])})
-        if not parts.has_work and not overwrite and _is_made(out, source, reader, fps):
+        if (
+            not parts.has_work
+            and not overwrite
+            and _is_made(out, source, reader, fps, results.shown_size(reader, options))
+        ):
             parts.discard()
             say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
             return None
@@ -204,7 +214,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
 
 
-def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bool:
+def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
     """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
     try:
         made = video.Reader(out, fps if video.is_drawings(out) else None)
@@ -213,7 +223,7 @@ def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bo
     except (InputError, OSError):
         return False
     is_as_long = abs(made.duration - reader.duration) <= 1 / fps + 1 / reader.rate
-    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(reader.size, made.size, strict=True))
+    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(size, made.size, strict=True))
     return is_as_long and is_as_large and abs(made.rate / fps - 1) < _RATE_TOLERANCE
 
 
@@ -262,6 +272,7 @@ class _Waiting(NamedTuple):
     number: int
     wait: Callable[[], video.Frame | np.ndarray]
     is_drawn: bool  # now, by the interpolator
+    source: video.Frame  # what the source shows then
 
 
 def _draw(
@@ -271,6 +282,7 @@ def _draw(
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
+    longest_hold = options.longest_hold * options.selection.slowness
     count = _Count(0, 0, 0)
     frames = 0
 
@@ -287,11 +299,11 @@ def _draw(
         for i, group in itertools.groupby(waiting, lambda one: one.number // length):
             written = 0
             with result.part(parts.path(i)) as writer:
-                for number, wait, is_drawn in group:
+                for number, wait, is_drawn, shown in group:
                     picture = wait()
                     if is_drawn:
                         keep(number, picture)
-                    writer.write(picture)
+                    writer.write(_finished(picture, shown, options))
                     written += 1
                     progress.update()
             parts.keep(i, range(i * length, i * length + written))
@@ -304,11 +316,22 @@ def _draw(
     ):
         drawings = counted(marked)
         end = lambda: cast(Fraction, reader.end)  # noqa: E731 - known once all has been read
-        for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
+        for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
             for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(waiting)
     return count, frames
+
+
+def _finished(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
+    """A frame as it is written: what is not to be moved as in the source, and the source beside it where wanted."""
+    if options.still and isinstance(picture, np.ndarray):
+        area = options.still.slices(picture.shape[:2])
+        picture = picture.copy()
+        picture[area] = source.pixels[area]
+    if not options.side_by_side:
+        return picture
+    return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])
 
 
 def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
@@ -354,7 +377,7 @@ def _pictures(
 ) -> Iterator[_Waiting]:
     """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
     for k in filter(is_missing, stretch.held):
-        yield _Waiting(k, lambda: stretch.picture, False)
+        yield _Waiting(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
     times = [t for k, t in moving if k not in kept]
     drawn: Iterator[Callable[[], np.ndarray]] = iter(())
@@ -364,6 +387,6 @@ def _pictures(
         drawn = interpolator.draw(pair, times)
     for k, _ in moving:
         if k in kept:
-            yield _Waiting(k, functools.partial(parts.stored, k), False)
+            yield _Waiting(k, functools.partial(parts.stored, k), False, stretch.picture)
         else:
-            yield _Waiting(k, next(drawn), True)
+            yield _Waiting(k, next(drawn), True, stretch.picture)
