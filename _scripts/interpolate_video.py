@@ -11,12 +11,18 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from _scripts import drawing
 from _train.frame_interpolation.video.selection import Selection, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.video.batch import Job
+    from _train.frame_interpolation.video.interpolate import Draws, Options, Summary
+
+    Create = Callable[[], tuple[Draws, dict[str, Any]]]
 
 T = TypeVar("T")
 
@@ -89,6 +95,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    parser.add_argument(
+        "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
+    )
+    parser.add_argument("--write-scene-list", type=Path, metavar="FILE", help="also write such a list")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample"
+    )
     add_selection(parser)
     parser.add_argument(
         "--suffix",
@@ -97,6 +110,10 @@ def parse() -> argparse.Namespace:
     )
     drawing.add_options(parser)
     arguments = parser.parse_intermixed_args()
+    if len(arguments.sources) > 1:
+        for name in ("scene_list", "write_scene_list"):
+            if getattr(arguments, name):
+                parser.error(f"--{name.replace('_', '-')} is of one IN alone")
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
@@ -153,12 +170,28 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import (
-        Options,
-        Summary,
-        create_interpolator,
-        interpolate_video,
-    )
+    from _train.frame_interpolation.video.interpolate import create_interpolator
+
+    is_batch = bool(others or arguments.suffix or batch.videos_of(first))
+    jobs = [batch.Job(first, arguments.out)]
+    if is_batch:
+        jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
+    options = options_of(arguments)
+    create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
+    if arguments.dry_run:
+        for job in jobs:
+            print_forecast(job, options, create)
+    elif is_batch:
+        settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
+        resume = arguments.resume or not arguments.overwrite
+        end(*batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite))
+    else:
+        make(jobs[0], options, create, arguments, arguments.resume)
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """What is to be made."""
+    from _train.frame_interpolation.video.interpolate import Options, open_source
 
     given = {
         name: value
@@ -178,25 +211,42 @@ def main() -> None:
         side_by_side=arguments.side_by_side,
         still=arguments.still,
     )
-    create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
+    if arguments.scene_list:
+        from _train.frame_interpolation.video import scenes
 
-    def make(job: batch.Job, resume: bool) -> Summary | None:
-        summary = interpolate_video(job.source, job.out, options, create, resume=resume, overwrite=arguments.overwrite)
-        if summary is not None:
-            print(
-                f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-                f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
-                file=sys.stderr if str(job.out) == "-" else sys.stdout,
-            )
-        return summary
+        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.selection.slowness
+        options = options._replace(scenes=tuple(scenes.read(arguments.scene_list, rate_of_source)))
+    return options
 
-    if not others and not arguments.suffix and not batch.videos_of(first):
-        make(batch.Job(first, arguments.out), arguments.resume)
-        return
-    settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
-    jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
-    resume = arguments.resume or not arguments.overwrite
-    end(*batch.run(jobs, settings, lambda job: make(job, resume), arguments.overwrite))
+
+def make(
+    job: "Job", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
+) -> "Summary | None":
+    """Interpolate one video, and say what was made; None if nothing was left to be done."""
+    from _train.frame_interpolation.video.interpolate import interpolate_video
+
+    overwrite, scene_list = arguments.overwrite, arguments.write_scene_list
+    summary = interpolate_video(
+        job.source, job.out, options, create, resume=resume, overwrite=overwrite, scenes=scene_list
+    )
+    if summary is not None:
+        print(
+            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
+            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+            file=sys.stderr if str(job.out) == "-" else sys.stdout,
+        )
+    return summary
+
+
+def print_forecast(job: "Job", options: "Options", create: "Create") -> None:
+    from _train.frame_interpolation.video.forecast import forecast
+
+    found = forecast(job.source, job.out, options, create)
+    print(
+        f"{job.source}: {found.drawings} drawings in {found.source_frames} frames, {found.cuts} cuts; {job.out} would "
+        f"have {found.frames} frames, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
+        f"about {found.seconds:.0f} s and {found.bytes / 1e6:.1f} MB."
+    )
 
 
 def end(made: list[Path], kept: list[Path], failed: dict[Path, str]) -> None:

@@ -145,6 +145,7 @@ class Selected:
         self.duration = max(stop - start, 1 / reader.rate) * selection.slowness
         self.start = reader.start + start
         self.end: Fraction | None = None
+        self.slowness, self.offset = selection.slowness, start  # seconds of the source at which the first frame is
 
     def __getattr__(self, name: str):
         return getattr(self._reader, name)
@@ -160,7 +161,7 @@ class Selected:
                     break
                 if first is None:
                     first = frame.time
-                    self.start = self._reader.start + first
+                    self.offset, self.start = first, self._reader.start + first
                 yield self._edited(frame)._replace(time=(frame.time - first) * slowness)
         if first is None:
             raise InputError(f"{self._reader.path} has no frame from {float(self._selection.start):g} s on.")
@@ -174,6 +175,11 @@ class Selected:
             return frame
         pixels = frame.pixels[crop.slices(frame.pixels.shape[:2])] if crop else frame.pixels
         return frame._replace(pixels=_scaled(pixels, self.size), stored=None)
+
+
+def in_source(reader: "video.Reader | Selected", time: Fraction) -> Fraction:
+    """The second of the source that is shown at `time`, a time of its reader."""
+    return time / reader.slowness + reader.offset if isinstance(reader, Selected) else time
 
 
 def _scaled(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
