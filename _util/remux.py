@@ -520,22 +520,22 @@ class _Pace:
         return [*last, *self._stream.encode(None)]
 
     def _push(self, frame: Any) -> list[av.Packet]:
-        if self._graph is None:
-            self._begin(frame)
-        self._graph.push(frame)
+        graph = self._graph = self._graph or self._begin(frame)
+        graph.push(frame)
         encoded = []
         while True:
             try:
-                out = self._graph.pull()
+                out = graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return encoded
             out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
             self._samples += out.samples
             encoded += self._stream.encode(out)
 
-    def _begin(self, frame: Any) -> None:
-        self._graph = av.filter.Graph()
-        ends = self._graph.add_abuffer(
+    def _begin(self, frame: Any) -> Any:
+        """A graph of filters for frames like the first."""
+        graph = av.filter.Graph()
+        ends = graph.add_abuffer(
             sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
         )
         tempo = 1 / self._span.slowness
@@ -543,13 +543,14 @@ class _Pace:
         while tempo < _SLOWEST:
             chain.append(_SLOWEST)
             tempo /= _SLOWEST
-        nodes = [ends, *(self._graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])]
-        nodes.append(self._graph.add("abuffersink"))
+        nodes = [ends, *(graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])]
+        nodes.append(graph.add("abuffersink"))
         for node, following in itertools.pairwise(nodes):
             node.link_to(following)
-        self._graph.configure()
-        late = frame.pts * frame.time_base - self._span.start
+        graph.configure()
+        late = (frame.pts or 0) * frame.time_base - self._span.start
         self._samples = round(late * self._span.slowness * frame.sample_rate)
+        return graph
 
 
 def _encode(packet: av.Packet, stream: Stream) -> list[av.Packet]:

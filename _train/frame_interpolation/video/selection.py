@@ -2,9 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from _util.errors import InputError
 
@@ -155,7 +155,8 @@ class Selected:
         stop, slowness = self._selection.stop, self._selection.slowness
         first: Fraction | None = None
         self.end = None
-        with contextlib.closing(self._reader.frames(self._selection.start)) as frames:
+        frames = cast("Generator[video.Frame, None, None]", self._reader.frames(self._selection.start))
+        with contextlib.closing(frames):
             for frame in frames:
                 if stop is not None and frame.time >= stop:
                     break
