@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from _scripts import drawing
-from _train.frame_interpolation.video.selection import Selection, parse_crop, parse_scale, parse_still, parse_time
+from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
 
 if TYPE_CHECKING:
-    from _train.frame_interpolation.video.batch import Job
+    from _train.frame_interpolation.video.batch import VideoJob
     from _train.frame_interpolation.video.interpolate import Draws, Options, Summary
 
     Create = Callable[[], tuple[Draws, dict[str, Any]]]
@@ -102,7 +102,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample"
     )
-    add_selection(parser)
+    add_excerpt(parser)
     parser.add_argument(
         "--suffix",
         metavar=".EXT",
@@ -119,7 +119,7 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def add_selection(parser: argparse.ArgumentParser) -> None:
+def add_excerpt(parser: argparse.ArgumentParser) -> None:
     """Add what of IN is interpolated, and how it is shown."""
     add = parser.add_argument_group("a part of IN").add_argument
     add("--from", dest="start", type=reading(parse_time), metavar="TIME", help="of IN, in seconds or as 1:23.5")
@@ -148,10 +148,10 @@ def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-def selection(arguments: argparse.Namespace) -> Selection:
+def excerpt(arguments: argparse.Namespace) -> Excerpt:
     names = {"start": "start", "stop": "stop", "crop": "crop", "scale": "scale", "slow_motion": "slowness"}
     given = {field: value for name, field in names.items() if (value := getattr(arguments, name)) is not None}
-    return Selection(**given)
+    return Excerpt(**given)
 
 
 def require_source(source: Path) -> None:
@@ -173,7 +173,7 @@ def main() -> None:
     from _train.frame_interpolation.video.interpolate import create_interpolator
 
     is_batch = bool(others or arguments.suffix or batch.videos_of(first))
-    jobs = [batch.Job(first, arguments.out)]
+    jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
     options = options_of(arguments)
@@ -207,20 +207,20 @@ def options_of(arguments: argparse.Namespace) -> "Options":
         deinterlace=arguments.deinterlace,
         detelecine=arguments.detelecine,
         close_gaps=arguments.close_gaps,
-        selection=selection(arguments),
+        excerpt=excerpt(arguments),
         side_by_side=arguments.side_by_side,
         still=arguments.still,
     )
     if arguments.scene_list:
         from _train.frame_interpolation.video import scenes
 
-        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.selection.slowness
+        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.excerpt.slowness
         options = options._replace(scenes=tuple(scenes.read(arguments.scene_list, rate_of_source)))
     return options
 
 
 def make(
-    job: "Job", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
+    job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
 ) -> "Summary | None":
     """Interpolate one video, and say what was made; None if nothing was left to be done."""
     from _train.frame_interpolation.video.interpolate import interpolate_video
@@ -238,7 +238,7 @@ def make(
     return summary
 
 
-def print_forecast(job: "Job", options: "Options", create: "Create") -> None:
+def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> None:
     from _train.frame_interpolation.video.forecast import forecast
 
     found = forecast(job.source, job.out, options, create)

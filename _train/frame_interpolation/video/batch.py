@@ -26,7 +26,7 @@ _WRITTEN = (".mp4", ".mkv", ".mov", ".webm", ".gif", ".webp", ".apng", ".y4m")
 _OTHERWISE = ".mkv"  # which holds nearly everything
 
 
-class Job(NamedTuple):
+class VideoJob(NamedTuple):
     source: Path
     out: Path
 
@@ -74,7 +74,7 @@ def find(sources: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[Job]:
+def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[VideoJob]:
     """What becomes what in the folder `out`: the names of the sources, drawings a folder of drawings.
 
     Args:
@@ -86,7 +86,7 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; several videos need a folder to go to.")
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, VideoJob] = {}
     for source in sources:
         name = source.resolve().name
         if suffix is None and source.is_dir():
@@ -97,12 +97,15 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
             place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _OTHERWISE)))
         if place in jobs:
             raise InputError(f"{jobs[place].source} and {source} would both become {place}; rename one of them.")
-        jobs[place] = Job(source, place)
+        jobs[place] = VideoJob(source, place)
     return list(jobs.values())
 
 
 def run(
-    jobs: Sequence[Job], settings: dict[str, Any], make: Callable[[Job], Summary | None], overwrite: bool = False
+    jobs: Sequence[VideoJob],
+    settings: dict[str, Any],
+    make: Callable[[VideoJob], Summary | None],
+    overwrite: bool = False,
 ) -> Tally:
     """Make what is missing.
 
@@ -136,21 +139,21 @@ def run(
     return tally
 
 
-def _note(job: Job) -> Path:
+def _note(job: VideoJob) -> Path:
     return files.hidden_beside(job.out, ".made")
 
 
-def _facts(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
+def _facts(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
     return {"source": fingerprint(job.source), "result": fingerprint(job.out), "settings": settings}
 
 
-def _is_made(job: Job, settings: dict[str, Any]) -> bool:
+def _is_made(job: VideoJob, settings: dict[str, Any]) -> bool:
     try:
         return json.loads(_note(job).read_text(encoding="utf-8")) == _facts(job, settings)
     except (OSError, ValueError, InputError):
         return False
 
 
-def _record(job: Job, settings: dict[str, Any]) -> None:
+def _record(job: VideoJob, settings: dict[str, Any]) -> None:
     with files.replacing(_note(job)) as temporary:
         temporary.write_text(json.dumps(_facts(job, settings)), encoding="utf-8")

@@ -41,7 +41,7 @@ def forecast(source: Path, out: Path, options: Options, create: Callable[[], tup
     reader, fps = open_source(source, options)
     result = results.kind_of(out)(source, out, reader, fps, options)
     found = drawings_of(reader, options)
-    hold = options.longest_hold * options.selection.slowness
+    hold = options.longest_hold * options.excerpt.slowness
     frames = drawn = 0
     samples: list[Stretch[video.Frame]] = []
     for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=hold):

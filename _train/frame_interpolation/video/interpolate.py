@@ -27,11 +27,11 @@ from tqdm import tqdm
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
+from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
-from _train.frame_interpolation.video.selection import Selected, Selection, in_source
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
 from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
@@ -169,14 +169,14 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
     """
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
-    if options.selection != Selection():
-        reader = cast(video.Reader, Selected(reader, options.selection))
+    if options.excerpt != Excerpt():
+        reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
     if options.still:
         options.still.slices(reader.size)  # raises if it is not within
     if min(reader.size) < SMALLEST_SIDE:
         h, w = reader.size
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
-    slowness = options.selection.slowness
+    slowness = options.excerpt.slowness
     fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
     if not 0 < fps <= _LARGEST_RATE:
         raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
@@ -335,7 +335,7 @@ def _draw(
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
-    longest_hold = options.longest_hold * options.selection.slowness
+    longest_hold = options.longest_hold * options.excerpt.slowness
     frames = 0
 
     def encode(waiting: Iterator[_Waiting]) -> None:
@@ -364,7 +364,7 @@ def _draw(
             for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(waiting)
     if scenes:
-        write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.selection.slowness)
+        write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
 
 

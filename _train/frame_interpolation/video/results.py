@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
-from _train.frame_interpolation.video.selection import Area, Selection
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
 from _util import animations, files, image, pixel_formats, remux, video
 from _util.errors import InputError
@@ -41,7 +41,7 @@ class Options(NamedTuple):
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
     close_gaps: bool = False  # of numbered drawings
-    selection: Selection = Selection()
+    excerpt: Excerpt = Excerpt()
     side_by_side: bool = False  # the source on the left, the result on the right
     still: Area | None = None  # of the pictures that are made: what is not moved
     scenes: tuple[Fraction, ...] | None = None  # seconds at which those of the source begin; None: they are found
@@ -68,9 +68,9 @@ class _Video:
         self._source = None if video.is_drawings(source) or source == video.STREAM else source
         self._out = out
         self._reader = reader
-        self._selection = options.selection
+        self._excerpt = options.excerpt
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
-        self._streams = remux.plan(self._source, out, self._encoding, options.selection.slowness)
+        self._streams = remux.plan(self._source, out, self._encoding, options.excerpt.slowness)
         self.part_suffix = remux.part_suffix(self._encoding)
         self.notes += self._streams.notes
 
@@ -90,11 +90,11 @@ class _Video:
 
     def _span(self) -> remux.Span:
         """What of the other streams belongs to what was read."""
-        start, selection = self._reader.start, self._selection
-        if not selection.is_partial and selection.slowness == 1:
+        start, excerpt = self._reader.start, self._excerpt
+        if not excerpt.is_partial and excerpt.slowness == 1:
             return remux.Span(start)
         assert self._reader.end is not None  # as all has been read
-        return remux.Span(start, start + self._reader.end / selection.slowness, selection.slowness)
+        return remux.Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
 
 
 def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:

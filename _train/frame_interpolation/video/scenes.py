@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from _train.frame_interpolation.video.selection import parse_time
+from _train.frame_interpolation.video.excerpt import parse_time
 from _util.errors import InputError
 from _util.files import replacing
 

@@ -1,4 +1,4 @@
-"""What of a source is interpolated: from when to when, which part of its pictures, at which size, and how slowly."""
+"""Excerpts: what of a source is interpolated, from when to when, which part of its pictures, at which size, and how slowly."""
 
 import contextlib
 import re
@@ -49,7 +49,7 @@ class Scale(NamedTuple):
         return self.h, self.w or max(2, 2 * round(self.h * size[1] / size[0] / 2))
 
 
-class Selection(NamedTuple):
+class Excerpt(NamedTuple):
     start: Fraction = Fraction(0)  # seconds since the first frame of the source
     stop: Fraction | None = None
     crop: Area | None = None
@@ -116,7 +116,7 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in re.split("[:,]", text)] if _NUMBERS.fullmatch(text) else []
 
 
-class Selected:
+class ExcerptReader:
     """A reader of what is selected: its attributes are those of a `video.Reader`.
 
     Frames that are cropped or scaled are no longer as they were stored. Time begins with the first frame at or after
@@ -126,36 +126,36 @@ class Selected:
         InputError: nothing is selected.
     """
 
-    def __init__(self, reader: "video.Reader", selection: Selection):
-        self._reader, self._selection = reader, selection
+    def __init__(self, reader: "video.Reader", excerpt: Excerpt):
+        self._reader, self._excerpt = reader, excerpt
         size = reader.size
-        if selection.crop:
-            rows, columns = selection.crop.slices(size)
+        if excerpt.crop:
+            rows, columns = excerpt.crop.slices(size)
             size = rows.stop - rows.start, columns.stop - columns.start
-        if selection.scale:
-            size = selection.scale.size(size)
-        start = selection.start
-        stop = reader.duration if selection.stop is None else min(selection.stop, reader.duration)
-        if selection.stop is not None and selection.stop <= start:
-            raise InputError(f"--to {float(selection.stop):g} s is not after --from {float(start):g} s.")
+        if excerpt.scale:
+            size = excerpt.scale.size(size)
+        start = excerpt.start
+        stop = reader.duration if excerpt.stop is None else min(excerpt.stop, reader.duration)
+        if excerpt.stop is not None and excerpt.stop <= start:
+            raise InputError(f"--to {float(excerpt.stop):g} s is not after --from {float(start):g} s.")
         if start and start >= reader.duration:
             raise InputError(f"{reader.path} ends at {float(reader.duration):.2f} s, before {float(start):g} s.")
         self.size = size
-        self.rate = reader.rate / selection.slowness
-        self.duration = max(stop - start, 1 / reader.rate) * selection.slowness
+        self.rate = reader.rate / excerpt.slowness
+        self.duration = max(stop - start, 1 / reader.rate) * excerpt.slowness
         self.start = reader.start + start
         self.end: Fraction | None = None
-        self.slowness, self.offset = selection.slowness, start  # seconds of the source at which the first frame is
+        self.slowness, self.offset = excerpt.slowness, start  # seconds of the source at which the first frame is
 
     def __getattr__(self, name: str):
         return getattr(self._reader, name)
 
     def frames(self) -> Iterator["video.Frame"]:
         """The frames that are selected."""
-        stop, slowness = self._selection.stop, self._selection.slowness
+        stop, slowness = self._excerpt.stop, self._excerpt.slowness
         first: Fraction | None = None
         self.end = None
-        frames = cast("Generator[video.Frame, None, None]", self._reader.frames(self._selection.start))
+        frames = cast("Generator[video.Frame, None, None]", self._reader.frames(self._excerpt.start))
         with contextlib.closing(frames):
             for frame in frames:
                 if stop is not None and frame.time >= stop:
@@ -165,22 +165,22 @@ class Selected:
                     self.offset, self.start = first, self._reader.start + first
                 yield self._edited(frame)._replace(time=(frame.time - first) * slowness)
         if first is None:
-            raise InputError(f"{self._reader.path} has no frame from {float(self._selection.start):g} s on.")
+            raise InputError(f"{self._reader.path} has no frame from {float(self._excerpt.start):g} s on.")
         end = self._reader.end if self._reader.end is not None else stop
         assert end is not None  # either all frames were read, or the stop was met
         self.end = ((end if stop is None else min(end, stop)) - first) * slowness
 
     def _edited(self, frame: "video.Frame") -> "video.Frame":
-        crop, scale = self._selection.crop, self._selection.scale
+        crop, scale = self._excerpt.crop, self._excerpt.scale
         if not crop and not scale:
             return frame
         pixels = frame.pixels[crop.slices(frame.pixels.shape[:2])] if crop else frame.pixels
         return frame._replace(pixels=_scaled(pixels, self.size), stored=None)
 
 
-def in_source(reader: "video.Reader | Selected", time: Fraction) -> Fraction:
+def in_source(reader: "video.Reader | ExcerptReader", time: Fraction) -> Fraction:
     """The second of the source that is shown at `time`, a time of its reader."""
-    return time / reader.slowness + reader.offset if isinstance(reader, Selected) else time
+    return time / reader.slowness + reader.offset if isinstance(reader, ExcerptReader) else time
 
 
 def _scaled(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":

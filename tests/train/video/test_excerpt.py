@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from _scripts import interpolate_video as script
-from _train.frame_interpolation.video import selection
-from _train.frame_interpolation.video.selection import Area, Scale, Selected, Selection
+from _train.frame_interpolation.video import excerpt
+from _train.frame_interpolation.video.excerpt import Area, Excerpt, ExcerptReader, Scale
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 
@@ -168,11 +168,11 @@ def test_mistakes(call, clip, monkeypatch, arguments, says):
 
 
 def test_what_is_read():
-    assert selection.parse_time("83.5") == selection.parse_time("1:23.5") == selection.parse_time("0:01:23.5")
-    assert selection.parse_crop("8:6") == Area(8, 6)
-    assert selection.parse_crop("8:6:1:0") == Area(8, 6, 1, 0)
-    assert selection.parse_still("1,0,8,6") == Area(8, 6, 1, 0)
-    assert selection.parse_scale("1280x720") == Scale(1280, 720)
+    assert excerpt.parse_time("83.5") == excerpt.parse_time("1:23.5") == excerpt.parse_time("0:01:23.5")
+    assert excerpt.parse_crop("8:6") == Area(8, 6)
+    assert excerpt.parse_crop("8:6:1:0") == Area(8, 6, 1, 0)
+    assert excerpt.parse_still("1,0,8,6") == Area(8, 6, 1, 0)
+    assert excerpt.parse_scale("1280x720") == Scale(1280, 720)
     assert Scale(None, 90).size((180, 321)) == (90, 160)
 
 
@@ -182,7 +182,7 @@ def test_colours_are_scaled_by_their_alpha(tmp_path):
     clear[:, 16:] = 255, 0, 0, 255
     with Writer(path, Encoding((32, 32), Fraction(24), "ffv1", source="bgra")) as writer:
         writer.write(clear)
-    reader = Selected(Reader(path, keep_alpha=True), Selection(scale=Scale(20, 20)))
+    reader = ExcerptReader(Reader(path, keep_alpha=True), Excerpt(scale=Scale(20, 20)))
     (frame,) = reader.frames()
     visible = frame.pixels[frame.pixels[:, :, 3] > 8]
     assert (visible[:, 0] > 250).all()
@@ -195,4 +195,4 @@ def test_a_part_without_frames(tmp_path):
         for _ in range(2):
             writer.write(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(InputError, match=r"has no frame from 1\.5 s on"):
-        list(Selected(Reader(path), Selection(start=Fraction(3, 2))).frames())
+        list(ExcerptReader(Reader(path), Excerpt(start=Fraction(3, 2))).frames())
