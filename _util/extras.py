@@ -17,6 +17,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "psd_tools": "layers",
     "pynvml": "gpu",
     "ray": "cluster",
     "resvg_py": "train",

@@ -1,4 +1,4 @@
-"""Excerpts: what of a source is interpolated, from when to when, which part of its pictures, at which size, and how slowly."""
+"""What of a source is interpolated: from when to when, which part of its pictures, at which size, and how slowly."""
 
 import contextlib
 import re
