@@ -29,7 +29,7 @@ from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
-from _util import checkpoints, files
+from _util import checkpoints, extras, files
 from _util.errors import InputError
 from _util.version import VERSION
 
@@ -39,6 +39,12 @@ OPSET = 20  # the first whose GridSample is cubic as well as the name says
 _MULTIPLE = 4 * ifnet.SCALES[0]
 _INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
 _PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, by preference
+
+
+def place(folder: Path = checkpoints.FOLDER) -> Path:
+    """Where the models are, or are put, that belong to a folder of checkpoints."""
+    found = (searched / FOLDER for searched in checkpoints.searched(folder) if (searched / FOLDER).is_dir())
+    return next(found, checkpoints.place_for_more(folder) / FOLDER)
 
 
 def file_name(coarser: int) -> str:
@@ -118,7 +124,7 @@ def require(*packages: str) -> None:
         try:
             __import__(package)
         except ImportError as error:
-            raise InputError(f'ONNX needs the package {package}: pip install "{package}".') from error
+            raise InputError(f"ONNX needs the package {package}: {extras.how_to_install('onnx')}.") from error
 
 
 def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
@@ -157,7 +163,7 @@ class OnnxIntermediate(Intermediate):
 
     def __init__(self, folder: Path, coarser: int = 1):
         require("onnxruntime")
-        self.folder, self.coarser = folder / FOLDER, coarser
+        self.folder, self.coarser = place(folder), coarser
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
         frames = torch.stack([pair.frame0, pair.frame1])
