@@ -24,16 +24,16 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
-from _train.frame_interpolation.hinted import Hinted
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
-from _train.frame_interpolation.parted import Parted
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
 if TYPE_CHECKING:
+    from _train.frame_interpolation.hinted import Hinted
     from _train.frame_interpolation.line_art import Lines
+    from _train.frame_interpolation.parted import Parted
 
 LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
@@ -45,7 +45,7 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
-    guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
+    guided: "Hinted | Parted | None" = None  # what draws instead, where there are hints or parts
     lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
@@ -156,9 +156,13 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         if hints:
+            from _train.frame_interpolation.hinted import Hinted
+
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
             return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
         if len(masks):
+            from _train.frame_interpolation.parted import Parted
+
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
             parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
             return PreparedFrames(parted.prepared, frame0, values, parted, lines)
