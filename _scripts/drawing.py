@@ -40,8 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="pytorch",
-        help="what runs the networks; onnxruntime draws ifnet and ifnet-fast, which export_onnx has written, on the "
-        "graphics cards that it supports (default: pytorch)",
+        help="what runs the networks; onnxruntime and openvino draw the ifnets that export_onnx has written, on "
+        "whatever devices they support (default: pytorch)",
     )
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 

@@ -17,6 +17,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "openvino": "onnx",
     "psd_tools": "layers",
     "pynvml": "gpu",
     "ray": "cluster",

@@ -61,8 +61,8 @@ class Interpolator:
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
-        backend: "pytorch", or "onnxruntime", which takes what `python -m _scripts.export_onnx` has written and the
-            graphics cards that ONNX Runtime supports, whatever the device and precision.
+        backend: "pytorch", or "onnxruntime" or "openvino", which take what `python -m _scripts.export_onnx` has
+            written and the devices that they support, whatever `device` and `precision` are.
         line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
             "off", "on", or "auto", where both frames are such drawings.
 

@@ -62,9 +62,9 @@ def create(name: str, context: Context) -> FrameSynthesis:
         InputError: there is no such name, its weights are missing or do not fit, or the backend cannot draw it.
     """
     method = methods.find("synthesis", methods.SYNTHESES, name, ())
-    if context.backend == "onnxruntime" and not method.onnx:
+    if context.backend != "pytorch" and not method.onnx:
         others = ", ".join(other for other, method in methods.SYNTHESES.items() if method.onnx)
-        raise InputError(f"ONNX Runtime draws {others}, not {name}; choose one of them, or another --backend.")
+        raise InputError(f"The backend {context.backend} draws {others}, not {name}; choose one of them.")
     synthesis = method.creator(context.backend)(context)
     return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
