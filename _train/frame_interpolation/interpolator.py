@@ -24,7 +24,6 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
-from _train.frame_interpolation.hinted import Hinted
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
 from _train.frame_interpolation.parted import Parted
@@ -33,6 +32,7 @@ from _util.device import choose as choose_device
 from _util.errors import InputError
 
 if TYPE_CHECKING:
+    from _train.frame_interpolation.hinted import Hinted
     from _train.frame_interpolation.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
@@ -45,7 +45,7 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
-    guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
+    guided: "Hinted | Parted | None" = None  # what draws instead, where there are hints or parts
     lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
@@ -156,6 +156,8 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         if hints:
+            from _train.frame_interpolation.hinted import Hinted  # Numba, which it needs, takes long to import
+
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
             return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
         if len(masks):
@@ -215,7 +217,7 @@ class Interpolator:
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, 3 or 4, h, w) in [0, 1]."""
-        if isinstance(pair.guided, Hinted):
+        if pair.guided is not None and not isinstance(pair.guided, Parted):
             return pair.guided.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
