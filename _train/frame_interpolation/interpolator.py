@@ -26,7 +26,6 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
-from _train.frame_interpolation.parted import Parted
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
@@ -34,6 +33,7 @@ from _util.errors import InputError
 if TYPE_CHECKING:
     from _train.frame_interpolation.hinted import Hinted
     from _train.frame_interpolation.line_art import Lines
+    from _train.frame_interpolation.parted import Parted
 
 LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
@@ -156,11 +156,13 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         if hints:
-            from _train.frame_interpolation.hinted import Hinted  # Numba, which it needs, takes long to import
+            from _train.frame_interpolation.hinted import Hinted
 
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
             return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
         if len(masks):
+            from _train.frame_interpolation.parted import Parted
+
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
             parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
             return PreparedFrames(parted.prepared, frame0, values, parted, lines)
@@ -217,7 +219,7 @@ class Interpolator:
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, 3 or 4, h, w) in [0, 1]."""
-        if pair.guided is not None and not isinstance(pair.guided, Parted):
+        if isinstance(pair.guided, Hinted):
             return pair.guided.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))

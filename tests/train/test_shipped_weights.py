@@ -19,7 +19,7 @@ from _util import checkpoints
 from _util.image import read as read_picture
 from _util.image import to_array, to_tensor
 from _util.image import write as write_picture
-from _util.losses import LPIPS
+from _util.losses import LPIPSLoss
 
 SHIPPED = checkpoints.FOLDER / "default"
 
@@ -55,7 +55,7 @@ def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
     atlas.build(tmp_path / "atlas.zip", drawings=40, icons=0, rigs=10, backgrounds=12, captions=2, seed=99)
     toons = Toons((192, 256), 4, seed=99, times=(0.5, 0.5), pictures=atlas.load(tmp_path / "atlas.zip"))
-    lpips = LPIPS()
+    lpips = LPIPSLoss()
     interpolators = [Interpolator("dis", name, "cpu") for name in ("splat", "fusion")]
     distances = np.zeros(2)
     for index in range(3):
