@@ -26,6 +26,7 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
+from _train.frame_interpolation.parted import Parted
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
@@ -33,7 +34,6 @@ from _util.errors import InputError
 if TYPE_CHECKING:
     from _train.frame_interpolation.hinted import Hinted
     from _train.frame_interpolation.line_art import Lines
-    from _train.frame_interpolation.parted import Parted
 
 LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
@@ -45,7 +45,8 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
-    guided: "Hinted | Parted | None" = None  # what draws instead, where there are hints or parts
+    hinted: "Hinted | None" = None  # what draws instead, where there are hints
+    parted: Parted | None = None  # and where there are parts
     lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
@@ -159,13 +160,11 @@ class Interpolator:
             from _train.frame_interpolation.hinted import Hinted
 
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
-            return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
+            return PreparedFrames(hinted.automatic, frame0, values, hinted=hinted, lines=lines)
         if len(masks):
-            from _train.frame_interpolation.parted import Parted
-
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
             parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
-            return PreparedFrames(parted.prepared, frame0, values, parted, lines)
+            return PreparedFrames(parted.prepared, frame0, values, parted=parted, lines=lines)
         return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values, lines=lines)
 
     def _lines(self, *frames: Tensor) -> "Lines | None":
@@ -202,9 +201,9 @@ class Interpolator:
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
-        if isinstance(pair.guided, Parted):
+        if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
-                yield self._waiting(pair, t, pair.guided.frame(t, of_parts)[0])
+                yield self._waiting(pair, t, pair.parted.frame(t, of_parts)[0])
             return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
@@ -219,8 +218,8 @@ class Interpolator:
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, 3 or 4, h, w) in [0, 1]."""
-        if isinstance(pair.guided, Hinted):
-            return pair.guided.frames(times)
+        if pair.hinted is not None:
+            return pair.hinted.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
         return self.pipeline.frames(pair.prepared, t)
