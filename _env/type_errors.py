@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 CLEAN = ("_util", "_train/frame_interpolation/models")
-ALLOWED = 8
+ALLOWED = 4
 PYRIGHT = ("make/python", "-m", "pyright")
 
 

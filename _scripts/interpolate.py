@@ -53,6 +53,7 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1, or /FOLDER)"
     )
     add_timing(parser)
+    add_guides(parser)
     drawing.add_options(parser)
     parser.add_argument(
         "--preview",
@@ -98,7 +99,44 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--write-sheet", type=Path, metavar="FILE", help="also write a time sheet of all drawings, numbered from 1"
     )
+    group.add_argument(
+        "--as",
+        dest="as_layers",
+        choices=("png", "ora"),
+        default="png",
+        help="what keys in layers become: pictures, or OpenRaster files of layers (default: png)",
+    )
     group.add_argument("--loop", action="store_true", help="in-betweens from the last key to the first, too")
+
+
+def add_guides(parser: argparse.ArgumentParser) -> None:
+    """Add what draws a gap otherwise than the motion that is found."""
+    group = parser.add_argument_group("what the motion that is found is told")
+    group.add_argument(
+        "--hint",
+        action="append",
+        default=[],
+        metavar="X,Y:X,Y",
+        help="a point of the first key and the same of the second, or strokes of several points; may be repeated",
+    )
+    group.add_argument(
+        "--hints", type=Path, metavar="FILE", help="hints by key, JSON (default: hints.json in a folder of keys)"
+    )
+    group.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        metavar="MASK=TIMING",
+        help="a part of the first key, white in a mask, and its ease or ticks, as hair.png=in; may be repeated",
+    )
+    group.add_argument("--parts", type=Path, metavar="FILE", help="parts by key: CSV of key,mask,ease,ticks")
+    group.add_argument(
+        "--line-art",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="draw the lines of drawings of lines alone anew, as wide as in the keys and without greys "
+        "(default: auto, where both keys are such)",
+    )
 
 
 def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -109,14 +147,18 @@ def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def is_sequence(arguments: argparse.Namespace) -> bool:
     has_folder = len(arguments.frames) == 1 and arguments.frames[0].is_dir()
-    has_sheet = arguments.sheet or arguments.write_sheet
-    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(has_sheet or timing_of(arguments))
+    has_files = arguments.sheet or arguments.write_sheet or arguments.hints or arguments.part or arguments.parts
+    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(has_files or timing_of(arguments))
 
 
 def main() -> None:
     arguments = parse()
+    from _train.frame_interpolation import layered_keys
+
     drawing.check(arguments)
-    if is_sequence(arguments):
+    if layered_keys.is_layered(arguments.frames):
+        draw_layers(arguments)
+    elif is_sequence(arguments):
         draw_sequence(arguments)
     else:
         draw_pair(arguments)
@@ -126,15 +168,17 @@ def main() -> None:
 
 def draw_pair(arguments: argparse.Namespace) -> None:
     require_two_frames(arguments.frames)
-    from _train.frame_interpolation import pairs
+    from _train.frame_interpolation import hints, pairs
 
     written = pairs.interpolate_files(
         *arguments.frames,
+        hints=[hints.parse(text) for text in arguments.hint],
         out=arguments.out or default_out(*arguments.frames),
         times=arguments.times,
         fps=None if arguments.times else arguments.fps or 12,
         preview=arguments.preview,
         show_flow=arguments.show_flow,
+        line_art=arguments.line_art,
         **drawing.given(arguments),
     )
     print(f"Frames: {len(written)} in {written[0].parent}")
@@ -154,13 +198,53 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
-    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **drawing.given(arguments))
+    options = {"guides": guides_of(arguments, names, gaps), "line_art": arguments.line_art, **drawing.given(arguments)}
+    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **options)
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
     if arguments.write_sheet:
         arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
         exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
         print(f"Sheet: {arguments.write_sheet}")
+
+
+def draw_layers(arguments: argparse.Namespace) -> None:
+    from _train.frame_interpolation import layered_keys, timing
+    from _util.errors import InputError
+
+    refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
+    if name := next((name for name in refused if getattr(arguments, name)), None):
+        raise InputError(f"--{name.replace('_', '-')} is not of keys in layers; give one layer by itself.")
+    with layered_keys.opened(arguments.frames) as cut:
+        gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
+        check_places(arguments)
+        out = arguments.out or default_out(*arguments.frames)
+        if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
+            raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
+        suffix = f".{arguments.as_layers}"
+        options = {"line_art": arguments.line_art, **drawing.given(arguments)}
+        result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
+    print(f"Drawings: {len(result.paths)} in {out}, of {len(cut.cels)} layers, each in {out / 'layers'}")
+    print(f"In-betweens drawn now: {result.drawn}")
+
+
+def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) -> Any:
+    """The hints and parts that were given, of a sequence."""
+    from _train.frame_interpolation import hints, parts
+    from _train.frame_interpolation.key_drawings import Guides
+    from _util.errors import InputError
+
+    for option, given in (("hint", arguments.hint), ("part", arguments.part)):
+        if given and len(names) - 1 + arguments.loop > 1:
+            raise InputError(f"--{option} is of one gap, and there are several; --{option}s FILE has them by key.")
+        if given and getattr(arguments, f"{option}s"):
+            raise InputError(f"Both --{option} and --{option}s are given; keep one of them.")
+    beside = arguments.frames[0] / "hints.json"
+    path = arguments.hints or (beside if beside.is_file() and not arguments.hint else None)
+    of_gaps = hints.read(path, names, arguments.loop) if path else {0: tuple(map(hints.parse, arguments.hint))}
+    if arguments.parts:
+        return Guides(of_gaps, parts.read(arguments.parts, names, gaps))
+    return Guides(of_gaps, {0: tuple(parts.parse(text, gaps[0]) for text in arguments.part)})
 
 
 def check_places(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ line tells was changed since: neither is overwritten or removed.
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,14 @@ class Drawn:
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
         """Write a drawing, which appears whole."""
+        self.write(name, lambda path: formats.write(path, picture.pixels, picture.tags, picture.header), recipe)
+
+    def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
+        """Write a drawing of another kind by a function that writes a file."""
         path = self._folder / name
         staged = self._folder / f".drawn{path.suffix}"
         try:
-            formats.write(staged, picture.pixels, picture.tags, picture.header)
+            write(staged)
             sha256 = digest(staged)
             self._append(_line(name, sha256, recipe))
             files.publish(staged, path)

@@ -25,7 +25,7 @@ _CELL = re.compile(r"0*(\d+)([a-z]*)")
 _NUMBERED = re.compile(r"[^+]*?(\d+[A-Za-z]*)")
 
 
-class Layer(NamedTuple):
+class SheetLayer(NamedTuple):
     """A layer of a time sheet that was read."""
 
     path: Path
@@ -34,14 +34,16 @@ class Layer(NamedTuple):
     track: Track
 
 
-def read_layer(path: Path, name: str | None = None) -> Layer:
+def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     """The layer of a name, or the only one that has cells.
 
     Raises:
         InputError: the file is no time sheet, or there is no such layer, or more than one.
     """
     sheet = xdts.read(path)
-    layers = [Layer(path, sheet, table, track) for table in sheet.tables for track in table.tracks if any(track.cells)]
+    layers = [
+        SheetLayer(path, sheet, table, track) for table in sheet.tables for track in table.tracks if any(track.cells)
+    ]
     found = layers if name is None else [layer for layer in layers if layer.track.name == name]
     if len(found) == 1:
         return found[0]
@@ -50,7 +52,7 @@ def read_layer(path: Path, name: str | None = None) -> Layer:
     raise InputError(f"{path} has {len(found)} times {wanted}, and one is needed; its layers are {names}: see --layer.")
 
 
-def plan(layer: Layer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int) -> list[Gap]:
+def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int) -> list[Gap]:
     """The timing of the gap that each key begins, as `timing.plan` gives it.
 
     A cell means the key whose name it is, or ends in its number, with a letter if it has one: `12a` means `A_0012a`.
@@ -126,7 +128,7 @@ def _normal(cell: str) -> str:
     return f"{match[1]}{match[2]}" if match else cell
 
 
-def write(path: Path, gaps: Sequence[Gap], name: str, source: Layer | None = None) -> None:
+def write(path: Path, gaps: Sequence[Gap], name: str, source: SheetLayer | None = None) -> None:
     """Write the exposures of all drawings, numbered from 1 in their order, as a time sheet.
 
     Args:

@@ -10,9 +10,9 @@
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,18 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
+from _train.frame_interpolation.hinted import Hinted
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.hints import check as check_hints
+from _train.frame_interpolation.parted import Parted
 from _util import checkpoints, graphs, memory, transfer
 from _util.device import choose as choose_device
+from _util.errors import InputError
 
+if TYPE_CHECKING:
+    from _train.frame_interpolation.line_art import Lines
+
+LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
@@ -36,6 +45,8 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
+    guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
+    lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
 class Interpolator:
@@ -51,6 +62,8 @@ class Interpolator:
         folder: where checkpoints are looked for.
         backend: "pytorch", or "onnxruntime", which takes what `python -m _scripts.export_onnx` has written and the
             graphics cards that ONNX Runtime supports, whatever the device and precision.
+        line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
+            "off", "on", or "auto", where both frames are such drawings.
 
     Attributes:
         flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion itself.
@@ -70,8 +83,11 @@ class Interpolator:
         precision: str = "auto",
         folder: str | Path = checkpoints.FOLDER,
         backend: str = "pytorch",
+        line_art: str = "off",
     ):
-        folder = Path(folder)
+        if line_art not in LINE_ART:
+            raise InputError(f"There is no line art {line_art!r}; it is {', '.join(LINE_ART)}.")
+        folder, self.line_art = Path(folder), line_art
         choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device)
@@ -85,7 +101,11 @@ class Interpolator:
             _print_once(note)
 
     def __call__(
-        self, frame0: ArrayLike, frame1: ArrayLike, times: float | Iterable[float] = (0.5,)
+        self,
+        frame0: ArrayLike,
+        frame1: ArrayLike,
+        times: float | Iterable[float] = (0.5,),
+        hints: Sequence[Hint] = (),
     ) -> list[np.ndarray]:
         """The frames at the given times.
 
@@ -95,6 +115,7 @@ class Interpolator:
                 least 16 pixels. Floating colours are meant for [0, 1]; where some lie beyond, all are scaled to it for
                 the work, and back. Alpha is in [0, 1].
             times: in (0, 1); 0 is frame0 and 1 is frame1. One number, or any number of them in any order.
+            hints: what belongs together in both frames, where the automatic motion fails.
 
         Returns:
             One frame per time, in the shape and type of the frames given; float32 where NumPy lacks a tensor's type,
@@ -104,19 +125,51 @@ class Interpolator:
             InputError: frames or times that are none of these.
         """
         times = check_times(times)
-        return [frame() for frame in self.draw(self.prepare(frame0, frame1), times)]
+        return [frame() for frame in self.draw(self.prepare(frame0, frame1, hints), times)]
 
     @torch.inference_mode()
-    def prepare(self, frame0: ArrayLike, frame1: ArrayLike) -> PreparedFrames:
-        """All that does not depend on the time; frames as in `__call__`."""
+    def prepare(
+        self,
+        frame0: ArrayLike,
+        frame1: ArrayLike,
+        hints: Sequence[Hint] = (),
+        masks: Sequence[np.ndarray] = (),
+    ) -> PreparedFrames:
+        """All that does not depend on the time; frames as in `__call__`.
+
+        Args:
+            hints: what belongs together in both frames; none outside them.
+            masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, the hindmost first.
+
+        Raises:
+            InputError: frames, hints or masks that cannot be used, or both hints and masks.
+        """
         frame0, frame1 = as_arrays(frame0, frame1)
+        check_hints(hints, frame0.shape[:2])
+        if hints and len(masks):
+            raise InputError("A gap has hints and parts with a timing of their own; take one of them away.")
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return PreparedFrames(None, frame0.copy(), values)
         tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
-        return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values)
+        lines = self._lines(*tensors)
+        if hints:
+            hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
+            return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
+        if len(masks):
+            shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
+            parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
+            return PreparedFrames(parted.prepared, frame0, values, parted, lines)
+        return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values, lines=lines)
+
+    def _lines(self, *frames: Tensor) -> "Lines | None":
+        if self.line_art == "off":
+            return None
+        from _train.frame_interpolation.line_art import Lines
+
+        return Lines.of(*map(_as_array, frames), is_forced=self.line_art == "on")
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
@@ -131,19 +184,28 @@ class Interpolator:
         return frame()
 
     @torch.inference_mode()
-    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(
+        self, pair: PreparedFrames, times: Iterable[float], own: Sequence[Sequence[float]] = ()
+    ) -> Iterator[Callable[[], np.ndarray]]:
         """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
 
         On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and continues while they are waited
         for, in whatever thread.
+
+        Args:
+            own: of each part that was prepared, as many times as there are frames.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
+        if isinstance(pair.guided, Parted):
+            for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
+                yield self._waiting(pair, t, pair.guided.frame(t, of_parts)[0])
+            return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
-            for frame in self._frames(pair, together):
-                yield functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
+            for t, frame in zip(together, self._frames(pair, together), strict=True):
+                yield self._waiting(pair, t, frame)
 
     def _together(self, pair: PreparedFrames) -> int:
         if self.device.type == "cpu":
@@ -152,16 +214,33 @@ class Interpolator:
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
-        """(n, c, h, w) in [0, 1], with as many channels as the frames given."""
+        """(n, 3 or 4, h, w) in [0, 1]."""
+        if isinstance(pair.guided, Hinted):
+            return pair.guided.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
-        frames = self.pipeline.frames(pair.prepared, t)
+        return self.pipeline.frames(pair.prepared, t)
+
+    def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
+        """A frame (3 or 4, h, w) at time t on its way to the kind of the frames given."""
+        if pair.lines is not None:
+            assert pair.prepared is not None
+            widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)
+            _, width = self.pipeline.carry(pair.prepared, t, widths)
+            redrawn = pair.lines.redraw(_as_array(frame[None]), t, _as_array(width)[:, :, 0])
+            frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
-        return frames.mean(1, keepdim=True) if is_grey else frames
+        frame = frame.mean(0, keepdim=True) if is_grey else frame
+        return functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
 
 
 def _like(pair: PreparedFrames, wait: Callable[[], np.ndarray]) -> np.ndarray:
     return pair.values.from_unit(wait().reshape(pair.first.shape))
+
+
+def _as_array(frame: Tensor) -> np.ndarray:
+    """(1, c, h, w) to (h, w, c) float32."""
+    return np.ascontiguousarray(frame[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 @functools.cache

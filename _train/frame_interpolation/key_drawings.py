@@ -16,7 +16,7 @@ All that can be wrong with keys, places and options is found before PyTorch is i
 
 import collections
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,9 +24,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from _train.frame_interpolation import pairs
+from _train.frame_interpolation import hints as hinting
+from _train.frame_interpolation import pairs, parts
 from _train.frame_interpolation.drawn import Drawn
 from _train.frame_interpolation.frames import check_frames
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.parts import TimedPart
 from _train.frame_interpolation.timing import Gap
 from _util import files, formats
 from _util.errors import InputError
@@ -45,6 +48,25 @@ class DrawnSequence(NamedTuple):
     drawn: int
 
 
+class Guides(NamedTuple):
+    """What draws a gap otherwise than the motion that is found: by the number of the gap."""
+
+    hints: Mapping[int, tuple[Hint, ...]] = {}
+    parts: Mapping[int, tuple[TimedPart, ...]] = {}
+
+    def told(self, gap: int, number: int) -> dict[str, Any]:
+        """All that determines an in-between of a gap, counted from 0; empty where there are no guides."""
+        told: dict[str, Any] = {}
+        if self.hints.get(gap):
+            told["hints"] = digest_of(hinting.as_json(self.hints[gap]))
+        if self.parts.get(gap):
+            told["parts"] = [[digest(part.path), str(part.ticks[number])] for part in self.parts[gap]]
+        return told
+
+
+NO_GUIDES = Guides()
+
+
 @dataclass(frozen=True)
 class _Key:
     path: Path
@@ -61,6 +83,7 @@ class _Drawing:
     path: Path
     gap: int
     tick: Fraction
+    number: int  # in its gap
 
 
 def find_keys(sources: Sequence[Path]) -> list[Path]:
@@ -102,6 +125,7 @@ def interpolate_keys(
     gaps: Sequence[Gap],
     *,
     preview: Path | None = None,
+    guides: Guides = NO_GUIDES,
     **options: Any,
 ) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
@@ -115,14 +139,16 @@ def interpolate_keys(
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
         preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
+        guides: hints and parts of gaps.
         options: of `Interpolator`.
 
     Raises:
-        InputError: keys, weights or a place to write that cannot be used, or a file in `out` that is not as it was
-            drawn; nothing is written.
+        InputError: keys, guides, weights or a place to write that cannot be used, or a file in `out` that is not as it
+            was drawn; nothing is written.
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps)
+    _check_guides(guides, formats.read(keys[0]).pixels.shape[:2])
     if preview:
         check_format(preview)
     _check_places(keys, out, preview)
@@ -135,10 +161,12 @@ def interpolate_keys(
         from _util import checkpoints
 
         interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
-        recipes = [_recipe(drawing, surveyed, settings) for drawing in drawings]
+        if interpolator.line_art != "off":
+            settings = settings | {"line_art": interpolator.line_art}
+        recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
         drawn.begin()
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
-        for i, picture in _drawn_now(drawings, missing, keys, interpolator):
+        for i, picture in _drawn_now(drawings, missing, keys, guides, interpolator):
             drawn.keep(drawings[i].path.name, picture, recipes[i])
         drawn.remove_others({drawing.path.name for drawing in drawings})
         if preview:
@@ -147,7 +175,7 @@ def interpolate_keys(
 
 
 def _drawn_now(
-    drawings: Sequence[_Drawing], missing: Sequence[int], keys: Sequence[Path], interpolator: Any
+    drawings: Sequence[_Drawing], missing: Sequence[int], keys: Sequence[Path], guides: Guides, interpolator: Any
 ) -> Iterator[tuple[int, Picture]]:
     """The drawings of the numbers `missing`, gap by gap."""
     count = sum(drawing.tick > 0 for drawing in drawings)
@@ -160,18 +188,37 @@ def _drawn_now(
                 yield numbers.pop(0), first
             if numbers:
                 paths = keys[gap], keys[(gap + 1) % len(keys)]
-                pictures = _between(paths, [drawings[i].tick for i in numbers], interpolator)
+                pictures = _between(paths, [drawings[i] for i in numbers], guides, interpolator)
                 for i, picture in zip(numbers, pictures, strict=True):
                     yield i, picture
                     bar.update()
 
 
-def _between(paths: tuple[Path, Path], ticks: Sequence[Fraction], interpolator: Any) -> Iterator[Picture]:
+def _between(
+    paths: tuple[Path, Path], drawings: Sequence[_Drawing], guides: Guides, interpolator: Any
+) -> Iterator[Picture]:
+    """In-betweens of one gap."""
     ends = formats.read(paths[0]), formats.read(paths[1])
     pairs.tell_other_colours(paths, ends)
-    pair = interpolator.prepare(*pairs.common_kind(paths, ends))
-    for wait in interpolator.draw(pair, map(float, ticks)):
+    gap, frames = drawings[0].gap, pairs.common_kind(paths, ends)
+    hints, moved = guides.hints.get(gap, ()), guides.parts.get(gap, ())
+    masks = [parts.read_mask(part, frames[0].shape[:2]) for part in moved]
+    pair = interpolator.prepare(*frames, hints, masks)
+    own = [[float(part.ticks[drawing.number - 1]) for drawing in drawings] for part in moved]
+    for wait in interpolator.draw(pair, [float(drawing.tick) for drawing in drawings], own):
         yield pairs.of_kind(wait(), ends)
+
+
+def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
+    for hints in guides.hints.values():
+        hinting.check(hints, size)
+    for gap, of_gap in guides.parts.items():
+        if guides.hints.get(gap):
+            raise InputError(
+                f"The gap {gap + 1} has hints and parts with a timing of their own; take one of them away."
+            )
+        for part in of_gap:
+            parts.read_mask(part, size)
 
 
 def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
@@ -210,23 +257,25 @@ def _surveyed(path: Path) -> _Key:
 
 def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
     return [
-        _Drawing(out / _name(key, number, len(gap.ticks)), i, tick)
+        _Drawing(out / drawing_name(name_of(key.path), number, len(gap.ticks), key.suffix), i, tick, number)
         for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))
         for number, tick in enumerate((Fraction(0), *gap.ticks))
     ]
 
 
-def _name(key: _Key, number: int, count: int) -> str:
-    """Names sort as drawings follow one another, byte by byte too."""
-    return files.fitting(name_of(key.path), f"+{number:0{len(str(count))}d}of{count}{key.suffix}")
+def drawing_name(key: str, number: int, count: int, suffix: str) -> str:
+    """The name of a key, number 0, or an in-between; names sort as drawings follow one another, byte by byte too."""
+    return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
 
 
-def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any]) -> dict[str, Any]:
+def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides) -> dict[str, Any]:
     """All that determines a drawing."""
     first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
     if drawing.tick == 0:
         return {"key": first.digest}
-    return {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
+    guided = guides.told(drawing.gap, drawing.number - 1)
+    made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
+    return made | guided
 
 
 def _check_places(keys: Sequence[Path], out: Path, preview: Path | None) -> None:

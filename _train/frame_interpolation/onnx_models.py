@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, agreement_of, mix
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
 from _util import checkpoints, files
 from _util.errors import InputError
@@ -142,7 +142,6 @@ class Frames(NamedTuple):
 
     frames: Tensor  # (2, 1, 3, h, w)
     seen: Tensor | None  # the same, of what motion is found in, where that differs
-    agreement: Tensor  # (1, 1, h, w)
 
 
 class OnnxIntermediate(Intermediate):
@@ -163,7 +162,7 @@ class OnnxIntermediate(Intermediate):
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
         frames = torch.stack([pair.frame0, pair.frame1])
         seen = None if pair.seen0 is pair.frame0 else torch.stack([pair.seen0, pair.seen1])
-        return Frames(frames, seen, agreement_of(frames))
+        return Frames(frames, seen)
 
     def interpolate(self, prepared: Frames, t: float | Tensor) -> Interpolation:
         h, w = prepared.frames.shape[-2:]
@@ -174,7 +173,7 @@ class OnnxIntermediate(Intermediate):
         frame0, frame1, *planes = (ifnet.pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
         found = [_run(session, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
-        return drawn if prepared.seen is None else mix(prepared.frames, prepared.agreement, drawn.motion, drawn.mask)
+        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask)
 
 
 def _run(session: Any, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tensor]:

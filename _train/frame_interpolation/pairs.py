@@ -7,14 +7,16 @@ import errno
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from _train.frame_interpolation import hints as hinting
 from _train.frame_interpolation.frames import check_frames, check_times
+from _train.frame_interpolation.hints import Hint
 from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture
@@ -48,6 +50,7 @@ def interpolate_files(
     times: list[float] | None = None,
     preview: Path | None = None,
     show_flow: bool = False,
+    hints: Sequence[Hint] = (),
     **options: Any,
 ) -> list[Path]:
     """Draw the frames between two image files and write them: as PNG, or of floating values as TIFF or EXR.
@@ -61,6 +64,7 @@ def interpolate_files(
         times: or write the frames at these times alone, as `names_by_time` names them.
         preview: also write all frames in order, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
+        hints: what belongs together in both frames.
         options: of `Interpolator`.
 
     Returns:
@@ -72,6 +76,7 @@ def interpolate_files(
     ends = formats.read(path0), formats.read(path1)
     frame0, frame1 = common_kind((path0, path1), ends)
     check_frames(frame0, frame1)
+    hinting.check(hints, frame0.shape[:2])
     suffix = ends[0].suffix
     if times is None:
         assert fps is not None  # one of both is given
@@ -88,7 +93,7 @@ def interpolate_files(
         if times is None:
             _refuse_another_fps(out, paths)
         tell_other_colours((path0, path1), ends)
-        shown = _draw((frame0, frame1), ends, wanted, paths, flow_paths, options)
+        shown = _draw((frame0, frame1), ends, wanted, paths, flow_paths, hints, options)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
             write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
@@ -101,13 +106,14 @@ def _draw(
     times: list[float],
     paths: list[Path],
     flow_paths: list[Path],
+    hints: Sequence[Hint],
     options: dict[str, Any],
 ) -> list[Picture]:
     """Write the frames at the times, and both ends where there are paths for them; returns all of one kind."""
     from _train.frame_interpolation.interpolator import Interpolator
 
     interpolator = Interpolator(**options)
-    pair = interpolator.prepare(*frames)
+    pair = interpolator.prepare(*frames, hints)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     if flow_paths:
         _write_flow(interpolator.flow_of(pair), flow_paths)

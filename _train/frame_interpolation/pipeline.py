@@ -43,7 +43,7 @@ class Pipeline:
         pair, alpha = Pair(frame0, frame1, frame0, frame1), None
         if frame0.shape[1] == 4:
             colours, alphas = zip(*(frame.split([3, 1], 1) for frame in (frame0, frame1)), strict=True)
-            pair, alpha = Pair(*_extend(colours, alphas), *_over_plain_ground(colours, alphas)), torch.cat(alphas)
+            pair, alpha = Pair(*_extend(colours, alphas), *over_plain_ground(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
         return PreparedPair(self.synthesiser.prepare(pair, flow), alpha)
@@ -54,11 +54,19 @@ class Pipeline:
 
         Colours under zero alpha are 0.
         """
-        frames = self.synthesiser.synthesise(prepared.synthesis, t, prepared.alpha)
-        if prepared.alpha is None:
-            return frames
-        colours, alpha = frames.split([3, 1], 1)
-        return torch.cat([colours * (alpha > 0), alpha], 1)
+        return self.carry(prepared, t, None)[0]
+
+    @torch.inference_mode()
+    def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The frames as `frames` gives them, and what both keys carry (2, k, h, w) at their times, (n, k, h, w)."""
+        more = [x for x in (prepared.alpha, carried) if x is not None]
+        frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
+        channels = 3 if prepared.alpha is None else 4
+        frames, moved = frames[:, :channels], frames[:, channels:]
+        if prepared.alpha is not None:
+            colours, alpha = frames.split([3, 1], 1)
+            frames = torch.cat([colours * (alpha > 0), alpha], 1)
+        return frames, moved
 
     @torch.inference_mode()
     def flow(self, prepared: PreparedPair) -> Flows:
@@ -76,7 +84,7 @@ def create(choice: Choice, settings: Context) -> Pipeline:
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
 
 
-def _over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
+def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
     """Both frames over white or black, whichever the visible colours stand out from."""
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]

@@ -270,3 +270,58 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path):
     assert names == [f"99_{i:02d}.png" for i in range(len(names))]
     assert 5 < len(names) < 100
     assert all(image.read(out / name).shape == (540, 960, 3) for name in names)
+
+
+def test_hints(run):
+    """Of a pair, of keys, and beside keys; only what they concern is drawn anew."""
+    code, _ = run("a.png", "b.png", "--times", 0.5, "--hint", "10,10:6,10", "--out", "pair", *SIMPLE)
+    assert code == 0
+    assert written("pair") == ["t0.50.png"]
+    Path("keys").mkdir()
+    for i, source in enumerate(("a.png", "b.png", "a.png")):
+        image.write(f"keys/k{i}.png", image.read(source))
+    assert run("keys", "--out", "out", *SIMPLE)[0] == 0
+    before = {name: Path("out", name).read_bytes() for name in written("out") if name.endswith("png")}
+    Path("keys/hints.json").write_text('{"hints": [{"key": "k1", "from": [10, 10], "to": [30, 12]}]}')
+    assert run("keys", "--out", "out", *SIMPLE)[0] == 0
+    changed = [name for name, content in before.items() if Path("out", name).read_bytes() != content]
+    assert changed == ["k1+1of1.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--hint", "10,10:99,10"], "outside"),
+        (["--hint", "10,10:20,10", "--hint", "10,10:40,30"], "contradict"),
+        (["--hint", "10,10"], "x0,y0:x1,y1"),
+        (["--hints", "none.json"], "none.json"),
+        (["--hint", "1,1:2,2", "--hints", "none.json"], "keep one"),
+        (["--part", "none.png=in"], "none.png"),
+        (["--part", "mask.png=0.1,0.2"], "ticks"),
+        (["--part", "mask.png=in", "--hint", "1,1:2,2"], "take one"),
+        (["--parts", "none.csv"], "none.csv"),
+    ],
+)
+def test_hints_and_parts_that_are_refused(run, options, told):
+    image.write("mask.png", np.full((40, 48), 255, np.uint8))
+    code, message = run("a.png", "b.png", *options, "--out", "out", *SIMPLE)
+    assert code == 2
+    assert told in message
+    assert "Traceback" not in message
+    assert not list(Path("out").glob("*.png"))
+
+
+def test_keys_in_layers(run):
+    for layer in "AB":
+        for i, source in enumerate(("a.png", "b.png")):
+            Path("cut", layer).mkdir(parents=True, exist_ok=True)
+            image.write(f"cut/{layer}/k{i}.png", image.read(source))
+    code, _ = run("cut", "--out", "out", "--as", "ora", *SIMPLE)
+    assert code == 0
+    drawn = ["k0+0of1.ora", "k0+1of1.ora", "k1+0of0.ora"]
+    assert written("out") == [".drawn.jsonl", *drawn, "layers"]
+    assert written("out/layers") == ["A", "B"]
+    for options, told in ((["--hint", "1,1:2,2"], "--hint"), (["--out", "cut"], "holds the keys")):
+        code, message = run("cut", *options, *SIMPLE)
+        assert code == 2
+        assert told in message

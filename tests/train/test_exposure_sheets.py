@@ -13,11 +13,11 @@ KEYS = ["A_0001", "A_0002", "A_0003"]
 EVEN = timing.EASES["none"]
 
 
-def layer(cells: str, **marks: list[int]) -> exposure_sheets.Layer:
+def layer(cells: str, **marks: list[int]) -> exposure_sheets.SheetLayer:
     """A layer of a character for each frame: a cell, or . for nothing."""
     track = xdts.Track("A", [None if cell == "." else cell for cell in cells], **marks)
     table = xdts.TimeTable("s", len(cells), [track])
-    return exposure_sheets.Layer(Path("in.xdts"), xdts.TimeSheet([table]), table, track)
+    return exposure_sheets.SheetLayer(Path("in.xdts"), xdts.TimeSheet([table]), table, track)
 
 
 def plan(cells: str, is_loop: bool = False, on: int = 1, keys=KEYS, **marks: list[int]) -> list[timing.Gap]:

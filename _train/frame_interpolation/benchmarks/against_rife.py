@@ -92,7 +92,7 @@ def _measure(way: Interpolator, pictures: Sequence[np.ndarray], device: str) -> 
         _synchronise(device)
         return time.perf_counter() - start, result
 
-    preparing, pair = seconds(lambda: way.prepare(*pictures))
+    preparing, pair = seconds(lambda: way.prepare(pictures[0], pictures[1]))
     first, _ = seconds(lambda: way.at(pair, 0.5))
     further, _ = seconds(lambda: way.at(pair, 0.25))
     return preparing + first, further

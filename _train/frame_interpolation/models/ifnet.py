@@ -15,7 +15,7 @@ weights.
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -134,7 +134,7 @@ class IFNet(nn.Module):
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
 
-    def fold(self) -> "IFNet":
+    def fold(self) -> Self:
         """Fold constants into convolutions, in place, for inference in fp32; half precision would lose digits by it."""
         for block in self.blocks:
             block.convblock = nn.Sequential(*(cast(ResidualConv, conv).folded() for conv in block.convblock))

@@ -15,7 +15,7 @@ import functools
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -27,7 +27,7 @@ from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.overlap import ahead, behind
-from _train.frame_interpolation.video.parts import Parts, rename
+from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
 from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
@@ -124,7 +124,7 @@ def _interpolate(
         say(note)
     interpolator, settings = create()
     run = {"source": fingerprint(source), **_determining(options, fps), **settings}
-    parts = Parts(out, run, result.part_suffix) if out != video.STREAM else _NoParts()
+    parts = Parts(out, run, result.part_suffix) if out != video.STREAM else StreamedParts(out, run, "")
     if resume and out.exists():
         if (summary := parts.appeared()) is not None:
             parts.discard()
@@ -237,25 +237,6 @@ class _Marked(NamedTuple):
     opens_shot: bool
 
 
-class _NoParts:
-    """Parts of what cannot be taken up again."""
-
-    folder = video.STREAM
-    finished: Mapping[int, int] = {}
-    drawn: frozenset[int] = frozenset()
-    damaged: Sequence[Path] = ()
-    is_empty = True
-
-    def path(self, i: int) -> Path:
-        return video.STREAM
-
-    def begin(self, resume: bool, overwrite: bool) -> None: ...
-
-    def keep(self, i: int, frames: range) -> None: ...
-
-    def discard(self) -> None: ...
-
-
 class _Waiting(NamedTuple):
     """A frame of the result that is to come."""
 
@@ -319,7 +300,7 @@ def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
     def keep(k: int, pixels: np.ndarray) -> None:
         nonlocal drawn
         drawn += 1
-        if isinstance(parts, Parts) and (time.monotonic() - begun) / drawn * length > _KEPT_SECONDS:
+        if (time.monotonic() - begun) / drawn * length > _KEPT_SECONDS:
             parts.store(k, pixels)
 
     return keep

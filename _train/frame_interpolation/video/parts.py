@@ -203,6 +203,25 @@ class Parts:
             )
 
 
+class StreamedParts(Parts):
+    """The single part of what goes to stdout: nothing of it is kept, and no later run can resume it."""
+
+    def path(self, i: int) -> Path:
+        return self._out
+
+    def begin(self, resume: bool, overwrite: bool) -> None:
+        """There is nothing to make."""
+
+    def keep(self, i: int, frames: range) -> None:
+        """There is nothing to keep."""
+
+    def store(self, k: int, pixels: np.ndarray) -> None:
+        """There is nothing to keep."""
+
+    def discard(self) -> None:
+        """There is nothing to remove."""
+
+
 def rename(path: Path, place: Path) -> None:
     """Give a file or folder that is on the disk its name, for good.
 

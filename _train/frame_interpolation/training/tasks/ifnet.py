@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, drawing_loss, full_precision
 from _util.errors import InputError
@@ -50,8 +50,9 @@ class IFNetTask(Task):
         frame0, truth, frame1 = batch.frames.unbind(1)
         t = batch.times if batch.progress is None else batch.progress
         prepared = self.network.prepare(frame0, frame1)
-        stages = self.network.stages(prepared.pair, t)
-        loss, figures = self.judge(self.network.draw(prepared, *stages[-1]).frame, truth)
+        stages = self.network.stages(prepared, t)
+        h, w = truth.shape[2:]
+        loss, figures = self.judge(mix(prepared.frames, *stages[-1]).frame[:, :, :h, :w], truth)
         if batch.motion is not None and batch.seen is not None:
             with full_precision(loss):
                 error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)

@@ -1,0 +1,408 @@
+"""The pieces of a drawing that hints speak of: what they are, how each turns from a key to the next, what hangs on it.
+
+A piece is a colour piece of the segmentation with its outline, or the line that a stroke follows. Its way is a
+similarity: that of its hints where they are far enough apart to tell it, else the turn about its hint that makes both
+keys agree. Pieces that touch it and that the automatic motion tears off are turned about the place where they touch.
+All pieces that hang together make a chain, and each turns about its joint with the one before, so that limbs move on
+arcs.
+"""
+
+import cmath
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from _train.frame_interpolation.hints import Hint
+from _util import segmentation
+from _util.segmentation import lines
+
+_SMALLEST = 40  # pixels of a piece
+_LARGEST = 0.12  # of the frame; larger ones at two borders are ground, and larger ones hang on nothing
+_GROUND = 0.5  # of the frame; larger ones are ground
+_OUTLINE = 4  # pixels that an outline is thick at the most, at 540 lines
+_APART = 10.0  # pixels from which on hints tell a turn
+_CAP = 0.3  # of a difference of colours, of which larger ones are as bad
+_ALIKE = 0.06  # mean difference of colours up to which a neighbour is found again
+_BETTER = 0.5  # of the difference where it was
+_TORN = 2.5  # pixels by which the automatic motion misses a joint
+_WHOLE = 0.7  # of a piece that agrees, from which on it follows its hints as a whole
+_LOOSE = 10.0  # pixels by which two ways may differ at a joint that holds
+_MOST = 12  # pieces that are moved
+_POINTS = 1500  # of a piece that are compared
+_COARSE = np.radians(np.arange(-150, 151, 5.0))
+_STEPS = ((3.0, 4.0), (1.5, 2.0), (0.75, 1.0), (0.4, 0.5))  # pixels and degrees of refinement
+_TURN_COSTS = 0.03  # a radian, of the difference of colours
+
+
+Points = NDArray[np.complex128]  # x + iy
+
+
+class Similarity(NamedTuple):
+    """z → a z + b, of points as complex numbers x + iy."""
+
+    a: complex
+    b: complex
+
+    def __call__(self, z):
+        return self.a * z + self.b
+
+    def inverse(self) -> "Similarity":
+        return Similarity(1 / self.a, -self.b / self.a)
+
+    def at(self, t: float) -> "Similarity":
+        """The part t of the way: about the point that rests, on an arc, or straight where there is none."""
+        a = power(self.a, t)
+        return Similarity(a, self.b * (t if abs(self.a - 1) < 1e-6 else (a - 1) / (self.a - 1)))
+
+    def matrix(self) -> np.ndarray:
+        """(2, 3) as OpenCV takes it."""
+        return np.array([[self.a.real, -self.a.imag, self.b.real], [self.a.imag, self.a.real, self.b.imag]])
+
+
+def power(a: complex, t: float) -> complex:
+    return abs(a) ** t * cmath.exp(1j * t * cmath.phase(a))
+
+
+def about(centre: complex, a: complex, to: complex) -> Similarity:
+    """The similarity of a turn and scale that brings `centre` to a place."""
+    return Similarity(a, to - a * centre)
+
+
+@dataclass
+class Piece:
+    """A piece that moves from key 0 to key 1."""
+
+    mask0: np.ndarray  # (h, w) bool, outline included
+    mask1: np.ndarray
+    way: Similarity
+    centroid: complex
+    hangs_on: "Piece | None" = None
+    joint: complex = 0  # in key 0
+
+    def at(self, t: float) -> Similarity:
+        """From key 0 to time t."""
+        if self.hangs_on is None:
+            return self.way.at(t)
+        before = self.hangs_on
+        slip = self.way(self.joint) - before.way(self.joint)
+        return about(self.joint, power(self.way.a, t), before.at(t)(self.joint) + t * slip)
+
+
+@dataclass
+class Key:
+    """What is known of a key."""
+
+    pixels: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
+    labels: np.ndarray
+    areas: np.ndarray
+    on_line: np.ndarray
+    smooth: np.ndarray = field(init=False)
+    ground: np.ndarray = field(init=False)  # labels of pieces that no hint moves
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.smooth = cv2.GaussianBlur(self.pixels, (0, 0), 1.0)
+        borders = [self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]]
+        touched = sum(np.bincount(np.unique(border), minlength=len(self.areas)) for border in borders)
+        share = self.areas / self.labels.size
+        self.ground = np.flatnonzero(((share > _LARGEST) & (touched > 1)) | (share > _GROUND))
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "Key":
+        image = torch.from_numpy(pixels).permute(2, 0, 1)
+        pieces = segmentation.segment(image, smallest=_SMALLEST)
+        levels = np.ascontiguousarray((pixels * 255).round().astype(np.uint8))
+        return cls(pixels, pieces.labels, pieces.areas, lines.find(levels, "japanese"))
+
+    def mask(self, label: int) -> np.ndarray:
+        """A piece with its outline."""
+        if label not in self.masks:
+            inner = ((self.labels == label) & ~self.on_line).astype(np.uint8)
+            if not inner.any():
+                inner = (self.labels == label).astype(np.uint8)
+            reach = round(_OUTLINE * max(1, min(inner.shape) / 540))
+            self.masks[label] = (inner > 0) | ((cv2.dilate(inner, disc(reach)) > 0) & self.on_line)
+        return self.masks[label]
+
+    def label_at(self, point: complex, reaches: tuple[float, ...] = (1.5, 4, 8)) -> int | None:
+        """The piece at or beside a point; None on ground."""
+        h, w = self.labels.shape
+        y, x = np.ogrid[:h, :w]
+        around = np.hypot(x - point.real, y - point.imag)
+        for reach in reaches:
+            found = self.labels[(around <= reach) & ~self.on_line]
+            if len(found := found[~np.isin(found, self.ground)]):
+                return int(np.bincount(found).argmax())
+        return None
+
+    def is_small(self, labels: np.ndarray) -> np.ndarray:
+        return self.areas[labels] <= _LARGEST * self.labels.size
+
+
+def disc(radius: int) -> np.ndarray:
+    reach = np.arange(-radius, radius + 1)
+    return (reach**2 + reach[:, None] ** 2 <= radius**2 + 1).astype(np.uint8)
+
+
+def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within: np.ndarray) -> list[Piece]:
+    """The pieces that hints move, and those that hang on them, from the hindmost to the nearest.
+
+    Args:
+        flow01: (2, h, w), the automatic motion from key 0 to key 1.
+        within: (h, w) bool, where hints have effect.
+    """
+    found: dict[int, Piece] = {}
+    for label, points in _by_piece(key0, hints).items():
+        way = _way(key0, key1, label, points)
+        found[label] = _piece(key0, key1, _following(key0, key1, key0.mask(label), way, points[:, 0]), way)
+    for i, hint in enumerate(hints):
+        if _follows_line(key0, key1, hint):
+            start, end = _complex(hint).T
+            drawn = _line(key0, start)
+            found[-1 - i] = Piece(drawn, _line(key1, end), _fitted(start, end), _centroid(drawn))
+    waiting = list(found)
+    while waiting and len(found) < _MOST:
+        parent = waiting.pop(0)
+        for label, way in _torn_off(key0, key1, parent, found, flow01, within):
+            found[label] = _piece(key0, key1, key0.mask(label), way)
+            waiting.append(label)
+    pieces = list(found.values())
+    _chain(pieces)
+    return _in_depth(pieces)
+
+
+def loose(key0: Key, key1: Key, hints: Sequence[Hint]) -> np.ndarray:
+    """The points of hints on ground, (n, 2, 2): key, then x and y."""
+    on_ground = [hint for hint in hints if _label(key0, _complex(hint)) is None]
+    points = [hint.samples() for hint in on_ground if not _follows_line(key0, key1, hint)]
+    return np.concatenate(points) if points else np.zeros((0, 2, 2))
+
+
+def _complex(hint: Hint) -> Points:
+    return hint.samples() @ np.array([1, 1j])
+
+
+def _label(key0: Key, pairs: np.ndarray) -> int | None:
+    """The piece of a point, or of most points of a stroke."""
+    if len(pairs) == 1:
+        return key0.label_at(pairs[0, 0])
+    labels = [label for pair in pairs if (label := key0.label_at(pair[0], (1.5,))) is not None]
+    return int(np.bincount(labels).argmax()) if 2 * len(labels) > len(pairs) else None
+
+
+def _follows_line(key0: Key, key1: Key, hint: Hint) -> bool:
+    """Whether a stroke lies along a line of both keys, and on no piece."""
+    pairs = _complex(hint)
+    if len(pairs) == 1 or _label(key0, pairs) is not None:
+        return False
+    shares = []
+    for key, points in zip((key0, key1), pairs.T, strict=True):
+        near = cv2.dilate(key.on_line.astype(np.uint8), disc(2))
+        shares.append(np.mean([near[round(point.imag), round(point.real)] for point in points]))
+    return min(shares) >= _WHOLE
+
+
+def _line(key: Key, points: Points) -> np.ndarray:
+    """The line along points."""
+    near = np.zeros(key.labels.shape, np.uint8)
+    corners = np.stack([points.real, points.imag], 1).round().astype(np.int32)
+    cv2.polylines(near, [corners], False, 1, 2 * _OUTLINE + 1)
+    return (near > 0) & (cv2.dilate(key.on_line.astype(np.uint8), disc(1)) > 0)
+
+
+def _by_piece(key0: Key, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
+    found: dict[int, list[np.ndarray]] = {}
+    for hint in hints:
+        pairs = _complex(hint)
+        if (label := _label(key0, pairs)) is not None:
+            found.setdefault(label, []).append(pairs)
+    return {label: np.concatenate(pairs) for label, pairs in found.items()}
+
+
+def _way(key0: Key, key1: Key, label: int, points: np.ndarray) -> Similarity:
+    start, end = points.T
+    if abs(start - start.mean()).max() * 2 >= _APART:
+        return _fitted(start, end)
+    centre, to = start.mean(), end.mean()
+    there = key1.label_at(to)
+    match = _PieceMatch(key0, key1, key0.mask(label), None if there is None else key1.mask(there))
+    return match.refine(match.best_turn(centre, to, 0.0), reach=1.0)
+
+
+def _fitted(start: np.ndarray, end: np.ndarray) -> Similarity:
+    """The similarity of least squares."""
+    before, after = start - start.mean(), end - end.mean()
+    a = complex((before.conj() * after).sum() / (abs(before) ** 2).sum())
+    a *= np.clip(abs(a), 0.5, 2) / max(abs(a), 1e-6) if abs(a) > 1e-6 else 1
+    return about(complex(start.mean()), a or 1 + 0j, complex(end.mean()))
+
+
+class _PieceMatch:
+    """How well a way brings a piece of key 0 onto key 1, and back."""
+
+    def __init__(self, key0: Key, key1: Key, mask0: np.ndarray, mask1: np.ndarray | None):
+        self.there = [(*_points(key0, mask0), key1.smooth)]
+        self.back = [] if mask1 is None else [(*_points(key1, mask1), key0.smooth)]
+
+    def cost(self, way: Similarity) -> float:
+        costs = [_difference(way(z), colours, image) for z, colours, image in self.there]
+        inverse = way.inverse()
+        costs += [_difference(inverse(z), colours, image) for z, colours, image in self.back]
+        return float(np.mean(costs))
+
+    def cost_along(self, flow01: np.ndarray) -> float:
+        """The cost of the automatic motion."""
+        z, colours, image = self.there[0]
+        y, x = z.imag.astype(int), z.real.astype(int)
+        return _difference(z + flow01[0, y, x] + 1j * flow01[1, y, x], colours, image)
+
+    def best_turn(self, centre: complex, to: complex, around: float) -> Similarity:
+        ways = [about(centre, cmath.exp(1j * (around + turn)), to) for turn in _COARSE]
+        costs = [self.cost(way) + _TURN_COSTS * abs(turn) for way, turn in zip(ways, _COARSE, strict=True)]
+        return self.refine(ways[int(np.argmin(costs))], centre=centre, reach=0.0)
+
+    def refine(self, way: Similarity, centre: complex | None = None, reach: float = 1.0) -> Similarity:
+        """The best way around one, turned about a centre, and shifted where `reach` is 1."""
+        if centre is None:
+            centre = complex(self.there[0][0].mean())
+        best = self.cost(way)
+        for pixels, degrees in _STEPS:
+            turn = cmath.exp(1j * np.radians(degrees))
+            changes = [(turn, 0), (1 / turn, 0)]
+            changes += [(1, pixels * reach * step) for step in (1, -1, 1j, -1j)] if reach else []
+            for _ in range(4):
+                tried = [about(centre, way.a * a, way(centre) + b) for a, b in changes]
+                costs = [self.cost(one) for one in tried]
+                if min(costs) >= best:
+                    break
+                best = min(costs)
+                way = tried[int(np.argmin(costs))]
+        return way
+
+
+def _points(key: Key, mask: np.ndarray) -> tuple[Points, np.ndarray]:
+    y, x = np.nonzero(mask)
+    step = max(1, len(x) // _POINTS)
+    y, x = y[::step], x[::step]
+    return x + 1j * y, key.smooth[y, x]
+
+
+def _difference(z: Points, colours: np.ndarray, image: np.ndarray) -> float:
+    h, w = image.shape[:2]
+    inside = (z.real >= 0) & (z.real <= w - 1) & (z.imag >= 0) & (z.imag <= h - 1)
+    if inside.mean() < 0.3:
+        return _CAP
+    z, colours = z[inside], colours[inside]
+    x, y = (coordinate.astype(np.float32)[:, None] for coordinate in (z.real, z.imag))
+    there = cv2.remap(image, x, y, cv2.INTER_LINEAR)[:, 0]
+    return float(np.minimum(abs(there - colours).mean(1), _CAP).mean())
+
+
+def _torn_off(
+    key0: Key, key1: Key, parent: int, found: dict[int, Piece], flow01: np.ndarray, within: np.ndarray
+) -> list[tuple[int, Similarity]]:
+    """Neighbours of a piece that the automatic motion tears off it, and that are found again where it went."""
+    before = found[parent]
+    around = np.unique(key0.labels[cv2.dilate(before.mask0.astype(np.uint8), disc(2)) > 0])
+    torn = []
+    for label in around[key0.is_small(around)]:
+        touching = cv2.dilate(key0.mask(label).astype(np.uint8), disc(1)).astype(bool) & before.mask0
+        if int(label) in found or not touching.any():
+            continue
+        joint = _centroid(touching)
+        x, y = round(joint.real), round(joint.imag)
+        goes = joint + complex(*flow01[:, y, x])
+        if not within[y, x] or abs(goes - before.way(joint)) < _TORN:
+            continue
+        match = _PieceMatch(key0, key1, key0.mask(label), None)
+        way = match.best_turn(joint, before.way(joint), cmath.phase(before.way.a))
+        way = match.refine(way, reach=0.5)
+        resting, automatic = match.cost(Similarity(1, 0)), match.cost_along(flow01)
+        if match.cost(way) < min(_ALIKE, _BETTER * resting, automatic):
+            torn.append((int(label), way))
+    return torn
+
+
+def _centroid(mask: np.ndarray) -> complex:
+    y, x = np.nonzero(mask)
+    return complex(x.mean(), y.mean())
+
+
+def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points: Points) -> np.ndarray:
+    """The part of a piece that follows its hints, where the piece does not as a whole, as two that look like one."""
+    back = warped(key1.smooth, way.inverse(), mask0.shape)
+    agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)
+    if agrees.sum() > _WHOLE * mask0.sum():
+        return mask0
+    opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, disc(2))
+    _, parts = cv2.connectedComponents(opened)
+    near = [parts[place] for point in points if parts[place := (round(point.imag), round(point.real))]]
+    if not near:
+        return mask0
+    part = (parts == np.bincount(near).argmax()).astype(np.uint8)
+    return mask0 & (cv2.dilate(part, disc(_OUTLINE)) > 0)
+
+
+def _piece(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity) -> Piece:
+    return Piece(mask0, _found_again(key0, key1, mask0, way), way, _centroid(mask0))
+
+
+def _found_again(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity) -> np.ndarray:
+    """Where a piece is in key 1: the pieces that it covers there, or where colours agree if it covers none."""
+    h, w = mask0.shape
+    moved = warped(mask0.astype(np.float32), way, (h, w)) > 0.5
+    labels, counts = np.unique(key1.labels[moved], return_counts=True)
+    covered = labels[(counts > 0.5 * key1.areas[labels]) & key1.is_small(labels)]
+    union = np.zeros((h, w), bool)
+    for label in covered:
+        union |= key1.mask(int(label))
+    if (union & moved).sum() > 0.4 * moved.sum():
+        return union
+    there = warped(key0.pixels, way, (h, w))
+    return moved & (abs(there - key1.pixels).mean(2) < _CAP / 2)
+
+
+def warped(image: np.ndarray, way: Similarity, size: tuple[int, int], flags: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """An image brought along a way onto (h, w) pixels, 0 outside."""
+    return cv2.warpAffine(image, way.matrix(), size[::-1], flags=flags, borderValue=0)
+
+
+def _chain(pieces: list[Piece]) -> None:
+    """Hang pieces that touch on one another, from the one that moves least."""
+    joints = {}
+    for i, one in enumerate(pieces):
+        near = cv2.dilate(one.mask0.astype(np.uint8), disc(1)) > 0
+        for j, other in enumerate(pieces[:i]):
+            touching = near & other.mask0
+            if touching.any() and abs(one.way(c := _centroid(touching)) - other.way(c)) < _LOOSE:
+                joints[i, j] = joints[j, i] = c
+    free = sorted(range(len(pieces)), key=lambda i: abs(pieces[i].way(pieces[i].centroid) - pieces[i].centroid))
+    while free:
+        hanging = [free.pop(0)]
+        while hanging:
+            i = hanging.pop(0)
+            for j in [j for j in free if (i, j) in joints]:
+                pieces[j].hangs_on, pieces[j].joint = pieces[i], joints[i, j]
+                free.remove(j)
+                hanging.append(j)
+
+
+def _in_depth(pieces: list[Piece]) -> list[Piece]:
+    """Hindmost first: a piece is in front of another whose place it takes in either key."""
+    size = pieces[0].mask0.shape if pieces else (0, 0)
+    moved = [warped(piece.mask0.astype(np.float32), piece.way, size) > 0.5 for piece in pieces]
+    back = [warped(piece.mask1.astype(np.float32), piece.way.inverse(), size) > 0.5 for piece in pieces]
+
+    def covers(i: int, j: int) -> int:
+        there = pieces[i].mask1 & ~pieces[j].mask1 & moved[j]
+        here = pieces[i].mask0 & ~pieces[j].mask0 & back[j]
+        return int(there.sum() + here.sum())
+
+    n = len(pieces)
+    front = [sum(np.sign(covers(i, j) - covers(j, i)) for j in range(n)) for i in range(n)]
+    return [pieces[i] for i in np.argsort(front, kind="stable")]

@@ -1,0 +1,262 @@
+"""In-betweens that follow hints, whichever method draws.
+
+The pieces that hints move (`cutouts`) are cut out of both keys. What was behind them is taken from the other key along
+the motion around, or from around where neither shows it. The pipeline draws the in-between of the rest, and of each
+piece, both of whose drawings have been brought onto one another, so that little motion is left. Hints on ground move
+what is around them smoothly. Pieces are laid onto the rest where their ways lead, and all goes over into the automatic
+in-between, which holds exactly further from a hint than a quarter of the width.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation import cutouts, pipeline
+from _train.frame_interpolation.cutouts import Key, Piece, Similarity
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.pipeline import Pipeline
+
+REACH = 0.25  # of the width
+_FULL = 0.17  # of the width, up to which hints have full effect
+_EDGE = 2  # pixels around a piece that are filled as well
+_BLEEDS = 6  # pixels around a piece in which the motion may be the piece's
+_RETURNS = 2.5  # pixels from where it began that motion there and back may end
+_MARGIN = 8  # pixels around a piece that is drawn by itself
+_SMALLEST = 16
+_MEETS = 2.0  # pixels by which the automatic motion may miss a hint on ground
+_SPREAD, _LEAST_SPREAD, _MOST_SPREAD = 0.5, 0.03, 0.075  # of a hint on ground: of its way; of the width
+
+
+class _Layer(NamedTuple):
+    piece: Piece
+    prepared: pipeline.PreparedPair
+    corner: complex  # of its canvas, in key 0
+
+
+class Hinted:
+    """A pair of keys and their hints, ready to be drawn at any time.
+
+    Args:
+        frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
+        hints: none outside the frames.
+    """
+
+    def __init__(self, pipe: Pipeline, frame0: Tensor, frame1: Tensor, hints: Sequence[Hint]):
+        self.pipeline, self.device = pipe, frame0.device
+        self.automatic = pipe.prepare(frame0, frame1)
+        flows = [flow[0].float().cpu().numpy() for flow in pipe.flow(self.automatic)]
+        frames = [_array(frame) for frame in (frame0, frame1)]
+        keys = [Key.of(_array(seen)) for seen in _seen(frame0, frame1)]
+        self.share = _share(hints, frames[0].shape[:2])
+        pieces = cutouts.find(keys[0], keys[1], hints, flows[0], self.share > 0)
+        masks = [[piece.mask0 for piece in pieces], [piece.mask1 for piece in pieces]]
+        rest = _without(frames, masks, flows)
+        on_ground = cutouts.loose(keys[0], keys[1], hints)
+        self.shift = _Shift(on_ground, flows[0], frames[0].shape[:2]) if len(on_ground) else None
+        if self.shift is not None:
+            rest = _moved(rest[0], -0.5 * self.shift.at(0)), _moved(rest[1], 0.5 * self.shift.at(1))
+        self.rest = pipe.prepare(self._tensor(rest[0]), self._tensor(rest[1]))
+        self.layers = [self._layer(frames, piece) for piece in pieces]
+
+    def frames(self, times: Sequence[float]) -> Tensor:
+        """The frames (n, c, h, w) at times in (0, 1)."""
+        return torch.cat([self._frame(one) for one in times])
+
+    def _frame(self, t: float) -> Tensor:
+        automatic = self.pipeline.frames(self.automatic, t)
+        result = _array(self.pipeline.frames(self.rest, t))
+        if self.shift is not None:
+            result = _moved(result, _against((t - 0.5) * self.shift.at(t)))
+        for layer in self.layers:
+            drawn = _array(self.pipeline.frames(layer.prepared, t))
+            way = layer.piece.at(t)
+            result = _over(result, drawn, Similarity(way.a, way(layer.corner)))
+        share = torch.from_numpy(self.share).to(automatic)
+        return torch.where(share > 0, automatic.lerp(self._tensor(result).to(automatic), share), automatic)
+
+    def _tensor(self, image: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
+
+    def _layer(self, frames: list[np.ndarray], piece: Piece) -> _Layer:
+        """A piece by itself, in its place in key 0."""
+        back = piece.way.inverse()
+        box0, box1 = _corners(piece.mask0), back(_corners(piece.mask1))
+        points = np.concatenate([box0, box1])
+        low = complex(np.floor(points.real.min()) - _MARGIN, np.floor(points.imag.min()) - _MARGIN)
+        high = complex(np.ceil(points.real.max()) + _MARGIN, np.ceil(points.imag.max()) + _MARGIN)
+        size = max(_SMALLEST, int(high.imag - low.imag) + 1), max(_SMALLEST, int(high.real - low.real) + 1)
+        ways = Similarity(1, -low), Similarity(back.a, back.b - low)
+        masks = piece.mask0, piece.mask1
+        cut = [_cut_out(frame, mask, way, size) for frame, mask, way in zip(frames, masks, ways, strict=True)]
+        return _Layer(piece, self.pipeline.prepare(self._tensor(cut[0]), self._tensor(cut[1])), low)
+
+
+def _array(frame: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(frame[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
+    """Both frames as RGB, where they are transparent over a plain ground."""
+    if frame0.shape[1] == 3:
+        return frame0, frame1
+    colours, alphas = zip(*(frame.split([3, 1], 1) for frame in (frame0, frame1)), strict=True)
+    return pipeline.over_plain_ground(colours, alphas)
+
+
+def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
+    """(h, w) float32, how far hints have effect: 1 near, exactly 0 beyond their reach."""
+    h, w = size
+    free = np.ones((h, w), np.uint8)
+    for hint in hints:
+        for pair in hint.samples():
+            start, end = (tuple(map(int, point.round())) for point in pair)
+            cv2.line(free, start, end, 0)
+    distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / w
+    x = ((REACH - 0.01 - distance) / (REACH - 0.01 - _FULL)).clip(0, 1)
+    return (x * x * (3 - 2 * x)).astype(np.float32)
+
+
+class _Shift:
+    """What hints on ground (n, 2, 2) move: by how much the automatic motion misses them, and what is around smoothly.
+
+    Both keys are brought half-way, so that what belongs together is where the automatic motion leads. What rests around
+    is moved as far the one way as the other, and comes to rest again when the in-between is moved on to its time.
+    """
+
+    def __init__(self, points: np.ndarray, flow01: np.ndarray, size: tuple[int, int]):
+        start, end = points.astype(np.float32).transpose(1, 0, 2)
+        x, y = start.round().astype(int).T
+        misses = end - start - flow01[:, y, x].T
+        self._size, self._misses = size, misses * (np.hypot(*misses.T) > _MEETS)[:, None]
+        self._ends = start + self._misses / 2, end - self._misses / 2
+
+    def at(self, t: float) -> np.ndarray:
+        """By how much each pixel is moved in all, (h, w, 2), where things are at time t."""
+        h, w = self._size
+        y, x = np.mgrid[:h, :w].astype(np.float32)
+        total, weights = np.zeros((h, w, 2), np.float32), np.zeros((h, w, 1), np.float32)
+        for way, start, end in zip(self._misses, *self._ends, strict=True):
+            middle_x, middle_y = (1 - t) * start + t * end
+            spread = min(max(_SPREAD * float(np.hypot(*way)), _LEAST_SPREAD * w), _MOST_SPREAD * w)
+            weight = np.exp(-((x - middle_x) ** 2 + (y - middle_y) ** 2) / (2 * spread**2))[:, :, None]
+            total += weight * way
+            weights += weight
+        return total / np.maximum(weights, 1)
+
+
+def _against(shift: np.ndarray) -> np.ndarray:
+    """Where each pixel of what is moved by a shift comes from, as a shift."""
+    h, w = shift.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    back = -shift
+    for _ in range(4):
+        place = x + back[:, :, 0], y + back[:, :, 1]
+        back = -cv2.remap(shift, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return back
+
+
+def _moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """An image read where a shift (h, w, 2) points to."""
+    h, w = shift.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    x, y = x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
+    picture = image
+    if image.shape[2] == 4:
+        picture = np.dstack([image[:, :, :3] * image[:, :, 3:], image[:, :, 3:]])
+    read = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _plain(read.clip(0, 1)) if image.shape[2] == 4 else read.clip(0, 1)
+
+
+def _corners(mask: np.ndarray) -> np.ndarray:
+    y, x = np.nonzero(mask)
+    if not len(x):
+        return np.zeros(0, complex)
+    return np.array([i + 1j * j for i in (x.min(), x.max()) for j in (y.min(), y.max())])
+
+
+def _cut_out(frame: np.ndarray, mask: np.ndarray, way: Similarity, size: tuple[int, int]) -> np.ndarray:
+    """A piece of a frame as (h, w, 4), colours extended beyond it, brought along a way."""
+    alpha = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), (0, 0), 0.6)
+    if frame.shape[2] == 4:
+        alpha = alpha * frame[:, :, 3]
+    picture = np.dstack([frame[:, :, :3] * alpha[:, :, None], alpha])
+    moved = cutouts.warped(picture, way, size, cv2.INTER_CUBIC if way.a != 1 else cv2.INTER_LINEAR).clip(0, 1)
+    return _plain(moved)
+
+
+def _plain(premultiplied: np.ndarray) -> np.ndarray:
+    """Colours no longer multiplied by alpha."""
+    alpha = premultiplied[:, :, 3:]
+    colours = (premultiplied[:, :, :3] / np.maximum(alpha, 1e-4)).clip(0, 1)
+    return np.dstack([np.where(alpha > 1e-3, colours, 0), np.where(alpha > 1e-3, alpha, 0)]).astype(np.float32)
+
+
+def _over(ground: np.ndarray, layer: np.ndarray, way: Similarity) -> np.ndarray:
+    """A layer laid onto a ground, RGB or RGBA, where a way leads."""
+    picture = np.dstack([layer[:, :, :3] * layer[:, :, 3:], layer[:, :, 3:]])
+    top = cutouts.warped(picture, way, ground.shape[:2], cv2.INTER_CUBIC).clip(0, 1)
+    rest = 1 - top[:, :, 3:]
+    if ground.shape[2] == 3:
+        return top[:, :, :3] + ground * rest
+    colours = top[:, :, :3] + ground[:, :, :3] * ground[:, :, 3:] * rest
+    return _plain(np.dstack([colours, top[:, :, 3:] + ground[:, :, 3:] * rest]))
+
+
+def _without(
+    frames: list[np.ndarray], masks: list[list[np.ndarray]], flows: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both frames without the pieces that are cut out."""
+    gone = [_union(of_key, frames[0].shape[:2], _EDGE) for of_key in masks]
+    near = [_union(of_key, frames[0].shape[:2], _BLEEDS) for of_key in masks]
+    motions = [_filled(flow.transpose(1, 2, 0), ~hole) for flow, hole in zip(flows, near, strict=True)]
+    first = _behind(frames[0], frames[1], gone[0], gone[1], motions[0], motions[1])
+    last = _behind(frames[1], frames[0], gone[1], gone[0], motions[1], motions[0])
+    return first, last
+
+
+def _union(masks: list[np.ndarray], size: tuple[int, int], grown: int) -> np.ndarray:
+    union = np.zeros(size, np.uint8)
+    for mask in masks:
+        union |= mask.astype(np.uint8)
+    return cv2.dilate(union, cutouts.disc(grown)) > 0
+
+
+def _behind(
+    here: np.ndarray, there: np.ndarray, gone: np.ndarray, gone_there: np.ndarray, to: np.ndarray, back: np.ndarray
+) -> np.ndarray:
+    """A frame whose hole is filled from the other one along the motion around, else from around."""
+    h, w = gone.shape
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    place = x + to[:, :, 0], y + to[:, :, 1]
+    returned = to + cv2.remap(back, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = (place[0] >= 0) & (place[0] <= w - 1) & (place[1] >= 0) & (place[1] <= h - 1)
+    hidden = cv2.remap(gone_there.astype(np.float32), *place, cv2.INTER_LINEAR) > 0
+    known = inside & ~hidden & (np.linalg.norm(returned, axis=2) < _RETURNS)
+    read = cv2.remap(there, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    picture = np.where(gone[:, :, None], read, here)
+    return _filled(picture, ~gone | known)
+
+
+def _filled(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fill what is not known smoothly from around, from coarse to fine (push-pull)."""
+    weight = known.astype(np.float32)[:, :, None]
+    if weight.all() or not weight.any():
+        return image
+    return np.where(known[:, :, None], image, _pulled(image * weight, weight))
+
+
+def _pulled(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Of an image times its weights, the colours, smoothly extended."""
+    if min(image.shape[:2]) <= 2 or weight.all():
+        return image / np.maximum(weight, 1e-6)
+    h, w = image.shape[:2]
+    size = (w + 1) // 2, (h + 1) // 2
+    smaller = [cv2.resize(x, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1) for x in (image, weight)]
+    total = np.minimum(smaller[1] * 4, 1)
+    scale = total / np.maximum(smaller[1], 1e-6)
+    coarse = cv2.resize(_pulled(smaller[0] * scale, total), (w, h), interpolation=cv2.INTER_LINEAR)
+    return image + (1 - weight) * coarse.reshape(h, w, -1)

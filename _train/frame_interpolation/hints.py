@@ -1,0 +1,163 @@
+"""Hints: which points of two neighbouring keys belong together, as whoever draws says it.
+
+    --hint 120,80:161,94                  the point at x 120, y 80 of a key is at x 161, y 94 of the next
+    --hint 10,10,30,20:12,40,28,60        or a stroke, of as many points as one likes
+
+    hints.json    {"hints": [
+                      {"key": "key_001", "from": [120, 80], "to": [161, 94]},
+                      {"key": "key_002", "from": [[10, 10], [30, 20]], "to": [[12, 40], [28, 60]]}]}
+
+`key` names the key that begins the gap; with two keys it may be missing. Coordinates are pixels, of which the first has
+its middle at 0.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from _util.errors import InputError
+
+_SAMPLES = 9  # points that stand for a stroke
+_SAME = 2.0  # pixels up to which two points are one
+_LONGEST_FILE = 10_000_000  # bytes
+
+Point = tuple[float, float]
+
+
+class Hint(NamedTuple):
+    """A stroke of one key and the same of the next; a point is a stroke of one."""
+
+    start: tuple[Point, ...]  # x, y, pixels
+    end: tuple[Point, ...]
+
+    def samples(self) -> np.ndarray:
+        """Points that belong together (n, 2, 2): evenly along both strokes; key, then x and y."""
+        if len(self.start) == len(self.end) == 1:
+            return np.array([[self.start[0], self.end[0]]], np.float64)
+        return np.stack([_evenly(self.start), _evenly(self.end)], 1)
+
+
+def parse(text: str) -> Hint:
+    """A hint of the command line, as `x0,y0:x1,y1`.
+
+    Raises:
+        InputError: it is none.
+    """
+    strokes = text.split(":")
+    if len(strokes) != 2:
+        raise InputError(f"The hint {text!r} has {len(strokes)} places; it is written as x0,y0:x1,y1.")
+    try:
+        numbers = [[float(number) for number in stroke.split(",")] for stroke in strokes]
+    except ValueError as error:
+        raise InputError(f"The hint {text!r} holds something that is no number; it is written x0,y0:x1,y1.") from error
+    if any(len(stroke) % 2 for stroke in numbers):
+        raise InputError(f"The hint {text!r} has an x without a y; it is written as x0,y0:x1,y1.")
+    return _checked(f"The hint {text!r}", *(list(zip(stroke[::2], stroke[1::2], strict=True)) for stroke in numbers))
+
+
+def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> dict[int, tuple[Hint, ...]]:
+    """The hints of a file, by the number of the gap.
+
+    Args:
+        keys: names of the keys, in order.
+        is_loop: the last key begins a gap, too.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    found: dict[int, list[Hint]] = {}
+    for i, entry in enumerate(_entries(path), 1):
+        where = f"{path}, hint {i}"
+        if not isinstance(entry, dict) or not {"from", "to"} <= entry.keys() <= {"key", "from", "to"}:
+            raise InputError(f"{where} is not of the form {{key, from, to}}; see supplementary/hints.md.")
+        hint = _checked(where, *(_stroke(where, name, entry[name]) for name in ("from", "to")))
+        found.setdefault(_gap(where, entry.get("key"), keys, is_loop), []).append(hint)
+    return {gap: tuple(hints) for gap, hints in found.items()}
+
+
+def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
+    """Raise InputError for a hint outside pictures of (h, w), or two that contradict one another."""
+    h, w = size
+    for hint in hints:
+        for name, stroke in (("begins", hint.start), ("ends", hint.end)):
+            for x, y in stroke:
+                if not (0 <= x <= w - 1 and 0 <= y <= h - 1):
+                    raise InputError(f"A hint {name} at {x:g},{y:g}, outside the keys of {w}×{h} pixels; move it.")
+    points = [(i, *pair) for i, hint in enumerate(hints) for pair in hint.samples()]
+    for (i, a0, a1), (j, b0, b1) in itertools.combinations(points, 2):
+        if i == j:
+            continue
+        before, after = math.dist(a0, b0), math.dist(a1, b1)
+        if min(before, after) <= _SAME and max(before, after) > 2 * _SAME:
+            which, place = ("begin", a0) if before <= after else ("end", a1)
+            raise InputError(
+                f"Two hints contradict one another: both {which} at {place[0]:g},{place[1]:g}, but are of other places "
+                "in the other key; take one of them away."
+            )
+
+
+def as_json(hints: Sequence[Hint]) -> list[Any]:
+    """Hints as JSON holds them, for what was drawn by them to be told by."""
+    return [[list(map(list, stroke)) for stroke in hint] for hint in hints]
+
+
+def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:
+    points = np.array(stroke, np.float64)
+    along = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
+    places = np.linspace(0, along[-1], _SAMPLES)
+    return np.stack([np.interp(places, along, points[:, k]) for k in range(2)], 1)
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        if path.stat().st_size > _LONGEST_FILE:
+            raise InputError(f"{path} is longer than {_LONGEST_FILE // 1_000_000} MB, which no hints are.")
+        document = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); hints are a JSON file.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON ({error}); see supplementary/hints.md.") from error
+    entries = document.get("hints") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
+    return entries
+
+
+def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:
+    gaps = list(keys) if is_loop else list(keys[:-1])
+    if key is None and len(gaps) == 1:
+        return 0
+    if key is None:
+        raise InputError(f"{where} names no key; there are {len(gaps)} gaps, each named by the key that begins it.")
+    if key not in gaps:
+        last = " is the last key, and" if key in keys else ""
+        raise InputError(f"{where}: {key!r}{last} begins no gap; keys that do are {', '.join(gaps[:5])}.")
+    return gaps.index(key)
+
+
+def _stroke(where: str, name: str, value: Any) -> list[Point]:
+    points = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if not isinstance(points, list) or not points or not all(map(_is_point, points)):
+        raise InputError(f'{where}: "{name}" is no point [x, y], and no list of them.')
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _is_point(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    )
+
+
+def _checked(where: str, start: list[Point], end: list[Point]) -> Hint:
+    if (len(start) == 1) != (len(end) == 1):
+        raise InputError(f"{where} pairs a point with a stroke; give two points, or two strokes.")
+    if not all(math.isfinite(x) for point in (*start, *end) for x in point):
+        raise InputError(f"{where} has a coordinate that is not finite.")
+    return Hint(tuple(start), tuple(end))

@@ -1,0 +1,357 @@
+"""In-betweens of keys in layers: each layer's keys are interpolated by themselves, and all are laid over one another.
+
+    cut/  A/  key_001.png  key_002.png      folders, the hindmost first in the order of their names
+          B/  key_001.png  key_002.png
+    keys/  key_001.psd  key_002.psd         or OpenRaster and Photoshop documents, whose layers are known by name
+    cut.psd                                 or one document of groups: groups are layers, and what is in them is keys
+
+    out/  key_001+0of1.png  key_001+1of1.png  …      all layers over one another, or .ora files of them
+          layers/A/key_001+0of1.png  …               each by itself
+
+A layer that a key has and the next one lacks is held until there.
+"""
+
+import contextlib
+import hashlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from _train.frame_interpolation import hints, key_drawings, pairs
+from _train.frame_interpolation.drawn import Drawn
+from _train.frame_interpolation.key_drawings import DrawnSequence, Guides
+from _train.frame_interpolation.timing import Gap
+from _util import files, formats, layers
+from _util.errors import InputError
+from _util.formats import Picture
+from _util.layers import Layer
+from _util.locks import holding
+from _util.preview import check_format, write_preview
+from _util.runs import digest
+
+FORMATS = (".png", ".ora")
+_LAYERS = "layers"  # the folder of those by themselves
+
+
+@dataclass
+class Cel:
+    """A layer and its keys."""
+
+    name: str
+    paths: dict[str, Path] = field(default_factory=dict)  # by the name of the key
+    opacities: dict[str, float] = field(default_factory=dict)
+    hints: Path | None = None
+
+
+class Cut(NamedTuple):
+    """Keys in layers."""
+
+    keys: list[str]  # names, in order
+    cels: list[Cel]  # the hindmost first
+
+
+class _Shown(NamedTuple):
+    """What a layer shows in a drawing."""
+
+    name: str
+    path: Path
+    opacity: float
+
+
+def is_layered(sources: Sequence[Path]) -> bool:
+    """Whether keys are in layers: documents, a folder of them, or a folder of folders of pictures alone."""
+    if any(source.suffix.lower() in layers.SUFFIXES for source in sources):
+        return True
+    if len(sources) != 1 or not sources[0].is_dir() or files.pictures(sources[0]):
+        return False
+    return bool(_documents(sources[0]) or _folders(sources[0]))
+
+
+@contextlib.contextmanager
+def opened(sources: Sequence[Path]) -> Iterator[Cut]:
+    """The keys of sources that `is_layered`; layers of documents lie in files while the block runs.
+
+    Raises:
+        InputError: they cannot be used together.
+    """
+    with tempfile.TemporaryDirectory(prefix="layers-") as folder:
+        cut = _of_sources(sources, Path(folder))
+        if len(cut.keys) < 2:
+            raise InputError(f"{sources[0]} holds one key; two keys or more are needed.")
+        _check_names(cut)
+        yield cut
+
+
+def interpolate(
+    cut: Cut,
+    out: Path,
+    gaps: Sequence[Gap],
+    *,
+    suffix: str = ".png",
+    preview: Path | None = None,
+    **options: Any,
+) -> DrawnSequence:
+    """Draw the in-betweens of all layers and gaps, and write them by themselves and over one another.
+
+    Interrupted, the same call resumes; what was drawn of the same keys is kept.
+
+    Args:
+        out: folder, made where missing.
+        gaps: timing of each, as `timing.plan` gives it.
+        suffix: of `FORMATS`.
+        preview: also write all drawings in order as an animation.
+        options: of `Interpolator`.
+
+    Raises:
+        InputError: keys or places that cannot be used.
+    """
+    if preview:
+        check_format(preview)
+        pairs.try_to_write(preview)
+    _check_sizes(cut)
+    _tell_missing(cut)
+    shown: dict[str, dict[tuple[int, int], _Shown]] = {}
+    drawn_now = 0
+    for cel in cut.cels:
+        print(f"Layer {cel.name}", file=sys.stderr)
+        result = _interpolate_cel(cut, cel, out / _LAYERS / _folder_name(cel.name), gaps, options)
+        shown[cel.name] = _shown(cut, cel, gaps, result.paths)
+        drawn_now += result.drawn
+    with holding(out, *([preview] if preview else [])):
+        paths = _compose(cut, out, gaps, suffix, shown)
+        if preview:
+            preview.parent.mkdir(parents=True, exist_ok=True)
+            exposures = [count for gap in gaps for count in gap.exposures]
+            stacks = [_stack(shown, place) for place in _places(gaps)]
+            pictures = (_composed(stack, _blank(cut)) for stack in stacks)
+            write_preview(preview, pictures, key_drawings.RATE, tags=(), exposures=exposures, there_and_back=False)
+    return DrawnSequence(paths, drawn_now)
+
+
+def _interpolate_cel(cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], options: dict[str, Any]) -> DrawnSequence:
+    present = [key for key in cut.keys if key in cel.paths]
+    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in map(cut.keys.index, present)]
+    guides = key_drawings.NO_GUIDES
+    if cel.hints:
+        guides = Guides(hints.read(cel.hints, present, bool(own[-1].ticks)))
+    return key_drawings.interpolate_keys([cel.paths[key] for key in present], out, own, guides=guides, **options)
+
+
+def _goes_on(cut: Cut, cel: Cel, gap: int) -> bool:
+    """Whether a layer is in both keys of a gap."""
+    return all(cut.keys[i % len(cut.keys)] in cel.paths for i in (gap, gap + 1))
+
+
+def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> dict[tuple[int, int], _Shown]:
+    """What a layer shows, by gap and number in it."""
+    waiting, shown = iter(paths), {}
+    for i, (key, gap) in enumerate(zip(cut.keys, gaps, strict=True)):
+        if key not in cel.paths:
+            continue
+        opacity, path = cel.opacities.get(key, 1.0), next(waiting)
+        after = cel.opacities.get(cut.keys[(i + 1) % len(cut.keys)], 1.0) if _goes_on(cut, cel, i) else opacity
+        for number, tick in enumerate((Fraction(0), *gap.ticks)):
+            if number and _goes_on(cut, cel, i):
+                path = next(waiting)
+            shown[i, number] = _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
+    return shown
+
+
+def _places(gaps: Sequence[Gap]) -> list[tuple[int, int]]:
+    return [(i, number) for i, gap in enumerate(gaps) for number in range(1 + len(gap.ticks))]
+
+
+def _stack(shown: dict[str, dict[tuple[int, int], _Shown]], place: tuple[int, int]) -> list[_Shown]:
+    return [of_layer[place] for of_layer in shown.values() if place in of_layer]
+
+
+def _compose(
+    cut: Cut, out: Path, gaps: Sequence[Gap], suffix: str, shown: dict[str, dict[tuple[int, int], _Shown]]
+) -> list[Path]:
+    """Write all layers over one another."""
+    drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
+    names = {
+        (i, number): key_drawings.drawing_name(cut.keys[i], number, len(gaps[i].ticks), suffix)
+        for i, number in _places(gaps)
+    }
+    drawn.check(list(names.values()), set(digests))
+    drawn.begin()
+    for place, name in names.items():
+        stack = _stack(shown, place)
+        recipe = {"key": digests[place[0]], "layers": [[one.name, digest(one.path), one.opacity] for one in stack]}
+        if drawn.recipe_of(name) == recipe:
+            continue
+        if suffix == ".ora":
+            drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
+        else:
+            drawn.keep(name, Picture(_composed(stack, blank)), recipe)
+    drawn.remove_others(set(names.values()))
+    return [out / name for name in names.values()]
+
+
+def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
+    read = [Layer(one.name, layers.as_rgba(formats.read(one.path).pixels), one.opacity) for one in stack]
+    return read or [Layer("empty", blank)]
+
+
+def _composed(stack: list[_Shown], blank: np.ndarray) -> np.ndarray:
+    return layers.composite(_layers(stack, blank))
+
+
+def _blank(cut: Cut) -> np.ndarray:
+    pixels = formats.read(next(iter(cut.cels[0].paths.values()))).pixels
+    return np.zeros((*pixels.shape[:2], 4), pixels.dtype)
+
+
+def _digests(cut: Cut) -> list[str]:
+    """Of each key, of all its layers."""
+    return [
+        hashlib.sha256("".join(digest(cel.paths[key]) for cel in cut.cels if key in cel.paths).encode()).hexdigest()
+        for key in cut.keys
+    ]
+
+
+def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
+    if len(sources) == 1 and sources[0].is_dir() and not _documents(sources[0]):
+        return _of_folders(sources[0])
+    documents = _documents(sources[0]) if len(sources) == 1 and sources[0].is_dir() else list(sources)
+    for path in documents:
+        if path.suffix.lower() not in layers.SUFFIXES:
+            raise InputError(f"{path} has no layers, and the other keys have; give {' and '.join(layers.SUFFIXES)}.")
+    if len(documents) == 1:
+        return _of_groups(documents[0], folder)
+    return _of_documents(documents, folder)
+
+
+def _of_folders(folder: Path) -> Cut:
+    cels, keys = [], set()
+    for within in _folders(folder):
+        paths = {}
+        for path in files.pictures(within):
+            if key_drawings.name_of(path) in paths:
+                raise InputError(f"{within} has two keys named {key_drawings.name_of(path)}; rename one.")
+            paths[key_drawings.name_of(path)] = path
+        beside = within / "hints.json"
+        cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
+        keys |= paths.keys()
+    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+
+
+def _of_documents(paths: list[Path], folder: Path) -> Cut:
+    cels: dict[str, Cel] = {}
+    order: list[str] = []
+    sizes: dict[tuple[int, int], Path] = {}
+    keys = [key_drawings.name_of(path) for path in paths]
+    for path, key in zip(paths, keys, strict=True):
+        if keys.count(key) > 1:
+            raise InputError(f"Two keys are named {key}; drawings are named after keys: rename one.")
+        document = layers.read(path)
+        sizes[document.size] = path
+        order = _merged(path, order, [layer.name for layer in document.layers])
+        for layer in document.layers:
+            cel = cels.setdefault(layer.name, Cel(layer.name))
+            _put(folder, cel, key, layer.pixels, layer.opacity)
+    if len(sizes) > 1:
+        told = " and ".join(f"{path} is {w}×{h} pixels" for (h, w), path in list(sizes.items())[:2])
+        raise InputError(f"{told}; bring all keys to one size.")
+    return Cut(keys, [cels[name] for name in order])
+
+
+def _of_groups(path: Path, folder: Path) -> Cut:
+    cels, keys = [], set()
+    for group in layers.read(path).layers:
+        if not group.parts:
+            raise InputError(
+                f"{path}: the layer {group.name!r} is in no group; one document has its layers as groups of keys, or "
+                "give one document for each key."
+            )
+        cel = Cel(group.name)
+        for part in group.parts:
+            if part.name in cel.paths:
+                raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
+            _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
+        cels.append(cel)
+        keys |= cel.paths.keys()
+    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+
+
+def _put(folder: Path, cel: Cel, key: str, pixels: np.ndarray, opacity: float) -> None:
+    within = folder / _folder_name(cel.name)
+    within.mkdir(exist_ok=True)
+    path = within / files.fitting(_folder_name(key), ".png")
+    if path.exists():
+        raise InputError(f"Two keys or layers are named alike, as {key} of {cel.name}; rename one.")
+    formats.write(path, pixels)
+    cel.paths[key], cel.opacities[key] = path, opacity
+
+
+def _merged(path: Path, order: list[str], names: list[str]) -> list[str]:
+    """The order of all layers so far, hindmost first, with those of another key."""
+    common = [name for name in names if name in order]
+    if common != [name for name in order if name in names]:
+        raise InputError(
+            f"{path} has its layers {', '.join(common)} in another order than the keys before; reorder them."
+        )
+    merged, at = list(order), 0
+    for name in names:
+        if name in order:
+            at = merged.index(name) + 1
+        else:
+            merged.insert(at, name)
+            at += 1
+    return merged
+
+
+def _check_names(cut: Cut) -> None:
+    folders = [_folder_name(cel.name) for cel in cut.cels]
+    for cel, folder in zip(cut.cels, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise InputError(f"The layer {cel.name!r} and another would both be written to {folder}; rename one.")
+
+
+def _check_sizes(cut: Cut) -> None:
+    first: tuple[Path, tuple[int, ...], Any] | None = None
+    for cel in cut.cels:
+        path = next(iter(cel.paths.values()))
+        pixels = formats.read(path).pixels
+        if not np.issubdtype(pixels.dtype, np.integer):
+            raise InputError(f"{path} holds floating values; layers are laid over one another in 8 or 16 bits.")
+        first = first or (path, pixels.shape[:2], pixels.dtype)
+        if (pixels.shape[:2], pixels.dtype) != first[1:]:
+            h, w = pixels.shape[:2]
+            raise InputError(
+                f"{path} is {w}×{h} pixels of {8 * pixels.itemsize} bits, unlike {first[0]}; "
+                "bring all layers to one size and depth."
+            )
+
+
+def _tell_missing(cut: Cut) -> None:
+    for cel in cut.cels:
+        missing = [key for key in cut.keys if key not in cel.paths]
+        if missing:
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            print(
+                f"The layer {cel.name!r} is not in {', '.join(missing[:5])}{more}: it is held until there.",
+                file=sys.stderr,
+            )
+
+
+def _documents(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in layers.SUFFIXES and path.name[0] != "."]
+    return sorted(found, key=lambda path: (files.natural(path.stem), path.name))
+
+
+def _folders(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and files.pictures(path)]
+    return sorted(found, key=lambda path: (files.natural(path.name), path.name))
+
+
+def _folder_name(name: str) -> str:
+    safe = "".join("_" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in name).strip(". ")
+    return files.fitting(safe or "_", "")

@@ -1,0 +1,210 @@
+"""Drawings of lines alone come out as lines, of the widths that the keys have.
+
+A drawing of lines is one ink on one ground, or on transparency: at each pixel a share of ink. Of an in-between, that
+share is only asked where lines are: along the ridges of what was drawn, a stroke is laid anew, as wide as the lines of
+both keys are there. So what is blurred or mixed is a line again, and no grey is left.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from skimage.morphology import skeletonize
+
+from _util.errors import InputError
+
+_FINER = 3  # times that lines are traced at
+_FAINT = 0.3  # share of ink of a ridge below which nothing is drawn
+_WITHIN = 3  # pixels in which a line is compared with its strongest ink
+_SPECK = 4.0  # square pixels of ink that are a dot
+_WINDOW = 4.0  # pixels, over which widths are measured
+_ENDS = 4  # pixels from the end of a line within which its width is taken from further off
+_STAIRS = 0.95  # length of a line over that of the steps of pixels that trace it (Kulpa, 1977)
+_OFF = 0.15  # difference from the mixtures of ink and ground, of 1
+_FEW = 0.01  # share of pixels that may be off
+_THICK = 1 / 60  # of the height; what is thicker is an area
+_AT_REST = 1.5 / 255  # difference of keys up to which they agree
+_AROUND = 4  # pixels around what differs that are drawn anew
+_BLANK = 0.7  # share of the pixels, at least, that show the ground
+
+
+class Tones(NamedTuple):
+    """What a drawing of lines is made of: RGB in [0, 1]; `ground` is None where it is transparent."""
+
+    ink: np.ndarray
+    ground: np.ndarray | None
+
+
+class Lines:
+    """Two keys that are drawings of lines alone, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]."""
+
+    def __init__(self, frames: Sequence[np.ndarray], tones: Sequence[Tones]):
+        self.tones = tones
+        self._shares = [share_of_ink(frame, of_key) for frame, of_key in zip(frames, tones, strict=True)]
+        self.widths = np.stack([_widths(share) for share in self._shares])  # (2, h, w), of the line nearest to a pixel
+
+    @classmethod
+    def of(cls, frame0: np.ndarray, frame1: np.ndarray, is_forced: bool = False) -> "Lines | None":
+        """The lines of two keys; None where one of them shows more than lines.
+
+        Args:
+            is_forced: take them for drawings of lines.
+
+        Raises:
+            InputError: they are forced, and one of them has but one tone.
+        """
+        frames = frame0, frame1
+        tones = [find_tones(frame, is_forced) for frame in frames]
+        found = [one for one in tones if one is not None]
+        if len(found) == 2 and (found[0].ground is None) == (found[1].ground is None):
+            return cls(frames, found)
+        if is_forced:
+            raise InputError("--line-art on: a key has no ink on one ground, as black on white; take auto or off.")
+        return None
+
+    def redraw(self, frame: np.ndarray, t: float, width: np.ndarray) -> np.ndarray:
+        """An in-between (h, w, 3 or 4) with its lines drawn anew, of a width (h, w) in pixels."""
+        first, last = self.tones
+        tones = _mixed(first, last, t)
+        share = share_of_ink(frame, tones)
+        differs = np.maximum(*(abs(share - of_key) for of_key in self._shares)) > _AT_REST
+        changes = cv2.dilate(differs.astype(np.uint8), np.ones((2 * _AROUND + 1,) * 2, np.uint8)) > 0
+        return with_ink(np.where(changes, redrawn(share, width), share), tones, frame.shape[2])
+
+
+def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
+    """The tones of a drawing of lines alone, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]; None of any other.
+
+    Args:
+        is_forced: of any drawing that has two tones.
+    """
+    is_clear = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
+    if frame.shape[2] == 4 and not is_clear and frame[:, :, 3].min() < 1:
+        return None
+    tones = _tones_on_clear(frame, is_forced) if is_clear else _tones_on_ground(frame[:, :, :3], is_forced)
+    if tones is None or is_forced:
+        return tones
+    share = share_of_ink(frame, tones)
+    if (share < 0.1).mean() < _BLANK:
+        return None
+    inside = cv2.distanceTransform((share > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    inside = inside[inside > 0]
+    if not len(inside):
+        return None
+    return tones if (inside > max(4.0, _THICK * frame.shape[0])).mean() <= _FEW else None
+
+
+def _tones_on_clear(frame: np.ndarray, is_forced: bool) -> Tones | None:
+    alpha, colours = frame[:, :, 3], frame[:, :, :3]
+    drawn = colours[alpha > 0.5]
+    if not len(drawn):
+        return None
+    ink = np.median(drawn, 0)
+    return Tones(ink, None) if is_forced or (abs(drawn - ink).max(1) > _OFF).mean() <= 10 * _FEW else None
+
+
+def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
+    flat = colours.reshape(-1, 3)
+    ground = np.median(flat, 0)
+    distance = np.linalg.norm(flat - ground, axis=1)
+    farthest = distance >= 0.9 * distance.max()
+    if distance.max() < 0.3:
+        return None
+    ink = np.median(flat[farthest], 0)
+    tones = Tones(ink, ground)
+    share = share_of_ink(colours, tones).reshape(-1, 1)
+    off = np.linalg.norm(flat - ground - share * (ink - ground), axis=1)
+    return tones if is_forced or (off > _OFF).mean() <= _FEW else None
+
+
+def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:
+    """(h, w) float32 in [0, 1], how much ink a pixel has."""
+    if tones.ground is None:
+        return frame[:, :, 3].astype(np.float32)
+    way = tones.ink - tones.ground
+    share = (frame[:, :, :3] - tones.ground) @ way / (way @ way)
+    return share.clip(0, 1).astype(np.float32)
+
+
+def with_ink(share: np.ndarray, tones: Tones, channels: int) -> np.ndarray:
+    """(h, w, 3 or 4) float32 of a share of ink."""
+    share = share[:, :, None]
+    if tones.ground is None:
+        return np.concatenate([tones.ink * (share > 0), share], 2).astype(np.float32)
+    picture = tones.ground + share * (tones.ink - tones.ground)
+    if channels == 4:
+        picture = np.concatenate([picture, np.ones_like(share)], 2)
+    return picture.astype(np.float32)
+
+
+def _mixed(first: Tones, last: Tones, t: float) -> Tones:
+    """The tones at time t of two drawings of one kind."""
+    if first.ground is None or last.ground is None:
+        return Tones((1 - t) * first.ink + t * last.ink, None)
+    return Tones((1 - t) * first.ink + t * last.ink, (1 - t) * first.ground + t * last.ground)
+
+
+def _widths(share: np.ndarray) -> np.ndarray:
+    """(h, w) float32, the width in pixels of the line nearest to a pixel: its ink over its length; 1 without lines."""
+    trace = _trace(share)
+    if not trace.any():
+        return np.ones_like(share)
+    mass = cv2.GaussianBlur(share, (0, 0), _WINDOW)
+    length = cv2.GaussianBlur(_length(trace), (0, 0), _WINDOW)
+    known = _blocks(trace).max(3).max(1)
+    width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
+    width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
+    return _from_nearest(width, known)
+
+
+def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Lines drawn anew along the ridges of a share of ink, (h, w) float32, with widths (h, w) in pixels."""
+    trace = _trace(share)
+    if not trace.any():
+        return np.zeros_like(share)
+    h, w = share.shape
+    distance = cv2.distanceTransform((~trace).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
+    fine = cv2.resize(width, (w * _FINER, h * _FINER), interpolation=cv2.INTER_LINEAR)
+    covered = (fine * _FINER / 2 - distance + 0.5).clip(0, 1)
+    return cv2.resize(covered, (w, h), interpolation=cv2.INTER_AREA)
+
+
+def _trace(share: np.ndarray) -> np.ndarray:
+    """The middles of lines, a pixel wide, on a grid `_FINER` times as fine: bool."""
+    h, w = share.shape
+    fine = cv2.resize(share, (w * _FINER, h * _FINER), interpolation=cv2.INTER_CUBIC)
+    fine = cv2.GaussianBlur(fine, (0, 0), 0.5 * _FINER)
+    reach = 2 * _WITHIN * _FINER + 1
+    strongest = cv2.dilate(fine, np.ones((reach, reach), np.uint8))
+    lines = (fine > 0.5 * strongest) & (fine > _FAINT / 2) & (strongest > _FAINT)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
+    ink = np.bincount(labels.ravel(), fine.ravel(), count) / _FINER**2
+    kept = (ink >= _SPECK) | (stats[:, cv2.CC_STAT_AREA] >= 2 * _SPECK * _FINER**2)
+    kept[0] = False
+    return skeletonize(kept[np.asarray(labels, np.intp)])
+
+
+def _length(trace: np.ndarray) -> np.ndarray:
+    """(h, w) float32, the length of the traces in each pixel, in pixels."""
+    step = np.array([[2**0.5, 1, 2**0.5], [1, 0, 1], [2**0.5, 1, 2**0.5]], np.float32) / 2
+    pixels = trace.astype(np.float32)
+    lengths = cv2.filter2D(pixels, -1, step, borderType=cv2.BORDER_CONSTANT) * pixels * (_STAIRS / _FINER)
+    return _blocks(lengths).sum((1, 3))
+
+
+def _blocks(fine: np.ndarray) -> np.ndarray:
+    """What lies in each pixel: (h, finer, w, finer)."""
+    h, w = fine.shape
+    return fine.reshape(h // _FINER, _FINER, w // _FINER, _FINER)
+
+
+def _from_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    labels = np.asarray(labels, np.intp)
+    table = np.zeros(labels.max() + 1, np.float32)
+    table[labels[known]] = values[known]
+    return table[labels]

@@ -1,0 +1,129 @@
+"""Parts of a drawing that have a timing of their own: the hair drags, the head leads.
+
+    --part hair.png=in                 white where the part is in the key that begins the gap; its ease
+    --part hair.png=0.1,0.2,0.6        or its ticks, one for each in-between
+
+    parts.csv    key,mask,ease,ticks
+                 key_001,hair.png,in,
+                 key_002,hair_2.png,,0.1 0.2 0.6
+
+`key` names the key that begins the gap. Masks of a file lie beside it, or in folders there.
+"""
+
+import csv
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from _train.frame_interpolation import timing
+from _train.frame_interpolation.timing import Gap
+from _util import formats
+from _util.errors import InputError
+
+_COLUMNS = ("key", "mask", "ease", "ticks")
+
+
+class TimedPart(NamedTuple):
+    """A part of the key that begins a gap, and where it is when each in-between is drawn."""
+
+    path: Path  # of the mask
+    ticks: tuple[Fraction, ...]  # as many as the gap has
+
+
+def parse(text: str, gap: Gap) -> TimedPart:
+    """A part of the command line, as `hair.png=in`.
+
+    Raises:
+        InputError: it is none, or its ticks do not fit those of the gap.
+    """
+    name, equals, how = text.rpartition("=")
+    if not equals or not name or not how:
+        raise InputError(f"The part {text!r} is not written as MASK=EASE or MASK=TICKS, as hair.png=in.")
+    if how.lstrip()[:1].isalpha():
+        return _part(Path(name), how, "", gap, f"The part {text!r}")
+    return _part(Path(name), "", how.replace(",", " "), gap, f"The part {text!r}")
+
+
+def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tuple[TimedPart, ...]]:
+    """The parts of a file, by the number of the gap.
+
+    Args:
+        keys: names of the keys, in order.
+        gaps: of each key, as `timing.plan` gives them.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    found: dict[int, list[TimedPart]] = {}
+    for line, row in _rows(path):
+        where = f"{path}, line {line}"
+        if row["key"] not in keys:
+            raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {', '.join(keys[:5])}.")
+        i = list(keys).index(row["key"])
+        part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
+        found.setdefault(i, []).append(part)
+    return {i: tuple(parts) for i, parts in found.items()}
+
+
+def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
+    """A mask as (h, w) float32 in [0, 1]: its alpha where it has one that is not opaque, else its brightness.
+
+    Raises:
+        InputError: it cannot be read, is of another size, or empty.
+    """
+    picture = formats.for_display(formats.read(part.path))
+    top = np.iinfo(picture.dtype).max
+    pixels = picture.astype(np.float32) / top
+    if pixels.ndim == 3:
+        has_alpha = pixels.shape[2] == 4 and (pixels[:, :, 3] < 1).any()
+        pixels = pixels[:, :, 3] if has_alpha else pixels[:, :, :3].mean(2)
+    if pixels.shape != size:
+        raise InputError(
+            f"{part.path} is {pixels.shape[1]}×{pixels.shape[0]} pixels and the keys are {size[1]}×{size[0]}; "
+            "draw the mask on the key."
+        )
+    if not pixels.any():
+        raise InputError(f"{part.path} is black all over; a mask is white where the part is.")
+    return pixels
+
+
+def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
+    if not mask.is_file():
+        raise InputError(f"{where}: there is no file {mask}; a mask is a picture of the keys' size.")
+    if bool(ease) == bool(ticks):
+        raise InputError(f"{where} needs either an ease or ticks.")
+    try:
+        if ease:
+            return TimedPart(mask, timing.eased(gap.ticks, timing.parse_ease(ease)))
+        (marks,) = timing.parse_ticks(",".join(ticks.split()))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if len(marks) != len(gap.ticks):
+        raise InputError(f"{where} has {len(marks)} ticks, and its gap has {len(gap.ticks)} in-betweens; give as many.")
+    return TimedPart(mask, marks)
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8; export it as CSV in UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); a list of parts as CSV is needed.") from error
+    delimiter = ";" if lines and ";" in lines[0] else ","
+    rows = [[value.strip() for value in row] for row in csv.reader(lines, delimiter=delimiter)]
+    columns = [name.lower() for name in rows[0]] if rows else []
+    if not {"key", "mask"} <= set(columns) <= set(_COLUMNS) or len(set(columns)) < len(columns):
+        raise InputError(f"{path} does not begin with the columns {','.join(_COLUMNS)}.")
+    found = []
+    for line, row in enumerate(rows[1:], 2):
+        if len(row) > len(columns):
+            raise InputError(
+                f"{path}, line {line} has {len(row)} values for {len(columns)} columns; separate by spaces."
+            )
+        if any(row):
+            found.append((line, dict.fromkeys(_COLUMNS, "") | dict(zip(columns, row, strict=False))))
+    return found

@@ -1,0 +1,286 @@
+"""Pictures of layers: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
+
+A layer is what lies at the top of a document's tree. A group is one layer, made of the layers in it; hidden layers are
+left out. Blending is normal: what a document asks beyond that is refused by name, never left out silently.
+"""
+
+import math
+import tempfile
+import warnings
+import xml.etree.ElementTree as ET
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+import cv2
+import numpy as np
+
+from _util import formats
+from _util.errors import InputError
+from _util.files import replacing
+
+SUFFIXES = (".ora", ".psd", ".psb")
+_MIMETYPE = b"image/openraster"
+_LONGEST_XML = 10_000_000  # bytes
+_LONGEST_PICTURE = 2**30
+_NORMAL = ("svg:src-over", "", None)
+_THUMBNAIL = 256  # pixels of its longer side, as the specification says
+
+
+class Layer(NamedTuple):
+    """A layer on the canvas of its document."""
+
+    name: str
+    pixels: np.ndarray  # (h, w, 4) RGBA, uint8 or uint16
+    opacity: float = 1.0
+    parts: tuple["Layer", ...] = ()  # of a group, the hindmost first
+
+
+class Document(NamedTuple):
+    size: tuple[int, int]  # (h, w)
+    layers: tuple[Layer, ...]  # visible ones, the hindmost first
+
+
+def read(path: Path) -> Document:
+    """The layers of a file.
+
+    Raises:
+        InputError: it cannot be read, has no layers, or asks for more than layers laid over one another.
+    """
+    try:
+        document = _read_ora(path) if path.suffix.lower() == ".ora" else _read_psd(path)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}.") from error
+    except Exception as error:  # a damaged file can fail in any way
+        told = " ".join(str(error).split())[:100]
+        raise InputError(f"{path} is damaged or no layered picture ({told}); export it again.") from error
+    if not document.layers:
+        raise InputError(f"{path} has no visible layers; show those that are to be drawn, or export them as pictures.")
+    names = [layer.name for layer in document.layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{path} has two layers named {name!r}; layers are known by name: rename one.")
+    is_deep = any(layer.pixels.dtype == np.uint16 for layer in document.layers)
+    return Document(document.size, tuple(map(_deep, document.layers))) if is_deep else document
+
+
+def _deep(layer: Layer) -> Layer:
+    return layer._replace(pixels=_as_16_bits(layer.pixels), parts=tuple(map(_deep, layer.parts)))
+
+
+def _as_16_bits(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
+
+
+def composite(layers: Sequence[Layer]) -> np.ndarray:
+    """Layers of one size and type laid over one another, the hindmost first: (h, w, 4)."""
+    if len(layers) == 1 and layers[0].opacity == 1:
+        return layers[0].pixels
+    dtype = np.result_type(*(layer.pixels.dtype for layer in layers))
+    if dtype == np.uint16:
+        layers = [layer._replace(pixels=_as_16_bits(layer.pixels)) for layer in layers]
+    top = np.iinfo(dtype).max
+    result = np.zeros((*layers[0].pixels.shape[:2], 4), np.float32)  # colours times alpha
+    for layer in layers:
+        alpha = layer.pixels[:, :, 3:] * np.float32(layer.opacity / top)
+        result *= 1 - alpha
+        result[:, :, :3] += layer.pixels[:, :, :3] * alpha
+        result[:, :, 3:] += alpha
+    alpha = result[:, :, 3:]
+    result[:, :, :3] = np.where(alpha > 0, result[:, :, :3] / np.maximum(alpha, 1e-12), 0)
+    result[:, :, 3:] *= top
+    return result.round().clip(0, top).astype(dtype)
+
+
+def write_ora(path: Path, layers: Sequence[Layer]) -> None:
+    """Write an OpenRaster file, the hindmost layer first; it appears whole or not at all."""
+    h, w = layers[0].pixels.shape[:2]
+    merged = composite(layers)
+    rows = [
+        f'  <layer name={quoteattr(_printable(layer.name))} src="data/layer{i}.png" x="0" y="0" '
+        f'opacity="{layer.opacity:.6g}" visibility="visible" composite-op="svg:src-over"/>'
+        for i, layer in reversed(list(enumerate(layers)))
+    ]
+    body = "\n".join(rows)
+    stack = f'<?xml version="1.0" encoding="UTF-8"?>\n<image version="0.0.3" w="{w}" h="{h}">\n <stack>\n{body}\n'
+    scale = min(1, _THUMBNAIL / max(h, w))
+    small = cv2.resize(merged, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    members = {f"data/layer{i}.png": _encoded(layer.pixels) for i, layer in enumerate(layers)}
+    small = small if small.dtype == np.uint8 else (small / 257).round().astype(np.uint8)
+    members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(small)}
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        _add(archive, "mimetype", _MIMETYPE)
+        _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(errors="replace"), zipfile.ZIP_DEFLATED)
+        for name, content in members.items():
+            _add(archive, name, content)
+
+
+def _printable(name: str) -> str:
+    """A name without what XML cannot hold."""
+    return "".join(c if c.isprintable() else "_" for c in name)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes, how: int = zipfile.ZIP_STORED) -> None:
+    """Without the time of day, so that the same layers are the same file."""
+    archive.writestr(zipfile.ZipInfo(name), content, how)
+
+
+def _encoded(pixels: np.ndarray) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        formats.write(Path(folder) / "layer.png", pixels)
+        return (Path(folder) / "layer.png").read_bytes()
+
+
+def _read_ora(path: Path) -> Document:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("stack.xml").file_size > _LONGEST_XML:
+            raise InputError(f"{path} has a stack.xml of more than {_LONGEST_XML // 1_000_000} MB.")
+        text = archive.read("stack.xml")
+        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+            raise InputError(f"{path} has a stack.xml that defines entities, which OpenRaster has none of.")
+        root = ET.fromstring(text)
+        size = int(root.attrib["h"]), int(root.attrib["w"])
+        _check_size(path, size)
+        stack = root.find("stack")
+        return Document(size, _ora_layers(path, archive, stack, size) if stack is not None else ())
+
+
+def _ora_layers(path: Path, archive: zipfile.ZipFile, stack: Any, size: tuple[int, int]) -> tuple[Layer, ...]:
+    layers = []
+    for number, node in enumerate(reversed(list(stack)), 1):
+        name = node.get("name") or f"layer {number}"
+        if node.get("visibility", "visible") == "hidden":
+            continue
+        if node.get("composite-op") not in _NORMAL:
+            raise _refused(path, name, f"the blend mode {node.get('composite-op')}")
+        opacity = _opacity(path, name, float(node.get("opacity", 1)))
+        if node.tag == "stack":
+            parts = _ora_layers(path, archive, node, size)
+            if parts:
+                layers.append(Layer(name, composite(parts), opacity, parts))
+        elif node.tag == "layer":
+            pixels = _ora_pixels(archive, node.attrib["src"])
+            at = int(node.get("y", 0)), int(node.get("x", 0))
+            layers.append(Layer(name, _placed(pixels, at, size), opacity))
+        else:
+            raise _refused(path, name, f"an element <{node.tag}>")
+    return tuple(layers)
+
+
+def _ora_pixels(archive: zipfile.ZipFile, source: str) -> np.ndarray:
+    if archive.getinfo(source).file_size > _LONGEST_PICTURE:
+        raise InputError(f"{archive.filename}: {source} is too large.")
+    with tempfile.TemporaryDirectory() as folder:
+        member = Path(folder) / "layer.png"
+        member.write_bytes(archive.read(source))
+        return as_rgba(formats.for_display(formats.read(member)))
+
+
+def _read_psd(path: Path) -> Document:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from psd_tools import PSDImage
+
+        psd = PSDImage.open(path)
+    if psd.color_mode.name not in ("RGB", "GRAYSCALE"):
+        raise InputError(f"{path} is in {psd.color_mode.name} colours; convert it to RGB.")
+    if psd.depth not in (8, 16):
+        raise InputError(f"{path} has {psd.depth} bits; convert it to 8 or 16.")
+    size = psd.height, psd.width
+    _check_size(path, size)
+    return Document(size, _psd_layers(path, psd, size, np.uint8 if psd.depth == 8 else np.uint16))
+
+
+def _psd_layers(path: Path, group: Any, size: tuple[int, int], dtype: Any) -> tuple[Layer, ...]:
+    layers = []
+    for node in group:
+        if not node.visible:
+            continue
+        name, mode = node.name, node.blend_mode.name
+        if mode != "NORMAL" and not (node.is_group() and mode == "PASS_THROUGH"):
+            raise _refused(path, name, f"the blend mode {mode.lower().replace('_', ' ')}")
+        if node.clipping:
+            raise _refused(path, name, "clipping to the layer below")
+        if node.has_effects():
+            raise _refused(path, name, "effects")
+        opacity = _opacity(path, name, node.opacity / 255)
+        if node.is_group():
+            if node.has_mask() and not node.mask.disabled:
+                raise _refused(path, name, "a mask of a group")
+            parts = _psd_layers(path, node, size, dtype)
+            if parts:
+                layers.append(Layer(name, composite(parts), opacity, parts))
+        elif node.kind in ("pixel", "type", "smartobject", "shape"):
+            layers.append(Layer(name, _psd_pixels(node, size, dtype), opacity))
+        else:
+            raise _refused(path, name, f"a layer of the kind {node.kind}")
+    return tuple(layers)
+
+
+def _psd_pixels(node: Any, size: tuple[int, int], dtype: Any) -> np.ndarray:
+    values = node.numpy()
+    if values is None or not values.size:
+        return np.zeros((*size, 4), dtype)
+    if values.shape[2] in (1, 3):
+        values = np.dstack([values, np.ones_like(values[:, :, :1])])
+    colours = np.repeat(values[:, :, :1], 3, 2) if values.shape[2] == 2 else values[:, :, :3]
+    pixels = np.dstack([colours, values[:, :, -1]])
+    top = np.iinfo(dtype).max
+    placed = _placed((pixels * top).round().astype(dtype), (node.top, node.left), size)
+    if node.has_mask() and not node.mask.disabled:
+        placed[:, :, 3] = (placed[:, :, 3] * _psd_mask(node, size)).round().astype(dtype)
+    return placed
+
+
+def _psd_mask(node: Any, size: tuple[int, int]) -> np.ndarray:
+    mask, drawn = node.mask, node.numpy("mask")
+    whole = np.full(size, mask.background_color / 255, np.float32)
+    if drawn is None:
+        return whole
+    values = np.ascontiguousarray(drawn.reshape(drawn.shape[:2]), np.float32)
+    _paste(whole, values, (mask.top, mask.left))
+    return whole
+
+
+def as_rgba(pixels: np.ndarray) -> np.ndarray:
+    """Grey, RGB or RGBA of integers as (h, w, 4)."""
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
+    if pixels.shape[2] == 3:
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
+    return np.ascontiguousarray(pixels)
+
+
+def _placed(pixels: np.ndarray, at: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    canvas = np.zeros((*size, 4), pixels.dtype)
+    _paste(canvas, pixels, at)
+    return canvas
+
+
+def _paste(canvas: np.ndarray, pixels: np.ndarray, at: tuple[int, int]) -> None:
+    """Put pixels onto a canvas at (y, x), which may lie outside."""
+    (y, x), (h, w), (height, width) = at, pixels.shape[:2], canvas.shape[:2]
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
+    if top < bottom and left < right:
+        canvas[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    if min(size) < 1 or math.prod(size) > formats.MOST_PIXELS:
+        raise InputError(f"{path} is {size[1]}×{size[0]} pixels; up to {formats.MOST_PIXELS:,} are read.")
+
+
+def _opacity(path: Path, name: str, opacity: float) -> float:
+    if not 0 <= opacity <= 1:
+        raise InputError(f"{path}: the layer {name!r} has an opacity of {opacity:g}; it lies in [0, 1].")
+    return opacity
+
+
+def _refused(path: Path, name: str, what: str) -> InputError:
+    return InputError(
+        f"{path}: the layer {name!r} has {what}; layers are laid over one another normally: merge it or hide it."
+    )

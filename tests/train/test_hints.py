@@ -1,0 +1,207 @@
+"""Hints: how they are written, what is refused, and that what they speak of goes where they say."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _train.frame_interpolation import cutouts, hints
+from _train.frame_interpolation.benchmarks.articulated import Figure
+from _train.frame_interpolation.benchmarks.hinting import choose
+from _train.frame_interpolation.cutouts import Similarity
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.interpolator import Interpolator
+from _util.errors import InputError
+
+SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
+SIZE = (120, 200)
+
+
+def test_points_and_strokes():
+    assert hints.parse("1,2.5:-0,4") == Hint(((1, 2.5),), ((0, 4),))
+    stroke = hints.parse("0,0,10,0:5,5,5,25,5,45")
+    assert len(stroke.start) == 2
+    assert len(stroke.end) == 3
+    samples = stroke.samples()
+    np.testing.assert_allclose(samples[0], [[0, 0], [5, 5]])
+    np.testing.assert_allclose(samples[-1], [[10, 0], [5, 45]])
+    np.testing.assert_allclose(np.diff(samples[:, 1, 1]), 5)  # evenly along the stroke
+
+
+@pytest.mark.parametrize("text", ["1,2", "1,2:3", "a,b:1,2", "1,2:3,4:5,6", "1,2:3,4,5,6", "nan,1:2,3", "", ":"])
+def test_what_is_no_hint(text):
+    with pytest.raises(InputError):
+        hints.parse(text)
+
+
+def test_files_tell_gaps(tmp_path):
+    path = tmp_path / "hints.json"
+    entries = [
+        {"key": "b", "from": [1, 2], "to": [3, 4]},
+        {"key": "a", "from": [[1, 2], [5, 6]], "to": [[3, 4], [7, 8]]},
+        {"key": "b", "from": [9, 9], "to": [9, 8]},
+    ]
+    path.write_text(json.dumps({"hints": entries}))
+    read = hints.read(path, ["a", "b", "c"])
+    assert {gap: len(of_gap) for gap, of_gap in read.items()} == {0: 1, 1: 2}
+    assert read[1][0] == Hint(((1, 2),), ((3, 4),))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{",
+        "[]",
+        '{"hints": {}}',
+        '{"hints": [{"key": "c", "from": [1, 2], "to": [3, 4]}]}',  # the last key begins no gap
+        '{"hints": [{"key": "x", "from": [1, 2], "to": [3, 4]}]}',
+        '{"hints": [{"from": [1, 2], "to": [3, 4]}]}',  # of two gaps
+        '{"hints": [{"key": "a", "from": [1, 2]}]}',
+        '{"hints": [{"key": "a", "from": [1], "to": [3, 4]}]}',
+        '{"hints": [{"key": "a", "from": [1, true], "to": [3, 4]}]}',
+        '{"hints": [{"key": "a", "from": [1, 2], "to": [[3, 4], [5, 6]]}]}',
+        '{"hints": [{"key": ["a"], "from": [1, 2], "to": [3, 4]}]}',
+        '{"hints": [{"key": "a", "from": [1, NaN], "to": [3, 4]}]}',
+        "[" * 100_000,
+    ],
+)
+def test_files_that_are_refused(tmp_path, document):
+    path = tmp_path / "hints.json"
+    path.write_text(document)
+    with pytest.raises(InputError, match=r"hints\.json"):
+        hints.read(path, ["a", "b", "c"])
+
+
+def test_hints_outside_and_against_one_another():
+    good = Hint(((10, 10),), ((199, 119),))
+    hints.check([good, good, Hint(((50, 50),), ((20, 20),))], SIZE)
+    for bad in (Hint(((200, 10),), ((10, 10),)), Hint(((10, 10),), ((10, -1),))):
+        with pytest.raises(InputError, match="outside"):
+            hints.check([good, bad], SIZE)
+    for other in (Hint(((10, 10),), ((150, 100),)), Hint(((90, 10),), ((199, 119),))):
+        with pytest.raises(InputError, match="contradict"):
+            hints.check([good, other], SIZE)
+
+
+def test_a_similarity_goes_on_an_arc():
+    quarter = cutouts.about(10 + 20j, 1j, 10 + 20j)
+    half = quarter.at(0.5)
+    assert half(15 + 20j) == pytest.approx(10 + 20j + 5 * np.exp(0.25j * np.pi))
+    assert half(half(3 - 4j)) == pytest.approx(quarter(3 - 4j))
+    straight = Similarity(1, 8 - 2j).at(0.25)
+    assert straight(1 + 1j) == pytest.approx(3 + 0.5j)
+
+
+def test_a_piece_turns_about_its_joint():
+    """A forearm that hangs on an upper arm goes as a chain of two turns does."""
+    empty = np.zeros((1, 1), bool)
+    upper = cutouts.about(0j, np.exp(1j), 0j)
+    lower = cutouts.about(10 + 0j, np.exp(0.2j), upper(10 + 0j))
+    shoulder = cutouts.Piece(empty, empty, upper, 5)
+    elbow = cutouts.Piece(empty, empty, lower, 15, shoulder, 10 + 0j)
+    for t in (0.25, 0.5, 1.0):
+        assert elbow.at(t)(18) == pytest.approx(10 * np.exp(1j * t) + 8 * np.exp(0.2j * t))
+
+
+def picture(t: float, colour: tuple[int, int, int, int] = (200, 60, 50, 255)) -> np.ndarray:
+    """RGBA: a bar that turns by 70° about its end over a striped ground, and a disc that rests far off."""
+    canvas = np.full((*SIZE, 4), 255, np.uint8)
+    canvas[:, :, 1] = 150 + 60 * (np.arange(SIZE[1]) // 12 % 2)
+    angle = np.radians(-125 + 70 * t)
+    end = bar_end(t, 44)
+    side = 7 * np.array([-np.sin(angle), np.cos(angle)])
+    corners = np.array([PIVOT + side, end + side, end - side, PIVOT - side])
+    fixed = (corners * 16).round().astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], colour, cv2.LINE_AA, 4)
+    cv2.polylines(canvas, [fixed], True, (20, 20, 20, 255), 2, cv2.LINE_AA, 4)
+    cv2.circle(canvas, (185, 100), 8, (40, 80, 220, 255), -1, cv2.LINE_AA)
+    return canvas
+
+
+PIVOT = np.array([80.0, 85.0])
+
+
+def bar_end(t: float, length: float) -> np.ndarray:
+    angle = np.radians(-125 + 70 * t)
+    return PIVOT + length * np.array([np.cos(angle), np.sin(angle)])
+
+
+def hint(*lengths: float) -> Hint:
+    return Hint(*(tuple(tuple(bar_end(t, length)) for length in lengths) for t in (0, 1)))
+
+
+@pytest.mark.parametrize("lengths", [(22,), (8, 36)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_is_hinted_at_goes_where_it_is_said(lengths, channels):
+    """Whichever method draws; here one that fails by itself."""
+    keys = [np.ascontiguousarray(picture(t)[:, :, :channels]) for t in (0, 1)]
+    truth = picture(0.5)[:, :, :channels].astype(int)
+    interpolator = Interpolator(**SIMPLE)
+    (automatic,) = interpolator(*keys)
+    (hinted,) = interpolator(*keys, hints=[hint(*lengths)])
+    assert hinted.shape == automatic.shape
+    errors = [abs(frame - truth).mean() for frame in (automatic, hinted)]
+    assert errors[1] < 0.5 * errors[0]
+    x, y = bar_end(0.5, 30).round().astype(int)
+    np.testing.assert_allclose(hinted[y, x], truth[y, x], atol=12)
+
+
+def test_what_is_far_stays_bit_by_bit():
+    keys = picture(0), picture(1)
+    interpolator = Interpolator(**SIMPLE)
+    (automatic,) = interpolator(*keys)
+    (hinted,) = interpolator(*keys, hints=[hint(22)])
+    free = np.ones(SIZE, np.uint8)
+    start, end = (tuple(map(int, bar_end(t, 22).round())) for t in (0, 1))
+    cv2.line(free, start, end, 0)
+    far = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > 0.25 * SIZE[1]
+    assert far.mean() > 0.3
+    np.testing.assert_array_equal(hinted[far], automatic[far])
+    assert (hinted != automatic).any()
+
+
+def test_hints_on_ground_move_what_is_around():
+    """Noise, which has no pieces, moves by ten pixels; a hint says so and does no harm to what rests."""
+    noise = cv2.GaussianBlur(np.random.default_rng(1).random((120, 220, 3)), None, 2.5)
+    scene = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    keys = np.ascontiguousarray(scene[:, 10:210]), np.ascontiguousarray(scene[:, :200])
+    interpolator = Interpolator(**SIMPLE)
+    frames = [interpolator(*keys, hints=of)[0] for of in ([], [Hint(((80, 60),), ((104, 60),))])]
+    assert abs(frames[0][50:70, 85:100].astype(int) - frames[1][50:70, 85:100]).mean() > 2
+    np.testing.assert_array_equal(frames[0][:, :20], frames[1][:, :20])
+
+
+def test_times_are_independent():
+    keys = picture(0), picture(1)
+    interpolator = Interpolator(**SIMPLE)
+    both = interpolator(*keys, times=[0.3, 0.6], hints=[hint(22)])
+    (alone,) = interpolator(*keys, times=[0.6], hints=[hint(22)])
+    np.testing.assert_array_equal(both[1], alone)
+
+
+def test_hints_of_the_benchmark_are_true():
+    figure = Figure(4)
+    chosen = choose(figure, np.zeros_like(figure.draw(0.5)))
+    assert 1 <= len(chosen) <= 3
+    middles = [figure.bones(t).mean(1) for t in (0, 1)]
+    for start, end in chosen:
+        bone = np.linalg.norm(middles[0] - start[0], axis=1).argmin()
+        np.testing.assert_allclose(middles[1][bone], end[0])
+
+
+@pytest.mark.slow
+def test_hints_help_a_network():
+    """On a figure whose limbs turn far, LPIPS falls by more than a quarter."""
+    from _util import image
+    from _util.metrics import LPIPS
+
+    figure, lpips = Figure(8), LPIPS()
+    keys, truth = (figure.draw(0), figure.draw(1)), image.to_tensor(figure.draw(0.5))[None]
+    interpolator = Interpolator(device="cpu", synthesis="ifnet")
+    (automatic,) = interpolator(*keys)
+    (hinted,) = interpolator(*keys, hints=choose(figure, automatic))
+    with torch.inference_mode():
+        scores = [lpips.measure(image.to_tensor(frame)[None], truth).item() for frame in (automatic, hinted)]
+    assert scores[1] < 0.75 * scores[0]

@@ -1,0 +1,127 @@
+"""Keys in layers: each layer is drawn by itself, and all lie over one another."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _train.frame_interpolation import key_drawings, layered_keys, timing
+from _util import image, layers
+from _util.errors import InputError
+from _util.layers import Layer
+
+SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
+TEXTURE = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+def cel(x: int, y: int) -> np.ndarray:
+    """RGBA: a textured square on transparency."""
+    pixels = np.zeros((40, 56, 4), np.uint8)
+    pixels[y : y + 16, x : x + 16] = np.dstack([TEXTURE, np.full((16, 16), 255, np.uint8)])
+    return pixels
+
+
+GROUND = np.full((40, 56, 4), (90, 120, 200, 255), np.uint8)
+
+
+@pytest.fixture
+def documents(tmp_path) -> Path:
+    """Three OpenRaster files: a ground, a cel that moves and fades, and one that the last lacks."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for i in range(3):
+        stack = [Layer("ground", GROUND), Layer("fades", cel(4 + 6 * i, 4), 1 - 0.4 * i)]
+        stack += [Layer("leaves", cel(30, 20 - 4 * i))] if i < 2 else []
+        layers.write_ora(folder / f"k{i}.ora", stack)
+    return folder
+
+
+def interpolate(source: Path, out: Path, suffix: str = ".png", preview: Path | None = None, **timed):
+    assert layered_keys.is_layered([source])
+    with layered_keys.opened([source]) as cut:
+        gaps = timing.plan(cut.keys, **timed)
+        return layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=preview, **SIMPLE)
+
+
+def test_layers_are_drawn_by_themselves(tmp_path, documents, capsys):
+    out = tmp_path / "out"
+    result = interpolate(documents, out, between="3,1", preview=tmp_path / "all.webp")
+    names = [*(f"k0+{i}of3.png" for i in range(4)), "k1+0of1.png", "k1+1of1.png", "k2+0of0.png"]
+    assert [path.name for path in result.paths] == names
+    assert result.drawn == 4 + 4 + 3  # the cel that the last key lacks is held in the second gap
+    assert "leaves" in capsys.readouterr().err
+    assert (tmp_path / "all.webp").exists()
+    # as a sequence of that layer alone
+    for i in range(3):
+        image.write(tmp_path / f"k{i}.png", cel(4 + 6 * i, 4))
+    keys = [tmp_path / f"k{i}.png" for i in range(3)]
+    alone = key_drawings.interpolate_keys(
+        keys, tmp_path / "alone", timing.plan(["k0", "k1", "k2"], between="3,1"), **SIMPLE
+    )
+    by_layer = [out / "layers" / "fades" / path.name for path in alone.paths]
+    assert [path.read_bytes() for path in by_layer] == [path.read_bytes() for path in alone.paths]
+    # and over one another, opacity on its way
+    stack = [
+        Layer("", GROUND),
+        Layer("", image.read(out / "layers/fades/k1+1of1.png"), 0.4),
+        Layer("", cel(30, 16)),
+    ]
+    np.testing.assert_allclose(image.read(out / "k1+1of1.png").astype(int), layers.composite(stack), atol=1)
+    assert (image.read(out / "k2+0of0.png")[36, 40] == GROUND[0, 0]).all()  # gone
+
+
+def test_nothing_is_drawn_again_and_changes_are(tmp_path, documents):
+    out = tmp_path / "out"
+    assert interpolate(documents, out, between="2").drawn == 4 + 4 + 2
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert interpolate(documents, out, between="2").drawn == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
+    layers.write_ora(documents / "k2.ora", [Layer("ground", GROUND), Layer("fades", cel(30, 4), 0.2)])
+    assert interpolate(documents, out, between="2").drawn == 2
+
+
+def test_folders_and_groups_are_the_same(tmp_path):
+    """Folders of folders, and one document of groups."""
+    folder = tmp_path / "cut"
+    for name, x in (("A", 4), ("B", 20)):
+        (folder / name).mkdir(parents=True)
+        for i in range(2):
+            image.write(folder / name / f"k{i}.png", cel(x + 8 * i, 8))
+    out = tmp_path / "out"
+    result = interpolate(folder, out, suffix=".ora")
+    drawn = layers.read(out / "k0+1of1.ora")
+    assert [layer.name for layer in drawn.layers] == ["A", "B"]
+    for layer in drawn.layers:
+        np.testing.assert_array_equal(layer.pixels, image.read(out / "layers" / layer.name / "k0+1of1.png"))
+    assert len(result.paths) == 3
+
+
+def test_one_document_of_groups(tmp_path):
+    psd_tools = pytest.importorskip("psd_tools")
+    from PIL import Image
+
+    psd = psd_tools.PSDImage.new("RGB", (56, 40))
+    for name, x in (("A", 4), ("B", 30)):
+        group = psd.create_group(name=name)
+        for i in range(2):
+            group.append(psd.create_pixel_layer(Image.fromarray(cel(x, 4 + 8 * i)), name=f"{i + 1}"))
+    psd.save(tmp_path / "cut.psd")
+    with layered_keys.opened([tmp_path / "cut.psd"]) as cut:
+        assert cut.keys == ["1", "2"]
+        assert [one.name for one in cut.cels] == ["A", "B"]
+        np.testing.assert_array_equal(image.read(cut.cels[1].paths["2"]), cel(30, 12))
+
+
+def test_what_is_refused(tmp_path, documents):
+    with pytest.raises(InputError, match="in no group"), layered_keys.opened([documents / "k0.ora"]):
+        pass
+    layers.write_ora(documents / "k3.ora", [Layer("fades", cel(0, 0)), Layer("ground", GROUND)])
+    with pytest.raises(InputError, match="another order"), layered_keys.opened([documents]):
+        pass
+    layers.write_ora(documents / "k3.ora", [Layer("ground", GROUND[:20])])
+    with pytest.raises(InputError, match="one size"), layered_keys.opened([documents]):
+        pass
+    image.write(tmp_path / "k4.png", GROUND)
+    with pytest.raises(InputError, match="no layers"), layered_keys.opened([documents / "k0.ora", tmp_path / "k4.png"]):
+        pass
+    assert not layered_keys.is_layered([tmp_path / "k4.png", tmp_path / "k4.png"])

@@ -1,0 +1,107 @@
+"""Drawings of lines alone: what is one, and that what comes out is lines of the keys' widths."""
+
+import cv2
+import numpy as np
+import pytest
+
+from _train.frame_interpolation import line_art
+from _train.frame_interpolation.benchmarks.lines import draw, measure
+from _train.frame_interpolation.interpolator import Interpolator
+from _util.errors import InputError
+
+SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
+
+
+def unit(frame: np.ndarray) -> np.ndarray:
+    return frame.astype(np.float32) / 255
+
+
+def ring(width: float, middle: tuple[float, float] = (60, 50), radius: float = 30) -> np.ndarray:
+    """Share of ink of a circle, (100, 120), exact to a sixteenth of a pixel."""
+    y, x = np.mgrid[:100, :120]
+    return (width / 2 - abs(np.hypot(x - middle[0], y - middle[1]) - radius) + 0.5).clip(0, 1).astype(np.float32)
+
+
+def test_what_is_a_drawing_of_lines():
+    black = unit(draw(0, 0))
+    found = line_art.find_tones(black)
+    np.testing.assert_allclose(found.ink, 0, atol=0.02)
+    np.testing.assert_allclose(found.ground, 1, atol=0.02)
+    blue = np.dstack([np.full((100, 120, 3), (0.1, 0.2, 0.7), np.float32), ring(3)])
+    assert line_art.find_tones(blue).ground is None
+    np.testing.assert_allclose(line_art.find_tones(1 - black).ink, 1, atol=0.02)
+
+
+def test_what_is_none():
+    random = np.random.default_rng(0)
+    lines = unit(draw(0, 0))
+    filled = lines.copy()
+    cv2.circle(filled, (160, 120), 40, (0, 0, 0), -1)
+    coloured = lines.copy()
+    coloured[60:140, 100:200] *= (1, 0.6, 0.6)
+    for frame in (filled, coloured, random.random((60, 80, 3), np.float32), np.ones((60, 80, 3), np.float32)):
+        assert line_art.find_tones(frame) is None
+    assert line_art.Lines.of(lines, filled) is None
+    with pytest.raises(InputError, match="line-art"):
+        line_art.Lines.of(lines, np.ones_like(lines), is_forced=True)
+
+
+@pytest.mark.parametrize("width", [1.5, 2.5, 4.0])
+def test_lines_are_drawn_anew_where_and_as_wide_as_they_were(width):
+    share = ring(width)
+    lines = line_art.Lines([line_art.with_ink(share, TONES, 3)] * 2, [TONES] * 2)
+    np.testing.assert_allclose(np.median(lines.widths), width, rtol=0.1)
+    blurred = cv2.GaussianBlur(share, None, 1.0)
+    again = line_art.redrawn(blurred, np.full_like(share, width))
+    assert abs(again - share).max() < 0.45
+    assert again.sum() == pytest.approx(share.sum(), rel=0.08)
+
+
+TONES = line_art.Tones(np.zeros(3, np.float32), np.ones(3, np.float32))
+
+
+def test_what_is_mixed_becomes_lines():
+    """Two readings that do not agree leave greys; of them, lines are drawn again."""
+    smear = 0.55 * ring(2.5) + 0.45 * ring(2.5, (61.5, 51))
+    smear += 0.1 * cv2.GaussianBlur(ring(9), None, 4)
+    again = line_art.redrawn(smear, np.full_like(smear, 2.5))
+    far = cv2.distanceTransform((again < 0.5).astype(np.uint8), cv2.DIST_L2, 5) > 2
+    assert (again[far] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["black on white", "white on black", "grey", "on transparency"])
+def test_in_betweens_of_lines(kind):
+    keys = [draw(3, t) for t in (0, 1)]
+    if kind == "white on black":
+        keys = [255 - key for key in keys]
+    elif kind == "grey":
+        keys = [key[:, :, 0] for key in keys]
+    elif kind == "on transparency":
+        keys = [np.dstack([np.full_like(key, 30), 255 - key[:, :, 0]]) for key in keys]
+    (frame,) = Interpolator(**SIMPLE, line_art="auto")(*keys)
+    assert frame.shape == keys[0].shape
+    if kind == "on transparency":
+        assert (frame[frame[:, :, 3] > 0][:, :3] == 30).all()
+        frame = 255 - np.repeat(frame[:, :, 3:], 3, 2)
+    elif kind != "black on white":
+        frame = 255 - frame if kind == "white on black" else np.repeat(frame[:, :, None], 3, 2)
+    row = measure(3, frame)
+    assert row.grey == 0
+    assert row.width == pytest.approx(row.true_width, rel=0.2)
+
+
+def test_what_rests_is_kept():
+    keys = [draw(3, 0), draw(3, 0)]
+    keys[1][200:210, 40:60] = 0
+    auto, off = (Interpolator(**SIMPLE, line_art=how)(*keys)[0].astype(int) for how in ("auto", "off"))
+    np.testing.assert_allclose(auto[:150], off[:150], atol=1)
+    np.testing.assert_allclose(auto[:150], keys[0][:150], atol=4)
+
+
+def test_other_drawings_are_left_alone():
+    texture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(5, 0).repeat(5, 1)
+    keys = texture, np.roll(texture, 3, 1)
+    frames = [Interpolator(**SIMPLE, line_art=how)(*keys)[0] for how in ("auto", "off")]
+    np.testing.assert_array_equal(*frames)
+    with pytest.raises(InputError, match="line art"):
+        Interpolator(**SIMPLE, line_art="maybe")
