@@ -20,7 +20,9 @@ def parse() -> argparse.Namespace:
         description="Serve a page, to this machine alone, to see and mend the in-betweens of a folder of key drawings.",
     )
     parser.add_argument("keys", metavar="KEYS", type=Path, help="a folder of two key drawings or more")
-    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("_data/studio"), help="where exports are written")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("_data/studio"), help="where exports are written"
+    )
     parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     group = parser.add_argument_group("timing of gaps that the project has none of, as of _scripts.interpolate")
@@ -29,6 +31,12 @@ def parse() -> argparse.Namespace:
     group.add_argument("--on", metavar="N", default="1", help="frames that each drawing is exposed for (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
     drawing.add_options(parser)
+    parser.add_argument(
+        "--line-art",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="draw the lines of drawings of lines alone anew (default: auto, where both keys are such)",
+    )
     return parser.parse_args()
 
 
@@ -46,6 +54,7 @@ def main() -> None:
     require_folder(arguments.keys)
     key_drawings.find_keys([arguments.keys])
     defaults = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
+    options = {"line_art": arguments.line_art, **drawing.given(arguments)}
     with server.listen(arguments.port) as listening, holding(arguments.keys / PROJECT_FILE):
         events = Events()
         session = Session(arguments.keys, defaults, events.tell)
@@ -55,7 +64,7 @@ def main() -> None:
         if not arguments.no_browser:
             webbrowser.open(address)
         try:
-            server.serve(session, events, listening, arguments.out, token, **drawing.given(arguments))
+            server.serve(session, events, listening, arguments.out, token, **options)
         except KeyboardInterrupt:
             print("Closed.")
 

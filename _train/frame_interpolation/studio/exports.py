@@ -1,8 +1,8 @@
 """What the page writes: every frame at its rate, as pictures, animations and videos, or every drawing once.
 
-    out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    names that are taken are not written over
-          cut/cut_0001.png  …                                one picture for each frame
-          cut-drawings/key_001+0of3.png  …                   one for each drawing, with the time sheet cut.xdts
+out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    names that are taken are not written over
+      cut/cut_0001.png  …                                one picture for each frame
+      cut-drawings/key_001+0of3.png  …                   one for each drawing, with the time sheet cut.xdts
 """
 
 import csv

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from _train.frame_interpolation import key_drawings
-from _train.frame_interpolation.drawn import digest
 from _util import files, formats
 from _util.errors import InputError
-
+from _util.runs import digest
 
 
 class Key(NamedTuple):

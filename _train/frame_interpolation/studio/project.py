@@ -6,7 +6,7 @@ studio.json
      "loop": false,
      "gaps": {"key_001": {"ticks": ["1/4", "1/2", "3/4"], "on": 2}}}
 
-A gap is told by the name of the key that begins it. What is said of keys that are not there at the moment is kept, as is
+A gap has the name of the key that begins it. What is said of keys that are not there at the moment is kept, as is
 anything else in the file. Hints are in `hints.json`, in the form of `frame_interpolation.hints`.
 """
 
@@ -19,11 +19,11 @@ from typing import Any
 
 from _train.frame_interpolation import hints as hinting
 from _train.frame_interpolation import timing
-from _train.frame_interpolation.drawn import digest
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.timing import Gap
 from _util.errors import InputError
 from _util.files import replacing
+from _util.runs import digest
 
 RATE = Fraction(24)
 PROJECT_FILE, HINTS_FILE = "studio.json", "hints.json"
@@ -179,8 +179,8 @@ class Project:
     def _save(self, state: State) -> None:
         if self._stamps() != self._known:
             raise InputError(
-                f"{self._project_file} or {self._hints_file.name} was changed by another program; it is read again, and "
-                "the last edit was not made: make it once more."
+                f"{self._project_file} or {self._hints_file.name} was changed by another program; it is read "
+                "again, and the last edit was not made: make it once more."
             )
         if (state.rate, state.is_loop, state.timings) != (self.state.rate, self.state.is_loop, self.state.timings):
             self._document |= _as_json(state)

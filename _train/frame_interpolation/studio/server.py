@@ -11,10 +11,11 @@ refused, so that no other page can read or do anything.
 """
 
 import contextlib
+import errno
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-Answer = Callable[[Request], Awaitable[Response]]
-
 
 class Studio:
     """The application of a session and its worker."""
@@ -75,12 +74,12 @@ class Studio:
             Route("/api/state", self._state),
             Route("/api/events", self._listen),
             Route("/api/edit", self._edit, methods=["POST"]),
-            Route("/api/undo", self._doing(lambda said: self._session.undo()), methods=["POST"]),
-            Route("/api/redo", self._doing(lambda said: self._session.redo()), methods=["POST"]),
-            Route("/api/look", self._doing(self._look), methods=["POST"]),
-            Route("/api/redraw", self._doing(lambda said: self._session.redraw(_text(said, "key"))), methods=["POST"]),
-            Route("/api/export", self._doing(lambda said: self._worker.export(_text(said, "format"))), methods=["POST"]),
-            Route("/api/cancel", self._doing(lambda said: self._worker.cancel()), methods=["POST"]),
+            self._post("undo", lambda said: self._session.undo()),
+            self._post("redo", lambda said: self._session.redo()),
+            self._post("look", self._look),
+            self._post("redraw", lambda said: self._session.redraw(_text(said, "key"))),
+            self._post("export", lambda said: self._worker.export(_text(said, "format"))),
+            self._post("cancel", lambda said: self._worker.cancel()),
             Route("/pictures/{size}/{id}.png", self._picture),
             Mount("/", StaticFiles(directory=_STATIC, html=True)),
         ]
@@ -114,12 +113,12 @@ class Studio:
         await run_in_threadpool(self._session.edit, version, action, said.get("key"), said.get("value"))
         return JSONResponse(await run_in_threadpool(self._session.snapshot))
 
-    def _doing(self, do: Callable[[dict[str, Any]], None]) -> Answer:
+    def _post(self, name: str, do: Callable[[dict[str, Any]], None]) -> Route:
         async def answer(request: Request) -> Response:
             await run_in_threadpool(do, await _said(request))
             return JSONResponse({})
 
-        return answer
+        return Route(f"/api/{name}", answer, methods=["POST"])
 
     def _look(self, said: dict[str, Any]) -> None:
         number = said.get("number", 0)
@@ -203,8 +202,8 @@ def listen(port: int) -> socket.socket:
         listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
-        why = "is in use" if getattr(error, "errno", None) == 98 else "cannot be had"
-        raise InputError(f"The port {port} {why}; choose another --port, or leave it out for one that is free.") from error
+        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "cannot be had"
+        raise InputError(f"The port {port} {why}; choose another --port, or leave it out for a free one.") from error
     return listening
 
 

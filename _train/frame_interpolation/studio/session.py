@@ -178,7 +178,7 @@ class Session:
                     self.tell("notice", _difference(before, self.keys.all))
                 if self.project.reload():
                     is_other = True
-                    self.tell("notice", "The project was changed by another program, and is read again; undo goes back.")
+                    self.tell("notice", "The project was changed by another program and is read again; undo goes back.")
                 is_other = is_other or bool(self._disk_problem)
                 self._disk_problem = ""
             except InputError as error:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from _train.frame_interpolation import pairs
-from _train.frame_interpolation.drawn import digest, digest_of
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import InBetween, Row
 from _util import formats
 from _util.errors import InputError
+from _util.runs import digest, digest_of
 
 _MOST_PREPARED = 2  # gaps whose motion is kept
 
