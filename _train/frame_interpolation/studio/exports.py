@@ -106,6 +106,7 @@ class Export:
             raise CancelledError
 
     def drew(self, cache: Cache) -> None:
+        """There may be more drawings than before."""
         self._done = sum(one.id in cache for row in self.rows for one in row.drawings)
 
     def end(self, phase: str, sentence: str = "") -> None:

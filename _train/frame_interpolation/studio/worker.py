@@ -55,6 +55,7 @@ class Worker(threading.Thread):
             state = self._session.project.state
             name = self._session.folder.resolve().name or "keys"
             self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)
+            self._export.drew(self._session.cache)
             self._session.show_export(self._export.progress())
             self._session.changed.notify_all()
 

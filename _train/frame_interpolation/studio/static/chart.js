@@ -6,6 +6,7 @@ import { $, make } from "./dom.js";
 import { on, store } from "./store.js";
 
 const FINE = 96, COARSE = 12, FREE = 1000;
+const CLOSE = 0.08; // of the gap, for labels
 
 const chart = $("chart");
 const line = make("div", { className: "line" });
@@ -19,6 +20,17 @@ function render() {
   while (line.children.length > row.drawings.length) line.lastChild.remove();
   while (line.children.length < row.drawings.length) line.append(newTick());
   row.drawings.forEach((one, i) => fill(line.children[i], row, one, i));
+  spreadLabels();
+}
+
+// Labels of ticks that are close to one another stand in two columns.
+function spreadLabels() {
+  let isAside = false, above = -1;
+  for (const tick of line.children) {
+    isAside = tick.position - above < CLOSE && !isAside;
+    tick.classList.toggle("aside", isAside);
+    above = tick.position;
+  }
 }
 
 function newTick() {
@@ -79,6 +91,7 @@ function drag(event) {
   const move = (moved) => {
     const rested = rest(tick, (moved.clientY - top) / height, stepOf(moved));
     if (rested) place(tick, (last = rested).position, rested.text);
+    spreadLabels();
   };
   const end = (ended) => {
     tick.removeEventListener("pointermove", move);

@@ -20,7 +20,7 @@ let shown = 0; // counts what is shown, so that a picture that comes late is not
 export const settings = { onion: "off", paper: "white" };
 
 export function render() {
-  if (store.isHinting) return renderHinting(false);
+  if (store.isHinting) return flipped ? show(keyCell(flipped < 0 ? store.row : store.follower(store.row)), []) : renderHinting(false);
   const cell = store.cells[Math.max(0, Math.min(store.index + flipped, store.cells.length - 1))];
   if (!cell) return clear();
   show(cell, settings.onion === "off" || flipped ? [] : skinsOf(cell));
