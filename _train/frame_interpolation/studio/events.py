@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 _HEARTBEAT = 15.0  # seconds without an event after which a page hears that the server lives
@@ -24,14 +24,17 @@ class Events:
         """End all streams; called in the loop."""
         self._put(None)
 
-    async def stream(self, first: Any) -> AsyncIterator[str]:
-        """The text of a stream that begins with the event `state`; others hear how many there are."""
+    async def stream(self, first: Callable[[], Awaitable[Any]]) -> AsyncIterator[str]:
+        """The text of a stream that begins with the event `state`, asked for when nothing is missed any more.
+
+        All streams hear how many there are, as the event `tabs`.
+        """
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._queues.add(queue)
         try:
-            yield _message("state", first)
             self._tell_count()
+            yield _message("state", await first())
             while True:
                 try:
                     message = await asyncio.wait_for(queue.get(), _HEARTBEAT)

@@ -102,8 +102,8 @@ class Studio:
         return JSONResponse({"formats": formats, **await run_in_threadpool(self._session.snapshot)})
 
     async def _listen(self, request: Request) -> Response:
-        snapshot = await run_in_threadpool(self._session.snapshot)
-        return StreamingResponse(self._events.stream(snapshot), media_type="text/event-stream")
+        stream = self._events.stream(lambda: run_in_threadpool(self._session.snapshot))
+        return StreamingResponse(stream, media_type="text/event-stream")
 
     async def _edit(self, request: Request) -> Response:
         said = await _said(request)
