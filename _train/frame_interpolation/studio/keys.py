@@ -97,7 +97,7 @@ def _size(path: Path) -> tuple[int, int]:
     """Upright; by the header where that tells, since a folder may hold hundreds of keys."""
     try:
         with Image.open(path) as image:
-            if image.format == "PNG" and not image.getexif():
+            if image.format == "PNG" and "exif" not in image.info:
                 return image.height, image.width
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass

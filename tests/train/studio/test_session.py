@@ -19,9 +19,9 @@ from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, writ
 class Opened:
     """A session and what it tells."""
 
-    def __init__(self, folder: Path, out: Path, **defaults: str):
+    def __init__(self, folder: Path, out: Path):
         self.told: list[tuple[str, object]] = []
-        self.session = Session(folder, {"between": "1", **defaults}, lambda name, value: self.told.append((name, value)))
+        self.session = Session(folder, {"between": "1"}, lambda *event: self.told.append(event))
         self.worker = Worker(self.session, out, **SIMPLE)
 
     def edit(self, action: str, key: str | None, value: object) -> None:

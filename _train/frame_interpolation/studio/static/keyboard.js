@@ -67,6 +67,14 @@ document.addEventListener("keydown", (event) => {
   return undefined;
 });
 
+// What was pressed with the mouse gives the keyboard back.
+document.addEventListener("click", ({ target, detail }) => {
+  if (detail > 0 && !target.closest("dialog, .tick")) target.closest("button, input[type=checkbox], label")?.blur();
+});
+for (const id of ["rate", "onion", "paper"]) {
+  $(id).addEventListener("change", () => $(id).blur());
+}
+
 document.addEventListener("keyup", (event) => {
   if (!"adfADF".includes(event.key) || event.key.length > 1) return;
   clearInterval(rolling);
