@@ -6,7 +6,9 @@ keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, pla
 """
 
 import argparse
+import contextlib
 import importlib.util
+import time
 import webbrowser
 from pathlib import Path
 
@@ -46,27 +48,24 @@ def main() -> None:
     require_server()
     from _train.frame_interpolation import key_drawings
     from _train.frame_interpolation.studio import server
-    from _train.frame_interpolation.studio.events import Events
     from _train.frame_interpolation.studio.project import PROJECT_FILE
-    from _train.frame_interpolation.studio.session import Session
     from _util.locks import holding
 
     require_folder(arguments.keys)
     key_drawings.find_keys([arguments.keys])
-    defaults = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
+    timing = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
     options = {"line_art": arguments.line_art, **drawing.given(arguments)}
-    with server.listen(arguments.port) as listening, holding(arguments.keys / PROJECT_FILE):
-        events = Events()
-        session = Session(arguments.keys, defaults, events.tell)
-        token = server.new_token()
-        address = f"http://{server.HOST}:{listening.getsockname()[1]}/{token}/"
-        print(f"Page: {address}\nCtrl-C ends it; everything is saved as it is done.", flush=True)
+    with (
+        holding(arguments.keys / PROJECT_FILE),
+        server.serving(arguments.keys, timing, arguments.out, arguments.port, **options) as address,
+    ):
+        print(f"Page: {address}\nCtrl-C ends it; all edits are saved as they are made.", flush=True)
         if not arguments.no_browser:
             webbrowser.open(address)
-        try:
-            server.serve(session, events, listening, arguments.out, token, **options)
-        except KeyboardInterrupt:
-            print("Closed.")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    print("Closed.")
 
 
 def require_server() -> None:

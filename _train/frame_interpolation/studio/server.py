@@ -15,7 +15,7 @@ import errno
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from _train.frame_interpolation.studio import exports, pictures
 from _train.frame_interpolation.studio.events import Events
 from _train.frame_interpolation.studio.pictures import Pictures
+from _train.frame_interpolation.studio.project import Defaults
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util.errors import InputError
@@ -189,7 +190,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": " ".join(str(error).split())}, 409 if isinstance(error, StaleError) else 400)
 
 
-def listen(port: int) -> socket.socket:
+def _listen(port: int) -> socket.socket:
     """A socket of this machine alone; port 0 is any that is free.
 
     Raises:
@@ -207,26 +208,33 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def serve(session: Session, events: Events, listening: socket.socket, out: Path, token: str, **options: Any) -> None:
-    """Serve the page until the process is interrupted.
+@contextlib.contextmanager
+def serving(folder: Path, defaults: Defaults, out: Path, port: int = 0, **options: Any) -> Iterator[str]:
+    """The address of the page of a folder of keys, as long as the block lasts.
 
     Args:
-        events: what `session` tells.
+        defaults: options of `timing.plan`, for gaps of which the project says nothing.
         out: folder of exports.
+        port: 0 is any that is free.
         options: of `Interpolator`.
+
+    Raises:
+        InputError: the folder, the project in it or the port cannot be used.
     """
-    port = listening.getsockname()[1]
-    worker = Worker(session, out, **options)
-    application = Studio(session, worker, events, token).application((f"{HOST}:{port}", f"localhost:{port}"))
-    server = uvicorn.Server(uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=1))
-    worker.start()
-    try:
-        server.run([listening])
-    finally:
-        worker.stop()
-        worker.join()
-
-
-def new_token() -> str:
-    """What nobody can guess, and an address can hold."""
-    return secrets.token_urlsafe(16)
+    events = Events()
+    with _listen(port) as listening:
+        session = Session(folder, defaults, events.tell)
+        worker = Worker(session, out, **options)
+        port, token = listening.getsockname()[1], secrets.token_urlsafe(16)
+        application = Studio(session, worker, events, token).application((f"{HOST}:{port}", f"localhost:{port}"))
+        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],), name="serving")
+        worker.start()
+        thread.start()
+        try:
+            yield f"http://{HOST}:{port}/{token}/"
+        finally:
+            server.should_exit = True
+            worker.stop()
+            thread.join()
+            worker.join()

@@ -189,12 +189,14 @@ def test_events_reach_all_that_listen():
     assert told == [begin, ("tabs", 1), begin, ("tabs", 2), ("tabs", 2), drawn, drawn]
 
 
-def test_a_port_in_use_is_a_sentence():
+def test_a_port_in_use_is_a_sentence(tmp_path):
     with socket.socket() as other:
         other.bind((server.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(InputError, match=f"The port {port} is in use; choose another --port"):
-            server.listen(port)
-    with pytest.raises(InputError, match="cannot be had"):
-        server.listen(70000)
+        for number, why in ((port, "is in use"), (70000, "cannot be had")):
+            with (
+                pytest.raises(InputError, match=f"The port {number} {why}; choose another --port"),
+                server.serving(tmp_path, {}, tmp_path, number),
+            ):
+                pass

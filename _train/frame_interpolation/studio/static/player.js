@@ -7,7 +7,7 @@ import { on, store } from "./store.js";
 
 const AHEAD = 24; // frames whose pictures are fetched
 
-let playing = null; // {frames, start, from, request, at}
+let playing = null; // {key of the gap that is played alone, or null; frames; from; start; at; request}
 
 const exposed = (cells) => cells.flatMap((cell) => Array(cell.exposure).fill(cell));
 
@@ -17,18 +17,28 @@ export function toggle(onlyGap = false) {
   if (playing) return stop();
   if (!store.cells.length) return undefined;
   if (store.isHinting) store.setHinting(false);
-  const { row } = store;
-  const last = store.cells.findIndex((cell) => cell.row.key === row.next && cell.isKey);
-  const first = store.cells.findIndex((cell) => cell.row.key === row.key);
-  const range = onlyGap && row.next ? store.cells.slice(first, last > first ? last + 1 : undefined) : store.cells;
-  const frames = exposed(range);
-  const at = Math.max(0, frames.indexOf(store.cell));
-  // At the end, as after an earlier playing, it begins anew.
-  playing = { frames, from: at === frames.length - store.cell.exposure ? 0 : at, start: performance.now(), at: -1 };
+  playing = { key: onlyGap && store.row.next ? store.row.key : null };
+  const { cell } = store;
+  begin(cell);
+  if (playing.from === playing.frames.length - cell.exposure) playing.from = 0; // at the end, it begins anew
   document.body.classList.add("playing");
   renderButton();
   playing.request = requestAnimationFrame(advance);
   return undefined;
+}
+
+// Count from a drawing on, of the frames as they are now.
+function begin(cell) {
+  const frames = exposed(range(playing.key));
+  const from = frames.findIndex((one) => one.row.key === cell?.row.key && one.number === cell.number);
+  Object.assign(playing, { frames, from: Math.max(0, from), start: performance.now(), at: -1 });
+}
+
+function range(key) {
+  const first = store.cells.findIndex((cell) => cell.row.key === key);
+  if (first < 0) return store.cells;
+  const last = store.cells.findIndex((cell) => cell.isKey && cell.row.key === store.cells[first].row.next);
+  return store.cells.slice(first, last > first ? last + 1 : undefined);
 }
 
 export function stop() {
@@ -73,7 +83,7 @@ function renderTransport() {
   const { rate, loop } = store.state;
   if (document.activeElement !== $("rate")) $("rate").value = Math.round(rate * 1000) / 1000;
   $("loop").checked = loop;
-  if (playing) stop();
+  if (playing && store.cells.length) begin(playing.frames[Math.max(0, playing.at)]);
   else renderSelected();
 }
 
