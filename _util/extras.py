@@ -23,9 +23,11 @@ EXTRAS = {
     "ray": "cluster",
     "resvg_py": "train",
     "rlottie_python": "train",
+    "starlette": "studio",
     "tensorboard": "train",
     "torchmetrics": "evaluate",
     "torchvision": "methods",
+    "uvicorn": "studio",
 }
 
 

@@ -11,11 +11,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 @contextlib.contextmanager
-def open_page(path: Path, folder: Path, **options) -> Iterator:
-    """A Playwright page that shows a file, and fails the test at the end if anything went wrong on it.
+def open_page(place: Path | str, folder: Path, **options) -> Iterator:
+    """A Playwright page, which fails the test at the end if anything went wrong on it.
 
     Args:
-        path: of the page, opened by `file://`.
+        place: an address, or a file, opened by `file://`.
         folder: keeps the browser's profile, and so its localStorage, from one opening to the next.
         options: of Playwright's `launch_persistent_context`, such as `viewport` and `color_scheme`.
     """
@@ -34,7 +34,7 @@ def open_page(path: Path, folder: Path, **options) -> Iterator:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
-        page.goto(path.resolve().as_uri())
+        page.goto(place if isinstance(place, str) else place.resolve().as_uri())
         try:
             yield page
         finally:

@@ -27,6 +27,7 @@ _SAME = 2.0  # pixels up to which two points are one
 _LONGEST_FILE = 10_000_000  # bytes
 
 Point = tuple[float, float]
+HintsByGap = dict[int, tuple["Hint", ...]]
 
 
 class Hint(NamedTuple):
@@ -60,7 +61,7 @@ def parse(text: str) -> Hint:
     return _checked(f"The hint {text!r}", *(list(zip(stroke[::2], stroke[1::2], strict=True)) for stroke in numbers))
 
 
-def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> dict[int, tuple[Hint, ...]]:
+def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
     """The hints of a file, by the number of the gap.
 
     Args:
@@ -70,9 +71,21 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> dict[int, tu
     Raises:
         InputError: the file cannot be used.
     """
+    return of_entries(str(path), _entries(path), keys, is_loop)
+
+
+def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
+    """The hints of what a file holds, as `read` gives them.
+
+    Args:
+        source: where they are from, for messages.
+
+    Raises:
+        InputError: one cannot be used.
+    """
     found: dict[int, list[Hint]] = {}
-    for i, entry in enumerate(_entries(path), 1):
-        where = f"{path}, hint {i}"
+    for i, entry in enumerate(entries, 1):
+        where = f"{source}, hint {i}"
         if not isinstance(entry, dict) or not {"from", "to"} <= entry.keys() <= {"key", "from", "to"}:
             raise InputError(f"{where} is not of the form {{key, from, to}}; see supplementary/hints.md.")
         hint = _checked(where, *(_stroke(where, name, entry[name]) for name in ("from", "to")))

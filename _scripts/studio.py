@@ -1,0 +1,86 @@
+"""A page on this machine to see and mend the in-betweens of a folder of key drawings.
+
+keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, playing, exports
+            keys/studio.json, keys/hints.json, keys/.studio/    the project; keys are never written to
+            _data/studio/                                       exports
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import time
+import webbrowser
+from pathlib import Path
+
+from _scripts import drawing
+from _util import command
+
+
+def parse() -> argparse.Namespace:
+    parser = command.Parser(
+        prog="python -m _scripts.studio",
+        description="Serve a page, to this machine alone, to see and mend the in-betweens of a folder of key drawings.",
+    )
+    parser.add_argument("keys", metavar="KEYS", type=Path, help="a folder of two key drawings or more")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("_data/studio"), help="where exports are written"
+    )
+    parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    group = parser.add_argument_group("timing of gaps that the project has none of, as of _scripts.interpolate")
+    group.add_argument("--between", metavar="N", default="1", help="in-betweens of each gap (default: 1)")
+    group.add_argument("--ease", metavar="CURVE", default="none", help="in, out, in-out, none or cubic-bezier(…)")
+    group.add_argument("--on", metavar="N", default="1", help="frames that each drawing is exposed for (default: 1)")
+    group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
+    drawing.add_options(parser)
+    parser.add_argument(
+        "--line-art",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="draw the lines of drawings of lines alone anew (default: auto, where both keys are such)",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    drawing.check(arguments)
+    require_server()
+    from _train.frame_interpolation import key_drawings
+    from _train.frame_interpolation.studio import server
+    from _train.frame_interpolation.studio.project import PROJECT_FILE
+    from _util.locks import holding
+
+    require_folder(arguments.keys)
+    key_drawings.find_keys([arguments.keys])
+    timing = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
+    options = {"line_art": arguments.line_art, **drawing.given(arguments)}
+    with (
+        holding(arguments.keys / PROJECT_FILE),
+        server.serving(arguments.keys, timing, arguments.out, arguments.port, **options) as address,
+    ):
+        print(f"Page: {address}\nCtrl-C ends it; all edits are saved as they are made.", flush=True)
+        if not arguments.no_browser:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    print("Closed.")
+
+
+def require_server() -> None:
+    from _util.errors import InputError
+
+    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        raise InputError(f"The page needs {' and '.join(missing)}: pip install '.[studio]'")
+
+
+def require_folder(keys: Path) -> None:
+    from _util.errors import InputError
+
+    if not keys.is_dir():
+        raise InputError(f"{keys} is no folder; a folder of key drawings is needed.")
+
+
+if __name__ == "__main__":
+    command.run(main)

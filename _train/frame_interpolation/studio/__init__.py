@@ -1,0 +1,10 @@
+"""A page for whoever draws: keys, in-betweens, timing charts and hints, seen and mended in a browser.
+
+    keys/  key_001.png  key_002.png  …    never written to
+           studio.json                    rate, loop and timing: see `project`
+           hints.json                     hints, as `_scripts.interpolate` reads them
+           .studio/                       in-betweens that were drawn; it may be deleted at any time
+
+`project` is what the page edits, `keys` what lies on the disk, `sheet` the drawings that follow from both. `worker`
+draws them, `exports` writes them to files, `server` hands all of it to the page in `static/`.
+"""

@@ -1,0 +1,63 @@
+"""In-betweens that were drawn, each in a file that is named after all that determines it.
+
+They can be drawn again at any time. What no project needs any more is removed when a page is opened.
+"""
+
+import contextlib
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+from _util import files, formats
+from _util.errors import InputError
+from _util.formats import Picture
+
+
+class Cache:
+    """Drawings by their `id`, in a folder that is made with the first one; for any number of threads."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._paths = {path.stem: path for path in files.pictures(folder)} if folder.is_dir() else {}
+
+    def path(self, id: str) -> Path | None:
+        """Its file; None if it was not drawn, or its file is gone."""
+        with self._lock:
+            path = self._paths.get(id)
+            if path and not path.is_file():
+                del self._paths[id]
+                return None
+            return path
+
+    def __contains__(self, id: str) -> bool:
+        with self._lock:
+            return id in self._paths
+
+    def keep(self, id: str, picture: Picture) -> None:
+        """Write a drawing.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        path = self._folder / f"{id}{picture.suffix}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._folder} cannot be made ({error.strerror}); make room or permit it.") from error
+        formats.write(path, picture.pixels, picture.tags, picture.header)
+        with self._lock:
+            self._paths[id] = path
+
+    def forget(self, id: str) -> None:
+        """Remove a drawing, as one that is damaged."""
+        with self._lock:
+            path = self._paths.pop(id, None)
+        if path:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def keep_only(self, ids: Collection[str]) -> None:
+        """Remove all other drawings."""
+        for id in set(self._paths) - set(ids):
+            self.forget(id)

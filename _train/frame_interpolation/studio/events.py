@@ -1,0 +1,59 @@
+"""Server-sent events: what threads tell, to every page that listens."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+_HEARTBEAT = 15.0  # seconds without an event after which a page hears that the server lives
+
+
+class Events:
+    """Listeners of one event loop. `tell` may be called from any thread, and before there is a loop."""
+
+    def __init__(self):
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queues: set[asyncio.Queue[str | None]] = set()
+
+    def tell(self, name: str, value: Any) -> None:
+        """Send an event to all that listen; `value` is what JSON holds."""
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._put, _message(name, value))
+
+    def close(self) -> None:
+        """End all streams; called in the loop."""
+        self._put(None)
+
+    async def stream(self, first: Callable[[], Awaitable[Any]]) -> AsyncIterator[str]:
+        """The text of a stream that begins with the event `state`, asked for when nothing is missed any more.
+
+        All streams hear how many there are, as the event `tabs`.
+        """
+        self._loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._queues.add(queue)
+        try:
+            self._tell_count()
+            yield _message("state", await first())
+            while True:
+                try:
+                    message = await asyncio.wait_for(queue.get(), _HEARTBEAT)
+                except TimeoutError:
+                    message = ": alive\n\n"
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._queues.discard(queue)
+            self._tell_count()
+
+    def _tell_count(self) -> None:
+        self._put(_message("tabs", len(self._queues)))
+
+    def _put(self, message: str | None) -> None:
+        for queue in self._queues:
+            queue.put_nowait(message)
+
+
+def _message(name: str, value: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(value)}\n\n"

@@ -1,0 +1,275 @@
+"""What the page writes: every frame at its rate, as pictures, animations and videos, or every drawing once.
+
+out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    names that are taken are not written over
+      cut/cut_0001.png  …                                one picture for each frame
+      cut-drawings/key_001+0of3.png  …                   one for each drawing, with the time sheet cut.xdts
+"""
+
+import csv
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from _train.frame_interpolation import exposure_sheets, key_drawings
+from _train.frame_interpolation.studio.cache import Cache
+from _train.frame_interpolation.studio.sheet import Row
+from _util import animations, colour, files, formats, pixel_formats, video
+from _util.colour import Colour
+from _util.errors import InputError
+from _util.formats import Picture
+
+
+class Format(NamedTuple):
+    """A kind of file or folder.
+
+    Attributes:
+        label: for people.
+        ending: of the name.
+        write: makes it, at a path.
+    """
+
+    label: str
+    ending: str
+    write: Callable[[Path, "_Work"], None]
+
+
+class CancelledError(Exception):
+    """An export was given up."""
+
+
+class Shot(NamedTuple):
+    """A drawing as it is exported."""
+
+    id: str  # of the cache; empty of a key
+    key: Path
+    exposure: int
+    name: str  # of a drawing, without suffix
+
+
+class _Work(NamedTuple):
+    """All that a file is made of; what is taken through `counted` is shown as progress."""
+
+    shots: Sequence[Shot]
+    rows: Sequence[Row]
+    rate: Fraction
+    cache: Cache
+    counted: Callable[[Iterator[Any]], Iterator[Any]]
+
+
+class Export:
+    """An export as it was asked for; what is edited later is not in it.
+
+    Attributes:
+        rows: the keys and gaps.
+        is_cancelled: ends it soon.
+
+    Raises:
+        InputError: there is no such format, or there are no keys.
+    """
+
+    def __init__(self, format: str, name: str, rows: Sequence[Row], rate: Fraction, out: Path):
+        if format not in FORMATS:
+            raise InputError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
+        if len(rows) < 2:
+            raise InputError("Two keys or more are needed for an export.")
+        if problem := next((row.key.problem or row.problem for row in rows if row.key.problem or row.problem), ""):
+            raise InputError(f"There is something to mend before an export: {problem}")
+        if any(not one.id for row in rows for one in row.drawings):
+            raise InputError("The method is still being loaded; export in a moment.")
+        if FORMATS[format].ending in animations.SUFFIXES and rate > animations.LARGEST_RATE:
+            raise InputError(f"Animations show up to {animations.LARGEST_RATE} frames a second; choose a smaller rate.")
+        self.rows, self.is_cancelled = rows, False
+        self._format, self._name, self._rate, self._out = format, name, rate, out
+        self._shots = list(_shots(rows))
+        self._phase, self._sentence, self._path = "drawing", "", ""
+        self._total = sum(len(row.drawings) for row in rows)
+        self._done = 0
+
+    def progress(self) -> Mapping[str, Any]:
+        """What the page shows of it."""
+        return {
+            "label": FORMATS[self._format].label,
+            "phase": self._phase,
+            "done": self._done,
+            "total": self._total,
+            "sentence": self._sentence,
+            "path": self._path,
+        }
+
+    def check(self) -> None:
+        """Raise CancelledError if it was given up."""
+        if self.is_cancelled:
+            raise CancelledError
+
+    def drew(self, cache: Cache) -> None:
+        """There may be more drawings than before."""
+        self._done = sum(one.id in cache for row in self.rows for one in row.drawings)
+
+    def end(self, phase: str, sentence: str = "") -> None:
+        self._phase, self._sentence = phase, sentence
+
+    def write(self, cache: Cache, show: Callable[[Mapping[str, Any]], None]) -> None:
+        """Write it, when all is drawn.
+
+        Raises:
+            CancelledError: it was given up; nothing is written.
+            InputError: a drawing cannot be read, or nothing can be written.
+        """
+        with files.making_folder(self._out):
+            path = _unused(self._out, self._name, FORMATS[self._format].ending)
+            count = len(self._shots) if self._format == "drawings" else sum(shot.exposure for shot in self._shots)
+            self._phase, self._done, self._total = "writing", 0, count
+
+            def counted(items: Iterator[Any]) -> Iterator[Any]:
+                for self._done, item in enumerate(items):
+                    self.check()
+                    show(self.progress())
+                    yield item
+
+            FORMATS[self._format].write(path, _Work(self._shots, self.rows, self._rate, cache, counted))
+        self._done, self._path = count, str(path)
+        self.end("done")
+
+
+def _unused(folder: Path, name: str, ending: str) -> Path:
+    """A path at which there is nothing, with a number in its name where it takes one."""
+    path = folder / files.fitting(name, ending)
+    numbers = itertools.count(2)
+    free = path
+    while free.exists():
+        free = path.with_name(f"{name}-{next(numbers)}{ending}")
+    return free
+
+
+def _shots(rows: Sequence[Row]) -> Iterator[Shot]:
+    for row in rows:
+        count = len(row.drawings)
+        ids = ["", *(one.id for one in row.drawings)]
+        for number, (id, exposure) in enumerate(zip(ids, row.gap.exposures, strict=True)):
+            name = key_drawings.drawing_name(row.key.name, number, count, "")
+            yield Shot(id, row.key.path, exposure, name)
+
+
+def _picture(shot: Shot, cache: Cache) -> Picture:
+    path = cache.path(shot.id) if shot.id else shot.key
+    if path is None:
+        raise InputError(f"An in-between after {shot.key.name} is gone; export again.")
+    try:
+        return formats.read(path)
+    except InputError:
+        cache.forget(shot.id)  # so that it is drawn again
+        raise
+
+
+def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
+    """What is shown at each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, all alike."""
+    kinds = [_kind(shot, cache) for shot in shots if not shot.id]
+    has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
+    for shot in shots:
+        pixels = _like(formats.for_display(_picture(shot, cache)), has_alpha, is_deep)
+        for _ in range(shot.exposure):
+            yield pixels
+
+
+def _kind(shot: Shot, cache: Cache) -> tuple[bool, bool]:
+    """Whether a key has alpha, and more than 8 bits."""
+    pixels = formats.for_display(_picture(shot, cache))
+    return pixels.ndim == 3 and pixels.shape[2] == 4, pixels.dtype == np.uint16
+
+
+def _like(pixels: np.ndarray, has_alpha: bool, is_deep: bool) -> np.ndarray:
+    if is_deep and pixels.dtype == np.uint8:
+        pixels = pixels.astype(np.uint16) * 257
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, 2)
+    if has_alpha and pixels.shape[2] == 3:
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
+    return pixels
+
+
+def _write_png(path: Path, work: _Work) -> None:
+    exposed = (shot for shot in work.shots for _ in range(shot.exposure))
+    digits = max(4, len(str(sum(shot.exposure for shot in work.shots))))
+    with files.replacing(path) as temporary:
+        temporary.mkdir()
+        for i, shot in enumerate(work.counted(exposed), 1):
+            picture = _picture(shot, work.cache)
+            formats.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}", *_parts(picture))
+
+
+def _write_drawings(path: Path, work: _Work) -> None:
+    name = path.name.removesuffix(FORMATS["drawings"].ending)
+    with files.replacing(path) as temporary:
+        temporary.mkdir()
+        for shot in work.counted(iter(work.shots)):
+            picture = _picture(shot, work.cache)
+            formats.write(temporary / f"{shot.name}{picture.suffix}", *_parts(picture))
+        exposure_sheets.write(temporary / f"{name}.xdts", [row.gap for row in work.rows], name)
+        _write_chart(temporary / f"{name}.csv", work.rows)
+
+
+def _write_chart(path: Path, rows: Sequence[Row]) -> None:
+    """The timing as `_scripts.interpolate --chart` reads it."""
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["key", "between", "ticks", "on"])
+        for row in rows:
+            ticks = " ".join(map(str, row.gap.ticks))
+            if row.next:
+                table.writerow([row.key.name, "" if ticks else "0", ticks, row.gap.exposures[0]])
+
+
+def _parts(picture: Picture) -> tuple[Any, Any, Any]:
+    return picture.pixels, picture.tags, picture.header
+
+
+def _write_animation(path: Path, work: _Work) -> None:
+    with files.replacing(path) as temporary:
+        animations.write(temporary, work.counted(_frames(work.shots, work.cache)), work.rate)
+
+
+def _write_mp4(path: Path, work: _Work) -> None:
+    frames = (_even(_opaque(frame)) for frame in _frames(work.shots, work.cache))
+    _write_video(path, work.counted(frames), work.rate, "libx264", "yuv420p")
+
+
+def _write_prores(path: Path, work: _Work) -> None:
+    _write_video(path, work.counted(_frames(work.shots, work.cache)), work.rate, "prores_ks", None)
+
+
+def _write_video(
+    path: Path, frames: Iterator[np.ndarray], rate: Fraction, codec: str, pixel_format: str | None
+) -> None:
+    first = next(frames)
+    h, w = first.shape[:2]
+    source = pixel_formats.of_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
+    tags = Colour(colour.usual_matrix(h), colour.LIMITED)
+    encoding = video.Encoding((h, w), rate, codec, colour=tags, source=source, pixel_format=pixel_format)
+    with video.Writer(path, encoding) as writer:
+        writer.write(first)
+        for frame in frames:
+            writer.write(frame)
+
+
+def _opaque(pixels: np.ndarray) -> np.ndarray:
+    return colour.over_white(pixels[:, :, :3], pixels[:, :, 3]) if pixels.shape[2] == 4 else pixels
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    """With a last row and column more where they are odd, which H.264 as all players show it does not hold."""
+    h, w = pixels.shape[:2]
+    return np.pad(pixels, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+
+
+FORMATS = {
+    "png": Format("PNG sequence: a picture for every frame", "", _write_png),
+    "drawings": Format("Drawings, each once, with time sheet and chart", "-drawings", _write_drawings),
+    "mp4": Format("MP4 (H.264), over white", ".mp4", _write_mp4),
+    "prores": Format("MOV (ProRes 4444), with transparency", ".mov", _write_prores),
+    "webp": Format("WebP animation, without loss, with transparency", ".webp", _write_animation),
+    "apng": Format("APNG animation, without loss, with transparency", ".apng", _write_animation),
+}

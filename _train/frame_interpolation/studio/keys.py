@@ -1,0 +1,113 @@
+"""The key drawings in a folder, which may change while they are looked at."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from _train.frame_interpolation import key_drawings
+from _util import files, formats
+from _util.errors import InputError
+from _util.runs import digest
+
+
+class Key(NamedTuple):
+    """A key drawing.
+
+    Attributes:
+        name: without suffix.
+        digest: of the file; empty if it cannot be read.
+        size: (h, w), pixels; (0, 0) if it cannot be read.
+        problem: a sentence about a file that cannot be used.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    size: tuple[int, int]
+    problem: str = ""
+
+
+_Stamp = tuple[int, int, int]
+
+
+class Keys:
+    """The keys of a folder. `scan` reads only files that are new or were changed.
+
+    Attributes:
+        all: in the order of `key_drawings.find_keys`.
+        version: rises when they change.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._read: dict[Path, tuple[_Stamp, Key]] = {}
+        self._listed: tuple[tuple[Path, _Stamp], ...] = ()
+        self.all: list[Key] = []
+        self.version = 0
+
+    def scan(self) -> bool:
+        """Bring `all` up to date; returns whether anything has changed.
+
+        Raises:
+            InputError: the folder cannot be read.
+        """
+        paths = files.pictures(self.folder)
+        listed = tuple((path, stamp) for path in paths if (stamp := _stamp(path)))
+        if listed == self._listed:
+            return False
+        self._read = {path: (stamp, self._key(path, stamp)) for path, stamp in listed}
+        self._listed = listed
+        found = [key for _, key in self._read.values()]
+        found.sort(key=lambda key: (files.natural(key.name), key.path.name))
+        self.all = _without_doubles(found)
+        self.version += 1
+        return True
+
+    def sentence(self) -> str:
+        """What is wrong with the folder as a whole; empty if nothing is."""
+        try:
+            key_drawings.find_keys([self.folder])
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _key(self, path: Path, stamp: _Stamp) -> Key:
+        known = self._read.get(path)
+        return known[1] if known and known[0] == stamp else _surveyed(path)
+
+
+def _without_doubles(found: list[Key]) -> list[Key]:
+    """One key of each name; `Keys.sentence` tells of the others."""
+    return list({key.name: key for key in reversed(found)}.values())[::-1]
+
+
+def _surveyed(path: Path) -> Key:
+    name = key_drawings.name_of(path)
+    try:
+        return Key(name, path, digest(path), _size(path))
+    except InputError as error:
+        return Key(name, path, "", (0, 0), str(error))
+    except OSError as error:
+        return Key(name, path, "", (0, 0), f"{path} cannot be read ({error.strerror}).")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Upright; by the header where that tells, since a folder may hold hundreds of keys."""
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG" and "exif" not in image.info:
+                return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pass
+    return formats.read(path).pixels.shape[:2]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """What changes when a file does; None if it is gone."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -1,0 +1,74 @@
+"""Pictures as a browser shows them: PNG of 8 bits, whole or reduced."""
+
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from _util import formats, png
+from _util.formats import Picture
+
+SIDES = {"thumbnail": 192, "view": 1280}  # longer side in pixels; larger pictures are reduced to it
+_MOST_BYTES = 192 * 2**20  # of pictures that are kept
+_FAST = 1  # of zlib's levels
+
+
+class Pictures:
+    """Encoded pictures, the ones used last kept; for any number of threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, id: str, path: Path, size: str) -> bytes:
+        """A file as PNG.
+
+        Args:
+            id: tells the content of the file.
+            size: "full", or one of `SIDES`.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        with self._lock:
+            if (id, size) in self._kept:
+                self._kept.move_to_end((id, size))
+                return self._kept[id, size]
+        data = encoded(formats.read(path), SIDES.get(size))
+        with self._lock:
+            if (id, size) not in self._kept:
+                self._kept[id, size] = data
+                self._bytes += len(data)
+            while self._bytes > _MOST_BYTES and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return data
+
+
+def encoded(picture: Picture, side: int | None) -> bytes:
+    """A picture as PNG of 8 bits, its colours tagged as they were, its longer side at most `side` pixels."""
+    pixels = formats.for_display(picture)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels / 257).round().astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(_reduced(pixels, side)).save(file, "PNG", compress_level=_FAST)
+    return png.insert(file.getvalue(), picture.tags)
+
+
+def _reduced(pixels: np.ndarray, side: int | None) -> np.ndarray:
+    h, w = pixels.shape[:2]
+    scale = side / max(h, w) if side else 1.0
+    if scale >= 1:
+        return pixels
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    if pixels.ndim < 3 or pixels.shape[2] < 4:
+        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    clear = pixels.astype(np.float32)  # colours count as much as they are seen
+    clear[:, :, :3] *= clear[:, :, 3:] / 255
+    clear = cv2.resize(clear, size, interpolation=cv2.INTER_AREA)
+    clear[:, :, :3] *= 255 / np.maximum(clear[:, :, 3:], 1e-3)
+    return clear.round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,313 @@
+"""What the page edits: rate, loop, the timing of each gap and its hints; every edit can be undone.
+
+studio.json
+
+    {"rate": "24",
+     "loop": false,
+     "gaps": {"key_001": {"ticks": ["1/4", "1/2", "3/4"], "on": 2}}}
+
+A gap has the name of the key that begins it. What is said of keys that are not there at the moment is kept, as is
+anything else in the file. Hints are in `hints.json`, in the form of `frame_interpolation.hints`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from _train.frame_interpolation import hints as hinting
+from _train.frame_interpolation import timing
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.timing import Gap
+from _util.errors import InputError
+from _util.files import replacing
+from _util.runs import digest
+
+RATE = Fraction(24)
+PROJECT_FILE, HINTS_FILE = "studio.json", "hints.json"
+_MOST_UNDONE = 500
+_LONGEST_FILE = 10_000_000  # bytes
+_FASTEST = 240  # frames a second
+
+Defaults = Mapping[str, Any]  # of `timing.plan`
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The timing of one gap."""
+
+    ticks: tuple[Fraction, ...]
+    on: int = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """All that can be edited; gaps by the name of the key that begins them."""
+
+    rate: Fraction = RATE
+    is_loop: bool = False
+    timings: Mapping[str, Timing] = field(default_factory=dict)
+    hints: Mapping[str, tuple[Hint, ...]] = field(default_factory=dict)
+
+    def with_rate(self, rate: Any) -> "State":
+        return replace(self, rate=_rate(rate))
+
+    def with_loop(self, is_loop: Any) -> "State":
+        if not isinstance(is_loop, bool):
+            raise InputError("A loop is on or off.")
+        return replace(self, is_loop=is_loop)
+
+    def with_timing(self, key: str, one: Timing) -> "State":
+        return replace(self, timings={**self.timings, key: one})
+
+    def with_hints(self, key: str, hints: Sequence[Hint]) -> "State":
+        others = {name: some for name, some in self.hints.items() if name != key}
+        return replace(self, hints={**others, key: tuple(hints)} if hints else others)
+
+
+def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
+    """The timing of the gap that each key begins, as `timing.plan` gives it.
+
+    A corrected in-between without a timing of its own has that of the gap that it divides.
+
+    Args:
+        keys: names of the keys, in order.
+        defaults: options of `timing.plan`, for gaps of which nothing is said.
+    """
+    if not keys:
+        return []
+    planned = timing.plan(keys, True, **defaults) if len(keys) > 1 else [Gap.on((), 1)]
+    found: list[Gap] = []
+    whole = ""
+    for key, default in zip(keys, planned, strict=True):
+        is_correction = bool(whole) and key.startswith(f"{whole}+")
+        whole = whole if is_correction else key
+        said = state.timings.get(key, state.timings.get(whole))
+        found.append(Gap.on(said.ticks, said.on) if said else default)
+    if not state.is_loop:
+        found[-1] = Gap.on((), found[-1].exposures[0])
+    return found
+
+
+class Project:
+    """A state on the disk, with the ones before it.
+
+    What others have changed on the disk is never written over; `reload` takes it over.
+
+    Args:
+        folder: of the keys.
+        lone: name of the key that begins the only gap, where there is one gap alone: hints need not name it.
+
+    Attributes:
+        state: as it is now.
+        version: rises with every change of it.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+
+    def __init__(self, folder: Path, lone: str | None = None):
+        self._lone = lone
+        self._project_file, self._hints_file = folder / PROJECT_FILE, folder / HINTS_FILE
+        self.version = 1
+        self._undone: list[State] = []
+        self._done: list[State] = []
+        self.state = self._load()
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._undone)
+
+    def change(self, state: State) -> None:
+        """Make a state the one that is, on the disk too.
+
+        Raises:
+            InputError: it cannot be written, or was changed there; nothing is different then.
+        """
+        if state == self.state:
+            return
+        before = self.state
+        self._save(state)
+        self._done = [*self._done[-_MOST_UNDONE:], before]
+        self._undone = []
+
+    def undo(self) -> None:
+        """Go back to the state before the last change, if there is one; raises as `change` does."""
+        if self._done:
+            before = self.state
+            self._save(self._done[-1])
+            self._done.pop()
+            self._undone.append(before)
+
+    def redo(self) -> None:
+        """Make again what was undone last, if anything was; raises as `change` does."""
+        if self._undone:
+            before = self.state
+            self._save(self._undone[-1])
+            self._undone.pop()
+            self._done.append(before)
+
+    def reload(self) -> bool:
+        """Take over what others have written meanwhile, as a change that can be undone; returns whether they had.
+
+        Raises:
+            InputError: what they have written cannot be used; the state is as before.
+        """
+        if self._stamps() == self._known:
+            return False
+        before = self.state
+        self.state = self._load()
+        if self.state == before:
+            return False
+        self._done.append(before)
+        self._undone = []
+        self.version += 1
+        return True
+
+    def _load(self) -> State:
+        document, entries = _read_object(self._project_file), _hint_entries(self._hints_file)
+        state = _state(self._project_file, document, _hints(self._hints_file, entries, self._lone))
+        self._document, self._known = document, self._stamps()
+        return state
+
+    def _save(self, state: State) -> None:
+        if self._stamps() != self._known:
+            raise InputError(
+                f"{self._project_file} or {self._hints_file.name} was changed by another program; it is read "
+                "again, and the last edit was not made: make it once more."
+            )
+        if (state.rate, state.is_loop, state.timings) != (self.state.rate, self.state.is_loop, self.state.timings):
+            self._document |= _as_json(state)
+            _write(self._project_file, self._document)
+        if state.hints != self.state.hints:
+            _write(self._hints_file, {"hints": _hints_as_json(state.hints)})
+        self._known = self._stamps()
+        self.state = state
+        self.version += 1
+
+    def _stamps(self) -> tuple[str, str]:
+        return _digest(self._project_file), _digest(self._hints_file)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError:
+        return ""
+
+
+def _write(path: Path, document: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")
+
+
+def _as_json(state: State) -> dict[str, Any]:
+    return {
+        "rate": str(state.rate),
+        "loop": state.is_loop,
+        "gaps": {key: {"ticks": list(map(str, one.ticks)), "on": one.on} for key, one in state.timings.items()},
+    }
+
+
+def _hints_as_json(hints: Mapping[str, Sequence[Hint]]) -> list[dict[str, Any]]:
+    return [{"key": key, **hint_as_json(hint)} for key, some in hints.items() for hint in some]
+
+
+def hint_as_json(hint: Hint) -> dict[str, Any]:
+    """A hint in the form of `hints.json`, without its key."""
+    start, end = ([[_number(x) for x in point] for point in stroke] for stroke in hint)
+    return {"from": start[0] if len(start) == 1 else start, "to": end[0] if len(end) == 1 else end}
+
+
+def _number(x: float) -> float | int:
+    return int(x) if x == int(x) else x
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if there is none."""
+    try:
+        if path.stat().st_size > _LONGEST_FILE:
+            raise InputError(f"{path} is longer than {_LONGEST_FILE // 1_000_000} MB, which no project is.")
+        document = json.loads(path.read_text("utf-8-sig", "surrogateescape"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); mend it, or move it away to begin anew.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} holds no JSON object; mend it, or move it away to begin anew.")
+    return document
+
+
+def _state(path: Path, document: dict[str, Any], hints: Mapping[str, tuple[Hint, ...]]) -> State:
+    gaps_said = document.get("gaps", {})
+    try:
+        state = State(hints=hints).with_rate(document.get("rate", str(RATE))).with_loop(document.get("loop", False))
+        if not isinstance(gaps_said, dict):
+            raise InputError('"gaps" is no object.')
+        for key, said in gaps_said.items():
+            state = state.with_timing(key, read_timing(said))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return state
+
+
+def read_timing(said: Any) -> Timing:
+    """The timing of a gap as JSON has it.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(said, dict) or not isinstance(said.get("ticks"), list):
+        raise InputError('The timing of a gap is of the form {"ticks": ["1/4", "1/2"], "on": 1}.')
+    ticks = [tick for text in said["ticks"] for tick in timing.parse_ticks(str(text).replace(":", "?"))[0]]
+    if len(ticks) > timing.MOST_BETWEEN:
+        raise InputError(f"A gap has {len(ticks)} in-betweens; up to {timing.MOST_BETWEEN} are drawn.")
+    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1))))
+
+
+def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:
+    """The hints of a gap between keys of (h, w), as JSON has them.
+
+    Raises:
+        InputError: they are none, lie outside, or contradict one another.
+    """
+    if not isinstance(said, list):
+        raise InputError('The hints of a gap are a list of {"from": [x, y], "to": [x, y]}.')
+    entries = [{**entry, "key": ""} if isinstance(entry, dict) else entry for entry in said]
+    hints = hinting.of_entries("The page", entries, [""], is_loop=True).get(0, ())
+    hinting.check(hints, size)
+    return hints
+
+
+def _rate(value: Any) -> Fraction:
+    try:
+        rate = Fraction(str(value)[:32])
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"The rate {str(value)[:32]!r} is no number of frames a second.") from error
+    if not 1 <= rate <= _FASTEST:
+        raise InputError(f"The rate is {float(rate):g} frames a second; it is from 1 to {_FASTEST}.")
+    return rate
+
+
+def _hint_entries(path: Path) -> list[Any]:
+    entries = _read_object(path).get("hints", [])
+    if not isinstance(entries, list):
+        raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
+    return entries
+
+
+def _hints(path: Path, entries: list[Any], lone: str | None) -> dict[str, tuple[Hint, ...]]:
+    """By the name of the key, of keys that are not there too."""
+    if not entries:
+        return {}
+    names = [str(entry["key"]) for entry in entries if isinstance(entry, dict) and "key" in entry]
+    keys = list(dict.fromkeys(names or filter(None, [lone])))
+    return {keys[i]: some for i, some in hinting.of_entries(str(path), entries, keys, is_loop=True).items()}

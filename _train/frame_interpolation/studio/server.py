@@ -1,0 +1,240 @@
+"""The page and what it asks for, on this machine alone.
+
+    /TOKEN/                          the page and its files
+    /TOKEN/api/state                 all that it shows
+    /TOKEN/api/events                the same, and what happens, as server-sent events
+    /TOKEN/api/edit …                what it does
+    /TOKEN/pictures/SIZE/ID.png      keys and drawings; an ID tells the content, so that they may be kept for ever
+
+Without the token there is nothing. Requests of other origins, and those that reach this machine under another name, are
+refused, so that no other page can read or do anything.
+"""
+
+import contextlib
+import errno
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from _train.frame_interpolation.studio import exports, pictures
+from _train.frame_interpolation.studio.events import Events
+from _train.frame_interpolation.studio.pictures import Pictures
+from _train.frame_interpolation.studio.project import Defaults
+from _train.frame_interpolation.studio.session import Session, StaleError
+from _train.frame_interpolation.studio.worker import Worker
+from _util.errors import InputError
+
+HOST = "127.0.0.1"
+_STATIC = Path(__file__).parent / "static"
+_WATCH_EVERY = 1.0  # seconds
+_MOST_BODY = 4 * 2**20  # bytes
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Studio:
+    """The application of a session and its worker."""
+
+    def __init__(self, session: Session, worker: Worker, events: Events, token: str):
+        self._session, self._worker, self._events, self._token = session, worker, events, token
+        self._pictures = Pictures()
+
+    def application(self, hosts: tuple[str, ...]) -> Starlette:
+        """The ASGI application.
+
+        Args:
+            hosts: names with ports under which it may be asked, as `127.0.0.1:8000`.
+        """
+        return Starlette(
+            routes=[Mount(f"/{self._token}", routes=self._routes())],
+            middleware=[Middleware(_Guard, hosts=hosts)],
+            exception_handlers={InputError: _refused, StaleError: _refused},
+            lifespan=self._lifespan,
+        )
+
+    def _routes(self) -> list[Route | Mount]:
+        return [
+            Route("/api/state", self._state),
+            Route("/api/events", self._listen),
+            Route("/api/edit", self._edit, methods=["POST"]),
+            self._post("undo", lambda said: self._session.undo()),
+            self._post("redo", lambda said: self._session.redo()),
+            self._post("look", self._look),
+            self._post("redraw", lambda said: self._session.redraw(_text(said, "key"))),
+            self._post("export", lambda said: self._worker.export(_text(said, "format"))),
+            self._post("cancel", lambda said: self._worker.cancel()),
+            Route("/pictures/{size}/{id}.png", self._picture),
+            Mount("/", StaticFiles(directory=_STATIC, html=True)),
+        ]
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
+        stopped = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(stopped,), name="watching", daemon=True)
+        watcher.start()
+        yield
+        stopped.set()
+        self._events.close()
+
+    def _watch(self, stopped: threading.Event) -> None:
+        while not stopped.wait(_WATCH_EVERY):
+            self._session.check_disk()
+
+    async def _state(self, request: Request) -> Response:
+        formats = [{"name": name, "label": one.label} for name, one in exports.FORMATS.items()]
+        return JSONResponse({"formats": formats, **await run_in_threadpool(self._session.snapshot)})
+
+    async def _listen(self, request: Request) -> Response:
+        stream = self._events.stream(lambda: run_in_threadpool(self._session.snapshot))
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    async def _edit(self, request: Request) -> Response:
+        said = await _said(request)
+        version, action = said.get("version"), _text(said, "action")
+        if not isinstance(version, int):
+            raise InputError("An edit tells the version that it is of.")
+        await run_in_threadpool(self._session.edit, version, action, said.get("key"), said.get("value"))
+        return JSONResponse(await run_in_threadpool(self._session.snapshot))
+
+    def _post(self, name: str, do: Callable[[dict[str, Any]], None]) -> Route:
+        async def answer(request: Request) -> Response:
+            await run_in_threadpool(do, await _said(request))
+            return JSONResponse({})
+
+        return Route(f"/api/{name}", answer, methods=["POST"])
+
+    def _look(self, said: dict[str, Any]) -> None:
+        number = said.get("number", 0)
+        self._session.look_at(_text(said, "key"), number if isinstance(number, int) else 0)
+
+    async def _picture(self, request: Request) -> Response:
+        id, size = request.path_params["id"], request.path_params["size"]
+        path = self._session.picture(id)
+        if path is None or size not in (*pictures.SIDES, "full"):
+            return PlainTextResponse("There is no such picture.", 404)
+        headers = {"ETag": f'"{id}-{size}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        data = await run_in_threadpool(self._pictures.get, id, path, size)
+        return Response(data, media_type="image/png", headers=headers)
+
+
+class _Guard:
+    """Refuses what does not come from the page itself."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]):
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        refusal = self._refusal(Request(scope).headers)
+        await (PlainTextResponse(refusal, 403) if refusal else self._app)(scope, receive, send_guarded)
+
+    def _refusal(self, headers: Headers) -> str:
+        if headers.get("host") not in self._hosts:
+            return "This page is of this machine alone."
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+        is_own = origin is None or origin in {f"http://{host}" for host in self._hosts}
+        return "" if is_own and site in ("same-origin", "none") else "Another page may not ask for this."
+
+
+async def _said(request: Request) -> dict[str, Any]:
+    """The JSON object of a request."""
+    if request.headers.get("content-type") != "application/json":
+        raise InputError("Requests are JSON.")
+    if int(request.headers.get("content-length", _MOST_BODY + 1)) > _MOST_BODY:
+        raise InputError("A request is too long.")
+    try:
+        said = await request.json()
+    except ValueError as error:
+        raise InputError("A request is no JSON.") from error
+    if not isinstance(said, dict):
+        raise InputError("A request is a JSON object.")
+    return said
+
+
+def _text(said: dict[str, Any], name: str) -> str:
+    value = said.get(name)
+    if not isinstance(value, str):
+        raise InputError(f"A request has no {name}.")
+    return value
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": " ".join(str(error).split())}, 409 if isinstance(error, StaleError) else 400)
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket of this machine alone; port 0 is any that is free.
+
+    Raises:
+        InputError: the port cannot be had.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen()
+    except (OSError, OverflowError) as error:
+        listening.close()
+        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "cannot be had"
+        raise InputError(f"The port {port} {why}; choose another --port, or leave it out for a free one.") from error
+    return listening
+
+
+@contextlib.contextmanager
+def serving(folder: Path, defaults: Defaults, out: Path, port: int = 0, **options: Any) -> Iterator[str]:
+    """The address of the page of a folder of keys, as long as the block lasts.
+
+    Args:
+        defaults: options of `timing.plan`, for gaps of which the project says nothing.
+        out: folder of exports.
+        port: 0 is any that is free.
+        options: of `Interpolator`.
+
+    Raises:
+        InputError: the folder, the project in it or the port cannot be used.
+    """
+    events = Events()
+    with _listen(port) as listening:
+        session = Session(folder, defaults, events.tell)
+        worker = Worker(session, out, **options)
+        port, token = listening.getsockname()[1], secrets.token_urlsafe(16)
+        application = Studio(session, worker, events, token).application((f"{HOST}:{port}", f"localhost:{port}"))
+        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],), name="serving")
+        worker.start()
+        thread.start()
+        try:
+            yield f"http://{HOST}:{port}/{token}/"
+        finally:
+            server.should_exit = True
+            worker.stop()
+            thread.join()
+            worker.join()

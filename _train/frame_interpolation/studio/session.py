@@ -1,0 +1,291 @@
+"""An open project: keys, what is edited, and drawings, for the threads that serve, watch and draw."""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from _train.frame_interpolation import timing
+from _train.frame_interpolation.studio import project, sheet
+from _train.frame_interpolation.studio.cache import Cache
+from _train.frame_interpolation.studio.keys import Key, Keys
+from _train.frame_interpolation.studio.project import Defaults, Project, State, Timing
+from _train.frame_interpolation.studio.sheet import Row
+from _util.errors import InputError
+
+CACHE_FOLDER = ".studio"
+STALE = "Another tab or program has changed this meanwhile; here is the newest, make the last edit once more."
+
+Tell = Callable[[str, Any], None]  # an event's name, and what JSON holds
+
+
+class StaleError(InputError):
+    """An edit of a version that is no longer the newest."""
+
+
+class Session:
+    """A folder of keys that is open; for any number of threads.
+
+    Args:
+        folder: of keys.
+        defaults: options of `timing.plan`, for gaps of which the project says nothing.
+        tell: is called with each event, from any thread.
+
+    Attributes:
+        changed: is notified when there may be something else to draw.
+
+    Raises:
+        InputError: the folder or the project in it cannot be used.
+    """
+
+    def __init__(self, folder: Path, defaults: Defaults, tell: Tell = lambda name, value: None):
+        self.folder, self.tell = folder, tell
+        self.changed = threading.Condition(threading.RLock())
+        self.keys = Keys(folder)
+        self.keys.scan()
+        names = [key.name for key in self.keys.all]
+        if len(names) > 1:
+            timing.plan(names, True, **defaults)  # what cannot be used is told before anything is served
+        self._defaults = defaults
+        self.project = Project(folder, names[0] if len(names) == 2 else None)
+        self.cache = Cache(folder / CACHE_FOLDER)
+        self.method = ""
+        self._disk_problem, self._method_problem = "", ""
+        self.look: tuple[str, int] = ("", 0)
+        self.drawing = ""  # id of what is drawn just now
+        self.export: Mapping[str, Any] | None = None
+        self._settings = ""
+        self._failed: dict[str, str] = {}
+        self._rows: tuple[Any, list[Row]] | None = None
+
+    # ---- What there is -------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[Row]:
+        """All keys with their gaps, as things are now."""
+        with self.changed:
+            state = self.keys.version, self.project.version, self._settings
+            if self._rows is None or self._rows[0] != state:
+                found = sheet.rows(self.keys.all, self.project.state, self._defaults, self._settings)
+                self._rows = state, found
+            return self._rows[1]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the page shows, as JSON holds it."""
+        with self.changed:
+            state = self.project.state
+            return {
+                "version": self.project.version,
+                "name": self.folder.resolve().name,
+                "folder": str(self.folder),
+                "rate": float(state.rate),
+                "loop": state.is_loop,
+                "canUndo": self.project.can_undo,
+                "canRedo": self.project.can_redo,
+                "method": self.method,
+                "problem": self._disk_problem or self.keys.sentence() or self._method_problem,
+                "drawing": self.drawing,
+                "export": self.export,
+                "rows": list(map(self._row, self.rows())),
+            }
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        h, w = row.key.size
+        failure = next((self._failed[one.id] for one in row.drawings if one.id in self._failed), "")
+        return {
+            "key": row.key.name,
+            "file": row.key.path.name,
+            "id": row.key.digest[:32],
+            "width": w,
+            "height": h,
+            "keyProblem": row.key.problem,
+            "next": row.next.name if row.next else None,
+            "on": row.gap.exposures[0],
+            "hints": [project.hint_as_json(hint) for hint in row.hints],
+            "problem": row.problem or failure,
+            "drawings": [
+                {"id": one.id, "tick": str(one.tick), "position": float(one.tick), "drawn": one.id in self.cache}
+                for one in row.drawings
+            ],
+        }
+
+    def picture(self, id: str) -> Path | None:
+        """The file of a key or a drawing."""
+        key = next((key for key in self.keys.all if key.digest and key.digest[:32] == id), None)
+        return key.path if key else self.cache.path(id)
+
+    # ---- What is edited ------------------------------------------------------------------------------------------
+
+    def edit(self, version: int, action: str, key: str | None, value: Any) -> None:
+        """Make an edit, of the version that its author sees.
+
+        Raises:
+            StaleError: that version is not the newest.
+            InputError: an edit that cannot be made; nothing is different then.
+        """
+        with self.changed:
+            if version != self.project.version:
+                raise StaleError(STALE)
+            self._changing(lambda: self.project.change(self._edited(action, key, value)))
+
+    def undo(self) -> None:
+        self._changing(self.project.undo)
+
+    def redo(self) -> None:
+        self._changing(self.project.redo)
+
+    def _changing(self, change: Callable[[], None]) -> None:
+        with self.changed:
+            try:
+                change()
+            finally:
+                self.check_disk()
+                self._announce()
+
+    def _edited(self, action: str, key: str | None, value: Any) -> State:
+        state = self.project.state
+        if action == "rate":
+            return state.with_rate(value)
+        if action == "loop":
+            return state.with_loop(value)
+        row = self._row_of(key)
+        if action == "timing":
+            return state.with_timing(row.key.name, project.read_timing(value))
+        if action == "spacing":
+            return state.with_timing(row.key.name, _spaced(value, row))
+        if action == "everywhere":
+            for other in self.rows():
+                state = state.with_timing(other.key.name, Timing(row.gap.ticks, row.gap.exposures[0]))
+            return state
+        if action == "hints":
+            return state.with_hints(row.key.name, project.read_hints(value, row.key.size))
+        raise InputError(f"There is no edit {action!r}.")
+
+    def _row_of(self, key: str | None) -> Row:
+        row = next((row for row in self.rows() if row.key.name == key), None)
+        if row is None:
+            raise InputError(f"There is no key {key}; it was moved or renamed.")
+        return row
+
+    # ---- What happens on the disk --------------------------------------------------------------------------------
+
+    def check_disk(self) -> None:
+        """Take over what others have changed in the folder, and tell of it."""
+        with self.changed:
+            before = self.keys.all
+            try:
+                is_other = self.keys.scan()
+                if is_other:
+                    self.tell("notice", _difference(before, self.keys.all))
+                if self.project.reload():
+                    is_other = True
+                    self.tell("notice", "The project was changed by another program and is read again; undo goes back.")
+                is_other = is_other or bool(self._disk_problem)
+                self._disk_problem = ""
+            except InputError as error:
+                is_other = str(error) != self._disk_problem
+                self._disk_problem = str(error)
+            if is_other:
+                self._announce()
+
+    # ---- What is drawn -------------------------------------------------------------------------------------------
+
+    def begin_drawing(self, method: str, settings: str) -> None:
+        """The method is known; only now drawings have an `id`."""
+        with self.changed:
+            self.method, self._settings = method, settings
+            self.cache.keep_only({one.id for row in self.rows() for one in row.drawings})
+            self._announce()
+
+    def cannot_draw(self, sentence: str) -> None:
+        """Nothing can be drawn at all."""
+        with self.changed:
+            self._method_problem = sentence
+            self._announce()
+
+    def look_at(self, key: str, number: int) -> None:
+        """What is looked at is drawn first."""
+        with self.changed:
+            self.look = key, number
+            self.changed.notify_all()
+
+    def redraw(self, key: str) -> None:
+        """Draw a gap anew."""
+        with self.changed:
+            for one in self._row_of(key).drawings:
+                self.cache.forget(one.id)
+                self._failed.pop(one.id, None)
+            self._announce()
+
+    def wanted(self) -> tuple[Row, sheet.InBetween] | None:
+        """What is to be drawn next: what is looked at, its gap from there, the gaps after it, and those before."""
+        with self.changed:
+            rows = self.rows()
+            at = next((i for i, row in enumerate(rows) if row.key.name == self.look[0]), 0)
+            for row in [*rows[at:], *rows[:at]]:
+                number = self.look[1] if row is rows[at] else 1
+                near = sorted(enumerate(row.drawings, 1), key=lambda one: abs(one[0] - number))
+                for _, one in near:
+                    if self.is_wanted(row, one):
+                        return row, one
+            return None
+
+    def is_wanted(self, row: Row, one: sheet.InBetween) -> bool:
+        """Whether an in-between is not drawn and can be."""
+        return bool(one.id) and not row.problem and one.id not in self.cache and one.id not in self._failed
+
+    def began(self, one: sheet.InBetween) -> None:
+        with self.changed:
+            self.drawing = one.id
+            self.tell("drawing", one.id)
+
+    def finished(self, one: sheet.InBetween, problem: str = "") -> None:
+        """An in-between was drawn, or could not be."""
+        with self.changed:
+            self.drawing = ""
+            if problem:
+                self._failed[one.id] = problem
+                self._announce()
+            else:
+                self.tell("drawn", one.id)
+
+    def show_export(self, progress: Mapping[str, Any] | None) -> None:
+        with self.changed:
+            self.export = progress
+            self.tell("export", progress)
+
+    def _announce(self) -> None:
+        self.changed.notify_all()
+        self.tell("state", self.snapshot())
+
+
+def _spaced(value: Any, row: Row) -> Timing:
+    """As many in-betweens as asked for, even in time and moved along a curve."""
+    if not isinstance(value, dict):
+        raise InputError('The spacing of a gap is of the form {"count": 3, "ease": "in-out"}.')
+    (count,) = timing.parse_between(str(value.get("count", len(row.gap.ticks))).replace(",", "?"))
+    ease = timing.parse_ease(str(value.get("ease", "none")))
+    return Timing(timing.eased(timing.even(count), ease), row.gap.exposures[0])
+
+
+def _difference(before: list[Key], after: list[Key]) -> str:
+    """What has happened to the keys, in a sentence or more."""
+    old, new = ({key.name: key.digest for key in keys} for keys in (before, after))
+    gone = [name for name in old if name not in new]
+    come = [name for name in new if name not in old]
+    other = [name for name in new if name in old and new[name] != old[name]]
+    told = []
+    if gone:
+        told.append(f"{_listed(gone)} {_is(gone)} gone from the folder; timing and hints are kept for when it is back.")
+    if come:
+        told.append(f"{_listed(come)} {_is(come)} new among the keys.")
+    if other:
+        told.append(f"{_listed(other)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew.")
+    return " ".join(told) or "The files of the keys were written anew; their pictures are the same."
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

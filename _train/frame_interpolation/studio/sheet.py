@@ -1,0 +1,79 @@
+"""The drawings that follow from keys and a project: what each is made of, and how long it is exposed."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from _train.frame_interpolation import hints as hinting
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.studio import project
+from _train.frame_interpolation.studio.keys import Key
+from _train.frame_interpolation.studio.project import Defaults, State
+from _train.frame_interpolation.timing import Gap
+from _util.errors import InputError
+from _util.runs import digest_of
+
+
+class InBetween(NamedTuple):
+    """A drawing that is made; `id` tells all that determines it, and is empty as long as the method is not known."""
+
+    id: str
+    tick: Fraction
+
+
+class Row(NamedTuple):
+    """A key, and the gap that it begins.
+
+    Attributes:
+        next: the key that ends the gap; None after the last key.
+        gap: its timing.
+        problem: a sentence, where the gap cannot be drawn.
+    """
+
+    key: Key
+    next: Key | None
+    gap: Gap
+    hints: tuple[Hint, ...]
+    drawings: tuple[InBetween, ...]
+    problem: str
+
+
+def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -> list[Row]:
+    """All keys in order, each with its gap.
+
+    Args:
+        defaults: options of `timing.plan`, for gaps of which the project says nothing.
+        settings: a digest of the method, its weights and options; empty as long as they are not known.
+    """
+    gaps = project.gaps(state, [key.name for key in keys], defaults)
+    followers: list[Key | None] = [*keys[1:], keys[0] if state.is_loop and len(keys) > 1 else None]
+    return [_row(*found, state, settings) for found in zip(keys, followers, gaps, strict=False)]
+
+
+def _row(key: Key, follower: Key | None, gap: Gap, state: State, settings: str) -> Row:
+    hints = state.hints.get(key.name, ()) if follower else ()
+    if follower is None:
+        return Row(key, None, Gap.on((), gap.exposures[0]), (), (), key.problem)
+    drawings = tuple(InBetween(_id(key, follower, tick, hints, settings), tick) for tick in gap.ticks)
+    return Row(key, follower, gap, hints, drawings, _problem(key, follower, hints))
+
+
+def _id(key: Key, follower: Key, tick: Fraction, hints: tuple[Hint, ...], settings: str) -> str:
+    if not settings:
+        return ""
+    told = {"hints": digest_of(hinting.as_json(hints))} if hints else {}
+    made = {"key": key.digest, "next": follower.digest, "tick": str(tick), "settings": settings}
+    return digest_of(made | told)[:32]
+
+
+def _problem(key: Key, follower: Key, hints: tuple[Hint, ...]) -> str:
+    if key.problem or follower.problem:
+        return key.problem or follower.problem
+    if key.size != follower.size:
+        (h0, w0), (h1, w1) = key.size, follower.size
+        return f"{key.path.name} is {w0}×{h0} pixels and {follower.path.name} {w1}×{h1}; bring them to one size."
+    try:
+        hinting.check(hints, key.size)
+    except InputError as error:
+        return str(error)
+    return ""

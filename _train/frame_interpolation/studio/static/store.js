@@ -1,0 +1,131 @@
+// What is shown: the project as the server tells it, and what of it is selected. Everything else listens here.
+//
+// Events: "state" (the project is another), "select" (another drawing), "drawn" (detail: id), "drawing", "export",
+// "tabs" (detail: how many), "notice" (detail: a sentence), "connection" (detail: whether there is one).
+
+class Store extends EventTarget {
+  state = null;
+  cells = []; // all drawings in order: {row, rowIndex, number, id, isKey, tick, position, exposure}
+  drawing = "";
+  export = null;
+  isHinting = false;
+  #drawn = new Set();
+  #selected = { key: "", number: 0 };
+  #looking = 0;
+
+  async start() {
+    const state = await this.#get("api/state");
+    this.formats = state.formats;
+    this.#apply(state);
+    const source = new EventSource("api/events");
+    const on = (name, take) => source.addEventListener(name, (event) => take(JSON.parse(event.data)));
+    on("state", (value) => this.#apply(value));
+    on("drawn", (id) => { this.#drawn.add(id); this.drawing = ""; this.#tell("drawn", id); });
+    on("drawing", (id) => { this.drawing = id; this.#tell("drawing", id); });
+    on("export", (value) => { this.export = value; this.#tell("export", value); });
+    on("tabs", (count) => this.#tell("tabs", count));
+    on("notice", (sentence) => this.#tell("notice", sentence));
+    source.onopen = () => this.#tell("connection", true);
+    source.onerror = () => this.#tell("connection", false);
+  }
+
+  get rows() { return this.state.rows; }
+  get index() {
+    const at = this.cells.findIndex((cell) => cell.row.key === this.#selected.key && cell.number === this.#selected.number);
+    return Math.max(0, at);
+  }
+  get cell() { return this.cells[this.index]; }
+  // The gap that is worked on: after the last key without a loop, the one before it.
+  get row() {
+    const cell = this.cell;
+    return cell && (cell.row.next === null && cell.rowIndex > 0 ? this.rows[cell.rowIndex - 1] : cell.row);
+  }
+  follower(row) { return this.rows.find((other) => other.key === row.next); }
+  isDrawn(cell) { return cell.isKey ? cell.id !== "" : this.#drawn.has(cell.id); }
+  drawnOf(row) { return row.drawings.filter((one) => this.#drawn.has(one.id)).length; }
+  get missing() { return this.cells.filter((cell) => !this.isDrawn(cell) && !cell.row.problem).length; }
+
+  select(index) {
+    const cell = this.cells[Math.max(0, Math.min(index, this.cells.length - 1))];
+    if (!cell) return;
+    this.#selected = { key: cell.row.key, number: cell.number };
+    this.#look();
+    this.#tell("select", cell);
+  }
+  step(by) { this.select(this.index + by); }
+  stepKey(by) {
+    const numbers = this.cells.map((cell, i) => (cell.isKey ? i : -1)).filter((i) => i >= 0);
+    const at = this.index;
+    this.select(by > 0 ? numbers.find((i) => i > at) ?? at : numbers.findLast((i) => i < at) ?? 0);
+  }
+
+  edit(action, key, value) { return this.#post("edit", { version: this.state.version, action, key, value }); }
+  setTicks(row, ticks) { return this.edit("timing", row.key, { ticks, on: row.on }); }
+  setHints(row, hints) { return this.edit("hints", row.key, hints); }
+  undo() { return this.#post("undo", {}); }
+  redo() { return this.#post("redo", {}); }
+  redraw(row) { return this.#post("redraw", { key: row.key }); }
+  startExport(format) { return this.#post("export", { format }); }
+  cancelExport() { return this.#post("cancel", {}); }
+  setHinting(isHinting) {
+    this.isHinting = isHinting && Boolean(this.row?.next);
+    this.#look();
+    this.#tell("select", this.cell);
+  }
+
+  #look() {
+    clearTimeout(this.#looking);
+    this.#looking = setTimeout(() => {
+      const row = this.isHinting ? this.row : this.cell?.row;
+      const number = this.isHinting ? Math.ceil(row.drawings.length / 2) : this.cell?.number;
+      if (row) this.#post("look", { key: row.key, number });
+    }, 40);
+  }
+
+  #apply(state) {
+    this.state = state;
+    this.drawing = state.drawing;
+    this.export = state.export;
+    this.#drawn = new Set(state.rows.flatMap((row) => row.drawings).filter((one) => one.drawn).map((one) => one.id));
+    this.cells = state.rows.flatMap((row, rowIndex) => [
+      { row, rowIndex, number: 0, id: row.id, isKey: true, tick: "0", position: 0, exposure: row.on },
+      ...row.drawings.map((one, i) => ({
+        row, rowIndex, number: i + 1, id: one.id, isKey: false, tick: one.tick, position: one.position, exposure: row.on,
+      })),
+    ]);
+    this.#keepSelection();
+    if (this.isHinting && !this.row?.next) this.isHinting = false;
+    this.#tell("state", state);
+  }
+
+  #keepSelection() {
+    const row = this.rows.find((one) => one.key === this.#selected.key) ?? this.rows[0];
+    if (row) this.#selected = { key: row.key, number: Math.min(this.#selected.number, row.drawings.length) };
+  }
+
+  async #get(path) { return (await fetch(path)).json(); }
+
+  // Returns whether it was done; a sentence says why not.
+  async #post(path, body) {
+    try {
+      const answer = await fetch(`api/${path}`, {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      });
+      const said = await answer.json();
+      if (answer.ok) {
+        if (said.version) this.#apply(said);
+        return true;
+      }
+      this.#tell("notice", said.error);
+      if (answer.status === 409) this.#apply(await this.#get("api/state"));
+    } catch {
+      this.#tell("connection", false);
+    }
+    return false;
+  }
+
+  #tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+}
+
+export const store = new Store();
+export const on = (names, listen) => names.split(" ").forEach((name) => store.addEventListener(name, (event) => listen(event.detail)));

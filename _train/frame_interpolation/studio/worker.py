@@ -1,0 +1,170 @@
+"""The one thread that draws: in-betweens in the order in which they are looked at, and exports.
+
+What is to be drawn is asked for anew before each in-between, so that nothing that was edited away is drawn. Motion of
+the gaps that were drawn last is kept.
+"""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from _train.frame_interpolation import pairs
+from _train.frame_interpolation.studio import exports
+from _train.frame_interpolation.studio.session import Session
+from _train.frame_interpolation.studio.sheet import InBetween, Row
+from _util import formats
+from _util.errors import InputError
+from _util.runs import digest, digest_of
+
+_MOST_PREPARED = 2  # gaps whose motion is kept
+
+
+class Worker(threading.Thread):
+    """Draws what a session wants until it is stopped.
+
+    Args:
+        out: folder of exports.
+        options: of `Interpolator`.
+    """
+
+    def __init__(self, session: Session, out: Path, **options: Any):
+        super().__init__(name="drawing", daemon=True)
+        self._session, self._out, self._options = session, out, options
+        self._interpolator: Any = None
+        self._prepared: OrderedDict[Any, Any] = OrderedDict()
+        self._export: exports.Export | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End after what is drawn just now."""
+        with self._session.changed:
+            self._stopped = True
+            self.cancel()
+            self._session.changed.notify_all()
+
+    def export(self, format: str) -> None:
+        """Draw what is missing and write all to a file or folder.
+
+        Raises:
+            InputError: there is no such format, an export goes on already, or there is nothing to write.
+        """
+        with self._session.changed:
+            if self._export:
+                raise InputError("An export goes on already; wait for it, or cancel it.")
+            state = self._session.project.state
+            name = self._session.folder.resolve().name or "keys"
+            self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)
+            self._export.drew(self._session.cache)
+            self._session.show_export(self._export.progress())
+            self._session.changed.notify_all()
+
+    def cancel(self) -> None:
+        """Give up the export that goes on, if one does."""
+        with self._session.changed:
+            if self._export:
+                self._export.is_cancelled = True
+                self._session.changed.notify_all()
+
+    def run(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:
+            self._session.cannot_draw(_sentence(error))
+            return
+        while True:
+            with self._session.changed:
+                while not (self._stopped or self._export or self._session.wanted()):
+                    self._session.changed.wait()
+                if self._stopped:
+                    return
+                export, wanted = self._export, self._session.wanted()
+            if export:
+                self._advance(export)
+            elif wanted:
+                self._draw(*wanted)
+
+    def _begin(self) -> None:
+        from _train.frame_interpolation.video.interpolate import create_interpolator
+        from _util import checkpoints
+
+        self._interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **self._options})
+        line_art = self._interpolator.line_art
+        settings = settings if line_art == "off" else {**settings, "line_art": line_art}
+        self._session.begin_drawing(self._interpolator.method, digest_of(settings))
+
+    def _draw(self, row: Row, one: InBetween) -> None:
+        self._session.began(one)
+        problem = ""
+        try:
+            self._session.cache.keep(one.id, self._drawn(row, one))
+        except _ChangedError:
+            self._session.check_disk()
+        except Exception as error:  # of this gap; the others can be drawn
+            problem = _sentence(error)
+        self._session.finished(one, problem)
+
+    def _drawn(self, row: Row, one: InBetween) -> formats.Picture:
+        ends, pair = self._pair(row)
+        (waiting,) = self._interpolator.draw(pair, [float(one.tick)])
+        return pairs.of_kind(waiting(), ends)
+
+    def _pair(self, row: Row) -> Any:
+        """Both keys of a gap, and the motion between them."""
+        assert row.next is not None
+        told = row.key.digest, row.next.digest, row.hints
+        if told in self._prepared:
+            self._prepared.move_to_end(told)
+            return self._prepared[told]
+        while len(self._prepared) >= _MOST_PREPARED:
+            self._prepared.popitem(last=False)
+        paths = row.key.path, row.next.path
+        ends = formats.read(paths[0]), formats.read(paths[1])
+        if [digest(path) for path in paths] != [row.key.digest, row.next.digest]:
+            raise _ChangedError
+        self._prepared[told] = ends, self._interpolator.prepare(*pairs.common_kind(paths, ends), row.hints)
+        return self._prepared[told]
+
+    def _advance(self, export: exports.Export) -> None:
+        """Draw one in-between that an export lacks, or write it if it lacks none."""
+        missing = next(
+            ((row, one) for row in export.rows for one in row.drawings if one.id not in self._session.cache), None
+        )
+        try:
+            export.check()
+            if missing:
+                self._draw_for_export(export, *missing)
+                return
+            export.write(self._session.cache, self._session.show_export)
+        except exports.CancelledError:
+            export.end("cancelled")
+        except Exception as error:
+            export.end("failed", _sentence(error))
+        with self._session.changed:
+            self._export = None
+        self._session.show_export(export.progress())
+
+    def _draw_for_export(self, export: exports.Export, row: Row, one: InBetween) -> None:
+        if row.problem:
+            raise InputError(row.problem)
+        self._session.began(one)
+        try:
+            self._session.cache.keep(one.id, self._drawn(row, one))
+        except _ChangedError as error:
+            raise InputError(f"{row.key.path.name} or the key after it was changed; export again.") from error
+        finally:
+            self._session.finished(one)
+        export.drew(self._session.cache)
+        self._session.show_export(export.progress())
+
+
+class _ChangedError(Exception):
+    """A key is no longer what it was when it was listed."""
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "There is not enough memory to draw this; close other programs, or make the keys smaller."
+    return f"This cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())[:200]})."

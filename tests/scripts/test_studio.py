@@ -1,0 +1,67 @@
+"""The command line of the page: what it refuses."""
+
+import socket
+
+import pytest
+
+from _scripts import studio
+from _util.locks import holding
+from tests.train.studio.drawings import write_keys
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(call, *arguments) -> str:
+    finished = call(studio.main, *arguments, "--no-browser")
+    assert finished.code == 2
+    assert finished.said.count("\n") == 1
+    assert finished.written == ""
+    return finished.said
+
+
+def test_folders_that_are_none(call, tmp_path):
+    assert "nothing is no folder" in refused(call, "nothing")
+    keys = write_keys(tmp_path / "keys", 1)
+    assert "keys holds one picture; two keys or more are needed" in refused(call, keys)
+    assert "is no folder" in refused(call, keys / "k1.png")
+
+
+def test_a_port_in_use(call, tmp_path):
+    keys = write_keys(tmp_path / "keys")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"The port {port} is in use" in refused(call, keys, "--port", port)
+    assert {path.name for path in keys.iterdir()} == {"k1.png", "k2.png", "k3.png"}
+
+
+def test_a_second_run_on_one_folder(call, tmp_path):
+    keys = write_keys(tmp_path / "keys")
+    with holding(keys / "studio.json"):
+        assert "in use by another run" in refused(call, keys)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (("--between", "x"), "no number"),
+        (("--between", "1,2,3,4,5"), "5 counts"),
+        (("--ease", "odd"), "no ease"),
+        (("--chart", "nothing.csv"), "cannot be read"),
+        (("--synthesis", "nothing"), "nothing"),
+    ],
+)
+def test_options_that_cannot_be_used(call, tmp_path, options, match):
+    assert match in refused(call, write_keys(tmp_path / "keys"), *options)
+
+
+def test_a_damaged_project_is_kept(call, tmp_path):
+    keys = write_keys(tmp_path / "keys")
+    (keys / "studio.json").write_text("{")
+    assert "studio.json is damaged" in refused(call, keys)
+    assert (keys / "studio.json").read_text() == "{"

@@ -1,0 +1,122 @@
+"""What the page edits, on the disk and back."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.studio.project import Project, State, Timing, gaps
+from _util.errors import InputError
+
+QUARTER, HALF = Fraction(1, 4), Fraction(1, 2)
+HINT = Hint(((3.0, 4.0),), ((5.5, 6.0),))
+
+
+def changed(project: Project, **timings: Timing) -> State:
+    state = project.state
+    for key, one in timings.items():
+        state = state.with_timing(key, one)
+    return state
+
+
+def test_what_is_edited_is_read_back(tmp_path):
+    project = Project(tmp_path)
+    state = State().with_rate("23.976").with_loop(True).with_timing("k1", Timing((QUARTER, HALF), 2))
+    project.change(state.with_hints("k1", [HINT]))
+    assert Project(tmp_path).state == project.state
+    assert json.loads((tmp_path / "studio.json").read_text())["gaps"]["k1"] == {"ticks": ["1/4", "1/2"], "on": 2}
+
+
+def test_undo_and_redo_reach_the_disk(tmp_path):
+    project = Project(tmp_path)
+    first = changed(project, k1=Timing((HALF,)))
+    project.change(first)
+    project.change(project.state.with_hints("k1", [HINT]))
+    project.undo()
+    assert project.state == Project(tmp_path).state == first
+    assert json.loads((tmp_path / "hints.json").read_text()) == {"hints": []}
+    project.undo()
+    assert project.state == State()
+    assert not project.can_undo
+    project.redo()
+    project.redo()
+    assert Project(tmp_path).state.hints == {"k1": (HINT,)}
+    project.change(changed(project, k1=Timing(())))
+    assert not project.can_redo
+
+
+def test_what_others_write_is_not_written_over(tmp_path):
+    project = Project(tmp_path)
+    project.change(changed(project, k1=Timing((HALF,))))
+    theirs = '{"rate": "12", "gaps": {}}'
+    (tmp_path / "studio.json").write_text(theirs)
+    with pytest.raises(InputError, match="changed by another program"):
+        project.change(project.state.with_loop(True))
+    assert (tmp_path / "studio.json").read_text() == theirs
+    assert project.reload()
+    assert project.state == State(rate=Fraction(12))
+    project.undo()
+    assert project.state.timings == {"k1": Timing((HALF,))}
+
+
+def test_what_is_not_known_in_the_file_is_kept(tmp_path):
+    path = tmp_path / "studio.json"
+    path.write_text('{"note": "mine", "gaps": {"gone": {"ticks": ["1/3"]}}}')
+    project = Project(tmp_path)
+    project.change(project.state.with_rate(12))
+    document = json.loads(path.read_text())
+    assert document["note"] == "mine"
+    assert document["gaps"] == {"gone": {"ticks": ["1/3"], "on": 1}}
+
+
+def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
+    from _train.frame_interpolation import hints
+
+    (tmp_path / "hints.json").write_text('{"hints": [{"from": [1, 2], "to": [3, 4]}]}')
+    project = Project(tmp_path, lone="k1")
+    assert project.state.hints == {"k1": (Hint(((1.0, 2.0),), ((3.0, 4.0),)),)}
+    stroke = Hint(((0.0, 0.0), (5.0, 5.0)), ((1.0, 1.0), (6.0, 6.0)))
+    project.change(project.state.with_hints("k1", [*project.state.hints["k1"], stroke]))
+    assert hints.read(tmp_path / "hints.json", ["k1", "k2", "k3"]) == {0: project.state.hints["k1"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("studio.json", "{", "damaged"),
+        ("studio.json", "[]", "no JSON object"),
+        ("studio.json", '{"rate": 0}', "from 1 to 240"),
+        ("studio.json", '{"rate": "1/0"}', "no number of frames"),
+        ("studio.json", '{"loop": 1}', "on or off"),
+        ("studio.json", '{"gaps": []}', "no object"),
+        ("studio.json", '{"gaps": {"k": {"ticks": ["1/2", "1/4"]}}}', "ticks must rise"),
+        ("studio.json", '{"gaps": {"k": {"ticks": ["2"]}}}', "a tick is at 2|A tick is at 2"),
+        ("studio.json", '{"gaps": {"k": {"ticks": [], "on": 0}}}', "must be from 1"),
+        ("hints.json", '{"hints": 1}', 'no list "hints"'),
+        ("hints.json", '{"hints": [{"from": [1, 2], "to": [3, 4]}]}', "names no key"),
+        ("hints.json", '{"hints": [{"key": "k", "from": "x", "to": [3, 4]}]}', "no point"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named_and_kept(tmp_path, name, text, match):
+    path: Path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=match) as caught:
+        Project(tmp_path)
+    assert str(path) in str(caught.value)
+    assert path.read_text() == text
+
+
+def test_a_correction_has_the_timing_of_the_gap_that_it_divides():
+    state = State().with_timing("k1", Timing((QUARTER,), 2))
+    found = gaps(state, ["k1", "k1+fixed", "k2", "k3"], {"between": "3"})
+    assert [gap.ticks for gap in found] == [(QUARTER,), (QUARTER,), (QUARTER, HALF, Fraction(3, 4)), ()]
+    assert [gap.exposures for gap in found] == [(2, 2), (2, 2), (1,) * 4, (1,)]
+
+
+def test_a_loop_has_a_gap_after_the_last_key():
+    state = State().with_timing("k2", Timing((HALF,), 2))
+    assert [gap.ticks for gap in gaps(state, ["k1", "k2"], {})] == [(HALF,), ()]
+    assert gaps(state, ["k1", "k2"], {})[1].exposures == (2,)
+    assert [gap.ticks for gap in gaps(state.with_loop(True), ["k1", "k2"], {})] == [(HALF,), (HALF,)]

@@ -1,0 +1,327 @@
+"""A project that is open: keys that change meanwhile, edits, what is drawn next, drawings and exports."""
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _train.frame_interpolation import Interpolator, exposure_sheets, timing
+from _train.frame_interpolation.studio.session import Session, StaleError
+from _train.frame_interpolation.studio.worker import Worker
+from _util import image, video
+from _util.errors import InputError
+from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, write_keys
+
+
+class Opened:
+    """A session and what it tells."""
+
+    def __init__(self, folder: Path, out: Path):
+        self.told: list[tuple[str, object]] = []
+        self.session = Session(folder, {"between": "1"}, lambda *event: self.told.append(event))
+        self.worker = Worker(self.session, out, **SIMPLE)
+
+    def edit(self, action: str, key: str | None, value: object) -> None:
+        self.session.edit(self.session.project.version, action, key, value)
+
+    def notices(self) -> list[object]:
+        return [value for name, value in self.told if name == "notice"]
+
+    def row(self, name: str) -> dict:
+        return next(row for row in self.session.snapshot()["rows"] if row["key"] == name)
+
+    def export(self, format: str) -> dict:
+        until(lambda: self.worker._export is None)
+        self.worker.export(format)
+        until(lambda: self.session.export["phase"] in ("done", "failed", "cancelled"))
+        return dict(self.session.export)
+
+
+@pytest.fixture
+def opened(tmp_path) -> Iterator[Opened]:
+    one = Opened(write_keys(tmp_path / "keys"), tmp_path / "out")
+    yield one
+    one.worker.stop()
+    if one.worker.is_alive():
+        one.worker.join()
+
+
+def test_in_betweens_are_those_of_the_interpolator(opened):
+    opened.edit("timing", "k1", {"ticks": ["1/4", "2/3"], "on": 1})
+    draw_all(opened.session, opened.worker)
+    ids = [one["id"] for one in opened.row("k1")["drawings"]]
+    drawn = [image.read(opened.session.cache.path(id)) for id in ids]
+    for one, expected in zip(drawn, Interpolator(**SIMPLE)(key(0), key(8), [1 / 4, 2 / 3]), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_nothing_of_the_keys_is_written_to(opened):
+    before = {path: path.read_bytes() for path in opened.session.folder.glob("*.png")}
+    opened.edit("timing", "k1", {"ticks": ["1/3"], "on": 2})
+    opened.edit("hints", "k2", [{"from": [20, 24], "to": [28, 24]}])
+    draw_all(opened.session, opened.worker)
+    assert {path: path.read_bytes() for path in opened.session.folder.glob("*.png")} == before
+    names = {path.name for path in opened.session.folder.iterdir()} - {path.name for path in before}
+    assert names == {"studio.json", "hints.json", ".studio"}
+
+
+def test_only_what_an_edit_concerns_is_drawn_anew(opened):
+    draw_all(opened.session, opened.worker)
+    before = {row["key"]: [one["id"] for one in row["drawings"]] for row in opened.session.snapshot()["rows"]}
+    opened.told.clear()
+    opened.edit("timing", "k1", {"ticks": ["1/4", "1/2"], "on": 2})
+    until(lambda: opened.session.wanted() is None and not opened.session.drawing)
+    quarter, half = (one["id"] for one in opened.row("k1")["drawings"])
+    assert [value for name, value in opened.told if name == "drawn"] == [quarter]
+    assert [half] == before["k1"]
+    assert [one["id"] for one in opened.row("k2")["drawings"]] == before["k2"]
+
+
+def test_drawings_are_kept_from_one_opening_to_the_next(opened, tmp_path):
+    draw_all(opened.session, opened.worker)
+    stray = opened.session.folder / ".studio" / f"{'0' * 32}.png"
+    image.write(stray, key(0))
+    again = Opened(opened.session.folder, tmp_path / "out")
+    draw_all(again.session, again.worker)
+    again.worker.stop()
+    assert not [name for name, _ in again.told if name == "drawn"]
+    assert all(one["drawn"] for row in again.session.snapshot()["rows"] for one in row["drawings"])
+    assert not stray.exists()
+
+
+def test_what_is_looked_at_is_drawn_first(opened):
+    session = opened.session
+    session.begin_drawing("method", "settings")
+    opened.edit("spacing", "k2", {"count": 3})
+    session.look_at("k2", 3)
+    order = []
+    while wanted := session.wanted():
+        row, one = wanted
+        order.append((row.key.name, one.tick))
+        session.finished(one, "no")
+    assert order == [("k2", Fraction(3, 4)), ("k2", Fraction(1, 2)), ("k2", Fraction(1, 4)), ("k1", Fraction(1, 2))]
+
+
+def test_an_edit_of_an_older_version_is_refused(opened):
+    version = opened.session.project.version
+    opened.session.edit(version, "loop", None, True)
+    with pytest.raises(StaleError, match="once more"):
+        opened.session.edit(version, "rate", None, 12)
+    assert opened.session.snapshot()["rate"] == 24
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "value", "match"),
+    [
+        ("timing", "k9", {"ticks": []}, "no key k9"),
+        ("timing", "k1", {"ticks": ["1/2", "1/2"]}, "ticks must rise"),
+        ("timing", "k1", {"ticks": ["1"]}, "below 1"),
+        ("timing", "k1", {"ticks": [None]}, "no number"),
+        ("timing", "k1", {"ticks": "1/2"}, "of the form"),
+        ("spacing", "k1", {"count": -1}, "from 0"),
+        ("spacing", "k1", {"count": 2, "ease": "odd"}, "no ease"),
+        ("hints", "k1", [{"from": [64, 0], "to": [1, 1]}], "outside the keys"),
+        ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
+        ("hints", "k1", [1], "not of the form"),
+        ("hints", "k1", {}, "a list"),
+        ("rate", None, "fast", "no number"),
+        ("rate", None, 1000, "from 1 to 240"),
+        ("loop", None, "yes", "on or off"),
+        ("erase", "k1", None, "no edit"),
+    ],
+)
+def test_what_cannot_be_edited_is_a_sentence(opened, action, name, value, match):
+    with pytest.raises(InputError, match=match):
+        opened.edit(action, name, value)
+    assert not (opened.session.folder / "studio.json").exists()
+    assert not opened.session.project.can_undo
+
+
+def test_spacing_follows_the_curve(opened):
+    opened.edit("spacing", "k1", {"count": 3, "ease": "in"})
+    expected = timing.eased(timing.even(3), timing.parse_ease("in"))
+    assert [Fraction(one["tick"]) for one in opened.row("k1")["drawings"]] == list(expected)
+
+
+def test_the_same_timing_everywhere(opened):
+    opened.edit("timing", "k1", {"ticks": ["1/5", "1/2"], "on": 2})
+    opened.edit("everywhere", "k1", None)
+    assert [one["tick"] for one in opened.row("k2")["drawings"]] == ["1/5", "1/2"]
+    assert opened.row("k3")["on"] == 2
+
+
+def test_a_key_that_is_gone_keeps_its_timing_and_hints(opened):
+    opened.edit("timing", "k2", {"ticks": ["1/3"], "on": 2})
+    opened.edit("hints", "k2", [{"from": [20, 24], "to": [28, 24]}])
+    kept, path = opened.row("k2"), opened.session.folder / "k2.png"
+    content = path.read_bytes()
+    path.unlink()
+    opened.session.check_disk()
+    assert [row["key"] for row in opened.session.snapshot()["rows"]] == ["k1", "k3"]
+    assert "k2 is gone" in str(opened.notices()[-1])
+    opened.edit("rate", None, 12)
+    path.write_bytes(content)
+    opened.session.check_disk()
+    assert opened.row("k2") == kept
+
+
+def test_a_key_that_changes_has_other_in_betweens(opened):
+    draw_all(opened.session, opened.worker)
+    before = [one["id"] for name in ("k1", "k2") for one in opened.row(name)["drawings"]]
+    image.write(opened.session.folder / "k3.png", key(20))
+    opened.session.check_disk()
+    after = [one["id"] for name in ("k1", "k2") for one in opened.row(name)["drawings"]]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert "k3 was changed" in str(opened.notices()[-1])
+    until(lambda: after[1] in opened.session.cache)
+
+
+def test_a_damaged_key_and_one_of_another_size_are_told_where_they_are(opened):
+    (opened.session.folder / "k3.png").write_bytes(b"no picture")
+    image.write(opened.session.folder / "k4.png", np.zeros((32, 32, 3), np.uint8))
+    image.write(opened.session.folder / "k5.png", key(0))
+    opened.session.check_disk()
+    assert "k3.png" in opened.row("k3")["keyProblem"]
+    assert "k3.png" in opened.row("k2")["problem"]
+    assert "k4.png is 32×32 pixels and k5.png 64×48" in opened.row("k4")["problem"]
+    assert opened.row("k1")["problem"] == ""
+    draw_all(opened.session, opened.worker)
+    assert [one["drawn"] for one in opened.row("k1")["drawings"]] == [True]
+    with pytest.raises(InputError, match="something to mend before an export"):
+        opened.worker.export("mp4")
+
+
+def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    opened.session.folder.rename(elsewhere)
+    opened.session.check_disk()
+    assert "cannot be read" in opened.session.snapshot()["problem"]
+    elsewhere.rename(opened.session.folder)
+    opened.session.check_disk()
+    assert opened.session.snapshot()["problem"] == ""
+    assert len(opened.session.snapshot()["rows"]) == 3
+
+
+def test_a_project_damaged_meanwhile_is_told_and_kept(opened):
+    opened.edit("loop", None, True)
+    path = opened.session.folder / "studio.json"
+    path.write_text("{")
+    opened.session.check_disk()
+    assert "damaged" in opened.session.snapshot()["problem"]
+    with pytest.raises(InputError, match="changed by another program"):
+        opened.edit("rate", None, 12)
+    assert path.read_text() == "{"
+
+
+def test_redrawing_draws_a_gap_once_more(opened):
+    draw_all(opened.session, opened.worker)
+    (id,) = (one["id"] for one in opened.row("k1")["drawings"])
+    path = opened.session.cache.path(id)
+    before = path.read_bytes()
+    path.write_bytes(b"damaged")
+    opened.session.redraw("k1")
+    until(lambda: id in opened.session.cache)
+    assert path.read_bytes() == before
+
+
+def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
+    draw = Interpolator.prepare
+
+    def fail_on_the_first(self, frame0, frame1, *others):
+        if np.array_equal(frame0, key(0)):
+            raise MemoryError
+        return draw(self, frame0, frame1, *others)
+
+    monkeypatch.setattr(Interpolator, "prepare", fail_on_the_first)
+    draw_all(opened.session, opened.worker)
+    assert "not enough memory" in opened.row("k1")["problem"]
+    assert opened.row("k2")["drawings"][0]["drawn"]
+
+
+def test_weights_that_are_missing_are_told(tmp_path):
+    session = Session(write_keys(tmp_path / "keys"), {})
+    worker = Worker(session, tmp_path, synthesis="rife", device="cpu", folder=tmp_path)
+    worker.run()
+    assert "rife" in session.snapshot()["problem"]
+
+
+# ---- Exports ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_format_has_every_frame(opened, tmp_path):
+    opened.edit("timing", "k1", {"ticks": ["1/2"], "on": 2})
+    opened.edit("rate", None, 12)
+    draw_all(opened.session, opened.worker)
+    for format, name in {"png": "keys", "mp4": "keys.mp4", "prores": "keys.mov", "apng": "keys.apng"}.items():
+        made = opened.export(format)
+        assert (made["phase"], made["path"]) == ("done", str(tmp_path / "out" / name))
+    frames = [image.read(path) for path in sorted((tmp_path / "out" / "keys").iterdir())]
+    assert len(frames) == 7
+    np.testing.assert_array_equal(frames[0], key(0))
+    np.testing.assert_array_equal(frames[2], frames[3])
+    np.testing.assert_array_equal(frames[4], key(8))
+    for name in ("keys.mp4", "keys.mov", "keys.apng"):
+        reader = video.Reader(tmp_path / "out" / name)
+        assert (reader.rate, reader.size) == (12, SIZE)
+        shown = [frame.pixels * (255 / np.iinfo(frame.pixels.dtype).max) for frame in reader]
+        assert len(shown) == 7
+        assert max(np.abs(one - frame).mean() for one, frame in zip(shown, frames, strict=True)) < 4
+
+
+@pytest.mark.parametrize(("format", "name"), [("prores", "keys.mov"), ("webp", "keys.webp"), ("apng", "keys.apng")])
+def test_transparency_is_kept(tmp_path, format, name):
+    opened = Opened(write_keys(tmp_path / "keys", 2, channels=4), tmp_path / "out")
+    draw_all(opened.session, opened.worker)
+    assert opened.export(format)["phase"] == "done"
+    opened.worker.stop()
+    first = next(iter(video.Reader(tmp_path / "out" / name, keep_alpha=True))).pixels
+    alpha = first[:, :, 3].astype(float) / np.iinfo(first.dtype).max
+    assert np.abs(alpha - key(0, 4)[:, :, 3] / 255).max() < 0.02
+
+
+def test_drawings_come_with_a_sheet_and_a_chart(opened, tmp_path):
+    opened.edit("timing", "k1", {"ticks": ["1/4", "1/2"], "on": 2})
+    opened.edit("spacing", "k2", {"count": 0})
+    draw_all(opened.session, opened.worker)
+    folder = Path(opened.export("drawings")["path"])
+    names = ["k1+0of2.png", "k1+1of2.png", "k1+2of2.png", "k2+0of0.png", "k3+0of0.png"]
+    assert sorted(path.name for path in folder.glob("*.png")) == names
+    planned = timing.plan(["k1", "k2", "k3"], chart=folder / "keys.csv")
+    assert [gap.ticks for gap in planned] == [(Fraction(1, 4), Fraction(1, 2)), (), ()]
+    assert planned[0].exposures == (2, 2, 2)
+    assert exposure_sheets.read_layer(folder / "keys.xdts").track.cells == list("11223345")
+
+
+def test_an_export_is_never_written_over(opened, tmp_path):
+    draw_all(opened.session, opened.worker)
+    assert [Path(opened.export("mp4")["path"]).name for _ in range(3)] == ["keys.mp4", "keys-2.mp4", "keys-3.mp4"]
+
+
+def test_a_cancelled_export_leaves_nothing(opened, tmp_path, monkeypatch):
+    draw_all(opened.session, opened.worker)
+    show = opened.session.show_export
+
+    def cancel_at_the_second(progress):
+        if progress and progress["phase"] == "writing" and progress["done"] == 2:
+            opened.worker.cancel()
+        show(progress)
+
+    monkeypatch.setattr(opened.session, "show_export", cancel_at_the_second)
+    assert opened.export("webp")["phase"] == "cancelled"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
+    draw_all(opened.session, opened.worker)
+    (tmp_path / "out").write_text("a file")
+    made = opened.export("png")
+    assert made["phase"] == "failed"
+    assert str(tmp_path / "out") in made["sentence"]
+
+
+def test_the_snapshot_is_json(opened):
+    assert json.loads(json.dumps(opened.session.snapshot()))["name"] == "keys"
