@@ -185,6 +185,6 @@ def test_extras_bring_what_users_are_told():
 
 
 def test_all_and_dev_bring_everything():
-    extras_of_commands = ("layers", "video", "methods", "pages", "dataset", "evaluate", "train")
+    extras_of_commands = ("layers", "video", "methods", "pages", "dataset", "evaluate", "studio", "train")
     assert required("all") == set().union(*map(required, extras_of_commands))
     assert required("evaluate") <= required("dev")
