@@ -40,14 +40,16 @@ def test_help_is_quick_and_needs_no_libraries(name):
     assert finished.stdout.endswith("loaded set()\n")
 
 
-def test_an_interrupt_within_a_callback_of_c_is_not_lost():
+@pytest.mark.parametrize("has_pthread_kill", [True, False])  # which Windows lacks
+def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     program = (
         "import ctypes, os, signal, time\n"
+        f"{'' if has_pthread_kill else 'del signal.pthread_kill'}\n"
         "from _util import command\n"
         "def callback(): os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
         "def main():\n"
         "    ctypes.CFUNCTYPE(None)(callback)()\n"
-        "    time.sleep(10)\n"
+        f"    for _ in range({1 if has_pthread_kill else 100}): time.sleep({10 if has_pthread_kill else 0.1})\n"
         "command.run(main)\n"
     )
     start = time.perf_counter()
