@@ -59,6 +59,17 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     assert time.perf_counter() - start < 8
 
 
+def test_a_reader_that_has_read_enough_is_no_error():
+    program = "from _util import command\ncommand.run(lambda: print('line\\n' * 100_000))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 def test_other_errors_that_cannot_be_raised_are_told():
     program = (
         "from _util import command\n"
