@@ -5,6 +5,7 @@ import argparse
 import io
 import math
 import operator
+import os
 import signal
 import sys
 import threading
@@ -107,6 +108,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.unraisablehook = _keep_interrupt
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
@@ -116,6 +118,9 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         print(sentence, file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read what is printed has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
         sys.exit(130)

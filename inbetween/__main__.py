@@ -14,9 +14,11 @@ def main() -> NoReturn:
     from _util import command
 
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(help_text())
-        sys.exit(0 if arguments else 2)
+    if not arguments:
+        print(help_text(), file=sys.stderr)
+        sys.exit(2)
+    if arguments[0] in ("-h", "--help", "help"):
+        command.run(lambda: print(help_text()))
     if arguments[0] == "--version":
         from _util.version import VERSION
 

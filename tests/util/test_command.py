@@ -40,14 +40,16 @@ def test_help_is_quick_and_needs_no_libraries(name):
     assert finished.stdout.endswith("loaded set()\n")
 
 
-def test_an_interrupt_within_a_callback_of_c_is_not_lost():
+@pytest.mark.parametrize("has_pthread_kill", [True, False])  # which Windows lacks
+def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     program = (
         "import ctypes, os, signal, time\n"
+        f"{'' if has_pthread_kill else 'del signal.pthread_kill'}\n"
         "from _util import command\n"
         "def callback(): os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
         "def main():\n"
         "    ctypes.CFUNCTYPE(None)(callback)()\n"
-        "    time.sleep(10)\n"
+        f"    for _ in range({1 if has_pthread_kill else 100}): time.sleep({10 if has_pthread_kill else 0.1})\n"
         "command.run(main)\n"
     )
     start = time.perf_counter()
@@ -55,6 +57,17 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost():
     assert finished.returncode == 128 + signal.SIGINT
     assert finished.stderr == "Interrupted; what has been written is whole.\n"
     assert time.perf_counter() - start < 8
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    program = "from _util import command\ncommand.run(lambda: print('line\\n' * 100_000))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_other_errors_that_cannot_be_raised_are_told():
