@@ -22,6 +22,7 @@ USER $UID:$GID
 WORKDIR /opt/inbetween
 COPY --chown=$UID:$GID pyproject.toml ./
 COPY --chown=$UID:$GID make/setup make/
-RUN PIP_NO_CACHE_DIR=1 make/setup gpu train
+# There is no driver while the image is built.
+RUN PIP_NO_CACHE_DIR=1 INBETWEEN_TORCH=cuda make/setup gpu train
 
 CMD ["bash"]

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Annotation, Source, Triplet, read_frames
-from _util import files, pickles
+from _util import files, pickles, places
 from _util.errors import InputError
 from _util.files import natural
 
-FOLDER = Path("_data/atd12k")
+FOLDER = places.data("atd12k")
 HOME = "https://github.com/lisiyao21/AnimeInterp"
 COUNTS = {"test": 2000, "train": 10000}
 LEVELS = ("easy", "medium", "hard")

@@ -25,11 +25,11 @@ from torch import Tensor
 from _databacks.lottie import Lottie
 from _databacks.toons import atlas
 from _databacks.toons.scenes import Toons
-from _util import command, image
+from _util import command, image, places
 from _util.errors import InputError
 
-FOLDER = Path("_data/benchmark")
-ANIMATIONS = Path(__file__).parents[1] / "supplementary" / "benchmark"
+FOLDER = places.results("benchmark")
+ANIMATIONS = places.ROOT / "supplementary" / "benchmark"
 SIZE = 270, 480
 SEED = 20260
 COUNTS = {"toons": 20, "lottie": 10}  # in each difficulty

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Source, Triplet
+from _util import extras
 from _util.errors import InputError
 from _util.files import natural
 
@@ -71,7 +72,7 @@ class Lottie(Source):
         if not self.animations:
             raise InputError(f"{path} holds no Lottie animations; they are .json files.")
         if importlib.util.find_spec("rlottie_python") is None:
-            raise InputError(f"To render {path}, install rlottie-python.")
+            raise InputError(f"To render {path}, rlottie-python is needed: {extras.how_to_install('train')}.")
         self.size, self.seed, self.each, self.background = size, seed, each, background
         self.names = [f"{file.stem}-{k}" for file in self.animations for k in range(each)]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from _util import files
+from _util import files, places
 from _util.errors import InputError
 
 if TYPE_CHECKING:  # help texts need no PyTorch
@@ -55,9 +55,10 @@ def _is_flat(path: Path) -> bool:
     return path.is_dir() and len(files.pictures(path)) >= 3
 
 
+ATD12K = str(places.data("atd12k"))
 KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
     "hdf5": SourceKind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
-    "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, "_data/atd12k", has_splits=True),
+    "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, ATD12K, has_splits=True),
     "rrld": SourceKind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
     "lottie": SourceKind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
     "keyframes": SourceKind(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 FOLDERS = ("_util", "_databacks", "_train", "_scripts", "supplementary")
 SHARED = frozenset({
-    "Context", "Encoder", "FeatureExtractor", "GridNet", "LPIPS", "Prepared", "ResidualBlock", "Source",
+    "Prepared", "Source",
 })  # fmt: skip
 
 

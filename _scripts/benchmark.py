@@ -10,14 +10,15 @@ import argparse
 import json
 from pathlib import Path
 
-from _util import command, tables
+from _util import command, places, tables
 from _util.command import whole
 
-REPORT = Path("supplementary/gpu_benchmark.md")
+REPORT = Path("supplementary/gpu_benchmark.md") if places.IS_REPOSITORY else Path("gpu_benchmark.md")
+OUT = places.results("") / "benchmark.json"
 
 
 def parse() -> argparse.Namespace:
-    demo = Path("supplementary/demo")
+    demo = places.ROOT / "supplementary" / "demo"
     parser = command.Parser(
         prog="python -m _scripts.benchmark",
         description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification in fp32, "
@@ -31,9 +32,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("_data/benchmark.json"), help="(default: _data/benchmark.json)"
-    )
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
     parser.add_argument(
         "--methods",
         nargs="+",

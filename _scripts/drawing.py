@@ -8,6 +8,7 @@ from typing import Any
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
     from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
+    from _train.frame_interpolation.quality import QUALITIES
 
     add = parser.add_argument
     add(
@@ -23,6 +24,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help=f"how frames are drawn (default: auto, the best that has weights). {summaries(SYNTHESES)}",
     )
+    add(
+        "--quality",
+        choices=QUALITIES,
+        help="instead of --synthesis and --precision: fast, balanced, which is the default, or best",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add(
         "--precision",
@@ -34,8 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="pytorch",
-        help="what runs the networks; onnxruntime draws ifnet and ifnet-fast, which export_onnx has written, on the "
-        "graphics cards that it supports (default: pytorch)",
+        help="what runs the networks; onnxruntime and openvino draw the ifnets that export_onnx has written, on "
+        "whatever devices they support (default: pytorch)",
     )
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
@@ -44,6 +50,12 @@ def check(arguments: argparse.Namespace) -> None:
     """Raise InputError for names of nothing and for weights that are not there; PyTorch is not imported for that."""
     from _train.frame_interpolation.choice import choose
     from _util import device, weights
+    from _util.errors import InputError
+
+    if arguments.quality:
+        named = next((name for name in ("flow", "synthesis", "precision") if getattr(arguments, name) != "auto"), None)
+        if named:
+            raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
 
     device.check_name(arguments.device)
     choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
@@ -51,9 +63,12 @@ def check(arguments: argparse.Namespace) -> None:
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
+    from _train.frame_interpolation.quality import QUALITIES
+
     names = ("flow", "synthesis", "device", "precision", "backend")
     folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
-    return {name: getattr(arguments, name) for name in names} | folder
+    quality = QUALITIES[arguments.quality]._asdict() if arguments.quality else {}
+    return {name: getattr(arguments, name) for name in names} | quality | folder
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -209,8 +209,8 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
 def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
     from _util.files import replacing
 
-    words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
-    parts = [f"# {title}: {count} items", f"`python -m _scripts.{' '.join(words)}`"]
+    words = [command.name("_scripts.evaluate"), *sys.argv[1:]]
+    parts = [f"# {title}: {count} items", f"`{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")

@@ -36,7 +36,7 @@ def main() -> None:
     from _util.files import making_folder
 
     folder = arguments.checkpoints or checkpoints.FOLDER
-    out = arguments.out or folder / onnx_models.FOLDER
+    out = arguments.out or onnx_models.place(folder)
     precision = torch.float16 if arguments.precision == "fp16" else torch.float32
     with making_folder(out):
         for coarser in onnx_models.COARSENESSES:

@@ -10,8 +10,13 @@ OUT/checkpoints/best.ckpt   →   checkpoints/default/
 import argparse
 from pathlib import Path
 
-from _util import command
+from _util import command, places
 from _util.command import number
+
+
+def default_folder() -> Path:
+    """Weights there are found by the name of their network; in the repository they are those that are shipped."""
+    return places.added_weights() / "default"
 
 
 def parse() -> argparse.Namespace:
@@ -22,7 +27,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder of a run of training")
     parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="where to write (default: checkpoints/default, which is shipped)"
+        "--to", type=Path, metavar="DIR", help=f"where to write (default: {default_folder()}, where they are found)"
     )
     parser.add_argument(
         "--start",
@@ -39,9 +44,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     from _train.frame_interpolation.training import journal
-    from _util import checkpoints
 
-    folder = arguments.to or checkpoints.FOLDER / "default"
+    folder = arguments.to or default_folder()
     for path in journal.export(arguments.out, folder, arguments.start, arguments.share):
         print(path)
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from _scripts import drawing
-from _util import command, files
+from _util import command, files, places
 from _util.command import number, whole
+
+RESULTS = places.results("interpolated")
 
 
 def parse() -> argparse.Namespace:
@@ -50,7 +52,7 @@ def parse() -> argparse.Namespace:
         help="write the frames at these times, 0 < T < 1",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write (default: _data/interpolated/FRAME0-FRAME1, or /FOLDER)"
+        "--out", type=Path, metavar="DIR", help=f"where to write (default: {RESULTS}/FRAME0-FRAME1, or /FOLDER)"
     )
     add_timing(parser)
     add_guides(parser)
@@ -272,11 +274,11 @@ def require_two_frames(paths: list[Path]) -> None:
 
 
 def default_out(first: Path, *others: Path) -> Path:
-    """`_data/interpolated/FRAME0-FRAME1`, after the first and last name without suffix, or after a folder."""
+    """`RESULTS`/FRAME0-FRAME1, after the first and last name without suffix, or after a folder."""
     from _train.frame_interpolation.key_drawings import name_of
 
     names = [first.resolve().name or "keys"] if first.is_dir() else [name_of(first), *map(name_of, others[-1:])]
-    return Path("_data/interpolated") / files.fitting("-".join(names), "")
+    return RESULTS / files.fitting("-".join(names), "")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,29 @@
 
 clip.mp4  24 a second, drawn on twos   →   out.mp4  48 a second, all of them different
                                            with the sound, subtitles, chapters and tags of clip.mp4
+a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 """
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from _scripts import drawing
+from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.video.batch import VideoJob
+    from _train.frame_interpolation.video.interpolate import Draws, Options, Summary
+
+    Create = Callable[[], tuple[Draws, dict[str, Any]]]
+
+T = TypeVar("T")
 
 
 def parse() -> argparse.Namespace:
@@ -21,11 +35,12 @@ def parse() -> argparse.Namespace:
         "Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
     parser.add_argument(
-        "source",
+        "sources",
         metavar="IN",
         type=Path,
+        nargs="+",
         help="a video, or numbered drawings: a folder, a pattern as shot.%%04d.png, or a glob in quotes; "
-        "- is standard input",
+        "- is standard input; or several of them, or a folder of videos, made one after the other into the folder OUT",
     )
     parser.add_argument(
         "out",
@@ -80,8 +95,63 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    parser.add_argument(
+        "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
+    )
+    parser.add_argument("--write-scene-list", type=Path, metavar="FILE", help="also write such a list")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample"
+    )
+    add_excerpt(parser)
+    parser.add_argument(
+        "--suffix",
+        metavar=".EXT",
+        help="of several IN: what each becomes (default: its own, .mkv where that is not made)",
+    )
     drawing.add_options(parser)
-    return parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    if len(arguments.sources) > 1:
+        for name in ("scene_list", "write_scene_list"):
+            if getattr(arguments, name):
+                parser.error(f"--{name.replace('_', '-')} is of one IN alone")
+    if arguments.suffix and not arguments.suffix.startswith("."):
+        arguments.suffix = f".{arguments.suffix}"
+    return arguments
+
+
+def add_excerpt(parser: argparse.ArgumentParser) -> None:
+    """Add what of IN is interpolated, and how it is shown."""
+    add = parser.add_argument_group("a part of IN").add_argument
+    add("--from", dest="start", type=reading(parse_time), metavar="TIME", help="of IN, in seconds or as 1:23.5")
+    add("--to", dest="stop", type=reading(parse_time), metavar="TIME", help="of IN, where the part ends")
+    add("--crop", type=reading(parse_crop), metavar="W:H[:X:Y]", help="part of the pictures (default: in the middle)")
+    add("--scale", type=reading(parse_scale), metavar="[WxH]H", help="size of the pictures, of what is cropped")
+    add(
+        "--slow-motion",
+        type=rate,
+        metavar="N",
+        help="make it N times as long, sound at the same pitch; at the rate of IN, if no other is given",
+    )
+    add("--still", type=reading(parse_still), metavar="X,Y,W,H", help="area of the result that is never moved")
+    add("--side-by-side", action="store_true", help="show IN on the left of what is made")
+
+
+def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A type of `add_argument` of a function that raises ValueError."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def excerpt(arguments: argparse.Namespace) -> Excerpt:
+    names = {"start": "start", "stop": "stop", "crop": "crop", "scale": "scale", "slow_motion": "slowness"}
+    given = {field: value for name, field in names.items() if (value := getattr(arguments, name)) is not None}
+    return Excerpt(**given)
 
 
 def require_source(source: Path) -> None:
@@ -96,37 +166,96 @@ def require_source(source: Path) -> None:
 def main() -> None:
     arguments = parse()
     drawing.check(arguments)
-    require_source(arguments.source)
-    from _train.frame_interpolation.video.interpolate import Options, create_interpolator, interpolate_video
+    first, *others = arguments.sources
+    if not others:
+        require_source(first)
+    from _train.frame_interpolation.video import batch
+    from _train.frame_interpolation.video.interpolate import create_interpolator
+
+    is_batch = bool(others or arguments.suffix or batch.videos_of(first))
+    jobs = [batch.VideoJob(first, arguments.out)]
+    if is_batch:
+        jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
+    options = options_of(arguments)
+    create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
+    if arguments.dry_run:
+        for job in jobs:
+            print_forecast(job, options, create)
+    elif is_batch:
+        settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
+        resume = arguments.resume or not arguments.overwrite
+        end(*batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite))
+    else:
+        make(jobs[0], options, create, arguments, arguments.resume)
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """What is to be made."""
+    from _train.frame_interpolation.video.interpolate import Options, open_source
 
     given = {
         name: value
         for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
         if (value := getattr(arguments, name)) is not None
     }
-    to_stream = str(arguments.out) == "-"
+    if arguments.slow_motion and not arguments.fps and not arguments.times_fps:
+        given["times_fps"] = Fraction(1)
+    options = Options(
+        **given,
+        dedup=not arguments.no_dedup,
+        pixel_format=arguments.pix_fmt,
+        deinterlace=arguments.deinterlace,
+        detelecine=arguments.detelecine,
+        close_gaps=arguments.close_gaps,
+        excerpt=excerpt(arguments),
+        side_by_side=arguments.side_by_side,
+        still=arguments.still,
+    )
+    if arguments.scene_list:
+        from _train.frame_interpolation.video import scenes
+
+        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.excerpt.slowness
+        options = options._replace(scenes=tuple(scenes.read(arguments.scene_list, rate_of_source)))
+    return options
+
+
+def make(
+    job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
+) -> "Summary | None":
+    """Interpolate one video, and say what was made; None if nothing was left to be done."""
+    from _train.frame_interpolation.video.interpolate import interpolate_video
+
+    overwrite, scene_list = arguments.overwrite, arguments.write_scene_list
     summary = interpolate_video(
-        arguments.source,
-        arguments.out,
-        Options(
-            **given,
-            dedup=not arguments.no_dedup,
-            pixel_format=arguments.pix_fmt,
-            deinterlace=arguments.deinterlace,
-            detelecine=arguments.detelecine,
-            close_gaps=arguments.close_gaps,
-        ),
-        lambda: create_interpolator(**drawing.chosen(arguments)),
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
+        job.source, job.out, options, create, resume=resume, overwrite=overwrite, scenes=scene_list
     )
-    if summary is None:
-        return
+    if summary is not None:
+        print(
+            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
+            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+            file=sys.stderr if str(job.out) == "-" else sys.stdout,
+        )
+    return summary
+
+
+def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> None:
+    from _train.frame_interpolation.video.forecast import forecast
+
+    found = forecast(job.source, job.out, options, create)
     print(
-        f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-        f"{arguments.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
-        file=sys.stderr if to_stream else sys.stdout,
+        f"{job.source}: {found.drawings} drawings in {found.source_frames} frames, {found.cuts} cuts; {job.out} would "
+        f"have {found.frames} frames, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
+        f"about {found.seconds:.0f} s and {found.bytes / 1e6:.1f} MB."
     )
+
+
+def end(made: list[Path], kept: list[Path], failed: dict[Path, str]) -> None:
+    """Sum up what became of several videos, with exit code 1 if one could not be made."""
+    print(f"{len(made)} made, {len(kept)} made before, {len(failed)} failed.")
+    for source, reason in failed.items():
+        print(f"{source}: {reason}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from _util import command
+from _util import command, places
 from _util.command import whole
 
-OUT = Path("supplementary/scaling.md")
+OUT = Path("supplementary/scaling.md") if places.IS_REPOSITORY else Path("scaling.md")
 
 
 def parse() -> argparse.Namespace:
@@ -81,7 +81,7 @@ def main() -> None:
 def describe(arguments: argparse.Namespace, measured: list) -> str:
     from _train.frame_interpolation.benchmarks import scaling
 
-    command_line = shlex.join(["python", "-m", "_scripts.scaling", *sys.argv[1:]])
+    command_line = shlex.join([*command.name("_scripts.scaling").split(), *sys.argv[1:]])
     (h, w), last = arguments.crop, measured[-1]
     known = scaling.network(last)
     paragraphs = [

@@ -15,9 +15,20 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from _util.errors import InputError
-from _util.weights import FOLDER, NETWORKS, PUBLISHED, expected, find, missing
+from _util.weights import FOLDER, NETWORKS, PUBLISHED, expected, find, missing, place_for_more, searched
 
-__all__ = ["FOLDER", "NETWORKS", "PUBLISHED", "expected", "find", "load", "read", "seeded"]
+__all__ = [
+    "FOLDER",
+    "NETWORKS",
+    "PUBLISHED",
+    "expected",
+    "find",
+    "load",
+    "place_for_more",
+    "read",
+    "searched",
+    "seeded",
+]
 
 _WRAPPERS = ("model_state_dict", "state_dict")
 _LISTED = 5

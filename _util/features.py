@@ -202,8 +202,8 @@ def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
     """The file of one of `BACKBONES` in a folder of checkpoints; None if there is none."""
     if name == "alexnet":
         return folder / _SHIPPED if (folder / _SHIPPED).exists() else checkpoints.FOLDER / _SHIPPED
-    files = folder.glob(f"{name}*") if folder.is_dir() else ()
-    return next((path for path in sorted(files) if path.suffix in _SUFFIXES), None)
+    files = (path for place in checkpoints.searched(folder) for path in sorted(place.glob(f"{name}*")))
+    return next((path for path in files if path.suffix in _SUFFIXES), None)
 
 
 def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:
@@ -250,5 +250,5 @@ def _download(name: str, folder: Path) -> dict[str, Tensor]:
     except Exception as error:  # a download can fail in any way
         raise InputError(
             f"{name} is not on this machine and could not be downloaded ({' '.join(str(error).split())[:100]}): "
-            f"put {weights.url} into {folder}, or choose alexnet, which is shipped."
+            f"put {weights.url} into {checkpoints.place_for_more(folder)}, or choose alexnet, which is shipped."
         ) from error

@@ -30,7 +30,7 @@ STYLE_LAYERS = {
 STYLE_LAYER_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 
 
-class LPIPS(nn.Module):
+class LPIPSLoss(nn.Module):
     """Learned perceptual distance (Zhang et al., CVPR 2018): version 0.1 over AlexNet.
 
     Its weights are buffers outside the state dict: they need no gradient and do not swell checkpoints. They are shipped

@@ -2,10 +2,14 @@
 
 import contextlib
 import ctypes
+import os
+import sys
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
+_UNITS_A_MB = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss
+_SMALL_MACHINE = 4 * 2**30
 
 
 def keep_freed() -> None:
@@ -25,9 +29,19 @@ def peak() -> float:
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    import resource
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_A_MB
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+def installed() -> int:
+    """Bytes of memory of this machine; where the system does not say, as on Windows, what a small one has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return _SMALL_MACHINE
 
 
 def reset_peak() -> None:

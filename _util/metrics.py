@@ -81,13 +81,13 @@ class ImageMetric(Metric):
 
 
 class LPIPS(ImageMetric):
-    """`_util.losses.LPIPS`: 0 for equal images, the lower the better. Protocols as there."""
+    """`_util.losses.LPIPSLoss`: 0 for equal images, the lower the better. Protocols as there."""
 
     higher_is_better = False
 
     def __init__(self, protocol: losses.Protocol = "paper"):
         super().__init__()
-        self.distance = losses.LPIPS(protocol)
+        self.distance = losses.LPIPSLoss(protocol)
 
     def prepare(self, truth: Tensor) -> list[Tensor]:
         return self.distance.features(truth)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from _util import png
+from _util import extras, png
 from _util.errors import InputError
 from _util.files import replacing
 
@@ -62,9 +62,11 @@ def write_preview(
 
 
 def check_format(path: str | Path) -> None:
-    """Raise an `InputError` unless `path` has the suffix of a format that `write_preview` knows."""
+    """Raise an `InputError` unless `path` has the suffix of a format that `write_preview` knows and can write."""
     if Path(path).suffix.lower() not in FORMATS:
         raise InputError(f"The preview {path} must end in one of {', '.join(FORMATS)}.")
+    if Path(path).suffix.lower() == ".mp4":
+        extras.require("av")
 
 
 def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray:

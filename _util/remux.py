@@ -8,6 +8,7 @@ asking the container, and says so. A cover is a stream that is an attached pictu
 import contextlib
 import functools
 import heapq
+import itertools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import av.filter
 from av.codec import CodecContext
 from av.container import Container, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
@@ -31,6 +33,8 @@ _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
 _SOUND = {"webm": "libopus"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
+_USUAL_CHANNELS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_SLOWEST = Fraction(1, 2)  # of what atempo does at once
 _DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
 # What is more than dead data in a transport stream; its muxer takes anything.
 _IN_TRANSPORT_STREAMS = {
@@ -55,6 +59,14 @@ class Plan(NamedTuple):
     notes: tuple[str, ...] = ()  # a sentence each for the user: what is left out or encoded anew
 
 
+class Span(NamedTuple):
+    """What of a source is in the file, in seconds by its clock."""
+
+    start: Fraction  # when the video begins
+    stop: Fraction | None = None  # None: all is kept, also what is before the video
+    slowness: Fraction = Fraction(1)  # how many times as long it becomes
+
+
 class _Timed(NamedTuple):
     """A packet and the second at which it is to be decoded."""
 
@@ -62,8 +74,11 @@ class _Timed(NamedTuple):
     packet: av.Packet
 
 
-def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
+def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction = Fraction(1)) -> Plan:
     """Find out what of `source`, beside its video, a container named `out` takes with such a video.
+
+    Args:
+        slowness: how many times as long all becomes; if that is not 1, sound is encoded anew.
 
     Raises:
         InputError: the container is unknown or does not take the video, or the source cannot be read.
@@ -83,7 +98,9 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
             return Plan()
         with video.open_input(source) as container, video.open_output(trial) as empty:
             fates = {
-                stream.index: _fate(stream, empty.format.name, functools.partial(_can_begin, trial, encoding, stream))
+                stream.index: _fate(
+                    stream, empty.format.name, functools.partial(_can_begin, trial, encoding, stream), slowness == 1
+                )
                 for stream in _others(container)
             }
             names = {index: _called(container.streams[index]) for index in fates}
@@ -91,14 +108,19 @@ def plan(source: Path | None, out: Path, encoding: Encoding) -> Plan:
     notes = [
         f"{out.suffix} does not hold {', '.join(names[index] for index in chosen[fate])}{what}"
         for fate, what in (("encoded", " as it is: encoded anew."), (None, ": left out."))
-        if fate in chosen
+        if fate in chosen and not (fate and slowness != 1)
     ]
+    if slowness != 1 and "encoded" in chosen:
+        called = ", ".join(names[index] for index in chosen["encoded"])
+        notes.append(f"{called} is encoded anew, sound {float(slowness):g} times as long at the same pitch.")
     kept = {fate: indices for fate, indices in chosen.items() if fate}
     return Plan(**kept, notes=tuple(notes))
 
 
-def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool]) -> str | None:
+def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
     """The field of `Plan` that a stream belongs to in a container of FFmpeg's name `kind`; None: it is left out."""
+    if stream.type == "audio" and not keeps_pace:
+        return "encoded" if _is_convertible(stream) and can_begin(anew=True) else None
     if _is_cover(stream):
         if kind == "matroska" and stream.codec_context.name in _COVERS:
             return "attached"
@@ -135,7 +157,7 @@ def join(
     encoding: Encoding,
     source: Path | None,
     streams: Plan,
-    start: Fraction,
+    span: Span,
 ) -> None:
     """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
 
@@ -143,7 +165,7 @@ def join(
         parts: files that `Writer` wrote with `encoding`.
         counts: how many frames each of them holds.
         out: written in place.
-        start: seconds by the clock of the source at which the video begins.
+        span: what of the other streams belongs to the video.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
@@ -158,16 +180,17 @@ def join(
         first = stack.enter_context(av.open(parts[0].absolute()))
         add_picture = functools.partial(_add_picture, container, first.streams.video[0], encoding)
         readings = []
+        start = span.start
         if source is None:
             picture = add_picture()
         else:
             original = stack.enter_context(video.open_input(source))
-            epoch = Fraction(original.start_time or 0, av.time_base)
+            epoch = Fraction(original.start_time or 0, av.time_base) if span.stop is None else span.start
             start -= epoch
             picture, copies, anew = _add_streams(original, container, streams, add_picture)
-            readings.append(_read_packets(original, copies, anew, epoch))
+            readings.append(_read_packets(original, copies, anew, epoch, span))
             _attach_covers(source, container, streams)
-            _copy_tags(original, container, picture, epoch)
+            _copy_tags(original, container, picture, epoch, span)
         if video.has_alpha_beside(encoding):
             picture.metadata["alpha_mode"] = "1"
         readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
@@ -300,7 +323,7 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
         codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
         anew = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
         assert isinstance(anew, av.AudioStream)
-        anew.layout = stream.layout
+        anew.layout = _layout(stream)
     else:
         source: Any = stream.codec_context
         source.open(strict=False)  # which makes the header, of styles, that the encoder needs
@@ -310,6 +333,16 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
         anew.codec_context.time_base = Fraction(1, 1000)
     _copy_stream_tags(stream, anew)
     return anew
+
+
+def _layout(stream: av.AudioStream) -> str:
+    """The channels of a stream; those that are only counted are taken for what is usual of so many."""
+    count = stream.layout.nb_channels
+    return (
+        _USUAL_CHANNELS.get(count, stream.layout.name)
+        if stream.layout.name == f"{count} channels"
+        else stream.layout.name
+    )
 
 
 def _copy_stream_tags(stream: Stream, copy: Stream) -> None:
@@ -322,6 +355,7 @@ def _copy_tags(
     container: OutputContainer,
     picture: av.VideoStream,
     epoch: Fraction,
+    span: Span,
 ) -> None:
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
     chapters = source.chapters()
@@ -330,6 +364,8 @@ def _copy_tags(
         shift = round(epoch / chapter["time_base"])
         chapter["start"] -= shift
         chapter["end"] -= shift
+    if span.stop is not None:
+        chapters = [chapter for chapter in chapters if _fit(chapter, span)]
     if chapters:
         container.set_chapters(chapters)
     shown = _shown(source)
@@ -337,6 +373,15 @@ def _copy_tags(
     picture.metadata.clear()
     picture.metadata.update(kept)
     picture.disposition = shown.disposition
+
+
+def _fit(chapter: Any, span: Span) -> bool:
+    """Bring a chapter, whose times are since the beginning of a span, to what there is of it; False if nothing is."""
+    assert span.stop is not None
+    length = (span.stop - span.start) / chapter["time_base"]
+    start, end = max(chapter["start"], 0), min(chapter["end"], length)
+    chapter["start"], chapter["end"] = round(start * span.slowness), round(end * span.slowness)
+    return start < end
 
 
 def _shown(source: InputContainer) -> Stream:
@@ -387,11 +432,17 @@ def _read_packets(
     copies: dict[int, Stream],
     anew: dict[int, Stream],
     epoch: Fraction,
+    span: Span,
 ) -> Iterator[_Timed]:
     wanted = [source.streams[index] for index in (*copies, *anew)]
     if not wanted:
         return
     last: dict[int, int] = {}
+    paces = {
+        index: _Pace(stream, span)
+        for index, stream in anew.items()
+        if isinstance(stream, av.AudioStream) and span.slowness != 1
+    }
     packets = source.demux(wanted)
     while True:
         try:
@@ -401,7 +452,11 @@ def _read_packets(
         if packet is None:
             break
         index = packet.stream.index
-        if index in anew:
+        if span.stop is not None and not _is_within(packet, span):
+            continue
+        if index in paces:
+            ready = paces[index].encode(packet)
+        elif index in anew:
             ready = _encode(packet, anew[index])
         elif packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
             continue
@@ -411,15 +466,91 @@ def _read_packets(
                 packet.pts = packet.dts = round(epoch / packet.time_base)
             ready = [packet]
         for encoded in ready:
-            _shift(encoded, epoch)
+            if index not in paces:
+                _shift(encoded, epoch)
+                _slow(encoded, span.slowness)
             if encoded.stream.type in ("audio", "video"):
                 _keep_order(encoded, last)
             time = encoded.pts if encoded.dts is None else encoded.dts
             yield _Timed((time or 0) * encoded.time_base, encoded)
-    for sound in (stream for stream in anew.values() if isinstance(stream, av.AudioStream)):
-        for encoded in sound.encode(None):
-            _shift(encoded, epoch)
+    for index, sound in anew.items():
+        if not isinstance(sound, av.AudioStream):
+            continue
+        for encoded in paces[index].end() if index in paces else sound.encode(None):
+            if index not in paces:
+                _shift(encoded, epoch)
             yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
+
+
+def _is_within(packet: av.Packet, span: Span) -> bool:
+    """Whether what a packet holds begins within a span; what has no time, such as a cover, does."""
+    if packet.pts is None or packet.stream.disposition & Disposition.attached_pic:
+        return True
+    assert span.stop is not None
+    return span.start <= packet.pts * packet.time_base < span.stop
+
+
+def _slow(packet: av.Packet, slowness: Fraction) -> None:
+    if slowness == 1:
+        return
+    for name in ("pts", "dts", "duration"):
+        value = getattr(packet, name)
+        if value is not None:
+            setattr(packet, name, round(value * slowness))
+
+
+class _Pace:
+    """Sound that becomes longer or shorter at the same pitch, by FFmpeg's filter atempo."""
+
+    def __init__(self, stream: av.AudioStream, span: Span):
+        self._stream, self._span = stream, span
+        self._graph: Any = None
+        self._samples = 0
+
+    def encode(self, packet: av.Packet) -> list[av.Packet]:
+        try:
+            frames: list[Any] = packet.decode()
+        except av.FFmpegError:  # a damaged packet is a gap in the sound
+            return []
+        return [encoded for frame in frames for encoded in self._push(frame)]
+
+    def end(self) -> list[av.Packet]:
+        """What is still to come."""
+        last = [] if self._graph is None else self._push(None)
+        return [*last, *self._stream.encode(None)]
+
+    def _push(self, frame: Any) -> list[av.Packet]:
+        graph = self._graph = self._graph or self._begin(frame)
+        graph.push(frame)
+        encoded = []
+        while True:
+            try:
+                out = graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return encoded
+            out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
+            self._samples += out.samples
+            encoded += self._stream.encode(out)
+
+    def _begin(self, frame: Any) -> Any:
+        """A graph of filters for frames like the first."""
+        graph = av.filter.Graph()
+        ends = graph.add_abuffer(
+            sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
+        )
+        tempo = 1 / self._span.slowness
+        chain = []
+        while tempo < _SLOWEST:
+            chain.append(_SLOWEST)
+            tempo /= _SLOWEST
+        nodes = [ends, *(graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])]
+        nodes.append(graph.add("abuffersink"))
+        for node, following in itertools.pairwise(nodes):
+            node.link_to(following)
+        graph.configure()
+        late = (frame.pts or 0) * frame.time_base - self._span.start
+        self._samples = round(late * self._span.slowness * frame.sample_rate)
+        return graph
 
 
 def _encode(packet: av.Packet, stream: Stream) -> list[av.Packet]:

@@ -13,9 +13,10 @@ checkpoints/
 
 from pathlib import Path
 
+from _util import places
 from _util.errors import InputError
 
-FOLDER = Path(__file__).parent.parent / "checkpoints"
+FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
 PUBLISHED = {
     "ssl": "ssl.pt",
     "dtm": "dtm.pt",
@@ -36,13 +37,21 @@ def expected(name: str) -> str:
 
 def find(name: str, folder: Path = FOLDER) -> Path | None:
     """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    published = (folder / file for file in (expected(name), *_OTHER_NAMES.get(name, ())))
-    for path in (*published, folder / "default" / f"{name}.safetensors"):
-        if path.exists():
-            return path
-    return None
+    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors")
+    paths = (place / file for place in searched(folder) for file in files)
+    return next((path for path in paths if path.exists()), None)
+
+
+def searched(folder: Path) -> list[Path]:
+    """The folders that weights are looked for in, in order: those of `places` for the default, else `folder` alone."""
+    return places.weights() if folder == FOLDER else [folder]
+
+
+def place_for_more(folder: Path) -> Path:
+    """The folder, of those that are searched for `folder`, that a user puts weights into."""
+    return places.added_weights() if folder == FOLDER else folder
 
 
 def missing(name: str, folder: Path = FOLDER) -> InputError:
     """What is raised where one of `NETWORKS` has no weights."""
-    return InputError(f"There are no weights for {name}: put {expected(name)} into {folder}.")
+    return InputError(f"There are no weights for {name}: put {expected(name)} into {place_for_more(folder)}.")

@@ -31,12 +31,13 @@ def environment(tmp_path):
     python.parent.mkdir()
     python.write_text(
         f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n'
-        f'case "$*" in *" install "*) exit 3;; *"-m pip"*) exit 0;; esac\nexec {sys.executable} "$@"\n'
+        f'case "$*" in *"-m pip --version"*) exit 0;; *"-m pip"*) exit 3;; *urllib*) exit 1;; esac\n'
+        f'exec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
     checksum = subprocess.check_output(["cksum"], stdin=(ROOT / "pyproject.toml").open(), text=True)
     version = f"Python {sys.version.split()[0]}\n"
-    (tmp_path / "setup.stamp").write_text(f"{version}{checksum}extras: dev,train\n")
+    (tmp_path / "setup.stamp").write_text(f"{version}{checksum}extras: dev,train\ntorch: cuda\n")
     return tmp_path
 
 
@@ -65,7 +66,12 @@ def test_setup_installs_what_has_changed(environment, change):
     assert finished.returncode == 3
     assert f"installing into {environment}" in finished.stderr
     extras = {"another extra": "cluster,dev,train", "other dependencies": "dev,train", "never finished": "dev"}[change]
-    assert f".[{extras}]" in (environment / "asked").read_text()
+    assert f"with the extras {extras} " in finished.stderr
+    asked = (environment / "asked").read_text()
+    assert "-m pip install" in asked
+    assert ("lightning" in asked) == ("train" in extras)
+    assert "torch>=" in asked
+    assert "inbetween[" not in asked
     assert not stamp.exists()
 
 
@@ -74,6 +80,77 @@ def test_setup_knows_its_extras(environment):
     assert finished.returncode == 2
     assert finished.stderr == "make/setup: pyproject.toml has no extra 'turbo'.\n"
     assert "install" not in (environment / "asked").read_text()
+
+
+@pytest.fixture
+def pip(environment):
+    """Runs make/setup in a new environment that installs nothing; returns what it said and what pip was asked."""
+
+    def pip(torch=None, has_driver=False, has_index=True, before=None):
+        python, bin_folder = environment / "bin/python", environment / "elsewhere"
+        answer = "0" if has_index else "1"
+        python.write_text(
+            f'#!/bin/sh\necho "$@" >>{environment}/asked\n'
+            f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; *urllib*) exit {answer};; esac\n'
+            f'exec {sys.executable} "$@"\n'
+        )
+        bin_folder.mkdir(exist_ok=True)
+        (bin_folder / "nvidia-smi").write_text(f"#!/bin/sh\nexit {0 if has_driver else 1}\n")
+        (bin_folder / "nvidia-smi").chmod(0o755)
+        (environment / "asked").unlink(missing_ok=True)
+        (environment / "setup.stamp").unlink(missing_ok=True)
+        if before:
+            (environment / "setup.stamp").write_text(f"Python 3\nextras: dev\ntorch: {before}\n")
+        variables = {"INBETWEEN_TORCH": torch} if torch else {}
+        finished = subprocess.run(
+            [ROOT / "make/setup"],
+            env={
+                **os.environ,
+                "INBETWEEN_VENV": str(environment),
+                "PATH": f"{bin_folder}:{os.environ['PATH']}",
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+        )
+        asked = (environment / "asked").read_text().splitlines() if (environment / "asked").exists() else []
+        return finished, [line for line in asked if line.startswith("-m pip") and "--version" not in line]
+
+    return pip
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="a driver of NVIDIA is there")
+@pytest.mark.parametrize(
+    ("torch", "has_driver", "has_index", "chosen"),
+    [
+        (None, False, True, "cpu"),
+        (None, True, True, "cuda"),
+        (None, False, False, "none"),
+        ("cpu", True, True, "cpu"),
+        ("cuda", False, True, "cuda"),
+    ],
+)
+def test_setup_chooses_pytorch_and_says_so(pip, torch, has_driver, has_index, chosen):
+    finished, asked = pip(torch, has_driver, has_index)
+    assert finished.returncode == 0, finished.stderr
+    install, command = asked
+    assert ("--extra-index-url https://download.pytorch.org/whl/cpu" in install) == (chosen == "cpu")
+    said = {"cpu": "without CUDA, as", "cuda": "with CUDA, as", "none": "cannot be reached"}[chosen]
+    assert f"taking {'the ' if chosen == 'none' else ''}PyTorch" in finished.stderr
+    assert said in finished.stderr
+    assert "install --no-deps --editable ." in command
+
+
+def test_setup_remembers_its_pytorch_and_replaces_it(pip, environment):
+    _, asked = pip(has_driver=False, before="cuda")
+    assert not any("whl/cpu" in line for line in asked)
+    _, asked = pip("cpu", before="cuda")
+    assert asked[0].startswith("-m pip uninstall --yes torch torchvision")
+    assert "torch: cpu\n" in (environment / "setup.stamp").read_text()
+    finished, asked = pip("gpu")
+    assert finished.returncode == 2
+    assert finished.stderr == "make/setup: INBETWEEN_TORCH is 'gpu'; it is cpu or cuda.\n"
+    assert not asked
 
 
 def test_python_runs_from_the_root(environment):

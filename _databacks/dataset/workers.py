@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import Any, cast
 
+from _util import extras
 from _util.errors import InputError
 
 Job = Any
@@ -155,7 +156,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError("A cluster needs Ray, which is not installed; pip install '.[cluster]' adds it.") from error
+        raise InputError(f"A cluster needs Ray, which is not installed: {extras.how_to_install('cluster')}.") from error
     try:
         _knock(address)
         level: Any = "ERROR"  # a name too, which Ray's annotations leave out

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Source, Triplet
-from _util import files, runs
+from _util import extras, files, runs
 from _util.errors import InputError
 from _util.locks import holding
 
@@ -46,7 +46,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
     try:
         import h5py  # noqa: F401
     except ModuleNotFoundError as error:
-        raise InputError("To pack HDF5, install h5py.") from error
+        raise InputError(f"To pack HDF5, h5py is needed: {extras.how_to_install('dataset')}.") from error
     with holding(out):
         return _pack(source, out, as_arrays)
 

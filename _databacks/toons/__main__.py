@@ -9,10 +9,10 @@ python -m _databacks.toons --atlas                  render the atlas of drawings
 import argparse
 from pathlib import Path
 
-from _util import command
+from _util import command, places
 from _util.command import whole
 
-SHEET = Path("_data/toons/sheet.png")
+SHEET = places.results("toons") / "sheet.png"
 
 
 def parse() -> argparse.Namespace:

@@ -30,10 +30,11 @@ from tqdm import tqdm
 
 from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
+from _util import extras, places
 from _util.errors import InputError
 from _util.files import replacing
 
-PATH = Path(__file__).parents[2] / "_data" / "toons" / "atlas.zip"
+PATH = places.cache("toons") / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
 KINDS = ("drawing", "background", "caption", *RIGS)
 
@@ -74,7 +75,7 @@ def build(
     try:
         import resvg_py
     except ImportError as error:
-        raise InputError("Toons need resvg to be drawn: run make/setup train.") from error
+        raise InputError(f"Toons need resvg to be drawn: {extras.how_to_install('train')}.") from error
 
     def render(svg: str) -> Image.Image:
         return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg))))

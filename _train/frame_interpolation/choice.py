@@ -76,6 +76,7 @@ def _first(kind: str, wanted: str, table: dict[str, Method], folder: Path) -> tu
     taken = next(name for name in ranked if not missing[name])
     note = f"{kind}: {taken}"
     if taken != ranked[0]:
-        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        place = weights.place_for_more(folder)
+        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
         note += f" (for {ranked[0]}, put {' and '.join(missing[ranked[0]])} into {place})"
     return taken, (note,)

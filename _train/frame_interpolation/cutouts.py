@@ -94,7 +94,7 @@ class Piece:
 
 
 @dataclass
-class Key:
+class CutKey:
     """What is known of a key."""
 
     pixels: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
@@ -113,7 +113,7 @@ class Key:
         self.ground = np.flatnonzero(((share > _LARGEST) & (touched > 1)) | (share > _GROUND))
 
     @classmethod
-    def of(cls, pixels: np.ndarray) -> "Key":
+    def of(cls, pixels: np.ndarray) -> "CutKey":
         image = torch.from_numpy(pixels).permute(2, 0, 1)
         pieces = segmentation.segment(image, smallest=_SMALLEST)
         levels = np.ascontiguousarray((pixels * 255).round().astype(np.uint8))
@@ -149,7 +149,7 @@ def disc(radius: int) -> np.ndarray:
     return (reach**2 + reach[:, None] ** 2 <= radius**2 + 1).astype(np.uint8)
 
 
-def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within: np.ndarray) -> list[Piece]:
+def find(key0: CutKey, key1: CutKey, hints: Sequence[Hint], flow01: np.ndarray, within: np.ndarray) -> list[Piece]:
     """The pieces that hints move, and those that hang on them, from the hindmost to the nearest.
 
     Args:
@@ -176,7 +176,7 @@ def find(key0: Key, key1: Key, hints: Sequence[Hint], flow01: np.ndarray, within
     return _in_depth(pieces)
 
 
-def loose(key0: Key, key1: Key, hints: Sequence[Hint]) -> np.ndarray:
+def loose(key0: CutKey, key1: CutKey, hints: Sequence[Hint]) -> np.ndarray:
     """The points of hints on ground, (n, 2, 2): key, then x and y."""
     on_ground = [hint for hint in hints if _label(key0, _complex(hint)) is None]
     points = [hint.samples() for hint in on_ground if not _follows_line(key0, key1, hint)]
@@ -187,7 +187,7 @@ def _complex(hint: Hint) -> Points:
     return hint.samples() @ np.array([1, 1j])
 
 
-def _label(key0: Key, pairs: np.ndarray) -> int | None:
+def _label(key0: CutKey, pairs: np.ndarray) -> int | None:
     """The piece of a point, or of most points of a stroke."""
     if len(pairs) == 1:
         return key0.label_at(pairs[0, 0])
@@ -195,7 +195,7 @@ def _label(key0: Key, pairs: np.ndarray) -> int | None:
     return int(np.bincount(labels).argmax()) if 2 * len(labels) > len(pairs) else None
 
 
-def _follows_line(key0: Key, key1: Key, hint: Hint) -> bool:
+def _follows_line(key0: CutKey, key1: CutKey, hint: Hint) -> bool:
     """Whether a stroke lies along a line of both keys, and on no piece."""
     pairs = _complex(hint)
     if len(pairs) == 1 or _label(key0, pairs) is not None:
@@ -207,7 +207,7 @@ def _follows_line(key0: Key, key1: Key, hint: Hint) -> bool:
     return min(shares) >= _WHOLE
 
 
-def _line(key: Key, points: Points) -> np.ndarray:
+def _line(key: CutKey, points: Points) -> np.ndarray:
     """The line along points."""
     near = np.zeros(key.labels.shape, np.uint8)
     corners = np.stack([points.real, points.imag], 1).round().astype(np.int32)
@@ -215,7 +215,7 @@ def _line(key: Key, points: Points) -> np.ndarray:
     return (near > 0) & (cv2.dilate(key.on_line.astype(np.uint8), disc(1)) > 0)
 
 
-def _by_piece(key0: Key, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
+def _by_piece(key0: CutKey, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
     found: dict[int, list[np.ndarray]] = {}
     for hint in hints:
         pairs = _complex(hint)
@@ -224,7 +224,7 @@ def _by_piece(key0: Key, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
     return {label: np.concatenate(pairs) for label, pairs in found.items()}
 
 
-def _way(key0: Key, key1: Key, label: int, points: np.ndarray) -> Similarity:
+def _way(key0: CutKey, key1: CutKey, label: int, points: np.ndarray) -> Similarity:
     start, end = points.T
     if abs(start - start.mean()).max() * 2 >= _APART:
         return _fitted(start, end)
@@ -245,7 +245,7 @@ def _fitted(start: np.ndarray, end: np.ndarray) -> Similarity:
 class _PieceMatch:
     """How well a way brings a piece of key 0 onto key 1, and back."""
 
-    def __init__(self, key0: Key, key1: Key, mask0: np.ndarray, mask1: np.ndarray | None):
+    def __init__(self, key0: CutKey, key1: CutKey, mask0: np.ndarray, mask1: np.ndarray | None):
         self.there = [(*_points(key0, mask0), key1.smooth)]
         self.back = [] if mask1 is None else [(*_points(key1, mask1), key0.smooth)]
 
@@ -285,7 +285,7 @@ class _PieceMatch:
         return way
 
 
-def _points(key: Key, mask: np.ndarray) -> tuple[Points, np.ndarray]:
+def _points(key: CutKey, mask: np.ndarray) -> tuple[Points, np.ndarray]:
     y, x = np.nonzero(mask)
     step = max(1, len(x) // _POINTS)
     y, x = y[::step], x[::step]
@@ -304,7 +304,7 @@ def _difference(z: Points, colours: np.ndarray, image: np.ndarray) -> float:
 
 
 def _torn_off(
-    key0: Key, key1: Key, parent: int, found: dict[int, Piece], flow01: np.ndarray, within: np.ndarray
+    key0: CutKey, key1: CutKey, parent: int, found: dict[int, Piece], flow01: np.ndarray, within: np.ndarray
 ) -> list[tuple[int, Similarity]]:
     """Neighbours of a piece that the automatic motion tears off it, and that are found again where it went."""
     before = found[parent]
@@ -333,7 +333,7 @@ def _centroid(mask: np.ndarray) -> complex:
     return complex(x.mean(), y.mean())
 
 
-def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points: Points) -> np.ndarray:
+def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity, points: Points) -> np.ndarray:
     """The part of a piece that follows its hints, where the piece does not as a whole, as two that look like one."""
     back = warped(key1.smooth, way.inverse(), mask0.shape)
     agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)
@@ -348,11 +348,11 @@ def _following(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity, points:
     return mask0 & (cv2.dilate(part, disc(_OUTLINE)) > 0)
 
 
-def _piece(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity) -> Piece:
+def _piece(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity) -> Piece:
     return Piece(mask0, _found_again(key0, key1, mask0, way), way, _centroid(mask0))
 
 
-def _found_again(key0: Key, key1: Key, mask0: np.ndarray, way: Similarity) -> np.ndarray:
+def _found_again(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity) -> np.ndarray:
     """Where a piece is in key 1: the pieces that it covers there, or where colours agree if it covers none."""
     h, w = mask0.shape
     moved = warped(mask0.astype(np.float32), way, (h, w)) > 0.5

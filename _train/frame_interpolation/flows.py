@@ -1,10 +1,12 @@
 """Flow estimators, created by the entries of `methods.FLOWS`.
 
 An estimator is called with two frames and returns the flow between them in both directions:
-(1, 3, h, w) RGB in [0, 1], twice, to flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
+(1, 3, h, w) RGB in [0, 1], twice, to flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels. Estimators are
+imported where they are created, since what some of them need is not always installed, or takes long to import.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,14 +15,15 @@ from torch import Tensor
 
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.context import Context
-from _train.frame_interpolation.models import unet as unets
 from _train.frame_interpolation.models.layers import placed
-from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _util import checkpoints, graphs, image
 from _util.dis import dis, multidis, select
 from _util.flow import Flows
 from _util.flow import resize as resize_flow
-from _util.sgm import SGM
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.models.rfr import RFR, InitialMode
+    from _train.frame_interpolation.models.unet import Variant
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
@@ -44,6 +47,8 @@ def dis3(_: Context) -> FlowEstimator:
 
 
 def sgm(context: Context) -> FlowEstimator:
+    from _util.sgm import SGM
+
     return SGM(device=context.device, folder=context.folder)
 
 
@@ -55,20 +60,24 @@ def rfr(context: Context) -> FlowEstimator:
     return graphs.replayed(_rfr(context).both_ways, context.device)
 
 
-def unet(context: Context, variant: unets.Variant) -> FlowEstimator:
-    network = unets.FlowUNet(variant).eval()
+def unet(context: Context, variant: "Variant") -> FlowEstimator:
+    from _train.frame_interpolation.models.unet import FlowUNet
+
+    network = FlowUNet(variant).eval()
     checkpoints.load(network, f"{variant}_flow", context.folder)
     placed(network, context.device, context.flow_dtype)
     return graphs.replayed(network, context.device)
 
 
-def _rfr(context: Context) -> RFR:
+def _rfr(context: Context) -> "RFR":
+    from _train.frame_interpolation.models.rfr import RFR
+
     network = RFR().eval()
     checkpoints.load(network, "rfr", context.folder)
     return placed(network, context.device, context.flow_dtype)
 
 
-def sgm_rfr(context: Context, mode: InitialMode) -> FlowEstimator:
+def sgm_rfr(context: Context, mode: "InitialMode") -> FlowEstimator:
     """RFR that begins with the flow of segment-guided matching."""
     network, matching = _rfr(context), sgm(context)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from _train.frame_interpolation import cutouts, pipeline
-from _train.frame_interpolation.cutouts import Key, Piece, Similarity
+from _train.frame_interpolation.cutouts import CutKey, Piece, Similarity
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.pipeline import Pipeline
 
@@ -50,7 +50,7 @@ class Hinted:
         self.automatic = pipe.prepare(frame0, frame1)
         flows = [flow[0].float().cpu().numpy() for flow in pipe.flow(self.automatic)]
         frames = [_array(frame) for frame in (frame0, frame1)]
-        keys = [Key.of(_array(seen)) for seen in _seen(frame0, frame1)]
+        keys = [CutKey.of(_array(seen)) for seen in _seen(frame0, frame1)]
         self.share = _share(hints, frames[0].shape[:2])
         pieces = cutouts.find(keys[0], keys[1], hints, flows[0], self.share > 0)
         masks = [[piece.mask0 for piece in pieces], [piece.mask1 for piece in pieces]]

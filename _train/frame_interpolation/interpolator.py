@@ -24,7 +24,6 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
-from _train.frame_interpolation.hinted import Hinted
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
 from _train.frame_interpolation.parted import Parted
@@ -33,6 +32,7 @@ from _util.device import choose as choose_device
 from _util.errors import InputError
 
 if TYPE_CHECKING:
+    from _train.frame_interpolation.hinted import Hinted
     from _train.frame_interpolation.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
@@ -45,7 +45,8 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
-    guided: Hinted | Parted | None = None  # what draws instead, where there are hints or parts
+    hinted: "Hinted | None" = None  # what draws instead, where there are hints
+    parted: Parted | None = None  # and where there are parts
     lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
@@ -60,8 +61,8 @@ class Interpolator:
             GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
             PyTorch's default; any other precision forbids it.
         folder: where checkpoints are looked for.
-        backend: "pytorch", or "onnxruntime", which takes what `python -m _scripts.export_onnx` has written and the
-            graphics cards that ONNX Runtime supports, whatever the device and precision.
+        backend: "pytorch", or "onnxruntime" or "openvino", which take what `python -m _scripts.export_onnx` has
+            written and the devices that they support, whatever `device` and `precision` are.
         line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
             "off", "on", or "auto", where both frames are such drawings.
 
@@ -156,12 +157,14 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         if hints:
+            from _train.frame_interpolation.hinted import Hinted
+
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
-            return PreparedFrames(hinted.automatic, frame0, values, hinted, lines)
+            return PreparedFrames(hinted.automatic, frame0, values, hinted=hinted, lines=lines)
         if len(masks):
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
             parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
-            return PreparedFrames(parted.prepared, frame0, values, parted, lines)
+            return PreparedFrames(parted.prepared, frame0, values, parted=parted, lines=lines)
         return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values, lines=lines)
 
     def _lines(self, *frames: Tensor) -> "Lines | None":
@@ -198,9 +201,9 @@ class Interpolator:
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
-        if isinstance(pair.guided, Parted):
+        if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
-                yield self._waiting(pair, t, pair.guided.frame(t, of_parts)[0])
+                yield self._waiting(pair, t, pair.parted.frame(t, of_parts)[0])
             return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
@@ -215,8 +218,8 @@ class Interpolator:
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, 3 or 4, h, w) in [0, 1]."""
-        if isinstance(pair.guided, Hinted):
-            return pair.guided.frames(times)
+        if pair.hinted is not None:
+            return pair.hinted.frames(times)
         assert pair.prepared is not None
         t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
         return self.pipeline.frames(pair.prepared, t)

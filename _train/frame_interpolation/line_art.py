@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from skimage.morphology import skeletonize
 
 from _util.errors import InputError
 
@@ -183,6 +182,8 @@ def _trace(share: np.ndarray) -> np.ndarray:
     ink = np.bincount(labels.ravel(), fine.ravel(), count) / _FINER**2
     kept = (ink >= _SPECK) | (stats[:, cv2.CC_STAT_AREA] >= 2 * _SPECK * _FINER**2)
     kept[0] = False
+    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
+
     return skeletonize(kept[np.asarray(labels, np.intp)])
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, overload
 from _util.errors import InputError
 
 _HERE = "_train.frame_interpolation"
-BACKENDS = ("pytorch", "onnxruntime")
+BACKENDS = ("pytorch", "onnxruntime", "openvino")
 
 
 class Method(NamedTuple):
@@ -24,7 +24,7 @@ class Method(NamedTuple):
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
     refines: bool = False  # takes a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
-    onnx: str = ""  # what creates the same by ONNX Runtime, as `create`
+    onnx: str = ""  # what creates the same by other backends, as `create`
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
         module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")

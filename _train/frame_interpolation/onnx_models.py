@@ -1,4 +1,4 @@
-"""The default synthesis as ONNX: written for other programs, and drawn with by ONNX Runtime on whatever it supports.
+"""The default synthesis as ONNX: written for other programs, and drawn with by ONNX Runtime or OpenVINO.
 
     checkpoints/onnx/
         ifnet-1.onnx    for frames of up to 800 lines
@@ -16,6 +16,7 @@ import importlib.util
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
-from _util import checkpoints, files
+from _util import checkpoints, extras, files
 from _util.errors import InputError
 from _util.version import VERSION
 
@@ -38,7 +39,16 @@ COARSENESSES = (1, 2, 4)
 OPSET = 20  # the first whose GridSample is cubic as well as the name says
 _MULTIPLE = 4 * ifnet.SCALES[0]
 _INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
+_KEPT = 8  # models for sizes of frames
 _PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, by preference
+
+_Model = Callable[[dict[str, np.ndarray]], list[np.ndarray]]  # inputs by name to the outputs in their order
+
+
+def place(folder: Path = checkpoints.FOLDER) -> Path:
+    """Where the models are, or are put, that belong to a folder of checkpoints."""
+    found = (searched / FOLDER for searched in checkpoints.searched(folder) if (searched / FOLDER).is_dir())
+    return next(found, checkpoints.place_for_more(folder) / FOLDER)
 
 
 def file_name(coarser: int) -> str:
@@ -118,7 +128,7 @@ def require(*packages: str) -> None:
         try:
             __import__(package)
         except ImportError as error:
-            raise InputError(f'ONNX needs the package {package}: pip install "{package}".') from error
+            raise InputError(f"ONNX needs the package {package}: {extras.how_to_install('onnx')}.") from error
 
 
 def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
@@ -134,7 +144,7 @@ def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> f
     frame0, frame1, t = wide[..., 8:], wide[..., :-8], torch.full((1, 1, *sides), 0.4)
     with torch.inference_mode():
         expected = network(frame0, frame1, t, coarser).frame
-    return float((_run(_session(path), frame0, frame1, t)[0] - expected).abs().max())
+    return float((_run(_load("onnxruntime", path, sides), frame0, frame1, t)[0] - expected).abs().max())
 
 
 class Frames(NamedTuple):
@@ -145,19 +155,20 @@ class Frames(NamedTuple):
 
 
 class OnnxIntermediate(Intermediate):
-    """The default synthesis by ONNX Runtime.
+    """The default synthesis by ONNX Runtime or OpenVINO.
 
     Args:
+        backend: "onnxruntime" or "openvino".
         folder: of the checkpoints, in which the models lie in `onnx/`.
         coarser: how many times coarser than by default motion is found.
 
     Raises:
-        InputError: ONNX Runtime is not installed.
+        InputError: the backend is not installed.
     """
 
-    def __init__(self, folder: Path, coarser: int = 1):
-        require("onnxruntime")
-        self.folder, self.coarser = folder / FOLDER, coarser
+    def __init__(self, backend: str, folder: Path, coarser: int = 1):
+        require(backend)
+        self.backend, self.folder, self.coarser = backend, place(folder), coarser
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
         frames = torch.stack([pair.frame0, pair.frame1])
@@ -167,41 +178,63 @@ class OnnxIntermediate(Intermediate):
     def interpolate(self, prepared: Frames, t: float | Tensor) -> Interpolation:
         h, w = prepared.frames.shape[-2:]
         coarser = min(self.coarser * ifnet.coarseness((h, w)), COARSENESSES[-1])
-        session = _session(self.folder / file_name(coarser))
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
         frame0, frame1, *planes = (ifnet.pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
-        found = [_run(session, frame0, frame1, plane) for plane in planes]
+        model = _load(self.backend, self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
+        found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
         return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask)
 
 
-def _run(session: Any, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tensor]:
+def _run(model: _Model, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tensor]:
     inputs = zip(_INPUTS, (frame0, frame1, t), strict=True)
-    outputs = session.run(_OUTPUTS, {name: x.float().contiguous().numpy() for name, x in inputs})
-    return [torch.from_numpy(np.asarray(output)) for output in outputs]
+    return [torch.from_numpy(output) for output in model({name: x.float().contiguous().numpy() for name, x in inputs})]
 
 
-@functools.cache
-def _session(path: Path) -> Any:
-    """A model by the best provider that there is.
+@functools.lru_cache(_KEPT)
+def _load(backend: str, path: Path, size: tuple[int, int]) -> _Model:
+    """A model for frames of (h, w).
 
     Raises:
         InputError: the file is missing or is no model.
     """
-    import onnxruntime
-
     if not path.is_file():
         raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
-    there = onnxruntime.get_available_providers()
-    providers = [name for name in (f"{provider}ExecutionProvider" for provider in _PROVIDERS) if name in there]
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, settings, providers=providers)
+        return _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
     except Exception as error:  # of a kind of its own for each way to be damaged
         raise InputError(f"{path} is damaged or is no ONNX model; write it again.") from error
 
 
+@functools.cache
+def _onnxruntime(path: Path) -> _Model:
+    """A model by the best provider that there is."""
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    providers = [name for name in (f"{provider}ExecutionProvider" for provider in _PROVIDERS) if name in there]
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, settings, providers=providers)
+    return lambda inputs: [np.asarray(output) for output in session.run(_OUTPUTS, inputs)]
+
+
+def _openvino(path: Path, size: tuple[int, int]) -> _Model:
+    """A model compiled for one size, which makes it faster, on the device that OpenVINO chooses."""
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    model.reshape({name: (1, 1 if name == "t" else 3, *size) for name in _INPUTS})
+    compiled = core.compile_model(model, "AUTO", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        outputs = compiled(inputs)
+        return [np.array(outputs[name]) for name in _OUTPUTS]
+
+    return run
+
+
 def create(context: Context, coarser: str = "1") -> OnnxIntermediate:
-    return OnnxIntermediate(context.folder, int(coarser))
+    return OnnxIntermediate(context.backend, context.folder, int(coarser))

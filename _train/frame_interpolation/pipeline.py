@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from _train.frame_interpolation import flows, syntheses
@@ -106,5 +105,7 @@ def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Ten
 def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
     if hidden.all():
         return torch.zeros_like(colour)
+    from scipy.ndimage import distance_transform_edt  # few frames need it, and it takes long to import
+
     y, x = cast(np.ndarray, distance_transform_edt(hidden, return_distances=False, return_indices=True))
     return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]

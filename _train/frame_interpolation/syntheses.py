@@ -1,11 +1,12 @@
 """Ways to draw the frame at a time, created by the entries of `methods.SYNTHESES`.
 
 Each does what does not depend on the time in `prepare`, once for a pair of frames, and the rest in `synthesise`. Those
-that splat need the flow between the frames; those that find motion at the new frame need nothing.
+that splat need the flow between the frames; those that find motion at the new frame need nothing. Networks are imported
+where they are created, since what some of them need is not always installed, or takes long to import.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,20 +15,17 @@ from _train.frame_interpolation import flows, methods
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.models import ifnet
-from _train.frame_interpolation.models import unet as unets
-from _train.frame_interpolation.models.animeinterp import AnimeInterp
-from _train.frame_interpolation.models.dtm import DTM
-from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.ifnet import IFNet, Interpolation
 from _train.frame_interpolation.models.layers import placed
-from _train.frame_interpolation.models.rfr import InitialMode
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
-from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
 from _util import checkpoints, graphs
 from _util.errors import InputError
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.models.rfr import InitialMode
+    from _train.frame_interpolation.models.splatting import Source
+    from _train.frame_interpolation.models.unet import Variant
 
 
 class Pair(NamedTuple):
@@ -64,9 +62,9 @@ def create(name: str, context: Context) -> FrameSynthesis:
         InputError: there is no such name, its weights are missing or do not fit, or the backend cannot draw it.
     """
     method = methods.find("synthesis", methods.SYNTHESES, name, ())
-    if context.backend == "onnxruntime" and not method.onnx:
+    if context.backend != "pytorch" and not method.onnx:
         others = ", ".join(other for other, method in methods.SYNTHESES.items() if method.onnx)
-        raise InputError(f"ONNX Runtime draws {others}, not {name}; choose one of them, or another --backend.")
+        raise InputError(f"The backend {context.backend} draws {others}, not {name}; choose one of them.")
     synthesis = method.creator(context.backend)(context)
     return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
@@ -104,6 +102,8 @@ class Splatting:
         frame = self._synthesise(prepared, t)
         if carried is None:
             return frame
+        from _train.frame_interpolation.models.splatting import Source, splat
+
         moved = splat(Source(carried, prepared.image.flow, prepared.image.metric), t)
         return torch.cat([frame, moved.to(frame.dtype)], 1)
 
@@ -143,11 +143,12 @@ class Intermediate:
 
 
 class SplattedPair(NamedTuple):
-    image: Source
+    image: "Source"
 
 
 def splatting(_: Context) -> FrameSynthesis:
     """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
+    from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
 
     def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> SplattedPair:
         metric = splat_metric(frame0, frame1, *flow)
@@ -162,6 +163,8 @@ def rife(context: Context) -> FrameSynthesis:
 
 def sharp_ifnet(context: Context, coarser: str = "1") -> FrameSynthesis:
     """SharpIFNet, whose blocks work so many times coarser than by default: faster, and a little less exact."""
+    from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
+
     return _intermediate(SharpIFNet(), "ifnet", context, lambda size: int(coarser) * ifnet.coarseness(size))
 
 
@@ -176,11 +179,16 @@ def _intermediate(
 
 
 def ssl(context: Context) -> FrameSynthesis:
+    from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+
     network = _folded(SoftsplatLite(), "ssl", context)
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
 def ssldtm(context: Context) -> FrameSynthesis:
+    from _train.frame_interpolation.models.dtm import DTM
+    from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+
     network, corrector = _folded(SoftsplatLite(), "ssl", context), _folded(DTM(), "dtm", context)
     return Splatting(network.prepare, lambda prepared, t: corrector(network.synthesise(prepared, t))[0])
 
@@ -191,21 +199,27 @@ def _folded(network: torch.nn.Module, name: str, context: Context) -> Any:
 
 
 def fusion(context: Context) -> FrameSynthesis:
+    from _train.frame_interpolation.models.fusion import Fusion
+
     network = Fusion().eval()
     checkpoints.load(network, "fusion", context.folder)
     placed(network, context.device, context.dtype)
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
-def unet(context: Context, variant: unets.Variant) -> FrameSynthesis:
-    network = unets.FrameUNet(variant).eval()
+def unet(context: Context, variant: "Variant") -> FrameSynthesis:
+    from _train.frame_interpolation.models.unet import FrameUNet
+
+    network = FrameUNet(variant).eval()
     checkpoints.load(network, variant, context.folder)
     placed(network, context.device, context.dtype)
     return Splatting(network.prepare, network.synthesise)
 
 
-def animeinterp(context: Context, weights: str, mode: InitialMode) -> FrameSynthesis:
+def animeinterp(context: Context, weights: str, mode: "InitialMode") -> FrameSynthesis:
     """AnimeInterp. Like every flow, it is refined at no more than `flows.LARGEST_AREA`."""
+    from _train.frame_interpolation.models.animeinterp import AnimeInterp
+
     network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()
     checkpoints.load(network, weights, context.folder)
     parts = (network.flownet, context.flow_dtype), (network.feat_ext, context.dtype), (network.synnet, context.dtype)

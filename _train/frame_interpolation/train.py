@@ -15,7 +15,7 @@ import argparse
 import importlib.util
 
 from _train.frame_interpolation.training import options as training_options
-from _util import command, torchrun
+from _util import command, extras, torchrun
 from _util.errors import InputError
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 def train(options: argparse.Namespace) -> None:
     for package in ("lightning", "matplotlib", "tensorboard"):
         if importlib.util.find_spec(package) is None:
-            raise InputError(f"Training needs {package}: run make/setup train.")
+            raise InputError(f"Training needs {package}: {extras.how_to_install('train')}.")
     import torch
 
     from _databacks.keyframes import Keyframes

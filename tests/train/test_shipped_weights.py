@@ -1,7 +1,9 @@
 """The weights that the project ships: they are there, they are taken, and they are worth it."""
 
 import json
+from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,12 @@ from _databacks.toons.scenes import Toons
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import checkpoints
+from _util.image import read as read_picture
 from _util.image import to_array, to_tensor
-from _util.losses import LPIPS
+from _util.image import write as write_picture
+from _util.losses import LPIPSLoss
 
 SHIPPED = checkpoints.FOLDER / "default"
 
@@ -50,7 +55,7 @@ def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
     atlas.build(tmp_path / "atlas.zip", drawings=40, icons=0, rigs=10, backgrounds=12, captions=2, seed=99)
     toons = Toons((192, 256), 4, seed=99, times=(0.5, 0.5), pictures=atlas.load(tmp_path / "atlas.zip"))
-    lpips = LPIPS()
+    lpips = LPIPSLoss()
     interpolators = [Interpolator("dis", name, "cpu") for name in ("splat", "fusion")]
     distances = np.zeros(2)
     for index in range(3):
@@ -61,6 +66,27 @@ def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
                 distances[i] += lpips(drawn[None], truth[None]).item()
     splat, fusion = distances
     assert fusion < 0.85 * splat
+
+
+def test_a_ball_over_a_still_ground_at_twice_the_rate(tmp_path):
+    """Nothing flickers where nothing moves, and the ball moves evenly."""
+    source, out = tmp_path / "drawings", tmp_path / "out"
+    source.mkdir()
+    noise = np.random.default_rng(0).integers(0, 200, (34, 60, 3), np.uint8)
+    ground = cv2.resize(noise, (240, 136), interpolation=cv2.INTER_CUBIC)
+    ground[:, :, 0] //= 4  # no red but the ball's
+    for i in range(5):
+        drawing = ground.copy()
+        cv2.circle(drawing, (60 + 9 * i, 50), 22, (230, 60, 40), -1, cv2.LINE_AA)
+        cv2.circle(drawing, (60 + 9 * i, 50), 22, (20, 20, 20), 2, cv2.LINE_AA)
+        write_picture(source / f"{i}.png", drawing)
+    options = Options(in_fps=Fraction(12), fps=Fraction(24))
+    interpolate_video(source, out, options, lambda: (Interpolator(device="cpu"), {}))
+    frames = [read_picture(path) for path in sorted(out.iterdir())][:9]  # the last drawing is held
+    still = slice(100, None)
+    assert all(np.abs(frame[still].astype(int) - ground[still]).max() <= 1 for frame in frames)
+    x = [np.nonzero((frame[:, :, 0] > 150) & (frame[:, :, 1] < 110))[1].mean() for frame in frames]
+    np.testing.assert_allclose(np.diff(x), 4.5, atol=0.7)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from torch import Tensor
 from _util import checkpoints
 from _util.errors import InputError
 from _util.losses import (
-    LPIPS,
+    LPIPSLoss,
     Style,
     StyleWeights,
     census,
@@ -29,13 +29,13 @@ def pictures(b: int = 2, size: tuple[int, int] = (48, 64)) -> tuple[Tensor, Tens
 
 @pytest.mark.parametrize(("protocol", "entry"), [("paper", "metric_lpips_paper"), ("standard", "metric_lpips")])
 def test_lpips_is_that_of_the_reference(pair, golden, protocol, entry):
-    np.testing.assert_allclose(LPIPS(protocol)(*pair).item(), golden[entry], rtol=1e-4)
+    np.testing.assert_allclose(LPIPSLoss(protocol)(*pair).item(), golden[entry], rtol=1e-4)
 
 
 @pytest.mark.parametrize("protocol", ["paper", "standard"])
 def test_lpips_of_each_image(protocol):
     a, b = pictures()
-    lpips = LPIPS(protocol)
+    lpips = LPIPSLoss(protocol)
     distance = lpips(a, b)
     assert distance.shape == (2,)
     assert (distance > 0.01).all()
@@ -46,13 +46,13 @@ def test_lpips_of_each_image(protocol):
 
 def test_lpips_protocols_differ_by_the_range_they_are_fed():
     a, b = pictures()
-    torch.testing.assert_close(LPIPS("standard")((a + 1) / 2, (b + 1) / 2), LPIPS("paper")(a, b))
+    torch.testing.assert_close(LPIPSLoss("standard")((a + 1) / 2, (b + 1) / 2), LPIPSLoss("paper")(a, b))
 
 
 def test_lpips_descends_to_the_truth():
     truth = torch.rand(1, 3, 40, 40)
     predicted = torch.rand(1, 3, 40, 40).requires_grad_()
-    lpips = LPIPS()
+    lpips = LPIPSLoss()
     optimizer = torch.optim.Adam([predicted], lr=0.03)
     first = lpips(predicted, truth).item()
     for _ in range(20):
@@ -65,12 +65,12 @@ def test_lpips_descends_to_the_truth():
 def test_lpips_gradient_is_finite_on_flat_images():
     for level in (0.0, 0.5, 1.0):
         predicted = torch.full((1, 3, 40, 40), level, requires_grad=True)
-        LPIPS()(predicted, torch.rand(1, 3, 40, 40)).sum().backward()
+        LPIPSLoss()(predicted, torch.rand(1, 3, 40, 40)).sum().backward()
         assert predicted.grad.isfinite().all()
 
 
 def test_lpips_is_frozen_and_stays_out_of_checkpoints():
-    lpips, truth = LPIPS(), torch.rand(1, 3, 40, 40).requires_grad_()
+    lpips, truth = LPIPSLoss(), torch.rand(1, 3, 40, 40).requires_grad_()
     assert list(lpips.parameters()) == []
     assert lpips.state_dict() == {}
     assert not lpips(torch.rand(1, 3, 40, 40), truth).requires_grad
@@ -79,7 +79,7 @@ def test_lpips_is_frozen_and_stays_out_of_checkpoints():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_lpips_under_autocast(dtype):
     a, b = pictures()
-    lpips = LPIPS()
+    lpips = LPIPSLoss()
     with torch.autocast("cpu", dtype):
         distance = lpips(a, b)
     assert distance.dtype == torch.float32
@@ -90,24 +90,24 @@ def test_lpips_under_autocast(dtype):
 @pytest.mark.cuda
 def test_lpips_follows_the_images_to_their_device():
     a, b = pictures()
-    lpips = LPIPS()
+    lpips = LPIPSLoss()
     expected = lpips(a, b)
     torch.testing.assert_close(lpips(a.cuda(), b.cuda()).cpu(), expected, rtol=0.01, atol=0)
     torch.testing.assert_close(lpips(a, b), expected)
 
 
 def test_lpips_refuses_what_it_cannot_measure():
-    LPIPS()(*pictures(1, (31, 31)))
+    LPIPSLoss()(*pictures(1, (31, 31)))
     with pytest.raises(ValueError, match="31 pixels or more"):
-        LPIPS()(*pictures(1, (30, 64)))
+        LPIPSLoss()(*pictures(1, (30, 64)))
     with pytest.raises(ValueError, match="no protocol 'vgg'"):
-        LPIPS("vgg")
+        LPIPSLoss("vgg")
 
 
 def test_lpips_without_its_weights_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"no checkpoint .*alexnet_features\.safetensors"):
-        LPIPS()
+        LPIPSLoss()
 
 
 def test_pyramid_of_a_constant_difference_counts_once_per_level():

@@ -9,6 +9,7 @@ from _scripts.benchmark import table_of_matching
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.benchmarks.matching import draw, literal_flows
 from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.models.rfr import RFR
 from _util import checkpoints, features
 from _util.errors import InputError
 from _util.segmentation import describe
@@ -229,7 +230,7 @@ def test_vgg_is_taken_where_there_is_a_file_of_it(tmp_path):
 
 @pytest.mark.parametrize("name", ["sgm", "sgm+rfr", "sgm+rfr-paper", "sgm+dis"])
 def test_estimators_by_name(tmp_path, name):
-    network = flows.RFR()
+    network = RFR()
     state = checkpoints.seeded(network.state_dict())
     torch.save({"model_state_dict": state}, tmp_path / checkpoints.PUBLISHED["rfr"])
     estimator = flows.create(name, Context(folder=tmp_path))

@@ -106,7 +106,8 @@ class JudgedInterpolation(JudgedMethod):
         return self.interpolator.pipeline.prepare(frame0, frame1, flow)
 
     def sources(self, name: str) -> list[Path]:
-        return [path for path in (*self.folder.glob("*"), *self.folder.glob("default/*")) if path.is_file()]
+        folders = [folder / inner for folder in checkpoints.searched(self.folder) for inner in ("", "default")]
+        return [path for folder in folders for path in folder.glob("*") if path.is_file()]
 
 
 class FrameFolder(JudgedMethod):

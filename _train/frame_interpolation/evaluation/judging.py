@@ -8,7 +8,6 @@ An item that cannot be read, drawn or measured is left out for all methods, so t
 
 import contextlib
 import itertools
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.pages.report import Report, ReportItem
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
-from _util import flow, image
+from _util import flow, image, memory, places
 from _util.errors import InputError
 from _util.files import fitting
 from _util.lines import difference_of_gaussians
@@ -143,8 +142,7 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
     torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
     workers = 2  # one reads while the other one computes
     if device.type == "cpu":
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        workers = max(1, min(torch_threads, memory // 2 // _BYTES_AN_ITEM))
+        workers = max(1, min(torch_threads, memory.installed() // 2 // _BYTES_AN_ITEM))
     cv2.setNumThreads(1)
     pool = ThreadPoolExecutor(workers, "judging", initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -185,4 +183,4 @@ def _drawing(frame: Tensor) -> Tensor:
 def default_out(items: Items, methods: Sequence[JudgedMethod]) -> Path:
     """Where the table goes if the user does not say."""
     names = "-".join(Path(method.name).name for method in methods)
-    return Path("_data/evaluation") / fitting(f"{items.source.title}-{names}", ".csv")
+    return places.results("evaluation") / fitting(f"{items.source.title}-{names}", ".csv")

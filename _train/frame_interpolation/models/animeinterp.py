@@ -3,7 +3,7 @@ motion aggregation (`models.gma`).
 
 In: two frames, a coarse flow between them in both directions, as segment-guided matching gives it, and a time. Out: the
 frame at that time. RFR refines the flow; both frames and three levels of their features are splatted to the time; a
-GridNet draws the frame from them.
+SynthesisGrid draws the frame from them.
 
 `AnimeInterp.prepare` does all that does not depend on the time, `AnimeInterp.synthesise` the rest. Attribute names
 follow the published checkpoint `anime_interp_full.ckpt`.
@@ -26,7 +26,7 @@ from _util.stretched_correlation import StretchedCorrelationPyramid
 CHANNELS = (32, 64, 96)  # at the size of the frames, at 1/2 and at 1/4
 
 
-class FeatureExtractor(nn.Module):
+class FeaturePyramid(nn.Module):
     def __init__(self):
         super().__init__()
         a, b, c = CHANNELS
@@ -57,7 +57,7 @@ def upsample(i: int, o: int) -> nn.Sequential:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), *lateral(i, o))
 
 
-class GridNet(nn.Module):
+class SynthesisGrid(nn.Module):
     """Three rows, one for each size, and four columns, two downwards and two upwards (Fourure et al., BMVC 2017).
 
     The first digit of a name is the row it leads to, the second the column; of the six columns that the names count,
@@ -110,7 +110,7 @@ class ReleasedRFR(RFR):
     pyramid = StretchedCorrelationPyramid
 
 
-class Prepared(NamedTuple):
+class SplatFeatures(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
     image: Source  # values RGB as normalised; its flow is the refined one, and every pixel counts alike
@@ -132,9 +132,9 @@ class AnimeInterp(nn.Module):
         std: tuple[float, float, float] = (1, 1, 1),
     ):
         super().__init__()
-        self.feat_ext = FeatureExtractor()
+        self.feat_ext = FeaturePyramid()
         self.flownet = AggregatingRFR() if aggregate else ReleasedRFR()
-        self.synnet = GridNet()
+        self.synnet = SynthesisGrid()
         self.mean, self.std = mean, std
 
     def forward(
@@ -175,14 +175,14 @@ class AnimeInterp(nn.Module):
         image0, image1 = (self._centre(self._normalise(frame)) for frame in (frame0, frame1))
         return self.flownet.both_ways(image0, image1, iterations, initial, initial_mode)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> SplatFeatures:
         """Features of both frames, to be carried along flows that are refined already; (b, 2, h, w) as in `forward`."""
         images, flow = self._normalise(torch.cat([frame0, frame1])), torch.cat([flow01, flow10])
         weight = self.feat_ext.conv1.weight
         features = self.feat_ext(self._centre(images).to(weight.dtype, memory_format=torch.channels_last))
-        return Prepared(Source(images, flow, torch.zeros_like(flow[:, :1])), [x.contiguous() for x in features])
+        return SplatFeatures(Source(images, flow, torch.zeros_like(flow[:, :1])), [x.contiguous() for x in features])
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
+    def synthesise(self, prepared: SplatFeatures, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         images, flow, _ = prepared.image

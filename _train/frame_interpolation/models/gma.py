@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.rfr import RFR, BasicEncoder, Context, UpdateBlock
+from _train.frame_interpolation.models.rfr import RFR, BasicEncoder, GRUContext, UpdateBlock
 
 _KEPT = 2**27  # likenesses of pairs of pixels, 512 MB
 _AT_ONCE = 2**24  # where they are not kept, whatever PyTorch does inside
@@ -100,5 +100,5 @@ class AggregatingRFR(RFR):
         self.att = Attention()
         self.update_block = UpdateBlock(scales * (2 * radius + 1) ** 2, Aggregator())
 
-    def _prepare(self, context: Tensor) -> Context:
+    def _prepare(self, context: Tensor) -> GRUContext:
         return super()._prepare(context)._replace(attention=self.att(context))

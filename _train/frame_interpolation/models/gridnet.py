@@ -27,7 +27,7 @@ class PReLU(nn.PReLU):
         return pixels.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
-class ResidualBlock(nn.Module):
+class LateralBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.net = nn.Sequential(
@@ -80,9 +80,9 @@ class GridNet(nn.Module):
     def __init__(self, channels: tuple[int, ...] = (32, 64, 128)):
         super().__init__()
         levels = range(len(channels))
-        encoder = {f"resnet_{i}": ResidualBlock(channels[i]) for i in levels}
+        encoder = {f"resnet_{i}": LateralBlock(channels[i]) for i in levels}
         encoder |= {f"downsample_{i}{i + 1}": Downsample(channels[i], channels[i + 1]) for i in levels[:-1]}
-        decoder = {f"resnet_{i}": ResidualBlock(channels[i]) for i in levels}
+        decoder = {f"resnet_{i}": LateralBlock(channels[i]) for i in levels}
         decoder |= {f"upsample_{i + 1}{i}": Upsample(channels[i + 1], channels[i]) for i in levels[:-1]}
         self.encoders = nn.ModuleList([nn.ModuleDict(encoder)])
         self.decoders = nn.ModuleList([nn.ModuleDict(decoder)])

@@ -24,7 +24,7 @@ InitialMode = Literal["released", "paper"]
 Norm = Callable[[int], nn.Module]
 
 
-class ResidualBlock(nn.Module):
+class EncoderBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm = nn.Identity):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
@@ -46,9 +46,9 @@ class BasicEncoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
         self.norm1 = norm(64)
-        self.layer1 = nn.Sequential(ResidualBlock(64, 64, 1, norm), ResidualBlock(64, 64, 1, norm))
-        self.layer2 = nn.Sequential(ResidualBlock(64, 96, 2, norm), ResidualBlock(96, 96, 1, norm))
-        self.layer3 = nn.Sequential(ResidualBlock(96, 128, 2, norm), ResidualBlock(128, 128, 1, norm))
+        self.layer1 = nn.Sequential(EncoderBlock(64, 64, 1, norm), EncoderBlock(64, 64, 1, norm))
+        self.layer2 = nn.Sequential(EncoderBlock(64, 96, 2, norm), EncoderBlock(96, 96, 1, norm))
+        self.layer3 = nn.Sequential(EncoderBlock(96, 128, 2, norm), EncoderBlock(128, 128, 1, norm))
         self.conv2 = nn.Conv2d(128, 256, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class FlowHead(nn.Module):
         return self.conv2(self.conv1(hidden).relu_())
 
 
-class Context(NamedTuple):
+class GRUContext(NamedTuple):
     """What the recurrent block takes from the context in every iteration."""
 
     gates: list[GatesOfContext]
@@ -149,7 +149,7 @@ class UpdateBlock(nn.Module):
         self.flow_head = FlowHead()
         self.mask = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 64 * 9, 1))
 
-    def forward(self, hidden: Tensor, context: Context, correlation: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, context: GRUContext, correlation: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """The next hidden state and what to add to the flow, all at an eighth of the size."""
         layout = {"dtype": hidden.dtype, "memory_format": torch.channels_last}
         motion = self.encoder(flow.to(**layout), correlation.to(**layout))
@@ -274,8 +274,8 @@ class RFR(nn.Module):
         images = (F.interpolate(x, (h, w), mode="bilinear", align_corners=False) for x in (image0, image1))
         return self.attention2(*images, coarse) * coarse
 
-    def _prepare(self, context: Tensor) -> Context:
-        return Context(self.update_block.gru.prepare(context))
+    def _prepare(self, context: Tensor) -> GRUContext:
+        return GRUContext(self.update_block.gru.prepare(context))
 
     def _refine(
         self,

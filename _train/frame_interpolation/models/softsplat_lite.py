@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.gridnet import GridNet, PReLU, ResidualBlock
+from _train.frame_interpolation.models.gridnet import GridNet, LateralBlock, PReLU
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import (
     Source,
@@ -92,11 +92,11 @@ class Synthesizer(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             nn.Conv2d(5 * 3 + 2 + 2 + features, 64, 1),
-            ResidualBlock(64),
+            LateralBlock(64),
             nn.Sequential(PReLU(64), nn.Conv2d(64, 32, 3, padding=1), nn.BatchNorm2d(32)),
-            ResidualBlock(32),
+            LateralBlock(32),
             nn.Sequential(PReLU(32), nn.Conv2d(32, 16, 3, padding=1), nn.BatchNorm2d(16)),
-            ResidualBlock(16),
+            LateralBlock(16),
             nn.Sequential(PReLU(16), nn.Conv2d(16, 3, 3, padding=1)),
         )
 

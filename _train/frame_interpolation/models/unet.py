@@ -154,7 +154,7 @@ class TransformerLayer(nn.Module):
         return tokens.transpose(1, 2).view(b, c, h, w)
 
 
-class Encoder(nn.Module):
+class FrameEncoder(nn.Module):
     """(b, i, h, w) to features at 1/2, 1/4, … of the size, one level for each number of channels."""
 
     def __init__(self, variant: Variant, i: int, channels: tuple[int, ...]):
@@ -183,7 +183,7 @@ class FlowUNet(nn.Module):
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (24, 40, 64, 96, 128)):
         super().__init__()
-        self.encoder = Encoder(variant, 3, channels)
+        self.encoder = FrameEncoder(variant, 3, channels)
         self.matching = nn.ModuleList(nn.Conv2d(c, _CHANNELS_OF_MATCHING, 1) for c in channels)
         steps = (2 * _REACH + 1) ** 2
         ins = (*channels[1:], 0)
@@ -238,7 +238,7 @@ def _match(features: Tensor, others: Tensor) -> Tensor:
     return torch.stack([(features * around[:, :, y : y + h, x : x + w]).sum(1) for y in steps for x in steps], 1)
 
 
-class Prepared(NamedTuple):
+class EncodedPair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
     image: Source  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
@@ -249,7 +249,7 @@ class FrameUNet(nn.Module):
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (32, 48, 72, 96)):
         super().__init__()
-        self.encoder = Encoder(variant, 2 * 3 + 2 + 1 + 1, channels)
+        self.encoder = FrameEncoder(variant, 2 * 3 + 2 + 1 + 1, channels)
         self.decoder = nn.ModuleList(
             DecoderLevel(variant, coarse, fine, fine) for fine, coarse in itertools.pairwise(channels)
         )
@@ -270,14 +270,14 @@ class FrameUNet(nn.Module):
         bases, masks, moves = self._warp(image, t)
         return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> EncodedPair:
         """What both frames are splatted with; arguments as in `forward`."""
         flow = torch.cat([flow01, flow10])
         moves = 1 - (-length(flow) / 2).exp()
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
-        return Prepared(Source(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
+        return EncodedPair(Source(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Tensor:
+    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Tensor:
         """The frame (b, 3, h, w) at time t, (0, 1), from what `prepare` returned."""
         return self._draw(*self._warp(at_times(prepared, t).image, t), t)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from _train.frame_interpolation import exposure_sheets, key_drawings
 from _train.frame_interpolation.studio.cache import Cache
-from _train.frame_interpolation.studio.sheet import Row
+from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, pixel_formats, video
 from _util.colour import Colour
 from _util.errors import InputError
@@ -54,7 +54,7 @@ class _Work(NamedTuple):
     """All that a file is made of; what is taken through `counted` is shown as progress."""
 
     shots: Sequence[Shot]
-    rows: Sequence[Row]
+    rows: Sequence[SheetRow]
     rate: Fraction
     cache: Cache
     counted: Callable[[Iterator[Any]], Iterator[Any]]
@@ -71,7 +71,7 @@ class Export:
         InputError: there is no such format, or there are no keys.
     """
 
-    def __init__(self, format: str, name: str, rows: Sequence[Row], rate: Fraction, out: Path):
+    def __init__(self, format: str, name: str, rows: Sequence[SheetRow], rate: Fraction, out: Path):
         if format not in FORMATS:
             raise InputError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
         if len(rows) < 2:
@@ -145,7 +145,7 @@ def _unused(folder: Path, name: str, ending: str) -> Path:
     return free
 
 
-def _shots(rows: Sequence[Row]) -> Iterator[Shot]:
+def _shots(rows: Sequence[SheetRow]) -> Iterator[Shot]:
     for row in rows:
         count = len(row.drawings)
         ids = ["", *(one.id for one in row.drawings)]
@@ -212,7 +212,7 @@ def _write_drawings(path: Path, work: _Work) -> None:
         _write_chart(temporary / f"{name}.csv", work.rows)
 
 
-def _write_chart(path: Path, rows: Sequence[Row]) -> None:
+def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
     """The timing as `_scripts.interpolate --chart` reads it."""
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")

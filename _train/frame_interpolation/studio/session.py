@@ -10,7 +10,7 @@ from _train.frame_interpolation.studio import project, sheet
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.keys import Key, Keys
 from _train.frame_interpolation.studio.project import Defaults, Project, State, Timing
-from _train.frame_interpolation.studio.sheet import Row
+from _train.frame_interpolation.studio.sheet import SheetRow
 from _util.errors import InputError
 
 CACHE_FOLDER = ".studio"
@@ -56,12 +56,12 @@ class Session:
         self.export: Mapping[str, Any] | None = None
         self._settings = ""
         self._failed: dict[str, str] = {}
-        self._rows: tuple[Any, list[Row]] | None = None
+        self._rows: tuple[Any, list[SheetRow]] | None = None
         self._snapshots = 0
 
     # ---- What there is -------------------------------------------------------------------------------------------
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SheetRow]:
         """All keys with their gaps, as things are now."""
         with self.changed:
             state = self.keys.version, self.project.version, self._settings
@@ -91,7 +91,7 @@ class Session:
                 "rows": list(map(self._row, self.rows())),
             }
 
-    def _row(self, row: Row) -> dict[str, Any]:
+    def _row(self, row: SheetRow) -> dict[str, Any]:
         h, w = row.key.size
         failure = next((self._failed[one.id] for one in row.drawings if one.id in self._failed), "")
         return {
@@ -165,7 +165,7 @@ class Session:
             return state.with_hints(row.key.name, project.read_hints(value, row.key.size))
         raise InputError(f"There is no edit {action!r}.")
 
-    def _row_of(self, key: str | None) -> Row:
+    def _row_of(self, key: str | None) -> SheetRow:
         row = next((row for row in self.rows() if row.key.name == key), None)
         if row is None:
             raise InputError(f"There is no key {key}; it was moved or renamed.")
@@ -221,7 +221,7 @@ class Session:
                 self._failed.pop(one.id, None)
             self._announce()
 
-    def wanted(self) -> tuple[Row, sheet.InBetween] | None:
+    def wanted(self) -> tuple[SheetRow, sheet.InBetween] | None:
         """What is to be drawn next: what is looked at, its gap from there, the gaps after it, and those before."""
         with self.changed:
             rows = self.rows()
@@ -234,7 +234,7 @@ class Session:
                         return row, one
             return None
 
-    def is_wanted(self, row: Row, one: sheet.InBetween) -> bool:
+    def is_wanted(self, row: SheetRow, one: sheet.InBetween) -> bool:
         """Whether an in-between is not drawn and can be."""
         return bool(one.id) and not row.problem and one.id not in self.cache and one.id not in self._failed
 
@@ -263,7 +263,7 @@ class Session:
         self.tell("state", self.snapshot())
 
 
-def _spaced(value: Any, row: Row) -> Timing:
+def _spaced(value: Any, row: SheetRow) -> Timing:
     """As many in-betweens as asked for, even in time and moved along a curve."""
     if not isinstance(value, dict):
         raise InputError('The spacing of a gap is of the form {"count": 3, "ease": "in-out"}.')

@@ -21,7 +21,7 @@ class InBetween(NamedTuple):
     tick: Fraction
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """A key, and the gap that it begins.
 
     Attributes:
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     problem: str
 
 
-def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -> list[Row]:
+def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -> list[SheetRow]:
     """All keys in order, each with its gap.
 
     Args:
@@ -50,12 +50,12 @@ def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -
     return [_row(*found, state, settings) for found in zip(keys, followers, gaps, strict=False)]
 
 
-def _row(key: Key, follower: Key | None, gap: Gap, state: State, settings: str) -> Row:
+def _row(key: Key, follower: Key | None, gap: Gap, state: State, settings: str) -> SheetRow:
     hints = state.hints.get(key.name, ()) if follower else ()
     if follower is None:
-        return Row(key, None, Gap.on((), gap.exposures[0]), (), (), key.problem)
+        return SheetRow(key, None, Gap.on((), gap.exposures[0]), (), (), key.problem)
     drawings = tuple(InBetween(_id(key, follower, tick, hints, settings), tick) for tick in gap.ticks)
-    return Row(key, follower, gap, hints, drawings, _problem(key, follower, hints))
+    return SheetRow(key, follower, gap, hints, drawings, _problem(key, follower, hints))
 
 
 def _id(key: Key, follower: Key, tick: Fraction, hints: tuple[Hint, ...], settings: str) -> str:

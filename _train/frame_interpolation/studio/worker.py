@@ -12,7 +12,7 @@ from typing import Any
 from _train.frame_interpolation import pairs
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
-from _train.frame_interpolation.studio.sheet import InBetween, Row
+from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
 from _util import formats
 from _util.errors import InputError
 from _util.runs import digest, digest_of
@@ -93,7 +93,7 @@ class Worker(threading.Thread):
         settings = settings if line_art == "off" else {**settings, "line_art": line_art}
         self._session.begin_drawing(self._interpolator.method, digest_of(settings))
 
-    def _draw(self, row: Row, one: InBetween) -> None:
+    def _draw(self, row: SheetRow, one: InBetween) -> None:
         self._session.began(one)
         problem = ""
         try:
@@ -104,12 +104,12 @@ class Worker(threading.Thread):
             problem = _sentence(error)
         self._session.finished(one, problem)
 
-    def _drawn(self, row: Row, one: InBetween) -> formats.Picture:
+    def _drawn(self, row: SheetRow, one: InBetween) -> formats.Picture:
         ends, pair = self._pair(row)
         (waiting,) = self._interpolator.draw(pair, [float(one.tick)])
         return pairs.of_kind(waiting(), ends)
 
-    def _pair(self, row: Row) -> Any:
+    def _pair(self, row: SheetRow) -> Any:
         """Both keys of a gap, and the motion between them."""
         assert row.next is not None
         told = row.key.digest, row.next.digest, row.hints
@@ -144,7 +144,7 @@ class Worker(threading.Thread):
             self._export = None
         self._session.show_export(export.progress())
 
-    def _draw_for_export(self, export: exports.Export, row: Row, one: InBetween) -> None:
+    def _draw_for_export(self, export: exports.Export, row: SheetRow, one: InBetween) -> None:
         if row.problem:
             raise InputError(row.problem)
         self._session.began(one)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from _util import runs
+from _util import command, runs
 from _util.command import Parser, number, whole
 from _util.errors import InputError
 
@@ -160,7 +160,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
     run = {
-        "command": shlex.join(["python", "-m", "_train.frame_interpolation.train", *sys.argv[1:]]),
+        "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
         "hardware": f"{processes} × {name}",
         "processes": processes,

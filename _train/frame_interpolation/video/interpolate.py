@@ -11,11 +11,12 @@ without interruption. Drawings that are shown as they are keep the form in which
 it, so that a lossless codec gives them back bit by bit.
 """
 
+import bisect
 import functools
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -26,9 +27,11 @@ from tqdm import tqdm
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
+from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
 from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
@@ -69,6 +72,7 @@ def interpolate_video(
     resume: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
+    scenes: Path | None = None,
 ) -> Summary | None:
     """Write `source` at another rate to `out`; returns what was made, None where it was there already.
 
@@ -80,6 +84,7 @@ def interpolate_video(
         resume: go on from what an earlier run of the same kind has finished, where there is such. Where nothing is left
             to be done, `out` stays as it is.
         overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
+        scenes: where a list of the source's scenes is written as well (default: nowhere).
         say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
             standard error).
 
@@ -91,12 +96,12 @@ def interpolate_video(
     if resume and video.STREAM in (source, out):
         raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
     if out == video.STREAM:
-        return _interpolate(source, out, options, create, False, False, say)
+        return _interpolate(source, out, options, create, False, False, say, scenes)
     if out.is_symlink():
         out = out.resolve()
     _check_folder(source, out)
     with locks.holding(out):
-        return _interpolate(source, out, options, create, resume, overwrite, say)
+        return _interpolate(source, out, options, create, resume, overwrite, say, scenes)
 
 
 def _interpolate(
@@ -107,15 +112,9 @@ def _interpolate(
     resume: bool,
     overwrite: bool,
     say: Callable[[str], None],
+    scenes: Path | None,
 ) -> Summary | None:
-    treatment = video.Treatment(options.deinterlace, options.detelecine)
-    reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
-    if min(reader.size) < SMALLEST_SIDE:
-        h, w = reader.size
-        raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
-    fps = options.times_fps * reader.rate if options.fps is None else options.fps
-    if not 0 < fps <= _LARGEST_RATE:
-        raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
+    reader, fps = open_source(source, options)
     if not (resume and out.exists()):
         _check_place(out, overwrite)
     result = results.kind_of(out)(source, out, reader, fps, options)
@@ -129,7 +128,11 @@ def _interpolate(
         if (summary := parts.appeared()) is not None:
             parts.discard()
             return Summary(**{**summary, "fps": Fraction(summary["fps"])})
-        if not parts.has_work and not overwrite and _is_made(out, source, reader, fps):
+        if (
+            not parts.has_work
+            and not overwrite
+            and _is_made(out, source, reader, fps, results.shown_size(reader, options))
+        ):
             parts.discard()
             say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
             return None
@@ -138,7 +141,7 @@ def _interpolate(
     for path in parts.damaged:
         say(f"{path} is damaged: drawn again.")
     try:
-        count, frames = _draw(reader, fps, options, interpolator, parts, result)
+        count, frames = _draw(reader, fps, options, interpolator, parts, result, scenes)
         known = len(result.notes)
         whole = result.join(parts, frames)
         ending = [*result.notes[known:], *filter(None, [reader.damage])]
@@ -156,6 +159,28 @@ def _interpolate(
         raise
     parts.discard()
     return summary
+
+
+def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
+    """The reader of what is to be interpolated, and the frames a second of the result.
+
+    Raises:
+        InputError: something handed in cannot be used.
+    """
+    treatment = video.Treatment(options.deinterlace, options.detelecine)
+    reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
+    if options.excerpt != Excerpt():
+        reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
+    if options.still:
+        options.still.slices(reader.size)  # raises if it is not within
+    if min(reader.size) < SMALLEST_SIDE:
+        h, w = reader.size
+        raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
+    slowness = options.excerpt.slowness
+    fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
+    if not 0 < fps <= _LARGEST_RATE:
+        raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
+    return reader, fps
 
 
 def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
@@ -204,7 +229,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
 
 
-def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bool:
+def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
     """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
     try:
         made = video.Reader(out, fps if video.is_drawings(out) else None)
@@ -213,7 +238,7 @@ def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction) -> bo
     except (InputError, OSError):
         return False
     is_as_long = abs(made.duration - reader.duration) <= 1 / fps + 1 / reader.rate
-    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(reader.size, made.size, strict=True))
+    is_as_large = all(0 <= ours - theirs <= 1 for ours, theirs in zip(size, made.size, strict=True))
     return is_as_long and is_as_large and abs(made.rate / fps - 1) < _RATE_TOLERANCE
 
 
@@ -243,36 +268,67 @@ class _Waiting(NamedTuple):
     number: int
     wait: Callable[[], video.Frame | np.ndarray]
     is_drawn: bool  # now, by the interpolator
+    source: video.Frame  # what the source shows then
+
+
+class _Found:
+    """The drawings of a source, which are counted as they are gone through.
+
+    Attributes:
+        count: of frames, drawings and cuts so far.
+        scenes: seconds of the source at which its shots begin, so far.
+    """
+
+    def __init__(self, marked: Iterable[_Marked], reader: video.Reader):
+        self._marked, self._reader = marked, reader
+        self.count = _Count(0, 0, 0)
+        self.scenes: list[Fraction] = []
+
+    def __iter__(self) -> Iterator[Drawing[video.Frame]]:
+        for time_, picture, opens_shot in self._marked:
+            if opens_shot:
+                self.scenes.append(in_source(self._reader, time_))
+            frames, drawings, _ = self.count
+            self.count = _Count(frames + 1, drawings + (picture is not None), len(self.scenes) - 1)
+            if picture is not None:
+                yield Drawing(time_, picture, opens_shot)
+
+    def end(self) -> Fraction:
+        """When the source ends; known once all has been read."""
+        return cast(Fraction, self._reader.end)
+
+
+def drawings_of(reader: video.Reader, options: Options) -> _Found:
+    """The drawings of a source, found as `interpolate_video` finds them."""
+    return _Found(_mark(reader.frames(), options, reader), reader)
 
 
 def _draw(
-    reader: video.Reader, fps: Fraction, options: Options, interpolator: Draws, parts: Parts, result: Result
+    reader: video.Reader,
+    fps: Fraction,
+    options: Options,
+    interpolator: Draws,
+    parts: Parts,
+    result: Result,
+    scenes: Path | None = None,
 ) -> tuple[_Count, int]:
     """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
-    count = _Count(0, 0, 0)
+    longest_hold = options.longest_hold * options.excerpt.slowness
     frames = 0
-
-    def counted(marked: Iterable[_Marked]) -> Iterator[Drawing[video.Frame]]:
-        nonlocal count
-        for time_, picture, opens_shot in marked:
-            is_cut = opens_shot and count.source_frames > 0
-            count = _Count(count.source_frames + 1, count.drawings + (picture is not None), count.cuts + is_cut)
-            if picture is not None:
-                yield Drawing(time_, picture, opens_shot)
 
     def encode(waiting: Iterator[_Waiting]) -> None:
         keep = _keeper(parts, length)
         for i, group in itertools.groupby(waiting, lambda one: one.number // length):
             written = 0
             with result.part(parts.path(i)) as writer:
-                for number, wait, is_drawn in group:
+                for number, wait, is_drawn, shown in group:
                     picture = wait()
                     if is_drawn:
                         keep(number, picture)
-                    writer.write(picture)
+                    writer.write(as_written(picture, shown, options))
                     written += 1
                     progress.update()
             parts.keep(i, range(i * length, i * length + written))
@@ -280,16 +336,28 @@ def _draw(
     with (
         tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
-        ahead(_mark(decoded, options), _QUEUE) as marked,
+        ahead(_mark(decoded, options, reader), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,
     ):
-        drawings = counted(marked)
-        end = lambda: cast(Fraction, reader.end)  # noqa: E731 - known once all has been read
-        for stretch in stretches(drawings, end, fps, rate=reader.rate, longest_hold=options.longest_hold):
+        found = _Found(marked, reader)
+        for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
             for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(waiting)
-    return count, frames
+    if scenes:
+        write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
+    return found.count, frames
+
+
+def as_written(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
+    """A frame as it is written: what is not to be moved as in the source, and the source beside it where wanted."""
+    if options.still and isinstance(picture, np.ndarray):
+        area = options.still.slices(picture.shape[:2])
+        picture = picture.copy()
+        picture[area] = source.pixels[area]
+    if not options.side_by_side:
+        return picture
+    return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])
 
 
 def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
@@ -306,17 +374,29 @@ def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
     return keep
 
 
-def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
+def _mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader) -> Iterator[_Marked]:
     """Find what repeats and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
-    opens = cuts.detect(map(_visible, seen), **threshold)
+    if options.scenes is None:
+        opens = cuts.detect(map(_visible, seen), **threshold)
+    else:
+        opens = _opens_listed(seen, options.scenes, reader)
     repeats: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
         repeats = duplicates.detect(map(_visible, compared))
     for frame, opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
         yield _Marked(frame.time, None if repeats_last and not opens_shot else frame, opens_shot)
+
+
+def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], reader: video.Reader) -> Iterator[bool]:
+    """Whether each frame is the first of a scene of a list; the first frame is."""
+    ahead_of, last = 1 / (2 * reader.rate), -1
+    for frame in frames:
+        number = bisect.bisect_right(starts, in_source(reader, frame.time + ahead_of))
+        yield number > last
+        last = max(number, last)
 
 
 def _visible(frame: video.Frame) -> np.ndarray:
@@ -335,7 +415,7 @@ def _pictures(
 ) -> Iterator[_Waiting]:
     """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
     for k in filter(is_missing, stretch.held):
-        yield _Waiting(k, lambda: stretch.picture, False)
+        yield _Waiting(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
     times = [t for k, t in moving if k not in kept]
     drawn: Iterator[Callable[[], np.ndarray]] = iter(())
@@ -345,6 +425,6 @@ def _pictures(
         drawn = interpolator.draw(pair, times)
     for k, _ in moving:
         if k in kept:
-            yield _Waiting(k, functools.partial(parts.stored, k), False)
+            yield _Waiting(k, functools.partial(parts.stored, k), False, stretch.picture)
         else:
-            yield _Waiting(k, next(drawn), True)
+            yield _Waiting(k, next(drawn), True, stretch.picture)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
 from _util import animations, files, image, pixel_formats, remux, video
@@ -40,6 +41,10 @@ class Options(NamedTuple):
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
     close_gaps: bool = False  # of numbered drawings
+    excerpt: Excerpt = Excerpt()
+    side_by_side: bool = False  # the source on the left, the result on the right
+    still: Area | None = None  # of the pictures that are made: what is not moved
+    scenes: tuple[Fraction, ...] | None = None  # seconds at which those of the source begin; None: they are found
 
 
 class Result(Protocol):
@@ -62,9 +67,10 @@ class _Video:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         self._source = None if video.is_drawings(source) or source == video.STREAM else source
         self._out = out
-        self._start = reader.start
+        self._reader = reader
+        self._excerpt = options.excerpt
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
-        self._streams = remux.plan(self._source, out, self._encoding)
+        self._streams = remux.plan(self._source, out, self._encoding, options.excerpt.slowness)
         self.part_suffix = remux.part_suffix(self._encoding)
         self.notes += self._streams.notes
 
@@ -74,13 +80,27 @@ class _Video:
     def join(self, parts: Parts, frames: int) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
         counts = [parts.finished[i] for i in sorted(parts.finished)]
-        remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._start)
+        remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
         if video.Reader(whole).aspect != self._encoding.aspect:
             self.notes.append(
                 f"Pixels of {self._encoding.aspect} width to height cannot be told in {self._out.suffix} of "
                 f"{self._encoding.codec}; players will show square ones."
             )
         return whole
+
+    def _span(self) -> remux.Span:
+        """What of the other streams belongs to what was read."""
+        start, excerpt = self._reader.start, self._excerpt
+        if not excerpt.is_partial and excerpt.slowness == 1:
+            return remux.Span(start)
+        assert self._reader.end is not None  # as all has been read
+        return remux.Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
+
+
+def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:
+    """(h, w) of the frames that are written."""
+    h, w = reader.size
+    return (h, 2 * w) if options.side_by_side else (h, w)
 
 
 def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options) -> tuple[video.Encoding, list[str]]:
@@ -95,7 +115,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
         notes.append(f"{suffix} has no place for alpha of {codec}: laid over white; .webm has.")
         source = pixel_formats.opaque(source)
     encoding = video.Encoding(
-        reader.size,
+        shown_size(reader, options),
         fps,
         codec,
         options.crf,
@@ -166,7 +186,7 @@ class _Animation:
                 f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
             )
         self._encoding = video.Encoding(
-            reader.size, fps, "ffv1", source=pixel_formats.of_rgb(reader.deep, reader.alpha)
+            shown_size(reader, options), fps, "ffv1", source=pixel_formats.of_rgb(reader.deep, reader.alpha)
         )
 
     def part(self, path: Path) -> video.Writer:

@@ -17,7 +17,7 @@ from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import SYNTHESES
 from _train.frame_interpolation.models import gma
-from _train.frame_interpolation.models.animeinterp import AnimeInterp, Prepared
+from _train.frame_interpolation.models.animeinterp import AnimeInterp, SplatFeatures
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.stretched_correlation import StretchedCorrelationPyramid
@@ -100,7 +100,7 @@ def test_the_initial_flow_and_its_mode_matter(network):
         assert all(distance(a, b) > 1e-3 for a, b in zip(one, other, strict=True))
 
 
-def prepared_at_rest(network: AnimeInterp, size: tuple[int, int]) -> tuple[tuple[Tensor, Tensor], Prepared]:
+def prepared_at_rest(network: AnimeInterp, size: tuple[int, int]) -> tuple[tuple[Tensor, Tensor], SplatFeatures]:
     pair, still = frames(1, *size), torch.zeros(1, 2, *size)
     return pair, network.prepare(*pair, still, still)
 

@@ -12,7 +12,7 @@ from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.stages import StagePlan
 from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTask
-from _util import checkpoints, losses, torchrun
+from _util import checkpoints, losses, places, torchrun
 from _util.errors import InputError
 
 GMA = "gma-*.pth"  # as published, in the folder of checkpoints
@@ -79,7 +79,8 @@ def published(name: str) -> list[Path]:
     if own or name == "animeinterp":
         return [own] if own else []
     animeinterp = checkpoints.find("animeinterp")
-    return [animeinterp, *sorted(checkpoints.FOLDER.glob(GMA))[:1]] if animeinterp else []
+    found = [path for place in places.weights() for path in sorted(place.glob(GMA))]
+    return [animeinterp, *found[:1]] if animeinterp else []
 
 
 def combine(network: nn.Module, paths: Sequence[Path]) -> list[int]:

@@ -20,7 +20,7 @@ from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util.errors import InputError
 from _util.flow import Flows, backwarp
-from _util.losses import LPIPS, census, sequence
+from _util.losses import LPIPSLoss, census, sequence
 
 
 class FlowTask(Task):
@@ -78,7 +78,7 @@ class RFRTask(FlowTask):
         super().__init__(options, device)
         self.networks["rfr"] = RFR()
         self.networks["rfr"].attention2.requires_grad_(False)  # weighs an initial flow, and none is given
-        self.lpips = LPIPS(protocol="paper") if options.self_supervise else None
+        self.lpips = LPIPSLoss(protocol="paper") if options.self_supervise else None
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         return cast(RFR, self.networks["rfr"]).refinements(

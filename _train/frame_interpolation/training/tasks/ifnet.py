@@ -19,7 +19,7 @@ from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, drawing_loss, full_precision
 from _util.errors import InputError
-from _util.losses import LPIPS
+from _util.losses import LPIPSLoss
 
 _MOTION, _MASK = 0.004, 0.02
 _FADE = 0.7  # weight of a block's motion against the next one's
@@ -35,7 +35,7 @@ class IFNetTask(Task):
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
-        self.lpips = LPIPS(protocol="paper")
+        self.lpips = LPIPSLoss(protocol="paper")
         network = self.networks["ifnet"] = SharpIFNet()
         if options.blocks > len(network.blocks):
             raise InputError(f"--blocks is {options.blocks}; {options.model} has {len(network.blocks)} blocks.")

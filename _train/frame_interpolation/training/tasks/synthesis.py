@@ -15,7 +15,7 @@ from _train.frame_interpolation.training.tasks.task import Figures, SynthesisTas
 from _util import checkpoints
 from _util.errors import InputError
 from _util.lines import nedt
-from _util.losses import LPIPS, gaussian_pyramid_l1
+from _util.losses import LPIPSLoss, gaussian_pyramid_l1
 
 
 class FusionTask(SynthesisTask):
@@ -25,7 +25,7 @@ class FusionTask(SynthesisTask):
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
-        self.lpips = LPIPS(protocol="paper")
+        self.lpips = LPIPSLoss(protocol="paper")
         self.networks["fusion"] = Fusion()
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
@@ -44,7 +44,7 @@ class LineTask(SynthesisTask):
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
-        self.lpips = LPIPS(protocol="paper")
+        self.lpips = LPIPSLoss(protocol="paper")
         self.networks.update({"ssl": SoftsplatLite(), "dtm": DTM()})
         if options.features == "random":
             self.networks["ssl"].feature_extractor.requires_grad_(True)

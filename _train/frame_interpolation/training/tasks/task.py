@@ -14,7 +14,7 @@ from _util import checkpoints
 from _util.errors import InputError
 from _util.flow import Flows
 from _util.lines import difference_of_gaussians
-from _util.losses import LPIPS
+from _util.losses import LPIPSLoss
 
 Figures = dict[str, Tensor]  # what is logged beside the loss
 
@@ -119,7 +119,7 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def drawing_loss(lpips: LPIPS, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
+def drawing_loss(lpips: LPIPSLoss, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
     """LPIPS, and the mean difference of colours and of line responses, equally, of frames (b, 3, h, w)."""
     distance, colour = lpips(frame, truth).mean(), (frame - truth).abs().mean()
     with full_precision(frame):

@@ -1,0 +1,35 @@
+"""Interpolate the two demo drawings, with all options of `interpolate`.
+
+_data/demo/  12_00.png … 12_12.png  preview.webp
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from _scripts import interpolate
+from _util import command, places
+
+FRAMES = [places.ROOT / "supplementary" / "demo" / f"frame{i}.png" for i in range(2)]
+OUT = Path("_data/demo" if places.IS_REPOSITORY else "inbetween-demo")
+_FRAME = re.compile(r"\d\d+_\d\d+\.png")
+
+
+def main() -> None:
+    command.begin_as(command.name("_scripts.demo"))
+    options = sys.argv[1:]
+    if not {"-h", "--help"} & set(options):
+        _remove_earlier()
+    sys.argv[1:] = [*map(str, FRAMES), "--out", str(OUT), "--preview", str(OUT / "preview.webp"), *options]
+    interpolate.main()
+
+
+def _remove_earlier() -> None:
+    """Remove the frames of an earlier demo, which may have been at another rate."""
+    for path in OUT.iterdir() if OUT.is_dir() else ():
+        if _FRAME.fullmatch(path.name):
+            path.unlink()
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,159 @@
+"""Several videos, one after the other, into a folder.
+
+a.mkv  b.mp4  shots/ (a folder of videos)   →   OUT/
+                                                    a.mkv  b.mp4  c.mkv  …
+                                                    .a.mkv.made  …    what each was made from, with which options
+
+A video that cannot be interpolated is named, and the others follow. What an earlier run was interrupted in is resumed;
+what it has made from the same source with the same options stays as it is.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from _train.frame_interpolation.video.interpolate import Summary, fingerprint
+from _util import files, sequences, video
+from _util.errors import InputError
+
+SUFFIXES = (
+    *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
+    *(".wmv", ".flv", ".ogv", ".3gp", ".nut", ".y4m", ".gif", ".webp", ".apng"),
+)
+_WRITTEN = (".mp4", ".mkv", ".mov", ".webm", ".gif", ".webp", ".apng", ".y4m")
+_OTHERWISE = ".mkv"  # which holds nearly everything
+
+
+class VideoJob(NamedTuple):
+    source: Path
+    out: Path
+
+
+class Tally(NamedTuple):
+    """What became of the jobs."""
+
+    made: list[Path]
+    kept: list[Path]  # had been made by an earlier run
+    failed: dict[Path, str]  # sources, and why
+
+
+def videos_of(path: Path) -> list[Path] | None:
+    """The videos of a folder that holds videos and no pictures, in natural order; None for anything else."""
+    if not path.is_dir() or _holds_pictures(path):
+        return None
+    return _in_order(path.iterdir()) or None
+
+
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    """The videos among files, in natural order, hidden ones left out."""
+    found = [path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()]
+    return sorted(found, key=lambda path: files.natural(path.name))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether a folder holds pictures that are no moving ones."""
+    return any(path.suffix.lower() not in SUFFIXES for path in files.pictures(folder))
+
+
+def find(sources: Iterable[Path]) -> list[Path]:
+    """The sources, folders of videos and globs of videos replaced by what they hold.
+
+    Raises:
+        InputError: standard input, or a pattern of numbered drawings, neither of which gives its result a name.
+    """
+    found = []
+    for source in sources:
+        if source == video.STREAM:
+            raise InputError("Standard input is interpolated by itself; give it as the only IN.")
+        matching = [] if source.exists() else _in_order(source.parent.glob(source.name))
+        if not matching and sequences.is_pattern(source) and not source.exists():
+            raise InputError(f"{source} is a pattern of drawings; give it as the only IN, or give their folder.")
+        found += matching or videos_of(source) or [source]
+    return list(dict.fromkeys(found))
+
+
+def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[VideoJob]:
+    """What becomes what in the folder `out`: the names of the sources, drawings a folder of drawings.
+
+    Args:
+        sources: as `find` gives them.
+        suffix: of all results (default: that of the source where it can be written, else .mkv).
+
+    Raises:
+        InputError: two results would have one name, or `out` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; several videos need a folder to go to.")
+    jobs: dict[Path, VideoJob] = {}
+    for source in sources:
+        name = source.resolve().name
+        if suffix is None and source.is_dir():
+            place = out / name
+        else:
+            own = source.suffix.lower()
+            place = out / (name if source.is_dir() else source.stem)
+            place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _OTHERWISE)))
+        if place in jobs:
+            raise InputError(f"{jobs[place].source} and {source} would both become {place}; rename one of them.")
+        jobs[place] = VideoJob(source, place)
+    return list(jobs.values())
+
+
+def run(
+    jobs: Sequence[VideoJob],
+    settings: dict[str, Any],
+    make: Callable[[VideoJob], Summary | None],
+    overwrite: bool = False,
+) -> Tally:
+    """Make what is missing.
+
+    Args:
+        settings: options that determine the results, of what JSON holds.
+        make: interpolates one video; None where there was nothing to do.
+        overwrite: make everything anew.
+
+    Returns:
+        What was made and what was not; each failure has been said on standard error.
+    """
+    tally = Tally([], [], {})
+    for number, job in enumerate(jobs, 1):
+        print(f"[{number}/{len(jobs)}] {job.source} → {job.out}", file=sys.stderr)
+        try:
+            if not overwrite and _is_made(job, settings):
+                tally.kept.append(job.out)
+                continue
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            if make(job) is None:
+                tally.kept.append(job.out)
+                continue
+            _record(job, settings)
+            tally.made.append(job.out)
+        except InputError as error:
+            tally.failed[job.source] = " ".join(str(error).split())
+        except (OSError, RuntimeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
+            tally.failed[job.source] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if job.source in tally.failed:
+            print(tally.failed[job.source], file=sys.stderr)
+    return tally
+
+
+def _note(job: VideoJob) -> Path:
+    return files.hidden_beside(job.out, ".made")
+
+
+def _facts(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"source": fingerprint(job.source), "result": fingerprint(job.out), "settings": settings}
+
+
+def _is_made(job: VideoJob, settings: dict[str, Any]) -> bool:
+    try:
+        return json.loads(_note(job).read_text(encoding="utf-8")) == _facts(job, settings)
+    except (OSError, ValueError, InputError):
+        return False
+
+
+def _record(job: VideoJob, settings: dict[str, Any]) -> None:
+    with files.replacing(_note(job)) as temporary:
+        temporary.write_text(json.dumps(_facts(job, settings)), encoding="utf-8")

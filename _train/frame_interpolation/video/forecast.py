@@ -1,0 +1,80 @@
+"""What interpolating a video would take: its drawings and cuts, counted, and time and size, from a sample of it.
+
+All of the source is read. Of its first drawings that move, the frames between are drawn and encoded, into a temporary
+folder.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from _train.frame_interpolation.video import results
+from _train.frame_interpolation.video.interpolate import Draws, as_written, drawings_of, open_source
+from _train.frame_interpolation.video.results import Options
+from _train.frame_interpolation.video.timeline import Stretch, stretches
+from _util import video
+
+_SAMPLES = 3  # drawings, after one that is not timed
+
+
+class Forecast(NamedTuple):
+    source_frames: int
+    drawings: int
+    cuts: int
+    frames: int
+    fps: Fraction
+    drawn: int  # of the frames
+    seconds: float
+    bytes: float
+
+
+def forecast(source: Path, out: Path, options: Options, create: Callable[[], tuple[Draws, Any]]) -> Forecast:
+    """What `interpolate_video` would make of `source`, and how long it would take on this machine.
+
+    Raises:
+        InputError: something handed in cannot be used.
+    """
+    begun = time.monotonic()
+    reader, fps = open_source(source, options)
+    result = results.kind_of(out)(source, out, reader, fps, options)
+    found = drawings_of(reader, options)
+    hold = options.longest_hold * options.excerpt.slowness
+    frames = drawn = 0
+    samples: list[Stretch[video.Frame]] = []
+    for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=hold):
+        frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
+        drawn += len(stretch.moving)
+        if stretch.moving and len(samples) <= _SAMPLES:
+            samples.append(stretch)
+    reading = time.monotonic() - begun
+    seconds, size = _sample(samples, create, result, options) if samples else (0.0, 0.0)
+    return Forecast(*found.count, frames, fps, drawn, reading + drawn * seconds, frames * size)
+
+
+def _sample(
+    samples: list[Stretch[video.Frame]],
+    create: Callable[[], tuple[Draws, Any]],
+    result: results.Result,
+    options: Options,
+) -> tuple[float, float]:
+    """Seconds of a drawn frame, and bytes of any."""
+    interpolator, _ = create()
+    seconds, timed, written = 0.0, 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"sample{result.part_suffix}"
+        with result.part(path) as writer:
+            for i, stretch in enumerate(samples):
+                begun = time.monotonic()
+                assert stretch.following is not None  # as it moves
+                pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
+                pictures = [wait() for wait in interpolator.draw(pair, [t for _, t in stretch.moving])]
+                if i or len(samples) == 1:
+                    seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
+                for picture in [stretch.picture] * len(stretch.held) + pictures:
+                    writer.write(as_written(picture, stretch.picture, options))
+                    written += 1
+        files = [path] if path.is_file() else list(path.rglob("*"))
+        return seconds / timed, sum(file.stat().st_size for file in files) / written

@@ -1,0 +1,52 @@
+"""Packages that not every installation has: the extras of pyproject.toml that they come with."""
+
+import importlib.util
+
+from _util import places
+from _util.errors import InputError
+
+EXTRAS = {
+    "av": "video",
+    "cupy": "gpu",
+    "h5py": "dataset",
+    "kornia": "methods",
+    "lightning": "train",
+    "lpips": "evaluate",
+    "matplotlib": "train",
+    "numba": "methods",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "openvino": "onnx",
+    "psd_tools": "layers",
+    "pynvml": "gpu",
+    "ray": "cluster",
+    "resvg_py": "train",
+    "rlottie_python": "train",
+    "starlette": "studio",
+    "tensorboard": "train",
+    "torchmetrics": "evaluate",
+    "torchvision": "methods",
+    "uvicorn": "studio",
+}
+
+
+def how_to_install(extra: str) -> str:
+    """What to do for the packages of an extra, as the end of a sentence."""
+    return f"run make/setup {extra}" if places.IS_REPOSITORY else f'run pip install "inbetween[{extra}]"'
+
+
+def missing(error: ModuleNotFoundError) -> str | None:
+    """A sentence about the package that could not be imported; None if it is of no extra."""
+    package = (error.name or "").partition(".")[0]
+    return _sentence(package) if package in EXTRAS else None
+
+
+def require(package: str) -> None:
+    """Raise InputError if a package of an extra is not installed; it is not imported."""
+    if importlib.util.find_spec(package) is None:
+        raise InputError(_sentence(package))
+
+
+def _sentence(package: str) -> str:
+    return f"This needs {package}, which is not installed: {how_to_install(EXTRAS[package])}."

@@ -1,0 +1,59 @@
+"""Frame interpolation for 2D animation: what `import inbetween` gives, and the command `inbetween`.
+
+    from inbetween import Interpolator
+
+The code is in the packages `_util`, `_databacks`, `_train` and `_scripts`. In the repository they are beside this
+folder; an installed package holds them within it, with the shipped weights. Either way, their names are the same: the
+folder of theirs is put on `sys.path` here. Processes that `multiprocessing` starts have it there too, so that functions
+and classes are pickled by the same names everywhere.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("_util", "_databacks", "_train", "_scripts")
+_NAMES = {
+    "Interpolator": "_train.frame_interpolation",
+    "InputError": "_util.errors",
+    "__version__": "_util.version",
+}
+
+__all__ = ["InputError", "Interpolator", "__version__"]
+
+
+def _find_root() -> Path:
+    """The folder that holds the packages."""
+    here = Path(__file__).resolve().parent
+    return here if (here / _PACKAGES[0]).is_dir() else here.parent
+
+
+def _put_on_path(root: Path) -> None:
+    """Let the packages be imported from `root`.
+
+    Raises:
+        ImportError: one of their names has been imported from elsewhere.
+    """
+    for name in _PACKAGES:
+        taken = sys.modules.get(name)
+        if taken is not None and root / name not in [Path(path).resolve() for path in getattr(taken, "__path__", ())]:
+            raise ImportError(f"inbetween has a package {name!r}, and another one of that name is imported: {taken!r}")
+    if not any(path == str(root) or (path == "" and Path.cwd() == root) for path in sys.path):
+        sys.path.insert(0, str(root))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_NAMES[name])
+    value = globals()[name] = getattr(module, "VERSION" if name == "__version__" else name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES})
+
+
+ROOT = _find_root()
+_put_on_path(ROOT)

@@ -1,0 +1,112 @@
+"""Several videos: the others follow where one cannot be made, and a second run does nothing."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _scripts import interpolate_video as script
+from _train.frame_interpolation.video import batch, interpolate
+from _util import image
+from _util.errors import InputError
+from _util.video import Encoding, Reader, Writer
+
+SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_clip(path: str, frames: int = 2) -> None:
+    noise = np.random.default_rng(len(path)).integers(0, 256, (32, 48, 3), np.uint8)
+    with Writer(path, Encoding((32, 48), Fraction(24))) as writer:
+        for i in range(frames):
+            writer.write(np.roll(noise, i, 1))
+
+
+def test_a_queue_goes_on_after_a_failure_and_does_nothing_twice(call, monkeypatch):
+    for name in ("a.mp4", "b.mkv", "d.mov", "e.mp4"):
+        write_clip(name)
+    Path("c.mp4").write_bytes(b"damaged" * 100)
+    arguments = "a.mp4", "b.mkv", "c.mp4", "d.mov", "e.mp4", "out", *SIMPLE
+    finished = call(script.main, *arguments)
+    assert finished.code == 1
+    assert finished.written.splitlines()[-1] == "4 made, 0 made before, 1 failed."
+    assert finished.said.splitlines()[-1].startswith("c.mp4: c.mp4 is no video that can be read")
+    made = [f"out/{name}" for name in ("a.mp4", "b.mkv", "d.mov", "e.mp4")]
+    assert [Reader(path).rate for path in made] == [48] * 4
+
+    monkeypatch.setattr(interpolate, "Interpolator", None)
+    before = {path: path.stat().st_mtime_ns for path in map(Path, made)}
+    write_clip("c.mp4", 1)
+    Path("c.mp4").unlink()
+    finished = call(script.main, *arguments)
+    assert finished.code == 1
+    assert finished.written == "0 made, 4 made before, 1 failed.\n"
+    assert {path: path.stat().st_mtime_ns for path in map(Path, made)} == before
+
+
+def test_what_has_changed_is_made_anew_only_if_asked(call):
+    write_clip("a.mp4")
+    write_clip("b.mp4")
+    arguments = "a.mp4", "b.mp4", "out", *SIMPLE
+    assert call(script.main, *arguments).code == 0
+    write_clip("b.mp4", 3)
+    finished = call(script.main, *arguments)
+    assert finished.code == 1
+    assert "1 made before, 1 failed" in finished.written
+    assert "b.mp4: out/b.mp4 exists; replace it with --overwrite" in finished.said
+    finished = call(script.main, *arguments, "--overwrite")
+    assert finished.code == 0
+    assert "2 made, 0 made before" in finished.written
+    finished = call(script.main, *arguments, "--times-fps", 3)
+    assert "0 made, 0 made before, 2 failed" in finished.written
+
+
+def test_a_folder_of_videos_and_one_of_drawings(call):
+    Path("show/drawings").mkdir(parents=True)
+    for name in ("ep10.mp4", "ep2.avi", ".hidden.mp4"):
+        write_clip(f"show/{name}")
+    Path("show/notes.txt").touch()
+    assert [path.name for path in batch.find([Path("show")])] == ["ep2.avi", "ep10.mp4"]
+    assert batch.find([Path("show/*.mp4"), Path("show")]) == [Path("show/ep10.mp4"), Path("show/ep2.avi")]
+    for i in range(2):
+        image.write(f"show/drawings/{i}.png", np.full((32, 32, 3), 100 * i, np.uint8))
+    finished = call(script.main, "show", "show/drawings", "out", *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert sorted(path.name for path in Path("out").glob("[!.]*")) == ["drawings", "ep10.mp4", "ep2.mkv"]
+    assert len(list(Path("out/drawings").iterdir())) == 4
+
+
+def test_one_container_for_all(call):
+    write_clip("a.mp4")
+    finished = call(script.main, "a.mp4", "--fps", "48", "out", "--suffix", "mkv", *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert Path("out/a.mkv").exists()
+
+
+def test_places():
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(name, "x.mp4").touch()
+    with pytest.raises(InputError, match=r"a/x.mp4 and b/x.mp4 would both become out/x.mp4; rename one of them"):
+        batch.plan([Path("a/x.mp4"), Path("b/x.mp4")], Path("out"))
+    with pytest.raises(InputError, match="is a file; several videos need a folder"):
+        batch.plan([Path("a/x.mp4")], Path("b/x.mp4"))
+    with pytest.raises(InputError, match="Standard input"):
+        batch.find([Path("-"), Path("a")])
+    with pytest.raises(InputError, match="is a pattern of drawings"):
+        batch.find([Path("shot.%04d.png"), Path("a")])
+
+
+def test_quality_chooses_the_synthesis(call):
+    write_clip("a.mp4")
+    finished = call(script.main, "a.mp4", "fast.mp4", "--quality", "fast", "--device", "cpu")
+    assert finished.code == 0, finished.said
+    finished = call(script.main, "a.mp4", "b.mp4", "--quality", "fast", "--synthesis", "splat")
+    assert finished.code == 2
+    assert finished.said == "--quality fast chooses --synthesis itself; leave one of the two out.\n"

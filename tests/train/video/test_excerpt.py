@@ -1,0 +1,198 @@
+"""A part of a video: from when to when, which area, at which size, how slowly, and in step with its sound."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from _scripts import interpolate_video as script
+from _train.frame_interpolation.video import excerpt
+from _train.frame_interpolation.video.excerpt import Area, Excerpt, ExcerptReader, Scale
+from _util.errors import InputError
+from _util.video import Encoding, Reader, Writer
+
+SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
+H, W, RATE = 32, 64, 24
+SOUND = 48_000
+
+
+@pytest.fixture
+def run(call, tmp_path, monkeypatch) -> Callable[..., Path]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, out: str = "out.mkv") -> Path:
+        finished = call(script.main, "clip.mkv", out, *arguments, *SIMPLE)
+        assert finished.code == 0, finished.said
+        return tmp_path / out
+
+    return run
+
+
+def picture(i: int) -> np.ndarray:
+    """(H, W, 3): a wave that has moved 4 i pixels, over a grey that tells i."""
+    wave = 20 * np.sin((np.arange(W) - 4 * i) * 2 * np.pi / 16)
+    return np.repeat(np.repeat((100 + wave)[None, :, None], H, 0), 3, 2).round().astype(np.uint8)
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """Two seconds: a beep of 880 Hz from 1 to 1.25 s, in chapters of a second."""
+    path = tmp_path / "clip.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = H, W, "bgr0"
+        sound = container.add_stream("pcm_s16le", rate=SOUND)
+        container.set_chapters(
+            [
+                {"id": i + 1, "start": 1000 * i, "end": 1000 * (i + 1), "time_base": Fraction(1, 1000), "metadata": {}}
+                for i in range(2)
+            ]
+        )
+        t = np.arange(2 * SOUND) / SOUND
+        wave = np.where((t >= 1) & (t < 1.25), 12_000 * np.sin(2 * np.pi * 880 * t), 0).astype(np.int16)
+        for i in range(2 * RATE):
+            frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+            piece = av.AudioFrame.from_ndarray(wave[None, i * SOUND // RATE : (i + 1) * SOUND // RATE], layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = SOUND, i * SOUND // RATE, Fraction(1, SOUND)
+            container.mux(sound.encode(piece))
+        container.mux(stream.encode(None))
+        container.mux(sound.encode(None))
+    return path
+
+
+def heard(path: Path) -> tuple[np.ndarray, float]:
+    """Samples in [-1, 1] of the sound, and the seconds at which it begins."""
+    pieces, start = [], None
+    with av.open(path) as container:
+        resampler = av.AudioResampler("fltp", "mono", SOUND)
+        for frame in container.decode(audio=0):
+            start = float(frame.time) if start is None else start
+            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+    return np.concatenate(pieces), start
+
+
+def beep(path: Path) -> tuple[float, float, float]:
+    """When the beep begins and ends, in seconds, and its frequency in Hz."""
+    samples, start = heard(path)
+    loud = np.flatnonzero(np.abs(samples) > 0.1)
+    first, last = loud[0], loud[-1]
+    within = samples[first + 1000 : last - 1000]
+    frequency = np.abs(np.fft.rfft(within * np.hanning(len(within)))).argmax() * SOUND / len(within)
+    return start + first / SOUND, start + last / SOUND, frequency
+
+
+def test_from_and_to_keep_sound_and_chapters_in_step(run, clip):
+    out = run("--from", "0.5", "--to", "0:01.5", "--codec", "ffv1")
+    frames = list(Reader(out))
+    assert len(frames) == 48
+    np.testing.assert_array_equal(frames[0].pixels, picture(12))
+    np.testing.assert_array_equal(frames[-2].pixels, picture(35))
+    first, last, frequency = beep(out)
+    assert abs(first - 0.5) < 0.05
+    assert abs(last - 0.75) < 0.05
+    assert abs(frequency - 880) < 8
+    samples, _ = heard(out)
+    assert abs(len(samples) / SOUND - 1) < 0.06
+    with av.open(out) as container:
+        assert [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in container.chapters()] == [
+            (0, Fraction(1, 2)),
+            (Fraction(1, 2), 1),
+        ]
+
+
+@pytest.mark.parametrize("slowness", [2, 5])
+def test_slow_motion_keeps_the_pitch(run, clip, slowness):
+    out = run("--slow-motion", slowness)
+    reader = Reader(out)
+    assert reader.rate == RATE
+    assert abs(reader.duration - 2 * slowness) < 0.05
+    first, last, frequency = beep(out)
+    assert abs(first - slowness) < 0.05 * slowness  # as far as the filter smears
+    assert abs(last - 1.25 * slowness) < 0.05 * slowness
+    assert abs(frequency - 880) < 8
+
+
+def test_a_slow_part(run, clip):
+    out = run("--slow-motion", "2", "--from", "0.5", "--to", "1.5", "--fps", "48")
+    assert len(list(Reader(out))) == 96
+    first, last, _ = beep(out)
+    assert abs(first - 1) < 0.1
+    assert abs(last - 1.5) < 0.1
+    with av.open(out) as container:
+        assert [float(c["start"] * c["time_base"]) for c in container.chapters()] == [0, 1]
+
+
+def test_crop_and_scale(run, clip):
+    out = run("--crop", "32:20:8:4", "--codec", "ffv1", "--times-fps", "1")
+    frames = list(Reader(out))
+    assert len(frames) == 48
+    np.testing.assert_array_equal(frames[7].pixels, picture(7)[4:24, 8:40])
+    assert Reader(run("--crop", "32:16", "--scale", "32", out="scaled.mkv")).size == (32, 64)
+
+
+def test_side_by_side_and_still(run, clip):
+    out = run("--side-by-side", "--still", "48,8,16,10", "--codec", "ffv1", "--to", "0.5")
+    frames = [frame.pixels for frame in Reader(out)]
+    assert len(frames) == 24
+    for k, pixels in enumerate(frames):
+        assert pixels.shape == (H, 2 * W, 3)
+        np.testing.assert_array_equal(pixels[:, :W], picture(k // 2))
+        np.testing.assert_array_equal(pixels[8:18, W + 48 :], picture(k // 2)[8:18, 48:])
+    between = frames[5][:, W:]
+    assert (between[20:] != picture(2)[20:]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--from", "3"], "clip.mkv ends at 2.00 s, before 3 s."),
+        (["--from", "1", "--to", "0.5"], "--to 0.5 s is not after --from 1 s."),
+        (["--crop", "80:8"], "An area of 80×8 at -8,12 is not within 64×32; make it so."),
+        (["--still", "60,0,8,8"], "An area of 8×8 at 60,0 is not within 64×32; make it so."),
+        (["--crop", "x"], "x is no area; it is W:H or W:H:X:Y, in pixels"),
+        (["--from", "1:2:3:4"], "1:2:3:4 is no time"),
+        (["--scale", "0"], "0 is no size"),
+    ],
+)
+def test_mistakes(call, clip, monkeypatch, arguments, says):
+    monkeypatch.chdir(clip.parent)
+    finished = call(script.main, "clip.mkv", "out.mkv", *arguments, *SIMPLE)
+    assert finished.code == 2
+    assert says in finished.said
+    assert not list(Path().glob("*out*"))
+
+
+def test_what_is_read():
+    assert excerpt.parse_time("83.5") == excerpt.parse_time("1:23.5") == excerpt.parse_time("0:01:23.5")
+    assert excerpt.parse_crop("8:6") == Area(8, 6)
+    assert excerpt.parse_crop("8:6:1:0") == Area(8, 6, 1, 0)
+    assert excerpt.parse_still("1,0,8,6") == Area(8, 6, 1, 0)
+    assert excerpt.parse_scale("1280x720") == Scale(1280, 720)
+    assert Scale(None, 90).size((180, 321)) == (90, 160)
+
+
+def test_colours_are_scaled_by_their_alpha(tmp_path):
+    path = tmp_path / "clear.mkv"
+    clear = np.zeros((32, 32, 4), np.uint8)
+    clear[:, 16:] = 255, 0, 0, 255
+    with Writer(path, Encoding((32, 32), Fraction(24), "ffv1", source="bgra")) as writer:
+        writer.write(clear)
+    reader = ExcerptReader(Reader(path, keep_alpha=True), Excerpt(scale=Scale(20, 20)))
+    (frame,) = reader.frames()
+    visible = frame.pixels[frame.pixels[:, :, 3] > 8]
+    assert (visible[:, 0] > 250).all()
+    assert reader.end == Fraction(41, 1000)  # as Matroska rounds it
+
+
+def test_a_part_without_frames(tmp_path):
+    path = tmp_path / "short.mkv"
+    with Writer(path, Encoding((32, 32), Fraction(1), "ffv1")) as writer:
+        for _ in range(2):
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(InputError, match=r"has no frame from 1\.5 s on"):
+        list(ExcerptReader(Reader(path), Excerpt(start=Fraction(3, 2))).frames())

@@ -1,0 +1,133 @@
+"""Lists of scenes are read and written as PySceneDetect has them; a dry run foretells what a run makes."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _scripts import interpolate_video as script
+from _train.frame_interpolation.video import scenes
+from _util.errors import InputError
+from _util.video import Encoding, Reader, Writer
+
+SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
+RATE = Fraction(24000, 1001)
+LIST = """Timecode List:,00:00:02.002,00:00:03.003\r
+Scene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,End Timecode,End Time (seconds),Length (frames)\r
+1,1,00:00:00.000,0.000,48,00:00:02.002,2.002,48\r
+2,49,00:00:02.002,2.002,72,00:00:03.003,3.003,24\r
+3,73,00:00:03.003,3.003,96,00:00:04.004,4.004,24\r
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_clip(cut: int, frames: int = 12) -> None:
+    """A wave that moves over a grey; from frame `cut` on, a picture of noise that moves."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 1), np.uint8).repeat(3, 2)
+    wave = (128 + 60 * np.sin(np.arange(64) / 4))[None, :, None].repeat(48, 0).repeat(3, 2).astype(np.uint8)
+    with Writer("clip.mkv", Encoding((48, 64), Fraction(24), "ffv1", source="bgr0")) as writer:
+        for i in range(frames):
+            writer.write(np.roll(noise if i >= cut else wave, i, 1))
+
+
+def test_a_list_is_read_by_any_of_its_columns():
+    path = Path("scenes.csv")
+    path.write_text(LIST, newline="")
+    assert scenes.read(path, RATE) == [0, Fraction("2.002"), Fraction("3.003")]
+    header, *rows = [row.split(",") for row in LIST.splitlines()[1:]]
+    for name in ("Start Timecode", "Start Frame"):
+        kept = [0, header.index(name)]
+        path.write_text("\n".join(",".join(row[i] for i in kept) for row in (header, *rows)), encoding="utf-8-sig")
+        assert [float(start) for start in scenes.read(path, RATE)] == pytest.approx([0, 2.002, 3.003])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a,b\n1,2\n", "has no column 'Start Time (seconds)'"),
+        ("Start Frame\n1\nx\n", "Row 3 of scenes.csv says no time"),
+        ("", "has no column"),
+    ],
+)
+def test_a_list_that_is_none(content, says):
+    Path("scenes.csv").write_text(content)
+    with pytest.raises(InputError, match=re.escape(says)):
+        scenes.read(Path("scenes.csv"), RATE)
+    with pytest.raises(InputError, match="cannot be read"):
+        scenes.read(Path("none.csv"), RATE)
+
+
+def test_what_is_written_is_read_again():
+    starts = [Fraction(0), 49 / RATE, 100 / RATE]
+    scenes.write(Path("out.csv"), starts, 144 / RATE, RATE)
+    assert [float(start) for start in scenes.read(Path("out.csv"), RATE)] == pytest.approx(
+        list(map(float, starts)), abs=6e-4
+    )
+    second = Path("out.csv").read_text().splitlines()[2].split(",")
+    assert second[:3] == ["2", "50", "00:00:02.044"]
+    assert second[4] == "100"
+
+
+def test_cuts_are_those_of_the_list(call):
+    write_clip(cut=5)
+    assert call(script.main, "clip.mkv", "found.mkv", "--write-scene-list", "found.csv", *SIMPLE).code == 0
+    assert scenes.read(Path("found.csv"), Fraction(24)) == [0, Fraction("0.208")]
+    Path("other.csv").write_text("Start Frame\n1\n9\n")
+    finished = call(
+        script.main,
+        "clip.mkv",
+        "out.mkv",
+        "--codec",
+        "ffv1",
+        "--scene-list",
+        "other.csv",
+        "--write-scene-list",
+        "o.csv",
+        *SIMPLE,
+    )
+    assert finished.code == 0, finished.said
+    assert "12 frames, 1 cuts" in finished.written
+    assert scenes.read(Path("o.csv"), Fraction(24)) == [0, Fraction("0.333")]
+    made, source = ([frame.pixels for frame in Reader(path)] for path in ("out.mkv", "clip.mkv"))
+    np.testing.assert_array_equal(made[15], source[7])  # held up to the cut that was listed
+    assert (made[9] != source[4]).any()  # and drawn over the one that was not
+
+
+def test_a_list_of_a_part_counts_from_the_start_of_the_source(call):
+    write_clip(cut=5)
+    Path("list.csv").write_text("Start Frame\n1\n9\n")
+    options = "--from", "0.16", "--scene-list", "list.csv", "--write-scene-list", "part.csv"
+    finished = call(script.main, "clip.mkv", "out.mkv", *options, *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert scenes.read(Path("part.csv"), Fraction(24)) == [Fraction("0.167"), Fraction("0.333")]
+
+
+def test_a_dry_run_foretells_a_run_and_writes_nothing(call):
+    write_clip(cut=5)
+    before = sorted(Path().iterdir())
+    finished = call(script.main, "clip.mkv", "out.mkv", "--dry-run", *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert sorted(Path().iterdir()) == before
+    told = re.fullmatch(
+        r"clip.mkv: (\d+) drawings in 12 frames, 1 cuts; out.mkv would have 24 frames, 48 a second, "
+        r"(\d+) of them drawn: about \d+ s and (\d+\.\d) MB\.\n",
+        finished.written,
+    )
+    assert told
+    run = call(script.main, "clip.mkv", "out.mkv", *SIMPLE)
+    assert run.written.startswith(f"{told[1]} drawings in 12 frames, 1 cuts; out.mkv has 24 frames")
+    assert int(told[2]) == 10  # one between any two drawings of a shot
+    assert abs(float(told[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
+
+
+def test_lists_are_of_one_video(call):
+    finished = call(script.main, "a.mkv", "b.mkv", "out", "--scene-list", "x.csv")
+    assert finished.code == 2
+    assert "--scene-list is of one IN alone" in finished.said
