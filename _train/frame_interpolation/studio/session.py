@@ -57,6 +57,7 @@ class Session:
         self._settings = ""
         self._failed: dict[str, str] = {}
         self._rows: tuple[Any, list[SheetRow]] | None = None
+        self._snapshots = 0
 
     # ---- What there is -------------------------------------------------------------------------------------------
 
@@ -70,10 +71,12 @@ class Session:
             return self._rows[1]
 
     def snapshot(self) -> dict[str, Any]:
-        """All that the page shows, as JSON holds it."""
+        """All that the page shows, as JSON holds it; `serial` rises, so that one that comes late is known."""
         with self.changed:
+            self._snapshots += 1
             state = self.project.state
             return {
+                "serial": self._snapshots,
                 "version": self.project.version,
                 "name": self.folder.resolve().name,
                 "folder": str(self.folder),
@@ -150,6 +153,8 @@ class Session:
         row = self._row_of(key)
         if action == "timing":
             return state.with_timing(row.key.name, project.read_timing(value))
+        if action == "on":
+            return state.with_timing(row.key.name, Timing(row.gap.ticks, timing.parse_on(str(value))))
         if action == "spacing":
             return state.with_timing(row.key.name, _spaced(value, row))
         if action == "everywhere":

@@ -172,9 +172,10 @@ def test_keyboard_alone(studio, tmp_path):
     with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
         wait_until_drawn(page)
         page.keyboard.press("1")
-        page.get_by_text("frame 1 of 7").wait_for()
-        page.keyboard.press("Alt+2")
+        page.keyboard.press("Alt+2")  # at once
+        page.locator("#on [data-on='2'][aria-pressed=true]").wait_for()
         page.get_by_text("frame 1 of 9").wait_for()
+        assert page.locator("#strip li").count() == 7
         page.keyboard.press("t")
         page.keyboard.press("Shift+ArrowUp")
         page.get_by_role("slider", name="In-between 1").and_(page.locator("[aria-valuetext='5/12']")).wait_for()

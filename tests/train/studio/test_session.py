@@ -121,6 +121,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("timing", "k1", {"ticks": ["1"]}, "below 1"),
         ("timing", "k1", {"ticks": [None]}, "no number"),
         ("timing", "k1", {"ticks": "1/2"}, "of the form"),
+        ("on", "k1", 0, "from 1"),
         ("spacing", "k1", {"count": -1}, "from 0"),
         ("spacing", "k1", {"count": 2, "ease": "odd"}, "no ease"),
         ("hints", "k1", [{"from": [64, 0], "to": [1, 1]}], "outside the keys"),
@@ -147,7 +148,8 @@ def test_spacing_follows_the_curve(opened):
 
 
 def test_the_same_timing_everywhere(opened):
-    opened.edit("timing", "k1", {"ticks": ["1/5", "1/2"], "on": 2})
+    opened.edit("timing", "k1", {"ticks": ["1/5", "1/2"], "on": 1})
+    opened.edit("on", "k1", 2)
     opened.edit("everywhere", "k1", None)
     assert [one["tick"] for one in opened.row("k2")["drawings"]] == ["1/5", "1/2"]
     assert opened.row("k3")["on"] == 2
@@ -323,5 +325,8 @@ def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
     assert str(tmp_path / "out") in made["sentence"]
 
 
-def test_the_snapshot_is_json(opened):
-    assert json.loads(json.dumps(opened.session.snapshot()))["name"] == "keys"
+def test_snapshots_are_json_and_in_order(opened):
+    first, second = (json.loads(json.dumps(opened.session.snapshot())) for _ in range(2))
+    assert first["name"] == "keys"
+    assert first["serial"] < second["serial"]
+    assert {**first, "serial": 0} == {**second, "serial": 0}

@@ -33,10 +33,7 @@ export function space(count, ease = "none") {
   if (row?.next && count >= 0) store.edit("spacing", row.key, { count, ease });
 }
 
-export const exposeOn = (on) => {
-  const row = store.row;
-  if (row?.next) store.edit("timing", row.key, { ticks: row.drawings.map((one) => one.tick), on });
-};
+export const exposeOn = (frames) => store.row?.next && store.edit("on", store.row.key, frames);
 
 export const redraw = () => store.row?.next && store.redraw(store.row);
 

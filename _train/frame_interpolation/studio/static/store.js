@@ -12,6 +12,7 @@ class Store extends EventTarget {
   #drawn = new Set();
   #selected = { key: "", number: 0 };
   #looking = 0;
+  #edits = Promise.resolve();
 
   async start() {
     const state = await this.#get("api/state");
@@ -59,11 +60,13 @@ class Store extends EventTarget {
     this.select(by > 0 ? numbers.find((i) => i > at) ?? at : numbers.findLast((i) => i < at) ?? 0);
   }
 
-  edit(action, key, value) { return this.#post("edit", { version: this.state.version, action, key, value }); }
+  edit(action, key, value) {
+    return this.#inTurn(() => this.#post("edit", { version: this.state.version, action, key, value }));
+  }
   setTicks(row, ticks) { return this.edit("timing", row.key, { ticks, on: row.on }); }
   setHints(row, hints) { return this.edit("hints", row.key, hints); }
-  undo() { return this.#post("undo", {}); }
-  redo() { return this.#post("redo", {}); }
+  undo() { return this.#inTurn(() => this.#post("undo", {})); }
+  redo() { return this.#inTurn(() => this.#post("redo", {})); }
   redraw(row) { return this.#post("redraw", { key: row.key }); }
   startExport(format) { return this.#post("export", { format }); }
   cancelExport() { return this.#post("cancel", {}); }
@@ -71,6 +74,12 @@ class Store extends EventTarget {
     this.isHinting = isHinting && Boolean(this.row?.next);
     this.#look();
     this.#tell("select", this.cell);
+  }
+
+  // Edits of this tab follow one another, each of the version that the one before has made.
+  #inTurn(act) {
+    this.#edits = this.#edits.then(act);
+    return this.#edits;
   }
 
   #look() {
@@ -83,6 +92,7 @@ class Store extends EventTarget {
   }
 
   #apply(state) {
+    if (this.state && state.serial < this.state.serial) return; // it was overtaken
     this.state = state;
     this.drawing = state.drawing;
     this.export = state.export;
