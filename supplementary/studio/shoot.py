@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Take the pictures of the page.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder) / "walk"
         keys.mkdir()
