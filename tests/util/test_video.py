@@ -331,6 +331,19 @@ def test_a_video_has_a_rate_of_its_own(tmp_path):
         Reader(path, Fraction(12))
 
 
+def test_a_clock_is_no_rate(tmp_path):
+    """Of a few frames of raw DV, FFmpeg states the clock for an average rate."""
+    path = tmp_path / "v.dv"
+    with av.open(path, "w", format="dv") as container:
+        stream = container.add_stream("dvvideo", rate=25, pix_fmt="yuv420p", height=576, width=720)
+        for i in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((576, 720, 3), 40 * i, np.uint8), "rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    assert Reader(path).rate == 25
+    assert len(list(Reader(path))) == 4
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
