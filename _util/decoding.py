@@ -190,7 +190,7 @@ class File:
             for frame, seconds in self._filtered(frames, stream):
                 expected = time + duration
                 if seconds is None or self.first is None:
-                    time = expected
+                    time += usual  # durations are rounded to the clock
                 else:
                     time = seconds - self.first * _time_base(stream) + shift
                     if time < expected - _CLOCK_RESTARTS * usual:

@@ -151,8 +151,8 @@ def works() -> dict[str, Work]:
 
     return {
         "video": Work(lambda: write_video("in.mkv", pan(200)), video("out.mkv")),
-        "frames": Work(lambda: write_video("in.mkv", pan(100)), video("out.mp4", frame_by_frame=True)),
-        "folder": Work(lambda: write_video("in.mkv", pan(100)), video("out", "--fps", "30")),
+        "frames": Work(lambda: write_video("in.mkv", pan(60)), video("out.mp4", frame_by_frame=True)),
+        "folder": Work(lambda: write_video("in.mkv", pan(60)), video("out", "--fps", "30")),
         "animation": Work(lambda: write_video("in.mkv", pan(100)), video("out.webp", "--fps", "30")),
         "keys": Work(keys, lambda _: call("_scripts.interpolate", "keys", "--between", "3", "--out", "out", *SPLAT)),
         "pipeline": Work(lambda: write_video("in.mkv", pan(50)), pipeline),
