@@ -22,7 +22,9 @@ from _util.errors import InputError
 
 STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
+_LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as of short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
+_OF_WHOLE_FRAMES = ("gif", "apng")
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _CLOCK_RESTARTS = 5  # frames that time must step back for
 
@@ -117,6 +119,8 @@ class File:
         finding = fields.Finding(fields.Kind.PROGRESSIVE)
         if self.path != STREAM:
             with _open(self.path) as (container, stream):
+                if container.format.name in _OF_WHOLE_FRAMES:
+                    return fields.Filters(), None
                 stream.thread_type = "AUTO"
                 finding = fields.find(frame for frame, _ in _decode_stream(container, stream, Losses()))
         return fields.filters(finding, *treatment), fields.message(finding, *treatment)
@@ -128,7 +132,8 @@ class File:
         frame: av.VideoFrame,
         sentence: str | None,
     ) -> Facts:
-        rate = next(filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate)), _USUAL_RATE)
+        stated = filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+        rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
         rate *= self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
@@ -185,7 +190,7 @@ class File:
             for frame, seconds in self._filtered(frames, stream):
                 expected = time + duration
                 if seconds is None or self.first is None:
-                    time = expected
+                    time += usual  # durations are rounded to the clock
                 else:
                     time = seconds - self.first * _time_base(stream) + shift
                     if time < expected - _CLOCK_RESTARTS * usual:
@@ -264,14 +269,20 @@ class _Turn(NamedTuple):
 def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """A container and the stream of it that a player would show, all others left unread."""
     with open_input(path) as container:
-        stream = container.streams.best("video")
-        is_cover = stream is not None and bool(stream.disposition & Disposition.attached_pic)
-        if not isinstance(stream, av.VideoStream) or is_cover or stream.codec_context is None:
+        stream = shown(container)
+        if stream is None or stream.codec_context is None:
             raise InputError(f"{path} holds no video that can be decoded; choose another file.")
         for other in container.streams:
             if other is not stream:
                 other.discard = Discard.all
         yield container, stream
+
+
+def shown(container: InputContainer) -> av.VideoStream | None:
+    """The video that a player would show; a cover is none, even where a video of one frame stands behind it."""
+    videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    best = container.streams.best("video")
+    return best if isinstance(best, av.VideoStream) and best in videos else next(iter(videos), None)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ _STANDS_OUT = 12  # levels of luma
 _MOVING = 0.002  # share of pixels from which on a frame counts
 _TELLING = 5  # frames that must tell something
 _CYCLE = 5  # frames that four of film become
+_CYCLES = 3  # that must tell the same; of short video, fewer if flags agree
 _WINDOW = 8 * _CYCLE
 _BETTER, _AS_GOOD, _WORSE = 0.75, 1.15, 1.3  # combing of other weaves, over that of the frame as it is
 
@@ -69,7 +70,7 @@ def find(frames: Iterable[av.VideoFrame]) -> Finding:
     telling = [one for one in woven if one is not None]
     if len(telling) < _TELLING:
         return Finding(Kind.INTERLACED if flagged else Kind.PROGRESSIVE, flagged=flagged)
-    if _is_cyclic(woven):
+    if _is_cyclic(woven, 1 if flagged else _CYCLES):
         kind = Kind.TELECINED
     elif np.mean(telling) >= 0.5:
         kind = Kind.INTERLACED
@@ -178,15 +179,15 @@ def _is_woven(as_it_is: float, later: float, earlier: float) -> bool:
     return least < _BETTER * as_it_is or (least < _AS_GOOD * as_it_is and most > _WORSE * as_it_is)
 
 
-def _is_cyclic(woven: list[bool | None]) -> bool:
-    """Whether the same of every five frames are woven, and others are not."""
+def _is_cyclic(woven: list[bool | None], cycles: int) -> bool:
+    """Whether the same of every five frames are woven in at least so many cycles, and others are not."""
     windows = [woven[i : i + _WINDOW] for i in range(0, max(1, len(woven) - _WINDOW // 2), _WINDOW)]
     cyclic = 0
     for window in windows:
         shares = []
         for phase in range(_CYCLE):
             telling = [one for one in window[phase::_CYCLE] if one is not None]
-            if len(telling) >= min(3, len(window) // _CYCLE):
+            if len(telling) >= max(cycles, min(_CYCLES, len(window) // _CYCLE)):
                 shares.append(np.mean(telling))
         cyclic += len(shares) > 1 and max(shares) >= 0.75 and min(shares) <= 0.25
     return 2 * cyclic > len(windows)

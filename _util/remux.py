@@ -23,7 +23,7 @@ from av.container import Container, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
-from _util import video
+from _util import decoding, video
 from _util.errors import InputError
 from _util.video import Encoding
 
@@ -33,15 +33,19 @@ _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
 _SOUND = {"webm": "libopus"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
-_USUAL_CHANNELS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SLOWEST = Fraction(1, 2)  # of what atempo does at once
 _DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
-# What is more than dead data in a transport stream; its muxer takes anything.
-_IN_TRANSPORT_STREAMS = {
-    "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
-    "audio": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"},
-    "subtitle": {"dvb_subtitle", "dvb_teletext"},
+# What is more than dead data in a transport stream, whose muxer takes anything, and in FLV, whose muxer aborts the
+# process over some of the rest.
+_PLAYED = {
+    "mpegts": {
+        "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
+        "audio": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"},
+        "subtitle": {"dvb_subtitle", "dvb_teletext"},
+    },
+    "flv": {"video": {"flv1", "h264", "hevc", "vp9", "av1"}, "audio": {"aac", "mp3"}},
 }
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # by channels
 _COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 _COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
@@ -133,9 +137,9 @@ def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace:
 
 def _plays(kind_of_stream: str, context: CodecContext | None, kind: str) -> bool:
     """Whether what a container takes can be played from it."""
-    if kind != "mpegts" or context is None:
-        return kind != "mpegts"
-    return context.codec.canonical_name in _IN_TRANSPORT_STREAMS.get(kind_of_stream, ())
+    if kind not in _PLAYED:
+        return True
+    return context is not None and context.codec.canonical_name in _PLAYED[kind].get(kind_of_stream, ())
 
 
 def _is_cover(stream: Stream) -> bool:
@@ -266,7 +270,7 @@ def _video_packets(
 
 def _others(container: InputContainer) -> list[Stream]:
     """All streams but the video that is shown; chapters, which MP4 has as a stream of data too, are not among them."""
-    shown = container.streams.best("video")
+    shown = _shown(container)
     has_chapters = bool(container.chapters())
     return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
 
@@ -321,9 +325,9 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
     if isinstance(stream, av.AudioStream):
         codec = _SOUND.get(name, container.default_audio_codec)
         codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
-        anew = container.add_stream(codec, rate=48_000 if codec == "libopus" else stream.rate)
+        anew = container.add_stream(codec, rate=_rate(codec, stream.rate))
         assert isinstance(anew, av.AudioStream)
-        anew.layout = _layout(stream)
+        anew.layout = _layout(codec, anew.rate, stream.layout)
     else:
         source: Any = stream.codec_context
         source.open(strict=False)  # which makes the header, of styles, that the encoder needs
@@ -335,14 +339,29 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
     return anew
 
 
-def _layout(stream: av.AudioStream) -> str:
-    """The channels of a stream; those that are only counted are taken for what is usual of so many."""
-    count = stream.layout.nb_channels
-    return (
-        _USUAL_CHANNELS.get(count, stream.layout.name)
-        if stream.layout.name == f"{count} channels"
-        else stream.layout.name
-    )
+def _rate(codec: str, rate: int) -> int:
+    """Of the rates that an encoder of sound has, the smallest that keeps all, or the largest."""
+    rates = av.Codec(codec, "w").audio_rates
+    if not rates or rate in rates:
+        return rate
+    return min((one for one in rates if one >= rate), default=max(rates))
+
+
+def _layout(codec: str, rate: int, layout: av.AudioLayout) -> str:
+    """That of the sound, or where an encoder does not have it, the usual one of as many channels, or stereo."""
+    candidates = (layout.name, _USUAL_LAYOUTS.get(layout.nb_channels), "stereo")
+    return next(name for name in candidates if name == "stereo" or (name and _encodes(codec, rate, name)))
+
+
+def _encodes(codec: str, rate: int, layout: str) -> bool:
+    context = CodecContext.create(codec, "w")
+    assert isinstance(context, av.AudioCodecContext)
+    try:
+        context.sample_rate, context.layout, context.format = rate, layout, context.codec.audio_formats[0]
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _copy_stream_tags(stream: Stream, copy: Stream) -> None:
@@ -386,7 +405,7 @@ def _fit(chapter: Any, span: Span) -> bool:
 
 def _shown(source: InputContainer) -> Stream:
     """The stream that a player would show; there is one, as `video.Reader` found."""
-    stream = source.streams.best("video")
+    stream = decoding.shown(source)
     assert stream is not None
     return stream
 

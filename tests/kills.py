@@ -10,7 +10,9 @@ it resumes. What differs in the end is printed, and the folder is kept in `_data
 
 import argparse
 import csv
+import functools
 import hashlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -123,7 +125,18 @@ def works() -> dict[str, Work]:
     def shows() -> None:
         Path("shows").mkdir()
         for i in range(3):
-            write_video(f"shows/{i}.mkv", pan(60, (64, 96))[3 * i :])
+            write_video(f"shows/{i}.mkv", pan(24, (64, 96))[3 * i :])
+
+    def dataset(_: bool) -> None:
+        from _databacks.dataset import workers
+
+        def here(work, jobs, tick, workers):
+            """In this process, whose changes are known, rather than in others."""
+            for job in jobs:
+                yield job, work(job, functools.partial(tick, job))
+
+        workers.processes = here
+        call("_scripts.make_dataset", "shows", "out", "--flow", "dis", "--device", "cpu")
 
     def triplets_and_keyframes() -> None:
         write_triplets(6)
@@ -138,17 +151,12 @@ def works() -> dict[str, Work]:
 
     return {
         "video": Work(lambda: write_video("in.mkv", pan(200)), video("out.mkv")),
-        "frames": Work(lambda: write_video("in.mkv", pan(100)), video("out.mp4", frame_by_frame=True)),
-        "folder": Work(lambda: write_video("in.mkv", pan(100)), video("out", "--fps", "30")),
+        "frames": Work(lambda: write_video("in.mkv", pan(60)), video("out.mp4", frame_by_frame=True)),
+        "folder": Work(lambda: write_video("in.mkv", pan(60)), video("out", "--fps", "30")),
         "animation": Work(lambda: write_video("in.mkv", pan(100)), video("out.webp", "--fps", "30")),
         "keys": Work(keys, lambda _: call("_scripts.interpolate", "keys", "--between", "3", "--out", "out", *SPLAT)),
         "pipeline": Work(lambda: write_video("in.mkv", pan(50)), pipeline),
-        "dataset": Work(
-            shows,
-            lambda _: call(
-                "_scripts.make_dataset", "shows", "out", "--workers", "2", "--flow", "dis", "--device", "cpu"
-            ),
-        ),
+        "dataset": Work(shows, dataset),
         "hdf5": Work(lambda: write_triplets(80), lambda _: call("_scripts.dataset_to_hdf5", "data", "out.h5")),
         "flows": Work(
             lambda: write_triplets(12),
@@ -266,7 +274,9 @@ class _Trial:
         shutil.copytree(self._inputs, self._now)
 
     def _paths(self) -> set[Path]:
-        return {path for path in self._now.rglob("*") if not path.name.endswith(".lock")}
+        """Of all files and folders but locks; some may come and go meanwhile."""
+        found = (Path(folder) / name for folder, *names in os.walk(self._now) for name in itertools.chain(*names))
+        return {path for path in found if path.suffix != ".lock"}
 
     def _has_begun(self) -> bool:
         return self._paths() != self._before

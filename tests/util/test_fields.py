@@ -95,6 +95,11 @@ def test_telecined_film_is_found_wherever_it_begins(tmp_path, flagged, start, ho
     assert found.flagged == bool(flagged)
 
 
+@pytest.mark.parametrize(("flagged", "kind"), [("", Kind.PROGRESSIVE), ("tff", Kind.TELECINED)])
+def test_two_cycles_are_telecined_only_where_flags_agree(tmp_path, flagged, kind):
+    assert find(write(tmp_path / "v.mkv", telecined(FILM)[:10], flagged=flagged)).kind is kind
+
+
 def thin_lines(count: int) -> list[np.ndarray]:
     """What is near to combing: lines a pixel thin, that scroll, over a fine pattern that rests."""
     frames = []

@@ -331,6 +331,37 @@ def test_a_video_has_a_rate_of_its_own(tmp_path):
         Reader(path, Fraction(12))
 
 
+def test_frames_without_times_are_as_far_apart_as_the_rate_says(tmp_path):
+    """Matroska counts in milliseconds, of which 41 are less than a frame."""
+    path = tmp_path / "v.mkv"
+    with av.open(path, "w", container_options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream("libx264", rate=24, pix_fmt="yuv420p", height=64, width=96)
+        stream.codec_context.time_base = Fraction(1, 24)
+        for i in range(72):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 3 * i, np.uint8), "rgb24")
+            frame.pts, frame.time_base = i - 100, Fraction(1, 24)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reader = Reader(path)
+    times = [frame.time for frame in reader]
+    assert len(times) == 72
+    np.testing.assert_allclose([float(time) for time in times], np.arange(72) / 24, atol=0.002)
+    assert float(reader.end) == pytest.approx(3, abs=0.002)
+
+
+def test_a_clock_is_no_rate(tmp_path):
+    """Of a few frames of raw DV, FFmpeg states the clock for an average rate."""
+    path = tmp_path / "v.dv"
+    with av.open(path, "w", format="dv") as container:
+        stream = container.add_stream("dvvideo", rate=25, pix_fmt="yuv420p", height=576, width=720)
+        for i in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((576, 720, 3), 40 * i, np.uint8), "rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    assert Reader(path).rate == 25
+    assert len(list(Reader(path))) == 4
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [

@@ -47,6 +47,7 @@ def make(
     video_at: float = 0,
     sound_at: float = 0,
     seconds: int = 1,
+    frames: int | None = None,
 ) -> Path:
     """A second of video, of sound with a click in the middle of its time, in the given order of tracks.
 
@@ -77,7 +78,7 @@ def make(
             container.mux(packet)
         for kind, stream in zip(tracks, streams, strict=True):
             if kind == "video":
-                for i in range(RATE * seconds):
+                for i in range(frames or RATE * seconds):
                     is_white = abs(video_at + i / RATE - click) < 0.5 / RATE
                     pixels = np.full((H, W, 3), 230 if is_white else 20, np.uint8)
                     pixels[i % H] = 128
@@ -164,6 +165,56 @@ def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path):
     with av.open(out) as container:
         assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
     assert any("stream 1 (audio, flac) as it is: encoded anew" in note for note in summary.notes)
+
+
+def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
+    """Half a second of video, and of a tone in a form that few encoders take."""
+    with av.open(path, "w") as container:
+        video = container.add_stream("libx264", rate=RATE, pix_fmt="yuv420p", height=H, width=W)
+        sound = container.add_stream(codec, rate=rate, layout=layout, bit_rate=128_000)
+        for i in range(RATE // 2):
+            frame = av.VideoFrame.from_ndarray(np.full((H, W, 3), 20 * i, np.uint8), "rgb24")
+            container.mux(video.encode(frame))
+        tone = np.sin(np.arange(rate // 2) * 440 * 2 * np.pi / rate)
+        samples = np.repeat((tone * 9000).astype(np.int16)[None], av.AudioLayout(layout).nb_channels, 0).T
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.reshape(1, -1)), "s16", layout)
+        frame.rate = rate
+        container.mux(sound.encode(frame))
+        for stream in (video, sound):
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "rate", "suffix"),
+    [
+        ("in.wmv", "wmav2", "stereo", 44100, ".mp4"),  # which names no layout
+        ("in.wmv", "wmav2", "mono", 44100, ".ts"),
+        ("in.mkv", "ac3", "5.1(side)", 48000, ".webm"),  # which Opus does not have
+        ("in.mkv", "pcm_s16le", "mono", 192000, ".ts"),  # nor AAC that rate
+        ("in.mkv", "pcm_u8", "mono", 11025, ".flv"),  # over which FLV's muxer aborts
+    ],
+)
+def test_sound_of_any_layout_and_rate_is_encoded_anew(tmp_path, name, codec, layout, rate, suffix):
+    source, out = write_sound(tmp_path / name, codec, layout, rate), tmp_path / f"out{suffix}"
+    assert any("encoded anew" in note for note in run(source, out).notes)
+    seconds, loudest, channels = 0.0, 0.0, set()
+    with av.open(out) as container:
+        for frame in container.decode(audio=0):
+            seconds += frame.samples / frame.rate
+            loudest = max(loudest, float(np.abs(frame.to_ndarray()).max()))
+            channels.add(frame.layout.nb_channels)
+    assert channels == {av.AudioLayout(layout).nb_channels}
+    assert seconds == pytest.approx(0.5, abs=0.2)  # AAC has blocks of 93 ms at 11,025 Hz
+    assert 0.2 < loudest < 0.4
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_video_of_one_frame_is_shown_rather_than_its_cover(tmp_path, suffix):
+    source = make(tmp_path / f"in{suffix}", ("video",), with_cover=True, frames=1)
+    run(source, tmp_path / "out.mkv")
+    assert Reader(tmp_path / "out.mkv").size == (H, W)
+    assert kinds(tmp_path / "out.mkv") == ["video", "cover"]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
