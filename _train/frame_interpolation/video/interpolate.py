@@ -30,7 +30,7 @@ from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
+from _util import camera_holds, checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -233,7 +233,7 @@ class _Marked(NamedTuple):
     """A frame of the source."""
 
     time: Fraction
-    picture: video.Frame | None  # None where it repeats the drawing before
+    picture: video.Frame | None  # None where it repeats the drawing before, or only moves it with the camera
     opens_shot: bool
 
 
@@ -307,16 +307,21 @@ def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
 
 
 def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
-    """Find what repeats and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
+    """Find what is no drawing and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
     opens = cuts.detect(map(_visible, seen), **threshold)
     repeats: Iterable[bool] = itertools.repeat(False)
+    held: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
         repeats = duplicates.detect(map(_visible, compared))
-    for frame, opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
-        yield _Marked(frame.time, None if repeats_last and not opens_shot else frame, opens_shot)
+        if options.camera_holds:
+            frames, tracked = itertools.tee(frames)
+            held = camera_holds.detect(map(_visible, tracked))
+    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
+        is_drawing = opens_shot or not (repeats_last or is_held)
+        yield _Marked(frame.time, frame if is_drawing else None, opens_shot)
 
 
 def _visible(frame: video.Frame) -> np.ndarray:
