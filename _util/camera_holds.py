@@ -1,8 +1,8 @@
 """Frames of a moving camera in which nothing is drawn anew: the camera is on ones, the figure on twos or threes.
 
-Under a smooth pan or zoom all frames differ, though the figure steps only every second or third frame. Interpolated from
-frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps, so
-that motion leads from one step to the next, over the hold.
+Under a smooth pan or zoom all frames differ, though the figure steps only every second or third frame. Interpolated
+from frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps,
+so that motion leads from one step to the next, over the hold.
 
 The camera's motion is a shift, zoom and turn, fitted to corners that are tracked (Lucas and Kanade, IJCAI 1981) by
 RANSAC (Fischler and Bolles, CACM 1981). A frame is explained where it shows what the frame before it shows, moved with
@@ -65,12 +65,15 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     """
     changes = _changes(map(_view, frames))
     window: deque[_Change | None] = deque([None] * LOOKAHEAD, maxlen=2 * LOOKAHEAD + 1)
-    last = [False] * (max(_HOLDS) - 1)
+    answers: deque[bool] = deque()
     for change in itertools.chain(changes, itertools.repeat(None, LOOKAHEAD)):
         window.append(change)
-        if len(window) == window.maxlen:
-            last = [*last[1:], _is_held(list(window), last)]
-            yield last[-1]
+        if len(window) < window.maxlen:
+            continue
+        if not answers:
+            length = _hold_before_middle(list(window))
+            answers.extend([True] * (length - 1) + [False])
+        yield answers.popleft()
 
 
 def _view(frame: np.ndarray) -> _View:
@@ -86,23 +89,15 @@ def _changes(views: Iterable[_View]) -> Iterator[_Change | None]:
         last = view
 
 
-def _is_held(changes: list[_Change | None], last: list[bool]) -> bool:
-    """Whether the frame in the middle is within one of two holds that follow each other.
-
-    Args:
-        changes: of the frame and of `LOOKAHEAD` on either side.
-        last: the answers for the frames before it; no hold begins with a frame that is held.
-    """
+def _hold_before_middle(changes: list[_Change | None]) -> int:
+    """Frames of the hold that begins with the frame before the middle, if one follows it or precedes it; else 1."""
+    start = LOOKAHEAD - 1
     for length in _HOLDS:
-        for start in range(LOOKAHEAD - length + 1, LOOKAHEAD):
-            end = start + length
-            if (
-                not last[start - LOOKAHEAD]
-                and _is_hold(changes, start, length)
-                and any(_is_hold(changes, start - n, n) or _is_hold(changes, end, n) for n in _HOLDS)
-            ):
-                return True
-    return False
+        if _is_hold(changes, start, length) and any(
+            _is_hold(changes, start - other, other) or _is_hold(changes, start + length, other) for other in _HOLDS
+        ):
+            return length
+    return 1
 
 
 def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:

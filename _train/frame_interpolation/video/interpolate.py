@@ -229,7 +229,7 @@ class _Count(NamedTuple):
     cuts: int
 
 
-class _Marked(NamedTuple):
+class MarkedFrame(NamedTuple):
     """A frame of the source."""
 
     time: Fraction
@@ -255,7 +255,7 @@ def _draw(
     count = _Count(0, 0, 0)
     frames = 0
 
-    def counted(marked: Iterable[_Marked]) -> Iterator[Drawing[video.Frame]]:
+    def counted(marked: Iterable[MarkedFrame]) -> Iterator[Drawing[video.Frame]]:
         nonlocal count
         for time_, picture, opens_shot in marked:
             is_cut = opens_shot and count.source_frames > 0
@@ -280,7 +280,7 @@ def _draw(
     with (
         tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
-        ahead(_mark(decoded, options), _QUEUE) as marked,
+        ahead(mark(decoded, options), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,
     ):
         drawings = counted(marked)
@@ -306,7 +306,7 @@ def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
     return keep
 
 
-def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
+def mark(frames: Iterable[video.Frame], options: Options) -> Iterator[MarkedFrame]:
     """Find what is no drawing and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
@@ -321,7 +321,7 @@ def _mark(frames: Iterable[video.Frame], options: Options) -> Iterator[_Marked]:
             held = camera_holds.detect(map(_visible, tracked))
     for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
         is_drawing = opens_shot or not (repeats_last or is_held)
-        yield _Marked(frame.time, frame if is_drawing else None, opens_shot)
+        yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
 
 
 def _visible(frame: video.Frame) -> np.ndarray:
