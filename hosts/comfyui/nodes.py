@@ -1,6 +1,7 @@
 """ComfyUI's nodes: IMAGE tensors (b, h, w, c) float32 in [0, 1] in, the same with frames between out."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str) -> Tenso
         raise ValueError(f"Images have different sizes, {' and '.join(map(str, sorted(sizes)))}; scale them to one.")
     draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
     frames = images[:1]
-    for one, other in zip(images, images[1:], strict=False):
+    for one, other in itertools.pairwise(images):
         frames += [torch.from_numpy(frame).clamp(0, 1) for frame in draw(one.numpy(), other.numpy(), times)]
         frames.append(other)
     return torch.stack(frames)
