@@ -11,7 +11,7 @@ from _util.video import Frame
 from tests.util.test_camera_holds import COUNT, clip, steady
 
 RATE = Fraction(24)
-STEP = np.array([5.0, 1.0])
+STEP = np.array([7.0, 1.0])
 
 
 def spacing(speed, hold: int, on_screen: bool, options: Options) -> tuple[np.ndarray, np.ndarray]:
