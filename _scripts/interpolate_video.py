@@ -67,6 +67,11 @@ def parse() -> argparse.Namespace:
         "--no-dedup", action="store_true", help="take every frame of IN for a drawing of its own, repeated or not"
     )
     parser.add_argument(
+        "--no-camera-holds",
+        action="store_true",
+        help="under a moving camera, take every frame for a drawing, also where a figure is held for two or three",
+    )
+    parser.add_argument(
         "--longest-hold",
         type=rate,
         metavar="S",
@@ -203,6 +208,7 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     options = Options(
         **given,
         dedup=not arguments.no_dedup,
+        camera_holds=not arguments.no_camera_holds,
         pixel_format=arguments.pix_fmt,
         deinterlace=arguments.deinterlace,
         detelecine=arguments.detelecine,

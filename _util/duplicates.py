@@ -74,7 +74,7 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     a new drawing is here what differs in one place by more than compression makes it, or all over in a way that a
     camera or light does, from the frame before or from the first frame of the hold. Nothing is read ahead.
     """
-    labs = (pixels_to_lab(_resize(frame, _DETECTION_SIZE)) for frame in frames)
+    labs = map(reduced_lab, frames)
     first = last = next(labs, None)
     if first is None or last is None:
         return
@@ -92,10 +92,19 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
         yield not is_new
 
 
+def reduced_lab(frame: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (180, 320, 3) float32 of a frame (h, w, 3), as repeats are found in."""
+    return pixels_to_lab(_resize(frame, _DETECTION_SIZE))
+
+
+def lab_length(change: np.ndarray) -> np.ndarray:
+    """‖ΔLab‖ (h, w) of differences (h, w, 3) in L*a*b*, with less weight to the chroma that compression keeps worst."""
+    return cv2.sqrt(cv2.transform(cv2.multiply(change, change), np.array([[1, _CHROMA**2, _CHROMA**2]])))
+
+
 def _local_change(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """‖ΔLab‖ (h, w) of the mean colour around each pixel, so that noise cancels and strokes do not."""
-    mean = cv2.blur(one - other, (5, 5))
-    return cv2.sqrt(cv2.transform(cv2.multiply(mean, mean), np.array([[1, _CHROMA**2, _CHROMA**2]])))
+    return lab_length(cv2.blur(one - other, (5, 5)))
 
 
 def _moves_as_a_whole(one: np.ndarray, other: np.ndarray) -> bool:

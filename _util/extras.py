@@ -8,6 +8,7 @@ from _util.errors import InputError
 EXTRAS = {
     "av": "video",
     "cupy": "gpu",
+    "gradio": "demo",
     "h5py": "dataset",
     "kornia": "methods",
     "lightning": "train",

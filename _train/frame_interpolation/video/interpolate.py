@@ -33,7 +33,7 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
+from _util import camera_holds, checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -254,11 +254,11 @@ class _Count(NamedTuple):
     cuts: int
 
 
-class _Marked(NamedTuple):
+class MarkedFrame(NamedTuple):
     """A frame of the source."""
 
     time: Fraction
-    picture: video.Frame | None  # None where it repeats the drawing before
+    picture: video.Frame | None  # None where it repeats the drawing before, or only moves it with the camera
     opens_shot: bool
 
 
@@ -279,7 +279,7 @@ class _Found:
         scenes: seconds of the source at which its shots begin, so far.
     """
 
-    def __init__(self, marked: Iterable[_Marked], reader: video.Reader):
+    def __init__(self, marked: Iterable[MarkedFrame], reader: video.Reader):
         self._marked, self._reader = marked, reader
         self.count = _Count(0, 0, 0)
         self.scenes: list[Fraction] = []
@@ -300,7 +300,7 @@ class _Found:
 
 def drawings_of(reader: video.Reader, options: Options) -> _Found:
     """The drawings of a source, found as `interpolate_video` finds them."""
-    return _Found(_mark(reader.frames(), options, reader), reader)
+    return _Found(mark(reader.frames(), options, reader), reader)
 
 
 def _draw(
@@ -336,7 +336,7 @@ def _draw(
     with (
         tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
-        ahead(_mark(decoded, options, reader), _QUEUE) as marked,
+        ahead(mark(decoded, options, reader), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,
     ):
         found = _Found(marked, reader)
@@ -374,20 +374,30 @@ def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
     return keep
 
 
-def _mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader) -> Iterator[_Marked]:
-    """Find what repeats and where shots begin. As many frames are held as `cuts.detect` reads ahead."""
+def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
+    """Find what is no drawing and where shots begin. As many frames are held as `cuts.detect` reads ahead.
+
+    Args:
+        reader: of the frames, where `options` list the scenes of their source.
+    """
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
     if options.scenes is None:
         opens = cuts.detect(map(_visible, seen), **threshold)
     else:
+        assert reader is not None
         opens = _opens_listed(seen, options.scenes, reader)
     repeats: Iterable[bool] = itertools.repeat(False)
+    held: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
         repeats = duplicates.detect(map(_visible, compared))
-    for frame, opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
-        yield _Marked(frame.time, None if repeats_last and not opens_shot else frame, opens_shot)
+        if options.camera_holds:
+            frames, tracked = itertools.tee(frames)
+            held = camera_holds.detect(map(_visible, tracked))
+    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
+        is_drawing = opens_shot or not (repeats_last or is_held)
+        yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
 
 
 def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], reader: video.Reader) -> Iterator[bool]:

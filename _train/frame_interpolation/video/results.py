@@ -32,6 +32,7 @@ class Options(NamedTuple):
     times_fps: Fraction = Fraction(2)
     in_fps: Fraction | None = None  # of a folder of drawings
     dedup: bool = True
+    camera_holds: bool = True  # holds of a figure under a moving camera are found, where repeats are
     cut_threshold: float | None = None  # None: that of `cuts.detect`
     longest_hold: Fraction = LONGEST_HOLD
     codec: str | None = None  # None: by suffix

@@ -1,0 +1,78 @@
+"""The nodes keep ComfyUI's protocol: they are called here as its executor calls them."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from _train.frame_interpolation.interpolator import Interpolator
+from hosts.comfyui import nodes
+
+FOLDER = Path(nodes.__file__).parent
+TYPES = {"IMAGE", "INT"}
+
+
+@pytest.fixture(autouse=True)
+def simple(monkeypatch):
+    chosen = Interpolator(flow="dis", synthesis="splat", device="cpu")
+    monkeypatch.setattr(nodes, "_interpolator", lambda synthesis: chosen)
+
+
+def execute(name: str, **inputs) -> torch.Tensor:
+    """What ComfyUI does with a node: defaults, limits and types of inputs are verified, then its function is called."""
+    node = nodes.NODE_CLASS_MAPPINGS[name]
+    required = node.INPUT_TYPES()["required"]
+    for key, (kind, *rest) in required.items():
+        settings = rest[0] if rest else {}
+        value = inputs.setdefault(key, settings.get("default"))
+        if isinstance(kind, list):
+            assert value in kind
+        elif kind == "INT":
+            assert settings["min"] <= value <= settings["max"]
+        else:
+            assert kind == "IMAGE"
+    assert inputs.keys() == required.keys()
+    result = getattr(node(), node.FUNCTION)(**inputs)
+    assert isinstance(result, tuple)
+    assert node.RETURN_TYPES == ("IMAGE",)
+    assert len(result) == len(node.RETURN_NAMES) == 1
+    return result[0]
+
+
+def images(count: int, channels: int = 3) -> torch.Tensor:
+    return torch.stack([torch.full((32, 48, channels), i / 4) for i in range(count)])
+
+
+def test_a_pair():
+    first, last = images(2).split(1)
+    frames = execute("InbetweenPair", first=first, last=last, between=3)
+    assert frames.shape == (5, 32, 48, 3)
+    assert frames.dtype == torch.float32
+    assert torch.equal(frames[[0, -1]], torch.cat([first, last]))
+    assert torch.allclose(frames.mean((1, 2, 3)), torch.linspace(0, 0.25, 5), atol=0.01)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_sequence(channels):
+    given = images(3, channels)
+    frames = execute("InbetweenSequence", images=given)
+    assert frames.shape == (5, 32, 48, channels)
+    assert torch.equal(frames[::2], given)
+    assert 0 <= frames.min() <= frames.max() <= 1
+
+
+def test_one_image_stays():
+    assert torch.equal(execute("InbetweenSequence", images=images(1)), images(1))
+
+
+def test_sizes_that_differ_are_refused():
+    with pytest.raises(ValueError, match="different sizes"):
+        execute("InbetweenPair", first=images(1), last=torch.zeros(1, 40, 48, 3))
+
+
+def test_the_folder_is_loaded_as_comfyui_loads_it():
+    spec = importlib.util.spec_from_file_location("custom_nodes.inbetween", FOLDER / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.NODE_CLASS_MAPPINGS.keys() == module.NODE_DISPLAY_NAME_MAPPINGS.keys()
