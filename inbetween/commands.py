@@ -12,6 +12,7 @@ COMMANDS: dict[str, Command] = {
     "interpolate": Command("_scripts.interpolate", "draw the frames between two frames, or between key drawings"),
     "video": Command("_scripts.interpolate_video", "bring videos, or folders of drawings, to another frame rate"),
     "demo": Command("_scripts.demo", "interpolate the two demo drawings"),
+    "demo-page": Command("_scripts.demo_page", "serve a page that interpolates one pair (Gradio)"),
     "methods": Command("_scripts.methods", "list how flow is found and how frames are drawn"),
     "evaluate": Command("_scripts.evaluate", "compare methods with true frames, on ATD-12K or any triplets"),
     "study": Command("_scripts.user_study", "build the page of a user study, and analyse its answers"),
