@@ -193,7 +193,7 @@ def _digest(path: Path) -> str:
         from _train.frame_interpolation.training.journal import read_checkpoint
 
         state = read_checkpoint(path)
-        return _digest_of({name: value for name, value in state.items() if name not in ("seconds", "facts")})
+        return _digest_of({name: value for name, value in state.items() if name not in ("seconds", "metadata")})
     if path.name == "curves.png":  # of minutes, too
         return ""
     return hashlib.sha256(path.read_bytes()).hexdigest()
