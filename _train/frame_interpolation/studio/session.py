@@ -251,7 +251,8 @@ class Session:
                 self._failed[one.id] = problem
                 self._announce()
             else:
-                self.tell("drawn", one.id)
+                self._snapshots += 1
+                self.tell("drawn", {"id": one.id, "serial": self._snapshots})
 
     def show_export(self, progress: Mapping[str, Any] | None) -> None:
         with self.changed:

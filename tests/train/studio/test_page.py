@@ -79,6 +79,19 @@ def shown(page) -> np.ndarray:
     return np.array(values[2:], np.uint8).reshape(values[1], values[0], 4)[:, :, :3]
 
 
+def settled(page) -> np.ndarray:
+    """The large picture, once it no longer changes: while a tick is dragged, it follows."""
+    pictures = [shown(page)]
+
+    def is_settled() -> bool:
+        page.wait_for_timeout(500)
+        pictures.append(shown(page))
+        return np.array_equal(*pictures[-2:])
+
+    until(is_settled)
+    return pictures[-1]
+
+
 def wait_until_shown(page, expected: np.ndarray) -> None:
     until(lambda: np.array_equal(shown(page), expected))
 
@@ -126,7 +139,7 @@ def test_load_drag_a_tick_drag_a_hint_export_reload(command, tmp_path):
         assert 0.26 < moved < 0.34
         wait_until_drawn(page)
         until(lambda: abs(disc(page) - 12 - 8 * moved) < 1.2)
-        before = shown(page)
+        before = settled(page)
 
         # A hint is dragged that says otherwise; the frame changes.
         page.keyboard.press("h")
@@ -139,7 +152,7 @@ def test_load_drag_a_tick_drag_a_hint_export_reload(command, tmp_path):
         page.keyboard.press("h")
         wait_until_drawn(page)
         until(lambda: not np.array_equal(shown(page), before))
-        hinted = shown(page)
+        hinted = settled(page)
 
         # Undo brings the picture back, redo the hint.
         page.keyboard.press("Control+z")

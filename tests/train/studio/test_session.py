@@ -75,7 +75,7 @@ def test_only_what_an_edit_concerns_is_drawn_anew(opened):
     opened.edit("timing", "k1", {"ticks": ["1/4", "1/2"], "on": 2})
     until(lambda: opened.session.wanted() is None and not opened.session.drawing)
     quarter, half = (one["id"] for one in opened.row("k1")["drawings"])
-    assert [value for name, value in opened.told if name == "drawn"] == [quarter]
+    assert [value["id"] for name, value in opened.told if name == "drawn"] == [quarter]
     assert [half] == before["k1"]
     assert [one["id"] for one in opened.row("k2")["drawings"]] == before["k2"]
 

@@ -219,6 +219,7 @@ def test_memory_is_flat(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_what_is_not_let_go_is_found(tmp_path):
     class Keeping(Mean):
         kept: list[np.ndarray] = []  # noqa: RUF012 - what leaks is shared by all

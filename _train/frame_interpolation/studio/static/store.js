@@ -10,6 +10,7 @@ class Store extends EventTarget {
   export = null;
   isHinting = false;
   #drawn = new Set();
+  #news = new Map(); // id of a drawing that was drawn → serial, above those of states that do not know of it
   #selected = { key: "", number: 0 };
   #looking = 0;
   #edits = Promise.resolve();
@@ -21,7 +22,12 @@ class Store extends EventTarget {
     const source = new EventSource("api/events");
     const on = (name, take) => source.addEventListener(name, (event) => take(JSON.parse(event.data)));
     on("state", (value) => this.#apply(value));
-    on("drawn", (id) => { this.#drawn.add(id); this.drawing = ""; this.#tell("drawn", id); });
+    on("drawn", ({ id, serial }) => {
+      this.#news.set(id, serial);
+      this.#drawn.add(id);
+      this.drawing = "";
+      this.#tell("drawn", id);
+    });
     on("drawing", (id) => { this.drawing = id; this.#tell("drawing", id); });
     on("export", (value) => { this.export = value; this.#tell("export", value); });
     on("tabs", (count) => this.#tell("tabs", count));
@@ -97,6 +103,7 @@ class Store extends EventTarget {
     this.drawing = state.drawing;
     this.export = state.export;
     this.#drawn = new Set(state.rows.flatMap((row) => row.drawings).filter((one) => one.drawn).map((one) => one.id));
+    for (const [id, serial] of this.#news) serial > state.serial ? this.#drawn.add(id) : this.#news.delete(id);
     this.cells = state.rows.flatMap((row, rowIndex) => [
       { row, rowIndex, number: 0, id: row.id, isKey: true, tick: "0", position: 0, exposure: row.on },
       ...row.drawings.map((one, i) => ({
