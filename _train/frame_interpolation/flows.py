@@ -16,13 +16,16 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import unet as unets
 from _train.frame_interpolation.models.layers import placed
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
-from _util import checkpoints, graphs, image
-from _util.dis import dis, multidis, select
+from _util import checkpoints, graphs, image, paths
+from _util.dis import costs, dis, multidis
 from _util.flow import Flows
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
+from _util.sgm.motion import UNKNOWN
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+_NO_GROUND = 1.0  # order of what is searched for: what lies around everything is known
+_BETTER = 0.1  # of a cost of at most 1, by which search must win over pieces
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
 
@@ -43,8 +46,12 @@ def dis3(_: Context) -> FlowEstimator:
     return multidis
 
 
-def sgm(context: Context) -> FlowEstimator:
+def sgm(context: Context) -> SGM:
     return SGM(device=context.device, folder=context.folder)
+
+
+def released_sgm(context: Context) -> SGM:
+    return SGM(device=context.device, folder=context.folder, turns=False)
 
 
 def sgm_dis(context: Context) -> FlowEstimator:
@@ -70,7 +77,7 @@ def _rfr(context: Context) -> RFR:
 
 def sgm_rfr(context: Context, mode: InitialMode) -> FlowEstimator:
     """RFR that begins with the flow of segment-guided matching."""
-    network, matching = _rfr(context), sgm(context)
+    network, matching = _rfr(context), released_sgm(context)
 
     def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
         return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
@@ -80,24 +87,54 @@ def sgm_rfr(context: Context, mode: InitialMode) -> FlowEstimator:
 
 
 class MatchingAndSearch:
-    """At each pixel the flow, of segment-guided matching or of dense inverse search, that finds its surroundings."""
+    """The motion of pieces where it is known and finds its surroundings, else dense inverse search."""
 
-    def __init__(self, sgm: FlowEstimator):
+    def __init__(self, sgm: SGM):
         self.sgm = sgm
 
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        searched, matched = multidis(frame0, frame1), self.sgm(frame0, frame1)
-        # Where no piece was found again there is nothing to choose.
-        proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
-        return Flows(
-            _better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1])
-        )
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        return tuple(paths.flow(path).contiguous() for path in self.paths(frame0, frame1))
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as paths (1, 9, h, w), of which what was searched for is straight; in line art, the flow alone."""
+        searched, pieces = multidis(frame0, frame1), self.sgm.pieces(frame0, frame1)
+        if pieces.is_line_art:
+            return searched
+        pictures = [image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)]
+        found = []
+        for i, (flow, path) in enumerate(zip(searched, pieces.paths(), strict=True)):
+            owners = pieces.owners[:: 1 - 2 * i]
+            kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)
+            path = torch.from_numpy(path).permute(2, 0, 1)[None].to(flow.device)
+            found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow, _NO_GROUND)))
+        return found[0], found[1]
 
 
-def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
-    before, after = (image.to_array(frame[0], np.uint8) for frame in (here, there))
-    flow = select(before, after, [flow[0].permute(1, 2, 0).cpu().numpy() for flow in flows])
-    return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
+def _find_themselves(
+    here: np.ndarray, there: np.ndarray, path: np.ndarray, flow: Tensor, owners: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """(h, w) whether a pixel is of a piece that finds itself about as well by its motion as by the flow."""
+    searched = flow[0].permute(1, 2, 0).cpu().numpy()
+    visible = (owners != UNKNOWN) & (_owners_reached(path, others) == owners)
+    count = int(owners.max()) + 1
+    known, other = (
+        np.bincount(owners[visible], cost[visible], count)
+        for cost in costs(here, there, [np.ascontiguousarray(path[:, :, :2]), searched])
+    )
+    pixels = np.bincount(owners[visible], minlength=count)
+    return np.append(known <= other + _BETTER * pixels, False)[owners]  # the last is that of no piece
+
+
+def _owners_reached(path: np.ndarray, others: np.ndarray) -> np.ndarray:
+    h, w = others.shape
+    x = np.rint(path[:, :, 0] + np.arange(w)).astype(int).clip(0, w - 1)
+    y = np.rint(path[:, :, 1] + np.arange(h)[:, None]).astype(int).clip(0, h - 1)
+    return others[y, x]
+
+
+def with_paths(estimator: FlowEstimator) -> FlowEstimator:
+    """An estimator of paths, where that of flows has one, else the same."""
+    return getattr(estimator, "paths", estimator)
 
 
 def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> Flows:

@@ -23,6 +23,7 @@ class Method(NamedTuple):
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
     refines: bool = False  # wants a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
+    along_paths: bool = False  # takes motion that knows its way (`_util.paths`)
 
     def creator(self) -> Callable[..., Any]:
         module, function, *arguments = self.create.split(":")
@@ -51,6 +52,9 @@ FLOWS: dict[str, Method] = {
     "multidis": Method("at each pixel the best of OpenCV's dense inverse search at three sizes", f"{_HERE}.flows:dis3"),
     "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
     "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
+    "sgm-released": Method(
+        "the same as AnimeInterp was released, whose pieces do not turn", f"{_HERE}.flows:released_sgm", ranks=False
+    ),
     "sgm+rfr": Method(
         "RFR that begins with sgm, as AnimeInterp was released",
         f"{_HERE}.flows:sgm_rfr:released",
@@ -87,13 +91,20 @@ SYNTHESES: dict[str, Method] = {
         finds_motion=True,
     ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
-    "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),
-    "fusion": Method("splats and readings along a flow, mixed and corrected", f"{_HERE}.syntheses:fusion", ("fusion",)),
+    "ssldtm": Method(
+        "EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm"), along_paths=True
+    ),
+    "fusion": Method(
+        "splats and readings along a flow, mixed and corrected",
+        f"{_HERE}.syntheses:fusion",
+        ("fusion",),
+        along_paths=True,
+    ),
     "resunet": Method("a resunet trained with --task vfi", f"{_HERE}.syntheses:unet:resunet", ("resunet",)),
     "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:unet:transunet", ("transunet",)),
     "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet:unet", ("unet",)),
-    "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",)),
-    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting"),
+    "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",), along_paths=True),
+    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting", along_paths=True),
     "animeinterp": Method(
         "AnimeInterp, as released",
         f"{_HERE}.syntheses:animeinterp:animeinterp:released",

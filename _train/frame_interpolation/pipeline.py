@@ -21,7 +21,7 @@ from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import checkpoints
 from _util.errors import InputError
 
-COARSE_FLOW = "sgm"
+COARSE_FLOW = "sgm-released"
 
 
 class Prepared(NamedTuple):
@@ -136,6 +136,8 @@ def create(choice: Choice, settings: Context) -> Pipeline:
         InputError: weights are missing or do not fit.
     """
     estimator = None if choice.flow is None else flows.create(choice.flow, settings)
+    if estimator is not None and SYNTHESES[choice.synthesis].along_paths:
+        estimator = flows.with_paths(estimator)
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
 
 

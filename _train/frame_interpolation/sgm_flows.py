@@ -129,7 +129,7 @@ def _source(path: Path, split: str) -> Source:
 @functools.cache
 def _estimator(options: Options) -> SGM:
     name = options.features
-    return SGM(name, options.penalty, options.style, device=options.device, folder=options.checkpoints)
+    return SGM(name, options.penalty, options.style, turns=False, device=options.device, folder=options.checkpoints)
 
 
 @torch.inference_mode()

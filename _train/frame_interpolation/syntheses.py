@@ -24,7 +24,7 @@ from _train.frame_interpolation.models.refined_ifnet import FAST, RefinedIFNet
 from _train.frame_interpolation.models.rfr import InitialMode
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
-from _util import checkpoints, graphs
+from _util import checkpoints, graphs, paths
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
 
@@ -40,7 +40,8 @@ class Pair(NamedTuple):
 
 class FrameSynthesis(Protocol):
     def prepare(self, pair: Pair, flow: Flows | None) -> Any:
-        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found."""
+        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found, and
+        may be paths for methods that go `along_paths`."""
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
@@ -103,7 +104,7 @@ class Splatting:
         return torch.cat([frame, moved.to(frame.dtype)], 1)
 
     def flow(self, prepared: Any) -> Flows:
-        return Flows(*prepared.image.flow.chunk(2))
+        return Flows(*paths.flow(prepared.image.flow).chunk(2))
 
 
 class Intermediate:

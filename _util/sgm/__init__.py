@@ -2,15 +2,19 @@
 
 Flat colours have nothing to follow pixel by pixel, but the pieces that outlines cut a drawing into can be found again
 as wholes, however far they move. Both frames are segmented, each piece is described by the mean features that a network
-sees in it, pieces are matched, and a matched pair gives flow: the shift of its centres, and optical flow within it.
+sees in it, pieces are matched, and a matched pair has a motion: a shift, a turn about a joint, a stretch, a bend.
 
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels, 0 where
-no piece was found again.
+no piece was found again; or paths, which know where everything is between.
 
     pooling     activations and label maps to features of pieces
     colours     features that AlexNet's are joined by
     matching    features to pairs of pieces
-    motion      pairs to flow
+    outlines    of pieces, and where they touch
+    fitting     outlines to motions
+    joints      motions to chains that turn about joints
+    motion      pairs to moving pieces, and these to flow
+    shifts      pairs to flow as published, by shifts and search alone
 """
 
 from pathlib import Path
@@ -25,10 +29,11 @@ from _util.errors import InputError
 from _util.segmentation import Segments, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
-from _util.sgm.motion import flow_of_pieces
+from _util.sgm.motion import Pieces, find
 from _util.sgm.pooling import pool
+from _util.sgm.shifts import flow_of_shifts
 
-__all__ = ["LAYERS", "SGM", "Matching", "match"]
+__all__ = ["LAYERS", "SGM", "Matching", "Pieces", "match"]
 LAYERS = {
     "vgg19": ("relu1_2", "relu2_2", "relu3_4", "relu4_4"),
     "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
@@ -49,6 +54,8 @@ class SGM:
         penalty: of sizes and distances, as `match`: as "released" or as in the "paper".
         style: of drawing, as `segment`.
         smallest: area in pixels of 540×960 below which pieces are merged into others; it scales with the frame.
+        turns: pieces may turn, grow and bend; False: they shift, and optical flow is searched for within them, as
+            published.
         device: where the network runs.
         folder: of checkpoints.
 
@@ -62,11 +69,13 @@ class SGM:
         penalty: Penalty = "released",
         style: str = "japanese",
         smallest: int = 500,
+        turns: bool = True,
         device: str | torch.device = "cpu",
         folder: Path = checkpoints.FOLDER,
     ):
         self.backbone = _open(features, folder).to(device)
-        self.penalty, self.style, self.smallest, self.device = penalty, style, smallest, torch.device(device)
+        self.penalty, self.style, self.smallest, self.turns = penalty, style, smallest, turns
+        self.device = torch.device(device)
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         """The flow between two frames of one size, of any size.
@@ -102,9 +111,21 @@ class SGM:
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow, both ways, of the pieces of two frames that were matched."""
-        pictures = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
-        flows = flow_of_pieces(*pictures, matching)
-        return tuple(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(frame0.device) for flow in flows)
+        if self.turns:
+            return _to_tensors(self.pieces(frame0, frame1, matching).flows(), frame0)
+        return _to_tensors(flow_of_shifts(*_pictures(frame0, frame1), matching), frame0)
+
+    def pieces(self, frame0: Tensor, frame1: Tensor, matching: Matching | None = None) -> Pieces:
+        """How the pieces of two frames move, turns included, from how they were matched or matched anew."""
+        matching = self.match(frame0, frame1) if matching is None else matching
+        return find(*_pictures(frame0, frame1), matching)
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+        """The motion of pieces both ways as paths (1, 9, h, w), which know where all is at any time (`_util.paths`);
+        the flow, where pieces do not turn."""
+        if not self.turns:
+            return self(frame0, frame1)
+        return _to_tensors(self.pieces(frame0, frame1).paths(), frame0)
 
     @torch.inference_mode()
     def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:
@@ -122,6 +143,15 @@ class SGM:
             _joined(np.split(levels, ends, 1), *own_and_around(piece))
             for levels, piece in zip(pooled, segments, strict=True)
         ]
+
+
+def _pictures(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8)
+
+
+def _to_tensors(flows: tuple[np.ndarray, np.ndarray], like: Tensor) -> tuple[Tensor, Tensor]:
+    forth, back = (torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(like.device) for flow in flows)
+    return forth, back
 
 
 def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np.ndarray:

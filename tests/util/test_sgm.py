@@ -13,8 +13,9 @@ from _util import checkpoints, features
 from _util.errors import InputError
 from _util.segmentation import describe
 from _util.sgm import LAYERS, SGM, match
-from _util.sgm.motion import flow_of_pieces
+from _util.sgm.motion import find
 from _util.sgm.pooling import pool
+from _util.sgm.shifts import flow_of_shifts
 
 CPU = torch.device("cpu")
 
@@ -22,6 +23,11 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def sgm() -> SGM:
     return SGM("alexnet")
+
+
+@pytest.fixture(scope="module")
+def released() -> SGM:
+    return SGM("alexnet", turns=False)
 
 
 def identities(segments, labels):
@@ -125,7 +131,9 @@ def test_another_piece_in_its_place_is_not_taken_for_it(sgm):
     assert [(names[0][i], names[1][j]) for i, j in matching.pairs] == [(0, 0), (3, 3)]
 
 
-def test_a_matched_piece_has_its_motion_and_the_ground_none(sgm):
+@pytest.mark.parametrize("name", ["sgm", "released"])
+def test_a_matched_piece_has_its_motion_and_the_ground_none(request, name):
+    sgm = request.getfixturevalue(name)
     pictures = squares([(20, 20), (60, 70)]), squares([(50, 26), (51, 70)])
     (frame0, labels0), (frame1, labels1) = pictures
     flow01, flow10 = (flow[0] for flow in sgm.flow(frame0, frame1, sgm.match(frame0, frame1, pieces_of(*pictures))))
@@ -138,9 +146,11 @@ def test_a_matched_piece_has_its_motion_and_the_ground_none(sgm):
     assert not flow10[:, labels1 == 0].any()
 
 
+@pytest.mark.parametrize("turns", [True, False])
 @pytest.mark.parametrize("size", [(540, 960), (270, 480)])
-def test_what_moves_too_far_grows_too_much_or_is_too_small_does_not_move(size):
-    """The limits are 250 pixels, 12 %, 50 pixels and three times the area at 540×960, and scale with the frame."""
+def test_what_moves_too_far_grows_too_much_or_is_too_small_does_not_move(size, turns):
+    """The limits are 250 pixels, 50 pixels and three times the area at 540×960, and scale with the frame; 12 % of the
+    frame as published."""
     scale = size[0] / 540
 
     def moved(x, side0=60, side1=60):
@@ -154,24 +164,25 @@ def test_what_moves_too_far_grows_too_much_or_is_too_small_does_not_move(size):
         segments = [describe(label, picture) for label, picture in zip(labels, frame, strict=True)]
         vectors = np.eye(2, dtype=np.float32)
         pictures = [(picture.permute(1, 2, 0).numpy() * 255).astype(np.uint8) for picture in frame]
-        return bool(flow_of_pieces(*pictures, match(*segments, vectors, vectors))[0].any())
+        matching = match(*segments, vectors, vectors)
+        return bool((find(*pictures, matching).flows() if turns else flow_of_shifts(*pictures, matching))[0].any())
 
     assert moved(244)
     assert not moved(256)
     assert moved(100, 60, 64)
     assert not moved(100, 60, 120)
     assert moved(100, 240, 240)
-    assert not moved(100, 256, 256)
+    assert moved(100, 256, 256) == turns
     assert moved(20, 10, 10)
     assert not moved(20, 6, 6)
 
 
-def test_it_agrees_with_the_literal_reading(sgm, monkeypatch):
+def test_it_agrees_with_the_literal_reading(released, monkeypatch):
     cartoon = draw(24, (200, 320), characters=2, shift=0.2, turn=0.1)
     segments = [describe(*pair) for pair in zip(cartoon.labels, cartoon.frames, strict=True)]
-    monkeypatch.setattr(sgm.backbone, "architecture", "any but alexnet")  # whose features are joined by colours
-    literal = literal_flows(sgm, *cartoon.frames, *segments)
-    ours = sgm.flow(*cartoon.frames, sgm.match(*cartoon.frames, segments))
+    monkeypatch.setattr(released.backbone, "architecture", "any but alexnet")  # whose features are joined by colours
+    literal = literal_flows(released, *cartoon.frames, *segments)
+    ours = released.flow(*cartoon.frames, released.match(*cartoon.frames, segments))
     for one, other in zip(ours, literal, strict=True):
         difference = np.hypot(*(one[0].permute(1, 2, 0).numpy() - other).transpose(2, 0, 1))
         moves = other.any(2) | one[0].any(0).numpy()
@@ -227,7 +238,7 @@ def test_vgg_is_taken_where_there_is_a_file_of_it(tmp_path):
     assert len(sgm.match(frame, frame, (segments, segments)).pairs) == 3
 
 
-@pytest.mark.parametrize("name", ["sgm", "sgm+rfr", "sgm+rfr-paper", "sgm+dis"])
+@pytest.mark.parametrize("name", ["sgm", "sgm-released", "sgm+rfr", "sgm+rfr-paper", "sgm+dis"])
 def test_estimators_by_name(tmp_path, name):
     network = flows.RFR()
     state = checkpoints.seeded(network.state_dict())

@@ -277,13 +277,13 @@ def test_refined_flow_is_not_refined_again(folder, flow, synthesis):
 
 
 def test_auto_begins_with_segments_and_is_never_chosen_by_itself(folder):
-    assert Interpolator("auto", "animeinterp", "cpu", folder=folder).flow == "sgm"
+    assert Interpolator("auto", "animeinterp", "cpu", folder=folder).flow == "sgm-released"
     assert Interpolator("dis", "auto", "cpu", folder=folder).synthesis == "splat"
 
 
 def test_judged_with_a_coarse_flow_even_where_data_come_with_refined_ones(folder):
     method = candidates.create("auto+animeinterp", ["a"], True, device="cpu", folder=folder)
-    assert method.name == "sgm+animeinterp"
+    assert method.name == "sgm-released+animeinterp"
     assert candidates.create("precomputed+animeinterp", ["a"], True, device="cpu", folder=folder).is_precomputed
 
 

@@ -25,7 +25,7 @@ class AnimeInterpTask(SynthesisTask):
     """
 
     lr, schedule, crop = 3e-6, "plateau", (380, 380)
-    flow = "sgm"
+    flow = "sgm-released"
     style_features = "vgg19"
     stages = ("frozen", "vgg@10000", "style@30000")
     uses_all_weights = False

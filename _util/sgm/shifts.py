@@ -1,0 +1,143 @@
+"""How matched pieces move as published: the shift of their centres, and dense inverse search between the two pieces.
+
+In: two frames and a matching. Out: flow both ways, 0 where no piece was found again or its motion is not plausible.
+Pieces are worked on in parallel, each on a canvas of its own on which all but the piece is blank.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from _util import threads
+from _util.compiled import njit
+from _util.sgm.matching import Matching
+
+# As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
+_REFERENCE = 540 * 960
+_LONGEST, _SMALLEST = 250, 50  # pixels
+_LARGEST_SHARE, _LARGEST_RATIO, _OVERLAP = 0.12, 3, 0.8
+_MARGIN, _SMALLEST_CANVAS = 4, 24  # pixels
+_BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
+
+
+class _Piece(NamedTuple):
+    """A matched pair on a canvas: the box of both pieces in either frame, once their centres coincide."""
+
+    indices: tuple[int, int]
+    corners: tuple[tuple[int, int], tuple[int, int]]  # x y of the canvas in both frames; may lie outside
+    size: tuple[int, int]  # h, w
+
+
+def flow_of_shifts(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> tuple[np.ndarray, np.ndarray]:
+    """Flow of all matched pieces that move plausibly.
+
+    A pair is left out where its centres are more than 250 pixels apart, where a piece fills 12 % of the frame or has no
+    more than 50 pixels, where one has three times the pixels of the other, or where less than 80 % of either piece,
+    moved, lies in the other. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
+
+    Args:
+        picture0, picture1: (h, w, 3) RGB uint8.
+
+    Returns:
+        flow01 and flow10, (h, w, 2) float32, x then y, pixels.
+    """
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1)]
+    labels = matching.segments0.labels, matching.segments1.labels
+    flows = [np.zeros((*grey.shape, 2), np.float32) for grey in greys]
+    pieces = [_on_canvas(matching, pair) for pair in matching.pairs[_are_plausible(matching)].tolist()]
+    pieces.sort(key=lambda piece: piece.size[0] * piece.size[1], reverse=True)
+
+    def work(start: int, stop: int) -> None:
+        for piece in pieces[start:stop]:
+            _add_flow(piece, greys, labels, flows)
+
+    if pieces:
+        threads.run(work, len(pieces))
+    return tuple(flows)
+
+
+def _are_plausible(matching: Matching) -> np.ndarray:
+    segments0, segments1 = matching.segments0, matching.segments1
+    first, second = matching.pairs.T
+    h, w = segments0.labels.shape
+    scale = (h * w / _REFERENCE) ** 0.5
+    way = np.hypot(*(segments1.centroids[second] - segments0.centroids[first]).T)
+    areas = np.stack([segments0.areas[first], segments1.areas[second]])
+    smaller, larger = areas.min(0), areas.max(0)
+    return (
+        (way <= _LONGEST * scale)
+        & (smaller > _SMALLEST * scale**2)
+        & (larger < _LARGEST_SHARE * h * w)
+        & (larger < _LARGEST_RATIO * smaller)
+    )
+
+
+def _on_canvas(matching: Matching, pair: list[int]) -> _Piece:
+    segments = matching.segments0, matching.segments1
+    centre0, centre1 = (s.centroids[i] for s, i in zip(segments, pair, strict=True))
+    shift = np.round(centre1 - centre0).astype(int)
+    box0, box1 = (s.boxes[i].astype(int) for s, i in zip(segments, pair, strict=True))
+    low = np.minimum(box0[:2], box1[:2] - shift) - _MARGIN
+    high = np.maximum(box0[2:], box1[2:] - shift) + _MARGIN
+    low -= np.maximum(_SMALLEST_CANVAS - (high - low), 0) // 2
+    width, height = np.maximum(high - low, _SMALLEST_CANVAS)
+    return _Piece(tuple(pair), (tuple(low.tolist()), tuple((low + shift).tolist())), (int(height), int(width)))
+
+
+def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
+    canvases = np.full((2, *piece.size), _BLANK, np.uint8)
+    for canvas, index, corner, grey, pieces in zip(canvases, *piece[:2], greys, labels, strict=True):
+        _cut(grey, pieces, index, *corner, canvas)
+    estimator = _estimator()
+    within = [estimator.calc(*pair, None) for pair in (canvases, canvases[::-1])]
+    if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= _OVERLAP:
+        return
+    shift = np.subtract(piece.corners[1], piece.corners[0]).astype(np.float32)
+    for i, sign in ((0, 1), (1, -1)):
+        _paste(within[i], *(sign * shift), canvases[i], *piece.corners[i], flows[i])
+
+
+def _estimator() -> cv2.DISOpticalFlow:
+    # One for each piece: on a small canvas it changes its own settings, and would keep them for the next.
+    # Small canvases: what is not looked for at their full size costs little, and refinement over blank paper much.
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator.setFinestScale(1)
+    estimator.setPatchSize(8)
+    estimator.setPatchStride(4)
+    estimator.setGradientDescentIterations(12)
+    estimator.setVariationalRefinementIterations(0)
+    return estimator
+
+
+@njit()
+def _cut(grey, labels, piece, left, top, canvas):
+    h, w = labels.shape
+    for y in range(max(-top, 0), min(canvas.shape[0], h - top)):
+        for x in range(max(-left, 0), min(canvas.shape[1], w - left)):
+            if labels[top + y, left + x] == piece:
+                canvas[y, x] = _DARKEST + grey[top + y, left + x] * (255 - _DARKEST) // 255
+
+
+@njit()
+def _overlap(canvas, other, flow):
+    """The share of a piece that, moved, lies in the other."""
+    h, w = canvas.shape
+    count = inside = 0
+    for y in range(h):
+        for x in range(w):
+            if canvas[y, x] != _BLANK:
+                count += 1
+                row, column = round(y + flow[y, x, 1]), round(x + flow[y, x, 0])
+                if 0 <= row < h and 0 <= column < w and other[row, column] != _BLANK:
+                    inside += 1
+    return inside / max(count, 1)
+
+
+@njit()
+def _paste(within, shift_x, shift_y, canvas, left, top, flow):
+    for y in range(canvas.shape[0]):
+        for x in range(canvas.shape[1]):
+            if canvas[y, x] != _BLANK:
+                flow[top + y, left + x, 0] = shift_x + within[y, x, 0]
+                flow[top + y, left + x, 1] = shift_y + within[y, x, 1]
