@@ -42,29 +42,27 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
     return sum(_weight(i, t) * bow for i, bow in enumerate(bows))
 
 
-def splat(values: Tensor, path: Tensor, way: Tensor) -> Tensor:
-    """Sums of what lands on each pixel; of paths, what lands in front hides what lands behind.
+def splat(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
+    """What lands on each pixel, where what lies in front hides what lies behind.
 
     Args:
         values: (b, c, h, w).
-        path: a flow or a path, of which the order alone counts.
+        path: (b, 9, h, w), of which the order alone counts.
         way: (b, 2, h, w), how far each pixel goes.
 
     Returns:
-        (b, c, h, w).
+        Sums (b, c, h, w), and the share of each pixel that is covered (b, 1, h, w).
     """
-    if path.shape[1] == 2:
-        return softsplat(values, way, mode="sum")
     order = path[:, -1:].round()
-    sums, open_to_behind = torch.zeros_like(values), torch.ones_like(order)
+    sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
     for layer in reversed(range(LAYERS)):
         belongs = (order == layer).to(values.dtype)
         if not values.is_cuda and not belongs.any():
             continue
         landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
-        sums = sums + open_to_behind * landed[:, :-1]
-        open_to_behind = open_to_behind * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
-    return sums
+        sums = sums + uncovered * landed[:, :-1]
+        uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
+    return sums, 1 - uncovered
 
 
 def behind(path: Tensor) -> Tensor:

@@ -21,11 +21,14 @@ from _util.dis import costs, dis, multidis
 from _util.flow import Flows
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
-from _util.sgm.motion import UNKNOWN
+from _util.sgm.motion import GROUND, UNKNOWN
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _NO_GROUND = 1.0  # order of what is searched for: what lies around everything is known
-_BETTER = 0.1  # of a cost of at most 1, by which search must win over pieces
+_BETTER = 0.01  # of a cost of at most 1, by which search must win over a piece
+_ALIKE = (
+    1.0  # pixels up to which the motion of a piece and search are the same, and search more exact; twice that ends it
+)
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
 
@@ -106,8 +109,16 @@ class MatchingAndSearch:
             owners = pieces.owners[:: 1 - 2 * i]
             kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)
             path = torch.from_numpy(path).permute(2, 0, 1)[None].to(flow.device)
+            moves = torch.from_numpy(owners[0] > GROUND).to(flow.device)
+            path = torch.cat([_refined(paths.flow(path), flow, moves), path[:, 2:]], 1)
             found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow, _NO_GROUND)))
         return found[0], found[1]
+
+
+def _refined(matched: Tensor, searched: Tensor, moves: Tensor) -> Tensor:
+    """The flow of pieces that move, replaced by what was searched for where that is nearly the same."""
+    apart = (matched - searched).norm(dim=1, keepdim=True)
+    return torch.lerp(matched, searched, (2 - apart / _ALIKE).clamp(0, 1) * moves)
 
 
 def _find_themselves(

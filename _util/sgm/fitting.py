@@ -14,12 +14,15 @@ from _util.compiled import njit
 
 SHIFT, TURN, SIMILARITY, AFFINE = range(4)
 _ROUNDS, _LAST_ROUNDS = 5, 4
-_KEPT = 3  # beginnings that are improved
-_BETTER, _NOTICED = 0.8, 0.01  # of the cost, what a richer kind of motion must reach, and less of that
+_KEPT = 2  # beginnings that are improved
+_BETTER = 0.8, 0.8, 0.6, 0.6  # of the cost of what is poorer, that each kind of motion must reach,
+_NOTICED = 0.01  # and less of that
+_CLOSE, _MOST_CLOSE = 0.55, 0.25  # pixels to the other outline at which nothing richer is tried; its cost, at most
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
 _BEND = 0.06  # of the square root of the area, from which on an outline point counts as missing
 _TURNING, _TOUCHING = 0.2, 0.5  # what a turn of 180° and contacts that part cost
 _COMPACT = 1.6  # ratio of axes below which moments say nothing of the direction
+_MOST_JOINTS = 6  # that beginnings are made of
 
 
 @njit()
@@ -30,7 +33,7 @@ def fit(
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
-        points0, starts0, points1, starts1: `outlines.Outlines`.
+        points0, starts0, points1, starts1: of `outlines.Outlines`.
         centres0, centres1: (n, 2) and (m, 2), of the pieces.
         areas: (k,), the mean of both.
         some: so many points of each outline stand for all in the first rounds.
@@ -40,54 +43,80 @@ def fit(
     """
     for i in range(start, stop):
         one, other = pairs[i]
-        here = points0[starts0[one] : starts0[one + 1]]
-        there = points1[starts1[other] : starts1[other + 1]]
-        own = joints[firsts[i] : firsts[i + 1]]
-        _fit(here, there, centres0[one], centres1[other], areas[i], own, some, scale, fits[i])
+        here, there = slice(starts0[one], starts0[one + 1]), slice(starts1[other], starts1[other + 1])
+        own = joints[firsts[i] : min(firsts[i + 1], firsts[i] + _MOST_JOINTS)]
+        _fit(
+            (points0[0, here], points0[1, here]),
+            (points1[0, there], points1[1, there]),
+            centres0[one],
+            centres1[other],
+            areas[i],
+            own,
+            some,
+            scale,
+            fits[i],
+        )
 
 
 @njit()
 def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
-    if len(here) < 8 or len(there) < 8:
+    size0, size1 = len(here[0]), len(there[0])
+    if size0 < 8 or size1 < 8:
         found[2], found[5] = centre1[0] - centre0[0], centre1[1] - centre0[1]
         return
-    few0, few1 = here[: min(some, len(here))], there[: min(some, len(there))]
+    few0 = here[0][: min(some, size0)], here[1][: min(some, size0)]
+    few1 = there[0][: min(some, size1)], there[1][: min(some, size1)]
     near = max(1.5 * scale, _BEND * np.sqrt(area))
+    enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
+    # What does not move, or only shifts, does so rather than turn a little.
+    result = np.eye(2, 3)
+    full = _full_cost(result, few0, few1, here, there, near)
+    shifted = np.eye(2, 3)
+    shifted[0, 2], shifted[1, 2] = centre1[0] - centre0[0], centre1[1] - centre0[1]
+    if full > enough:
+        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        cost = _full_cost(shifted, few0, few1, here, there, near)
+        if cost < _BETTER[SHIFT] * full - _NOTICED:
+            result, full = shifted, cost
+    if full > enough:
+        best = _turned(here, there, few0, few1, centre0, centre1, area, joints, near)
+        x, y = _moved(best, centre0[0], centre0[1])
+        shifted = np.eye(2, 3)
+        shifted[0, 2], shifted[1, 2] = x - centre0[0], y - centre0[1]
+        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        _improve(best, few0, few1, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
+        for kind in (SHIFT, TURN, SIMILARITY, AFFINE):
+            candidate = shifted if kind == SHIFT else best.copy()
+            if kind > TURN:
+                if full <= enough:
+                    break
+                _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
+                if not _is_credible(candidate):
+                    continue
+            cost = _full_cost(candidate, few0, few1, here, there, near)
+            if cost < _BETTER[kind] * full - _NOTICED:
+                result, full = candidate, cost
+    found[:3], found[3:6], found[6] = result[0], result[1], full
+
+
+@njit()
+def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
+    """The best rigid motion of those that begin promisingly, by few points."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
     begun = _beginnings(here, there, centre0, centre1, joints)
     costs = np.empty(len(begun))
     for k in range(len(begun)):
-        costs[k] = _cost(begun[k], few0, few1, wide) + _prior(begun[k], joints, area)
-    order = np.argsort(costs)[: _KEPT + 1]
+        costs[k] = _full_cost(begun[k], few0, few1, few0, few1, wide) + _prior(begun[k], joints, area)
     best, lowest = begun[0].copy(), np.inf
-    for k in order:
+    for k in np.argsort(costs)[: _KEPT + 1]:
         trial = begun[k].copy()
         _improve(trial, few0, few1, few0, few1, TURN, _ROUNDS, wide, 1.5 * near)
-        cost = _cost(trial, few0, few1, 2 * near) + _prior(trial, joints, area)
+        cost = _full_cost(trial, few0, few1, few0, few1, 2 * near) + _prior(trial, joints, area)
         if cost < lowest:
             best, lowest = trial, cost
-    # What does not move, or only shifts, does so rather than turn a little.
-    kept = np.empty((2, 2, 3))
-    kept[:] = 0
-    kept[:, 0, 0] = kept[:, 1, 1] = 1
-    x, y = _moved(best, centre0[0], centre0[1])
-    kept[1, 0, 2], kept[1, 1, 2] = x - centre0[0], y - centre0[1]
-    _improve(kept[1], few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
-    _improve(best, few0, few1, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
-    full = _full_cost(kept[0], few0, few1, here, there, near)
-    result = kept[0]
-    for kind in (SHIFT, TURN, SIMILARITY, AFFINE):
-        candidate = kept[1] if kind == SHIFT else best.copy()
-        if kind > TURN:
-            _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
-            if not _is_credible(candidate):
-                continue
-        cost = _full_cost(candidate, few0, few1, here, there, near)
-        if cost < _BETTER * full - _NOTICED:
-            result, full = candidate, cost
-    found[:3], found[3:6], found[6] = result[0], result[1], full
+    return best
 
 
 @njit()
@@ -134,11 +163,7 @@ def _beginnings(here, there, centre0, centre1, joints):
 
 @njit()
 def _mean(points):
-    x = y = 0.0
-    for k in range(len(points)):
-        x += points[k, 0]
-        y += points[k, 1]
-    return np.array([x / len(points), y / len(points)])
+    return np.array([points[0].mean(), points[1].mean()])
 
 
 @njit()
@@ -146,8 +171,8 @@ def _axis(points):
     """The direction of the longer axis of an outline, and how many times as long it is."""
     x, y = _mean(points)
     xx = yy = xy = 0.0
-    for k in range(len(points)):
-        u, v = points[k, 0] - x, points[k, 1] - y
+    for k in range(len(points[0])):
+        u, v = points[0][k] - x, points[1][k] - y
         xx += u * u
         yy += v * v
         xy += u * v
@@ -176,60 +201,71 @@ def _moved(motion, x, y):
 
 
 @njit(fastmath=True)
-def _nearest(x, y, points):
-    best, place = np.float32(1e30), 0
-    x, y = np.float32(x), np.float32(y)
-    for k in range(len(points)):
-        u, v = points[k, 0] - x, points[k, 1] - y
-        d = u * u + v * v
-        if d < best:
-            best, place = d, k
+def _square(x, y, points):
+    """The square of the distance to the nearest of some points."""
+    xs, ys = points
+    x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
+    for k in range(len(xs)):
+        u, v = xs[k] - x, ys[k] - y
+        best = min(best, u * u + v * v)
+    return best
+
+
+@njit(fastmath=True)
+def _nearest(x, y, points, squares):
+    """The nearest of some points, and the square of the distance; `squares` is room for as many."""
+    xs, ys = points
+    x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
+    for k in range(len(xs)):
+        u, v = xs[k] - x, ys[k] - y
+        squares[k] = u * u + v * v
+    for k in range(len(xs)):
+        best = min(best, squares[k])
+    place = 0
+    while place < len(xs) - 1 and squares[place] > best:
+        place += 1
     return place, best
 
 
 @njit()
 def _carried(motion, points):
-    carried = np.empty_like(points)
-    for k in range(len(points)):
-        carried[k, 0], carried[k, 1] = _moved(motion, points[k, 0], points[k, 1])
-    return carried
-
-
-@njit()
-def _cost(motion, here, there, far):
-    """The mean square of distances between outlines, both ways, as a share of that at which a point is missing."""
-    return _full_cost(motion, here, there, here, there, far)
+    a, b, c = np.float32(motion[0, 0]), np.float32(motion[0, 1]), np.float32(motion[0, 2])
+    d, e, f = np.float32(motion[1, 0]), np.float32(motion[1, 1]), np.float32(motion[1, 2])
+    return a * points[0] + b * points[1] + c, d * points[0] + e * points[1] + f
 
 
 @njit()
 def _full_cost(motion, few0, few1, here, there, far):
+    """The mean square of distances between outlines, both ways, as a share of that at which a point is missing."""
     total, limit = 0.0, far * far
-    for k in range(len(few0)):
-        x, y = _moved(motion, few0[k, 0], few0[k, 1])
-        total += min(_nearest(x, y, there)[1], limit) / len(few0)
+    for k in range(len(few0[0])):
+        x, y = _moved(motion, few0[0][k], few0[1][k])
+        total += min(_square(x, y, there), limit) / len(few0[0])
     carried = _carried(motion, here)
-    for k in range(len(few1)):
-        total += min(_nearest(few1[k, 0], few1[k, 1], carried)[1], limit) / len(few1)
+    for k in range(len(few1[0])):
+        total += min(_square(few1[0][k], few1[1][k], carried), limit) / len(few1[0])
     return total / (2 * limit)
 
 
 @njit()
 def _improve(motion, few0, few1, here, there, kind, rounds, widest, narrowest):
     """Rounds of matching nearest points and solving for the motion, within ever smaller distances."""
-    size = len(few0) + len(few1)
-    pairs, weights = np.empty((size, 4)), np.empty(size)
+    count0, count1 = len(few0[0]), len(few1[0])
+    pairs, weights = np.empty((count0 + count1, 4)), np.empty(count0 + count1)
+    squares = np.empty(max(len(here[0]), len(there[0])), np.float32)
     for step in range(rounds):
         limit = (widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2 * 4
-        for k in range(len(few0)):
-            x, y = _moved(motion, few0[k, 0], few0[k, 1])
-            place, d = _nearest(x, y, there)
-            pairs[k] = np.array([few0[k, 0], few0[k, 1], there[place, 0], there[place, 1]])
+        for k in range(count0):
+            x, y = few0[0][k], few0[1][k]
+            u, v = _moved(motion, x, y)
+            place, d = _nearest(u, v, there, squares)
+            pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x, y, there[0][place], there[1][place]
             weights[k] = (1 - d / limit) ** 2 if d < limit else 0
         carried = _carried(motion, here)
-        for k in range(len(few1)):
-            place, d = _nearest(few1[k, 0], few1[k, 1], carried)
-            i = len(few0) + k
-            pairs[i] = np.array([here[place, 0], here[place, 1], few1[k, 0], few1[k, 1]])
+        for k in range(count1):
+            u, v, i = few1[0][k], few1[1][k], count0 + k
+            place, d = _nearest(u, v, carried, squares)
+            pairs[i, 0], pairs[i, 1], pairs[i, 2], pairs[i, 3] = here[0][place], here[1][place], u, v
             weights[i] = (1 - d / limit) ** 2 if d < limit else 0
         if weights.sum() < 6:
             return
@@ -242,10 +278,12 @@ def _solve(pairs, weights, kind, motion):
     total = weights.sum()
     middle = np.zeros(4)
     for k in range(len(pairs)):
-        middle += weights[k] / total * pairs[k]
+        for i in range(4):
+            middle[i] += weights[k] / total * pairs[k, i]
     xx = xy = yy = xu = xv = yu = yv = 0.0
     for k in range(len(pairs)):
-        x, y, u, v = pairs[k] - middle
+        x, y = pairs[k, 0] - middle[0], pairs[k, 1] - middle[1]
+        u, v = pairs[k, 2] - middle[2], pairs[k, 3] - middle[3]
         w = weights[k]
         xx, xy, yy = xx + w * x * x, xy + w * x * y, yy + w * y * y
         xu, xv, yu, yv = xu + w * x * u, xv + w * x * v, yu + w * y * u, yv + w * y * v

@@ -18,12 +18,11 @@ _NEAR = 0.8  # of the square root of the smaller area, from where pieces touch t
 
 
 class Chains(NamedTuple):
-    """Motions of k pieces. A piece is carried by one with a smaller place in `order`, or by none."""
+    """Motions of k pieces. A piece is carried by another, or by none."""
 
     matrices: np.ndarray  # (k, 2, 3), x, y of frame 0 to frame 1
     parents: np.ndarray  # (k,) int64, -1 for none
     pivots: np.ndarray  # (k, 2), in frame 0: what is carried along by the parent, and turned about
-    order: np.ndarray  # (k,) int64, parents first
 
     def at(self, t: float) -> np.ndarray:
         """(k, 2, 3), x, y of frame 0 to the time t in [0, 1]: nothing at 0, `matrices` at 1."""
@@ -31,26 +30,31 @@ class Chains(NamedTuple):
         angles = self._unwound(angles)
         linear = _rotations(t * angles) @ (np.eye(2) + t * (stretches - np.eye(2)))
         ends = _applied(self.matrices, self.pivots)
-        result = np.empty_like(self.matrices)
-        for k in self.order:
-            pivot, parent = self.pivots[k], self.parents[k]
-            if parent < 0:
-                place = (1 - t) * pivot + t * ends[k]
-            else:
-                slip = ends[k] - _applied(self.matrices[parent], pivot)
-                place = _applied(result[parent], pivot) + t * slip
-            result[k, :, :2] = linear[k]
-            result[k, :, 2] = place - linear[k] @ pivot
+        places = (1 - t) * self.pivots + t * ends
+        result = np.concatenate([linear, np.zeros((len(linear), 2, 1))], 2)
+        for generation in self._generations():
+            parents = self.parents[generation]
+            if (parents >= 0).all():
+                pivots = self.pivots[generation]
+                slips = ends[generation] - _applied(self.matrices[parents], pivots)
+                places[generation] = _applied(result[parents], pivots) + t * slips
+            result[generation, :, 2] = places[generation] - _applied(result[generation], self.pivots[generation])
         return result
 
     def _unwound(self, angles: np.ndarray) -> np.ndarray:
         """Angles that differ from the parent's by no more than half a turn."""
         angles = angles.copy()
-        for k in self.order:
-            if self.parents[k] >= 0:
-                carried = angles[self.parents[k]]
-                angles[k] = carried + _wrapped(angles[k] - carried)
+        for generation in self._generations()[1:]:
+            carried = angles[self.parents[generation]]
+            angles[generation] = carried + _wrapped(angles[generation] - carried)
         return angles
+
+    def _generations(self) -> list[np.ndarray]:
+        """Pieces that nothing carries, those that these carry, and so on."""
+        found = [np.flatnonzero(self.parents < 0)]
+        while len(found[-1]):
+            found.append(np.flatnonzero(np.isin(self.parents, found[-1])))
+        return found[:-1]
 
 
 def chain(
@@ -80,17 +84,15 @@ def chain(
     near = (np.hypot(*(own - pivots).T) < _NEAR * np.sqrt(areas)) & (lost == 0)
     pivots[near] = own[near]
     groups = connected_components(tree, directed=False)[1]
-    order: list[int] = []
     largest = np.argsort(-areas, kind="stable")
     roots = largest[np.unique(groups[largest], return_index=True)[1]]
     for root in roots.tolist():
         found, carriers = breadth_first_order(tree, root, directed=False)
-        order += found.tolist()
         for piece in found[1:].tolist():
             carrier = int(carriers[piece])
             parents[piece] = carrier
             pivots[piece] = points_of.get((piece, carrier), points_of.get((carrier, piece)))
-    return Chains(matrices, parents, pivots, np.array(order, int))
+    return Chains(matrices, parents, pivots)
 
 
 def _pivots(one: np.ndarray, other: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,13 +28,15 @@ _LARGEST_RATIO, _OVERLAP = 3, 0.8
 _MARGIN, _SMALLEST_CANVAS = 4, 24  # pixels
 _BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
 _LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered
-_AGREES, _UNLIKE = 0.04, 24  # share of a canvas, and levels, within which nothing is searched for
+_AGREES, _UNLIKE = 0.12, 24  # share of a canvas, and levels, within which nothing is searched for;
+_TINY = 300  # pixels at 540×960 of what is nearly all outline, in which nothing is searched for, either
 _CORE = 5  # pixels around that are of the same piece, away from its border
 _SAME, _STAYS = 10, 0.6  # levels of a colour that did not change, and the share of these that ground has
 _SIDES = 3  # of the frame, which ground touches
 _LARGE = 0.12  # share of the frame; such pieces are no neighbours, everything moves over them
 _ALIKE = 0.08  # of a channel, by which parts of one piece differ
 _RIM = 10  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
+_COARSE = 5  # pixels of a rim from which on not every one is looked at
 _OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and from ground that is painted
 _UNMOVED = 3  # levels within which ground is seen in both frames
 _LOYAL = 12  # levels by which another piece must do better
@@ -64,20 +66,25 @@ class Pieces(NamedTuple):
 
     def flows(self) -> tuple[np.ndarray, np.ndarray]:
         """flow01 and flow10, (h, w, 2) float32, x then y, pixels; 0 where the piece is not known."""
-        return tuple(np.ascontiguousarray(path[:, :, :2]) for path in self.paths())
+        forth, back = (np.ascontiguousarray(path[:, :, :2]) for path in self._traced((0.0, 1.0)))
+        return forth, back
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
         """From either frame to the other, (h, w, 9) float32, as `_util.paths`; 0 where the piece is not known."""
+        found = self._traced((0.0, *paths.KNOTS, 1.0))
+        for path, mixed in zip(found, self.mixed, strict=True):
+            path[mixed, -1] = paths.NOT_DRAWN
+        return found
+
+    def _traced(self, times: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
         h, w = self.owners[0].shape
-        times = (0.0, *paths.KNOTS, 1.0)
-        matrices = np.stack([self.chains.at(t) for t in times])
+        matrices = np.stack([self.chains.at(t) for t in times], 1)
         inverse = _inverted(self.chains.matrices)
         found = np.zeros((2, h, w, paths.CHANNELS), np.float32)
         for i in range(2):
             threads.run(
                 _trace, h, self.owners[i], self.bends[i], matrices, inverse, np.array(times), i, self.layers, found[i]
             )
-            found[i][self.mixed[i], -1] = paths.NOT_DRAWN
         return found[0], found[1]
 
 
@@ -118,7 +125,9 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     layers = _layers(owners, bends, matrices, scale)
     owners = _with_lines(pictures, both, colours, owners, bends, matrices, max(2, round(_RIM * scale)))
     chains = _chain(pairs, believed, kept, matrices, both, touching)
-    return Pieces(owners, chains, bends, layers, _mixed(pictures, owners, scale), is_line_art)
+    mixed = _mixed(pictures, owners, scale)
+    _leave_out_unexplained(pictures, owners, mixed, max(2, round(_RIM * scale)))
+    return Pieces(owners, chains, bends, layers, mixed, is_line_art)
 
 
 def _scale(picture: np.ndarray) -> float:
@@ -212,7 +221,7 @@ def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching
             fitting.fit,
             len(pairs),
             pairs,
-            *(part for outline in found for part in (outline.points, outline.starts)),
+            *(part for outline in found for part in outline),
             *(segments.centroids for segments in both),
             areas,
             *touching.by_pair(len(pairs)),
@@ -250,22 +259,63 @@ class _Canvas(NamedTuple):
 
 def _bend(pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures: tuple, bends: tuple) -> np.ndarray:
     """Fill in `bends`; for each pair, whether it explains both frames."""
+    believed = np.zeros(len(pairs), bool)
+    if not len(pairs):
+        return believed
     greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
     both = matching.segments0, matching.segments1
     covering = [np.zeros(len(segments.areas), bool) for segments in both]
     for i in range(2):
         covering[i][pairs[:, i]] = True
-    believed = np.zeros(len(pairs), bool)
     inverse = _inverted(matrices)
-    order = np.argsort(-both[0].areas[pairs[:, 0]], kind="stable") if len(pairs) else []
+    of_frames = [(both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i]) for i in range(2)]
+    tiny = _TINY * _scale(pictures[0]) ** 2
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, believed)
+    rest = np.flatnonzero(~believed)
+    rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
 
     def work(start: int, stop: int) -> None:
-        for k in order[start:stop]:
+        for k in rest[start:stop]:
             believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), both, greys, covering, bends)
 
-    if len(pairs):
-        threads.run(work, len(pairs))
+    if len(rest):
+        threads.run(work, len(rest))
     return believed
+
+
+@njit()
+def _agree(pairs, matrices, inverse, frame0, frame1, tiny, believed, start, stop):
+    """Whether pieces explain each other without a bend."""
+    for k in range(start, stop):
+        one, other = pairs[k]
+        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny) and _agrees(
+            other, one, inverse[k], frame1, frame0, tiny
+        )
+
+
+@njit()
+def _agrees(own, other, matrix, here, there, tiny):
+    labels, boxes, grey, _ = here
+    labels_there, _, grey_there, covering = there
+    h, w = labels.shape
+    count = inside = covered = differ = 0
+    for y in range(boxes[own, 1], boxes[own, 3]):
+        for x in range(boxes[own, 0], boxes[own, 2]):
+            if labels[y, x] != own:
+                continue
+            count += 1
+            column = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2])
+            row = round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2])
+            if not (0 <= row < h and 0 <= column < w):
+                differ += 1
+            elif labels_there[row, column] == other:
+                inside += 1
+                differ += abs(int(grey[y, x]) - int(grey_there[row, column])) > _UNLIKE
+            else:
+                differ += 1
+                covered += covering[labels_there[row, column]]
+    alike = differ < _AGREES * count or count < tiny
+    return alike and inside > _OVERLAP * (count - covered) and inside > _LEAST_SEEN * count
 
 
 def _bend_one(pair: np.ndarray, matrices: tuple, both: tuple, greys: list, covering: list, bends: tuple) -> bool:
@@ -493,6 +543,7 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
     h, w = owners.shape
     tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
     places = np.empty((16, 2), np.int64)
+    step = 1 + radius // _COARSE  # pieces are wider than that
     for y in range(start, stop):
         for x in range(w):
             if not beside[y, x]:
@@ -501,8 +552,8 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
             if own > GROUND and _difference(here, there, x, y, motions[own], old[y, x], frame, 1) <= _LOYAL:
                 continue
             count = 0
-            for v in range(max(y - radius, 0), min(y + radius + 1, h)):
-                for u in range(max(x - radius, 0), min(x + radius + 1, w)):
+            for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
+                for u in range(max(x - radius, (x - radius) % step), min(x + radius + 1, w), step):
                     owner = owners[v, u]
                     away = (v - y) ** 2 + (u - x) ** 2
                     k = 0
@@ -573,6 +624,22 @@ def _mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np
     return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
 
+def _leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: int) -> None:
+    """What is not the same in both frames though both show ground there is none, or not alone, and is not known.
+
+    What changed beside a moving piece alone is its rim.
+    """
+    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (cv2.absdiff(*pictures).max(2) > _SAME)
+    moving = ((owners[0] > GROUND) | (owners[1] > GROUND)).astype(np.uint8)
+    beside = cv2.dilate(moving, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0
+    count, parts = cv2.connectedComponents(changed.astype(np.uint8))
+    apart = np.bincount(parts[~beside], minlength=count)
+    apart[0] = 0
+    around = cv2.dilate((apart > radius)[parts].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    for owner, rim in zip(owners, mixed, strict=True):
+        owner[around & ~rim & (owner == GROUND)] = UNKNOWN
+
+
 # What lies before what
 
 
@@ -630,7 +697,7 @@ def _covers(owners, others, bends, motions, frame, count):
 
 @njit()
 def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start, stop):
-    """Paths of pixels, row by row: `matrices` (times, k, 2, 3), the last takes frame 0 to frame 1."""
+    """Paths of pixels, row by row: `matrices` (k, times, 2, 3), the last takes frame 0 to frame 1."""
     last = len(times) - 1
     for y in range(start, stop):
         for x in range(owners.shape[1]):
@@ -655,7 +722,7 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
                 if k == 0:
                     continue
                 place = last - k if frame == 1 else k
-                t, motion = times[place], matrices[place, owner]
+                t, motion = times[place], matrices[owner, place]
                 p, q = u + t * bend_x, v + t * bend_y
                 way_x = motion[0, 0] * p + motion[0, 1] * q + motion[0, 2] - x
                 way_y = motion[1, 0] * p + motion[1, 1] * q + motion[1, 2] - y

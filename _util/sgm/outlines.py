@@ -11,15 +11,14 @@ import numpy as np
 from _util.compiled import njit
 from _util.segmentation import Segments
 
-_MOST, _SOME = 240, 40  # points of an outline that are kept, and that are looked at first
+_MOST, _SOME = 240, 32  # points of an outline that are kept, and that are looked at first
 
 
 class Outlines(NamedTuple):
-    """Of n pieces. Those of piece i are `points[starts[i] : starts[i + 1]]`, in random order."""
+    """Of n pieces. Those of piece i are `points[:, starts[i] : starts[i + 1]]`, in random order."""
 
-    points: np.ndarray  # (k, 2) float32, x, y
+    points: np.ndarray  # (2, k) float32, x, y
     starts: np.ndarray  # (n + 1,) int64
-    sides: np.ndarray  # (n,) int64, how many sides of the frame each piece touches
 
     @property
     def some(self) -> int:
@@ -30,8 +29,7 @@ class Outlines(NamedTuple):
 def outlines(segments: Segments) -> Outlines:
     """What lies at the border of the frame is no outline."""
     labels, count = segments.labels, len(segments.areas)
-    h, w = labels.shape
-    beside = np.zeros((h, w), bool)
+    beside = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
     beside[:, 1:] |= across
     beside[:, :-1] |= across
@@ -46,9 +44,7 @@ def outlines(segments: Segments) -> Outlines:
     rank = np.arange(len(found)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = order[rank < _MOST]
     starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, _MOST))])
-    boxes = segments.boxes
-    sides = (boxes[:, :2] == 0).sum(1) + (boxes[:, 2:] == [w, h]).sum(1)
-    return Outlines(np.stack([x, y], 1)[order].astype(np.float32), starts, sides)
+    return Outlines(np.stack([x, y])[:, order].astype(np.float32), starts)
 
 
 class Contacts(NamedTuple):

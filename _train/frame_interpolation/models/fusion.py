@@ -24,6 +24,7 @@ from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 from _util.image import inverse_logit, logit
+from _util.softsplat import softsplat
 
 _CANDIDATES = 4
 _CORRECTION = 0.4  # the weights were learned with 0.5, on toons; real drawings come out better with a little less
@@ -211,12 +212,13 @@ class Fusion(nn.Module):
         importance = metric.exp()
         off = [] if is_straight else [paths.off_straight(path, 1 - nearness)]
         values = torch.cat([frames, velocity, *off, torch.ones_like(metric)], 1) * importance
-        sums = paths.splat(values, path, paths.at(path, 1 - nearness))
+        way = paths.at(path, 1 - nearness)
+        sums, covered = (softsplat(values, way, mode="sum"), None) if is_straight else paths.splat(values, path, way)
         weights = sums[:, -1:]
         pictures = sums[:, :3] / weights.clamp(min=NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
         filled = fill(together[:, :-1], together[:, -1:])
-        believed = (weights / ENOUGH).clamp(max=1)
+        believed = (weights / ENOUGH).clamp(max=1) if covered is None else covered
         swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, believed))
         around = torch.cat([filled[:, :3]] * 2)
         pictures = believed * pictures + (1 - believed) * (other * swapped + (1 - other) * around)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 NOTHING = 1e-6  # weight under which nothing has landed
 ENOUGH = 0.05  # weight from which on what has landed is believed
 _HALVINGS = 5  # to fill holes over
+_TRUST = 0.3  # share of the metric that counts along paths, whose order says already what is hidden
 
 
 class Synthesis(NamedTuple):
@@ -81,13 +82,12 @@ def length(vectors: Tensor) -> Tensor:
 
 
 def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
-    """Values that went some way, and where any landed."""
+    """Values that went some way, and where any landed; along paths, the share of each pixel that is covered."""
     if source.flow.shape[1] == 2:
         return softsplat_with_mask(source.values, way, source.metric)
-    weights = source.metric.exp()
-    sums = paths.splat(torch.cat([source.values * weights, weights], 1), source.flow, way)
-    landed = sums[:, -1:] > NOTHING
-    return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING) * landed, landed.to(sums.dtype)
+    weights = (_TRUST * source.metric).exp()
+    sums, covered = paths.splat(torch.cat([source.values * weights, weights], 1), source.flow, way)
+    return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
 
 
 def half_warp(source: Source, t: float | Tensor) -> Warp:
@@ -118,12 +118,13 @@ def splat(source: Source, t: float | Tensor) -> Tensor:
     warp = half_warp(source, t)
     t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
     mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
-    open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
     if knows_order:
         weights0, weights1 = (mask * base[:, -1:] for mask, base in zip(warp.masks, warp.bases, strict=True))
         sums = weights0 * warp.bases[0][:, :-1] + weights1 * warp.bases[1][:, :-1]
-        return torch.where(open_in_both, fill(sums, weights0 + weights1), mixed[:, :-1])
+        is_open = (1 - warp.masks[0]) * (1 - warp.masks[1])
+        return torch.lerp(mixed[:, :-1], fill(sums, weights0 + weights1), is_open)
     image0, image1 = source.values.chunk(2)
+    open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
     return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)
 
 
