@@ -1,6 +1,7 @@
 """Time and memory of each stage of interpolating two frames, beside those of the published computation.
 
 --matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation.
+--figures draws articulated figures, whose true middle and motion are known, and measures how well.
 
 With --device cuda, what a GPU has to show, within seven minutes: kernels beside the published design of them and beside
 the card's memory, agreement with the CPU, frames, memory, video, training, LPIPS of --keyframes.
@@ -8,6 +9,7 @@ the card's memory, agreement with the CPU, frames, memory, video, training, LPIP
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
 from _util import command, tables
@@ -37,6 +39,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
     parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
+    drawn = parser.add_argument_group("articulated figures (CPU)")
+    drawn.add_argument("--figures", type=int, metavar="N", help="instead, draw the middle of so many by --methods")
+    drawn.add_argument("--seed", type=int, default=0, help="other figures (default: 0)")
+    drawn.add_argument("--line-art", action="store_true", help="black lines on white")
     on_gpu = parser.add_argument_group("on a GPU")
     on_gpu.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="that are measured (default: all)")
@@ -44,6 +50,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.repeats is None:
         arguments.repeats = 3 if arguments.device == "cpu" else 20
+    if arguments.figures is not None and arguments.figures < 1:
+        parser.error(f"--figures is {arguments.figures}; it must be 1 or more")
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; it must be 1 or more")
     return arguments
@@ -101,7 +109,9 @@ def main() -> None:
     arguments = parse()
     from _util.files import replacing
 
-    if arguments.methods:
+    if arguments.figures:
+        report = measure_figures(arguments)
+    elif arguments.methods:
         report = measure_methods(arguments)
     else:
         report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
@@ -157,6 +167,44 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
     )
     print(table_of_methods(rows))
     return {"machine": stages.machine(), "methods": rows}
+
+
+def table_of_figures(rows: list[dict], turned: float = 20) -> str:
+    """Means of all figures, and of those that turn by less and by more, as a table in Markdown."""
+    groups = {
+        "all": rows,
+        f"< {turned:.0f}°": [row for row in rows if row["turn"] < turned],
+        f"≥ {turned:.0f}°": [row for row in rows if row["turn"] >= turned],
+    }
+    cells = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for group, members in groups.items():
+            found = [row for row in members if row["method"] == method]
+            if found:
+                lpips, chamfer, error = (
+                    statistics.fmean(row[key] for row in found) for key in ("lpips", "chamfer", "error")
+                )
+                cells.append(
+                    {
+                        "method": method,
+                        "turn": group,
+                        "pairs": str(len(found)),
+                        "LPIPS": f"{lpips:.4f}",
+                        "chamfer": f"{chamfer:.3e}",
+                        "error px": f"{error:.2f}",
+                    }
+                )
+    return tables.markdown(cells)
+
+
+def measure_figures(arguments: argparse.Namespace) -> dict:
+    from _databacks.figures import Figures
+    from _train.frame_interpolation.benchmarks import figures
+
+    drawn = Figures(arguments.figures, seed=arguments.seed, line_art=arguments.line_art)
+    rows = [result._asdict() for result in figures.measure(arguments.methods or figures.METHODS, drawn)]
+    print(table_of_figures(rows))
+    return {"seed": arguments.seed, "line_art": arguments.line_art, "figures": rows}
 
 
 def measure(arguments: argparse.Namespace) -> dict:

@@ -17,7 +17,7 @@ from _train.frame_interpolation.models import unet as unets
 from _train.frame_interpolation.models.layers import placed
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _util import checkpoints, graphs, image, paths
-from _util.dis import costs, dis, multidis
+from _util.dis import costs, dis, multidis, select
 from _util.flow import Flows
 from _util.flow import resize as resize_flow
 from _util.sgm import SGM
@@ -26,9 +26,8 @@ from _util.sgm.motion import GROUND, UNKNOWN
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _NO_GROUND = 1.0  # order of what is searched for: what lies around everything is known
 _BETTER = 0.01  # of a cost of at most 1, by which search must win over a piece
-_ALIKE = (
-    1.0  # pixels up to which the motion of a piece and search are the same, and search more exact; twice that ends it
-)
+_ALIKE = 1.0  # pixels up to which a piece and search move alike, so that search is more exact; twice that ends it
+_BOW = 1.0  # pixels off the straight way at half of the time, below which nothing travels on an arc
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
 
 
@@ -99,13 +98,23 @@ class MatchingAndSearch:
         return tuple(paths.flow(path).contiguous() for path in self.paths(frame0, frame1))
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as paths (1, 9, h, w), of which what was searched for is straight; in line art, the flow alone."""
+        """The same as paths (1, 9, h, w), of which what was searched for is straight.
+
+        Where nothing travels on an arc, the flow alone: at each pixel that of pieces or of search, whichever finds what
+        is around it. In line art, search alone.
+        """
         searched, pieces = multidis(frame0, frame1), self.sgm.pieces(frame0, frame1)
         if pieces.is_line_art:
             return searched
         pictures = [image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)]
+        matched = pieces.paths()
+        if max(paths.bow(path) for path in matched) < _BOW:
+            return Flows(
+                _better(pictures[0], pictures[1], searched.flow01, matched[0]),
+                _better(pictures[1], pictures[0], searched.flow10, matched[1]),
+            )
         found = []
-        for i, (flow, path) in enumerate(zip(searched, pieces.paths(), strict=True)):
+        for i, (flow, path) in enumerate(zip(searched, matched, strict=True)):
             owners = pieces.owners[:: 1 - 2 * i]
             kept = _find_themselves(pictures[i], pictures[1 - i], path, flow, *owners)
             path = torch.from_numpy(path).permute(2, 0, 1)[None].to(flow.device)
@@ -113,6 +122,13 @@ class MatchingAndSearch:
             path = torch.cat([_refined(paths.flow(path), flow, moves), path[:, 2:]], 1)
             found.append(torch.where(torch.from_numpy(kept).to(flow.device), path, paths.straight(flow, _NO_GROUND)))
         return found[0], found[1]
+
+
+def _better(here: np.ndarray, there: np.ndarray, searched: Tensor, path: np.ndarray) -> Tensor:
+    flow, matched = searched[0].permute(1, 2, 0).cpu().numpy(), path[:, :, :2]
+    # Where no piece was found again there is nothing to choose.
+    proposed = np.where(matched.any(2, keepdims=True), matched, flow)
+    return torch.from_numpy(select(here, there, [flow, proposed])).permute(2, 0, 1)[None].contiguous().to(searched)
 
 
 def _refined(matched: Tensor, searched: Tensor, moves: Tensor) -> Tensor:
