@@ -27,7 +27,8 @@ _LONGEST, _SMALLEST = 250, 50  # pixels
 _LARGEST_RATIO, _OVERLAP = 3, 0.8
 _MARGIN, _SMALLEST_CANVAS = 4, 24  # pixels
 _BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
-_LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered
+_LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered,
+_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # and of one that turns by so many degrees, which is believed less easily
 _AGREES, _UNLIKE = 0.12, 24  # share of a canvas, and levels, within which nothing is searched for;
 _TINY = 300  # pixels at 540×960 of what is nearly all outline, in which nothing is searched for, either
 _CORE = 5  # pixels around that are of the same piece, away from its border
@@ -270,13 +271,16 @@ def _bend(pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures:
     inverse = _inverted(matrices)
     of_frames = [(both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i]) for i in range(2)]
     tiny = _TINY * _scale(pictures[0]) ** 2
-    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, believed)
+    linear = matrices[:, :, :2]
+    angles = np.degrees(np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1]))
+    least = np.where(np.abs(angles) >= _TURNED, _LEAST_SEEN_TURNED, _LEAST_SEEN)
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, least, believed)
     rest = np.flatnonzero(~believed)
     rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
 
     def work(start: int, stop: int) -> None:
         for k in rest[start:stop]:
-            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), both, greys, covering, bends)
+            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), least[k], both, greys, covering, bends)
 
     if len(rest):
         threads.run(work, len(rest))
@@ -284,17 +288,17 @@ def _bend(pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures:
 
 
 @njit()
-def _agree(pairs, matrices, inverse, frame0, frame1, tiny, believed, start, stop):
+def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, believed, start, stop):
     """Whether pieces explain each other without a bend."""
     for k in range(start, stop):
         one, other = pairs[k]
-        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny) and _agrees(
-            other, one, inverse[k], frame1, frame0, tiny
+        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k]) and _agrees(
+            other, one, inverse[k], frame1, frame0, tiny, least[k]
         )
 
 
 @njit()
-def _agrees(own, other, matrix, here, there, tiny):
+def _agrees(own, other, matrix, here, there, tiny, least):
     labels, boxes, grey, _ = here
     labels_there, _, grey_there, covering = there
     h, w = labels.shape
@@ -315,15 +319,17 @@ def _agrees(own, other, matrix, here, there, tiny):
                 differ += 1
                 covered += covering[labels_there[row, column]]
     alike = differ < _AGREES * count or count < tiny
-    return alike and inside > _OVERLAP * (count - covered) and inside > _LEAST_SEEN * count
+    return alike and inside > _OVERLAP * (count - covered) and inside > least * count
 
 
-def _bend_one(pair: np.ndarray, matrices: tuple, both: tuple, greys: list, covering: list, bends: tuple) -> bool:
+def _bend_one(
+    pair: np.ndarray, matrices: tuple, least: float, both: tuple, greys: list, covering: list, bends: tuple
+) -> bool:
     canvases = [_canvas(pair, i, matrices[i], both, greys) for i in range(2)]
     within = [_search(canvas) for canvas in canvases]
     for tried in (within, [None, None]) if any(bend is not None for bend in within) else ([None, None],):
         if all(
-            _is_explained(canvases[i], tried[i], matrices[i], pair[1 - i], both[1 - i].labels, covering[1 - i])
+            _is_explained(canvases[i], tried[i], matrices[i], least, pair[1 - i], both[1 - i].labels, covering[1 - i])
             for i in range(2)
         ):
             for i in range(2):
@@ -376,11 +382,17 @@ def _estimator() -> cv2.DISOpticalFlow:
 
 
 def _is_explained(
-    canvas: _Canvas, within: np.ndarray | None, matrix: np.ndarray, other: int, labels: np.ndarray, covering: np.ndarray
+    canvas: _Canvas,
+    within: np.ndarray | None,
+    matrix: np.ndarray,
+    least: float,
+    other: int,
+    labels: np.ndarray,
+    covering: np.ndarray,
 ) -> bool:
     bend = np.zeros((1, 1, 2), np.float32) if within is None else within
     count, inside, covered = _overlap(canvas.own, bend, canvas.corner, matrix, other, labels, covering)
-    return inside > _OVERLAP * (count - covered) and inside > _LEAST_SEEN * count
+    return inside > _OVERLAP * (count - covered) and inside > least * count
 
 
 @njit()
