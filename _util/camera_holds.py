@@ -64,11 +64,12 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     beyond the one answered for.
     """
     changes = _changes(map(_view, frames))
-    window: deque[_Change | None] = deque([None] * LOOKAHEAD, maxlen=2 * LOOKAHEAD + 1)
+    size = 2 * LOOKAHEAD + 1
+    window: deque[_Change | None] = deque([None] * LOOKAHEAD, maxlen=size)
     answers: deque[bool] = deque()
     for change in itertools.chain(changes, itertools.repeat(None, LOOKAHEAD)):
         window.append(change)
-        if len(window) < window.maxlen:
+        if len(window) < size:
             continue
         if not answers:
             length = _hold_before_middle(list(window))
@@ -104,15 +105,17 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
     """Whether something new is drawn at `start`, nothing for `length` frames, and then something new again."""
     if start < 0 or start + length >= len(changes):
         return False
-    *held, step = changes[start + 1 : start + length + 1]
-    if step is None or any(change is None for change in held):
+    within = changes[start + 1 : start + length + 1]
+    known = [change for change in within if change is not None]
+    if len(known) < len(within):
         return False
+    *held, step = known
     largest = max(_new(change, held) for change in held)
     steps = [change for change in (changes[start], step) if change is not None]
     return (
         largest < _HELD
         and all(_new(change, held) > max(_LEAST, _STEP * largest) for change in steps)
-        and _is_even(np.stack([change.motion for change in (*held, step)]))
+        and _is_even(np.stack([change.motion for change in known]))
     )
 
 
@@ -154,7 +157,7 @@ def _camera(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
     corners = cv2.goodFeaturesToTrack(one, _CORNERS, 0.005, 4)
     if corners is None:
         return None
-    tracked, is_found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, None, winSize=(15, 15), maxLevel=4)
+    tracked, is_found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, corners.copy(), winSize=(15, 15), maxLevel=4)
     start, end = (points.reshape(-1, 2)[is_found.ravel() == 1] for points in (corners, tracked))
     moves = np.linalg.norm(end - start, axis=1) > _MOVING
     start, end = start[moves], end[moves]

@@ -357,7 +357,9 @@ def _encodes(codec: str, rate: int, layout: str) -> bool:
     context = CodecContext.create(codec, "w")
     assert isinstance(context, av.AudioCodecContext)
     try:
-        context.sample_rate, context.layout, context.format = rate, layout, context.codec.audio_formats[0]
+        context.sample_rate, context.layout = rate, layout
+        if formats := context.codec.audio_formats:
+            context.format = formats[0]
         context.open()
     except (av.FFmpegError, ValueError):
         return False
