@@ -4,13 +4,15 @@ python -m _scripts.demo_page            # http://127.0.0.1:7860
 """
 
 import argparse
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from _scripts import drawing
 from _util import command
 from _util.command import number
 from _util.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MOST_BETWEEN = 23
 
@@ -36,7 +38,7 @@ def create_page(interpolator):
     except ImportError as error:
         raise InputError("The page needs Gradio: pip install '.[demo]'.") from error
 
-    def draw(first: np.ndarray | None, last: np.ndarray | None, between: float) -> list[np.ndarray]:
+    def draw(first: "np.ndarray | None", last: "np.ndarray | None", between: float) -> "list[np.ndarray]":
         if first is None or last is None:
             raise gradio.Error("Choose two drawings.")
         if first.shape != last.shape:
