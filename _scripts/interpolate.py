@@ -113,7 +113,7 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
 
 def add_guides(parser: argparse.ArgumentParser) -> None:
     """Add what draws a gap otherwise than the motion that is found."""
-    group = parser.add_argument_group("what the motion that is found is told")
+    group = parser.add_argument_group("guides of the motion")
     group.add_argument(
         "--hint",
         action="append",

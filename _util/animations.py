@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from _util import colour, pixel_formats
+from _util.alpha import over_white
 from _util.colour import Colour
-from _util.decoding import Decoded, Facts, Losses
+from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 
 SUFFIXES = (".gif", ".webp", ".apng")
@@ -137,7 +138,7 @@ class WebP:
         self.keep_alpha = keep_alpha and alpha
         self.declared = times[-1]
         self._count = count = len(times) - 1
-        self.facts = Facts(
+        self.metadata = Metadata(
             size=size,
             rate=(count / times[-1]).limit_denominator(1001) if times[-1] else _USUAL_RATE,
             count=count,
@@ -159,12 +160,10 @@ class WebP:
                 except (OSError, EOFError, ValueError) as error:
                     losses.stopped = str(error)
                     return
-                duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.facts.rate
+                duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.metadata.rate
                 pixels = np.array(picture.convert("RGBA"))
                 if not self.keep_alpha:
-                    pixels = (
-                        colour.over_white(pixels[:, :, :3], pixels[:, :, 3]) if self.facts.alpha else pixels[:, :, :3]
-                    )
+                    pixels = over_white(pixels[:, :, :3], pixels[:, :, 3]) if self.metadata.alpha else pixels[:, :, :3]
                 yield Decoded(time, duration, np.ascontiguousarray(pixels), None)
                 time += duration
 

@@ -13,6 +13,8 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from _util.alpha import over_white
+
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 5  # matrices
 LIMITED, FULL = 1, 2  # ranges; 0 is unspecified
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # those with coefficients of their own, by tag
@@ -154,19 +156,6 @@ def copy(frame: av.VideoFrame) -> av.VideoFrame:
         same.colorspace, same.color_range = tags(frame)[:2]
     same.color_primaries, same.color_trc = frame.color_primaries, frame.color_trc
     return same
-
-
-def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(h, w, 3) integers over white, by alpha (h, w) of the same type."""
-    return over(rgb, alpha, (255, 255, 255))
-
-
-def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
-    """(h, w, 3) integers over a ground of the given 8-bit colour, by alpha (h, w) of the same type."""
-    largest = np.iinfo(rgb.dtype).max
-    share = (alpha / np.float32(largest))[:, :, None]
-    below = np.array(ground, np.float32) * np.float32(largest / 255)
-    return (below + (rgb - below) * share).round().astype(rgb.dtype)
 
 
 def _matrix(tag: int, height: int) -> int:

@@ -29,7 +29,7 @@ _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _CLOCK_RESTARTS = 5  # frames that time must step back for
 
 
-class Facts(NamedTuple):
+class Metadata(NamedTuple):
     """What is known of a source before its frames are read; as attributes of `video.Reader`."""
 
     size: tuple[int, int]
@@ -109,11 +109,11 @@ class File:
                 raise InputError(f"{path} holds no frame that can be decoded; export it again.")
             self.declared = _declared_duration(container, stream, self.first)
             self.turn = _turn(frame)
-            self.facts = self._facts(container, stream, frame, sentence)
+            self.metadata = self._metadata(container, stream, frame, sentence)
             if path == STREAM:
                 frames = itertools.chain([(frame, self.first)], frames)
                 self._opened = _Opened(stack.pop_all(), container, stream, frames)
-        self.keep_alpha = keep_alpha and self.facts.alpha
+        self.keep_alpha = keep_alpha and self.metadata.alpha
 
     def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
         finding = fields.Finding(fields.Kind.PROGRESSIVE)
@@ -125,13 +125,13 @@ class File:
                 finding = fields.find(frame for frame, _ in _decode_stream(container, stream, Losses()))
         return fields.filters(finding, *treatment), fields.message(finding, *treatment)
 
-    def _facts(
+    def _metadata(
         self,
         container: InputContainer,
         stream: av.VideoStream,
         frame: av.VideoFrame,
         sentence: str | None,
-    ) -> Facts:
+    ) -> Metadata:
         stated = filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate))
         rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
         rate *= self._chain.frames
@@ -145,7 +145,7 @@ class File:
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
         if changing := hdr.changing(frame):
             notes.append(f"{' and '.join(changing)} of {self.path} cannot be carried to frames between: left out.")
-        return Facts(
+        return Metadata(
             size=(h, w),
             rate=rate,
             count=count,
@@ -179,8 +179,8 @@ class File:
             yield decoded
 
     def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        usual = 1 / self.facts.rate
-        h, w = self.facts.size
+        usual = 1 / self.metadata.rate
+        h, w = self.metadata.size
         stored_size = (w, h) if self.turn.transposed else (h, w)
         is_upright = self.turn == _Turn()
         time = -usual
@@ -202,7 +202,7 @@ class File:
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
                     losses.resized = (frame.height, frame.width)
-                pixels = self.turn.apply(colour.to_rgb(frame, stored_size, self.facts.deep, self.keep_alpha))
+                pixels = self.turn.apply(colour.to_rgb(frame, stored_size, self.metadata.deep, self.keep_alpha))
                 yield Decoded(time, duration, pixels, frame if is_upright and keeps_size else None)
 
     def _open_at(

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from _util import colour, image, pixel_formats, sequences
+from _util.alpha import over_white
 from _util.colour import Colour
-from _util.decoding import Decoded, Facts, Losses
+from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 
 RATE = Fraction(24)
@@ -41,7 +42,7 @@ class Drawings:
         alpha = any(map(_is_clear, self.paths))
         gap = sequences.message(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
-        self.facts = Facts(
+        self.metadata = Metadata(
             size=first.shape[:2],
             rate=rate,
             count=count,
@@ -55,7 +56,7 @@ class Drawings:
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         """The drawings from `start` seconds on."""
-        dtype = np.uint16 if self.facts.deep else np.uint8
+        dtype = np.uint16 if self.metadata.deep else np.uint8
         for place, path in zip(self.places, self.paths, strict=True):
             if place / self.rate < start:
                 continue
@@ -64,9 +65,9 @@ class Drawings:
             except InputError:
                 losses.undecodable += 1
                 continue
-            if picture.shape[:2] != self.facts.size:
+            if picture.shape[:2] != self.metadata.size:
                 losses.resized = picture.shape[:2]
-            pixels = _as_frame(picture, self.facts.size, dtype, self.keep_alpha)
+            pixels = _as_frame(picture, self.metadata.size, dtype, self.keep_alpha)
             yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
 
 
@@ -95,7 +96,7 @@ def _as_frame(picture: np.ndarray, size: tuple[int, int], dtype: type[np.integer
     if keep_alpha and picture.shape[2] == 3:
         picture = np.dstack([picture, np.full(picture.shape[:2], np.iinfo(dtype).max, dtype)])
     elif picture.shape[2] == 4 and not keep_alpha:
-        picture = colour.over_white(picture[:, :, :3], picture[:, :, 3])
+        picture = over_white(picture[:, :, :3], picture[:, :, 3])
     if picture.shape[:2] != size:
         shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
         picture = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
-import cv2
 import numpy as np
 
 from _util import formats
+from _util.alpha import resized
 from _util.errors import InputError
 from _util.files import replacing
 
@@ -56,8 +56,8 @@ def read(path: Path) -> Document:
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}.") from error
     except Exception as error:  # a damaged file can fail in any way
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"{path} is damaged or no layered picture ({told}); export it again.") from error
+        cause = " ".join(str(error).split())[:100]
+        raise InputError(f"{path} is damaged or no layered picture ({cause}); export it again.") from error
     if not document.layers:
         raise InputError(f"{path} has no visible layers; show those that are to be drawn, or export them as pictures.")
     names = [layer.name for layer in document.layers]
@@ -108,7 +108,7 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     body = "\n".join(rows)
     stack = f'<?xml version="1.0" encoding="UTF-8"?>\n<image version="0.0.3" w="{w}" h="{h}">\n <stack>\n{body}\n'
     scale = min(1, _THUMBNAIL / max(h, w))
-    small = cv2.resize(merged, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    small = resized(merged, (max(1, round(h * scale)), max(1, round(w * scale))))
     members = {f"data/layer{i}.png": _encoded(layer.pixels) for i, layer in enumerate(layers)}
     small = small if small.dtype == np.uint8 else (small / 257).round().astype(np.uint8)
     members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(small)}

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from _util import extras, png
+from _util.alpha import over_white, resized
 from _util.errors import InputError
 from _util.files import replacing
 
@@ -76,11 +77,10 @@ def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray
         frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB)
     scale = largest / max(frame.shape[:2])
     if scale < 1:
-        size = max(2, round(frame.shape[1] * scale)), max(2, round(frame.shape[0] * scale))
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        h, w = frame.shape[:2]
+        frame = resized(frame, (max(2, round(h * scale)), max(2, round(w * scale))))
     if frame.shape[2] == 4 and not keep_alpha:
-        alpha = frame[:, :, 3:] / 255
-        frame = (frame[:, :, :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+        frame = over_white(frame[:, :, :3], frame[:, :, 3])
     return frame
 
 

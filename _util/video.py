@@ -111,7 +111,7 @@ class Reader:
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
-        vars(self).update(self._source.facts._asdict())
+        vars(self).update(self._source.metadata._asdict())
 
     def __enter__(self) -> Self:
         return self

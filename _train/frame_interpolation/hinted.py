@@ -19,6 +19,7 @@ from _train.frame_interpolation import cutouts, pipeline
 from _train.frame_interpolation.cutouts import CutKey, Piece, Similarity
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.pipeline import Pipeline
+from _util import alpha, image
 
 REACH = 0.25  # of the width
 _FULL = 0.17  # of the width, up to which hints have full effect
@@ -78,8 +79,8 @@ class Hinted:
         share = torch.from_numpy(self.share).to(automatic)
         return torch.where(share > 0, automatic.lerp(self._tensor(result).to(automatic), share), automatic)
 
-    def _tensor(self, image: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(self.device)
+    def _tensor(self, frame: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[None].to(self.device)
 
     def _layer(self, frames: list[np.ndarray], piece: Piece) -> _Layer:
         """A piece by itself, in its place in key 0."""
@@ -96,7 +97,7 @@ class Hinted:
 
 
 def _array(frame: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(frame[0].permute(1, 2, 0).float().cpu().numpy())
+    return image.to_array(frame[0], np.float32)
 
 
 def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
@@ -159,16 +160,15 @@ def _against(shift: np.ndarray) -> np.ndarray:
     return back
 
 
-def _moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """An image read where a shift (h, w, 2) points to."""
+def _moved(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """A frame read where a shift (h, w, 2) points to."""
     h, w = shift.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     x, y = x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
-    picture = image
-    if image.shape[2] == 4:
-        picture = np.dstack([image[:, :, :3] * image[:, :, 3:], image[:, :, 3:]])
-    read = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return _plain(read.clip(0, 1)) if image.shape[2] == 4 else read.clip(0, 1)
+    has_alpha = frame.shape[2] == 4
+    picture = alpha.premultiplied(frame, 1) if has_alpha else frame
+    read = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    return _plain(read) if has_alpha else read
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:
@@ -180,25 +180,24 @@ def _corners(mask: np.ndarray) -> np.ndarray:
 
 def _cut_out(frame: np.ndarray, mask: np.ndarray, way: Similarity, size: tuple[int, int]) -> np.ndarray:
     """A piece of a frame as (h, w, 4), colours extended beyond it, brought along a way."""
-    alpha = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), (0, 0), 0.6)
+    share = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), (0, 0), 0.6)
     if frame.shape[2] == 4:
-        alpha = alpha * frame[:, :, 3]
-    picture = np.dstack([frame[:, :, :3] * alpha[:, :, None], alpha])
+        share = share * frame[:, :, 3]
+    picture = alpha.premultiplied(np.dstack([frame[:, :, :3], share]), 1)
     moved = cutouts.warped(picture, way, size, cv2.INTER_CUBIC if way.a != 1 else cv2.INTER_LINEAR).clip(0, 1)
     return _plain(moved)
 
 
 def _plain(premultiplied: np.ndarray) -> np.ndarray:
     """Colours no longer multiplied by alpha."""
-    alpha = premultiplied[:, :, 3:]
-    colours = (premultiplied[:, :, :3] / np.maximum(alpha, 1e-4)).clip(0, 1)
-    return np.dstack([np.where(alpha > 1e-3, colours, 0), np.where(alpha > 1e-3, alpha, 0)]).astype(np.float32)
+    share = premultiplied[:, :, 3:]
+    colours = (premultiplied[:, :, :3] / np.maximum(share, 1e-4)).clip(0, 1)
+    return np.dstack([np.where(share > 1e-3, colours, 0), np.where(share > 1e-3, share, 0)]).astype(np.float32)
 
 
 def _over(ground: np.ndarray, layer: np.ndarray, way: Similarity) -> np.ndarray:
     """A layer laid onto a ground, RGB or RGBA, where a way leads."""
-    picture = np.dstack([layer[:, :, :3] * layer[:, :, 3:], layer[:, :, 3:]])
-    top = cutouts.warped(picture, way, ground.shape[:2], cv2.INTER_CUBIC).clip(0, 1)
+    top = cutouts.warped(alpha.premultiplied(layer, 1), way, ground.shape[:2], cv2.INTER_CUBIC).clip(0, 1)
     rest = 1 - top[:, :, 3:]
     if ground.shape[2] == 3:
         return top[:, :, :3] + ground * rest
@@ -241,22 +240,24 @@ def _behind(
     return _filled(picture, ~gone | known)
 
 
-def _filled(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _filled(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Fill what is not known smoothly from around, from coarse to fine (push-pull)."""
     weight = known.astype(np.float32)[:, :, None]
     if weight.all() or not weight.any():
-        return image
-    return np.where(known[:, :, None], image, _pulled(image * weight, weight))
+        return picture
+    return np.where(known[:, :, None], picture, _pulled(picture * weight, weight))
 
 
-def _pulled(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Of an image times its weights, the colours, smoothly extended."""
-    if min(image.shape[:2]) <= 2 or weight.all():
-        return image / np.maximum(weight, 1e-6)
-    h, w = image.shape[:2]
+def _pulled(picture: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Of a picture times its weights, the colours, smoothly extended."""
+    if min(picture.shape[:2]) <= 2 or weight.all():
+        return picture / np.maximum(weight, 1e-6)
+    h, w = picture.shape[:2]
     size = (w + 1) // 2, (h + 1) // 2
-    smaller = [cv2.resize(x, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1) for x in (image, weight)]
+    smaller = [
+        cv2.resize(x, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1) for x in (picture, weight)
+    ]
     total = np.minimum(smaller[1] * 4, 1)
     scale = total / np.maximum(smaller[1], 1e-6)
     coarse = cv2.resize(_pulled(smaller[0] * scale, total), (w, h), interpolation=cv2.INTER_LINEAR)
-    return image + (1 - weight) * coarse.reshape(h, w, -1)
+    return picture + (1 - weight) * coarse.reshape(h, w, -1)

@@ -42,6 +42,11 @@ class Hint(NamedTuple):
             return np.array([[self.start[0], self.end[0]]], np.float64)
         return np.stack([_evenly(self.start), _evenly(self.end)], 1)
 
+    def as_json(self) -> dict[str, Any]:
+        """The hint in the form of `hints.json`, without its key."""
+        start, end = ([[_number(x) for x in point] for point in stroke] for stroke in self)
+        return {"from": start[0] if len(start) == 1 else start, "to": end[0] if len(end) == 1 else end}
+
 
 def parse(text: str) -> Hint:
     """A hint of the command line, as `x0,y0:x1,y1`.
@@ -114,9 +119,8 @@ def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
             )
 
 
-def as_json(hints: Sequence[Hint]) -> list[Any]:
-    """Hints as JSON holds them, for what was drawn by them to be told by."""
-    return [[list(map(list, stroke)) for stroke in hint] for hint in hints]
+def _number(x: float) -> float | int:
+    return int(x) if x == int(x) else x
 
 
 def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:

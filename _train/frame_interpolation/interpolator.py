@@ -27,7 +27,7 @@ from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.hints import Hint
 from _train.frame_interpolation.hints import check as check_hints
 from _train.frame_interpolation.parted import Parted
-from _util import checkpoints, graphs, memory, transfer
+from _util import checkpoints, graphs, image, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
@@ -172,7 +172,7 @@ class Interpolator:
             return None
         from _train.frame_interpolation.line_art import Lines
 
-        return Lines.of(*map(_as_array, frames), is_forced=self.line_art == "on")
+        return Lines.of(*(image.to_array(frame[0], np.float32) for frame in frames), is_forced=self.line_art == "on")
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
@@ -230,7 +230,7 @@ class Interpolator:
             assert pair.prepared is not None
             widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)
             _, width = self.pipeline.carry(pair.prepared, t, widths)
-            redrawn = pair.lines.redraw(_as_array(frame[None]), t, _as_array(width)[:, :, 0])
+            redrawn = pair.lines.redraw(image.to_array(frame, np.float32), t, width[0, 0].cpu().numpy())
             frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame
@@ -239,11 +239,6 @@ class Interpolator:
 
 def _like(pair: PreparedFrames, wait: Callable[[], np.ndarray]) -> np.ndarray:
     return pair.values.from_unit(wait().reshape(pair.first.shape))
-
-
-def _as_array(frame: Tensor) -> np.ndarray:
-    """(1, c, h, w) to (h, w, c) float32."""
-    return np.ascontiguousarray(frame[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 @functools.cache

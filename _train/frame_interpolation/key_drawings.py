@@ -54,14 +54,14 @@ class Guides(NamedTuple):
     hints: Mapping[int, tuple[Hint, ...]] = {}
     parts: Mapping[int, tuple[TimedPart, ...]] = {}
 
-    def told(self, gap: int, number: int) -> dict[str, Any]:
+    def settings(self, gap: int, number: int) -> dict[str, Any]:
         """All that determines an in-between of a gap, counted from 0; empty where there are no guides."""
-        told: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if self.hints.get(gap):
-            told["hints"] = digest_of(hinting.as_json(self.hints[gap]))
+            settings["hints"] = digest_of(self.hints[gap])
         if self.parts.get(gap):
-            told["parts"] = [[digest(part.path), str(part.ticks[number])] for part in self.parts[gap]]
-        return told
+            settings["parts"] = [[digest(part.path), str(part.ticks[number])] for part in self.parts[gap]]
+        return settings
 
 
 NO_GUIDES = Guides()
@@ -273,7 +273,7 @@ def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], g
     first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
     if drawing.tick == 0:
         return {"key": first.digest}
-    guided = guides.told(drawing.gap, drawing.number - 1)
+    guided = guides.settings(drawing.gap, drawing.number - 1)
     made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
     return made | guided
 

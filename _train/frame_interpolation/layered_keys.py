@@ -258,8 +258,8 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
             cel = cels.setdefault(layer.name, Cel(layer.name))
             _put(folder, cel, key, layer.pixels, layer.opacity)
     if len(sizes) > 1:
-        told = " and ".join(f"{path} is {w}×{h} pixels" for (h, w), path in list(sizes.items())[:2])
-        raise InputError(f"{told}; bring all keys to one size.")
+        two = " and ".join(f"{path} is {w}×{h} pixels" for (h, w), path in list(sizes.items())[:2])
+        raise InputError(f"{two}; bring all keys to one size.")
     return Cut(keys, [cels[name] for name in order])
 
 

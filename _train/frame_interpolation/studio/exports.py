@@ -18,6 +18,7 @@ from _train.frame_interpolation import exposure_sheets, key_drawings
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, pixel_formats, video
+from _util.alpha import over_white
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
@@ -256,7 +257,7 @@ def _write_video(
 
 
 def _opaque(pixels: np.ndarray) -> np.ndarray:
-    return colour.over_white(pixels[:, :, :3], pixels[:, :, 3]) if pixels.shape[2] == 4 else pixels
+    return over_white(pixels[:, :, :3], pixels[:, :, 3]) if pixels.shape[2] == 4 else pixels
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:

@@ -5,11 +5,11 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from _util import formats, png
+from _util.alpha import resized
 from _util.formats import Picture
 
 SIDES = {"thumbnail": 192, "view": 1280}  # longer side in pixels; larger pictures are reduced to it
@@ -62,13 +62,4 @@ def encoded(picture: Picture, side: int | None) -> bytes:
 def _reduced(pixels: np.ndarray, side: int | None) -> np.ndarray:
     h, w = pixels.shape[:2]
     scale = side / max(h, w) if side else 1.0
-    if scale >= 1:
-        return pixels
-    size = max(1, round(w * scale)), max(1, round(h * scale))
-    if pixels.ndim < 3 or pixels.shape[2] < 4:
-        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    clear = pixels.astype(np.float32)  # colours count as much as they are seen
-    clear[:, :, :3] *= clear[:, :, 3:] / 255
-    clear = cv2.resize(clear, size, interpolation=cv2.INTER_AREA)
-    clear[:, :, :3] *= 255 / np.maximum(clear[:, :, 3:], 1e-3)
-    return clear.round().clip(0, 255).astype(np.uint8)
+    return pixels if scale >= 1 else resized(pixels, (max(1, round(h * scale)), max(1, round(w * scale))))

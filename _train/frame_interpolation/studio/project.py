@@ -139,19 +139,18 @@ class Project:
 
     def undo(self) -> None:
         """Go back to the state before the last change, if there is one; raises as `change` does."""
-        if self._done:
-            before = self.state
-            self._save(self._done[-1])
-            self._done.pop()
-            self._undone.append(before)
+        self._step(self._done, self._undone)
 
     def redo(self) -> None:
         """Make again what was undone last, if anything was; raises as `change` does."""
-        if self._undone:
+        self._step(self._undone, self._done)
+
+    def _step(self, source: list[State], target: list[State]) -> None:
+        if source:
             before = self.state
-            self._save(self._undone[-1])
-            self._undone.pop()
-            self._done.append(before)
+            self._save(source[-1])
+            source.pop()
+            target.append(before)
 
     def reload(self) -> bool:
         """Take over what others have written meanwhile, as a change that can be undone; returns whether they had.
@@ -216,17 +215,7 @@ def _as_json(state: State) -> dict[str, Any]:
 
 
 def _hints_as_json(hints: Mapping[str, Sequence[Hint]]) -> list[dict[str, Any]]:
-    return [{"key": key, **hint_as_json(hint)} for key, some in hints.items() for hint in some]
-
-
-def hint_as_json(hint: Hint) -> dict[str, Any]:
-    """A hint in the form of `hints.json`, without its key."""
-    start, end = ([[_number(x) for x in point] for point in stroke] for stroke in hint)
-    return {"from": start[0] if len(start) == 1 else start, "to": end[0] if len(end) == 1 else end}
-
-
-def _number(x: float) -> float | int:
-    return int(x) if x == int(x) else x
+    return [{"key": key, **hint.as_json()} for key, some in hints.items() for hint in some]
 
 
 def _read_object(path: Path) -> dict[str, Any]:

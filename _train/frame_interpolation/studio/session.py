@@ -45,7 +45,7 @@ class Session:
         self.keys.scan()
         names = [key.name for key in self.keys.all]
         if len(names) > 1:
-            timing.plan(names, True, **defaults)  # what cannot be used is told before anything is served
+            timing.plan(names, True, **defaults)  # what cannot be used is reported before anything is served
         self._defaults = defaults
         self.project = Project(folder, names[0] if len(names) == 2 else None)
         self.cache = Cache(folder / CACHE_FOLDER)
@@ -103,7 +103,7 @@ class Session:
             "keyProblem": row.key.problem,
             "next": row.next.name if row.next else None,
             "on": row.gap.exposures[0],
-            "hints": [project.hint_as_json(hint) for hint in row.hints],
+            "hints": [hint.as_json() for hint in row.hints],
             "problem": row.problem or failure,
             "drawings": [
                 {"id": one.id, "tick": str(one.tick), "position": float(one.tick), "drawn": one.id in self.cache}
@@ -174,7 +174,7 @@ class Session:
     # ---- What happens on the disk --------------------------------------------------------------------------------
 
     def check_disk(self) -> None:
-        """Take over what others have changed in the folder, and tell of it."""
+        """Read what others have changed in the folder, and announce it."""
         with self.changed:
             before = self.keys.all
             try:
@@ -244,11 +244,12 @@ class Session:
             self.tell("drawing", one.id)
 
     def finished(self, one: sheet.InBetween, problem: str = "") -> None:
-        """An in-between was drawn, or could not be."""
+        """An in-between is in the cache, or could not be drawn."""
         with self.changed:
             self.drawing = ""
             if problem:
                 self._failed[one.id] = problem
+            if one.id not in self.cache:
                 self._announce()
             else:
                 self._snapshots += 1
@@ -279,14 +280,18 @@ def _difference(before: list[Key], after: list[Key]) -> str:
     gone = [name for name in old if name not in new]
     come = [name for name in new if name not in old]
     other = [name for name in new if name in old and new[name] != old[name]]
-    told = []
+    sentences = []
     if gone:
-        told.append(f"{_listed(gone)} {_is(gone)} gone from the folder; timing and hints are kept for when it is back.")
+        sentences.append(
+            f"{_listed(gone)} {_is(gone)} gone from the folder; timing and hints are kept for when it is back."
+        )
     if come:
-        told.append(f"{_listed(come)} {_is(come)} new among the keys.")
+        sentences.append(f"{_listed(come)} {_is(come)} new among the keys.")
     if other:
-        told.append(f"{_listed(other)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew.")
-    return " ".join(told) or "The files of the keys were written anew; their pictures are the same."
+        sentences.append(
+            f"{_listed(other)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew."
+        )
+    return " ".join(sentences) or "The files of the keys were written anew; their pictures are the same."
 
 
 def _is(names: list[str]) -> str:

@@ -61,9 +61,8 @@ def _row(key: Key, follower: Key | None, gap: Gap, state: State, settings: str) 
 def _id(key: Key, follower: Key, tick: Fraction, hints: tuple[Hint, ...], settings: str) -> str:
     if not settings:
         return ""
-    told = {"hints": digest_of(hinting.as_json(hints))} if hints else {}
     made = {"key": key.digest, "next": follower.digest, "tick": str(tick), "settings": settings}
-    return digest_of(made | told)[:32]
+    return digest_of(made | ({"hints": digest_of(hints)} if hints else {}))[:32]
 
 
 def _problem(key: Key, follower: Key, hints: tuple[Hint, ...]) -> str:

@@ -47,11 +47,11 @@ class Worker(threading.Thread):
         """Draw what is missing and write all to a file or folder.
 
         Raises:
-            InputError: there is no such format, an export goes on already, or there is nothing to write.
+            InputError: there is no such format, an export is running, or there is nothing to write.
         """
         with self._session.changed:
             if self._export:
-                raise InputError("An export goes on already; wait for it, or cancel it.")
+                raise InputError("An export is running already; wait for it, or cancel it.")
             state = self._session.project.state
             name = self._session.folder.resolve().name or "keys"
             self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)
@@ -60,7 +60,7 @@ class Worker(threading.Thread):
             self._session.changed.notify_all()
 
     def cancel(self) -> None:
-        """Give up the export that goes on, if one does."""
+        """Cancel the export that is running, if one is."""
         with self._session.changed:
             if self._export:
                 self._export.is_cancelled = True
@@ -112,18 +112,18 @@ class Worker(threading.Thread):
     def _pair(self, row: SheetRow) -> Any:
         """Both keys of a gap, and the motion between them."""
         assert row.next is not None
-        told = row.key.digest, row.next.digest, row.hints
-        if told in self._prepared:
-            self._prepared.move_to_end(told)
-            return self._prepared[told]
+        gap = row.key.digest, row.next.digest, row.hints
+        if gap in self._prepared:
+            self._prepared.move_to_end(gap)
+            return self._prepared[gap]
         while len(self._prepared) >= _MOST_PREPARED:
             self._prepared.popitem(last=False)
         paths = row.key.path, row.next.path
         ends = formats.read(paths[0]), formats.read(paths[1])
         if [digest(path) for path in paths] != [row.key.digest, row.next.digest]:
             raise _ChangedError
-        self._prepared[told] = ends, self._interpolator.prepare(*pairs.common_kind(paths, ends), row.hints)
-        return self._prepared[told]
+        self._prepared[gap] = ends, self._interpolator.prepare(*pairs.common_kind(paths, ends), row.hints)
+        return self._prepared[gap]
 
     def _advance(self, export: exports.Export) -> None:
         """Draw one in-between that an export lacks, or write it if it lacks none."""

@@ -166,8 +166,7 @@ class Loop:
         rate, before = self.task.rate(self.step), self.task.rate(self.step - 1) if self.step else 1
         for group in self.optimizer.param_groups:
             if self.options.schedule == "cosine":
-                scale = group.get("scale", 1)
-                group["lr"] = scale * self.options.lr * warm_cosine(self.step, self.options.steps) * rate
+                group["lr"] = self.options.lr * warm_cosine(self.step, self.options.steps) * rate
             else:
                 group["lr"] *= rate / before
 
@@ -184,9 +183,8 @@ class Loop:
         if ends or validates or self.step % options.save_every == 0:
             is_best, self.best = lpips < self.best, min(lpips, self.best)
             self.journal.draw()
-            self._save(
-                ["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"]
-            )  # the last ends what a resumed run repeats
+            # The last one is written last: until then a resumed run repeats this step, and so all that belongs to it.
+            self._save(["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"])
         return row
 
     def _validate(self) -> float:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from _util.errors import InputError
 
-if TYPE_CHECKING:  # help texts need neither PyAV nor NumPy
-    import numpy as np
-
+if TYPE_CHECKING:  # help texts need no PyAV
     from _util import video
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
@@ -174,29 +172,12 @@ class ExcerptReader:
         crop, scale = self._excerpt.crop, self._excerpt.scale
         if not crop and not scale:
             return frame
+        from _util.alpha import resized
+
         pixels = frame.pixels[crop.slices(frame.pixels.shape[:2])] if crop else frame.pixels
-        return frame._replace(pixels=_scaled(pixels, self.size), stored=None)
+        return frame._replace(pixels=resized(pixels, self.size), stored=None)
 
 
 def in_source(reader: "video.Reader | ExcerptReader", time: Fraction) -> Fraction:
     """The second of the source that is shown at `time`, a time of its reader."""
     return time / reader.slowness + reader.offset if isinstance(reader, ExcerptReader) else time
-
-
-def _scaled(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
-    """Pixels at another size (h, w); colours count by their alpha."""
-    import cv2
-    import numpy as np
-
-    if pixels.shape[:2] == size:
-        return np.ascontiguousarray(pixels)
-    is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
-    method = cv2.INTER_AREA if is_smaller else cv2.INTER_LANCZOS4
-    if pixels.shape[2] == 3:
-        return cv2.resize(pixels, size[::-1], interpolation=method)
-    largest = np.iinfo(pixels.dtype).max
-    values = pixels.astype(np.float32)
-    values[:, :, :3] *= values[:, :, 3:] / largest
-    values = cv2.resize(values, size[::-1], interpolation=method)
-    values[:, :, :3] /= np.maximum(values[:, :, 3:], 1e-3) / largest
-    return values.clip(0, largest).round().astype(pixels.dtype)

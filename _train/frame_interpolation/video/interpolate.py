@@ -33,7 +33,8 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import camera_holds, checkpoints, colour, cuts, duplicates, locks, runs, sequences, video
+from _util import camera_holds, checkpoints, cuts, duplicates, locks, runs, sequences, video
+from _util.alpha import over
 from _util.errors import InputError
 
 _QUEUE = 4  # frames between two threads
@@ -41,7 +42,7 @@ _PART_SECONDS = 2
 _LARGEST_RATE = 1000
 _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 _KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
-_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: what clear pixels are told apart by
+_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: shows where pixels are clear
 
 
 class Draws(Protocol):
@@ -413,7 +414,7 @@ def _visible(frame: video.Frame) -> np.ndarray:
     """(h, w, 3): what is seen of a frame, clear pixels in a colour of their own."""
     if frame.pixels.shape[2] == 3:
         return frame.pixels
-    return colour.over(frame.pixels[:, :, :3], frame.pixels[:, :, 3], _GROUND)
+    return over(frame.pixels[:, :, :3], frame.pixels[:, :, 3], _GROUND)
 
 
 def _pictures(

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Stopped(Exception):  # noqa: N818 - no error: what a thread is told when nobody waits for it any more
+class Stopped(Exception):  # noqa: N818 - no error: nobody waits for the thread any more
     """Nobody takes these items, or gives any more."""
 
 

@@ -179,7 +179,7 @@ class Parts:
             else:
                 self.damaged.append(path)
         known = {self.path(i) for i in self.finished}
-        for path in self.folder.glob(f"[0-9]*{self._suffix}"):  # renamed, but never told to be finished
+        for path in self.folder.glob(f"[0-9]*{self._suffix}"):  # renamed, but not yet listed as finished
             if path not in known:
                 _remove(path)
         for path in self._stored.glob("*.npz"):

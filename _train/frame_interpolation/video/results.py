@@ -84,7 +84,7 @@ class _Video:
         remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
         if video.Reader(whole).aspect != self._encoding.aspect:
             self.notes.append(
-                f"Pixels of {self._encoding.aspect} width to height cannot be told in {self._out.suffix} of "
+                f"Pixels of {self._encoding.aspect} width to height cannot be written to {self._out.suffix} of "
                 f"{self._encoding.codec}; players will show square ones."
             )
         return whole

@@ -13,22 +13,23 @@ from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util import image, video
 from _util.errors import InputError
+from _util.formats import Picture
 from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, write_keys
 
 
 class Opened:
-    """A session and what it tells."""
+    """A session and its events."""
 
     def __init__(self, folder: Path, out: Path):
-        self.told: list[tuple[str, object]] = []
-        self.session = Session(folder, {"between": "1"}, lambda *event: self.told.append(event))
+        self.events: list[tuple[str, object]] = []
+        self.session = Session(folder, {"between": "1"}, lambda *event: self.events.append(event))
         self.worker = Worker(self.session, out, **SIMPLE)
 
     def edit(self, action: str, key: str | None, value: object) -> None:
         self.session.edit(self.session.project.version, action, key, value)
 
     def notices(self) -> list[object]:
-        return [value for name, value in self.told if name == "notice"]
+        return [value for name, value in self.events if name == "notice"]
 
     def row(self, name: str) -> dict:
         return next(row for row in self.session.snapshot()["rows"] if row["key"] == name)
@@ -71,11 +72,11 @@ def test_nothing_of_the_keys_is_written_to(opened):
 def test_only_what_an_edit_concerns_is_drawn_anew(opened):
     draw_all(opened.session, opened.worker)
     before = {row["key"]: [one["id"] for one in row["drawings"]] for row in opened.session.snapshot()["rows"]}
-    opened.told.clear()
+    opened.events.clear()
     opened.edit("timing", "k1", {"ticks": ["1/4", "1/2"], "on": 2})
     until(lambda: opened.session.wanted() is None and not opened.session.drawing)
     quarter, half = (one["id"] for one in opened.row("k1")["drawings"])
-    assert [value["id"] for name, value in opened.told if name == "drawn"] == [quarter]
+    assert [value["id"] for name, value in opened.events if name == "drawn"] == [quarter]
     assert [half] == before["k1"]
     assert [one["id"] for one in opened.row("k2")["drawings"]] == before["k2"]
 
@@ -87,7 +88,7 @@ def test_drawings_are_kept_from_one_opening_to_the_next(opened, tmp_path):
     again = Opened(opened.session.folder, tmp_path / "out")
     draw_all(again.session, again.worker)
     again.worker.stop()
-    assert not [name for name, _ in again.told if name == "drawn"]
+    assert not [name for name, _ in again.events if name == "drawn"]
     assert all(one["drawn"] for row in again.session.snapshot()["rows"] for one in row["drawings"])
     assert not stray.exists()
 
@@ -103,6 +104,20 @@ def test_what_is_looked_at_is_drawn_first(opened):
         order.append((row.key.name, one.tick))
         session.finished(one, "no")
     assert order == [("k2", Fraction(3, 4)), ("k2", Fraction(1, 2)), ("k2", Fraction(1, 4)), ("k1", Fraction(1, 2))]
+
+
+def test_only_what_is_in_the_cache_is_said_to_be_drawn(opened):
+    """A key that changed while its in-between was drawn ends the drawing without one."""
+    session = opened.session
+    session.begin_drawing("method", "settings")
+    one = opened.session.rows()[0].drawings[0]
+    opened.events.clear()
+    session.began(one)
+    session.finished(one)
+    assert [name for name, _ in opened.events] == ["drawing", "state"]
+    session.cache.keep(one.id, Picture(key(0)))
+    session.finished(one)
+    assert opened.events[-1][0] == "drawn"
 
 
 def test_an_edit_of_an_older_version_is_refused(opened):

@@ -164,7 +164,7 @@ def _check(item: ReportItem, metrics: dict[str, bool]) -> None:
             raise ValueError(f"{label} of {item.name} is {picture.dtype} of shape {picture.shape}, not (h, w, 3) uint8")
     unknown = {metric for scores in item.scores.values() for metric in scores} - set(metrics)
     if unknown:
-        raise ValueError(f"{item.name} has scores by metrics that the report was not told of: {sorted(unknown)}")
+        raise ValueError(f"{item.name} has scores by metrics that the report does not know: {sorted(unknown)}")
 
 
 def _thumbnails(pictures: list[np.ndarray]) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""Pixels with alpha: over a ground, resized, with colours multiplied by it."""
+
+import cv2
+import numpy as np
+
+
+def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(h, w, 3) integers over white, by alpha (h, w) of the same type."""
+    return over(rgb, alpha, (255, 255, 255))
+
+
+def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
+    """(h, w, 3) integers over a ground of the given 8-bit colour, by alpha (h, w) of the same type."""
+    largest = np.iinfo(rgb.dtype).max
+    share = (alpha / np.float32(largest))[:, :, None]
+    below = np.array(ground, np.float32) * np.float32(largest / 255)
+    return (below + (rgb - below) * share).round().astype(rgb.dtype)
+
+
+def premultiplied(pixels: np.ndarray, largest: float) -> np.ndarray:
+    """(h, w, 4) with alpha in [0, largest] to float32, colours times the share of alpha."""
+    values = pixels.astype(np.float32)
+    values[:, :, :3] *= values[:, :, 3:] / np.float32(largest)
+    return values
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w), (h, w, 3) or (h, w, 4) integers at another (h, w) = `size`: means of areas where that is smaller, else by
+    Lanczos' kernel. Colours count by their alpha, so that hidden ones do not show."""
+    if pixels.shape[:2] == size:
+        return np.ascontiguousarray(pixels)
+    is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
+    method = cv2.INTER_AREA if is_smaller else cv2.INTER_LANCZOS4
+    if pixels.ndim == 2 or pixels.shape[2] < 4:
+        return cv2.resize(pixels, size[::-1], interpolation=method)
+    largest = np.iinfo(pixels.dtype).max
+    values = cv2.resize(premultiplied(pixels, largest), size[::-1], interpolation=method)
+    values[:, :, :3] /= np.maximum(values[:, :, 3:], 1e-3) / largest
+    return values.clip(0, largest).round().astype(pixels.dtype)
