@@ -1,7 +1,12 @@
-"""Work done ahead of its use, in threads, with results in order and no more begun than are needed soon."""
+"""Work in threads of its own, before or after it is asked for, in order and with no more begun than is needed soon.
+
+An error in a thread is raised in the thread that uses its results. A thread ends with the block that it belongs to, by
+whatever exception, as soon as what it is working on is done.
+"""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar, cast
 
@@ -9,14 +14,52 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made in another thread while the one before is being used."""
+def ahead(items: Iterator[T], size: int = 1) -> Generator[T, None, None]:
+    """The same items, of which `size` are made in another thread before they are asked for."""
     end = object()
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, items, end)
-            yield cast(T, item)
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        coming: collections.deque[Future[T | object]] = collections.deque()
+        try:
+            coming.extend(thread.submit(next, items, end) for _ in range(size))
+            while (item := coming.popleft().result()) is not end:
+                coming.append(thread.submit(next, items, end))
+                yield cast(T, item)
+                del item  # it may be large, and the next one may be long in coming
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def behind(work: Callable[[T], None], size: int = 1) -> Iterator[Callable[[T], None]]:
+    """A function that hands an item to `work`, which another thread does with all in order, up to `size` items later.
+
+    The block ends when all work has been done. After an error none is begun any more.
+    """
+    begun: collections.deque[Future[None]] = collections.deque()
+    has_failed = False
+
+    def run(item: T) -> None:
+        nonlocal has_failed
+        if has_failed:
+            return
+        try:
+            work(item)
+        except BaseException:
+            has_failed = True
+            raise
+
+    def put(item: T) -> None:
+        begun.append(thread.submit(run, item))
+        if len(begun) > size:
+            begun.popleft().result()
+
+    with ThreadPoolExecutor(1, "behind") as thread:
+        try:
+            yield put
+            while begun:
+                begun.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
 
 
 def in_order(pool: Executor, work: Callable[[S], T], items: Iterable[S], ahead: int = 2) -> Iterator[T]:

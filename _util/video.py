@@ -280,7 +280,7 @@ def pixel_format(encoding: Encoding) -> str:
 def carried_colour(encoding: Encoding, suffix: str) -> Colour:
     """The tags with which frames are to be encoded so that they are read as they are meant.
 
-    What a codec in a container named by `suffix` cannot tell is what readers take where they are told nothing: limited
+    What a codec in a container named by `suffix` cannot tell is what readers take without tags: limited
     range, and the matrix that is usual for the size.
     """
     tags, usual = encoding.colour, colour.usual_matrix(encoding.size[0])

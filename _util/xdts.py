@@ -5,9 +5,9 @@ OpenToonz, Clip Studio Paint, TVPaint and CACANi read and write it. A file is th
 
     "12", "12a"          the cell that shows from here on
     SYMBOL_NULL_CELL     nothing shows from here on
-    SYMBOL_HYPHEN        the cell goes on
-    SYMBOL_TICK_1        it goes on, and ○ stands here: an in-between
-    SYMBOL_TICK_2        it goes on, and ● stands here: reverse sheet
+    SYMBOL_HYPHEN        the cell continues
+    SYMBOL_TICK_1        it continues, and ○ stands here: an in-between
+    SYMBOL_TICK_2        it continues, and ● stands here: reverse sheet
 
 What Clip Studio writes beyond that (entries at negative frames, of which the last one is what shows at first) and what
 OpenToonz does (`options` that mark keys and reference drawings, with `subversion`) is read; options are written.
@@ -43,7 +43,7 @@ class Track:
         name: of the layer; may be empty.
         cells: of each frame, the cell that shows, as it is written, or None.
         number: its place from below, from 0.
-        in_betweens, reverse_sheets: frames with ○ and ●, at which the cell goes on.
+        in_betweens, reverse_sheets: frames with ○ and ●, at which the cell continues.
         keys, references: frames whose cells are marked as key drawings and as reference drawings.
     """
 

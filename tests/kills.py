@@ -99,10 +99,10 @@ def write_triplets(count: int) -> None:
 def works() -> dict[str, Work]:
     def video(out: str, *options: str, frame_by_frame: bool = False) -> Callable[[bool], None]:
         def run(again: bool) -> None:
-            from _train.frame_interpolation.video import interpolate
+            from _train.frame_interpolation.video import part_writer
 
             if frame_by_frame:
-                interpolate._KEPT_SECONDS = 0
+                part_writer.KEPT_SECONDS = 0
             call("_scripts.interpolate_video", "in.mkv", out, *SPLAT, *options, *(["--resume"] if again else []))
 
         return run

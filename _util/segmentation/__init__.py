@@ -56,7 +56,7 @@ def segment(image: Tensor, style: Style = "japanese", smallest: int = 500) -> Se
 
 
 def describe(labels: np.ndarray, image: Tensor) -> Segments:
-    """What `segment` tells of pieces, for a label map that comes from elsewhere.
+    """What `segment` returns of pieces, for a label map that comes from elsewhere.
 
     Args:
         labels: (h, w), any integers; parts of one label that do not touch become pieces of their own.

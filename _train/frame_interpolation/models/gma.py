@@ -1,8 +1,8 @@
 """RFR with global motion aggregation (Jiang et al., "Learning to Estimate Hidden Motions with Global Motion
 Aggregation", ICCV 2021).
 
-In and out: as `models.rfr`. Where a pixel's match is hidden or its surroundings are flat, its motion is told by places
-that look alike: every pixel also sees the motion of all others, weighted by the likeness of their context.
+In and out: as `models.rfr`. Where a pixel's match is hidden or its surroundings are flat, its motion follows that of
+places that look alike: every pixel also sees the motion of all others, weighted by the likeness of their context.
 
 What each pixel attends to is the same in every iteration. It is worked out once and kept while there is room, up to
 540p; for larger pictures it is worked out anew for some pixels at a time, so that it never takes up more. Attribute

@@ -79,7 +79,7 @@ class Keys:
 
 
 def _without_doubles(found: list[Key]) -> list[Key]:
-    """One key of each name; `Keys.sentence` tells of the others."""
+    """One key of each name; `Keys.sentence` names the others."""
     return list({key.name: key for key in reversed(found)}.values())[::-1]
 
 

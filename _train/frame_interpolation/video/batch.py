@@ -8,14 +8,13 @@ A video that cannot be interpolated is named, and the others follow. What an ear
 what it has made from the same source with the same options stays as it is.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from _train.frame_interpolation.video.interpolate import Summary, fingerprint
-from _util import files, sequences, video
+from _util import files, runs, sequences, video
 from _util.errors import InputError
 
 SUFFIXES = (
@@ -128,7 +127,7 @@ def run(
             if make(job) is None:
                 tally.kept.append(job.out)
                 continue
-            _record(job, settings)
+            runs.write(_note(job), _metadata(job, settings))
             tally.made.append(job.out)
         except InputError as error:
             tally.failed[job.source] = " ".join(str(error).split())
@@ -143,17 +142,12 @@ def _note(job: VideoJob) -> Path:
     return files.hidden_beside(job.out, ".made")
 
 
-def _facts(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
+def _metadata(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
     return {"source": fingerprint(job.source), "result": fingerprint(job.out), "settings": settings}
 
 
 def _is_made(job: VideoJob, settings: dict[str, Any]) -> bool:
     try:
-        return json.loads(_note(job).read_text(encoding="utf-8")) == _facts(job, settings)
-    except (OSError, ValueError, InputError):
+        return runs.read(_note(job), "make it anew") == runs.plain(_metadata(job, settings))
+    except (OSError, InputError):
         return False
-
-
-def _record(job: VideoJob, settings: dict[str, Any]) -> None:
-    with files.replacing(_note(job)) as temporary:
-        temporary.write_text(json.dumps(_facts(job, settings)), encoding="utf-8")

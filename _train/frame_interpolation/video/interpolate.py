@@ -5,17 +5,17 @@ source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode
 Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
 length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
 result is made in parts of some seconds (see `parts`), and appears under its name when it is whole; where drawing a part
-takes long, each of its frames is kept as well. A run that goes on from parts reads the source from its start, since
+takes long, each of its frames is kept as well. A run that resumes from parts reads the source from its start, since
 where drawings and cuts are depends on all before them, but draws only what is missing: its frames are those of a run
 without interruption. Drawings that are shown as they are keep the form in which they were stored, where the codec has
 it, so that a lossless codec gives them back bit by bit.
 """
 
 import bisect
+import contextlib
 import functools
 import itertools
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +28,7 @@ from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
-from _train.frame_interpolation.video.overlap import ahead, behind
+from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
@@ -36,12 +36,12 @@ from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretche
 from _util import camera_holds, checkpoints, cuts, duplicates, locks, runs, sequences, video
 from _util.alpha import over
 from _util.errors import InputError
+from _util.prefetch import ahead, behind
 
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
 _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
-_KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
 _GROUND = (0, 177, 64)  # the green of studios, which few drawings have: shows where pixels are clear
 
 
@@ -82,7 +82,7 @@ def interpolate_video(
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
             which frames are written as Y4M. Where it is a symbolic link, what it points to.
         create: called once all else has been found in order; gives the interpolator and what determines how it draws.
-        resume: go on from what an earlier run of the same kind has finished, where there is such. Where nothing is left
+        resume: continue what an earlier run of the same kind has finished, where there is such. Where nothing is left
             to be done, `out` stays as it is.
         overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
         scenes: where a list of the source's scenes is written as well (default: nowhere).
@@ -156,7 +156,7 @@ def _interpolate(
         if parts.is_empty or source == video.STREAM:
             parts.discard()
         else:
-            print(f"{parts.folder} keeps what is finished; --resume goes on from there.", file=sys.stderr)
+            print(f"{parts.folder} keeps what is finished; --resume continues from there.", file=sys.stderr)
         raise
     parts.discard()
     return summary
@@ -263,15 +263,6 @@ class MarkedFrame(NamedTuple):
     opens_shot: bool
 
 
-class _Waiting(NamedTuple):
-    """A frame of the result that is to come."""
-
-    number: int
-    wait: Callable[[], video.Frame | np.ndarray]
-    is_drawn: bool  # now, by the interpolator
-    source: video.Frame  # what the source shows then
-
-
 class _Found:
     """The drawings of a source, which are counted as they are gone through.
 
@@ -320,25 +311,16 @@ def _draw(
     longest_hold = options.longest_hold * options.excerpt.slowness
     frames = 0
 
-    def encode(waiting: Iterator[_Waiting]) -> None:
-        keep = _keeper(parts, length)
-        for i, group in itertools.groupby(waiting, lambda one: one.number // length):
-            written = 0
-            with result.part(parts.path(i)) as writer:
-                for number, wait, is_drawn, shown in group:
-                    picture = wait()
-                    if is_drawn:
-                        keep(number, picture)
-                    writer.write(as_written(picture, shown, options))
-                    written += 1
-                    progress.update()
-            parts.keep(i, range(i * length, i * length + written))
+    def write(frame: ComingFrame) -> None:
+        writer.write(frame)
+        progress.update()
 
     with (
         tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
-        ahead(reader.frames(), _QUEUE) as decoded,
-        ahead(mark(decoded, options, reader), _QUEUE) as marked,
-        behind(encode, _QUEUE) as put,
+        contextlib.closing(ahead(reader.frames(), _QUEUE)) as decoded,
+        contextlib.closing(ahead(mark(decoded, options, reader), _QUEUE)) as marked,
+        PartWriter(parts, length, result, options) as writer,
+        behind(write, _QUEUE) as put,
     ):
         found = _Found(marked, reader)
         for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
@@ -348,31 +330,6 @@ def _draw(
     if scenes:
         write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
-
-
-def as_written(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
-    """A frame as it is written: what is not to be moved as in the source, and the source beside it where wanted."""
-    if options.still and isinstance(picture, np.ndarray):
-        area = options.still.slices(picture.shape[:2])
-        picture = picture.copy()
-        picture[area] = source.pixels[area]
-    if not options.side_by_side:
-        return picture
-    return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])
-
-
-def _keeper(parts: Parts, length: int) -> Callable[[int, np.ndarray], None]:
-    """A function that keeps drawn frames one by one, once drawing has been found to take long."""
-    begun = time.monotonic()
-    drawn = 0
-
-    def keep(k: int, pixels: np.ndarray) -> None:
-        nonlocal drawn
-        drawn += 1
-        if (time.monotonic() - begun) / drawn * length > _KEPT_SECONDS:
-            parts.store(k, pixels)
-
-    return keep
 
 
 def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
@@ -423,10 +380,10 @@ def _pictures(
     is_missing: Callable[[int], bool],
     kept: frozenset[int],
     parts: Parts,
-) -> Iterator[_Waiting]:
+) -> Iterator[ComingFrame]:
     """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
     for k in filter(is_missing, stretch.held):
-        yield _Waiting(k, lambda: stretch.picture, False, stretch.picture)
+        yield ComingFrame(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
     times = [t for k, t in moving if k not in kept]
     drawn: Iterator[Callable[[], np.ndarray]] = iter(())
@@ -436,6 +393,6 @@ def _pictures(
         drawn = interpolator.draw(pair, times)
     for k, _ in moving:
         if k in kept:
-            yield _Waiting(k, functools.partial(parts.stored, k), False, stretch.picture)
+            yield ComingFrame(k, functools.partial(parts.stored, k), False, stretch.picture)
         else:
-            yield _Waiting(k, next(drawn), True, stretch.picture)
+            yield ComingFrame(k, next(drawn), True, stretch.picture)

@@ -1,7 +1,7 @@
-"""Long work in parts: what is finished is kept, and a later run goes on from there.
+"""Long work in parts: what is finished is kept, and a later run resumes from there.
 
 DIR/.clip.mp4.parts/            beside clip.mp4, which appears when all parts are joined
-    run.json                    what determines the result; only the same run may go on
+    run.json                    what determines the result; only the same run resumes
     000000.nut  000001.nut  …   parts, each of which appears when it is whole
     finished.jsonl              a line for each part that is on the disk: its frames and its digest
     drawn/000123.npz  …         frames of parts to come, where drawing them takes long
@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a later run could go on from."""
+        """Whether there is nothing that a later run could resume from."""
         return not self.finished and not self.drawn
 
     @property
@@ -72,7 +72,7 @@ class Parts:
         """Make the folder, or take over the one that an earlier run has left.
 
         Args:
-            resume: go on from parts that are finished.
+            resume: keep parts that are finished.
             overwrite: otherwise, throw them away.
 
         Raises:
@@ -84,7 +84,7 @@ class Parts:
             self._check_run()
         elif has_work and not overwrite:
             raise InputError(
-                f"{self.folder} holds what an earlier run finished; add --resume to go on, --overwrite to begin anew."
+                f"{self.folder} holds what an earlier run finished; add --resume to keep it, --overwrite to begin anew."
             )
         else:
             self.discard()
@@ -140,7 +140,7 @@ class Parts:
         return None
 
     def discard(self) -> None:
-        """Remove the folder and all in it, last of all what tells of it."""
+        """Remove the folder and all in it, the marker of the run last."""
         for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "joined.json"):
             _remove(path)
         _remove(self.folder)

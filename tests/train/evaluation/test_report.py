@@ -57,8 +57,8 @@ def test_data_are_by_columns_in_natural_order(report):
     data = written(report.folder)
     assert data["names"] == ["shot_1", "shot_2", "shot_10"]
     assert data["summary"] == {"columns": ["method", "PSNR", "SSIM"], "rows": [["blend", "20", ""], ["x", "", "1"]]}
-    assert data["facts"][0] == {"name": "subset", "values": ["east"], "column": [0, 0, 0]}
-    assert data["facts"][1] == {"name": "level", "values": ["0", "1"], "column": [1, 0, 0]}
+    assert data["metadata"][0] == {"name": "subset", "values": ["east"], "column": [0, 0, 0]}
+    assert data["metadata"][1] == {"name": "level", "values": ["0", "1"], "column": [1, 0, 0]}
     blend, splat = data["scores"]
     assert blend["columns"][0] == pytest.approx([0.1 + (n * 37 % 101) / 1000 for n in (1, 2, 10)])
     assert splat["columns"][1] == [float("inf"), 25, 25]
@@ -229,7 +229,7 @@ def test_two_hundred_items_in_chromium(tmp_path):
         assert shown(page) == "frame 1"
         page.keyboard.press("ArrowUp")
         page.locator("#frame img.shown[alt$=shot_2]").wait_for()
-        assert page.locator("#viewer-facts dd").all_inner_texts() == ["east", "0"]
+        assert page.locator("#viewer-metadata dd").all_inner_texts() == ["east", "0"]
 
         # The pixel on screen is the picture's.
         page.keyboard.press("4")

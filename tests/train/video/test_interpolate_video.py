@@ -23,7 +23,6 @@ from _scripts import interpolate_video as script
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import interpolate
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _train.frame_interpolation.video.overlap import Channel, Stopped, ahead, behind
 from _util import command, image
 from _util.colour import Colour
 from _util.dis import dis
@@ -513,7 +512,7 @@ def test_frames_are_waited_for_where_they_are_encoded(tmp_path):
     slow = Slow()
     run(source, tmp_path / "slow.mp4", slow, fps=Fraction(24))
     run(source, tmp_path / "quick.mp4", fps=Fraction(24))
-    assert slow.waited_in == {"behind"}
+    assert slow.waited_in == {"behind_0"}
     assert 2 < slow.most_unfinished <= interpolate._QUEUE + 2  # ahead, but not without bounds
     assert_equal_videos(tmp_path / "slow.mp4", tmp_path / "quick.mp4")
 
@@ -615,8 +614,8 @@ def test_finished_work_is_not_lost_by_mistake(tmp_path, capsys):
     out = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         run(source, out, Interrupted(30))
-    assert "--resume goes on from there" in capsys.readouterr().err
-    with pytest.raises(InputError, match="--resume to go on, --overwrite to begin anew"):
+    assert "--resume continues from there" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--resume to keep it, --overwrite to begin anew"):
         run(source, out)
     with pytest.raises(InputError, match=r"crf None instead of 30"):
         run(source, out, crf=30, resume=True)
@@ -834,65 +833,3 @@ def test_the_clip(tmp_path):
     assert summary.frames == reader.count == len(pixels(out)) == round(Reader(source).duration * 48)
     assert abs(reader.duration - Reader(source).duration) <= Fraction(1, 48)
     assert packets(out, "audio") == packets(source, "audio")
-
-
-def test_items_come_ahead_in_order():
-    with ahead(range(100), 3) as items:
-        assert list(items) == list(range(100))
-
-
-def test_no_more_is_computed_ahead_than_asked_for():
-    made = []
-
-    def make():
-        for i in range(100):
-            made.append(i)
-            yield i
-
-    with ahead(make(), 3) as items:
-        next(items)
-        time.sleep(0.1)
-        assert len(made) <= 5
-    assert len(made) <= 6
-
-
-def test_work_behind_is_done_when_the_block_ends():
-    done = []
-    with behind(lambda items: done.extend(items), 2) as put:
-        for i in range(50):
-            put(i)
-    assert done == list(range(50))
-
-
-def test_an_error_behind_is_raised_where_it_belongs():
-    def work(items):
-        for item in items:
-            if item == 3:
-                raise ValueError("three")
-
-    def give() -> None:
-        with behind(work, 2) as put:
-            for i in range(1000):
-                put(i)
-
-    with pytest.raises(ValueError, match="three"):
-        give()
-
-
-def test_a_stopped_channel_wakes_both_sides():
-    channel = Channel(1)
-    channel.put(0)
-    raised = []
-
-    def wait_to_put():
-        with pytest.raises(Stopped):
-            channel.put(1)
-        raised.append(True)
-
-    thread = threading.Thread(target=wait_to_put)
-    thread.start()
-    channel.stop()
-    thread.join(5)
-    assert raised == [True]
-    with pytest.raises(Stopped):
-        next(iter(channel))

@@ -65,7 +65,7 @@ def test_parts_of_another_run_are_not_mixed(tmp_path):
     other = Parts(tmp_path / "out.mp4", {**RUN, "fps": "60"}, ".nut")
     with pytest.raises(InputError, match="fps 48 instead of 60"):
         other.begin(resume=True, overwrite=False)
-    with pytest.raises(InputError, match="add --resume to go on"):
+    with pytest.raises(InputError, match="add --resume to keep it"):
         other.begin(resume=False, overwrite=False)
     other.begin(resume=False, overwrite=True)
     assert other.finished == {}

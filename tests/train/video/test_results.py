@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _train.frame_interpolation.video import interpolate
+from _train.frame_interpolation.video import interpolate, part_writer
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
 from _util import encoders, locks
 from _util.errors import InputError
@@ -289,7 +289,7 @@ def test_worse_quality_takes_less_room(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mkv", ""])
 def test_where_drawing_takes_long_each_frame_is_kept(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(interpolate, "_KEPT_SECONDS", 0)
+    monkeypatch.setattr(part_writer, "KEPT_SECONDS", 0)
     source = make(tmp_path / "in.mkv", count=20, codec="ffv1")
     run(source, tmp_path / f"whole{suffix}")
 

@@ -19,7 +19,7 @@ function element(tag, attributes = {}, ...children) {
 const methods = DATA.scores.map(({ method }) => method);
 const score = (item, method, metric) => DATA.scores[method].columns[metric][item];
 const labelsOf = (item) => DATA.labels.sets[DATA.labels.column[item]];
-const factOf = (item, fact) => fact.values[fact.column[item]] ?? "";
+const metadataOf = (item, field) => field.values[field.column[item]] ?? "";
 const pictureOf = (item, picture) => `items/${DATA.folders[item]}/${picture}.webp`;
 
 function thumbnail(item, picture) {
@@ -150,10 +150,10 @@ const width = (texts, least, most) => Math.min(most, Math.max(least, ...texts.ma
 
 const columns = [
   { label: "Name", ch: width(DATA.names, 16, 36), value: (item) => DATA.names[item] },
-  ...DATA.facts.map((fact) => ({
-    label: fact.name,
-    ch: width([fact.name, ...fact.values], 7, 22),
-    value: (item) => factOf(item, fact),
+  ...DATA.metadata.map((field) => ({
+    label: field.name,
+    ch: width([field.name, ...field.values], 7, 22),
+    value: (item) => metadataOf(item, field),
   })),
   ...metrics.flatMap((metric, m) => methods.map((method, place) => ({
     label: method,
@@ -187,7 +187,7 @@ function showTable() {
   table.append(
     element("colgroup", {}, element("col"), ...columns.map(() => element("col"))),
     element("thead", {},
-      element("tr", {}, element("td", { colspan: 2 + DATA.facts.length }), ...groups),
+      element("tr", {}, element("td", { colspan: 2 + DATA.metadata.length }), ...groups),
       element("tr", {}, element("th", { "aria-label": "Picture" }), ...heads)),
     body,
   );
@@ -216,11 +216,11 @@ function compare(a, b) {
 // Filters and sorts, and shows what is left from its top on.
 function list() {
   const wanted = byId("search").value.toLowerCase();
-  const chosen = [...document.querySelectorAll("#filters select")].map((select) => [DATA.facts[select.dataset.fact], select.value]);
+  const chosen = [...document.querySelectorAll("#filters select")].map((select) => [DATA.metadata[select.dataset.field], select.value]);
   listed = DATA.names
     .map((_, item) => item)
     .filter((item) => DATA.names[item].toLowerCase().includes(wanted))
-    .filter((item) => chosen.every(([fact, place]) => place === "" || fact.column[item] === Number(place)))
+    .filter((item) => chosen.every(([field, place]) => place === "" || field.column[item] === Number(place)))
     .sort((a, b) => compare(a, b) || a - b);
   byId("count").value = listed.length === DATA.names.length ? `${listed.length} items` : `${listed.length} of ${DATA.names.length} items`;
   byId("items-table").setAttribute("aria-rowcount", listed.length + 2);
@@ -270,11 +270,11 @@ function newRow(item, place) {
 }
 
 function showFilters() {
-  DATA.facts.forEach((fact, f) => {
-    if (fact.values.length < 2 || fact.values.length > 100) return;
-    const options = fact.values.map((value, place) => element("option", { value: place }, value));
-    const select = element("select", { "data-fact": f }, element("option", { value: "" }, "all"), ...options);
-    byId("count").before(element("label", {}, fact.name, " ", select));
+  DATA.metadata.forEach((field, f) => {
+    if (field.values.length < 2 || field.values.length > 100) return;
+    const options = field.values.map((value, place) => element("option", { value: place }, value));
+    const select = element("select", { "data-field": f }, element("option", { value: "" }, "all"), ...options);
+    byId("count").before(element("label", {}, field.name, " ", select));
   });
   const filter = () => { list(); showDistributions(listed); };
   byId("filters").addEventListener("input", filter);
@@ -314,8 +314,8 @@ function showItem(item, label = labelsOf(view.item)[view.picture]) {
 
   byId("viewer-name").textContent = DATA.names[item];
   byId("position").textContent = listed.includes(item) ? `${listed.indexOf(item) + 1} of ${listed.length}` : "";
-  const facts = DATA.facts.map((fact) => [fact.name, factOf(item, fact)]).filter(([, value]) => value);
-  byId("viewer-facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  const metadata = DATA.metadata.map((field) => [field.name, metadataOf(item, field)]).filter(([, value]) => value);
+  byId("viewer-metadata").replaceChildren(...metadata.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
   showScores(item);
   showStrip(item);
   loadPictures(item);

@@ -97,7 +97,7 @@ class Report:
             "title": self.title,
             "metrics": list(self.higher_is_better),
             "name": item.name,
-            "facts": item.metadata,
+            "metadata": item.metadata,
             "scores": {method: {k: float(v) for k, v in scores.items()} for method, scores in item.scores.items()},
             "labels": list(item.pictures),
             "size": [width, height],
@@ -143,8 +143,8 @@ class Report:
             "folders": list(records),
             "sizes": [item["size"] for item in items],
             "labels": {"sets": sets, "column": [sets.index(tuple(item["labels"])) for item in items]},
-            "facts": [
-                _fact_column(fact, items) for fact in _distinct(fact for item in items for fact in item["facts"])
+            "metadata": [
+                _metadata_column(name, items) for name in _distinct(name for item in items for name in item["metadata"])
             ],
             "scores": [
                 {
@@ -195,11 +195,11 @@ def _distinct(values: Iterable) -> list:
     return list(dict.fromkeys(values))
 
 
-def _fact_column(fact: str, items: list[dict]) -> dict:
-    """The distinct values of a fact, in natural order, and which one each item has, -1 for none."""
-    values = sorted({item["facts"][fact] for item in items if fact in item["facts"]}, key=natural)
+def _metadata_column(name: str, items: list[dict]) -> dict:
+    """The distinct values of one name, in natural order, and which one each item has, -1 for none."""
+    values = sorted({item["metadata"][name] for item in items if name in item["metadata"]}, key=natural)
     places = {value: i for i, value in enumerate(values)}
-    return {"name": fact, "values": values, "column": [places.get(item["facts"].get(fact), -1) for item in items]}
+    return {"name": name, "values": values, "column": [places.get(item["metadata"].get(name), -1) for item in items]}
 
 
 def _score_column(method: str, metric: str, items: list[dict]) -> list[float]:
