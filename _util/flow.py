@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from _util import threads
 from _util.graphs import constant
 
 _MOST_CHANNELS, _LONGEST = 4, 32767  # of images that OpenCV remaps
+_BAND = 32768  # pixels: OpenCV takes further threads for twice as many
 
 
 class Flows(NamedTuple):
@@ -37,7 +39,7 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
     """
     h, w = flow.shape[2:]
     if mode == "bicubic" and not quirk and _fits_opencv(image, flow):
-        return torch.cat([_remap(*pair) for pair in zip(image.split(1), flow.split(1), strict=True)])
+        return _remap(image, flow)
     if quirk:
         x = torch.linspace(-1, 1, w, device=flow.device, dtype=flow.dtype)
         y = torch.linspace(-1, 1, h, device=flow.device, dtype=flow.dtype)
@@ -58,14 +60,27 @@ def _fits_opencv(image: Tensor, flow: Tensor) -> bool:
 
 
 def _remap(image: Tensor, flow: Tensor) -> Tensor:
-    """`backwarp` of a single image (1, c, h, w) by OpenCV's bicubic kernel, which is PyTorch's."""
-    y, x = np.ogrid[: flow.shape[2], : flow.shape[3]]
-    map_x, map_y = (position + part for position, part in zip((x, y), flow[0].float().numpy(), strict=True))
-    pixels = image[0].permute(1, 2, 0).float().contiguous().numpy()
-    read = cv2.remap(
-        pixels, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return torch.from_numpy(read.reshape(*flow.shape[2:], -1)).permute(2, 0, 1)[None].to(image.dtype)
+    """`backwarp` by OpenCV's bicubic kernel, which is PyTorch's, on the threads of PyTorch.
+
+    Threads of both spin while they wait for work, so that those of OpenCV would take the cores from those of PyTorch. A
+    band of few rows OpenCV reads on the thread that it is called from.
+    """
+    b, c, h, w = image.shape
+    rows = max(1, _BAND // w)
+    bands = -(-h // rows)
+    pixels = image.float().permute(0, 2, 3, 1).contiguous().numpy()
+    motion = flow.float().numpy()
+    x, y = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
+    result = np.empty((b, h, w, c), np.float32)
+
+    def read(start: int, stop: int) -> None:
+        for i, band in (divmod(place, bands) for place in range(start, stop)):
+            part = slice(band * rows, (band + 1) * rows)
+            maps = x + motion[i, 0, part], y[part] + motion[i, 1, part]
+            cv2.remap(pixels[i], *maps, cv2.INTER_CUBIC, dst=result[i, part], borderMode=cv2.BORDER_REPLICATE)
+
+    threads.run(read, b * bands)
+    return torch.from_numpy(result).permute(0, 3, 1, 2).to(image.dtype)
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:

@@ -40,7 +40,10 @@ def to_tensor(image: np.ndarray) -> Tensor:
     """(h, w) or (h, w, c), uint8, uint16 or float in [0, 1], to (c, h, w) float32 in [0, 1]."""
     pixels = np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None])
     scale = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
-    return torch.from_numpy(pixels.astype(np.float32) / np.float32(scale)).permute(2, 0, 1).contiguous()
+    tensor = (
+        torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    )
+    return tensor.div_(scale)
 
 
 def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:

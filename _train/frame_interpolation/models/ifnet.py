@@ -107,7 +107,8 @@ class Block(nn.Module):
         """Images (b, c, h / scale, w / scale), motion in pixels of that size, to the changes of motion (b, 4, h, w),
         in pixels of the frame, and of the mask (b, 1, h, w)."""
         inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
-        change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5].to(x.dtype)
+        change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5]
+        change = change.to(x.dtype, memory_format=torch.contiguous_format)
         if scale != 1:
             change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
         return change[:, :4] * scale, change[:, 4:]
@@ -173,7 +174,7 @@ class IFNet(nn.Module):
         scales = [scale * (coarser or coarseness((h, w))) for scale in self.scales]
 
         def padded(pair: tuple[Tensor, Tensor]) -> Tensor:
-            return torch.stack([pad(frame, 4 * scales[0]) for frame in pair])
+            return pad(torch.stack(pair).flatten(0, 1), 4 * scales[0]).unflatten(0, (2, -1))
 
         frames = padded((frame0, frame1))
         seen = seen or (frame0, frame1)

@@ -53,7 +53,8 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
     rests = _agreement(frames) & (motion.abs().amax(1, keepdim=True) < _RESTING)
     motion = motion * ~rests
     read0, read1 = read(frames, motion, "bicubic")
-    return Interpolation(read1.lerp(read0, torch.sigmoid(mask)).clamp(0, 1), motion, mask)
+    frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
+    return Interpolation(frame.clamp(0, 1), motion, mask)
 
 
 def _agreement(frames: Tensor) -> Tensor:
