@@ -39,11 +39,16 @@ def parse() -> argparse.Namespace:
         metavar="METHOD",
         help="instead, measure these beside RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
     )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="instead, measure the levels of --quality of the other commands at 540p, and their LPIPS of --keyframes",
+    )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
     parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
+    parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
     on_gpu = parser.add_argument_group("on a GPU")
-    on_gpu.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="that are measured (default: all)")
     on_gpu.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help=f"(default: {REPORT})")
     arguments = parser.parse_args()
@@ -106,6 +111,8 @@ def main() -> None:
 
     if arguments.methods:
         report = measure_methods(arguments)
+    elif arguments.quality:
+        report = measure_qualities(arguments)
     else:
         report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +167,32 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
     )
     print(table_of_methods(rows))
     return {"machine": stages.machine(), "methods": rows}
+
+
+def table_of_qualities(rows: list[dict]) -> str:
+    """The levels of quality as a table in Markdown."""
+    cells = [
+        {
+            "quality": f"`{row['quality']}`" if row["quality"] else "RIFE's network, fp32",
+            "method": row["method"].partition("@")[0],
+            "precision": row["precision"],
+            "first frame s": f"{row['first']:.3f}",
+            "further frame s": f"{row['further']:.3f}",
+            "LPIPS": f"{row['lpips']:.4f}" if "lpips" in row else "",
+        }
+        for row in rows
+    ]
+    return tables.markdown(cells)
+
+
+def measure_qualities(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation.benchmarks import qualities, stages
+    from _util import checkpoints
+
+    folder = arguments.checkpoints or checkpoints.FOLDER
+    rows = qualities.compare(tuple(arguments.frames), arguments.repeats, folder, arguments.device, arguments.keyframes)
+    print(table_of_qualities(rows))
+    return {"machine": stages.machine(), "qualities": rows}
 
 
 def measure(arguments: argparse.Namespace) -> dict:

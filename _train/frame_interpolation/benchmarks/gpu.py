@@ -19,14 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from _train.frame_interpolation.benchmarks import agreement, kernels, pair, training, video
+from _train.frame_interpolation.benchmarks import agreement, kernels, pair, qualities, training, video
 from _train.frame_interpolation.benchmarks import stages as timing
-from _train.frame_interpolation.evaluation.measures import Measures
-from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.pipeline import Pipeline
 from _util import files, image, tables
 
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
@@ -79,20 +75,13 @@ def lpips(device: torch.device, keyframes: Path) -> Rows:
     rows = []
     for precision in ("fp32", "auto"):
         interpolator = Interpolator(device=str(device), precision=precision)
-        measured = _lpips(interpolator.pipeline, keyframes, device)
+        measured = qualities.lpips(interpolator.pipeline, keyframes, device)
         dtypes = "/".join(interpolator.context.precisions)
         rows.append(
             {"method": interpolator.method, "precision": precision, "flow/synthesis": dtypes, "lpips": measured}
         )
         rows[-1]["change"] = measured / rows[0]["lpips"] - 1
     return rows
-
-
-def _lpips(pipeline: Pipeline, keyframes: Path, device: torch.device) -> float:
-    def draw(frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
-        return pipeline.frames(pipeline.prepare(frame0, frame1), t)
-
-    return validate(draw, [keyframes], Measures(["lpips"], device=device))["lpips"]
 
 
 def table(rows: Rows) -> str:

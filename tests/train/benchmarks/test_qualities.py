@@ -1,0 +1,39 @@
+"""Methods are timed beside RIFE's network, and the levels of quality with what they give."""
+
+import numpy as np
+import pytest
+
+from _scripts.benchmark import table_of_methods, table_of_qualities
+from _train.frame_interpolation import Interpolator
+from _train.frame_interpolation.benchmarks import against_rife, qualities
+from _util import checkpoints, image
+from _util.metrics import LPIPS
+
+
+@pytest.fixture
+def keyframes(tmp_path, monkeypatch):
+    """Three drawings of a disc that moves."""
+    monkeypatch.setitem(against_rife.SIZES, "540p", (64, 96))
+    y, x = np.mgrid[:64, :96]
+    for i in range(3):
+        disc = np.hypot(x - 30 - 12 * i, y - 32) < 14
+        image.write(tmp_path / f"{i}.png", np.where(disc[..., None], (200, 60, 40), (240, 240, 230)).astype(np.uint8))
+    return tmp_path
+
+
+def test_levels_of_quality_are_timed_and_judged(keyframes):
+    frames = keyframes / "0.png", keyframes / "2.png"
+    baseline, *levels = qualities.compare(frames, 1, checkpoints.FOLDER, "cpu", keyframes)
+    assert baseline["first_ratio"] == 1
+    assert [level["quality"] for level in levels] == ["fast", "balanced", "best"]
+    assert [level["method"].partition("@")[0] for level in levels] == ["ifnet-fast", "auto", "auto"]
+    assert levels[2]["precision"] == "float32"
+    assert all(level["first"] > 0 and level["further"] > 0 and level["peak_mb"] > 0 for level in levels)
+    middle = Interpolator(precision="fp32", device="cpu")(*map(image.read, frames), 0.5)[0]
+    truth = image.read(keyframes / "1.png")
+    lpips = LPIPS()(image.to_tensor(middle)[None], image.to_tensor(truth)[None]).item()
+    assert levels[2]["lpips"] == pytest.approx(lpips, abs=1e-3)
+    rows = table_of_qualities([baseline, *levels]).splitlines()
+    assert len(rows) == 6
+    assert f"{levels[0]['lpips']:.4f}" in rows[3]
+    assert "ifnet-fast" in table_of_methods([{"size": "540p", **level} for level in levels])
