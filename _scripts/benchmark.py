@@ -1,6 +1,7 @@
 """Time and memory of each stage of interpolating two frames, beside those of the published computation.
 
---matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation.
+--matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation, and
+how steady a video is.
 
 With --device cuda, what a GPU has to show, within seven minutes: kernels beside the published design of them and beside
 the card's memory, agreement with the CPU, frames, memory, video, training, LPIPS of --keyframes.
@@ -46,7 +47,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
-    parser.add_argument("--video", action="store_true", help="also measure what a video takes beside its frames (CPU)")
+    parser.add_argument("--video", action="store_true", help="also measure videos (CPU)")
     parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
     on_gpu = parser.add_argument_group("on a GPU")
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="that are measured (default: all)")
@@ -100,6 +101,20 @@ def table_of_video(rows: list[dict]) -> str:
     cells = [
         {"method": row["method"], "frames drawn": f"{row['drawn']} of {row['frames']}"}
         | {title: f"{row[key]:.2f}" for key, title in seconds.items()}
+        for row in rows
+    ]
+    return tables.markdown(cells)
+
+
+def table_of_steadiness(rows: list[dict]) -> str:
+    """How steady videos are as a table in Markdown."""
+    cells = [
+        {
+            "method": row["method"],
+            "seconds": f"{row['seconds']:.1f}",
+            "largest change of what rests, levels": str(row["flicker"]),
+            "unevenness of steps": f"{100 * row['unevenness']:.1f} %",
+        }
         for row in rows
     ]
     return tables.markdown(cells)
@@ -196,7 +211,7 @@ def measure_qualities(arguments: argparse.Namespace) -> dict:
 
 
 def measure(arguments: argparse.Namespace) -> dict:
-    from _train.frame_interpolation.benchmarks import matching, stages, video
+    from _train.frame_interpolation.benchmarks import matching, stages, steadiness, video
 
     frame0, frame1 = arguments.frames
     report = stages.compare(frame0, frame1, arguments.sizes, arguments.repeats, arguments.precision, arguments.device)
@@ -209,6 +224,9 @@ def measure(arguments: argparse.Namespace) -> dict:
         report["video"] = video.compare(arguments.frames[0], arguments.repeats)
         print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
         print(table_of_video(report["video"]))
+        report["steadiness"] = steadiness.compare(arguments.frames[0])
+        print("\nTen seconds of 540p, on the CPU, to twice the rate:\n")
+        print(table_of_steadiness(report["steadiness"]))
     return report
 
 
