@@ -9,6 +9,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
     from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
     from _train.frame_interpolation.quality import QUALITIES
+    from _util import device
 
     add = parser.add_argument
     add(
@@ -29,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=QUALITIES,
         help="instead of --synthesis and --precision: fast, balanced, which is the default, or best",
     )
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--device", default="auto", help=f"{device.NAMES} (default: auto)")
     add(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from _databacks import sources
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHESES
-from _util import command, tables
+from _util import command, device, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 MOST_NAMED = 20
@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
         default="auto",
         help=f"{', '.join(SYNTHESES)} (default: auto, the best that has weights)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", default="auto", help=f"{device.NAMES} (default: auto)")
     parser.add_argument("--precision", default="fp32", help="of the networks: auto, fp32, bf16 or fp16 (default: fp32)")
     parser.add_argument(
         "--checkpoints", "--checkpoint", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)"

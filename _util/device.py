@@ -8,15 +8,17 @@ from _util.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+NAMES = "auto, cpu, cuda or cuda:N, mps (Apple), xpu or xpu:N (Intel); auto is CUDA if there is any, else the CPU"
+
 
 def check_name(name: str) -> None:
     """Raise InputError unless it names a device, whether or not there is one."""
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
-        raise InputError(f"There is no device {name!r}; it is auto, cpu, cuda or cuda:N.")
+    if re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name) is None:
+        raise InputError(f"There is no device {name!r}; it is {NAMES}.")
 
 
 def choose(name: "str | torch.device") -> "torch.device":
-    """The device "cpu", "cuda", "cuda:1", …, or for "auto" a GPU if there is one.
+    """The device "cpu", "cuda", "cuda:1", …, "mps" (Apple's GPUs), "xpu" (Intel's), or for "auto" CUDA if there is any.
 
     Raises:
         InputError: there is none of that name, or it cannot be used.

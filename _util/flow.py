@@ -11,6 +11,7 @@ from torch import Tensor
 
 from _util import threads
 from _util.graphs import constant
+from _util.sampling import sample
 
 _MOST_CHANNELS, _LONGEST = 4, 32767  # of images that OpenCV remaps
 _BAND = 32768  # pixels: OpenCV takes further threads for twice as many
@@ -49,7 +50,7 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
         x = torch.arange(w, device=flow.device, dtype=flow.dtype) * across - 1
         y = torch.arange(h, device=flow.device, dtype=flow.dtype) * down - 1
     grid = torch.stack([x + flow[:, 0] * across, y[:, None] + flow[:, 1] * down], -1)
-    return F.grid_sample(image, grid.to(image.dtype), mode, padding_mode="border", align_corners=not quirk)
+    return sample(image, grid.to(image.dtype), mode, align_corners=not quirk)
 
 
 def _fits_opencv(image: Tensor, flow: Tensor) -> bool:

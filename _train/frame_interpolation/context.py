@@ -45,6 +45,8 @@ def create_context(device: torch.device, precision: str, folder: Path, backend: 
 def _fast_precision(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         return torch.bfloat16 if cpu.multiplies_bf16() else torch.float32
+    if device.type != "cuda":
+        return torch.float32
     generation, _ = torch.cuda.get_device_capability(device)
     if generation >= 8:
         return torch.bfloat16

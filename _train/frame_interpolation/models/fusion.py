@@ -23,6 +23,7 @@ from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 from _util.image import inverse_logit, logit
+from _util.sampling import sample
 from _util.softsplat import softsplat
 
 _NOTHING = 1e-6  # weight under which nothing has landed
@@ -240,7 +241,7 @@ def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
     place = torch.stack([x, y]) + motion.unsqueeze(1) + share.unsqueeze(1) * steps  # (2b, steps, 2, h, w)
     grid = (2 * place + 1) / constant([w, h], place).view(2, 1, 1) - 1
     grid = grid.permute(0, 1, 3, 4, 2).flatten(1, 2)
-    seen = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+    seen = sample(features, grid)
     seen0, seen1 = seen.unflatten(2, (-1, h)).chunk(2)
     return (seen0 * seen1).sum(1)
 

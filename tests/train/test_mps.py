@@ -1,0 +1,48 @@
+"""The default and other methods run on Apple's GPUs with the kernels that those have; shown without one."""
+
+import numpy as np
+import pytest
+import torch
+
+from _train.frame_interpolation import Interpolator, interpolator
+from _util.errors import InputError
+from tests.feigned_cuda import LacksKernelError, feigned_mps
+
+
+def frames(channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Two frames (48, 80): a disc moves to the right over a ramp."""
+    y, x = np.mgrid[:48, :80]
+    pair = []
+    for middle in (30, 36):
+        frame = np.repeat((60 + 2 * x)[..., None], channels, 2)
+        frame[np.hypot(x - middle, y - 24) < 12] = 230
+        pair.append(frame.astype(np.uint8))
+    return pair[0], pair[1]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("synthesis", ["ifnet", "ifnet-fast"])
+def test_frames_are_those_of_the_cpu(synthesis, channels, monkeypatch):
+    options = {"synthesis": synthesis, "precision": "fp32"}
+    expected = Interpolator(device="cpu", **options)(*frames(channels), [0.25, 0.5])
+    with feigned_mps() as device:
+        monkeypatch.setattr(interpolator, "choose_device", lambda name: device)
+        found = Interpolator(device="mps", **options)(*frames(channels), [0.25, 0.5])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert np.abs(ours.astype(int) - theirs).max() <= 2  # the CPU rounds positions to 1/32
+        assert np.abs(ours.astype(int) - theirs).mean() < 0.1
+
+
+def test_what_apple_lacks_is_an_error_here():
+    with feigned_mps() as device:
+        image, grid = torch.rand(1, 1, 4, 4, device=device), torch.zeros(1, 2, 2, 2, device=device)
+        with pytest.raises(LacksKernelError, match="padding 1"):
+            torch.nn.functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+        with pytest.raises(LacksKernelError, match="float64"):
+            image.double()
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu"])
+def test_a_device_that_is_not_there_is_reported(name):
+    with pytest.raises(InputError, match="cannot be used"):
+        Interpolator(device=name)
