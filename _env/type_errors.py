@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 CLEAN = ("_util", "_train/frame_interpolation/models")
-ALLOWED = 4
+ALLOWED = 2
 PYRIGHT = ("make/python", "-m", "pyright")
 
 
