@@ -193,6 +193,8 @@ class File:
                     time += usual  # durations are rounded to the clock
                 else:
                     time = seconds - self.first * _time_base(stream) + shift
+                    if self._chain.chain and expected == 0:  # filters may begin with a later frame
+                        time = expected
                     if time < expected - _CLOCK_RESTARTS * usual:
                         losses.restarts += 1
                         shift += expected - time
