@@ -3,12 +3,12 @@
 An interlaced frame is woven of two fields, the even lines of one moment and the odd lines of the next. Film is
 telecined when four of its frames become five woven ones, of which two mix fields of different frames.
 
-Flags tell of it, but not reliably, so the pictures are judged, by two measures. FFmpeg's filter idet compares each field
-with those before and after it: it gives the order of fields, which one repeats that of the frame before, and so the
-cycle of telecine. Of progressive video with slanted lines in motion, it finds an order too. So combing is measured:
-lines that stand out from both their neighbours in turn are counted in each frame as it is, and in the frames woven of a
-field of it and the other field of the frame before. What comes from one moment combs far less as it is than woven
-otherwise.
+Flags tell of it, but not reliably, so the pictures are judged, by two measures. FFmpeg's filter idet compares each
+field with those before and after it: it gives the order of fields, and which one repeats that of the frame before, in
+which telecine has a cycle. It finds an order of fields in progressive video with moving slanted lines, too. So combing
+is measured: lines that stand out from both their neighbours in turn are counted in each frame as it is, and in the
+frames woven of a field of it and the other field of the frame before. What comes from one moment combs far less as it
+is than woven otherwise.
 """
 
 import contextlib

@@ -143,7 +143,9 @@ def thin_lines(count: int) -> list[np.ndarray]:
     return frames
 
 
-@pytest.mark.parametrize("frames", [FILM, [FILM[i // 3 * 3] for i in range(48)], thin_lines(48), [FILM[0]] * 20, PAN, SLANTED])
+@pytest.mark.parametrize(
+    "frames", [FILM, [FILM[i // 3 * 3] for i in range(48)], thin_lines(48), [FILM[0]] * 20, PAN, SLANTED]
+)
 @pytest.mark.parametrize("flagged", ["", "tff"])
 def test_progressive_video_is_left_as_it_is(tmp_path, frames, flagged):
     path = write(tmp_path / "v.mkv", frames, flagged=flagged)
