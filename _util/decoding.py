@@ -187,19 +187,19 @@ class File:
         duration, shift = usual, Fraction(0)
         with contextlib.ExitStack() as stack:
             stream, frames = self._open_at(start, losses, stack)
+            is_plain = not self._chain.chain  # filters may leave the first frame out, and count from the next
+            origin = self.first * _time_base(stream) if is_plain and self.first is not None else None
             for frame, seconds in self._filtered(frames, stream):
                 expected = time + duration
                 if seconds is None or self.first is None:
                     time += usual  # durations are rounded to the clock
                 else:
-                    time = seconds - self.first * _time_base(stream) + shift
-                    if self._chain.chain and expected == 0:  # filters may begin with a later frame
-                        time = expected
+                    origin = seconds if origin is None else origin
+                    time = seconds - origin + shift
                     if time < expected - _CLOCK_RESTARTS * usual:
                         losses.restarts += 1
                         shift += expected - time
                         time = expected
-                is_plain = not self._chain.chain
                 duration = frame.duration * _time_base(stream) if frame.duration and is_plain else usual
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
