@@ -140,7 +140,7 @@ class File:
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         is_clear = colour.has_alpha(frame.format)
-        if is_clear and container.format.name == "gif":  # whose frames all have alpha once decoded
+        if is_clear and (container.format.name == "gif" or frame.format.has_palette):  # all of which have alpha
             is_clear = self._is_clear_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
         if changing := hdr.changing(frame):
@@ -152,7 +152,7 @@ class File:
             duration=max(duration, 1 / rate),
             deep=colour.is_deep(frame),
             colour=colour.tags(frame),
-            pixel_format=frame.format.name if is_clear or not frame.format.is_rgb else _opaque(frame.format),
+            pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_clear else frame.format.name,
             alpha=is_clear,
             aspect=1 / aspect if self.turn.transposed else aspect,
             start=(self.first or 0) * _time_base(stream),
@@ -245,11 +245,6 @@ class _Opened(NamedTuple):
 def _stamped(decoded: tuple[av.VideoFrame, int | None]) -> av.VideoFrame:
     frame, frame.pts = decoded
     return frame
-
-
-def _opaque(pixel_format: av.VideoFormat) -> str:
-    """The format of RGB without alpha that stands for one of RGB whose alpha says nothing."""
-    return "bgr0" if colour.has_alpha(pixel_format) else pixel_format.name
 
 
 class _Turn(NamedTuple):

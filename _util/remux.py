@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import av
 import av.filter
+import numpy as np
 from av.codec import CodecContext
 from av.container import Container, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
@@ -31,8 +32,9 @@ _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT holds nothing beside a stream
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
-_SOUND = {"webm": "libopus"}
+_SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
+_REHEARSED = 6  # frames
 _SLOWEST = Fraction(1, 2)  # of what atempo does at once
 _DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
 # What is more than dead data in a transport stream, whose muxer takes anything, and in FLV, whose muxer aborts the
@@ -60,7 +62,7 @@ class Plan(NamedTuple):
     copied: tuple[int, ...] = ()
     encoded: tuple[int, ...] = ()
     attached: tuple[int, ...] = ()  # covers that become attachments
-    notes: tuple[str, ...] = ()  # a sentence each for the user: what is left out or encoded anew
+    notes: tuple[str, ...] = ()  # a sentence each for the user: what is lost, left out or encoded anew
 
 
 class Span(NamedTuple):
@@ -89,17 +91,9 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
-        try:
-            _begin(trial, encoding)
-        except InputError:
-            raise
-        except (av.FFmpegError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InputError(
-                f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
-            ) from error
+        lost = _rehearse(trial, encoding)
         if source is None:
-            return Plan()
+            return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
             fates = {
                 stream.index: _fate(
@@ -118,7 +112,41 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
         called = ", ".join(names[index] for index in chosen["encoded"])
         notes.append(f"{called} is encoded anew, sound {float(slowness):g} times as long at the same pitch.")
     kept = {fate: indices for fate, indices in chosen.items() if fate}
-    return Plan(**kept, notes=tuple(notes))
+    return Plan(**kept, notes=(*lost, *notes))
+
+
+def _rehearse(out: Path, encoding: Encoding) -> tuple[str, ...]:
+    """Write a short video of that kind and read it again; returns sentences about what the container does not keep.
+
+    Raises:
+        InputError: it does not take such video, or what it takes cannot be read from it.
+    """
+    try:
+        _begin(out, encoding)
+    except InputError:
+        raise
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
+        ) from error
+    part = out.with_name(f"part{part_suffix(encoding)}")
+    with video.Writer(part, encoding) as writer:
+        for _ in range(_REHEARSED):
+            writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
+    try:
+        join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)))
+        aspect = video.Reader(out).aspect
+    except (InputError, av.FFmpegError) as error:
+        raise InputError(
+            f"Video of {encoding.codec} cannot be read from {out.suffix} again; choose another --codec or container."
+        ) from error
+    if aspect == encoding.aspect:
+        return ()
+    return (
+        f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; players "
+        "will show square ones.",
+    )
 
 
 def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
@@ -202,11 +230,19 @@ def join(
         for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
             container.mux(packet)
         container.close()
-    count = sum(counts)
-    with av.open(out.absolute()) as written:
-        stream = written.streams.best("video")
-        if sum(packet.size > 0 for packet in written.demux(stream)) != count:
-            raise InputError(f"{out} cannot be written whole; make room or choose another place.")
+    _check_whole(out, sum(counts))
+
+
+def _check_whole(out: Path, count: int) -> None:
+    """Raise InputError if a file does not hold a video of so many frames."""
+    try:
+        with av.open(out.absolute()) as written:
+            stream = written.streams.best("video")
+            found = sum(packet.size > 0 for packet in written.demux(stream))
+    except av.FFmpegError:
+        found = 0
+    if found != count:
+        raise InputError(f"{out} cannot be written whole; make room or choose another place.")
 
 
 def _add_picture(container: OutputContainer, template: av.VideoStream, encoding: Encoding) -> av.VideoStream:
@@ -218,7 +254,7 @@ def _add_picture(container: OutputContainer, template: av.VideoStream, encoding:
     if context.format is None or not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
-    if context.name == "utvideo":  # whose tag tells the pixel format
+    if context.name in ("utvideo", "rawvideo"):  # whose tag tells the pixel format
         context.codec_tag = template.codec_context.codec_tag
     if context.name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
@@ -323,8 +359,8 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
     """
     name = container.format.name
     if isinstance(stream, av.AudioStream):
-        codec = _SOUND.get(name, container.default_audio_codec)
-        codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
+        usual = container.default_audio_codec
+        codec = _SOUND.get(name, _DEFAULT_SOUND if usual in ("mp2", "mp3") else usual)
         anew = container.add_stream(codec, rate=_rate(codec, stream.rate))
         assert isinstance(anew, av.AudioStream)
         anew.layout = _layout(codec, anew.rate, stream.layout)

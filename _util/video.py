@@ -27,7 +27,8 @@ __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_
 
 DRAWINGS_RATE = drawings.RATE
 CODEC = "libx264"
-CODECS = {".webm": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # by suffix, where it is another
+CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # by suffix, where it is another
+CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
 _CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, where FFmpeg does not find it
 
 _Source = drawings.Drawings | animations.WebP | File
@@ -340,7 +341,7 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
         with _silent():
             context.open()
     except av.FFmpegError as error:
-        raise InputError(encoders.refusal(codec, encoding.size, chosen, error)) from error
+        raise InputError(encoders.refusal(codec, encoding.size, encoding.rate, chosen, error)) from error
     return stream
 
 

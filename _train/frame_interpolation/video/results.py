@@ -82,11 +82,6 @@ class _Video:
         whole = parts.folder / f".whole{self._out.suffix}"
         counts = [parts.finished[i] for i in sorted(parts.finished)]
         remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
-        if video.Reader(whole).aspect != self._encoding.aspect:
-            self.notes.append(
-                f"Pixels of {self._encoding.aspect} width to height cannot be written to {self._out.suffix} of "
-                f"{self._encoding.codec}; players will show square ones."
-            )
         return whole
 
     def _span(self) -> remux.Span:
@@ -151,9 +146,9 @@ class _Folder:
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, "Numbered drawings are written as PNG")
-        self.notes = (
-            [] if video.is_drawings(source) else [f"{out} holds drawings alone; sound and all else is left out."]
-        )
+        self.notes = _square_pixels(reader, "PNG")
+        if not video.is_drawings(source):
+            self.notes.append(f"{out} holds drawings alone; sound and all else is left out.")
 
     @contextlib.contextmanager
     def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
@@ -181,7 +176,7 @@ class _Animation:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, f"{out.suffix} has a codec of its own")
         self._out, self._fps = out, fps
-        self.notes = animations.losses(out, reader.alpha, reader.deep)
+        self.notes = animations.losses(out, reader.alpha, reader.deep) + _square_pixels(reader, out.suffix)
         if fps > animations.LARGEST_RATE:
             raise InputError(
                 f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
@@ -220,7 +215,7 @@ class _Y4M:
         with video.writing(whole), whole.open("wb") as file:
             for i, path in enumerate(parts.paths):
                 with path.open("rb") as part:
-                    header = part.readline()
+                    header = part.readline().replace(b" A0:0", b" A%d:%d" % self._encoding.aspect.as_integer_ratio())
                     file.write(b"" if i else header)
                     shutil.copyfileobj(part, file)
         sync(whole)
@@ -230,11 +225,22 @@ class _Y4M:
 class _Stream(_Y4M):
     """Y4M to standard output, in one part that appears as it is drawn."""
 
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        super().__init__(source, out, reader, fps, options)
+        self.notes += _square_pixels(reader, "a stream")
+
     def part(self, path: Path) -> video.Writer:
         return video.Writer(video.STREAM, self._encoding)
 
     def join(self, parts: Parts, frames: int) -> None:
         return None
+
+
+def _square_pixels(reader: video.Reader, kind: str) -> list[str]:
+    """A sentence where pixels are not square, for what cannot tell."""
+    if reader.aspect == 1:
+        return []
+    return [f"Pixels of {reader.aspect} width to height cannot be written to {kind}; viewers will show square ones."]
 
 
 def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> None:
