@@ -1,5 +1,6 @@
 """One run at a time writes to a file or folder."""
 
+import importlib
 import os
 import re
 import signal
@@ -113,3 +114,24 @@ def test_runs_that_begin_and_end_at_once_never_overlap(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", adds, count]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert re.fullmatch("100", count.read_text())
+
+
+@pytest.mark.parametrize(
+    ("module", "before", "after"),
+    [
+        ("encode_video", ["in.mkv"], []),
+        ("duplicate_frame_features", [], []),
+        ("rrld_filter", [], ["--device", "cpu"]),
+        ("extract_triplet_images", [], []),
+        ("extract_triplet_flows", [], ["--device", "cpu"]),
+        ("sgm_flows", ["data"], ["--device", "cpu"]),
+        ("user_study", ["build", "a", "b"], []),
+    ],
+)
+def test_commands_of_several_steps_hold_their_folder(tmp_path, monkeypatch, module, before, after):
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", [module, *before, str(out), *after])
+    main = importlib.import_module(f"_scripts.{module}").main
+    with holding(out), pytest.raises(InputError, match="out is in use by another run"):
+        main()
+    assert not list(tmp_path.iterdir())
