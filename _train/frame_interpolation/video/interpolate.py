@@ -14,6 +14,7 @@ it, so that a lossless codec gives them back bit by bit.
 import bisect
 import functools
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
@@ -30,6 +30,7 @@ from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
+from _train.frame_interpolation.video.progress import Progress, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
@@ -318,7 +319,10 @@ def _draw(
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
-    frames = 0
+    frames, done = 0, min(sum(parts.finished.values()), total)
+    expected = None
+    if isinstance(interpolator, Interpolator) and done < total:  # a stand-in draws nothing that was not asked for
+        expected = expected_seconds(interpolator, reader.size, max(1, math.ceil(fps / reader.rate) - 1))
 
     def encode(waiting: Iterator[_Waiting]) -> None:
         keep = _keeper(parts, length)
@@ -335,7 +339,7 @@ def _draw(
             parts.keep(i, range(i * length, i * length + written))
 
     with (
-        tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
+        Progress(expected, total=total, initial=done) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
         ahead(mark(decoded, options, reader), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,
