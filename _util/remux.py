@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ _FASTSTART = (".mp4", ".mov", ".m4v")
 _SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
 _REHEARSED = 6  # frames
+_TRIED, _LOOKED_THROUGH = 8, 500  # packets of a stream that are tried, and packets among which they are looked for
 _SLOWEST = Fraction(1, 2)  # of what atempo does at once
 _DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
 # What is more than dead data in a transport stream, whose muxer takes anything, and in FLV, whose muxer aborts the
@@ -95,12 +96,13 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
         if source is None:
             return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
-            fates = {
-                stream.index: _fate(
-                    stream, empty.format.name, functools.partial(_can_begin, trial, encoding, stream), slowness == 1
-                )
-                for stream in _others(container)
-            }
+            packets = _first_packets(container)
+
+            def fate(stream: Stream) -> str | None:
+                can_begin = functools.partial(_can_begin, trial, encoding, stream, packets.get(stream.index, ()))
+                return _fate(stream, empty.format.name, can_begin, slowness == 1)
+
+            fates = {stream.index: fate(stream) for stream in _others(container)}
             names = {index: _called(container.streams[index]) for index in fates}
     chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
     notes = [
@@ -316,8 +318,28 @@ def _called(stream: Stream) -> str:
     return f"stream {stream.index} ({stream.type}, {codec})"
 
 
-def _begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> None:
+def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
+    """Some packets of each stream, by its index, as far as they are near the beginning."""
+    packets: dict[int, list[av.Packet]] = {}
+    with contextlib.suppress(av.FFmpegError):  # of a damaged file, those before the damage
+        for packet in itertools.islice(container.demux(), _LOOKED_THROUGH):
+            found = packets.setdefault(packet.stream.index, [])
+            if packet.size and len(found) < _TRIED:
+                found.append(packet)
+    return packets
+
+
+def _begin(
+    path: Path,
+    encoding: Encoding,
+    stream: Stream | None = None,
+    packets: Sequence[av.Packet] = (),
+    anew: bool = False,
+) -> None:
     """Write the beginning of a file with a video and, if given, a stream beside it.
+
+    Args:
+        packets: of the stream, which are written too unless it is encoded anew.
 
     Raises:
         InputError, av.FFmpegError or ValueError: such a file cannot be.
@@ -326,14 +348,32 @@ def _begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: b
         picture = video.add_video(container, encoding)
         if not _plays("video", picture.codec_context, container.format.name):
             raise ValueError("it would be dead data")
-        if stream is not None:
-            _add_anew(container, stream) if anew else _add_copy(container, stream)
+        if stream is None or anew:
+            if stream is not None:
+                _add_anew(container, stream)
+            container.start_encoding()
+            return
+        copy = _add_copy(container, stream)
         container.start_encoding()
+        last: dict[int, int] = {}
+        start = next((packet.dts for packet in packets if packet.dts is not None), 0)
+        for packet in packets:
+            packet.stream = copy
+            _shift(packet, start * packet.time_base)
+            _keep_order(packet, last)
+            container.mux(packet)
+        container.close()
 
 
-def _can_begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> bool:
+def _can_begin(
+    path: Path,
+    encoding: Encoding,
+    stream: Stream | None = None,
+    packets: Sequence[av.Packet] = (),
+    anew: bool = False,
+) -> bool:
     try:
-        _begin(path, encoding, stream, anew)
+        _begin(path, encoding, stream, packets, anew)
     except (av.FFmpegError, ValueError):
         return False
     return True

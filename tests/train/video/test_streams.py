@@ -194,6 +194,7 @@ def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
         ("in.mkv", "pcm_s16le", "mono", 192000, ".ts"),  # nor AAC that rate
         ("in.mkv", "pcm_u8", "mono", 11025, ".flv"),  # over which FLV's muxer aborts
         ("in.mkv", "pcm_s16le", "stereo", 44100, ".mpg"),  # which has no AAC
+        ("in.avi", "adpcm_ms", "mono", 44100, ".avi"),  # whose header AVI's muxer takes, but not its packets
     ],
 )
 def test_sound_of_any_layout_and_rate_is_encoded_anew(tmp_path, name, codec, layout, rate, suffix):
