@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from _util.errors import InputError
+from _util.files import replacing
 from _util.locks import holding
 
 HOLD = "import sys, time\nfrom _util.locks import holding\nwith holding(sys.argv[1]): print(flush=True), time.sleep(60)"
@@ -114,6 +115,13 @@ def test_runs_that_begin_and_end_at_once_never_overlap(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", adds, count]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert re.fullmatch("100", count.read_text())
+
+
+def test_a_whole_disk_is_no_place():
+    with pytest.raises(InputError, match="/ has no name"), holding("/"):
+        pass
+    with pytest.raises(InputError, match="/ has no name"), replacing("/"):
+        pass
 
 
 @pytest.mark.parametrize(
