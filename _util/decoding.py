@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.stream import Discard, Disposition
 
-from _util import colour, fields, hdr
+from _util import colour, fields, hdr, png
 from _util.colour import Colour
 from _util.errors import InputError
 
@@ -26,6 +26,7 @@ _LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as 
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
 _OF_WHOLE_FRAMES = ("gif", "apng")
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
+_ROUNDED = 5e-4  # of a rate, at most, by which clocks of milliseconds and short last frames change its mean
 _CLOCK_RESTARTS = 5  # frames that time must step back for
 
 
@@ -44,6 +45,7 @@ class Metadata(NamedTuple):
     start: Fraction = Fraction(0)
     light: hdr.Light | None = None
     notes: tuple[str, ...] = ()
+    tags: tuple[png.Chunk, ...] = ()
 
 
 class Decoded(NamedTuple):
@@ -134,7 +136,7 @@ class File:
     ) -> Metadata:
         stated = filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate))
         rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
-        rate *= self._chain.frames
+        rate = _exact(rate) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
@@ -158,6 +160,7 @@ class File:
             start=(self.first or 0) * _time_base(stream),
             light=hdr.read(frame),
             notes=tuple(notes),
+            tags=tuple(filter(None, [png.coding_chunk(int(frame.color_primaries), int(frame.color_trc))])),
         )
 
     def _is_clear_anywhere(self) -> bool:
@@ -233,6 +236,13 @@ class File:
             return
         for frame in fields.run(self._chain, map(_stamped, frames), stream):
             yield frame, None if frame.pts is None else frame.pts * _time_base(frame)
+
+
+def _exact(rate: Fraction) -> Fraction:
+    """The whole rate, or the NTSC one below it, that a mean rate stands for; itself if it stands for neither."""
+    candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
+    nearest = min(candidates, key=lambda one: abs(one - rate))
+    return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else rate
 
 
 class _Opened(NamedTuple):

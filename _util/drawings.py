@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from _util import colour, image, pixel_formats, sequences
+from _util import colour, formats, image, pixel_formats, sequences
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -39,20 +39,22 @@ class Drawings:
         self.paths = sequence.paths
         self.places = list(range(len(self.paths))) if close_gaps else sequence.places
         first = _first_readable(self.paths)
+        pixels = formats.for_display(first)
         count = self.places[-1] + 1
         alpha, is_deep = _richest(self.paths)
         gap = sequences.message(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
         self.metadata = Metadata(
-            size=first.shape[:2],
+            size=pixels.shape[:2],
             rate=rate,
             count=count,
             duration=count / rate,
             deep=is_deep,
-            colour=Colour(colour.usual_matrix(first.shape[0]), colour.LIMITED),
+            colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
             pixel_format=pixel_formats.of_rgb(is_deep, alpha),
             alpha=alpha,
             notes=(gap,) if gap else (),
+            tags=first.tags,
         )
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
@@ -72,10 +74,10 @@ class Drawings:
             yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
 
 
-def _first_readable(paths: list[Path]) -> np.ndarray:
+def _first_readable(paths: list[Path]) -> formats.Picture:
     for path in paths:
         with contextlib.suppress(InputError):
-            return image.read(path)
+            return formats.read(path)
     raise InputError(f"{paths[0].parent} holds no picture that can be read; export them again.")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _util import colour, formats, image, runs, video
+from _util import colour, decoding, formats, image, runs, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.files import temporary_beside
@@ -386,6 +386,22 @@ def test_frames_without_times_are_as_far_apart_as_the_rate_says(tmp_path):
     assert len(times) == 72
     np.testing.assert_allclose([float(time) for time in times], np.arange(72) / 24, atol=0.002)
     assert float(reader.end) == pytest.approx(3, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("mean", "rate"),
+    [
+        (Fraction(76800, 3199), 24),  # of 24 frames whose times are whole milliseconds
+        (Fraction(47952, 2000), Fraction(24000, 1001)),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (25, 25),
+        (Fraction(100, 3), Fraction(100, 3)),  # of GIF
+        (Fraction(1, 5), Fraction(1, 5)),
+        (Fraction(2402, 100), Fraction(2402, 100)),
+    ],
+)
+def test_a_mean_rate_stands_for_an_exact_one(mean, rate):
+    assert decoding._exact(Fraction(mean)) == rate
 
 
 def test_a_clock_is_no_rate(tmp_path):

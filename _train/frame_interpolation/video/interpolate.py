@@ -30,7 +30,7 @@ from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.overlap import ahead, behind
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
-from _train.frame_interpolation.video.progress import Progress, expected_seconds
+from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
@@ -339,7 +339,7 @@ def _draw(
             parts.keep(i, range(i * length, i * length + written))
 
     with (
-        Progress(expected, total=total, initial=done) as progress,
+        FrameBar(expected, total=total, initial=done) as progress,
         ahead(reader.frames(), _QUEUE) as decoded,
         ahead(mark(decoded, options, reader), _QUEUE) as marked,
         behind(encode, _QUEUE) as put,

@@ -56,7 +56,7 @@ def _seconds(drawer: Drawer, h: int, w: int, between: int) -> float:
     return float(first + (between - 1) * further)
 
 
-class Progress(tqdm):
+class FrameBar(tqdm):
     """A bar of frames.
 
     Args:

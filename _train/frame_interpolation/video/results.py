@@ -5,6 +5,7 @@ of the source it cannot hold.
 """
 
 import contextlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import ImageCms
 
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
-from _util import animations, files, image, pixel_formats, remux, video
+from _util import animations, files, formats, pixel_formats, png, remux, video
 from _util.errors import InputError
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
@@ -71,6 +73,8 @@ class _Video:
         self._reader = reader
         self._excerpt = options.excerpt
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
+        if video.is_drawings(source):
+            self.notes += _unnamed_colours(reader, out.suffix)
         self._streams = remux.plan(self._source, out, self._encoding, options.excerpt.slowness)
         self.part_suffix = remux.part_suffix(self._encoding)
         self.notes += self._streams.notes
@@ -146,6 +150,7 @@ class _Folder:
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, "Numbered drawings are written as PNG")
+        self._tags = reader.tags
         self.notes = _square_pixels(reader, "PNG")
         if not video.is_drawings(source):
             self.notes.append(f"{out} holds drawings alone; sound and all else is left out.")
@@ -154,7 +159,7 @@ class _Folder:
     def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
         temporary = path.with_name(f".{path.name}")
         temporary.mkdir()
-        yield _DrawingsWriter(temporary)
+        yield _DrawingsWriter(temporary, self._tags)
         rename(temporary, path)
 
     def join(self, parts: Parts, frames: int) -> Path:
@@ -176,7 +181,8 @@ class _Animation:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, f"{out.suffix} has a codec of its own")
         self._out, self._fps = out, fps
-        self.notes = animations.losses(out, reader.alpha, reader.deep) + _square_pixels(reader, out.suffix)
+        self.notes = animations.losses(out, reader.alpha, reader.deep)
+        self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
         if fps > animations.LARGEST_RATE:
             raise InputError(
                 f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
@@ -243,19 +249,35 @@ def _square_pixels(reader: video.Reader, kind: str) -> list[str]:
     return [f"Pixels of {reader.aspect} width to height cannot be written to {kind}; viewers will show square ones."]
 
 
+def _unnamed_colours(reader: video.Reader, kind: str) -> list[str]:
+    """A sentence where values mean other colours than usual, for what cannot tell."""
+    profile = png.shown_profile(reader.tags)
+    if (profile is None or _is_srgb(profile)) and all(chunk.name != b"cICP" for chunk in reader.tags):
+        return []
+    return [f"{kind} cannot tell which colours the values of {reader.path} stand for; viewers will show them as sRGB."]
+
+
+def _is_srgb(profile: bytes) -> bool:
+    """By the name that an ICC profile has; that of sRGB is in most files of painting programs."""
+    try:
+        return "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (OSError, ImageCms.PyCMSError):
+        return False
+
+
 def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> None:
     if options.codec or options.preset or options.crf is not None or (options.pixel_format and not pixel_format):
         raise InputError(f"{why}; --codec, --preset, --crf and --pix-fmt are for videos.")
 
 
 class _DrawingsWriter:
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, tags: tuple[png.Chunk, ...]):
+        self._folder, self._tags = folder, tags
         self._count = 0
 
     def write(self, picture: video.Frame | np.ndarray) -> None:
         pixels = picture.pixels if isinstance(picture, video.Frame) else picture
-        image.write(self._folder / f"{self._count:06d}.png", pixels)
+        formats.write(self._folder / f"{self._count:06d}.png", pixels, self._tags)
         self._count += 1
 
 

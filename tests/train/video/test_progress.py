@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from _train.frame_interpolation.video import progress
-from _train.frame_interpolation.video.progress import Progress, expected_seconds
+from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_a_frame_is_expected_to_take_what_its_size_costs(clock, size, between):
     assert machine.pixels < max(0.8 * h * w, 8000)  # it costs less than a frame of that size, unless it is tiny
 
 
-def left(bar: Progress) -> str:
+def left(bar: FrameBar) -> str:
     return str(bar).partition("<")[2].partition(",")[0]
 
 
 def test_time_left_is_shown_before_the_first_frame_and_settles_within_a_few(clock):
-    with Progress(0.5, total=240, file=io.StringIO()) as bar:
+    with FrameBar(0.5, total=240, file=io.StringIO()) as bar:
         assert left(bar) == "02:00"
         for _ in range(12):  # which take three times as long
             clock[0] += 1.5
@@ -68,7 +68,7 @@ def test_time_left_is_shown_before_the_first_frame_and_settles_within_a_few(cloc
 
 
 def test_where_nothing_is_expected_what_is_done_counts(clock):
-    with Progress(total=100, initial=10, file=io.StringIO()) as bar:
+    with FrameBar(total=100, initial=10, file=io.StringIO()) as bar:
         assert left(bar) == "?"
         clock[0] += 8
         bar.update(4)

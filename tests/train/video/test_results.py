@@ -13,11 +13,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from _train.frame_interpolation.video import interpolate
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
-from _util import encoders, locks
+from _util import encoders, icc, locks, png
+from _util.colour import Colour
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 from tests import soak
@@ -116,6 +117,34 @@ def test_pixels_that_are_not_square_are_kept_or_told_of(tmp_path, name):
     aspect = Reader(out, 24 if out.is_dir() else None).aspect
     assert (aspect == Fraction(32, 27)) != said
     assert said == (name not in ("out.y4m", "out.mp4"))
+
+
+@pytest.mark.parametrize("name", ["sRGB", "gamma 1.8"])
+def test_colours_of_drawings_are_kept_or_told_of(tmp_path, name):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = srgb if name == "sRGB" else icc.of_gamma(1.8)
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        Image.fromarray(picture(i)).save(tmp_path / f"in/{i}.png", icc_profile=profile, dpi=(300, 300))
+    for out in ("out", "out.mp4", "out.gif"):
+        notes = run(tmp_path / "in", tmp_path / out).notes
+        is_told = any("cannot tell which colours" in note for note in notes)
+        assert is_told == (name != "sRGB" and out != "out")
+    drawn = sorted((tmp_path / "out").iterdir())
+    assert len(drawn) == 6
+    for path in drawn:
+        with Image.open(path) as written:
+            assert written.info["icc_profile"] == profile
+            assert written.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_drawings_of_hdr_video_say_so(tmp_path):
+    source = make(tmp_path / "in.mkv", codec="libx265", deep=True, colour=Colour(9, 1, 9, 16))
+    assert not any("cannot tell which" in note for note in run(source, tmp_path / "out.mkv", codec="libx265").notes)
+    run(source, tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert png.read(path.read_bytes()) == (png.Chunk(b"cICP", bytes([9, 16, 0, 1])),)
+    assert any("cannot tell which" in note for note in run(source, tmp_path / "out.webp").notes)
 
 
 @pytest.mark.parametrize("clear", [False, True])
