@@ -117,6 +117,12 @@ def test_runs_that_begin_and_end_at_once_never_overlap(tmp_path):
     assert re.fullmatch("100", count.read_text())
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_where_no_file_can_be_made_nobody_is_blamed():
+    with pytest.raises(InputError, match="/proc/out cannot be written, as no file can be made"), holding("/proc/out"):
+        pass
+
+
 def test_a_whole_disk_is_no_place():
     with pytest.raises(InputError, match="/ has no name"), holding("/"):
         pass
