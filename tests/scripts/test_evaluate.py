@@ -581,6 +581,15 @@ def test_where_an_item_of_the_report_cannot_be_written_the_table_is_not_either(r
     assert Path("a.csv").exists()
 
 
+@pytest.mark.parametrize("place", ["", "report"])
+def test_a_report_does_not_get_into_the_data(run, atd12k, place):
+    before = sorted(atd12k.rglob("*"))
+    code, _, said = run("--data", atd12k, "--baseline", "mean", "--metrics", "psnr", "--report", atd12k / place)
+    assert code == 2
+    assert "would lie in the data" in said
+    assert sorted(atd12k.rglob("*")) == before
+
+
 def test_a_second_run_to_one_table_or_report_is_refused(run, keys):
     options = ("--data", keys, "--baseline", "mean", "--out", "a.csv", "--report", "report", "--metrics", "psnr")
     for held in ("a.csv", "report"):
