@@ -39,7 +39,11 @@ def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> flo
             pixels.append(h * w)
             seconds.append(taken)
     more = max(0.0, seconds[1] - seconds[0]) / max(1, pixels[1] - pixels[0])
-    return (seconds[1] + more * (size[0] * size[1] - pixels[1])) / (between + 1)
+    area = size[0] * size[1]
+    of_pair = min(
+        seconds[1] + more * (area - pixels[1]), seconds[1] * area / pixels[1]
+    )  # nothing grows faster than area
+    return of_pair / (between + 1)
 
 
 def _seconds(drawer: Drawer, h: int, w: int, between: int) -> float:

@@ -47,6 +47,16 @@ def test_a_frame_is_expected_to_take_what_its_size_costs(clock, size, between):
     assert machine.pixels < max(0.8 * h * w, 8000)  # it costs less than a frame of that size, unless it is tiny
 
 
+def test_a_delay_of_one_measurement_is_not_extrapolated_beyond_the_area(clock):
+    class Delayed(Machine):
+        def prepare(self, frame0, frame1):
+            if frame0.shape[0] == 45:  # the larger of the small frames
+                self.clock[0] += 1
+            return super().prepare(frame0, frame1)
+
+    assert expected_seconds(Delayed(clock), (90, 70), 1) < 4 * 1.1 / 2
+
+
 def left(bar: FrameBar) -> str:
     return str(bar).partition("<")[2].partition(",")[0]
 
