@@ -102,7 +102,7 @@ def interpolate_video(
     if out.is_symlink():
         out = out.resolve()
     _check_folder(source, out)
-    with locks.holding(out):
+    with locks.holding(out, *([scenes] if scenes else [])):
         return _interpolate(source, out, options, create, resume, overwrite, say, scenes)
 
 

@@ -23,6 +23,7 @@ from _util import animations, files, formats, pixel_formats, png, remux, video
 from _util.errors import InputError
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
+_NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs whose alpha is beside their stream, where the container has a place
 _HOLDS_ALPHA_BESIDE = (".webm", ".mkv")
 
@@ -289,12 +290,20 @@ def _link(path: Path, place: Path) -> None:
 
 
 def kind_of(out: Path) -> type[Result]:
-    """What a path is for, by its suffix."""
+    """What a path is for, by its suffix.
+
+    Raises:
+        InputError: a single picture, or a suffix alone.
+    """
     if out == video.STREAM:
         return _Stream
     if not out.suffix:
+        if out.name.lower() in _NAMELESS:
+            raise InputError(f"{out} is a suffix without a name; write NAME{out.name}.")
         return _Folder
     suffix = out.suffix.lower()
     if suffix in animations.SUFFIXES:
         return _Animation
+    if suffix in files.PICTURE_SUFFIXES:
+        raise InputError(f"{out} is one picture; numbered drawings need a folder: give one without a suffix as OUT.")
     return _Y4M if suffix == ".y4m" else _Video

@@ -191,6 +191,21 @@ def test_frames_stream_through_pipes(tmp_path):
     assert len(list(Reader(tmp_path / "again.mp4"))) == 16
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_list_of_scenes_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    drawer = Mean()
+    with pytest.raises(InputError, match=r"/proc/scenes\.csv cannot be written"):
+        interpolate_video(
+            make(tmp_path / "in.mp4"),
+            tmp_path / "out.mp4",
+            Options(),
+            lambda: (drawer, {}),
+            scenes=Path("/proc/scenes.csv"),
+        )
+    assert drawer.drawn == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
 def test_one_run_at_a_time(tmp_path):
     source, out = make(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     link = tmp_path / "link.mp4"
@@ -324,6 +339,9 @@ def test_what_is_not_let_go_is_found(tmp_path):
         ("shot.001", {}, "shot.001 names no container"),
         ("out.ts", {"codec": "ffv1"}, "does not hold video of ffv1"),
         ("out.mpg", {"codec": "libx264"}, "Video of libx264 cannot be read from .mpg again"),
+        ("out.%04d.png", {}, "out.%04d.png is one picture; numbered drawings need a folder"),
+        ("out.JPG", {}, "out.JPG is one picture"),
+        (".mp4", {}, "mp4 is a suffix without a name"),
         ("out.264", {}, "Video of libx264 cannot be read from .264 again"),
         ("out.mpg", {"codec": "mpeg1video", "fps": Fraction(20)}, "no frames of 96×64 in yuv420p, 20 a second"),
     ],
