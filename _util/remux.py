@@ -92,7 +92,7 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
-        lost = _rehearse(trial, encoding)
+        lost = _rehearse(trial, encoding, [] if source is None else _chapters(source))
         if source is None:
             return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
@@ -117,7 +117,12 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     return Plan(**kept, notes=(*lost, *notes))
 
 
-def _rehearse(out: Path, encoding: Encoding) -> tuple[str, ...]:
+def _chapters(source: Path) -> list[Any]:
+    with video.open_input(source) as container:
+        return container.chapters()
+
+
+def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
     """Write a short video of that kind and read it again; returns sentences about what the container does not keep.
 
     Raises:
@@ -137,18 +142,21 @@ def _rehearse(out: Path, encoding: Encoding) -> tuple[str, ...]:
         for _ in range(_REHEARSED):
             writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
     try:
-        join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)))
-        aspect = video.Reader(out).aspect
+        join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
+        aspect, has_chapters = video.Reader(out).aspect, bool(_chapters(out))
     except (InputError, av.FFmpegError) as error:
         raise InputError(
             f"Video of {encoding.codec} cannot be read from {out.suffix} again; choose another --codec or container."
         ) from error
-    if aspect == encoding.aspect:
-        return ()
-    return (
-        f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; players "
-        "will show square ones.",
-    )
+    lost = []
+    if aspect != encoding.aspect:
+        lost.append(
+            f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; "
+            "players will show square ones."
+        )
+    if chapters and not has_chapters:
+        lost.append(f"{out.suffix} does not hold chapters: left out.")
+    return tuple(lost)
 
 
 def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
@@ -192,6 +200,7 @@ def join(
     source: Path | None,
     streams: Plan,
     span: Span,
+    chapters: Sequence[Any] = (),
 ) -> None:
     """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
 
@@ -200,6 +209,7 @@ def join(
         counts: how many frames each of them holds.
         out: written in place.
         span: what of the other streams belongs to the video.
+        chapters: where there is no source, as PyAV has them.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
@@ -217,6 +227,8 @@ def join(
         start = span.start
         if source is None:
             picture = add_picture()
+            if chapters:
+                container.set_chapters(list(chapters))
         else:
             original = stack.enter_context(video.open_input(source))
             epoch = Fraction(original.start_time or 0, av.time_base) if span.stop is None else span.start
