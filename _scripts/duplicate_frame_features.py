@@ -5,13 +5,15 @@ OUT/video.mp4   →   OUT/duplicates.db, table duplicates(frame, rgb_mean, rgb_m
 
 from _scripts import stages
 from _util import command
+from _util.locks import holding
 
 
 def main() -> None:
     arguments = stages.parse(stages.DIFFER, "Measure how each frame of OUT/video.mp4 differs from the one before it.")
     from _databacks.extraction import duplicate_frame_features
 
-    duplicate_frame_features(arguments.out, stages.options(arguments))
+    with holding(arguments.out):
+        duplicate_frame_features(arguments.out, stages.options(arguments))
 
 
 if __name__ == "__main__":

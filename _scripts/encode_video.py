@@ -5,6 +5,7 @@ VIDEO   →   OUT/video.mp4
 
 from _scripts import stages
 from _util import command
+from _util.locks import holding
 
 
 def main() -> None:
@@ -13,7 +14,8 @@ def main() -> None:
 
     if any(getattr(arguments, name) != "auto" for name in ("flow", "device", "precision")):
         stages.flow_estimator(arguments)  # a mistake that a later stage would find is found before there is work
-    encode_video(arguments.video, arguments.out, stages.options(arguments))
+    with holding(arguments.out):
+        encode_video(arguments.video, arguments.out, stages.options(arguments))
 
 
 if __name__ == "__main__":

@@ -157,6 +157,11 @@ def judge(arguments: argparse.Namespace) -> None:
         in_sequence=arguments.sequence,
     )
     out = arguments.out or judging.default_out(items, judged_methods)
+    if arguments.report and items.source.path.resolve() in (
+        arguments.report.resolve(),
+        *arguments.report.resolve().parents,
+    ):
+        raise InputError(f"The report {arguments.report} would lie in the data; choose another folder.")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
 

@@ -5,6 +5,7 @@ OUT/images/000012-000013-000015/   →   OUT/flows/000012-000013-000015.pt, (2, 
 
 from _scripts import stages
 from _util import command
+from _util.locks import holding
 
 
 def main() -> None:
@@ -12,7 +13,8 @@ def main() -> None:
     from _databacks.extraction import extract_triplet_flows
 
     name, flow = stages.flow_estimator(arguments)
-    extract_triplet_flows(arguments.out, flow, stages.options(arguments, name))
+    with holding(arguments.out):
+        extract_triplet_flows(arguments.out, flow, stages.options(arguments, name))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ OUT/rrld.txt   →   OUT/images/000012-000013-000015/
 
 from _scripts import stages
 from _util import command
+from _util.locks import holding
 
 
 def main() -> None:
     arguments = stages.parse(stages.IMAGES, "Write the frames of the triplets in OUT/rrld.txt as pictures.")
     from _databacks.extraction import extract_triplet_images
 
-    extract_triplet_images(arguments.out, stages.options(arguments))
+    with holding(arguments.out):
+        extract_triplet_images(arguments.out, stages.options(arguments))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ OUT/video.mp4  duplicates.db   →   OUT/rrld.txt:  frames,linearity,coverage
 
 from _scripts import stages
 from _util import command
+from _util.locks import holding
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     from _databacks.extraction import rrld_filter
 
     name, flow = stages.flow_estimator(arguments)
-    rrld_filter(arguments.out, flow, stages.options(arguments, name))
+    with holding(arguments.out):
+        rrld_filter(arguments.out, flow, stages.options(arguments, name))
 
 
 if __name__ == "__main__":

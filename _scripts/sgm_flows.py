@@ -12,6 +12,7 @@ from pathlib import Path
 
 from _util import command
 from _util.command import whole
+from _util.locks import holding
 
 MOST_NAMED = 20
 
@@ -57,7 +58,8 @@ def main() -> None:
     processes = given.pop("workers")
     given["device"] = str(device.choose(arguments.device))
     given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
-    failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
+    with holding(arguments.out):
+        failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
     if failed:
         print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
         for name, reason in list(failed.items())[:MOST_NAMED]:

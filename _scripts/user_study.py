@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from _util import command
+from _util.locks import holding
 
 
 def parse() -> argparse.Namespace:
@@ -69,16 +70,17 @@ def parse() -> argparse.Namespace:
 def build(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.evaluation.pages import study
 
-    built = study.build(
-        arguments.methods,
-        arguments.out,
-        truth=arguments.truth,
-        showing=study.Showing(arguments.seconds, arguments.loop),
-        question=arguments.question,
-        trials=arguments.trials,
-        checks=arguments.checks,
-        seed=arguments.seed,
-    )
+    with holding(arguments.out):
+        built = study.build(
+            arguments.methods,
+            arguments.out,
+            truth=arguments.truth,
+            showing=study.Showing(arguments.seconds, arguments.loop),
+            question=arguments.question,
+            trials=arguments.trials,
+            checks=arguments.checks,
+            seed=arguments.seed,
+        )
     print(
         f"{built.page}: {built.items} items, {built.comparisons} comparisons "
         f"and {built.checks} checks of attention per participant"

@@ -35,7 +35,7 @@ class Colour(NamedTuple):
 
 def tags(frame: av.VideoFrame) -> Colour:
     """The tags of a decoded frame; those of RGB are the matrix and the range that it is best written with."""
-    if frame.format.is_rgb:
+    if holds_rgb(frame.format):
         return Colour(usual_matrix(frame.height), LIMITED, frame.color_primaries, frame.color_trc)
     is_full = frame.format.name.startswith("yuvj")
     return Colour(
@@ -46,6 +46,11 @@ def tags(frame: av.VideoFrame) -> Colour:
 def is_deep(frame: av.VideoFrame) -> bool:
     """Whether a component has more than 8 bits."""
     return max(component.bits for component in frame.format.components) > 8
+
+
+def holds_rgb(frame_format: av.VideoFormat) -> bool:
+    """Whether pixels of a format are RGB, by themselves or in a palette."""
+    return frame_format.is_rgb or frame_format.has_palette
 
 
 def has_alpha(frame_format: av.VideoFormat) -> bool:
@@ -65,7 +70,7 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: 
         keep_alpha: four channels are wanted, whether the frame has alpha or not.
     """
     tag = frame.colorspace
-    if not frame.format.is_rgb:
+    if not holds_rgb(frame.format):
         frame.colorspace = _matrix(tag, frame.height)
     try:
         return _to_rgb(frame, size, deep, keep_alpha)

@@ -107,6 +107,7 @@ def run(main: Callable[[], None]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
     try:
+        _require_current_folder()
         main()
         sys.stdout.flush()
     except InputError as error:
@@ -125,6 +126,15 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _require_current_folder() -> None:
+    from _util.errors import InputError
+
+    try:
+        os.getcwd()  # noqa: PTH109 - of pathlib, the error names no cause
+    except FileNotFoundError as error:
+        raise InputError("The current folder has been removed; go to another one (cd), and run again.") from error
 
 
 def _keep_interrupt(unraisable) -> None:

@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.stream import Discard, Disposition
 
-from _util import colour, fields, hdr
+from _util import colour, fields, hdr, png
 from _util.colour import Colour
 from _util.errors import InputError
 
@@ -26,6 +26,7 @@ _LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as 
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
 _OF_WHOLE_FRAMES = ("gif", "apng")
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
+_ROUNDED = 5e-4  # of a rate, at most, by which clocks of milliseconds and short last frames change its mean
 _CLOCK_RESTARTS = 5  # frames that time must step back for
 
 
@@ -44,6 +45,7 @@ class Metadata(NamedTuple):
     start: Fraction = Fraction(0)
     light: hdr.Light | None = None
     notes: tuple[str, ...] = ()
+    tags: tuple[png.Chunk, ...] = ()
 
 
 class Decoded(NamedTuple):
@@ -134,13 +136,13 @@ class File:
     ) -> Metadata:
         stated = filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate))
         rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
-        rate *= self._chain.frames
+        rate = _exact(rate) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         is_clear = colour.has_alpha(frame.format)
-        if is_clear and container.format.name == "gif":  # whose frames all have alpha once decoded
+        if is_clear and (container.format.name == "gif" or frame.format.has_palette):  # all of which have alpha
             is_clear = self._is_clear_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
         if changing := hdr.changing(frame):
@@ -152,12 +154,13 @@ class File:
             duration=max(duration, 1 / rate),
             deep=colour.is_deep(frame),
             colour=colour.tags(frame),
-            pixel_format=frame.format.name if is_clear or not frame.format.is_rgb else _opaque(frame.format),
+            pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_clear else frame.format.name,
             alpha=is_clear,
             aspect=1 / aspect if self.turn.transposed else aspect,
             start=(self.first or 0) * _time_base(stream),
             light=hdr.read(frame),
             notes=tuple(notes),
+            tags=tuple(filter(None, [png.coding_chunk(int(frame.color_primaries), int(frame.color_trc))])),
         )
 
     def _is_clear_anywhere(self) -> bool:
@@ -187,17 +190,19 @@ class File:
         duration, shift = usual, Fraction(0)
         with contextlib.ExitStack() as stack:
             stream, frames = self._open_at(start, losses, stack)
+            is_plain = not self._chain.chain  # filters may leave the first frame out, and count from the next
+            origin = self.first * _time_base(stream) if is_plain and self.first is not None else None
             for frame, seconds in self._filtered(frames, stream):
                 expected = time + duration
                 if seconds is None or self.first is None:
                     time += usual  # durations are rounded to the clock
                 else:
-                    time = seconds - self.first * _time_base(stream) + shift
+                    origin = seconds if origin is None else origin
+                    time = seconds - origin + shift
                     if time < expected - _CLOCK_RESTARTS * usual:
                         losses.restarts += 1
                         shift += expected - time
                         time = expected
-                is_plain = not self._chain.chain
                 duration = frame.duration * _time_base(stream) if frame.duration and is_plain else usual
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
@@ -233,6 +238,13 @@ class File:
             yield frame, None if frame.pts is None else frame.pts * _time_base(frame)
 
 
+def _exact(rate: Fraction) -> Fraction:
+    """The whole rate, or the NTSC one below it, that a mean rate stands for; itself if it stands for neither."""
+    candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
+    nearest = min(candidates, key=lambda one: abs(one - rate))
+    return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else rate
+
+
 class _Opened(NamedTuple):
     stack: contextlib.ExitStack
     container: InputContainer
@@ -243,11 +255,6 @@ class _Opened(NamedTuple):
 def _stamped(decoded: tuple[av.VideoFrame, int | None]) -> av.VideoFrame:
     frame, frame.pts = decoded
     return frame
-
-
-def _opaque(pixel_format: av.VideoFormat) -> str:
-    """The format of RGB without alpha that stands for one of RGB whose alpha says nothing."""
-    return "bgr0" if colour.has_alpha(pixel_format) else pixel_format.name
 
 
 class _Turn(NamedTuple):

@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from _util import colour, image, pixel_formats, sequences
+from _util import colour, formats, image, pixel_formats, sequences
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -17,6 +18,7 @@ from _util.errors import InputError
 
 RATE = Fraction(24)
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")
 
 
 class Drawings:
@@ -37,21 +39,22 @@ class Drawings:
         self.paths = sequence.paths
         self.places = list(range(len(self.paths))) if close_gaps else sequence.places
         first = _first_readable(self.paths)
+        pixels = formats.for_display(first)
         count = self.places[-1] + 1
-        is_deep = first.dtype != np.uint8
-        alpha = any(map(_is_clear, self.paths))
+        alpha, is_deep = _richest(self.paths)
         gap = sequences.message(sequence, source, close_gaps)
         self.keep_alpha = keep_alpha and alpha
         self.metadata = Metadata(
-            size=first.shape[:2],
+            size=pixels.shape[:2],
             rate=rate,
             count=count,
             duration=count / rate,
             deep=is_deep,
-            colour=Colour(colour.usual_matrix(first.shape[0]), colour.LIMITED),
+            colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
             pixel_format=pixel_formats.of_rgb(is_deep, alpha),
             alpha=alpha,
             notes=(gap,) if gap else (),
+            tags=first.tags,
         )
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
@@ -71,18 +74,43 @@ class Drawings:
             yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
 
 
-def _first_readable(paths: list[Path]) -> np.ndarray:
+def _first_readable(paths: list[Path]) -> formats.Picture:
     for path in paths:
         with contextlib.suppress(InputError):
-            return image.read(path)
+            return formats.read(path)
     raise InputError(f"{paths[0].parent} holds no picture that can be read; export them again.")
 
 
-def _is_clear(path: Path) -> bool:
-    """Whether a picture has alpha, by its header."""
+class _Kind(NamedTuple):
+    """What a picture needs of a frame."""
+
+    alpha: bool
+    deep: bool  # more than 8 bits
+
+
+def _richest(paths: list[Path]) -> _Kind:
+    """What some of the pictures need, which all are given."""
+    alpha = deep = False
+    for path in paths:
+        kind = _kind(path)
+        alpha, deep = alpha or kind.alpha, deep or kind.deep
+        if alpha and deep:
+            break
+    return _Kind(alpha, deep)
+
+
+def _kind(path: Path) -> _Kind:
+    """By the header of a picture, where Pillow reads it."""
+    if not path.is_file():
+        return _Kind(False, False)
     with contextlib.suppress(Exception), Image.open(path) as opened:  # damage is reported when it is read
-        return opened.mode in _CLEAR_MODES or "transparency" in opened.info
-    return False
+        stored = str(getattr(opened, "tile", ""))  # in which PNG and TIFF have the modes that Pillow reduces to 8 bits
+        is_deep = opened.mode in _DEEP_MODES or ";16" in stored
+        return _Kind(opened.mode in _CLEAR_MODES or "transparency" in opened.info, is_deep)
+    with contextlib.suppress(InputError):
+        picture = image.read(path)
+        return _Kind(picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)
+    return _Kind(False, False)
 
 
 def _as_frame(picture: np.ndarray, size: tuple[int, int], dtype: type[np.integer], keep_alpha: bool) -> np.ndarray:

@@ -1,6 +1,7 @@
 """FFmpeg's video encoders: what each calls quality and presets, and what it lacks."""
 
 import os
+from fractions import Fraction
 
 import av
 import cv2
@@ -82,13 +83,13 @@ def options(codec: av.Codec, crf: float | None, preset: str | None, light: hdr.L
     return chosen
 
 
-def refusal(codec: av.Codec, size: tuple[int, int], pixel_format: str, error: av.FFmpegError) -> str:
+def refusal(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format: str, error: av.FFmpegError) -> str:
     """The sentence about an encoder that does not begin."""
     if hardware(codec.name):
         return _lacks_hardware(codec.name)
     h, w = size
-    said = f"The codec {codec.name} takes no frames of {w}×{h} in {pixel_format} ({error.strerror})"
-    return f"{said}; choose another --codec."
+    frames = f"{w}×{h} in {pixel_format}, {float(rate):.6g} a second"
+    return f"The codec {codec.name} takes no frames of {frames} ({error.strerror}); choose another --codec or --fps."
 
 
 def _lacks_hardware(name: str) -> str:

@@ -3,15 +3,18 @@
 An interlaced frame is woven of two fields, the even lines of one moment and the odd lines of the next. Film is
 telecined when four of its frames become five woven ones, of which two mix fields of different frames.
 
-Flags tell of it, but not reliably, so pictures are asked: where something moves, lines that stand out from both their
-neighbours in turn (combing) are counted in each frame as it is, and in the frames woven of a field of it and the other
-field of the frame before. What comes from one moment combs less as it is than woven in any other way. What comes from
-two combs no less than one of the other weaves; and that one shows which field is the earlier.
+Flags tell of it, but not reliably, so the pictures are judged, by two measures. FFmpeg's filter idet compares each
+field with those before and after it: it gives the order of fields, and which one repeats that of the frame before, in
+which telecine has a cycle. It finds an order of fields in progressive video with moving slanted lines, too. So combing
+is measured: lines that stand out from both their neighbours in turn are counted in each frame as it is, and in the
+frames woven of a field of it and the other field of the frame before. What comes from one moment combs far less as it
+is than woven otherwise.
 """
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from fractions import Fraction
 from typing import NamedTuple
@@ -24,11 +27,13 @@ _LOOKED_AT = 150  # frames
 _COLUMNS = 480  # no fewer of a wide frame
 _STANDS_OUT = 12  # levels of luma
 _MOVING = 0.002  # share of pixels from which on a frame counts
-_TELLING = 5  # frames that must tell something
+_TELLING = 5  # frames that must move
 _CYCLE = 5  # frames that four of film become
-_CYCLES = 3  # that must tell the same; of short video, fewer if flags agree
-_WINDOW = 8 * _CYCLE
-_BETTER, _AS_GOOD, _WORSE = 0.75, 1.15, 1.3  # combing of other weaves, over that of the frame as it is
+_CYCLES = 2  # that must be seen; one is enough if flags agree
+_REGULAR = 0.85  # share of repeated fields that are where telecine has them
+_ONE_ORDER, _ORDERED = 0.9, 0.25  # shares of the frames that have an order, and of all
+_COMBS, _COMBS_IF_FLAGGED = 1.7, 2.5  # combing of the better weave, over that of the frame as it is, at most
+_WORSE = 1.06  # combing of the other weave, over that of the better one, at least
 
 
 class Kind(Enum):
@@ -47,6 +52,13 @@ class Finding(NamedTuple):
     flagged: bool = False
 
 
+class Judgement(NamedTuple):
+    """What idet says of a frame."""
+
+    order: str  # "tff", "bff", "progressive" or "undetermined"
+    repeated: str  # the field that is as in the frame before: "top", "bottom" or "neither"
+
+
 class Filters(NamedTuple):
     """What frames go through, by names and options of FFmpeg."""
 
@@ -56,28 +68,32 @@ class Filters(NamedTuple):
 
 def find(frames: Iterable[av.VideoFrame]) -> Finding:
     """Find out how the first frames of a video were made."""
+    judge = _Judge()
+    judgements: list[Judgement] = []
     combing: list[tuple[float, float, float] | None] = []
-    flags = 0
+    flags = count = 0
     before = None
     for frame in itertools.islice(frames, _LOOKED_AT):
+        grey = frame.reformat(format="gray")
+        luma = grey.to_ndarray()[:, :: max(2, frame.width // _COLUMNS)].astype(np.int16)
+        if before is not None and before.shape != luma.shape:
+            break
         flags += frame.interlaced_frame
-        luma = frame.to_ndarray(format="gray")[:, :: max(2, frame.width // _COLUMNS)].astype(np.int16)
-        if before is not None and before.shape == luma.shape:
-            combing.append(_combing(before, luma))
-        before = luma
-    flagged = 2 * flags > len(combing) + 1
-    woven = [None if shares is None else _is_woven(*shares) for shares in combing]
-    telling = [one for one in woven if one is not None]
-    if len(telling) < _TELLING:
+        judgements += judge.push(grey)
+        combing.append(None if before is None else _combing(before, luma))
+        before, count = luma, count + 1
+    judgements += judge.push(None)
+    flagged = 2 * flags > count
+    moving = list(filter(None, combing))
+    if len(moving) < _TELLING:
         return Finding(Kind.INTERLACED if flagged else Kind.PROGRESSIVE, flagged=flagged)
-    if _is_cyclic(woven, 1 if flagged else _CYCLES):
-        kind = Kind.TELECINED
-    elif np.mean(telling) >= 0.5:
-        kind = Kind.INTERLACED
-    else:
-        return Finding(Kind.PROGRESSIVE, flagged=flagged)
-    later, earlier = (sum(shares[i] for shares in combing if shares) for i in (1, 2))
-    return Finding(kind, bool(later < earlier), flagged)
+    repeated = [one.repeated if shares else "neither" for one, shares in zip(judgements, combing, strict=True)]
+    if _is_telecined(repeated, 1 if flagged else _CYCLES):
+        return Finding(Kind.TELECINED, _top_is_first(repeated), flagged)
+    orders = Counter(one.order for one in judgements)
+    if _has_one_order(orders) and _combs(moving, _COMBS_IF_FLAGGED if flagged else _COMBS):
+        return Finding(Kind.INTERLACED, orders["tff"] > orders["bff"], flagged)
+    return Finding(Kind.PROGRESSIVE, flagged=flagged)
 
 
 def filters(finding: Finding, deinterlace: str, detelecine: bool) -> Filters:
@@ -149,6 +165,39 @@ def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
             yield graph.vpull()
 
 
+class _Judge:
+    """FFmpeg's filter idet, to which frames of one size and format are given."""
+
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+        self._count = 0
+
+    def push(self, frame: av.VideoFrame | None) -> list[Judgement]:
+        """What it has to say once it has a frame, or has had the last (None); it needs the frame after each."""
+        if frame is None:
+            if self._graph is None:
+                return []
+        else:
+            frame.pts, frame.time_base = self._count, Fraction(1)
+            self._count += 1
+            self._graph = self._graph or _graph_of_idet(frame)
+        self._graph.push(frame)
+        said = (frame.metadata for frame in _pull(self._graph))
+        return [
+            Judgement(*(one[f"lavfi.idet.{name}.current_frame"] for name in ("single", "repeated"))) for one in said
+        ]
+
+
+def _graph_of_idet(frame: av.VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    ends = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    idet, sink = graph.add("idet"), graph.add("buffersink")
+    ends.link_to(idet)
+    idet.link_to(sink)
+    graph.configure()
+    return graph
+
+
 def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float] | None:
     """Shares of moving pixels that comb: as it is, with the odd lines before, with the even lines before."""
     changed = np.abs(luma - before) > _STANDS_OUT
@@ -173,21 +222,39 @@ def _stands_out(luma: np.ndarray) -> np.ndarray:
     return combs
 
 
-def _is_woven(as_it_is: float, later: float, earlier: float) -> bool:
-    """Whether a frame comes from two moments."""
-    least, most = sorted((later, earlier))
-    return least < _BETTER * as_it_is or (least < _AS_GOOD * as_it_is and most > _WORSE * as_it_is)
+def _is_telecined(repeated: Sequence[str], cycles: int) -> bool:
+    """Whether fields repeat as in telecine: once in five frames the top one, and once the bottom one.
+
+    Which frames these are shifts by one where film is held.
+
+    Args:
+        cycles: that must be seen.
+    """
+    for field in ("top", "bottom"):
+        places = _places(repeated, field)
+        regular = max(places[i] + places[(i + 1) % _CYCLE] for i in range(_CYCLE))
+        if regular < cycles or regular < _REGULAR * places.total():
+            return False
+    return True
 
 
-def _is_cyclic(woven: list[bool | None], cycles: int) -> bool:
-    """Whether the same of every five frames are woven in at least so many cycles, and others are not."""
-    windows = [woven[i : i + _WINDOW] for i in range(0, max(1, len(woven) - _WINDOW // 2), _WINDOW)]
-    cyclic = 0
-    for window in windows:
-        shares = []
-        for phase in range(_CYCLE):
-            telling = [one for one in window[phase::_CYCLE] if one is not None]
-            if len(telling) >= max(cycles, min(_CYCLES, len(window) // _CYCLE)):
-                shares.append(np.mean(telling))
-        cyclic += len(shares) > 1 and max(shares) >= 0.75 and min(shares) <= 0.25
-    return 2 * cyclic > len(windows)
+def _top_is_first(repeated: Sequence[str]) -> bool:
+    """Of telecine: the earlier field is repeated where two frames of film first meet, the later one soon after."""
+    (top, _), (bottom, _) = (_places(repeated, field).most_common(1)[0] for field in ("top", "bottom"))
+    return (bottom - top) % _CYCLE in (1, 2)
+
+
+def _places(repeated: Sequence[str], field: str) -> Counter[int]:
+    return Counter(i % _CYCLE for i, one in enumerate(repeated) if one == field)
+
+
+def _has_one_order(orders: Counter[str]) -> bool:
+    one, other = sorted((orders["tff"], orders["bff"]))
+    return other >= _ONE_ORDER * (one + other) and other >= _ORDERED * orders.total()
+
+
+def _combs(combing: Sequence[tuple[float, float, float]], limit: float) -> bool:
+    """Whether frames come from two moments, of which one weave mixes neighbours, the other those that are far apart."""
+    as_it_is, later, earlier = map(sum, zip(*combing, strict=True))
+    better, other = sorted((later, earlier))
+    return better < limit * as_it_is and other > _WORSE * better

@@ -103,7 +103,13 @@ def fitting(name: str, suffix: str) -> str:
 
 
 def hidden_beside(path: Path, suffix: str) -> Path:
-    """The hidden path beside `path` that ends in `suffix`: `.clip.mp4.lock` for `clip.mp4`."""
+    """The hidden path beside `path` that ends in `suffix`: `.clip.mp4.lock` for `clip.mp4`.
+
+    Raises:
+        InputError: the path has no name, as that of a whole disk.
+    """
+    if not path.name:
+        raise InputError(f"{path} has no name that could be given to anything; choose another place.")
     return path.with_name(fitting(f".{path.name}", suffix))
 
 
@@ -130,7 +136,8 @@ def making_folder(folder: Path) -> Iterator[None]:
 
 def temporary_beside(path: Path) -> Path:
     """Where this process writes what becomes `path`: a hidden file named after its process that keeps the suffix."""
-    return hidden_beside(path.with_suffix(""), f".tmp-{_HOST}-{os.getpid()}{path.suffix}")
+    bare = path.with_suffix("") if path.name else path
+    return hidden_beside(bare, f".tmp-{_HOST}-{os.getpid()}{path.suffix}")
 
 
 @contextlib.contextmanager

@@ -72,6 +72,8 @@ def read(path: str | Path) -> Picture:
         InputError: no such file, not a picture, an animation, a kind that is not read, or a damaged one.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is no file but a pipe or a device; an image file is needed.")
     try:
         return _read(path)
     except InputError:

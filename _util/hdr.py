@@ -53,6 +53,7 @@ def changing(frame: av.VideoFrame) -> list[str]:
         Type.DOVI_RPU_BUFFER: "Dolby Vision",
         Type.DYNAMIC_HDR_PLUS: "HDR10+",
         Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
+        Type.A53_CC: "closed captions",
     }
     return sorted({names[data.type] for data in side_data(frame) if data.type in names})
 

@@ -75,6 +75,8 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
             lock.acquire()
             return lock
         except Timeout as error:
+            if not file.exists():  # a file system that makes no files, as /proc
+                raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
             raise InputError(
                 f"{path} is in use by another run{_told(file)}; wait for it, or choose another place."
             ) from error

@@ -16,6 +16,7 @@ COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 RESOLUTION = b"pHYs"
 _HEADER_END = len(SIGNATURE) + 25  # of the chunk IHDR, which is always the first
 _INCH = 0.0254  # m
+_HDR, _WIDE = (16, 18), (9, 11, 12)  # numbers of H.273: PQ and HLG; BT.2020 and P3
 
 
 class Chunk(NamedTuple):
@@ -51,6 +52,13 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 
 def icc_chunk(profile: bytes) -> Chunk:
     return Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+
+
+def coding_chunk(primaries: int, transfer: int) -> Chunk | None:
+    """Of RGB with primaries and transfer by their numbers of H.273; None if viewers need not be told of them."""
+    if transfer not in _HDR and primaries not in _WIDE:
+        return None
+    return Chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
 
 
 def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:

@@ -11,13 +11,14 @@ import heapq
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import av.filter
+import numpy as np
 from av.codec import CodecContext
 from av.container import Container, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
@@ -31,8 +32,10 @@ _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT holds nothing beside a stream
 _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
-_SOUND = {"webm": "libopus"}
+_SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
+_REHEARSED = 6  # frames
+_TRIED, _LOOKED_THROUGH = 8, 500  # packets of a stream that are tried, and packets among which they are looked for
 _SLOWEST = Fraction(1, 2)  # of what atempo does at once
 _DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
 # What is more than dead data in a transport stream, whose muxer takes anything, and in FLV, whose muxer aborts the
@@ -60,7 +63,7 @@ class Plan(NamedTuple):
     copied: tuple[int, ...] = ()
     encoded: tuple[int, ...] = ()
     attached: tuple[int, ...] = ()  # covers that become attachments
-    notes: tuple[str, ...] = ()  # a sentence each for the user: what is left out or encoded anew
+    notes: tuple[str, ...] = ()  # a sentence each for the user: what is lost, left out or encoded anew
 
 
 class Span(NamedTuple):
@@ -89,24 +92,17 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
-        try:
-            _begin(trial, encoding)
-        except InputError:
-            raise
-        except (av.FFmpegError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InputError(
-                f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
-            ) from error
+        lost = _rehearse(trial, encoding, [] if source is None else _chapters(source))
         if source is None:
-            return Plan()
+            return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
-            fates = {
-                stream.index: _fate(
-                    stream, empty.format.name, functools.partial(_can_begin, trial, encoding, stream), slowness == 1
-                )
-                for stream in _others(container)
-            }
+            packets = _first_packets(container)
+
+            def fate(stream: Stream) -> str | None:
+                can_begin = functools.partial(_can_begin, trial, encoding, stream, packets.get(stream.index, ()))
+                return _fate(stream, empty.format.name, can_begin, slowness == 1)
+
+            fates = {stream.index: fate(stream) for stream in _others(container)}
             names = {index: _called(container.streams[index]) for index in fates}
     chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
     notes = [
@@ -118,7 +114,49 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
         called = ", ".join(names[index] for index in chosen["encoded"])
         notes.append(f"{called} is encoded anew, sound {float(slowness):g} times as long at the same pitch.")
     kept = {fate: indices for fate, indices in chosen.items() if fate}
-    return Plan(**kept, notes=tuple(notes))
+    return Plan(**kept, notes=(*lost, *notes))
+
+
+def _chapters(source: Path) -> list[Any]:
+    with video.open_input(source) as container:
+        return container.chapters()
+
+
+def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
+    """Write a short video of that kind and read it again; returns sentences about what the container does not keep.
+
+    Raises:
+        InputError: it does not take such video, or what it takes cannot be read from it.
+    """
+    try:
+        _begin(out, encoding)
+    except InputError:
+        raise
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
+        ) from error
+    part = out.with_name(f"part{part_suffix(encoding)}")
+    with video.Writer(part, encoding) as writer:
+        for _ in range(_REHEARSED):
+            writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
+    try:
+        join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
+        aspect, has_chapters = video.Reader(out).aspect, bool(_chapters(out))
+    except (InputError, av.FFmpegError) as error:
+        raise InputError(
+            f"Video of {encoding.codec} cannot be read from {out.suffix} again; choose another --codec or container."
+        ) from error
+    lost = []
+    if aspect != encoding.aspect:
+        lost.append(
+            f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; "
+            "players will show square ones."
+        )
+    if chapters and not has_chapters:
+        lost.append(f"{out.suffix} does not hold chapters: left out.")
+    return tuple(lost)
 
 
 def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
@@ -162,6 +200,7 @@ def join(
     source: Path | None,
     streams: Plan,
     span: Span,
+    chapters: Sequence[Any] = (),
 ) -> None:
     """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
 
@@ -170,6 +209,7 @@ def join(
         counts: how many frames each of them holds.
         out: written in place.
         span: what of the other streams belongs to the video.
+        chapters: where there is no source, as PyAV has them.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
@@ -187,6 +227,8 @@ def join(
         start = span.start
         if source is None:
             picture = add_picture()
+            if chapters:
+                container.set_chapters(list(chapters))
         else:
             original = stack.enter_context(video.open_input(source))
             epoch = Fraction(original.start_time or 0, av.time_base) if span.stop is None else span.start
@@ -202,11 +244,19 @@ def join(
         for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
             container.mux(packet)
         container.close()
-    count = sum(counts)
-    with av.open(out.absolute()) as written:
-        stream = written.streams.best("video")
-        if sum(packet.size > 0 for packet in written.demux(stream)) != count:
-            raise InputError(f"{out} cannot be written whole; make room or choose another place.")
+    _check_whole(out, sum(counts))
+
+
+def _check_whole(out: Path, count: int) -> None:
+    """Raise InputError if a file does not hold a video of so many frames."""
+    try:
+        with av.open(out.absolute()) as written:
+            stream = written.streams.best("video")
+            found = sum(packet.size > 0 for packet in written.demux(stream))
+    except av.FFmpegError:
+        found = 0
+    if found != count:
+        raise InputError(f"{out} cannot be written whole; make room or choose another place.")
 
 
 def _add_picture(container: OutputContainer, template: av.VideoStream, encoding: Encoding) -> av.VideoStream:
@@ -218,7 +268,7 @@ def _add_picture(container: OutputContainer, template: av.VideoStream, encoding:
     if context.format is None or not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
-    if context.name == "utvideo":  # whose tag tells the pixel format
+    if context.name in ("utvideo", "rawvideo"):  # whose tag tells the pixel format
         context.codec_tag = template.codec_context.codec_tag
     if context.name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
@@ -280,8 +330,28 @@ def _called(stream: Stream) -> str:
     return f"stream {stream.index} ({stream.type}, {codec})"
 
 
-def _begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> None:
+def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
+    """Some packets of each stream, by its index, as far as they are near the beginning."""
+    packets: dict[int, list[av.Packet]] = {}
+    with contextlib.suppress(av.FFmpegError):  # of a damaged file, those before the damage
+        for packet in itertools.islice(container.demux(), _LOOKED_THROUGH):
+            found = packets.setdefault(packet.stream.index, [])
+            if packet.size and len(found) < _TRIED:
+                found.append(packet)
+    return packets
+
+
+def _begin(
+    path: Path,
+    encoding: Encoding,
+    stream: Stream | None = None,
+    packets: Sequence[av.Packet] = (),
+    anew: bool = False,
+) -> None:
     """Write the beginning of a file with a video and, if given, a stream beside it.
+
+    Args:
+        packets: of the stream, which are written too unless it is encoded anew.
 
     Raises:
         InputError, av.FFmpegError or ValueError: such a file cannot be.
@@ -290,14 +360,32 @@ def _begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: b
         picture = video.add_video(container, encoding)
         if not _plays("video", picture.codec_context, container.format.name):
             raise ValueError("it would be dead data")
-        if stream is not None:
-            _add_anew(container, stream) if anew else _add_copy(container, stream)
+        if stream is None or anew:
+            if stream is not None:
+                _add_anew(container, stream)
+            container.start_encoding()
+            return
+        copy = _add_copy(container, stream)
         container.start_encoding()
+        last: dict[int, int] = {}
+        start = next((packet.dts for packet in packets if packet.dts is not None), 0)
+        for packet in packets:
+            packet.stream = copy
+            _shift(packet, start * packet.time_base)
+            _keep_order(packet, last)
+            container.mux(packet)
+        container.close()
 
 
-def _can_begin(path: Path, encoding: Encoding, stream: Stream | None = None, anew: bool = False) -> bool:
+def _can_begin(
+    path: Path,
+    encoding: Encoding,
+    stream: Stream | None = None,
+    packets: Sequence[av.Packet] = (),
+    anew: bool = False,
+) -> bool:
     try:
-        _begin(path, encoding, stream, anew)
+        _begin(path, encoding, stream, packets, anew)
     except (av.FFmpegError, ValueError):
         return False
     return True
@@ -323,8 +411,8 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
     """
     name = container.format.name
     if isinstance(stream, av.AudioStream):
-        codec = _SOUND.get(name, container.default_audio_codec)
-        codec = _DEFAULT_SOUND if codec in ("mp2", "mp3") else codec
+        usual = container.default_audio_codec
+        codec = _SOUND.get(name, _DEFAULT_SOUND if usual in ("mp2", "mp3") else usual)
         anew = container.add_stream(codec, rate=_rate(codec, stream.rate))
         assert isinstance(anew, av.AudioStream)
         anew.layout = _layout(codec, anew.rate, stream.layout)

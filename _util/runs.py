@@ -71,8 +71,11 @@ def digest_of(value: Any) -> str:
 
 
 def stamp(path: Path) -> str:
-    """What changes when a file is written anew: its size and the time of its last change."""
-    status = path.stat()
+    """What changes when a file is written anew: its size and the time of its last change; of none, a word."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # a link that leads nowhere
+        return "nothing"
     return f"{status.st_size} bytes of {status.st_mtime_ns}"
 
 

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, sequences
+from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, png, sequences
 from _util.colour import Colour
 from _util.decoding import STREAM, File, Losses, Treatment, open_input
 from _util.errors import InputError
@@ -27,7 +27,8 @@ __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_
 
 DRAWINGS_RATE = drawings.RATE
 CODEC = "libx264"
-CODECS = {".webm": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # by suffix, where it is another
+CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # by suffix, where it is another
+CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
 _CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, where FFmpeg does not find it
 
 _Source = drawings.Drawings | animations.WebP | File
@@ -66,6 +67,7 @@ class Reader:
         colour: the tags of the video.
         light: what an HDR video states of its light; None if nothing.
         notes: sentences about what was found, known from the beginning.
+        tags: what PNG of its frames have to say of colour and resolution; of drawings, those of the first.
         aspect: width of a pixel over its height, upright.
         start: seconds by the clock of the container at which the first frame is shown.
         end: once all frames have been read, seconds from the start of the first to the end of the last; else None.
@@ -87,6 +89,7 @@ class Reader:
     start: Fraction
     light: hdr.Light | None
     notes: tuple[str, ...]
+    tags: tuple[png.Chunk, ...]
 
     def __init__(
         self,
@@ -340,7 +343,7 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
         with _silent():
             context.open()
     except av.FFmpegError as error:
-        raise InputError(encoders.refusal(codec, encoding.size, chosen, error)) from error
+        raise InputError(encoders.refusal(codec, encoding.size, encoding.rate, chosen, error)) from error
     return stream
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import RATE, at_constant_rate, fit
+from _databacks.extraction.frames import RATE, at_constant_rate, fit, open_original
 from _databacks.extraction.options import CODECS, ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _util import video
@@ -54,7 +54,9 @@ def encode_video(
         if record.found["source"] != place:
             record.finish(**{**record.found, "source": place})
         return
-    reader = video.Reader(source)
+    reader = open_original(source)
+    for note in reader.notes:
+        report.say(note)
     with records.writing(out):
         out.mkdir(parents=True, exist_ok=True)
     record.begin(report, parts)

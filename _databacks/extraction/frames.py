@@ -4,15 +4,21 @@ import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from _databacks.extraction.options import Size
-from _util.video import Reader
+from _util.video import Reader, Treatment
 
 RATE = 24  # frames a second
 _MARGIN = Fraction(10)  # seconds; a frame held for longer is looked for from the beginning
+
+
+def open_original(source: Path) -> Reader:
+    """A reader of a video or of drawings; what is interlaced or telecined is made whole frames."""
+    return Reader(source, treatment=Treatment())
 
 
 def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import at_constant_rate, fit
+from _databacks.extraction.frames import at_constant_rate, fit, open_original
 from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
@@ -83,7 +83,7 @@ def _pictures(
     encoded: dict[int, bytes] = {}
     if not waiting:
         return
-    reader = Reader(video)
+    reader = Reader(video) if options.origin == "encoded" else open_original(video)
     for number, pixels in at_constant_rate(reader, min(needed)):
         if number in needed:
             encoded[number] = _encode(fit(pixels, options.image_size, reader.aspect), options)

@@ -135,6 +135,7 @@ def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> d
 
 
 def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+    """Write an item, which HDF5 makes in memory, since on a full disk it ends the process."""
     import h5py
 
     if triplet.flows is not None:
@@ -142,7 +143,7 @@ def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[
         arrays = arrays | {"flows": flows.values}
         if len(flows.places):
             arrays |= dict(zip(half.BEYOND, (flows.places, flows.exact), strict=True))
-    with h5py.File(path, "w", libver=_VERSIONS) as file:
+    with h5py.File("item.h5", "w", libver=_VERSIONS, driver="core", backing_store=False) as file:
         item = file.create_group("item")
         for name, array in arrays.items():
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
@@ -151,12 +152,22 @@ def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[
         item.attrs.update({"time": triplet.time} | metadata)
         name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
         item.attrs.create("name", name, dtype=h5py.string_dtype())
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def _assemble(parts: Path, out: Path) -> None:
     import h5py
 
     whole, numbers = parts / "whole.h5", sorted((path.stem for path in parts.glob("[0-9]*.h5")), key=int)
+    whole.unlink(missing_ok=True)
+    needed = sum((parts / f"{number}.h5").stat().st_size for number in numbers)
+    free = shutil.disk_usage(parts).free
+    if free < needed:
+        raise InputError(
+            f"{out} cannot be assembled: it takes {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free; what is "
+            f"packed is kept in {parts}: make room, and run again."
+        )
     try:
         with h5py.File(whole, "w", libver=_VERSIONS, userblock_size=index.USER_BLOCK) as file:
             items = file.create_group("items")

@@ -3,8 +3,11 @@
 import multiprocessing
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,6 +26,7 @@ from _util.locks import holding
 from tests import miniature
 
 COUNT = 6
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -167,6 +171,31 @@ def test_what_is_wrong_is_said_in_one_sentence(run, data, tmp_path, monkeypatch,
     assert said.count("\n") == 1
     assert Path("there.h5").read_bytes() == b"kept"
     assert {path.name for path in Path().iterdir()} == {"data", "there.h5", "begun.h5.parts"}
+
+
+def test_a_full_disk_is_one_sentence_and_packing_resumes(data, tmp_path):
+    """Files may not grow beyond a limit in a process of its own; what is said is what a full disk makes it say."""
+    program = (
+        "import resource, sys; from _scripts import dataset_to_hdf5; from _util import command\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))\n"
+        f"sys.argv = ['', {str(data)!r}, {str(tmp_path / 'a.h5')!r}]\n"
+        "command.run(dataset_to_hdf5.main)"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 2, finished.stderr
+    assert "000000.h5 cannot be written (File too large); choose another place." in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_an_assembly_for_which_there_is_no_room_is_not_begun(run, data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(packing.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        code, said, _ = run(data, tmp_path / "a.h5")
+    assert code == 2
+    assert re.search(r"a\.h5 cannot be assembled: it takes .* MB are free; .* make room, and run again\.\n$", said)
+    assert not (tmp_path / "a.h5.parts/whole.h5").exists()
+    assert run(data, tmp_path / "a.h5")[0] == 0
+    assert len(HDF5(tmp_path / "a.h5")) == COUNT
 
 
 def test_a_second_packing_is_refused(run, data, tmp_path):

@@ -1,6 +1,7 @@
 """The command line that judges, and the scores it shows."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -22,11 +23,13 @@ from _scripts import evaluate
 from _train.frame_interpolation.benchmarks import stages
 from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.evaluation.measures import as_8_bits
+from _train.frame_interpolation.evaluation.pages import report
 from _train.frame_interpolation.evaluation.scores import Gathered
 from _train.frame_interpolation.methods import PUBLISHED
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _util import checkpoints, metrics
+from _util.errors import InputError
 from _util.locks import holding
 from tests import miniature
 
@@ -558,6 +561,33 @@ def test_report_shows_every_item(run, atd12k):
     assert records[0]["labels"][:4] == ["frame 0", "truth", "frame 1", "blend"]
     assert {"precomputed+splat − truth", "precomputed+splat lines", "flow"} < set(records[0]["labels"])
     assert set(records[0]["scores"]) == {"blend", "precomputed+splat"}
+
+
+def test_where_an_item_of_the_report_cannot_be_written_the_table_is_not_either(run, atd12k, monkeypatch):
+    real, count = report.Report.add, itertools.count()
+
+    def add(self, item):
+        if next(count) == 1:
+            raise InputError("There is no room.")
+        real(self, item)
+
+    options = ("--data", atd12k, "--baseline", "mean", "--metrics", "psnr", "--out", "a.csv", "--report", "report")
+    with monkeypatch.context() as patched:
+        patched.setattr(report.Report, "add", add)
+        code, _, said = run(*options)
+    assert (code, Path("a.csv").exists()) == (2, False)
+    assert said.endswith("There is no room.\n")
+    assert run(*options)[0] == 0
+    assert Path("a.csv").exists()
+
+
+@pytest.mark.parametrize("place", ["", "report"])
+def test_a_report_does_not_get_into_the_data(run, atd12k, place):
+    before = sorted(atd12k.rglob("*"))
+    code, _, said = run("--data", atd12k, "--baseline", "mean", "--metrics", "psnr", "--report", atd12k / place)
+    assert code == 2
+    assert "would lie in the data" in said
+    assert sorted(atd12k.rglob("*")) == before
 
 
 def test_a_second_run_to_one_table_or_report_is_refused(run, keys):

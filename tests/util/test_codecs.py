@@ -6,11 +6,13 @@ import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type
 
 from _train.frame_interpolation.video import interpolate as videos
 from _util import colour, hdr, image, pixel_formats, video
@@ -346,6 +348,31 @@ def test_mastering_display_and_light_level_are_carried(tmp_path, codec):
     )
     np.testing.assert_allclose(np.array(found.mastering.luminances, float), [0.001, 1000], rtol=0.1)
     assert Reader(tmp_path / "out.mp4").colour == tags
+
+
+@pytest.mark.parametrize(
+    ("kinds", "called"),
+    [
+        ([Type.DOVI_METADATA, Type.DOVI_RPU_BUFFER], "Dolby Vision"),
+        ([Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA], "Dolby Vision and HDR10+"),
+        ([Type.A53_CC], "closed captions"),
+    ],
+)
+def test_what_is_of_each_frame_cannot_be_carried_and_is_told_before_the_work(tmp_path, monkeypatch, kinds, called):
+    """No encoder here writes it, so decoded frames are made to have it."""
+    source = noise(tmp_path / "in.mkv", "yuv420p10le")
+    monkeypatch.setattr(hdr, "side_data", lambda frame: [SimpleNamespace(type=kind) for kind in kinds])
+    said = []
+
+    def create():
+        said.append(tuple(notes))
+        return Mean(), {}
+
+    notes: list[str] = []
+    videos.interpolate_video(source, tmp_path / "out.mkv", videos.Options(codec="libx265"), create, say=notes.append)
+    assert [note for note in said[0] if "frames between" in note] == [
+        f"{called} of {source} cannot be carried to frames between: left out."
+    ]
 
 
 def test_light_that_cannot_be_carried_is_told(tmp_path):

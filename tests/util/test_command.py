@@ -59,6 +59,16 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     assert time.perf_counter() - start < 8
 
 
+def test_a_current_folder_that_is_gone_is_one_sentence():
+    finished = python(
+        "import os, tempfile\nfrom _util import command\n"
+        "with tempfile.TemporaryDirectory() as folder: os.chdir(folder)\n"
+        "command.run(lambda: os.getcwd())"
+    )
+    assert finished.returncode == 2
+    assert finished.stderr == "The current folder has been removed; go to another one (cd), and run again.\n"
+
+
 def test_a_reader_that_has_read_enough_is_no_error():
     program = "from _util import command\ncommand.run(lambda: print('line\\n' * 100_000))"
     with subprocess.Popen(

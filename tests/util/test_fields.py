@@ -95,9 +95,41 @@ def test_telecined_film_is_found_wherever_it_begins(tmp_path, flagged, start, ho
     assert found.flagged == bool(flagged)
 
 
-@pytest.mark.parametrize(("flagged", "kind"), [("", Kind.PROGRESSIVE), ("tff", Kind.TELECINED)])
-def test_two_cycles_are_telecined_only_where_flags_agree(tmp_path, flagged, kind):
-    assert find(write(tmp_path / "v.mkv", telecined(FILM)[:10], flagged=flagged)).kind is kind
+@pytest.mark.parametrize("flagged", ["", "tff"])
+def test_two_cycles_are_enough(tmp_path, flagged):
+    found = find(write(tmp_path / "v.mkv", telecined(FILM)[:10], flagged=flagged))
+    assert found == Finding(Kind.TELECINED, True, bool(flagged))
+
+
+GROUND = cv2.resize(np.random.default_rng(2).integers(0, 256, (40, 80, 3), np.uint8), (640, 320))
+
+
+def panned(i: float) -> np.ndarray:
+    """(H, W, 3): a ground full of detail, that has moved for `i` steps of 4 pixels."""
+    return GROUND[20 : 20 + H, round(4 * i) : round(4 * i) + W]
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_interlaced_pans_over_detail_are_found(tmp_path, top_first):
+    pairs = ((panned(i), panned(i + 0.5)) for i in range(30))
+    frames = [weave(*pair) if top_first else weave(*pair[::-1]) for pair in pairs]
+    assert find(write(tmp_path / "v.mkv", frames)) == Finding(Kind.INTERLACED, top_first)
+
+
+def test_drawings_held_for_four_fields_are_interlaced(tmp_path):
+    fields_of_time = [FILM[i // 4] for i in range(1, 97)]
+    frames = [weave(*fields_of_time[i : i + 2]) for i in range(0, 94, 2)]
+    assert find(write(tmp_path / "v.mkv", frames)) == Finding(Kind.INTERLACED, True)
+
+
+def slanted(i: int) -> np.ndarray:
+    """(H, W, 3): slanted lines that have moved for `i` steps."""
+    y, x = np.mgrid[:H, :W]
+    grey = 128 + 100 * np.sin((x - 3 * i + y) / 3)
+    return np.repeat(grey[:, :, None].astype(np.uint8), 3, 2)
+
+
+PAN, SLANTED = [panned(i) for i in range(30)], [slanted(i) for i in range(30)]
 
 
 def thin_lines(count: int) -> list[np.ndarray]:
@@ -111,7 +143,9 @@ def thin_lines(count: int) -> list[np.ndarray]:
     return frames
 
 
-@pytest.mark.parametrize("frames", [FILM, [FILM[i // 3 * 3] for i in range(48)], thin_lines(48), [FILM[0]] * 20])
+@pytest.mark.parametrize(
+    "frames", [FILM, [FILM[i // 3 * 3] for i in range(48)], thin_lines(48), [FILM[0]] * 20, PAN, SLANTED]
+)
 @pytest.mark.parametrize("flagged", ["", "tff"])
 def test_progressive_video_is_left_as_it_is(tmp_path, frames, flagged):
     path = write(tmp_path / "v.mkv", frames, flagged=flagged)
@@ -157,6 +191,15 @@ def test_telecined_film_comes_back_to_its_frames(tmp_path, flagged):
         assert abs(frame.time - i / reader.rate) < Fraction(1, 200)
         assert difference(frame.pixels, FILM[i]) < 1.5
     assert reader.end == pytest.approx(48 / reader.rate, abs=0.01)
+
+
+def test_frames_that_are_decimated_begin_at_the_start(tmp_path):
+    path = write(tmp_path / "v.mp4", FILM[:12], rate=Fraction(12))  # of which decimate leaves out the first
+    reader = Reader(path, treatment=Treatment(detelecine=True))
+    assert [frame.time for frame in reader] == [i / reader.rate for i in range(10)]
+    out = tmp_path / "out.mkv"
+    summary = interpolate_video(path, out, Options(detelecine=True), lambda: (First(), {}))
+    assert summary.frames == sum(1 for _ in Reader(out)) == 20
 
 
 def test_drawings_of_telecined_film_are_found(tmp_path):

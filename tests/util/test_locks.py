@@ -1,5 +1,6 @@
 """One run at a time writes to a file or folder."""
 
+import importlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from _util.errors import InputError
+from _util.files import replacing
 from _util.locks import holding
 
 HOLD = "import sys, time\nfrom _util.locks import holding\nwith holding(sys.argv[1]): print(flush=True), time.sleep(60)"
@@ -113,3 +115,37 @@ def test_runs_that_begin_and_end_at_once_never_overlap(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", adds, count]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert re.fullmatch("100", count.read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_where_no_file_can_be_made_nobody_is_blamed():
+    with pytest.raises(InputError, match="/proc/out cannot be written, as no file can be made"), holding("/proc/out"):
+        pass
+
+
+def test_a_whole_disk_is_no_place():
+    with pytest.raises(InputError, match="/ has no name"), holding("/"):
+        pass
+    with pytest.raises(InputError, match="/ has no name"), replacing("/"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("module", "before", "after"),
+    [
+        ("encode_video", ["in.mkv"], []),
+        ("duplicate_frame_features", [], []),
+        ("rrld_filter", [], ["--device", "cpu"]),
+        ("extract_triplet_images", [], []),
+        ("extract_triplet_flows", [], ["--device", "cpu"]),
+        ("sgm_flows", ["data"], ["--device", "cpu"]),
+        ("user_study", ["build", "a", "b"], []),
+    ],
+)
+def test_commands_of_several_steps_hold_their_folder(tmp_path, monkeypatch, module, before, after):
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", [module, *before, str(out), *after])
+    main = importlib.import_module(f"_scripts.{module}").main
+    with holding(out), pytest.raises(InputError, match="out is in use by another run"):
+        main()
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """Videos and folders of drawings are read as players show them, and written as they were read."""
 
 import itertools
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _util import colour, image, video
+from _util import colour, decoding, formats, image, runs, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.files import temporary_beside
@@ -220,12 +221,50 @@ def test_drawings_of_every_kind(tmp_path):
     image.write(tmp_path / "2.png", grey)
     image.write(tmp_path / "3.png", clear)
     image.write(tmp_path / "4.png", np.full((32, 32, 3), 257 * 70, np.uint16))
-    first, second, third, fourth = (frame.pixels for frame in Reader(tmp_path))
+    first, second, third, fourth = (frame.pixels / 257 for frame in Reader(tmp_path))  # 16 bits, as one has
     assert (first == 50).all()
     assert (second == 100).all()
     assert (third[:16] == (10, 20, 30)).all()
     assert (third[16:] == 255).all()
     assert (fourth == 70).all()
+
+
+@pytest.mark.parametrize(("suffix", "deep_suffix"), [(".png", ".png"), (".png", ".tif"), (".jpg", ".exr")])
+def test_one_deep_drawing_makes_all_deep(tmp_path, suffix, deep_suffix):
+    pixels = np.random.default_rng(0).integers(0, 65536, (H, W, 3), np.uint16)
+    for i in range(3):
+        Image.fromarray((pixels >> 8).astype(np.uint8)).save(tmp_path / f"{i}{suffix}")
+    if deep_suffix == ".exr":
+        pytest.importorskip("OpenEXR")
+        formats.write(tmp_path / "3.exr", pixels.astype(np.float32) / 65535)
+    else:
+        cv2.imwrite(str(tmp_path / f"3{deep_suffix}"), pixels[:, :, ::-1])
+    reader = Reader(tmp_path)
+    frames = [frame.pixels for frame in reader]
+    assert reader.deep
+    assert {frame.dtype for frame in frames} == {np.dtype(np.uint16)}
+    if deep_suffix != ".exr":
+        np.testing.assert_array_equal(frames[3], pixels)
+
+
+def test_clear_drawings_in_exr_stay_clear(tmp_path):
+    pytest.importorskip("OpenEXR")
+    pixels = np.full((H, W, 4), 0.25, np.float32)
+    for i in range(2):
+        formats.write(tmp_path / f"{i}.exr", pixels)
+    assert next(iter(Reader(tmp_path, keep_alpha=True))).pixels.shape == (H, W, 4)
+
+
+def test_what_is_no_file_is_a_damaged_drawing(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (W, H), (80 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    os.mkfifo(tmp_path / "3.png")
+    (tmp_path / "4.png").symlink_to("nowhere.png")
+    (tmp_path / "5.png").mkdir()
+    reader = Reader(tmp_path)
+    assert len(list(reader)) == 3
+    assert "cannot be decoded (3)" in reader.damage
+    assert runs.stamp_of([tmp_path / "2.png", tmp_path / "4.png"]) != runs.stamp_of([tmp_path / "2.png"])
 
 
 def test_a_damaged_drawing_is_left_out_and_told(tmp_path):
@@ -347,6 +386,22 @@ def test_frames_without_times_are_as_far_apart_as_the_rate_says(tmp_path):
     assert len(times) == 72
     np.testing.assert_allclose([float(time) for time in times], np.arange(72) / 24, atol=0.002)
     assert float(reader.end) == pytest.approx(3, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("mean", "rate"),
+    [
+        (Fraction(76800, 3199), 24),  # of 24 frames whose times are whole milliseconds
+        (Fraction(47952, 2000), Fraction(24000, 1001)),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (25, 25),
+        (Fraction(100, 3), Fraction(100, 3)),  # of GIF
+        (Fraction(1, 5), Fraction(1, 5)),
+        (Fraction(2402, 100), Fraction(2402, 100)),
+    ],
+)
+def test_a_mean_rate_stands_for_an_exact_one(mean, rate):
+    assert decoding._exact(Fraction(mean)) == rate
 
 
 def test_a_clock_is_no_rate(tmp_path):

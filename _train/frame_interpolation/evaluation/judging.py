@@ -89,12 +89,12 @@ def judge(
                 drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
                 found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
                 flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
-            if report:
-                first = {method: frames[0] for method, frames in drawn.items()}
-                report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
-            return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
         except InputError as error:
             return index, error, ""
+        if report:  # what cannot be written ends all, rather than leaving the item out
+            first = {method: frames[0] for method, frames in drawn.items()}
+            report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
+        return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
 
     own: dict[int, list[Row]] = {}
     bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)

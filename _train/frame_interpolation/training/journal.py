@@ -9,6 +9,7 @@ OUT/
 
 import csv
 import io
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ class Journal:
         metrics = out / "metrics.csv"
         if step and metrics.exists():
             self.rows = [row for row in _read_rows(metrics) if row["step"] <= step]
-        self.events = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+        self._readable = _Readable(out / "tensorboard")
+        self.events = SummaryWriter(str(self._readable.path), purge_step=step + 1)
 
     def gather(self, figures: dict[str, float]) -> None:
         """Take note of figures, whose means are written next."""
@@ -93,6 +95,24 @@ class Journal:
         torch.save(state, content)
         for name in names:
             write_durably(self.out / "checkpoints" / name, content.getbuffer())
+
+
+class _Readable:
+    """A folder by a name in UTF-8, which TensorBoard needs: its own, or where it has none, that of a link.
+
+    Attributes:
+        path: valid for as long as this is.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(exist_ok=True)
+        self.path = folder
+        try:
+            str(folder.resolve()).encode()
+        except UnicodeEncodeError:
+            self._place = tempfile.TemporaryDirectory()
+            self.path = Path(self._place.name) / folder.name
+            self.path.symlink_to(folder.resolve(), target_is_directory=True)
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

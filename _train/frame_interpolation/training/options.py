@@ -178,10 +178,6 @@ def refuse_changes(before: dict, now: dict, last: Path) -> None:
 
 
 def require_writing(folder: Path) -> None:
-    """Raise InputError if nothing can be written to a folder, or TensorBoard cannot have it."""
-    try:
-        str(folder.resolve()).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"The name of {folder} is not UTF-8, which TensorBoard needs; choose another OUT.") from error
+    """Raise InputError if nothing can be written to a folder."""
     if not os.access(folder, os.W_OK):
         raise InputError(f"{folder} cannot be written to; choose another OUT.")

@@ -15,6 +15,7 @@ import bisect
 import contextlib
 import functools
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
@@ -30,6 +30,7 @@ from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
+from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
@@ -101,7 +102,7 @@ def interpolate_video(
     if out.is_symlink():
         out = out.resolve()
     _check_folder(source, out)
-    with locks.holding(out):
+    with locks.holding(out, *([scenes] if scenes else [])):
         return _interpolate(source, out, options, create, resume, overwrite, say, scenes)
 
 
@@ -309,14 +310,17 @@ def _draw(
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
-    frames = 0
+    frames, done = 0, min(sum(parts.finished.values()), total)
+    expected = None
+    if isinstance(interpolator, Interpolator) and done < total:  # a stand-in draws nothing that was not asked for
+        expected = expected_seconds(interpolator, reader.size, max(1, math.ceil(fps / reader.rate) - 1))
 
     def write(frame: ComingFrame) -> None:
         writer.write(frame)
         progress.update()
 
     with (
-        tqdm(total=total, initial=min(sum(parts.finished.values()), total), unit="frame", smoothing=0.02) as progress,
+        FrameBar(expected, total=total, initial=done) as progress,
         contextlib.closing(ahead(reader.frames(), _QUEUE)) as decoded,
         contextlib.closing(ahead(mark(decoded, options, reader), _QUEUE)) as marked,
         PartWriter(parts, length, result, options) as writer,

@@ -73,14 +73,14 @@ class Parts:
 
         Args:
             resume: keep parts that are finished.
-            overwrite: otherwise, throw them away.
+            overwrite: otherwise, or where they are of another run, throw them away.
 
         Raises:
             InputError: neither is wanted and there are some, they are of another run, or there is no place for them.
         """
         records = self._records()
         has_work = self.has_work
-        if has_work and resume:
+        if has_work and resume and (self._is_of_this_run() or not overwrite):
             self._check_run()
         elif has_work and not overwrite:
             raise InputError(
@@ -194,6 +194,13 @@ class Parts:
         for folder in (self.folder, self._stored):
             for leftover in folder.glob(".*"):
                 _remove(leftover)
+
+    def _is_of_this_run(self) -> bool:
+        try:
+            self._check_run()
+        except InputError:
+            return False
+        return True
 
     def _check_run(self) -> None:
         run = runs.read(self.folder / "run.json", "begin anew with --overwrite")

@@ -5,6 +5,7 @@ of the source it cannot hold.
 """
 
 import contextlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import ImageCms
 
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
-from _util import animations, files, image, pixel_formats, remux, video
+from _util import animations, files, formats, pixel_formats, png, remux, video
 from _util.errors import InputError
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
+_NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs whose alpha is beside their stream, where the container has a place
 _HOLDS_ALPHA_BESIDE = (".webm", ".mkv")
 
@@ -71,6 +74,8 @@ class _Video:
         self._reader = reader
         self._excerpt = options.excerpt
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
+        if video.is_drawings(source):
+            self.notes += _unnamed_colours(reader, out.suffix)
         self._streams = remux.plan(self._source, out, self._encoding, options.excerpt.slowness)
         self.part_suffix = remux.part_suffix(self._encoding)
         self.notes += self._streams.notes
@@ -82,11 +87,6 @@ class _Video:
         whole = parts.folder / f".whole{self._out.suffix}"
         counts = [parts.finished[i] for i in sorted(parts.finished)]
         remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
-        if video.Reader(whole).aspect != self._encoding.aspect:
-            self.notes.append(
-                f"Pixels of {self._encoding.aspect} width to height cannot be written to {self._out.suffix} of "
-                f"{self._encoding.codec}; players will show square ones."
-            )
         return whole
 
     def _span(self) -> remux.Span:
@@ -151,15 +151,16 @@ class _Folder:
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, "Numbered drawings are written as PNG")
-        self.notes = (
-            [] if video.is_drawings(source) else [f"{out} holds drawings alone; sound and all else is left out."]
-        )
+        self._tags = reader.tags
+        self.notes = _square_pixels(reader, "PNG")
+        if not video.is_drawings(source):
+            self.notes.append(f"{out} holds drawings alone; sound and all else is left out.")
 
     @contextlib.contextmanager
     def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
         temporary = path.with_name(f".{path.name}")
         temporary.mkdir()
-        yield _DrawingsWriter(temporary)
+        yield _DrawingsWriter(temporary, self._tags)
         rename(temporary, path)
 
     def join(self, parts: Parts, frames: int) -> Path:
@@ -182,6 +183,7 @@ class _Animation:
         _check_unencoded(options, f"{out.suffix} has a codec of its own")
         self._out, self._fps = out, fps
         self.notes = animations.losses(out, reader.alpha, reader.deep)
+        self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
         if fps > animations.LARGEST_RATE:
             raise InputError(
                 f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
@@ -220,7 +222,7 @@ class _Y4M:
         with video.writing(whole), whole.open("wb") as file:
             for i, path in enumerate(parts.paths):
                 with path.open("rb") as part:
-                    header = part.readline()
+                    header = part.readline().replace(b" A0:0", b" A%d:%d" % self._encoding.aspect.as_integer_ratio())
                     file.write(b"" if i else header)
                     shutil.copyfileobj(part, file)
         sync(whole)
@@ -230,11 +232,38 @@ class _Y4M:
 class _Stream(_Y4M):
     """Y4M to standard output, in one part that appears as it is drawn."""
 
+    def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
+        super().__init__(source, out, reader, fps, options)
+        self.notes += _square_pixels(reader, "a stream")
+
     def part(self, path: Path) -> video.Writer:
         return video.Writer(video.STREAM, self._encoding)
 
     def join(self, parts: Parts, frames: int) -> None:
         return None
+
+
+def _square_pixels(reader: video.Reader, kind: str) -> list[str]:
+    """A sentence where pixels are not square, for what cannot tell."""
+    if reader.aspect == 1:
+        return []
+    return [f"Pixels of {reader.aspect} width to height cannot be written to {kind}; viewers will show square ones."]
+
+
+def _unnamed_colours(reader: video.Reader, kind: str) -> list[str]:
+    """A sentence where values mean other colours than usual, for what cannot tell."""
+    profile = png.shown_profile(reader.tags)
+    if (profile is None or _is_srgb(profile)) and all(chunk.name != b"cICP" for chunk in reader.tags):
+        return []
+    return [f"{kind} cannot tell which colours the values of {reader.path} stand for; viewers will show them as sRGB."]
+
+
+def _is_srgb(profile: bytes) -> bool:
+    """By the name that an ICC profile has; that of sRGB is in most files of painting programs."""
+    try:
+        return "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (OSError, ImageCms.PyCMSError):
+        return False
 
 
 def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> None:
@@ -243,13 +272,13 @@ def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> 
 
 
 class _DrawingsWriter:
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, tags: tuple[png.Chunk, ...]):
+        self._folder, self._tags = folder, tags
         self._count = 0
 
     def write(self, picture: video.Frame | np.ndarray) -> None:
         pixels = picture.pixels if isinstance(picture, video.Frame) else picture
-        image.write(self._folder / f"{self._count:06d}.png", pixels)
+        formats.write(self._folder / f"{self._count:06d}.png", pixels, self._tags)
         self._count += 1
 
 
@@ -261,12 +290,20 @@ def _link(path: Path, place: Path) -> None:
 
 
 def kind_of(out: Path) -> type[Result]:
-    """What a path is for, by its suffix."""
+    """What a path is for, by its suffix.
+
+    Raises:
+        InputError: a single picture, or a suffix alone.
+    """
     if out == video.STREAM:
         return _Stream
     if not out.suffix:
+        if out.name.lower() in _NAMELESS:
+            raise InputError(f"{out} is a suffix without a name; write NAME{out.name}.")
         return _Folder
     suffix = out.suffix.lower()
     if suffix in animations.SUFFIXES:
         return _Animation
+    if suffix in files.PICTURE_SUFFIXES:
+        raise InputError(f"{out} is one picture; numbered drawings need a folder: give one without a suffix as OUT.")
     return _Y4M if suffix == ".y4m" else _Video

@@ -47,7 +47,8 @@ def stretches(
     """Spread drawings over frames at a new rate; frame k is shown from k / fps on.
 
     Args:
-        drawings: in order, the first at 0 seconds. They are read one ahead of the stretches.
+        drawings: in order. They are read one ahead of the stretches. The first is shown from 0 seconds on, whenever it
+            appears.
         end: called once the drawings are through: the seconds at which the video ends. There are `round(end · fps)`
             frames, no fewer than one, and no fewer than begin before the last drawing.
         fps: frames a second of the result.
@@ -59,7 +60,9 @@ def stretches(
     cadence: Fraction | None = None
     current: Drawing[Picture] | None = None
     for following in drawings:
-        if current is not None:
+        if current is None:
+            following = following._replace(start=Fraction(0))
+        else:
             if following.opens_shot:
                 cadence, motion = None, Fraction(0)
             elif following.start - current.start <= limit:

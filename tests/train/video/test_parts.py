@@ -67,8 +67,12 @@ def test_parts_of_another_run_are_not_mixed(tmp_path):
         other.begin(resume=True, overwrite=False)
     with pytest.raises(InputError, match="add --resume to keep it"):
         other.begin(resume=False, overwrite=False)
-    other.begin(resume=False, overwrite=True)
+    other.begin(resume=True, overwrite=True)
     assert other.finished == {}
+    add(other, 0)
+    again = Parts(tmp_path / "out.mp4", {**RUN, "fps": "60"}, ".nut")
+    again.begin(resume=True, overwrite=True)
+    assert again.finished == {0: 10}
 
 
 def test_frames_of_a_slow_part_are_kept_one_by_one(tmp_path):

@@ -13,11 +13,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from _train.frame_interpolation.video import interpolate, part_writer
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
-from _util import encoders, locks
+from _util import encoders, icc, locks, png
+from _util.colour import Colour
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 from tests import soak
@@ -90,6 +91,85 @@ def test_y4m_is_written_and_read(tmp_path):
     assert run(tmp_path / "out.y4m", tmp_path / "again.mp4").source_frames == 16
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("out.mpg", {}),
+        ("out.vob", {}),
+        ("out.mxf", {}),
+        ("out.ivf", {}),
+        ("out.avi", {"codec": "rawvideo"}),
+        ("out.nut", {"codec": "rawvideo"}),
+    ],
+)
+def test_containers_of_other_codecs_hold_all_frames(tmp_path, name, options):
+    source = make(tmp_path / "in.mp4")
+    assert run(source, tmp_path / name, **options).frames == 16
+    frames = list(Reader(tmp_path / name))
+    assert len(frames) == 16
+    assert np.abs(frames[0].pixels.astype(int) - picture(0)).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["out.y4m", "out.mp4", "out.webm", "out.gif", "out"])
+def test_pixels_that_are_not_square_are_kept_or_told_of(tmp_path, name):
+    source, out = make(tmp_path / "in.mkv", aspect=Fraction(32, 27)), tmp_path / name
+    said = any("Pixels of 32/27 width to height cannot be written" in note for note in run(source, out).notes)
+    aspect = Reader(out, 24 if out.is_dir() else None).aspect
+    assert (aspect == Fraction(32, 27)) != said
+    assert said == (name not in ("out.y4m", "out.mp4"))
+
+
+@pytest.mark.parametrize("name", ["sRGB", "gamma 1.8"])
+def test_colours_of_drawings_are_kept_or_told_of(tmp_path, name):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = srgb if name == "sRGB" else icc.of_gamma(1.8)
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        Image.fromarray(picture(i)).save(tmp_path / f"in/{i}.png", icc_profile=profile, dpi=(300, 300))
+    for out in ("out", "out.mp4", "out.gif"):
+        notes = run(tmp_path / "in", tmp_path / out).notes
+        is_told = any("cannot tell which colours" in note for note in notes)
+        assert is_told == (name != "sRGB" and out != "out")
+    drawn = sorted((tmp_path / "out").iterdir())
+    assert len(drawn) == 6
+    for path in drawn:
+        with Image.open(path) as written:
+            assert written.info["icc_profile"] == profile
+            assert written.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_drawings_of_hdr_video_say_so(tmp_path):
+    source = make(tmp_path / "in.mkv", codec="libx265", deep=True, colour=Colour(9, 1, 9, 16))
+    assert not any("cannot tell which" in note for note in run(source, tmp_path / "out.mkv", codec="libx265").notes)
+    run(source, tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert png.read(path.read_bytes()) == (png.Chunk(b"cICP", bytes([9, 16, 0, 1])),)
+    assert any("cannot tell which" in note for note in run(source, tmp_path / "out.webp").notes)
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_palette_is_rgb_and_clear_only_where_a_colour_is(tmp_path, clear):
+    source = tmp_path / "in.mov"
+    colours = np.arange(4 * 256, dtype=np.uint32).reshape(256, 4).astype(np.uint8)
+    colours[:, 3] = 255  # as a palette is stored: blue, green, red, alpha
+    colours[7, 3] = 0 if clear else 255
+    with av.open(source, "w") as container:
+        stream = container.add_stream("png", rate=12, pix_fmt="pal8", height=H, width=W)
+        for i in range(3):
+            frame = av.VideoFrame(W, H, "pal8")
+            frame.planes[0].update(np.full((H, frame.planes[0].line_size), i + 5, np.uint8).tobytes())
+            frame.planes[1].update(colours.tobytes())
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reader = Reader(source)
+    assert reader.alpha == clear
+    assert reader.colour.matrix == 5  # not that of RGB, which frames of Y'CbCr cannot have
+    summary = run(source, tmp_path / "out.mov")
+    assert any("keeps alpha" in note for note in summary.notes) == clear
+    assert Reader(tmp_path / "out.mov", keep_alpha=True).alpha == clear
+
+
 def start(*arguments: str, **more) -> subprocess.Popen:
     program = [sys.executable, "-m", "_scripts.interpolate_video", *arguments]
     program += ["--flow", "dis", "--synthesis", "splat", "--device", "cpu"]
@@ -109,6 +189,21 @@ def test_frames_stream_through_pipes(tmp_path):
     _, said = running.communicate(frames, timeout=120)
     assert running.returncode == 0, said
     assert len(list(Reader(tmp_path / "again.mp4"))) == 16
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_list_of_scenes_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    drawer = Mean()
+    with pytest.raises(InputError, match=r"/proc/scenes\.csv cannot be written"):
+        interpolate_video(
+            make(tmp_path / "in.mp4"),
+            tmp_path / "out.mp4",
+            Options(),
+            lambda: (drawer, {}),
+            scenes=Path("/proc/scenes.csv"),
+        )
+    assert drawer.drawn == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_one_run_at_a_time(tmp_path):
@@ -243,6 +338,12 @@ def test_what_is_not_let_go_is_found(tmp_path):
         ("out.mp4", {"crf": 99}, "--crf is 99; for libx264 it is from 0, the best, to 51"),
         ("shot.001", {}, "shot.001 names no container"),
         ("out.ts", {"codec": "ffv1"}, "does not hold video of ffv1"),
+        ("out.mpg", {"codec": "libx264"}, "Video of libx264 cannot be read from .mpg again"),
+        ("out.%04d.png", {}, "out.%04d.png is one picture; numbered drawings need a folder"),
+        ("out.JPG", {}, "out.JPG is one picture"),
+        (".mp4", {}, "mp4 is a suffix without a name"),
+        ("out.264", {}, "Video of libx264 cannot be read from .264 again"),
+        ("out.mpg", {"codec": "mpeg1video", "fps": Fraction(20)}, "no frames of 96×64 in yuv420p, 20 a second"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_before_the_work(tmp_path, capfd, name, options, says):

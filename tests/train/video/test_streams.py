@@ -193,6 +193,8 @@ def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
         ("in.mkv", "ac3", "5.1(side)", 48000, ".webm"),  # which Opus does not have
         ("in.mkv", "pcm_s16le", "mono", 192000, ".ts"),  # nor AAC that rate
         ("in.mkv", "pcm_u8", "mono", 11025, ".flv"),  # over which FLV's muxer aborts
+        ("in.mkv", "pcm_s16le", "stereo", 44100, ".mpg"),  # which has no AAC
+        ("in.avi", "adpcm_ms", "mono", 44100, ".avi"),  # whose header AVI's muxer takes, but not its packets
     ],
 )
 def test_sound_of_any_layout_and_rate_is_encoded_anew(tmp_path, name, codec, layout, rate, suffix):
@@ -202,7 +204,9 @@ def test_sound_of_any_layout_and_rate_is_encoded_anew(tmp_path, name, codec, lay
     with av.open(out) as container:
         for frame in container.decode(audio=0):
             seconds += frame.samples / frame.rate
-            loudest = max(loudest, float(np.abs(frame.to_ndarray()).max()))
+            samples = frame.to_ndarray()
+            unit = 1 if np.issubdtype(samples.dtype, np.floating) else np.iinfo(samples.dtype).max
+            loudest = max(loudest, float(np.abs(samples).max()) / unit)
             channels.add(frame.layout.nb_channels)
     assert channels == {av.AudioLayout(layout).nb_channels}
     assert seconds == pytest.approx(0.5, abs=0.2)  # AAC has blocks of 93 ms at 11,025 Hz

@@ -42,6 +42,14 @@ def test_motion_is_even_over_held_drawings(hold, fps):
     assert all(p == 9 for p in positions(frames)[len(moving) :])
 
 
+@pytest.mark.parametrize("late", [F(1, 100), F(1, 24), F(3, 24)])
+def test_the_first_drawing_is_shown_from_the_start(late):
+    frames = spread([late, F(4, 24), F(5, 24)], F(6, 24), 48)  # `spread` finds out that none is missing
+    assert len(frames) == 12
+    assert frames[0] == (0, 0.0)
+    assert frames[8] == (1, 0.0)
+
+
 def test_drawings_pass_through_where_they_fall_on_a_frame():
     frames = spread([F(i, 12) for i in range(6)], F(1, 2), 48)
     assert frames[::4] == [(i, 0.0) for i in range(6)]

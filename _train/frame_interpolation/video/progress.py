@@ -1,0 +1,91 @@
+"""The bar of a video that is being made: the time left is known before the first frame, and soon goes by what is done.
+
+Before the first frame, what one takes is extrapolated from two small ones, which the same method draws.
+Each frame that is done then counts as much as any other, up to the last two hundred.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+_SHRUNK = 4, 2  # sides of the small frames, over those of the others
+_SMALLEST = 32  # pixels of a side of a small frame
+_PATCH = 8  # pixels of a side of a patch of one colour
+_EXPECTED_FRAMES = 4  # that what was expected counts for
+_REMEMBERED = 200  # frames
+
+
+class Drawer(Protocol):
+    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Any: ...
+
+    def draw(self, pair: Any, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
+
+
+def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> float:
+    """The seconds that a frame of the result takes on average, extrapolated linearly from small frames.
+
+    Args:
+        size: (h, w) of the frames.
+        between: how many are drawn between two of the source, at least one.
+    """
+    pixels, seconds = [], []
+    for i, shrunk in enumerate((_SHRUNK[0], *_SHRUNK)):
+        h, w = (min(side, max(_SMALLEST, side // shrunk)) for side in size)
+        taken = _seconds(drawer, h, w, between)
+        if i:  # what is loaded at the first call is not counted
+            pixels.append(h * w)
+            seconds.append(taken)
+    more = max(0.0, seconds[1] - seconds[0]) / max(1, pixels[1] - pixels[0])
+    area = size[0] * size[1]
+    of_pair = min(
+        seconds[1] + more * (area - pixels[1]), seconds[1] * area / pixels[1]
+    )  # nothing grows faster than area
+    return of_pair / (between + 1)
+
+
+def _seconds(drawer: Drawer, h: int, w: int, between: int) -> float:
+    """What a pair of frames, and `between` frames between them, take."""
+    patches = np.random.default_rng(0).integers(0, 256, (h // _PATCH + 1, w // _PATCH + 1, 3), np.uint8)
+    frame = np.ascontiguousarray(patches.repeat(_PATCH, 0).repeat(_PATCH, 1)[:h, :w])
+    clock = [time.perf_counter()]
+    pair = drawer.prepare(frame, np.roll(frame, 1, 1))
+    for t in (0.5, 0.25):
+        for wait in drawer.draw(pair, [t]):
+            wait()
+        clock.append(time.perf_counter())
+    first, further = np.diff(clock)
+    return float(first + (between - 1) * further)
+
+
+class FrameBar(tqdm):
+    """A bar of frames.
+
+    Args:
+        expected: seconds that a frame is expected to take; None: not known.
+        options: of tqdm.
+    """
+
+    def __init__(self, expected: float | None = None, **options: Any):
+        self._mean = expected
+        self._counted = 0 if expected is None else _EXPECTED_FRAMES
+        self._last = time.perf_counter()
+        super().__init__(unit="frame", **options)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count frames that are done."""
+        now = time.perf_counter()
+        if n:
+            self._counted += n
+            share = min(1, n / min(self._counted, _REMEMBERED))
+            mean = self._mean or 0.0
+            self._mean = mean + ((now - self._last) / n - mean) * share
+            self._last = now
+        return super().update(n)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What tqdm shows, with the rate that the time left goes by."""
+        return {**super().format_dict, "rate": 1 / self._mean if self._mean else None}
