@@ -55,7 +55,7 @@ def icc_chunk(profile: bytes) -> Chunk:
 
 
 def coding_chunk(primaries: int, transfer: int) -> Chunk | None:
-    """Of RGB with primaries and transfer by their numbers of H.273; None if viewers need not be told of them."""
+    """Of RGB with primaries and transfer by their numbers of H.273; None if viewers assume them anyway."""
     if transfer not in _HDR and primaries not in _WIDE:
         return None
     return Chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
