@@ -6,7 +6,6 @@ larger for what lies in front. Between these times the way is the polynomial of 
 0.2 % of the radius of an arc of 120°. Whatever takes paths takes flows, too.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,13 +39,7 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
     if path.shape[1] == 2:
         return torch.zeros_like(path)
     bows = path[:, 2 : 2 + 2 * len(KNOTS)].split(2, 1)
-    return sum(_weight(i, t) * bow for i, bow in enumerate(bows))
-
-
-def bow(path: np.ndarray) -> float:
-    """How far anything of a path (h, w, 9) is off the straight way at half of the time, at most, in pixels."""
-    middle = 2 + 2 * KNOTS.index(0.5)
-    return float(np.hypot(path[:, :, middle], path[:, :, middle + 1]).max())
+    return torch.stack([_weight(i, t) * bow for i, bow in enumerate(bows)]).sum(0)
 
 
 def splat(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:

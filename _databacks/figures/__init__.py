@@ -67,6 +67,6 @@ class Figures:
     def __getitem__(self, index: int) -> Triplet:
         figure = self.figure(index)
         frames = np.stack([figure.frame(t) for t in (0, 0.5, 1)])
-        flows = tuple(torch.from_numpy(figure.flow(*times)).permute(2, 0, 1) for times in ((0, 1), (1, 0)))
+        flow01, flow10 = (torch.from_numpy(figure.flow(*times)).permute(2, 0, 1) for times in ((0, 1), (1, 0)))
         pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-        return Triplet(self.names[index], pictures, flows)
+        return Triplet(self.names[index], pictures, (flow01, flow10))

@@ -5,6 +5,8 @@ import numpy as np
 
 from _databacks.figures.rigs import BonePose, FigurePart, FigureRig, Points, Random, poses
 
+Colour = tuple[float, float, float] | int
+
 _FINE = 3  # samples of a pixel along each side; odd, so that one is its centre
 _BITS = 4  # of fractions of a sample
 _SPACING = 2.0  # pixels between the points of an outline, at most, before it is bent
@@ -69,7 +71,7 @@ def _poses_of_parts(rig: FigureRig, t: float) -> list[BonePose]:
     return [of_bones[part.bone] for part in rig.parts]
 
 
-def _paint(canvas: np.ndarray, part: FigurePart, pose: BonePose, line: float, fill: object, ink: object) -> None:
+def _paint(canvas: np.ndarray, part: FigurePart, pose: BonePose, line: float, fill: Colour, ink: Colour) -> None:
     outline = pose.place(_dense(part.outline))
     fixed = np.round((_FINE * outline + _FINE // 2) * 2**_BITS).astype(np.int32)
     cv2.fillPoly(canvas, [fixed], fill, shift=_BITS)

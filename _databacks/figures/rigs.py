@@ -182,9 +182,8 @@ class _Builder:
         total = self.unit * random.uniform(0.2, 0.3)
         wide = self.unit * random.uniform(0.022, 0.038)
         layer = self.front if random.random() < 0.6 else self.behind
-        clothes, parent, pieces = self.colour(), 0, []
+        clothes, parent, pieces, length = self.colour(), 0, [], total / joints**0.8
         for k in range(joints):
-            length = total / joints**0.8
             turn = self._turn() * (1 if is_arm else 0.6)
             curvature = (0.0, 0.0)
             if joints == 1 and random.random() < 0.4:  # a tail, a tube

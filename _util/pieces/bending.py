@@ -51,7 +51,7 @@ def bend_within(
 
     def work(start: int, stop: int) -> None:
         for k in rest[start:stop]:
-            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), least[k], both, greys, covering, bends)
+            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), float(least[k]), both, greys, covering, bends)
 
     if len(rest):
         threads.run(work, len(rest))

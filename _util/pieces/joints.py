@@ -16,7 +16,7 @@ from _util.pieces.affine import angles, applied
 _STIFF = np.radians(2)  # a turn below which there is no telling about what
 _SINGULAR = 1e-4  # of a difference of two motions
 _LINK = 1e-6  # no link weighs nothing, or it would be none
-_NEAR = 0.8  # of the square root of the smaller area, from where pieces touch to the point that both move alike
+_NEAR = 3.0  # of the square root of the smaller area, from where pieces touch to the point that both move alike
 
 
 class Chains(NamedTuple):

@@ -90,7 +90,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     touching = _Touching(pairs, both)
     fits = _fit(pairs, both, touching, scale)
     matrices = fits[:, :6].reshape(-1, 2, 3)
-    bends = tuple(np.zeros((*picture.shape[:2], 2), np.float32) for picture in pictures)
+    bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
     believed = bend_within(pairs, matrices, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
@@ -121,7 +121,7 @@ class _Touching:
         place = np.full(len(both[0].areas), -1)
         place[pairs[:, 0]] = np.arange(len(pairs))
         first = borders[0]
-        one, other = (place[labels] for labels in (first.keys // first.count, first.keys % first.count))
+        one, other = (place[labels] for labels in (first.keys // first.pieces, first.keys % first.pieces))
         known = (one >= 0) & (other >= 0)
         for i in range(2):
             known &= ~large[i][pairs[one, i]] & ~large[i][pairs[other, i]] if len(pairs) else known

@@ -53,11 +53,11 @@ class Contacts(NamedTuple):
     keys: np.ndarray  # (k,) int64, one · n + other, one < other
     centres: np.ndarray  # (k, 2) float64, x, y
     lengths: np.ndarray  # (k,) int64, pixels
-    count: int  # n
+    pieces: int  # n
 
     def find(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(m,) places in this list of pairs (m,), -1 where they do not touch."""
-        wanted = np.minimum(one, other) * self.count + np.maximum(one, other)
+        wanted = np.minimum(one, other) * self.pieces + np.maximum(one, other)
         if not len(self.keys):
             return np.full(len(wanted), -1)
         places = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)

@@ -47,13 +47,6 @@ def test_a_pixel_that_is_half_covered_in_front_shows_what_lies_behind():
     np.testing.assert_allclose(covered.flatten(), [0, 1, 1])
 
 
-def test_the_bow_of_an_arc_is_that_of_its_middle():
-    path = np.zeros((2, 2, paths.CHANNELS), np.float32)
-    assert paths.bow(path) == 0
-    path[1, 0, 4:6] = 3, 4
-    assert paths.bow(path) == 5
-
-
 def test_a_resized_path_keeps_its_order_and_scales_its_vectors():
     path = paths.straight(torch.full((1, 2, 4, 6), 3.0), 2.0)
     path[:, 2:8] = 1.0

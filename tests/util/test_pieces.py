@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from _util import paths
+from _util import image, paths
+from _util.pieces.affine import angles, applied
+from _util.pieces.confidence import confidences
 from _util.pieces.joints import chain
 from _util.pieces.motion import find
 from _util.pieces.ownership import GROUND, UNKNOWN
@@ -58,6 +60,10 @@ def limb(angle, size=(270, 480)):
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
+def to_picture(frame):
+    return image.to_array(frame[0], np.uint8)
+
+
 def is_red(frame):
     return (frame[0] - torch.tensor([200, 60, 60]).view(3, 1, 1) / 255).abs().amax(0) < 0.02
 
@@ -67,7 +73,7 @@ def is_red(frame):
 def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     """The disc stays."""
     frames = limb(0), limb(angle)
-    pieces = SGM("alexnet").pieces(*frames)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
     path = torch.from_numpy(pieces.paths()[0]).permute(2, 0, 1)[None]
     y, x = torch.nonzero(is_red(frames[0]), as_tuple=True)
     lengths = []
@@ -78,13 +84,14 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     assert lengths[1] == pytest.approx(lengths[0], rel=0.03)
     ground = (frames[0][0] == frames[0][0, :, :1, :1]).all(0)
     assert not path[0, :2, ground].any()
-    (turned,) = turning(pieces)
-    assert turned.angle == pytest.approx(angle, abs=3)
-    for mask, frame in zip(turned.masks, frames, strict=True):
-        red = is_red(frame).numpy()
-        assert (mask & red).sum() > 0.95 * red.sum()
-    landed = np.stack([x.numpy(), y.numpy()], 1) @ turned.matrix[:, :2].T + turned.matrix[:, 2]
-    there = np.stack(np.nonzero(is_red(frames[1]).numpy())[::-1], 1)
+    red = [is_red(frame).numpy() for frame in frames]
+    bar = np.bincount(pieces.owners[0][red[0]]).argmax()
+    for owners, is_bar in zip(pieces.owners, red, strict=True):
+        assert (owners[is_bar] == bar).mean() > 0.95
+    assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(angle, abs=3)
+    assert confidences(pieces)[bar] > 0.9
+    landed = applied(pieces.chains.matrices[bar], np.stack([x.numpy(), y.numpy()], 1))
+    there = np.stack(np.nonzero(red[1])[::-1], 1)
     np.testing.assert_allclose(landed.mean(0), there.mean(0), atol=1.5)
 
 
