@@ -9,13 +9,10 @@ larger for what lies in front. Between these times the way is the polynomial of 
 import torch
 from torch import Tensor
 
-from _util.softsplat import softsplat
-
 KNOTS = (0.25, 0.5, 0.75)
 CHANNELS = 2 + 2 * len(KNOTS) + 1
 LAYERS = 4  # orders 0 … 3
 NOT_DRAWN = -1  # order of what is splatted nowhere
-_OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
 _BEHIND = 6.0  # logarithm of how much less something counts than what is one layer behind it, where holes are filled
 
 
@@ -40,29 +37,6 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
         return torch.zeros_like(path)
     bows = path[:, 2 : 2 + 2 * len(KNOTS)].split(2, 1)
     return torch.stack([_weight(i, t) * bow for i, bow in enumerate(bows)]).sum(0)
-
-
-def splat(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    """What lands on each pixel, where what lies in front hides what lies behind.
-
-    Args:
-        values: (b, c, h, w).
-        path: (b, 9, h, w), of which the order alone counts.
-        way: (b, 2, h, w), how far each pixel goes.
-
-    Returns:
-        Sums (b, c, h, w), and the share of each pixel that is covered (b, 1, h, w).
-    """
-    order = path[:, -1:].round()
-    sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
-    for layer in reversed(range(LAYERS)):
-        belongs = (order == layer).to(values.dtype)
-        if not values.is_cuda and not belongs.any():
-            continue
-        landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
-        sums = sums + uncovered * landed[:, :-1]
-        uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
-    return sums, 1 - uncovered
 
 
 def behind(path: Tensor) -> Tensor:

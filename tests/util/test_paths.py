@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from _train.frame_interpolation.models.splatting import splat_in_order
 from _util import paths
 from _util.flow import resize
 
@@ -24,14 +25,14 @@ def test_what_lies_in_front_hides_what_lands_on_the_same_pixel():
     values = torch.tensor([[[[1.0, 5.0]]]])
     way = torch.stack([torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)])[None]
     path = torch.cat([way, torch.zeros(1, 6, 1, 2), torch.tensor([[[[1.0, 0.0]]]])], 1)
-    sums, covered = paths.splat(values, path, way)
+    sums, covered = splat_in_order(values, path, way)
     assert sums.flatten().tolist() == [0, 1]
     assert covered.flatten().tolist() == [0, 1]
 
 
 def test_what_is_not_drawn_lands_nowhere():
     still = torch.zeros(1, 2, 1, 2)
-    sums, covered = paths.splat(torch.ones(1, 1, 1, 2), paths.straight(still, paths.NOT_DRAWN), still)
+    sums, covered = splat_in_order(torch.ones(1, 1, 1, 2), paths.straight(still, paths.NOT_DRAWN), still)
     assert not sums.any()
     assert not covered.any()
 
@@ -41,7 +42,7 @@ def test_a_pixel_that_is_half_covered_in_front_shows_what_lies_behind():
     way[0, 0, 0, 0] = 1.5  # half on the second pixel, half on the third
     path = paths.straight(way)
     path[0, -1, 0, 0] = 2
-    sums, covered = paths.splat(torch.tensor([[[[8.0, 3.0, 3.0]]]]), path, way)
+    sums, covered = splat_in_order(torch.tensor([[[[8.0, 3.0, 3.0]]]]), path, way)
     share = 0.5 / 0.75
     np.testing.assert_allclose(sums.flatten(), [0, 4 + (1 - share) * 3, 4 + (1 - share) * 3], rtol=1e-6)
     np.testing.assert_allclose(covered.flatten(), [0, 1, 1])

@@ -153,7 +153,7 @@ def _measure(sgm: SGM, frame0: Tensor, frame1: Tensor) -> tuple[dict[str, float]
     memory.reset_peak()
     before = memory.peak()
     start = time.perf_counter()
-    find(*(image.to_array(frame[0], np.uint8) for frame in (frame0, frame1)), matching).paths()
+    find(image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8), matching).paths()
     turning = time.perf_counter() - start
     return dict(zip(STAGES, [*np.diff(ticks).tolist(), turning], strict=True)), segments, memory.peak() - before
 

@@ -18,7 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.layers import dtype_of, zeroed
-from _train.frame_interpolation.models.splatting import ENOUGH, NOTHING, Source, Synthesis, at_times, fill, splat_metric
+from _train.frame_interpolation.models.splatting import (
+    ENOUGH,
+    NOTHING,
+    Source,
+    Synthesis,
+    at_times,
+    fill,
+    splat_in_order,
+    splat_metric,
+)
 from _util import paths
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
@@ -213,7 +222,7 @@ class Fusion(nn.Module):
         off = [] if is_straight else [paths.off_straight(path, 1 - nearness)]
         values = torch.cat([frames, velocity, *off, torch.ones_like(metric)], 1) * importance
         way = paths.at(path, 1 - nearness)
-        sums, covered = (softsplat(values, way, mode="sum"), None) if is_straight else paths.splat(values, path, way)
+        sums, covered = (softsplat(values, way, mode="sum"), None) if is_straight else splat_in_order(values, path, way)
         weights = sums[:, -1:]
         pictures = sums[:, :3] / weights.clamp(min=NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)

@@ -15,12 +15,13 @@ from _util import paths
 from _util.flow import backwarp
 from _util.lab import rgb_to_lab
 from _util.morphology import opening
-from _util.softsplat import softsplat_with_mask
+from _util.softsplat import softsplat, softsplat_with_mask
 
 T = TypeVar("T")
 NOTHING = 1e-6  # weight under which nothing has landed
 ENOUGH = 0.05  # weight from which on what has landed is believed
 _HALVINGS = 5  # to fill holes over
+_OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
 _TRUST = 0.3  # share of the metric that counts along paths, whose order says already what is hidden
 
 
@@ -81,12 +82,35 @@ def length(vectors: Tensor) -> Tensor:
     return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
 
 
+def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
+    """What lands on each pixel, where what lies in front hides what lies behind.
+
+    Args:
+        values: (b, c, h, w).
+        path: (b, 9, h, w), of which the order alone counts.
+        way: (b, 2, h, w), how far each pixel goes.
+
+    Returns:
+        Sums (b, c, h, w), and the share of each pixel that is covered (b, 1, h, w).
+    """
+    order = path[:, -1:].round()
+    sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
+    for layer in reversed(range(paths.LAYERS)):
+        belongs = (order == layer).to(values.dtype)
+        if not values.is_cuda and not belongs.any():
+            continue
+        landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
+        sums = sums + uncovered * landed[:, :-1]
+        uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
+    return sums, 1 - uncovered
+
+
 def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
     """Values that went some way, and where any landed; along paths, the share of each pixel that is covered."""
     if source.flow.shape[1] == 2:
         return softsplat_with_mask(source.values, way, source.metric)
     weights = (_TRUST * source.metric).exp()
-    sums, covered = paths.splat(torch.cat([source.values * weights, weights], 1), source.flow, way)
+    sums, covered = splat_in_order(torch.cat([source.values * weights, weights], 1), source.flow, way)
     return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
 
 
