@@ -15,10 +15,16 @@ LARGE = 0.12  # share of the frame; such pieces are no neighbours, everything mo
 _ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of what is drawn that has the ground's colour in line art
 
 
+def largest_change(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(h, w), the largest of the differences of the channels of two pictures (h, w, 3)."""
+    red, green, blue = cv2.split(cv2.absdiff(picture, other))
+    return np.maximum(np.maximum(red, green), blue)
+
+
 def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground that did not change but for what covers it."""
     h, w = pictures[0].shape[:2]
-    same = cv2.absdiff(*pictures).max(2) <= SAME
+    same = largest_change(*pictures) <= SAME
     found = []
     for segments in both:
         share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas

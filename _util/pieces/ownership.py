@@ -11,7 +11,7 @@ from _util import threads
 from _util.compiled import njit
 from _util.pieces.affine import inverted
 from _util.pieces.bending import LEAST_SEEN
-from _util.pieces.ground import SAME
+from _util.pieces.ground import SAME, largest_change
 from _util.segmentation import Segments
 from _util.sgm.motion import OVERLAP
 
@@ -112,7 +112,7 @@ def with_lines(
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """(h, w) whether a pixel differs from the colour of its piece more than the piece does, if that is ground."""
     labels = segments.labels
-    apart = np.abs(picture - colours[labels]).max(2)
+    apart = largest_change(picture.astype(np.float32), colours[labels])
     spread = np.sqrt(np.bincount(labels.ravel(), np.square(apart).ravel()) / segments.areas)
     limits = np.maximum(_OFF_COLOUR, _DEVIATIONS * spread)[labels]
     return apart > np.where(owners == GROUND, limits, _OFF_COLOUR)
@@ -199,7 +199,7 @@ def _difference(here, there, x, y, motion, bend, frame, around):
 
 def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
     side = 2 * max(1, round(_BLEND * scale)) + 1
-    changed = cv2.absdiff(*pictures).max(2) > _UNMOVED
+    changed = largest_change(*pictures) > _UNMOVED
     near = [cv2.dilate((owner > GROUND).astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for owner in owners]
     return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
@@ -209,7 +209,7 @@ def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: 
 
     What changed beside a moving piece alone is its rim.
     """
-    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (cv2.absdiff(*pictures).max(2) > SAME)
+    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (largest_change(*pictures) > SAME)
     moving = ((owners[0] > GROUND) | (owners[1] > GROUND)).astype(np.uint8)
     beside = cv2.dilate(moving, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0
     count, parts = cv2.connectedComponents(changed.astype(np.uint8))
