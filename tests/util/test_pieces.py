@@ -8,8 +8,8 @@ import torch
 from _util import image, paths
 from _util.pieces.affine import angles, applied
 from _util.pieces.confidence import confidences
-from _util.pieces.joints import chain
-from _util.pieces.motion import find
+from _util.pieces.joints import Chains, chain
+from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.segmentation import describe
 from _util.sgm import SGM, match
@@ -90,6 +90,7 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
         assert (owners[is_bar] == bar).mean() > 0.95
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(angle, abs=3)
     assert confidences(pieces)[bar] > 0.9
+    np.testing.assert_allclose(pieces.chains.pivots[bar], [200, 130], atol=3)
     landed = applied(pieces.chains.matrices[bar], np.stack([x.numpy(), y.numpy()], 1))
     there = np.stack(np.nonzero(red[1])[::-1], 1)
     np.testing.assert_allclose(landed.mean(0), there.mean(0), atol=1.5)
@@ -110,3 +111,17 @@ def test_what_changes_within_the_ground_is_no_ground():
         assert (owners[i][60:70, 100 + left : 110 + left] == UNKNOWN).all()
         assert (owners[i][20:50, left : left + 30] > GROUND).mean() > 0.95
         assert (owners[i][:12] == GROUND).all()
+
+
+def test_what_is_seen_in_one_frame_alone_has_no_confidence():
+    owners = np.zeros((2, 20, 30), np.int32)
+    owners[:, 5:15, 5:15] = 1
+    owners[0, 5:15, 18:28] = 2
+    chains = Chains(np.broadcast_to(np.eye(2, 3), (3, 2, 3)), np.full(3, -1), np.zeros((3, 2)))
+    nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
+    layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
+    pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, mixed, False)
+    assert confidences(pieces).tolist() == [1, 1, 0]
+    forth, back = pieces.paths()
+    assert not forth[:, :, :8].any()
+    assert (back[:, :, 8] == owners[1].clip(max=1)).all()
