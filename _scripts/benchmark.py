@@ -84,12 +84,18 @@ def table(report: dict) -> str:
 
 def table_of_matching(rows: list[dict]) -> str:
     """Times of segment-guided matching as a table in Markdown."""
-    seconds = {"segmentation": "segmentation s", "matching": "matching s", "flow": "flow s", "all": "all s"}
+    seconds = {
+        "segmentation": "segmentation s",
+        "matching": "matching s",
+        "flow": "flow s",
+        "all": "all s",
+        "turning": "paths s",
+    }
     seconds["literal"] = "literal matching and flow s"
     cells = [
         {"pieces": str(row["pieces"])}
         | {title: f"{row[stage]:.3f}" for stage, title in seconds.items()}
-        | {"ratio": f"{row['ratio']:.1f}×"}
+        | {"ratio": f"{row['ratio']:.1f}×", "paths MB": f"{row['turning_mb']:.0f}"}
         for row in rows
     ]
     return tables.markdown(cells)

@@ -9,7 +9,7 @@ pixels chose by themselves would be torn out of their drawing.
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -50,17 +50,28 @@ def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> 
     Returns:
         (h, w, 2) float32.
     """
-    seen_here, seen_there = _features(here), _features(there)
-    smooth = _GuidedFilter(cv2.cvtColor(seen_here[:, :, :3], cv2.COLOR_RGB2GRAY))
-    best, lowest = flows[0].copy(), smooth(_cost(seen_here, seen_there, flows[0]))
-    for flow in flows[1:]:
-        cost = smooth(_cost(seen_here, seen_there, flow))
+    found = costs(here, there, flows)
+    best, lowest = flows[0].copy(), next(found)
+    for flow, cost in zip(flows[1:], found, strict=True):
         better = cost < lowest
         best[better] = flow[better]
         np.minimum(cost, lowest, out=lowest)
     if len(flows) == 1:
         return best
     return cv2.merge([cv2.medianBlur(component, _MEDIAN) for component in cv2.split(best)])
+
+
+def costs(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """For each of several flows, as in `select`, how badly it finds what is around each pixel: (h, w), 0 … 1."""
+    seen_here, seen_there = _features(here), _features(there)
+    smooth = _GuidedFilter(cv2.cvtColor(seen_here[:, :, :3], cv2.COLOR_RGB2GRAY))
+    for flow in flows:
+        yield smooth(_cost(seen_here, seen_there, flow))
+
+
+def unlikeness(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(h, w) in [0, 1], how unlike the colours and slopes of two pictures (h, w, 3) RGB uint8 are."""
+    return _unlikeness(_features(picture), _features(other))
 
 
 def _features(picture: np.ndarray) -> np.ndarray:
@@ -76,11 +87,16 @@ def _cost(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> np.ndarray:
     h, w = flow.shape[:2]
     x = flow[:, :, 0] + np.arange(w, dtype=np.float32)
     y = flow[:, :, 1] + np.arange(h, dtype=np.float32)[:, None]
-    difference = cv2.absdiff(here, cv2.remap(there, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    seen = cv2.remap(there, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    return np.where(inside, _unlikeness(here, seen), np.float32(_OUTSIDE))
+
+
+def _unlikeness(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    difference = cv2.absdiff(features, others)
     colour = np.minimum(difference[:, :, :3].mean(2), _COLOUR) / _COLOUR
     slope = np.minimum(difference[:, :, 3:].sum(2), _SLOPE) / _SLOPE
-    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    return np.where(inside, 0.4 * colour + 0.6 * slope, np.float32(_OUTSIDE))
+    return 0.4 * colour + 0.6 * slope
 
 
 class _GuidedFilter:

@@ -85,11 +85,12 @@ def _remap(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """Resample a flow bilinearly to (h, w) = `size` and rescale its vectors to pixels of the new grid."""
+    """Resample a flow, or a path, bilinearly to (h, w) = `size` and rescale its vectors to pixels of the new grid."""
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):
         return flow
-    scale = constant([size[1] / w, size[0] / h], flow).view(1, 2, 1, 1)
+    vectors, others = divmod(flow.shape[1], 2)
+    scale = constant([size[1] / w, size[0] / h] * vectors + [1.0] * others, flow).view(1, -1, 1, 1)
     return F.interpolate(flow * scale, size, mode="bilinear", align_corners=False)
 
 

@@ -24,6 +24,7 @@ from _util.flow import resize as resize_flow
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.rfr import RFR, InitialMode
     from _train.frame_interpolation.models.unet import Variant
+    from _util.sgm import SGM
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
@@ -46,7 +47,7 @@ def dis3(_: Context) -> FlowEstimator:
     return multidis
 
 
-def sgm(context: Context) -> FlowEstimator:
+def sgm(context: Context) -> "SGM":
     from _util.sgm import SGM
 
     return SGM(device=context.device, folder=context.folder)
@@ -95,18 +96,25 @@ class MatchingAndSearch:
         self.sgm = sgm
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        searched, matched = multidis(frame0, frame1), self.sgm(frame0, frame1)
-        # Where no piece was found again there is nothing to choose.
-        proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
-        return Flows(
-            _better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1])
-        )
+        return better(frame0, frame1, multidis(frame0, frame1), self.sgm(frame0, frame1))
+
+
+def better(frame0: Tensor, frame1: Tensor, searched: tuple[Tensor, Tensor], matched: tuple[Tensor, Tensor]) -> Flows:
+    """At each pixel that of two flows, both ways, which finds its surroundings; where the second is 0, the first."""
+    # Where no piece was found again there is nothing to choose.
+    proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
+    return Flows(_better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1]))
 
 
 def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
     before, after = (image.to_array(frame[0], np.uint8) for frame in (here, there))
     flow = select(before, after, [flow[0].permute(1, 2, 0).cpu().numpy() for flow in flows])
     return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
+
+
+def with_paths(estimator: FlowEstimator) -> FlowEstimator:
+    """An estimator of paths (`_util.paths`) where that of flows has one, else the same."""
+    return getattr(estimator, "paths", estimator)
 
 
 def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> Flows:

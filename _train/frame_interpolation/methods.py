@@ -24,6 +24,7 @@ class Method(NamedTuple):
     ranks: bool = True  # "auto" takes the first that ranks and has its weights
     refines: bool = False  # takes a coarse flow to begin with
     finds_motion: bool = False  # needs no flow
+    along_paths: bool = False  # draws along motion that is known at any time (`_util.paths`)
     onnx: str = ""  # what creates the same by other backends, as `create`
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
@@ -53,6 +54,16 @@ FLOWS: dict[str, Method] = {
     "multidis": Method("at each pixel the best of OpenCV's dense inverse search at three sizes", f"{_HERE}.flows:dis3"),
     "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
     "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
+    "pieces+dis": Method(
+        "sgm+dis, and pieces that turn where that explains both frames better",
+        f"{_HERE}.piece_flows:pieces_and_search",
+        ranks=False,
+    ),
+    "pieces": Method(
+        "pieces that turn, grow and bend alone, 0 where no piece is matched",
+        f"{_HERE}.piece_flows:pieces_alone",
+        ranks=False,
+    ),
     "sgm+rfr": Method(
         "RFR that begins with sgm, as AnimeInterp was released",
         f"{_HERE}.flows:sgm_rfr:released",
@@ -92,13 +103,20 @@ SYNTHESES: dict[str, Method] = {
         onnx=f"{_HERE}.onnx_models:create:2",
     ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),
-    "ssldtm": Method("EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm")),
-    "fusion": Method("splats and readings along a flow, mixed and corrected", f"{_HERE}.syntheses:fusion", ("fusion",)),
+    "ssldtm": Method(
+        "EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm"), along_paths=True
+    ),
+    "fusion": Method(
+        "splats and readings along a flow, mixed and corrected",
+        f"{_HERE}.syntheses:fusion",
+        ("fusion",),
+        along_paths=True,
+    ),
     "resunet": Method("a resunet trained with --task vfi", f"{_HERE}.syntheses:unet:resunet", ("resunet",)),
     "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:unet:transunet", ("transunet",)),
     "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet:unet", ("unet",)),
-    "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",)),
-    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting"),
+    "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",), along_paths=True),
+    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting", along_paths=True),
     "animeinterp": Method(
         "AnimeInterp, as released",
         f"{_HERE}.syntheses:animeinterp:animeinterp:released",

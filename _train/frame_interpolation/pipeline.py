@@ -15,6 +15,7 @@ from _train.frame_interpolation import flows, syntheses
 from _train.frame_interpolation.choice import Choice
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import FlowEstimator, Flows
+from _train.frame_interpolation.methods import SYNTHESES
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 
 
@@ -80,6 +81,8 @@ def create(choice: Choice, settings: Context) -> Pipeline:
         InputError: weights are missing or do not fit.
     """
     estimator = None if choice.flow is None else flows.create(choice.flow, settings)
+    if estimator is not None and SYNTHESES[choice.synthesis].along_paths:
+        estimator = flows.with_paths(estimator)
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
 
 

@@ -17,7 +17,7 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import IFNet, Interpolation
 from _train.frame_interpolation.models.layers import placed
-from _util import checkpoints, graphs
+from _util import checkpoints, graphs, paths
 from _util.errors import InputError
 from _util.flow import resize as resize_flow
 from _util.folding import fold_batch_norms
@@ -39,7 +39,8 @@ class Pair(NamedTuple):
 
 class FrameSynthesis(Protocol):
     def prepare(self, pair: Pair, flow: Flows | None) -> Any:
-        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found."""
+        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found; methods that
+        draw `along_paths` take paths, too."""
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
@@ -108,7 +109,7 @@ class Splatting:
         return torch.cat([frame, moved.to(frame.dtype)], 1)
 
     def flow(self, prepared: Any) -> Flows:
-        return Flows(*prepared.image.flow.chunk(2))
+        return Flows(*paths.flow(prepared.image.flow).chunk(2))
 
 
 class Intermediate:

@@ -14,11 +14,11 @@ from _util.compiled import njit
 from _util.sgm.matching import Matching
 
 # As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
-_REFERENCE = 540 * 960
+REFERENCE = 540 * 960
 _LONGEST, _SMALLEST = 250, 50  # pixels
-_LARGEST_SHARE, _LARGEST_RATIO, _OVERLAP = 0.12, 3, 0.8
-_MARGIN, _SMALLEST_CANVAS = 4, 24  # pixels
-_BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
+_LARGEST_SHARE, _LARGEST_RATIO, OVERLAP = 0.12, 3, 0.8
+MARGIN, SMALLEST_CANVAS = 4, 24  # pixels
+BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
 
 
 class _Piece(NamedTuple):
@@ -45,7 +45,7 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
     greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1)]
     labels = matching.segments0.labels, matching.segments1.labels
     flows = [np.zeros((*grey.shape, 2), np.float32) for grey in greys]
-    pieces = [_on_canvas(matching, pair) for pair in matching.pairs[_are_plausible(matching)].tolist()]
+    pieces = [_on_canvas(matching, pair) for pair in matching.pairs[are_plausible(matching)].tolist()]
     pieces.sort(key=lambda piece: piece.size[0] * piece.size[1], reverse=True)
 
     def work(start: int, stop: int) -> None:
@@ -57,18 +57,19 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
     return flows[0], flows[1]
 
 
-def _are_plausible(matching: Matching) -> np.ndarray:
+def are_plausible(matching: Matching, largest: float = _LARGEST_SHARE) -> np.ndarray:
+    """Whether a pair (k,) is not too far apart, too small, too unlike in size, or more than a share of the frame."""
     segments0, segments1 = matching.segments0, matching.segments1
     first, second = matching.pairs.T
     h, w = segments0.labels.shape
-    scale = (h * w / _REFERENCE) ** 0.5
+    scale = (h * w / REFERENCE) ** 0.5
     way = np.hypot(*(segments1.centroids[second] - segments0.centroids[first]).T)
     areas = np.stack([segments0.areas[first], segments1.areas[second]])
     smaller, larger = areas.min(0), areas.max(0)
     return (
         (way <= _LONGEST * scale)
         & (smaller > _SMALLEST * scale**2)
-        & (larger < _LARGEST_SHARE * h * w)
+        & (larger < largest * h * w)
         & (larger < _LARGEST_RATIO * smaller)
     )
 
@@ -78,29 +79,29 @@ def _on_canvas(matching: Matching, pair: list[int]) -> _Piece:
     centre0, centre1 = (s.centroids[i] for s, i in zip(segments, pair, strict=True))
     shift = np.round(centre1 - centre0).astype(int)
     box0, box1 = (s.boxes[i].astype(int) for s, i in zip(segments, pair, strict=True))
-    low = np.minimum(box0[:2], box1[:2] - shift) - _MARGIN
-    high = np.maximum(box0[2:], box1[2:] - shift) + _MARGIN
-    low -= np.maximum(_SMALLEST_CANVAS - (high - low), 0) // 2
-    width, height = np.maximum(high - low, _SMALLEST_CANVAS)
+    low = np.minimum(box0[:2], box1[:2] - shift) - MARGIN
+    high = np.maximum(box0[2:], box1[2:] - shift) + MARGIN
+    low -= np.maximum(SMALLEST_CANVAS - (high - low), 0) // 2
+    width, height = np.maximum(high - low, SMALLEST_CANVAS)
     return _Piece((pair[0], pair[1]), (tuple(low.tolist()), tuple((low + shift).tolist())), (int(height), int(width)))
 
 
 def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
-    canvases = np.full((2, *piece.size), _BLANK, np.uint8)
+    canvases = np.full((2, *piece.size), BLANK, np.uint8)
     for canvas, index, corner, grey, pieces in zip(canvases, *piece[:2], greys, labels, strict=True):
-        _cut(grey, pieces, index, *corner, canvas)
-    estimator = _estimator()
+        cut(grey, pieces, index, *corner, canvas)
+    search = estimator()
     one, other = canvases
     nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
-    within = [estimator.calc(one, other, nothing), estimator.calc(other, one, nothing)]
-    if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= _OVERLAP:
+    within = [search.calc(one, other, nothing), search.calc(other, one, nothing)]
+    if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= OVERLAP:
         return
     shift = np.subtract(piece.corners[1], piece.corners[0]).astype(np.float32)
     for i, sign in ((0, 1), (1, -1)):
         _paste(within[i], *(sign * shift), canvases[i], *piece.corners[i], flows[i])
 
 
-def _estimator() -> cv2.DISOpticalFlow:
+def estimator() -> cv2.DISOpticalFlow:
     # One for each piece: on a small canvas it changes its own settings, and would keep them for the next.
     # Small canvases: what is not looked for at their full size costs little, and refinement over blank paper much.
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -113,7 +114,7 @@ def _estimator() -> cv2.DISOpticalFlow:
 
 
 @njit()
-def _cut(grey, labels, piece, left, top, canvas):
+def cut(grey, labels, piece, left, top, canvas):
     h, w = labels.shape
     for y in range(max(-top, 0), min(canvas.shape[0], h - top)):
         for x in range(max(-left, 0), min(canvas.shape[1], w - left)):
@@ -128,10 +129,10 @@ def _overlap(canvas, other, flow):
     count = inside = 0
     for y in range(h):
         for x in range(w):
-            if canvas[y, x] != _BLANK:
+            if canvas[y, x] != BLANK:
                 count += 1
                 row, column = round(y + flow[y, x, 1]), round(x + flow[y, x, 0])
-                if 0 <= row < h and 0 <= column < w and other[row, column] != _BLANK:
+                if 0 <= row < h and 0 <= column < w and other[row, column] != BLANK:
                     inside += 1
     return inside / max(count, 1)
 
@@ -140,6 +141,6 @@ def _overlap(canvas, other, flow):
 def _paste(within, shift_x, shift_y, canvas, left, top, flow):
     for y in range(canvas.shape[0]):
         for x in range(canvas.shape[1]):
-            if canvas[y, x] != _BLANK:
+            if canvas[y, x] != BLANK:
                 flow[top + y, left + x, 0] = shift_x + within[y, x, 0]
                 flow[top + y, left + x, 1] = shift_y + within[y, x, 1]

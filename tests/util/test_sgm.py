@@ -253,6 +253,7 @@ def test_matching_helps_search_where_a_piece_moves_far():
 
 def test_the_benchmark_shows_every_stage():
     row = {"pieces": 200, "segmentation": 0.1, "matching": 0.2, "flow": 0.3, "all": 0.6, "literal": 5.0, "ratio": 10.0}
+    row |= {"turning": 0.4, "turning_mb": 30.0}
     lines = table_of_matching([row, row]).splitlines()
     assert len(lines) == 4
-    assert lines[-1] == "| 200 | 0.100 | 0.200 | 0.300 | 0.600 | 5.000 | 10.0× |"
+    assert lines[-1] == "| 200 | 0.100 | 0.200 | 0.300 | 0.600 | 0.400 | 5.000 | 10.0× | 30 |"

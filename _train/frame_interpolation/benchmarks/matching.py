@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from _util import image
+from _util import image, memory
+from _util.pieces.motion import find
 from _util.segmentation import Segments
 from _util.sgm import SGM
 
 PIECES = {200: 300, 1800: 20}  # drawn, and the area below which they are joined: about 200 and 1500 are found
-STAGES = ("segmentation", "matching", "flow")
+STAGES = ("segmentation", "matching", "flow", "turning")
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 _OUTLINE, _INK = 2, 0.08  # pixels, grey
 
@@ -113,14 +114,15 @@ def compare(repeats: int = 3) -> list[dict]:
     """Measure both frames, both directions, at each of `PIECES`; what it takes once is not counted.
 
     Returns:
-        For each: pieces found; seconds of segmentation, of features and matching, of flow, and of all; seconds of the
-        literal reading from the same pieces; how many times as fast features, matching and flow are.
+        For each: pieces found; seconds of segmentation, of features and matching, of flow, and of all these; seconds of
+        paths of pieces that turn in place of flow, and the most memory that they add, in MB; seconds of the literal
+        reading from the same pieces; how many times as fast features, matching and flow are.
     """
     rows = []
     for pieces, smallest in PIECES.items():
         frames, sgm = draw(pieces).frames, SGM("alexnet", smallest=smallest)
         rounds = [_measure(sgm, *frames) for _ in range(repeats + 1)][1:]
-        seconds = {stage: statistics.median(times[stage] for times, _ in rounds) for stage in STAGES}
+        seconds = {stage: statistics.median(times[stage] for times, _, _ in rounds) for stage in STAGES}
         segments = rounds[0][1]
         start = time.perf_counter()
         literal_flows(sgm, *frames, *segments)
@@ -130,7 +132,8 @@ def compare(repeats: int = 3) -> list[dict]:
             {
                 "pieces": len(segments[0].areas),
                 **seconds,
-                "all": sum(seconds.values()),
+                "all": sum(seconds[stage] for stage in ("segmentation", "matching", "flow")),
+                "turning_mb": max(added for _, _, added in rounds),
                 "literal": literal,
                 "ratio": ratio,
             }
@@ -139,7 +142,7 @@ def compare(repeats: int = 3) -> list[dict]:
 
 
 @torch.inference_mode()
-def _measure(sgm: SGM, frame0: Tensor, frame1: Tensor) -> tuple[dict[str, float], tuple[Segments, Segments]]:
+def _measure(sgm: SGM, frame0: Tensor, frame1: Tensor) -> tuple[dict[str, float], tuple[Segments, Segments], float]:
     ticks = [time.perf_counter()]
     segments = sgm.segment(frame0), sgm.segment(frame1)
     ticks.append(time.perf_counter())
@@ -147,7 +150,12 @@ def _measure(sgm: SGM, frame0: Tensor, frame1: Tensor) -> tuple[dict[str, float]
     ticks.append(time.perf_counter())
     sgm.flow(frame0, frame1, matching)
     ticks.append(time.perf_counter())
-    return dict(zip(STAGES, np.diff(ticks).tolist(), strict=True)), segments
+    memory.reset_peak()
+    before = memory.peak()
+    start = time.perf_counter()
+    find(image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8), matching).paths()
+    turning = time.perf_counter() - start
+    return dict(zip(STAGES, [*np.diff(ticks).tolist(), turning], strict=True)), segments, memory.peak() - before
 
 
 @torch.inference_mode()

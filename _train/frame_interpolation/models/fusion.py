@@ -18,7 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.layers import dtype_of, zeroed
-from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, splat_metric
+from _train.frame_interpolation.models.splatting import (
+    ENOUGH,
+    NOTHING,
+    Source,
+    Synthesis,
+    at_times,
+    fill,
+    splat_in_order,
+    splat_metric,
+)
+from _util import paths
 from _util.flow import backwarp
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
@@ -26,9 +36,6 @@ from _util.image import inverse_logit, logit
 from _util.sampling import sample
 from _util.softsplat import softsplat
 
-_NOTHING = 1e-6  # weight under which nothing has landed
-_ENOUGH = 0.05  # weight from which on what has landed is believed
-_HALVINGS = 5  # to fill holes over
 _CANDIDATES = 4
 _CORRECTION = 0.4  # the weights were learned with 0.5, on toons; real drawings come out better with a little less
 _LARGEST_METRIC = 10.0
@@ -113,7 +120,7 @@ class Fusion(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            flow01, flow10: (b, 2, h, w), x then y, pixels.
+            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
             t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
@@ -135,7 +142,7 @@ class Fusion(nn.Module):
         """The logarithm of what each pixel counts, (2b, 1, h, w), from how well it and its features, at half the
         size, agree with where they go."""
         size = features.shape[2:]
-        half = resize_flow(flow, size)
+        half = resize_flow(paths.flow(flow), size)
         opposite, others = (torch.cat(x.chunk(2)[::-1]) for x in (half, features))
         seen = backwarp(others.float(), half, quirk=False)
         gap = (half + backwarp(opposite, half, quirk=False)).norm(dim=1, keepdim=True).clamp(max=16) / 4
@@ -150,15 +157,16 @@ class Fusion(nn.Module):
         prepared = at_times(prepared, t)
         frames, flow, _ = prepared.padded
         times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(frames) // 2).view(-1, 1, 1, 1)
-        splats, weights, velocity = self._splat(prepared.padded, torch.cat([1 - times, times]))
+        splats, weights, velocity, off = self._splat(prepared.padded, torch.cat([1 - times, times]))
         share = torch.cat(
             [-times, 1 - times]
         )  # of the motion from 0 to 1, from time t back to frame 0 and on to frame 1
-        motion, state = self._mend(prepared, splats, weights, share * torch.cat([velocity, velocity]), share)
+        motion = share * torch.cat([velocity, velocity]) - torch.cat([off, off])
+        motion, state = self._mend(prepared, splats, weights, motion, share)
         candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)
         frame = self._mix(candidates, weights, state)
         h, w = prepared.image.values.shape[2:]
-        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > _NOTHING).to(frame.dtype)))
+        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > NOTHING).to(frame.dtype)))
         return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
 
     def _mend(
@@ -196,7 +204,7 @@ class Fusion(nn.Module):
         return inverse_logit(logit(mixture) + _CORRECTION * correction)
 
     @staticmethod
-    def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both frames and their motion from 0 to 1, splatted to the time.
 
         Args:
@@ -204,23 +212,28 @@ class Fusion(nn.Module):
 
         Returns:
             The splats (2b, 3, h, w), holes filled from each other, and the less weight has landed, the more so; the
-            weight that landed (2b, 1, h, w); and the velocity of both together (b, 2, h, w), holes filled from around.
+            weight that landed (2b, 1, h, w); and the mean velocity of both together (b, 2, h, w), holes filled from
+            around, and how far off the straight way they are at this time (b, 2, h, w), 0 unless the flow is a path.
         """
-        frames, flow, metric = source
+        frames, path, metric = source
+        flow, is_straight = paths.flow(path), path.shape[1] == 2
         b = len(frames) // 2
         velocity = torch.cat([flow[:b], -flow[b:]])
         importance = metric.exp()
-        values = torch.cat([frames, velocity, torch.ones_like(metric)], 1) * importance
-        sums = softsplat(values, flow * (1 - nearness), mode="sum")
-        weights = sums[:, 5:]
-        pictures = sums[:, :3] / weights.clamp(min=_NOTHING)
+        off = [] if is_straight else [paths.off_straight(path, 1 - nearness)]
+        values = torch.cat([frames, velocity, *off, torch.ones_like(metric)], 1) * importance
+        way = paths.at(path, 1 - nearness)
+        sums, covered = (softsplat(values, way, mode="sum"), None) if is_straight else splat_in_order(values, path, way)
+        weights = sums[:, -1:]
+        pictures = sums[:, :3] / weights.clamp(min=NOTHING)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
-        filled = _fill(together[:, :5], together[:, 5:])
-        believed = (weights / _ENOUGH).clamp(max=1)
+        filled = fill(together[:, :-1], together[:, -1:])
+        believed = (weights / ENOUGH).clamp(max=1) if covered is None else covered
         swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, believed))
         around = torch.cat([filled[:, :3]] * 2)
         pictures = believed * pictures + (1 - believed) * (other * swapped + (1 - other) * around)
-        return pictures, weights, filled[:, 3:]
+        velocity = filled[:, 3:5]
+        return pictures, weights, velocity, torch.zeros_like(velocity) if is_straight else filled[:, 5:]
 
 
 def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
@@ -244,20 +257,3 @@ def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
     seen = sample(features, grid)
     seen0, seen1 = seen.unflatten(2, (-1, h)).chunk(2)
     return (seen0 * seen1).sum(1)
-
-
-def _fill(sums: Tensor, weights: Tensor) -> Tensor:
-    """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
-    pyramid = [(sums, weights)]
-    for _ in range(_HALVINGS):
-        if min(pyramid[-1][0].shape[2:]) < 2:
-            break
-        finer_sums, finer_weights = pyramid[-1]
-        pyramid.append((F.avg_pool2d(finer_sums, 2, ceil_mode=True), F.avg_pool2d(finer_weights, 2, ceil_mode=True)))
-    sums, weights = pyramid.pop()
-    mean = sums / weights.clamp(min=_NOTHING)
-    for sums, weights in reversed(pyramid):
-        around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
-        share = (weights / _ENOUGH).clamp(max=1)
-        mean = share * sums / weights.clamp(min=_NOTHING) + (1 - share) * around
-    return mean

@@ -132,7 +132,7 @@ class SoftsplatLite(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            flow01, flow10: (b, 2, h, w), x then y, pixels.
+            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
             t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)

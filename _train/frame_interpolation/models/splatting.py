@@ -7,15 +7,22 @@ is taken from the other.
 from typing import NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from _util import paths
 from _util.flow import backwarp
 from _util.lab import rgb_to_lab
 from _util.morphology import opening
-from _util.softsplat import softsplat_with_mask
+from _util.softsplat import softsplat, softsplat_with_mask
 
 T = TypeVar("T")
+NOTHING = 1e-6  # weight under which nothing has landed
+ENOUGH = 0.05  # weight from which on what has landed is believed
+_HALVINGS = 5  # to fill holes over
+_OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
+_TRUST = 0.3  # share of the metric that counts along paths, whose order says already what is hidden
 
 
 class Synthesis(NamedTuple):
@@ -30,7 +37,7 @@ class Source(NamedTuple):
     """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
 
     values: Tensor  # (2b, c, h, w)
-    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size
+    flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size; or a path, (2b, 9, h, w)
     metric: Tensor  # (2b, 1, h, w)
 
 
@@ -65,7 +72,7 @@ def at_times(prepared: T, t: float | Tensor) -> T:
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
     """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
     lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
-    seen = backwarp(torch.cat([lab1, lab0]), torch.cat([flow01, flow10]), quirk=True)
+    seen = backwarp(torch.cat([lab1, lab0]), paths.flow(torch.cat([flow01, flow10])), quirk=True)
     return -0.1 * length(torch.cat([lab0, lab1]) - seen)
 
 
@@ -75,18 +82,51 @@ def length(vectors: Tensor) -> Tensor:
     return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()  # at 0 the gradient is 0
 
 
+def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
+    """What lands on each pixel, where what lies in front hides what lies behind.
+
+    Args:
+        values: (b, c, h, w).
+        path: (b, 9, h, w), of which the order alone counts.
+        way: (b, 2, h, w), how far each pixel goes.
+
+    Returns:
+        Sums (b, c, h, w), and the share of each pixel that is covered (b, 1, h, w).
+    """
+    order = path[:, -1:].round()
+    sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
+    for layer in reversed(range(paths.LAYERS)):
+        belongs = (order == layer).to(values.dtype)
+        if not values.is_cuda and not belongs.any():
+            continue
+        landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
+        sums = sums + uncovered * landed[:, :-1]
+        uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
+    return sums, 1 - uncovered
+
+
+def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
+    """Values that went some way, and where any landed; along paths, the share of each pixel that is covered."""
+    if source.flow.shape[1] == 2:
+        return softsplat_with_mask(source.values, way, source.metric)
+    weights = (_TRUST * source.metric).exp()
+    sums, covered = splat_in_order(torch.cat([source.values * weights, weights], 1), source.flow, way)
+    return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
+
+
 def half_warp(source: Source, t: float | Tensor) -> Warp:
     """Splat both frames to time t and fill the holes of each from the other."""
     times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
-    flow = source.flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
-    warps, masks = softsplat_with_mask(source.values, flow, source.metric)
+    flow = paths.at(source.flow, torch.cat([times, 1 - times]).view(-1, 1, 1, 1))
+    warps, masks = _splatted(source, flow)
     (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
     bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0
     return Warp(bases, (warp0, warp1), (mask0, mask1), halves(flow))
 
 
 def splat(source: Source, t: float | Tensor) -> Tensor:
-    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each other.
+    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each
+    other, or, along paths, the hole shows what lies behind around it.
 
     Args:
         source: values (2, c, h, w).
@@ -96,9 +136,34 @@ def splat(source: Source, t: float | Tensor) -> Tensor:
         (1 or n, c, h, w).
     """
     source = at_times(source, t)
+    knows_order = source.flow.shape[1] > 2
+    if knows_order:
+        source = source._replace(values=torch.cat([source.values, paths.behind(source.flow)], 1))
     warp = half_warp(source, t)
     t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
     mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
+    if knows_order:
+        weights0, weights1 = (mask * base[:, -1:] for mask, base in zip(warp.masks, warp.bases, strict=True))
+        sums = weights0 * warp.bases[0][:, :-1] + weights1 * warp.bases[1][:, :-1]
+        is_open = (1 - warp.masks[0]) * (1 - warp.masks[1])
+        return torch.lerp(mixed[:, :-1], fill(sums, weights0 + weights1), is_open)
     image0, image1 = source.values.chunk(2)
     open_in_both = (warp.masks[0] == 0) & (warp.masks[1] == 0)
     return torch.where(open_in_both, (1 - t) * image0 + t * image1, mixed)
+
+
+def fill(sums: Tensor, weights: Tensor) -> Tensor:
+    """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
+    pyramid = [(sums, weights)]
+    for _ in range(_HALVINGS):
+        if min(pyramid[-1][0].shape[2:]) < 2:
+            break
+        finer_sums, finer_weights = pyramid[-1]
+        pyramid.append((F.avg_pool2d(finer_sums, 2, ceil_mode=True), F.avg_pool2d(finer_weights, 2, ceil_mode=True)))
+    sums, weights = pyramid.pop()
+    mean = sums / weights.clamp(min=NOTHING)
+    for sums, weights in reversed(pyramid):
+        around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
+        share = (weights / ENOUGH).clamp(max=1)
+        mean = share * sums / weights.clamp(min=NOTHING) + (1 - share) * around
+    return mean

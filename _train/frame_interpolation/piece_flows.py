@@ -1,0 +1,163 @@
+"""Flow by pieces that turn, grow and bend, alone or where it is better than that of matching and search.
+
+In: two frames. Out: the flow both ways, or paths (`_util.paths`), which hold where everything is at any time.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.flows import better, sgm
+from _train.frame_interpolation.models.splatting import Source, half_warp, splat_metric
+from _util import image, paths
+from _util.dis import costs, multidis, unlikeness
+from _util.flow import Flows
+from _util.pieces.confidence import confidences
+from _util.pieces.motion import Pieces, find
+from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.sgm import SGM
+
+_NO_GROUND = 1.0  # order of what is not known to be ground
+_BOW = 0.5  # pixels off the straight way at half of the time, below which a piece does not turn
+_CONFIDENCE = 0.8  # of a piece that turns
+_WORSE = 0.01  # of a cost of at most 1, by which a motion may find the other frame worse than the flow does
+_BETTER = 0.95  # of what the flow leaves unexplained, the most that a piece that turns may leave
+_SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of what one frame or none shows at the middle; 1 is that both disagree
+
+
+def pieces_alone(context: Context) -> "PieceFlow":
+    return PieceFlow(sgm(context))
+
+
+def pieces_and_search(context: Context) -> "PiecesAndSearch":
+    return PiecesAndSearch(sgm(context))
+
+
+class PieceFlow:
+    """The motion of pieces alone, 0 where it is not known."""
+
+    def __init__(self, sgm: SGM):
+        self.sgm = sgm
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        return _ends(self.paths(frame0, frame1))
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """The same as paths (1, 9, h, w)."""
+        return _paths(find(*_pictures(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
+
+
+class PiecesAndSearch:
+    """The motion of pieces that turn and of ground that rests, where it is believed, else that of `sgm+dis`.
+
+    A piece is believed to turn where its outlines fit, where both frames find each other about as well by its motion as
+    by the flow of `sgm+dis`, and where at half of the time both frames, moved there, agree better: on the piece and on
+    all that it covers and uncovers, along both motions.
+    """
+
+    def __init__(self, sgm: SGM):
+        self.sgm = sgm
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        return _ends(self.paths(frame0, frame1))
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """The same as paths (1, 9, h, w); as flow (1, 2, h, w), that of `sgm+dis`, where nothing turns."""
+        matching = self.sgm.match(frame0, frame1)
+        straight = better(frame0, frame1, multidis(frame0, frame1), self.sgm.flow(frame0, frame1, matching))
+        pieces = find(*_pictures(frame0, frame1), matching)
+        matched = _paths(pieces, frame0)
+        turns = _bows(pieces, matched) >= _BOW
+        if pieces.is_line_art or not turns.any():
+            return straight
+        found = _find_themselves(frame0, frame1, pieces, matched, straight)
+        turns &= found & (confidences(pieces) >= _CONFIDENCE)
+        if turns.any():
+            turns &= _agree_better(frame0, frame1, pieces, _composed(pieces, matched, straight, found), straight, turns)
+        if not turns.any():
+            return straight
+        turns[GROUND] = found[GROUND]
+        return _composed(pieces, matched, straight, turns)
+
+
+def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
+    """(k,), how far each piece is off the straight way at half of the time, at most, in pixels."""
+    found = np.zeros(len(pieces.layers))
+    for owners, path in zip(pieces.owners, matched, strict=True):
+        bow = paths.off_straight(path, 0.5)[0].norm(dim=0).cpu().numpy()
+        np.maximum.at(found, owners[owners != UNKNOWN], bow[owners != UNKNOWN])
+    return found
+
+
+def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:
+    """The paths of pieces (k,) that are chosen, elsewhere the flow."""
+    found = []
+    for owners, path, flow in zip(pieces.owners, matched, straight, strict=True):
+        is_chosen = torch.from_numpy(np.append(chosen, False)[owners])  # the last is what is not known, -1
+        found.append(torch.where(is_chosen.to(path.device), path, paths.straight(flow, _NO_GROUND)))
+    return Flows(*found)
+
+
+def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:
+    """(k,), whether what shows of a piece in both frames finds itself about as well by its motion as by the flow."""
+    pictures, count = _pictures(frame0, frame1), len(pieces.layers)
+    is_found = np.ones(count, bool)
+    for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
+        owners = pieces.owners[i]
+        visible = (owners != UNKNOWN) & (pieces.owners[1 - i].ravel()[_landings(path, 1)] == owners)
+        motions = [motion[0].permute(1, 2, 0).cpu().contiguous().numpy() for motion in (paths.flow(path), flow)]
+        by_piece, by_flow = (
+            np.bincount(owners[visible], cost[visible], count)
+            for cost in costs(pictures[i], pictures[1 - i], motions)
+        )  # fmt: skip
+        is_found &= by_piece <= by_flow + _WORSE * np.bincount(owners[visible], minlength=count)
+    return is_found
+
+
+def _agree_better(
+    frame0: Tensor, frame1: Tensor, pieces: Pieces, turned: Flows, straight: Flows, turns: np.ndarray
+) -> np.ndarray:
+    """(k,), whether both frames, moved to half of the time, agree better along paths than along the flow, wherever a
+    piece that turns lands along either."""
+    places, size, count = [], frame0.shape[2] * frame0.shape[3], len(turns)
+    for i, owners in enumerate(pieces.owners):
+        is_turning = np.append(turns, False)[owners]
+        pixels = owners[is_turning].astype(np.int64) * size
+        places += [pixels + _landings(motion[i], 0.5)[is_turning] for motion in (turned, straight)]
+    piece, place = np.divmod(np.unique(np.concatenate(places)), size)
+    along_paths, along_flow = (
+        np.bincount(piece, _disagreement(frame0, frame1, motion).ravel()[place], count) for motion in (turned, straight)
+    )
+    return along_paths < _BETTER * along_flow
+
+
+def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
+    """(h, w) in [0, 1], how unlike both frames are, moved to half of the time."""
+    source = Source(torch.cat([frame0, frame1]), torch.cat(motion), splat_metric(frame0, frame1, *motion))
+    warp = half_warp(source, 0.5)
+    moved = [image.to_array(warped[0].clamp(0, 1), np.uint8) for warped in warp.warps]
+    shown = [mask[0, 0].cpu().numpy() > 0.5 for mask in warp.masks]
+    seen_less = np.where(shown[0] | shown[1], _SEEN_ONCE, _NOT_SEEN)
+    return np.where(shown[0] & shown[1], unlikeness(*moved), seen_less)
+
+
+def _landings(motion: Tensor, t: float) -> np.ndarray:
+    """(h, w) int64, the pixel, counted by rows, where each is at a time, or the nearest in the frame."""
+    x, y = paths.at(motion, t)[0].cpu().numpy()
+    h, w = x.shape
+    column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)
+    return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
+
+
+def _ends(motion: Flows) -> Flows:
+    return Flows(*(paths.flow(path).contiguous() for path in motion))
+
+
+def _paths(pieces: Pieces, like: Tensor) -> Flows:
+    found = (torch.from_numpy(path).permute(2, 0, 1)[None].contiguous() for path in pieces.paths())
+    return Flows(*(path.to(like.device) for path in found))
+
+
+def _pictures(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8)

@@ -1,0 +1,206 @@
+"""What is left of a motion within a piece, by dense inverse search, and whether it explains both frames.
+
+In: pairs of pieces and the motions that were fitted to their outlines. Out: bends, in pixels, and which pairs are
+believed. Each is worked on by itself, on a canvas on which all but the piece is blank.
+"""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from _util import threads
+from _util.compiled import njit
+from _util.pieces.affine import angles, inverted
+from _util.sgm.matching import Matching
+from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estimator
+
+LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered,
+_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # and of one that turns by so many degrees, which is believed less easily
+_AGREES, _UNLIKE = 0.12, 24  # share of a canvas, and levels, within which nothing is searched for;
+_TINY = 300  # pixels at 540×960 of what is nearly all outline, in which nothing is searched for, either
+
+
+class _Canvas(NamedTuple):
+    """A piece of one frame, and the one of the other moved onto it."""
+
+    corner: np.ndarray  # (2,) x, y in the frame
+    own: np.ndarray  # (h, w) uint8
+    other: np.ndarray
+
+
+def bend_within(
+    pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures: tuple, bends: tuple, scale: float
+) -> np.ndarray:
+    """Fill in `bends`; for each pair, whether it explains both frames."""
+    believed = np.zeros(len(pairs), bool)
+    if not len(pairs):
+        return believed
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
+    both = matching.segments0, matching.segments1
+    covering = [np.zeros(len(segments.areas), bool) for segments in both]
+    for i in range(2):
+        covering[i][pairs[:, i]] = True
+    inverse = inverted(matrices)
+    of_frames = [(both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i]) for i in range(2)]
+    tiny = _TINY * scale**2
+    least = np.where(np.abs(np.degrees(angles(matrices))) >= _TURNED, _LEAST_SEEN_TURNED, LEAST_SEEN)
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, least, believed)
+    rest = np.flatnonzero(~believed)
+    rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
+
+    def work(start: int, stop: int) -> None:
+        for k in rest[start:stop]:
+            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), float(least[k]), both, greys, covering, bends)
+
+    if len(rest):
+        threads.run(work, len(rest))
+    return believed
+
+
+@njit()
+def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, believed, start, stop):
+    """Whether pieces explain each other without a bend."""
+    for k in range(start, stop):
+        one, other = pairs[k]
+        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k]) and _agrees(
+            other, one, inverse[k], frame1, frame0, tiny, least[k]
+        )
+
+
+@njit()
+def _agrees(own, other, matrix, here, there, tiny, least):
+    labels, boxes, grey, _ = here
+    labels_there, _, grey_there, covering = there
+    h, w = labels.shape
+    count = inside = covered = differ = 0
+    for y in range(boxes[own, 1], boxes[own, 3]):
+        for x in range(boxes[own, 0], boxes[own, 2]):
+            if labels[y, x] != own:
+                continue
+            count += 1
+            column = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2])
+            row = round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2])
+            if not (0 <= row < h and 0 <= column < w):
+                differ += 1
+            elif labels_there[row, column] == other:
+                inside += 1
+                differ += abs(int(grey[y, x]) - int(grey_there[row, column])) > _UNLIKE
+            else:
+                differ += 1
+                covered += covering[labels_there[row, column]]
+    alike = differ < _AGREES * count or count < tiny
+    return alike and inside > OVERLAP * (count - covered) and inside > least * count
+
+
+def _bend_one(
+    pair: np.ndarray, matrices: tuple, least: float, both: tuple, greys: list, covering: list, bends: tuple
+) -> bool:
+    canvases = [_canvas(pair, i, matrices[i], both, greys) for i in range(2)]
+    within = [_search(canvas) for canvas in canvases]
+    for tried in (within, [None, None]) if any(bend is not None for bend in within) else ([None, None],):
+        if all(
+            _is_explained(canvases[i], tried[i], matrices[i], least, pair[1 - i], both[1 - i].labels, covering[1 - i])
+            for i in range(2)
+        ):
+            for i in range(2):
+                if tried[i] is not None:
+                    # In frame 1, what bends is what is added to the position in frame 0.
+                    turn = np.eye(2) if i == 0 else matrices[1][:, :2]
+                    _paste(tried[i], np.ascontiguousarray(turn), canvases[i].own, *canvases[i].corner, bends[i])
+            return True
+    return False
+
+
+def _canvas(pair: np.ndarray, i: int, matrix: np.ndarray, both: tuple, greys: list) -> _Canvas:
+    """Piece `pair[i]` of frame i; `matrix` takes its positions to the other frame."""
+    box, other = both[i].boxes[pair[i]].astype(int), both[1 - i].boxes[pair[1 - i]].astype(int)
+    corners = np.array([[x, y] for x in other[::2] for y in other[1::2]])
+    back = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    low = np.minimum(box[:2], np.maximum(np.floor(back.min(0)), box[:2] - (box[2:] - box[:2]))).astype(int) - MARGIN
+    high = np.maximum(box[2:], np.minimum(np.ceil(back.max(0)), box[2:] + (box[2:] - box[:2]))).astype(int) + MARGIN
+    low -= np.maximum(SMALLEST_CANVAS - (high - low), 0) // 2
+    width, height = np.maximum(high - low, SMALLEST_CANVAS)
+    own = np.full((height, width), BLANK, np.uint8)
+    cut(greys[i], both[i].labels, pair[i], *low, own)
+    there = np.full((other[3] - other[1], other[2] - other[0]), BLANK, np.uint8)
+    cut(greys[1 - i], both[1 - i].labels, pair[1 - i], *other[:2], there)
+    onto = matrix.copy()
+    onto[:, 2] += matrix[:, :2] @ low - other[:2]
+    moved = cv2.warpAffine(
+        there, onto, (int(width), int(height)), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderValue=BLANK
+    )
+    return _Canvas(low, own, moved)
+
+
+def _search(canvas: _Canvas) -> np.ndarray | None:
+    """(h, w, 2), what is left of the motion; none where the pieces agree without."""
+    if _disagreement(canvas.own, canvas.other) < _AGREES:
+        return None
+    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    return estimator().calc(canvas.own, canvas.other, nothing)
+
+
+def _is_explained(
+    canvas: _Canvas,
+    within: np.ndarray | None,
+    matrix: np.ndarray,
+    least: float,
+    other: int,
+    labels: np.ndarray,
+    covering: np.ndarray,
+) -> bool:
+    bend = np.zeros((1, 1, 2), np.float32) if within is None else within
+    count, inside, covered = _overlap(canvas.own, bend, canvas.corner, matrix, other, labels, covering)
+    return inside > OVERLAP * (count - covered) and inside > least * count
+
+
+@njit()
+def _disagreement(own, other):
+    differ = union = 0
+    for y in range(own.shape[0]):
+        for x in range(own.shape[1]):
+            if own[y, x] != BLANK or other[y, x] != BLANK:
+                union += 1
+                differ += abs(int(own[y, x]) - int(other[y, x])) > _UNLIKE
+    return differ / max(union, 1)
+
+
+@njit()
+def _overlap(own, bend, corner, matrix, other, labels, covering):
+    """How many pixels a piece has, and how many of them, moved, lie in the other or beside it, and under others."""
+    h, w = labels.shape
+    count = inside = covered = 0
+    straight = bend.shape[0] == 1
+    for y in range(own.shape[0]):
+        for x in range(own.shape[1]):
+            if own[y, x] == BLANK:
+                continue
+            count += 1
+            u, v = x + corner[0] + 0.0, y + corner[1] + 0.0
+            if not straight:
+                u, v = u + bend[y, x, 0], v + bend[y, x, 1]
+            column = round(matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2])
+            row = round(matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2])
+            if 0 <= row < h and 0 <= column < w:
+                if (
+                    labels[row, column] == other
+                    or labels[max(row - 1, 0), column] == other
+                    or labels[min(row + 1, h - 1), column] == other
+                    or labels[row, max(column - 1, 0)] == other
+                    or labels[row, min(column + 1, w - 1)] == other
+                ):
+                    inside += 1
+                elif covering[labels[row, column]]:
+                    covered += 1
+    return count, inside, covered
+
+
+@njit()
+def _paste(within, turn, canvas, left, top, bends):
+    for y in range(canvas.shape[0]):
+        for x in range(canvas.shape[1]):
+            if canvas[y, x] != BLANK:
+                u, v = within[y, x]
+                bends[top + y, left + x, 0] = turn[0, 0] * u + turn[0, 1] * v
+                bends[top + y, left + x, 1] = turn[1, 0] * u + turn[1, 1] * v

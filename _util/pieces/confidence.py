@@ -1,0 +1,29 @@
+"""How well the motion of a piece fits what both frames show of it."""
+
+import cv2
+import numpy as np
+
+from _util.pieces.affine import inverted
+from _util.pieces.motion import Pieces
+from _util.pieces.ownership import GROUND
+
+
+def confidences(pieces: Pieces) -> np.ndarray:
+    """(k,) in [0, 1]: of what shows of a piece in both frames once moved, the share that lies in its other self.
+
+    What other pieces cover in the other frame counts neither for nor against. 1 for the ground, 0 for what one of the
+    frames does not show.
+    """
+    found = np.ones(len(pieces.layers))
+    for k in range(1, len(found)):
+        masks = pieces.owners[0] == k, pieces.owners[1] == k
+        ways = pieces.chains.matrices[k], inverted(pieces.chains.matrices[k : k + 1])[0]
+        found[k] = min(_fit(ways[i], masks[i], masks[1 - i], pieces.owners[1 - i]) for i in range(2))
+    return found
+
+
+def _fit(matrix: np.ndarray, mask: np.ndarray, other: np.ndarray, owners: np.ndarray) -> float:
+    h, w = owners.shape
+    moved = cv2.warpAffine(mask.astype(np.uint8), matrix, (w, h), flags=cv2.INTER_NEAREST) > 0
+    visible = moved & (other | (owners <= GROUND))
+    return float((visible & other).sum() / max(visible.sum(), 1))

@@ -1,0 +1,312 @@
+"""The motion that carries the outline of a piece over to that of another.
+
+Shift, then turn, then scale, then affine, each only where it explains the outlines better. Beginnings come from
+moments, from the centres of the pieces and from where they touch others; each is improved by matching nearest points
+both ways (iterative closest points) with weights that leave out what is far (Tukey), so that a part of an outline may
+be missing. Mirror images are refused.
+
+A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
+"""
+
+import numpy as np
+
+from _util.compiled import njit
+
+SHIFT, TURN, SIMILARITY, AFFINE = range(4)
+_ROUNDS, _LAST_ROUNDS = 5, 4
+_KEPT = 2  # beginnings that are improved
+_BETTER = 0.8, 0.8, 0.6, 0.6  # of the cost of what is poorer, that each kind of motion must reach,
+_NOTICED = 0.01  # and less of that
+_CLOSE, _MOST_CLOSE = 0.55, 0.25  # pixels to the other outline at which nothing richer is tried; its cost, at most
+_SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
+_BEND = 0.06  # of the square root of the area, from which on an outline point counts as missing
+_TURNING, _TOUCHING = 0.2, 0.5  # what a turn of 180° and contacts that part cost
+_COMPACT = 1.6  # ratio of axes below which moments say nothing of the direction
+_MOST_JOINTS = 6  # that beginnings are made of
+
+
+@njit()
+def fit(
+    pairs, points0, starts0, points1, starts1, centres0, centres1, areas, joints, firsts, some, scale, fits, start, stop
+):
+    """Fit the pairs start … stop - 1; a kernel of `threads.run`.
+
+    Args:
+        pairs: (k, 2), piece of frame 0, piece of frame 1.
+        points0, starts0, points1, starts1: of `outlines.Outlines`.
+        centres0, centres1: (n, 2) and (m, 2), of the pieces.
+        areas: (k,), the mean of both.
+        some: so many points of each outline stand for all in the first rounds.
+        scale: of lengths, 1 at 540×960.
+        joints: (j, 4), x, y in frame 0 and in frame 1, of where pair i touches others: firsts[i] … firsts[i + 1].
+        fits: (k, 7), result: the matrix by rows, then its cost, at most 1, of the outlines.
+    """
+    for i in range(start, stop):
+        one, other = pairs[i]
+        here, there = slice(starts0[one], starts0[one + 1]), slice(starts1[other], starts1[other + 1])
+        own = joints[firsts[i] : min(firsts[i + 1], firsts[i] + _MOST_JOINTS)]
+        _fit(
+            (points0[0, here], points0[1, here]),
+            (points1[0, there], points1[1, there]),
+            centres0[one],
+            centres1[other],
+            areas[i],
+            own,
+            some,
+            scale,
+            fits[i],
+        )
+
+
+@njit()
+def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
+    found[:] = 0
+    found[0], found[4], found[6] = 1, 1, 1
+    size0, size1 = len(here[0]), len(there[0])
+    if size0 < 8 or size1 < 8:
+        found[2], found[5] = centre1[0] - centre0[0], centre1[1] - centre0[1]
+        return
+    few0 = here[0][: min(some, size0)], here[1][: min(some, size0)]
+    few1 = there[0][: min(some, size1)], there[1][: min(some, size1)]
+    near = max(1.5 * scale, _BEND * np.sqrt(area))
+    enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
+    # What does not move, or only shifts, does so rather than turn a little.
+    result = np.eye(2, 3)
+    full = _full_cost(result, few0, few1, here, there, near)
+    shifted = np.eye(2, 3)
+    shifted[0, 2], shifted[1, 2] = centre1[0] - centre0[0], centre1[1] - centre0[1]
+    if full > enough:
+        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        cost = _full_cost(shifted, few0, few1, here, there, near)
+        if cost < _BETTER[SHIFT] * full - _NOTICED:
+            result, full = shifted, cost
+    if full > enough:
+        best = _turned(here, there, few0, few1, centre0, centre1, area, joints, near)
+        x, y = _moved(best, centre0[0], centre0[1])
+        shifted = np.eye(2, 3)
+        shifted[0, 2], shifted[1, 2] = x - centre0[0], y - centre0[1]
+        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        _improve(best, few0, few1, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
+        for kind in (SHIFT, TURN, SIMILARITY, AFFINE):
+            candidate = shifted if kind == SHIFT else best.copy()
+            if kind > TURN:
+                if full <= enough:
+                    break
+                _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
+                if not _is_credible(candidate):
+                    continue
+            cost = _full_cost(candidate, few0, few1, here, there, near)
+            if cost < _BETTER[kind] * full - _NOTICED:
+                result, full = candidate, cost
+    found[:3], found[3:6], found[6] = result[0], result[1], full
+
+
+@njit()
+def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
+    """The best rigid motion of those that begin promisingly, by few points."""
+    wide = max(4 * near, 0.35 * np.sqrt(area))
+    begun = _beginnings(here, there, centre0, centre1, joints)
+    costs = np.empty(len(begun))
+    for k in range(len(begun)):
+        costs[k] = _full_cost(begun[k], few0, few1, few0, few1, wide) + _prior(begun[k], joints, area)
+    best, lowest = begun[0].copy(), np.inf
+    for k in np.argsort(costs)[: _KEPT + 1]:
+        trial = begun[k].copy()
+        _improve(trial, few0, few1, few0, few1, TURN, _ROUNDS, wide, 1.5 * near)
+        cost = _full_cost(trial, few0, few1, few0, few1, 2 * near) + _prior(trial, joints, area)
+        if cost < lowest:
+            best, lowest = trial, cost
+    return best
+
+
+@njit()
+def _beginnings(here, there, centre0, centre1, joints):
+    """(k, 2, 3) rigid motions: none, the shift of the centres, those of the axes, those that contacts suggest."""
+    angles = np.empty(12 + 2 * len(joints) + len(joints) ** 2)
+    anchors = np.empty((len(angles), 4))
+    anchors[:] = np.array([centre0[0], centre0[1], centre1[0], centre1[1]])
+    size = 1
+    angles[0] = 0
+    axis0, ratio0 = _axis(here)
+    axis1, ratio1 = _axis(there)
+    if min(ratio0, ratio1) > _COMPACT:
+        middle0, middle1 = _mean(here), _mean(there)
+        for turn in (axis1 - axis0, axis1 - axis0 + np.pi):
+            angles[size] = turn
+            anchors[size] = np.array([middle0[0], middle0[1], middle1[0], middle1[1]])
+            size += 1
+    else:
+        for k in range(1, 8):
+            angles[size] = k * np.pi / 4
+            size += 1
+    for k in range(len(joints)):
+        for other in range(-1, len(joints)):
+            if other == k:
+                continue
+            x0, y0, x1, y1 = anchors[0] if other < 0 else joints[other]
+            away0 = np.hypot(x0 - joints[k, 0], y0 - joints[k, 1])
+            away1 = np.hypot(x1 - joints[k, 2], y1 - joints[k, 3])
+            if min(away0, away1) > 3 and (other < k):
+                before = np.arctan2(y0 - joints[k, 1], x0 - joints[k, 0])
+                angles[size] = np.arctan2(y1 - joints[k, 3], x1 - joints[k, 2]) - before
+                anchors[size] = joints[k]
+                size += 1
+    begun = np.zeros((size + 1, 2, 3))
+    begun[size, 0, 0] = begun[size, 1, 1] = 1
+    for k in range(size):
+        cos, sin = np.cos(angles[k]), np.sin(angles[k])
+        x0, y0, x1, y1 = anchors[k]
+        begun[k, 0, 0], begun[k, 0, 1], begun[k, 0, 2] = cos, -sin, x1 - cos * x0 + sin * y0
+        begun[k, 1, 0], begun[k, 1, 1], begun[k, 1, 2] = sin, cos, y1 - sin * x0 - cos * y0
+    return begun
+
+
+@njit()
+def _mean(points):
+    return np.array([points[0].mean(), points[1].mean()])
+
+
+@njit()
+def _axis(points):
+    """The direction of the longer axis of an outline, and how many times as long it is."""
+    x, y = _mean(points)
+    xx = yy = xy = 0.0
+    for k in range(len(points[0])):
+        u, v = points[0][k] - x, points[1][k] - y
+        xx += u * u
+        yy += v * v
+        xy += u * v
+    spread = np.hypot(xx - yy, 2 * xy)
+    return np.arctan2(2 * xy, xx - yy) / 2, np.sqrt((xx + yy + spread) / max(xx + yy - spread, 1e-9))
+
+
+@njit()
+def _prior(motion, joints, area):
+    """What speaks against a motion but for the outlines."""
+    angle = np.arctan2(motion[1, 0] - motion[0, 1], motion[0, 0] + motion[1, 1])
+    cost = _TURNING * (angle / np.pi) ** 2
+    far = 0.12 * area
+    parted, least = 0.0, 1.0
+    for k in range(len(joints)):
+        x, y = _moved(motion, joints[k, 0], joints[k, 1])
+        away = min((x - joints[k, 2]) ** 2 + (y - joints[k, 3]) ** 2, far) / far
+        parted, least = parted + away, min(least, away)
+    # What is joined by one of its contacts may slide along the others.
+    return cost + (_TOUCHING * (parted / len(joints) + least) / 2 if len(joints) else 0.0)
+
+
+@njit()
+def _moved(motion, x, y):
+    return motion[0, 0] * x + motion[0, 1] * y + motion[0, 2], motion[1, 0] * x + motion[1, 1] * y + motion[1, 2]
+
+
+@njit(fastmath=True)
+def _square(x, y, points):
+    """The square of the distance to the nearest of some points."""
+    xs, ys = points
+    x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
+    for k in range(len(xs)):
+        u, v = xs[k] - x, ys[k] - y
+        best = min(best, u * u + v * v)
+    return best
+
+
+@njit(fastmath=True)
+def _nearest(x, y, points, squares):
+    """The nearest of some points, and the square of the distance; `squares` is room for as many."""
+    xs, ys = points
+    x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
+    for k in range(len(xs)):
+        u, v = xs[k] - x, ys[k] - y
+        squares[k] = u * u + v * v
+    for k in range(len(xs)):
+        best = min(best, squares[k])
+    place = 0
+    while place < len(xs) - 1 and squares[place] > best:
+        place += 1
+    return place, best
+
+
+@njit()
+def _carried(motion, points):
+    a, b, c = np.float32(motion[0, 0]), np.float32(motion[0, 1]), np.float32(motion[0, 2])
+    d, e, f = np.float32(motion[1, 0]), np.float32(motion[1, 1]), np.float32(motion[1, 2])
+    return a * points[0] + b * points[1] + c, d * points[0] + e * points[1] + f
+
+
+@njit()
+def _full_cost(motion, few0, few1, here, there, far):
+    """The mean square of distances between outlines, both ways, as a share of that at which a point is missing."""
+    total, limit = 0.0, far * far
+    for k in range(len(few0[0])):
+        x, y = _moved(motion, few0[0][k], few0[1][k])
+        total += min(_square(x, y, there), limit) / len(few0[0])
+    carried = _carried(motion, here)
+    for k in range(len(few1[0])):
+        total += min(_square(few1[0][k], few1[1][k], carried), limit) / len(few1[0])
+    return total / (2 * limit)
+
+
+@njit()
+def _improve(motion, few0, few1, here, there, kind, rounds, widest, narrowest):
+    """Rounds of matching nearest points and solving for the motion, within ever smaller distances."""
+    count0, count1 = len(few0[0]), len(few1[0])
+    pairs, weights = np.empty((count0 + count1, 4)), np.empty(count0 + count1)
+    squares = np.empty(max(len(here[0]), len(there[0])), np.float32)
+    for step in range(rounds):
+        limit = (widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2 * 4
+        for k in range(count0):
+            x, y = few0[0][k], few0[1][k]
+            u, v = _moved(motion, x, y)
+            place, d = _nearest(u, v, there, squares)
+            pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x, y, there[0][place], there[1][place]
+            weights[k] = (1 - d / limit) ** 2 if d < limit else 0
+        carried = _carried(motion, here)
+        for k in range(count1):
+            u, v, i = few1[0][k], few1[1][k], count0 + k
+            place, d = _nearest(u, v, carried, squares)
+            pairs[i, 0], pairs[i, 1], pairs[i, 2], pairs[i, 3] = here[0][place], here[1][place], u, v
+            weights[i] = (1 - d / limit) ** 2 if d < limit else 0
+        if weights.sum() < 6:
+            return
+        _solve(pairs, weights, kind, motion)
+
+
+@njit()
+def _solve(pairs, weights, kind, motion):
+    """The motion of a kind that takes the first points of pairs closest to the second ones."""
+    total = weights.sum()
+    middle = np.zeros(4)
+    for k in range(len(pairs)):
+        for i in range(4):
+            middle[i] += weights[k] / total * pairs[k, i]
+    xx = xy = yy = xu = xv = yu = yv = 0.0
+    for k in range(len(pairs)):
+        x, y = pairs[k, 0] - middle[0], pairs[k, 1] - middle[1]
+        u, v = pairs[k, 2] - middle[2], pairs[k, 3] - middle[3]
+        w = weights[k]
+        xx, xy, yy = xx + w * x * x, xy + w * x * y, yy + w * y * y
+        xu, xv, yu, yv = xu + w * x * u, xv + w * x * v, yu + w * y * u, yv + w * y * v
+    a, b, c, d = 1.0, 0.0, 0.0, 1.0
+    if kind in (TURN, SIMILARITY):
+        cos, sin = xu + yv, xv - yu
+        length = np.hypot(cos, sin)
+        if length > 1e-9:
+            grown = length / max(xx + yy, 1e-9) if kind == SIMILARITY else 1.0
+            a, b = grown * cos / length, -grown * sin / length
+            c, d = -b, a
+    elif kind == AFFINE:
+        determinant = xx * yy - xy * xy
+        if determinant < 1e-6 * (xx + yy) ** 2:
+            return
+        a, b = (xu * yy - yu * xy) / determinant, (yu * xx - xu * xy) / determinant
+        c, d = (xv * yy - yv * xy) / determinant, (yv * xx - xv * xy) / determinant
+    motion[0, 0], motion[0, 1], motion[0, 2] = a, b, middle[2] - a * middle[0] - b * middle[1]
+    motion[1, 0], motion[1, 1], motion[1, 2] = c, d, middle[3] - c * middle[0] - d * middle[1]
+
+
+@njit()
+def _is_credible(motion):
+    a, b, c, d = motion[0, 0], motion[0, 1], motion[1, 0], motion[1, 1]
+    sums, differences = np.hypot(a + d, c - b), np.hypot(a - d, c + b)
+    return (sums - differences) / 2 > _SMALLEST and (sums + differences) / 2 < _LARGEST

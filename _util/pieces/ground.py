@@ -1,0 +1,63 @@
+"""Pieces of ground, which stay where they are while everything moves over them.
+
+In: two frames and their pieces. Out: which pieces are ground, and the colours of pieces without their outlines.
+"""
+
+import cv2
+import numpy as np
+
+from _util.segmentation import Segments
+
+_CORE = 5  # pixels around that are of the same piece, away from its border
+SAME, _STAYS = 10, 0.6  # levels of a colour that did not change, and the share of these that ground has
+_SIDES = 3  # of the frame, which ground touches
+LARGE = 0.12  # share of the frame; such pieces are no neighbours, everything moves over them
+_ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of what is drawn that has the ground's colour in line art
+
+
+def largest_change(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(h, w), the largest of the differences of the channels of two pictures (h, w, 3)."""
+    red, green, blue = cv2.split(cv2.absdiff(picture, other))
+    return np.maximum(np.maximum(red, green), blue)
+
+
+def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
+    """For each piece of either frame, whether it is ground that did not change but for what covers it."""
+    h, w = pictures[0].shape[:2]
+    same = largest_change(*pictures) <= SAME
+    found = []
+    for segments in both:
+        share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas
+        sides = (segments.boxes[:, :2] == 0).sum(1) + (segments.boxes[:, 2:] == [w, h]).sum(1)
+        found.append((sides >= _SIDES) & (share >= _STAYS))
+    return found
+
+
+def have_its_colour(colours: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Whether pieces are of the very colour of a piece of ground, which shows between two limbs."""
+    if not ground.any():
+        return ground
+    return np.abs(colours[:, None] - colours[ground]).max(2).min(1) <= 255 * _ONE_COLOUR
+
+
+def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarray, ground: np.ndarray) -> bool:
+    """Whether most of what is drawn on the ground has its colour, so that colours tell nothing."""
+    if not ground.any():
+        return False
+    enclosed = ((segments.areas < LARGE * segments.labels.size) & ~ground)[segments.labels]
+    paper = colours[ground][segments.areas[ground].argmax()]
+    alike = np.abs(picture[enclosed] - paper).max(1) <= 255 * _ONE_COLOUR
+    return len(alike) > 0 and alike.mean() > _LINE_ART
+
+
+def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
+    """(n, 3) float32, 0 … 255: the mean of each piece away from its border, so without its outline."""
+    labels = segments.labels.astype(np.float32)
+    square = np.ones((_CORE, _CORE), np.uint8)
+    inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
+    found, count = segments.labels[inside], len(segments.areas)
+    pixels = np.bincount(found, minlength=count)
+    sums = np.stack([np.bincount(found, picture[:, :, c][inside], count) for c in range(3)], 1)
+    return np.where(pixels[:, None] > 0, sums / np.maximum(pixels, 1)[:, None], 255 * segments.colours).astype(
+        np.float32
+    )

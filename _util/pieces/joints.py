@@ -1,0 +1,122 @@
+"""Pieces that were joined stay joined: the motion of a chain of pieces as one, at any time.
+
+In: the motion of each piece from frame 0 to frame 1, and where pieces touch in both. Out: `Chains`. A piece goes along
+with the piece that carries it, and turns about the point at which both moved alike, so that it travels on an arc. What
+hangs on nothing turns about its own fixed point if that is near, else about its centre, which moves straight.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+
+from _util.pieces.affine import angles, applied
+
+_STIFF = np.radians(2)  # a turn below which there is no telling about what
+_SINGULAR = 1e-4  # of a difference of two motions
+_LINK = 1e-6  # no link weighs nothing, or it would be none
+_NEAR = 3.0  # of the square root of the smaller area, from where pieces touch to the point that both move alike
+
+
+class Chains(NamedTuple):
+    """Motions of k pieces. A piece is carried by another, or by none."""
+
+    matrices: np.ndarray  # (k, 2, 3), x, y of frame 0 to frame 1
+    parents: np.ndarray  # (k,) int64, -1 for none
+    pivots: np.ndarray  # (k, 2), in frame 0: what is carried along by the parent, and turned about
+
+    def at(self, t: float) -> np.ndarray:
+        """(k, 2, 3), x, y of frame 0 to the time t in [0, 1]: nothing at 0, `matrices` at 1."""
+        turns, stretches = _decomposed(self.matrices[:, :, :2])
+        linear = _rotations(t * self._unwound(turns)) @ (np.eye(2) + t * (stretches - np.eye(2)))
+        ends = applied(self.matrices, self.pivots)
+        places = (1 - t) * self.pivots + t * ends
+        result = np.concatenate([linear, np.zeros((len(linear), 2, 1))], 2)
+        for generation in self._generations():
+            parents = self.parents[generation]
+            if (parents >= 0).all():
+                pivots = self.pivots[generation]
+                slips = ends[generation] - applied(self.matrices[parents], pivots)
+                places[generation] = applied(result[parents], pivots) + t * slips
+            result[generation, :, 2] = places[generation] - applied(result[generation], self.pivots[generation])
+        return result
+
+    def _unwound(self, turns: np.ndarray) -> np.ndarray:
+        """Turns that differ from the parent's by no more than half a turn."""
+        turns = turns.copy()
+        for generation in self._generations()[1:]:
+            carried = turns[self.parents[generation]]
+            turns[generation] = carried + _wrapped(turns[generation] - carried)
+        return turns
+
+    def _generations(self) -> list[np.ndarray]:
+        """Pieces that nothing carries, those that these carry, and so on."""
+        found = [np.flatnonzero(self.parents < 0)]
+        while len(found[-1]):
+            found.append(np.flatnonzero(np.isin(self.parents, found[-1])))
+        return found[:-1]
+
+
+def chain(
+    matrices: np.ndarray, areas: np.ndarray, centres: np.ndarray, touching: np.ndarray, places: np.ndarray
+) -> Chains:
+    """Who carries whom: of each group of pieces that are joined the largest carries its neighbours, these theirs.
+
+    Args:
+        matrices: (k, 2, 3).
+        areas, centres: (k,) and (k, 2), in frame 0.
+        touching: (j, 2), pieces that touch in both frames.
+        places: (j, 4), where: x, y in frame 0, and in frame 1.
+    """
+    count = len(matrices)
+    one, other = touching.T
+    sizes = np.sqrt(np.minimum(areas[one], areas[other]))
+    points, parted = _pivots(matrices[one], matrices[other], places[:, :2])
+    away = np.hypot(*(points - places[:, :2]).T), np.hypot(*(applied(matrices[one], points) - places[:, 2:]).T)
+    quality = (away[0] + away[1] + parted) / sizes
+    joined = quality < _NEAR
+    links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
+    tree = minimum_spanning_tree(links)
+    points_of = dict(zip(map(tuple, touching.tolist()), points, strict=True))
+
+    parents, pivots = np.full(count, -1), centres.astype(float).copy()
+    own, lost = _pivots(matrices, np.broadcast_to(np.eye(2, 3), matrices.shape), pivots)
+    near = (np.hypot(*(own - pivots).T) < _NEAR * np.sqrt(areas)) & (lost == 0)
+    pivots[near] = own[near]
+    groups = connected_components(tree, directed=False)[1]
+    largest = np.argsort(-areas, kind="stable")
+    roots = largest[np.unique(groups[largest], return_index=True)[1]]
+    for root in roots.tolist():
+        found, carriers = breadth_first_order(tree, root, directed=False)
+        for piece in found[1:].tolist():
+            carrier = int(carriers[piece])
+            parents[piece] = carrier
+            pivots[piece] = points_of.get((piece, carrier), points_of.get((carrier, piece)))
+    return Chains(matrices, parents, pivots)
+
+
+def _pivots(one: np.ndarray, other: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (k, 2) that two motions take to one place, if they turn against each other, else `near`; and how far apart
+    these end up (k,)."""
+    turns = _decomposed(one[:, :, :2])[0] - _decomposed(other[:, :, :2])[0]
+    relative = one[:, :, :2] - other[:, :, :2]
+    turning = (np.abs(_wrapped(turns)) > _STIFF) & (np.abs(np.linalg.det(relative)) > _SINGULAR)
+    points = near.astype(float).copy()
+    points[turning] = np.linalg.solve(relative[turning], (other[turning, :, 2] - one[turning, :, 2])[..., None])[..., 0]
+    return points, np.hypot(*(applied(one, points) - applied(other, points)).T) * ~turning
+
+
+def _wrapped(turns: np.ndarray) -> np.ndarray:
+    return (turns + np.pi) % (2 * np.pi) - np.pi
+
+
+def _rotations(turns: np.ndarray) -> np.ndarray:
+    cos, sin = np.cos(turns), np.sin(turns)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def _decomposed(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(k, 2, 2) as turns (k,) of symmetric stretches (k, 2, 2): the polar decomposition."""
+    turns = angles(linear)
+    return turns, _rotations(-turns) @ linear

@@ -1,0 +1,63 @@
+"""What lies before what: a piece lies in front of those that it covers where it comes from or goes to."""
+
+import numpy as np
+from scipy.sparse import coo_array
+
+from _util.compiled import njit
+from _util.pieces.affine import inverted
+from _util.pieces.ownership import GROUND
+
+_MOST_LAYERS = 3
+_COVERED = 12  # pixels at 540×960 by which one piece covers another before that says something
+
+
+def find_layers(owners: tuple, bends: tuple, matrices: np.ndarray, scale: float) -> np.ndarray:
+    """(k,) float32: larger for what covers others where it comes from or goes to."""
+    count = len(matrices)
+    covers = np.zeros(0, np.int64)
+    for i, motions in enumerate((matrices, inverted(matrices))):
+        covers = np.concatenate([covers, _covers(owners[i], owners[1 - i], bends[i], motions, i, count)])
+    keys, times = np.unique(covers, return_counts=True)
+    matrix = coo_array((times.astype(float), (keys // count, keys % count)), (count, count)).tocsr()
+    surplus = (matrix - matrix.T).tocoo()
+    above = surplus.data > max(2.0, _COVERED * scale**2)
+    front, behind = surplus.row[above], surplus.col[above]
+    layers = np.zeros(count, np.float32)
+    layers[1:] = 1
+    for _ in range(_MOST_LAYERS):
+        lifted = layers.copy()
+        np.maximum.at(lifted, front, layers[behind] + 1)
+        lifted[GROUND] = 0
+        if (lifted == layers).all():
+            break
+        layers = np.minimum(lifted, _MOST_LAYERS)
+    return layers
+
+
+@njit()
+def _covers(owners, others, bends, motions, frame, count):
+    """front · count + behind for each pixel of a piece that lands in another one."""
+    h, w = owners.shape
+    found = np.empty(h * w, np.int64)
+    size = 0
+    for y in range(0, h, 2):
+        for x in range(y // 2 % 2, w, 2):
+            owner = owners[y, x]
+            if owner < 0:
+                continue
+            motion = motions[owner]
+            u, v = x + 0.0, y + 0.0
+            if frame == 0:
+                u, v = u + bends[y, x, 0], v + bends[y, x, 1]
+            column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
+            row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
+            if frame == 1:
+                column, row = column + bends[y, x, 0], row + bends[y, x, 1]
+            column, row = round(column), round(row)
+            if 0 <= row < h and 0 <= column < w:
+                other = others[row, column]
+                if other >= 0 and other != owner:
+                    found[size] = np.int64(other) * count + owner
+                    size += 4  # of four pixels, one is looked at
+                    found[size - 3 : size] = found[size - 4]
+    return found[:size]

@@ -1,0 +1,213 @@
+"""How matched pieces move, at any time, and what lies before what.
+
+In: two frames and a matching. Out: `Pieces`: which moving piece each pixel of both frames belongs to, the motion of
+each as a chain about joints, what bends within it, and its place in the order of layers; from these, flow or paths.
+A motion is fitted to outlines, then what is left is found by dense inverse search on the piece alone, and then the
+whole must explain what both frames show, or the piece does not move at all. What lies around everything and looks the
+same in both frames is ground, and stays.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from _util import paths, threads
+from _util.compiled import njit
+from _util.pieces import fitting
+from _util.pieces.affine import inverted
+from _util.pieces.bending import bend_within
+from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
+from _util.pieces.joints import Chains, chain
+from _util.pieces.layering import find_layers
+from _util.pieces.outlines import contacts, outlines
+from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
+from _util.segmentation import Segments
+from _util.sgm.matching import Matching
+from _util.sgm.motion import REFERENCE, are_plausible
+
+_RIM = 10  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
+
+
+class Pieces(NamedTuple):
+    """k moving pieces of two frames of (h, w); the first is the ground, which stays.
+
+    `chains.at(t)` takes positions of frame 0 to the time t. What bends is in `bends`, in pixels of frame 0, and is
+    added to positions before.
+    """
+
+    owners: tuple[np.ndarray, np.ndarray]  # (h, w) int32 in either frame: the piece, or -1 where it is not known
+    chains: Chains
+    bends: tuple[np.ndarray, np.ndarray]  # (h, w, 2) float32, by pixels of either frame
+    layers: np.ndarray  # (k,) float32, larger in front
+    mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: of ground, with the rim of something in it
+    is_line_art: bool  # nearly all pieces have the colour of the ground, so that they are often mistaken
+
+    def flows(self) -> tuple[np.ndarray, np.ndarray]:
+        """flow01 and flow10, (h, w, 2) float32, x then y, pixels; 0 where the piece is not known."""
+        forth, back = (np.ascontiguousarray(path[:, :, :2]) for path in self._traced((0.0, 1.0)))
+        return forth, back
+
+    def paths(self) -> tuple[np.ndarray, np.ndarray]:
+        """From either frame to the other, (h, w, 9) float32, as `_util.paths`; 0 where the piece is not known."""
+        found = self._traced((0.0, *paths.KNOTS, 1.0))
+        for path, mixed in zip(found, self.mixed, strict=True):
+            path[mixed, -1] = paths.NOT_DRAWN
+        return found
+
+    def _traced(self, times: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        h, w = self.owners[0].shape
+        matrices = np.stack([self.chains.at(t) for t in times], 1)
+        inverse = inverted(self.chains.matrices)
+        found = np.zeros((2, h, w, paths.CHANNELS), np.float32)
+        for i in range(2):
+            threads.run(
+                _trace, h, self.owners[i], self.bends[i], matrices, inverse, np.array(times), i, self.layers, found[i]
+            )
+        return found[0], found[1]
+
+
+def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
+    """How all matched pieces move that do so plausibly.
+
+    A pair is left out where its centres are more than 250 pixels apart, where one has no more than 50 pixels or three
+    times those of the other, or where less than 80 % of either piece, moved, lies in the other, but for what others
+    cover. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
+
+    Args:
+        picture0, picture1: (h, w, 3) RGB uint8.
+    """
+    pictures = picture0, picture1
+    both = matching.segments0, matching.segments1
+    scale = _scale(picture0)
+    colours = [core_colours(*of) for of in zip(pictures, both, strict=True)]
+    stays = find_ground(pictures, both)
+    pockets = [have_its_colour(*of) for of in zip(colours, stays, strict=True)]
+    is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
+    if not is_line_art:
+        stays = pockets
+    pairs = matching.pairs[are_plausible(matching, largest=1)]
+    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
+    touching = _Touching(pairs, both)
+    fits = _fit(pairs, both, touching, scale)
+    matrices = fits[:, :6].reshape(-1, 2, 3)
+    bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
+    believed = bend_within(pairs, matrices, matching, pictures, bends, scale)
+    kept = np.cumsum(believed)  # the ground is the first
+    matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
+    of_labels = tuple(np.full(len(segments.areas), UNKNOWN, np.int32) for segments in both)
+    for i in range(2):
+        of_labels[i][stays[i]] = GROUND
+        of_labels[i][pairs[believed, i]] = kept[believed]
+    adopt(of_labels, both, matrices)
+    owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
+    layers = find_layers(owners, bends, matrices, scale)
+    owners = with_lines(pictures, both, colours, owners, bends, matrices, max(2, round(_RIM * scale)))
+    chains = _chain(pairs, believed, kept, matrices, both, touching)
+    mixed = find_mixed(pictures, owners, scale)
+    leave_out_unexplained(pictures, owners, mixed, max(2, round(_RIM * scale)))
+    return Pieces(owners, chains, bends, layers, mixed, is_line_art)
+
+
+def _scale(picture: np.ndarray) -> float:
+    return (picture.shape[0] * picture.shape[1] / REFERENCE) ** 0.5
+
+
+class _Touching:
+    """Which pairs of pieces touch in both frames, and where."""
+
+    def __init__(self, pairs: np.ndarray, both: tuple[Segments, Segments]):
+        borders = [contacts(segments) for segments in both]
+        large = [segments.areas > LARGE * segments.labels.size for segments in both]
+        place = np.full(len(both[0].areas), -1)
+        place[pairs[:, 0]] = np.arange(len(pairs))
+        first = borders[0]
+        one, other = (place[labels] for labels in (first.keys // first.pieces, first.keys % first.pieces))
+        known = (one >= 0) & (other >= 0)
+        for i in range(2):
+            known &= ~large[i][pairs[one, i]] & ~large[i][pairs[other, i]] if len(pairs) else known
+        one, other = one[known], other[known]
+        there = borders[1].find(pairs[one, 1], pairs[other, 1])
+        again = there >= 0
+        self.pairs = np.stack([one[again], other[again]], 1)
+        self.places = np.concatenate([first.centres[known][again], borders[1].centres[there[again]]], 1)
+
+    def by_pair(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(j, 4), x, y in frame 0 and in frame 1, those of pair i from firsts[i] to firsts[i + 1]; and firsts."""
+        ends = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
+        order = np.argsort(ends, kind="stable")
+        firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
+        return np.concatenate([self.places, self.places])[order], firsts
+
+
+def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:
+    fits = np.zeros((len(pairs), 7))
+    if len(pairs):
+        found = [outlines(segments) for segments in both]
+        areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
+        threads.run(
+            fitting.fit,
+            len(pairs),
+            pairs,
+            *(part for outline in found for part in outline),
+            *(segments.centroids for segments in both),
+            areas,
+            *touching.by_pair(len(pairs)),
+            found[0].some,
+            scale,
+            fits,
+        )
+    return fits
+
+
+def _chain(
+    pairs: np.ndarray,
+    believed: np.ndarray,
+    kept: np.ndarray,
+    matrices: np.ndarray,
+    both: tuple[Segments, Segments],
+    touching: _Touching,
+) -> Chains:
+    moving = believed[touching.pairs].all(1)
+    areas = np.concatenate([[0], both[0].areas[pairs[believed, 0]]])
+    centres = np.concatenate([np.zeros((1, 2)), both[0].centroids[pairs[believed, 0]]])
+    return chain(matrices, areas, centres, kept[touching.pairs[moving]], touching.places[moving])
+
+
+@njit()
+def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start, stop):
+    """Paths of pixels, row by row: `matrices` (k, times, 2, 3), the last takes frame 0 to frame 1."""
+    last = len(times) - 1
+    for y in range(start, stop):
+        for x in range(owners.shape[1]):
+            owner = owners[y, x]
+            if owner < 0:
+                continue
+            found[y, x, 8] = layers[owner]
+            if owner == GROUND:
+                continue
+            bend_x, bend_y = bends[y, x]
+            u, v = x + 0.0, y + 0.0
+            if frame == 1:
+                motion = inverse[owner]
+                u, v = (
+                    motion[0, 0] * x + motion[0, 1] * y + motion[0, 2],
+                    motion[1, 0] * x + motion[1, 1] * y + motion[1, 2],
+                )
+                # The whole bend is already in the pixel: without it, it came from elsewhere.
+                u, v = u + bend_x, v + bend_y
+                bend_x, bend_y = -bend_x, -bend_y
+            for k in range(last + 1):
+                if k == 0:
+                    continue
+                place = last - k if frame == 1 else k
+                t, motion = times[place], matrices[owner, place]
+                p, q = u + t * bend_x, v + t * bend_y
+                way_x = motion[0, 0] * p + motion[0, 1] * q + motion[0, 2] - x
+                way_y = motion[1, 0] * p + motion[1, 1] * q + motion[1, 2] - y
+                if k == last:
+                    found[y, x, 0], found[y, x, 1] = way_x, way_y
+                else:
+                    found[y, x, 2 * k], found[y, x, 2 * k + 1] = way_x, way_y
+            for k in range(1, last):
+                found[y, x, 2 * k] -= times[k] * found[y, x, 0]
+                found[y, x, 2 * k + 1] -= times[k] * found[y, x, 1]

@@ -1,0 +1,94 @@
+"""Outlines of pieces, and where pieces touch.
+
+In: label maps. Out: the pixels of each piece that lie beside another piece, some of them or all, and for each two
+pieces that touch the centre of their border.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from _util.compiled import njit
+from _util.segmentation import Segments
+
+_MOST, _SOME = 240, 32  # points of an outline that are kept, and that are looked at first
+
+
+class Outlines(NamedTuple):
+    """Of n pieces. Those of piece i are `points[:, starts[i] : starts[i + 1]]`, in random order."""
+
+    points: np.ndarray  # (2, k) float32, x, y
+    starts: np.ndarray  # (n + 1,) int64
+
+    @property
+    def some(self) -> int:
+        """So many points at the beginning of each stand for all."""
+        return _SOME
+
+
+def outlines(segments: Segments) -> Outlines:
+    """What lies at the border of the frame is no outline."""
+    labels, count = segments.labels, len(segments.areas)
+    beside = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    beside[:, 1:] |= across
+    beside[:, :-1] |= across
+    beside[1:] |= down
+    beside[:-1] |= down
+    y, x = np.nonzero(beside)
+    found = labels[y, x]
+    # Random order, so that the first of each are as good as any.
+    order = np.random.default_rng(0).permutation(len(found))
+    order = order[np.argsort(found[order], kind="stable")]
+    lengths = np.bincount(found, minlength=count)
+    rank = np.arange(len(found)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    order = order[rank < _MOST]
+    starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, _MOST))])
+    return Outlines(np.stack([x, y])[:, order].astype(np.float32), starts)
+
+
+class Contacts(NamedTuple):
+    """Pairs of pieces that touch, in order."""
+
+    keys: np.ndarray  # (k,) int64, one · n + other, one < other
+    centres: np.ndarray  # (k, 2) float64, x, y
+    lengths: np.ndarray  # (k,) int64, pixels
+    pieces: int  # n
+
+    def find(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(m,) places in this list of pairs (m,), -1 where they do not touch."""
+        wanted = np.minimum(one, other) * self.pieces + np.maximum(one, other)
+        if not len(self.keys):
+            return np.full(len(wanted), -1)
+        places = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[places] == wanted, places, -1)
+
+
+def contacts(segments: Segments) -> Contacts:
+    """Where the pieces of a frame touch."""
+    labels, count = segments.labels, len(segments.areas)
+    keys, places = _borders(labels, count)
+    found, inverse, lengths = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(inverse, places[:, i], len(found)) for i in range(2)], 1)
+    return Contacts(found, sums / lengths[:, None], lengths, count)
+
+
+@njit()
+def _borders(labels, count):
+    h, w = labels.shape
+    size = 0
+    for y in range(h):
+        for x in range(w):
+            size += x + 1 < w and labels[y, x] != labels[y, x + 1]
+            size += y + 1 < h and labels[y, x] != labels[y + 1, x]
+    keys, places = np.empty(size, np.int64), np.empty((size, 2), np.float64)
+    size = 0
+    for y in range(h):
+        for x in range(w):
+            for v, u in ((y, x + 1), (y + 1, x)):
+                if v < h and u < w and labels[y, x] != labels[v, u]:
+                    one, other = min(labels[y, x], labels[v, u]), max(labels[y, x], labels[v, u])
+                    keys[size] = np.int64(one) * count + other
+                    places[size, 0], places[size, 1] = (x + u) / 2, (y + v) / 2
+                    size += 1
+    return keys, places

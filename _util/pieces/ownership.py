@@ -1,0 +1,220 @@
+"""Which moving piece each pixel belongs to: parts that were not matched, lines, and the rims of pieces.
+
+In: pieces of which some move. Out: owners (h, w) int32 of either frame: the number of a motion, `GROUND` or `UNKNOWN`.
+"""
+
+import cv2
+import numpy as np
+from scipy.sparse import coo_array
+
+from _util import threads
+from _util.compiled import njit
+from _util.pieces.affine import inverted
+from _util.pieces.bending import LEAST_SEEN
+from _util.pieces.ground import SAME, largest_change
+from _util.segmentation import Segments
+from _util.sgm.motion import OVERLAP
+
+GROUND, UNKNOWN = 0, -1
+_ALIKE = 0.08  # of a channel, by which parts of one piece differ
+_COARSE = 5  # pixels of a rim from which on not every one is looked at
+_OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and from ground that is painted
+_UNMOVED = 3  # levels within which ground is seen in both frames
+_LOYAL = 12  # levels by which another piece must do better
+_LOST = 30  # levels of the difference from which on a line goes with nothing around it,
+_BESIDE = 3  # but what is within so many pixels
+_BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
+
+
+def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
+    """Parts of a piece that something in front cut off, or that were joined to another, go with it.
+
+    A piece without a partner goes with the moving piece, of its colour, in which most of it lies when moved so.
+    """
+    inverse = inverted(matrices)
+    before = [of.copy() for of in of_labels]
+    for i, motions in enumerate((matrices, inverse)):
+        here, there = both[i], both[1 - i]
+        lost = np.flatnonzero(before[i] == UNKNOWN)
+        if not len(lost):
+            continue
+        colours, weights = _mean_colours(before[1 - i], there, len(matrices))
+        known = np.flatnonzero(weights > 0)
+        alike = np.abs(here.colours[lost, None] - colours[known]).max(2) <= _ALIKE
+        candidates = [known[row].astype(np.int64) for row in alike]
+        firsts = np.concatenate([[0], np.cumsum([len(found) for found in candidates])])
+        if firsts[-1]:
+            counts = np.zeros((firsts[-1], 2), np.int64)
+            boxes = here.boxes[lost].astype(np.int64)
+            flat = np.concatenate(candidates)
+            threads.run(
+                _count_landings, len(lost), lost, here.labels, boxes, flat, firsts, motions, there.labels,
+                before[1 - i], counts,
+            )  # fmt: skip
+            for k, label in enumerate(lost.tolist()):
+                own = counts[firsts[k] : firsts[k + 1]]
+                if len(own):
+                    best = own[:, 0].argmax()
+                    visible = here.areas[label] - own[best, 1]
+                    if own[best, 0] > OVERLAP * visible and own[best, 0] > LEAST_SEEN * here.areas[label]:
+                        of_labels[i][label] = flat[firsts[k] + best]
+
+
+def _mean_colours(of_labels: np.ndarray, segments: Segments, count: int) -> tuple[np.ndarray, np.ndarray]:
+    known = np.flatnonzero(of_labels >= 0)
+    weights = coo_array((segments.areas[known].astype(float), (of_labels[known], known)), (count, len(of_labels)))
+    total = weights.sum(1)
+    return (weights @ segments.colours) / np.maximum(total, 1)[:, None], total
+
+
+@njit()
+def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, owners, counts, start, stop):
+    # For each candidate: pixels that land in it, and in other pieces that move.
+    h, w = labels.shape
+    for k in range(start, stop):
+        for c in range(firsts[k], firsts[k + 1]):
+            motion = motions[candidates[c]]
+            for y in range(boxes[k, 1], boxes[k, 3]):
+                for x in range(boxes[k, 0], boxes[k, 2]):
+                    if labels[y, x] != lost[k]:
+                        continue
+                    u = round(motion[0, 0] * x + motion[0, 1] * y + motion[0, 2])
+                    v = round(motion[1, 0] * x + motion[1, 1] * y + motion[1, 2])
+                    if 0 <= v < h and 0 <= u < w:
+                        owner = owners[there[v, u]]
+                        if owner == candidates[c]:
+                            counts[c, 0] += 1
+                        elif owner > GROUND:
+                            counts[c, 1] += 1
+
+
+def with_lines(
+    pictures: tuple, both: tuple, colours: list, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Owners with each pixel of a line beside a border given to that of the pieces around with which it moves."""
+    inverse, found = inverted(matrices), []
+    for i, motions in enumerate((matrices, inverse)):
+        off = _off_colour(pictures[i], both[i], colours[i], owners[i])
+        border = np.zeros(owners[i].shape, np.uint8)
+        across, down = owners[i][:, 1:] != owners[i][:, :-1], owners[i][1:] != owners[i][:-1]
+        border[:, 1:] |= across
+        border[1:] |= down
+        beside = cv2.dilate(border, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+        changed, bend = owners[i].copy(), bends[i].copy()
+        threads.run(
+            _give_lines, len(beside), pictures[i], pictures[1 - i], owners[i], bend, motions, i, beside & off, radius,
+            changed, bends[i],
+        )  # fmt: skip
+        found.append(changed)
+    return found[0], found[1]
+
+
+def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """(h, w) whether a pixel differs from the colour of its piece more than the piece does, if that is ground."""
+    labels = segments.labels
+    apart = largest_change(picture.astype(np.float32), colours[labels])
+    spread = np.sqrt(np.bincount(labels.ravel(), np.square(apart).ravel()) / segments.areas)
+    limits = np.maximum(_OFF_COLOUR, _DEVIATIONS * spread)[labels]
+    return apart > np.where(owners == GROUND, limits, _OFF_COLOUR)
+
+
+@njit()
+def _give_lines(here, there, owners, old, motions, frame, beside, radius, changed, bends, start, stop):
+    h, w = owners.shape
+    tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
+    places = np.empty((16, 2), np.int64)
+    step = 1 + radius // _COARSE  # pieces are wider than that
+    for y in range(start, stop):
+        for x in range(w):
+            if not beside[y, x]:
+                continue
+            own = owners[y, x]
+            if own > GROUND and _difference(here, there, x, y, motions[own], old[y, x], frame, 1) <= _LOYAL:
+                continue
+            count = 0
+            for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
+                for u in range(max(x - radius, (x - radius) % step), min(x + radius + 1, w), step):
+                    owner = owners[v, u]
+                    away = (v - y) ** 2 + (u - x) ** 2
+                    k = 0
+                    while k < count and tried[k] != owner:
+                        k += 1
+                    if k == count and count < len(tried):
+                        tried[k], distances[k] = owner, away + 1
+                        count += 1
+                    if k < count and away < distances[k]:
+                        distances[k] = away
+                        places[k] = v, u
+            best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
+            for k in range(count):
+                if tried[k] == GROUND and owners[y, x] > GROUND:
+                    continue
+                if tried[k] > GROUND and distances[k] <= nearest:
+                    beside_it, nearest = k, distances[k]
+                if tried[k] == UNKNOWN:
+                    cost = 60.0 if count > 1 else 0.0
+                else:
+                    bend = old[places[k, 0], places[k, 1]]
+                    cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
+                # The nearer one, and the one that moves, where both fit.
+                cost += 0.3 * np.sqrt(distances[k])
+                if tried[k] == owners[y, x] and tried[k] > GROUND:
+                    cost -= _LOYAL
+                if tried[k] == GROUND:
+                    cost += 4.0 if cost > _UNMOVED else -4.0
+                if cost < lowest:
+                    best, lowest = k, cost
+            if lowest > _LOST and owners[y, x] == GROUND:
+                best = beside_it
+                if best < 0:
+                    changed[y, x] = UNKNOWN
+                    continue
+            if best >= 0 and tried[best] != owners[y, x]:
+                changed[y, x] = tried[best]
+                bends[y, x] = old[places[best, 0], places[best, 1]]  # 0 on the ground
+
+
+@njit()
+def _difference(here, there, x, y, motion, bend, frame, around):
+    """How unlike a pixel is to the most alike around where a motion takes it, in levels."""
+    u, v = x + 0.0, y + 0.0
+    if frame == 0:
+        u, v = u + bend[0], v + bend[1]
+    column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
+    row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
+    if frame == 1:
+        column, row = column + bend[0], row + bend[1]
+    column, row = round(column), round(row)
+    if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
+        return 100.0
+    lowest = 255.0
+    for v in range(max(row - around, 0), min(row + around + 1, there.shape[0])):
+        for u in range(max(column - around, 0), min(column + around + 1, there.shape[1])):
+            total = 0.0
+            for c in range(3):
+                total += abs(int(here[y, x, c]) - int(there[v, u, c]))
+            lowest = min(lowest, total / 3)
+    return lowest
+
+
+def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    side = 2 * max(1, round(_BLEND * scale)) + 1
+    changed = largest_change(*pictures) > _UNMOVED
+    near = [cv2.dilate((owner > GROUND).astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for owner in owners]
+    return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
+
+
+def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: int) -> None:
+    """What is not the same in both frames though both show ground there is none, or not alone, and is not known.
+
+    What changed beside a moving piece alone is its rim.
+    """
+    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (largest_change(*pictures) > SAME)
+    moving = ((owners[0] > GROUND) | (owners[1] > GROUND)).astype(np.uint8)
+    beside = cv2.dilate(moving, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0
+    count, parts = cv2.connectedComponents(changed.astype(np.uint8))
+    apart = np.bincount(parts[~beside], minlength=count)
+    apart[0] = 0
+    around = cv2.dilate((apart > radius)[parts].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    for owner, rim in zip(owners, mixed, strict=True):
+        owner[around & ~rim & (owner == GROUND)] = UNKNOWN

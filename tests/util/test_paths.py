@@ -1,0 +1,56 @@
+"""Flow that knows its way: arcs, order, and what is covered."""
+
+import numpy as np
+import torch
+
+from _train.frame_interpolation.models.splatting import splat_in_order
+from _util import paths
+from _util.flow import resize
+
+
+def test_a_path_follows_an_arc_and_a_flow_is_straight():
+    angle, radius = np.radians(120), 100.0
+    times = (*paths.KNOTS, 1.0)
+    ways = [radius * np.array([np.cos(t * angle) - 1, np.sin(t * angle)]) for t in times]
+    bows = [way - t * ways[-1] for way, t in zip(ways, times, strict=True)][:-1]
+    path = torch.tensor(np.concatenate([ways[-1], *bows, [2.0]])).view(1, -1, 1, 1)
+    assert path.shape[1] == paths.CHANNELS
+    for t in np.linspace(0, 1, 9):
+        truth = radius * np.array([np.cos(t * angle) - 1, np.sin(t * angle)])
+        np.testing.assert_allclose(paths.at(path, t).flatten(), truth, atol=0.002 * radius)
+        np.testing.assert_allclose(paths.at(path[:, :2], t).flatten(), t * ways[-1])
+
+
+def test_what_lies_in_front_hides_what_lands_on_the_same_pixel():
+    values = torch.tensor([[[[1.0, 5.0]]]])
+    way = torch.stack([torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)])[None]
+    path = torch.cat([way, torch.zeros(1, 6, 1, 2), torch.tensor([[[[1.0, 0.0]]]])], 1)
+    sums, covered = splat_in_order(values, path, way)
+    assert sums.flatten().tolist() == [0, 1]
+    assert covered.flatten().tolist() == [0, 1]
+
+
+def test_what_is_not_drawn_lands_nowhere():
+    still = torch.zeros(1, 2, 1, 2)
+    sums, covered = splat_in_order(torch.ones(1, 1, 1, 2), paths.straight(still, paths.NOT_DRAWN), still)
+    assert not sums.any()
+    assert not covered.any()
+
+
+def test_a_pixel_that_is_half_covered_in_front_shows_what_lies_behind():
+    way = torch.zeros(1, 2, 1, 3)
+    way[0, 0, 0, 0] = 1.5  # half on the second pixel, half on the third
+    path = paths.straight(way)
+    path[0, -1, 0, 0] = 2
+    sums, covered = splat_in_order(torch.tensor([[[[8.0, 3.0, 3.0]]]]), path, way)
+    share = 0.5 / 0.75
+    np.testing.assert_allclose(sums.flatten(), [0, 4 + (1 - share) * 3, 4 + (1 - share) * 3], rtol=1e-6)
+    np.testing.assert_allclose(covered.flatten(), [0, 1, 1])
+
+
+def test_a_resized_path_keeps_its_order_and_scales_its_vectors():
+    path = paths.straight(torch.full((1, 2, 4, 6), 3.0), 2.0)
+    path[:, 2:8] = 1.0
+    large = resize(path, (8, 18))
+    expected = torch.tensor([9, 6, 3, 2, 3, 2, 3, 2, 2.0]).view(1, -1, 1, 1)
+    torch.testing.assert_close(large, expected.expand_as(large))

@@ -1,0 +1,127 @@
+"""Pieces that turn: motions fitted to outlines, chains about joints, limbs on their way, ground that stays."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _util import image, paths
+from _util.pieces.affine import angles, applied
+from _util.pieces.confidence import confidences
+from _util.pieces.joints import Chains, chain
+from _util.pieces.motion import Pieces, find
+from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.segmentation import describe
+from _util.sgm import SGM, match
+
+
+def rotation(angle, about, to):
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.concatenate([linear, (np.array(to) - linear @ about)[:, None]], 1)
+
+
+def test_a_chain_keeps_its_lengths_and_its_joints_on_the_way():
+    body, shoulder, elbow = np.eye(2, 3), np.array([50.0, 50.0]), np.array([50.0, 90.0])
+    body[:, 2] = 20, -6
+    upper = rotation(np.radians(90), shoulder, shoulder + np.array([20, -6]))
+    lower = rotation(np.radians(150), elbow, upper[:, :2] @ elbow + upper[:, 2])
+    matrices = np.stack([np.eye(2, 3), body, upper, lower])
+    joints = np.stack([shoulder, elbow])
+    ends = np.stack([upper[:, :2] @ shoulder + upper[:, 2], upper[:, :2] @ elbow + upper[:, 2]])
+    centres = np.array([[0, 0], [50, 30], [50, 70], [50, 110.0]])
+    chains = chain(
+        matrices,
+        np.array([0, 4000, 800, 700]),
+        centres,
+        np.array([[1, 2], [2, 3]]),
+        np.concatenate([joints, ends], 1),
+    )
+    assert chains.parents.tolist() == [-1, -1, 1, 2]
+    np.testing.assert_allclose(chains.at(0), np.broadcast_to(np.eye(2, 3), (4, 2, 3)), atol=1e-9)
+    np.testing.assert_allclose(chains.at(1), matrices, atol=1e-9)
+    middle = chains.at(0.5)
+    places = {k: [middle[k][:, :2] @ point + middle[k][:, 2] for point in joints] for k in (1, 2, 3)}
+    np.testing.assert_allclose(places[1][0], places[2][0], atol=1e-6)
+    np.testing.assert_allclose(places[2][1], places[3][1], atol=1e-6)
+    assert np.hypot(*(places[2][1] - places[2][0])) == pytest.approx(40, rel=1e-6)
+
+
+def limb(angle, size=(270, 480)):
+    """(1, 3, h, w): a red bar that has turned about the middle of a disc, on flat ground."""
+    picture = np.full((*size, 3), (150, 190, 200), np.uint8)
+    box = cv2.boxPoints(((0, 0), (70, 16), 0)) + np.array([65, 0])
+    radians = np.radians(angle - 20)
+    around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    corners = np.round(box @ around + np.array([200, 130])).astype(int)
+    cv2.fillPoly(picture, [corners], (200, 60, 60))
+    cv2.polylines(picture, [corners], True, (20, 20, 20), 2)
+    cv2.circle(picture, (200, 130), 42, (240, 160, 90), -1)
+    cv2.circle(picture, (200, 130), 42, (20, 20, 20), 2)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def to_picture(frame):
+    return image.to_array(frame[0], np.uint8)
+
+
+def is_red(frame):
+    return (frame[0] - torch.tensor([200, 60, 60]).view(3, 1, 1) / 255).abs().amax(0) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("angle", [43, 90])
+def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
+    """The disc stays."""
+    frames = limb(0), limb(angle)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    path = torch.from_numpy(pieces.paths()[0]).permute(2, 0, 1)[None]
+    y, x = torch.nonzero(is_red(frames[0]), as_tuple=True)
+    lengths = []
+    for t in (0.0, 0.5):
+        way = paths.at(path, t)[0][:, y, x]
+        places = torch.stack([x + way[0], y + way[1]], 1)
+        lengths.append(torch.pdist(places[::3]).max().item())
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.03)
+    ground = (frames[0][0] == frames[0][0, :, :1, :1]).all(0)
+    assert not path[0, :2, ground].any()
+    red = [is_red(frame).numpy() for frame in frames]
+    bar = np.bincount(pieces.owners[0][red[0]]).argmax()
+    for owners, is_bar in zip(pieces.owners, red, strict=True):
+        assert (owners[is_bar] == bar).mean() > 0.95
+    assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(angle, abs=3)
+    assert confidences(pieces)[bar] > 0.9
+    np.testing.assert_allclose(pieces.chains.pivots[bar], [200, 130], atol=3)
+    landed = applied(pieces.chains.matrices[bar], np.stack([x.numpy(), y.numpy()], 1))
+    there = np.stack(np.nonzero(red[1])[::-1], 1)
+    np.testing.assert_allclose(landed.mean(0), there.mean(0), atol=1.5)
+
+
+def test_what_changes_within_the_ground_is_no_ground():
+    """A dot without an outline is of the piece around it, but moves."""
+    frames, labels = np.full((2, 90, 160, 3), 200, np.uint8), np.zeros((2, 90, 160), np.int64)
+    for i, left in enumerate((20, 28)):
+        frames[i, 20:50, left : left + 30] = 40
+        labels[i, 20:50, left : left + 30] = 1
+        frames[i, 60:70, 100 + left : 110 + left] = 90
+    pictures = [torch.from_numpy(frame).permute(2, 0, 1).float() / 255 for frame in frames]
+    segments = [describe(label, picture) for label, picture in zip(labels, pictures, strict=True)]
+    vectors = np.eye(2, dtype=np.float32)
+    owners = find(*frames, match(*segments, vectors, vectors)).owners
+    for i, left in enumerate((20, 28)):
+        assert (owners[i][60:70, 100 + left : 110 + left] == UNKNOWN).all()
+        assert (owners[i][20:50, left : left + 30] > GROUND).mean() > 0.95
+        assert (owners[i][:12] == GROUND).all()
+
+
+def test_what_is_seen_in_one_frame_alone_has_no_confidence():
+    owners = np.zeros((2, 20, 30), np.int32)
+    owners[:, 5:15, 5:15] = 1
+    owners[0, 5:15, 18:28] = 2
+    chains = Chains(np.broadcast_to(np.eye(2, 3), (3, 2, 3)), np.full(3, -1), np.zeros((3, 2)))
+    nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
+    layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
+    pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, mixed, False)
+    assert confidences(pieces).tolist() == [1, 1, 0]
+    forth, back = pieces.paths()
+    assert not forth[:, :, :8].any()
+    assert (back[:, :, 8] == owners[1].clip(max=1)).all()
