@@ -39,12 +39,10 @@ def write(path: str | Path, image: np.ndarray) -> None:
 def to_tensor(image: np.ndarray) -> Tensor:
     """(h, w) or (h, w, c), uint8, uint16 or float in [0, 1], to (c, h, w) float32 in [0, 1]."""
     pixels = image if image.ndim == 3 else image[:, :, None]
-    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    pixels = np.require(pixels, pixels.dtype.newbyteorder("="), ["C", "W"])
     scale = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
-    tensor = (
-        torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-    )
-    return tensor.div_(scale)
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    return tensor.to(torch.float32, memory_format=torch.contiguous_format, copy=True).div_(scale)
 
 
 def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:

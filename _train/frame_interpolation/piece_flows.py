@@ -9,7 +9,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import better, sgm
-from _train.frame_interpolation.models.splatting import Source, half_warp, splat_metric
+from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
 from _util import image, paths
 from _util.dis import costs, multidis, unlikeness
 from _util.flow import Flows
@@ -134,7 +134,7 @@ def _agree_better(
 
 def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
     """(h, w) in [0, 1], how unlike both frames are, moved to half of the time."""
-    source = Source(torch.cat([frame0, frame1]), torch.cat(motion), splat_metric(frame0, frame1, *motion))
+    source = SplatSource(torch.cat([frame0, frame1]), torch.cat(motion), splat_metric(frame0, frame1, *motion))
     warp = half_warp(source, 0.5)
     moved = [image.to_array(warped[0].clamp(0, 1), np.uint8) for warped in warp.warps]
     shown = [mask[0, 0].cpu().numpy() > 0.5 for mask in warp.masks]

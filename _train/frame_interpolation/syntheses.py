@@ -24,7 +24,7 @@ from _util.folding import fold_batch_norms
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.rfr import InitialMode
-    from _train.frame_interpolation.models.splatting import Source
+    from _train.frame_interpolation.models.splatting import SplatSource
     from _train.frame_interpolation.models.unet import Variant
 
 
@@ -88,7 +88,7 @@ class Splatting:
 
     Args:
         prepare: two frames (1, 3, h, w) and flow01, flow10 to what does not depend on the time; its `image` is a
-            `Source`.
+            `SplatSource`.
         synthesise: that and t to the frame (n, 3, h, w).
     """
 
@@ -103,9 +103,9 @@ class Splatting:
         frame = self._synthesise(prepared, t)
         if carried is None:
             return frame
-        from _train.frame_interpolation.models.splatting import Source, splat
+        from _train.frame_interpolation.models.splatting import SplatSource, splat
 
-        moved = splat(Source(carried, prepared.image.flow, prepared.image.metric), t)
+        moved = splat(SplatSource(carried, prepared.image.flow, prepared.image.metric), t)
         return torch.cat([frame, moved.to(frame.dtype)], 1)
 
     def flow(self, prepared: Any) -> Flows:
@@ -144,16 +144,16 @@ class Intermediate:
 
 
 class SplattedPair(NamedTuple):
-    image: "Source"
+    image: "SplatSource"
 
 
 def splatting(_: Context) -> FrameSynthesis:
     """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
-    from _train.frame_interpolation.models.splatting import Source, splat, splat_metric
+    from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
 
     def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> SplattedPair:
         metric = splat_metric(frame0, frame1, *flow)
-        return SplattedPair(Source(torch.cat([frame0, frame1]), torch.cat(flow), metric))
+        return SplattedPair(SplatSource(torch.cat([frame0, frame1]), torch.cat(flow), metric))
 
     return Splatting(prepare, lambda prepared, t: splat(prepared.image, t))
 

@@ -496,7 +496,7 @@ def test_a_hidden_frame_takes_the_colours_of_the_other():
     assert np.abs(visible - [200, 60, 30]).max() <= 1
 
 
-@pytest.mark.parametrize("device", ["meta", "cpu:3", "mps", "gpu"])
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "mps:1", "gpu"])
 def test_other_devices_are_refused(device):
     with pytest.raises(InputError, match="no device"):
         Interpolator("dis", "splat", device)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.gma import AggregatingRFR
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
-from _train.frame_interpolation.models.splatting import Source, Synthesis, at_times, halves
+from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves
 from _util.flow import Flows
 from _util.graphs import constant
 from _util.softsplat import softsplat, softsplat_with_mask
@@ -113,7 +113,7 @@ class ReleasedRFR(RFR):
 class SplatFeatures(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: Source  # values RGB as normalised; its flow is the refined one, and every pixel counts alike
+    image: SplatSource  # values RGB as normalised; its flow is the refined one, and every pixel counts alike
     features: list[Tensor]  # (2b, c, h, w), three levels
 
 
@@ -180,7 +180,9 @@ class AnimeInterp(nn.Module):
         images, flow = self._normalise(torch.cat([frame0, frame1])), torch.cat([flow01, flow10])
         weight = self.feat_ext.conv1.weight
         features = self.feat_ext(self._centre(images).to(weight.dtype, memory_format=torch.channels_last))
-        return SplatFeatures(Source(images, flow, torch.zeros_like(flow[:, :1])), [x.contiguous() for x in features])
+        return SplatFeatures(
+            SplatSource(images, flow, torch.zeros_like(flow[:, :1])), [x.contiguous() for x in features]
+        )
 
     def synthesise(self, prepared: SplatFeatures, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""

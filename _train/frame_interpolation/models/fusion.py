@@ -21,7 +21,7 @@ from _train.frame_interpolation.models.layers import dtype_of, zeroed
 from _train.frame_interpolation.models.splatting import (
     ENOUGH,
     NOTHING,
-    Source,
+    SplatSource,
     Synthesis,
     at_times,
     fill,
@@ -79,11 +79,11 @@ class Encoder(nn.Module):
         return features
 
 
-class Prepared(NamedTuple):
+class FusedPair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: Source  # values RGB, at the size of the frames
-    padded: Source  # the same at sides that are multiples of 4
+    image: SplatSource  # values RGB, at the size of the frames
+    padded: SplatSource  # the same at sides that are multiples of 4
     features: list[Tensor]  # (2b, c, h, w) at 1/2 and 1/4
     matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
 
@@ -125,7 +125,7 @@ class Fusion(nn.Module):
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FusedPair:
         """Features of both frames and what each pixel counts; arguments as in `forward`."""
         h, w = frame0.shape[2:]
         down, right = -h % 4, -w % 4
@@ -133,10 +133,10 @@ class Fusion(nn.Module):
             F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
         )
         features = self.encoder(frames.to(dtype_of(self.encoder)))
-        padded = Source(frames, flow, self._importance(frames, flow, features[0]))
+        padded = SplatSource(frames, flow, self._importance(frames, flow, features[0]))
         matching = self.matching(features[1]).float()
         matched = [F.normalize(x, dim=1) for x in (matching, F.avg_pool2d(matching, 2, ceil_mode=True))]
-        return Prepared(Source(*(x[:, :, :h, :w] for x in padded)), padded, features, matched)
+        return FusedPair(SplatSource(*(x[:, :, :h, :w] for x in padded)), padded, features, matched)
 
     def _importance(self, frames: Tensor, flow: Tensor, features: Tensor) -> Tensor:
         """The logarithm of what each pixel counts, (2b, 1, h, w), from how well it and its features, at half the
@@ -152,7 +152,7 @@ class Fusion(nn.Module):
         learned = F.interpolate(learned, frames.shape[2:], mode="bilinear", align_corners=False)
         return (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
+    def synthesise(self, prepared: FusedPair, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         frames, flow, _ = prepared.padded
@@ -170,7 +170,7 @@ class Fusion(nn.Module):
         return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
 
     def _mend(
-        self, prepared: Prepared, splats: Tensor, weights: Tensor, motion: Tensor, share: Tensor
+        self, prepared: FusedPair, splats: Tensor, weights: Tensor, motion: Tensor, share: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The motion from time t to each frame, (2b, 2, h, w), corrected; and features at 1/2 of the size."""
         size, state = motion.shape[2:], None
@@ -204,7 +204,7 @@ class Fusion(nn.Module):
         return inverse_logit(logit(mixture) + _CORRECTION * correction)
 
     @staticmethod
-    def _splat(source: Source, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _splat(source: SplatSource, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both frames and their motion from 0 to 1, splatted to the time.
 
         Args:

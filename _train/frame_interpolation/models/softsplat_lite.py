@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.gridnet import GridNet, LateralBlock, PReLU
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import (
-    Source,
+    SplatSource,
     Synthesis,
     Warp,
     at_times,
@@ -34,11 +34,11 @@ from _util.tiling import in_bands
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Prepared(NamedTuple):
+class FeaturePair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: Source  # 4 channels: RGB and NEDT
-    features: list[Source]  # 64, 256 and 512 channels
+    image: SplatSource  # 4 channels: RGB and NEDT
+    features: list[SplatSource]  # 64, 256 and 512 channels
 
 
 class FeatureExtractor(nn.Module):
@@ -137,7 +137,7 @@ class SoftsplatLite(nn.Module):
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Prepared:
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FeaturePair:
         """Metric, distance transforms and features of both frames; arguments as in `forward`."""
         frames, flow = torch.cat([frame0, frame1]), torch.cat([flow01, flow10])
         metric = splat_metric(frame0, frame1, flow01, flow10)
@@ -145,10 +145,10 @@ class SoftsplatLite(nn.Module):
         for feature in self.feature_extractor(frames):
             size = feature.shape[2:]
             resized = F.interpolate(metric, size, mode="bilinear", align_corners=False)
-            features.append(Source(feature.contiguous(), resize_flow(flow, size), resized))
-        return Prepared(Source(torch.cat([frames, nedt(frames)], 1), flow, metric), features)
+            features.append(SplatSource(feature.contiguous(), resize_flow(flow, size), resized))
+        return FeaturePair(SplatSource(torch.cat([frames, nedt(frames)], 1), flow, metric), features)
 
-    def synthesise(self, prepared: Prepared, t: float | Tensor) -> Synthesis:
+    def synthesise(self, prepared: FeaturePair, t: float | Tensor) -> Synthesis:
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         warp = half_warp(prepared.image, t)

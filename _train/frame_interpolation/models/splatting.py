@@ -33,7 +33,7 @@ class Synthesis(NamedTuple):
     masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where frame 0 (frame 1) landed
 
 
-class Source(NamedTuple):
+class SplatSource(NamedTuple):
     """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
 
     values: Tensor  # (2b, c, h, w)
@@ -51,7 +51,7 @@ class Warp(NamedTuple):
 
 
 def halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """What belongs to frame 0 and what to frame 1, of a batch as of a `Source`."""
+    """What belongs to frame 0 and what to frame 1, of a batch as of a `SplatSource`."""
     of_frame0, of_frame1 = both.chunk(2)
     return of_frame0, of_frame1
 
@@ -60,7 +60,7 @@ def at_times(prepared: T, t: float | Tensor) -> T:
     """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
 
     Args:
-        prepared: tensors, whose batch is that of a `Source`, in named tuples and lists.
+        prepared: tensors, whose batch is that of a `SplatSource`, in named tuples and lists.
     """
     pairs = len(pytree.tree_leaves(prepared)[0]) // 2
     times = t.numel() if isinstance(t, Tensor) else 1
@@ -105,7 +105,7 @@ def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, T
     return sums, 1 - uncovered
 
 
-def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
+def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
     """Values that went some way, and where any landed; along paths, the share of each pixel that is covered."""
     if source.flow.shape[1] == 2:
         return softsplat_with_mask(source.values, way, source.metric)
@@ -114,7 +114,7 @@ def _splatted(source: Source, way: Tensor) -> tuple[Tensor, Tensor]:
     return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
 
 
-def half_warp(source: Source, t: float | Tensor) -> Warp:
+def half_warp(source: SplatSource, t: float | Tensor) -> Warp:
     """Splat both frames to time t and fill the holes of each from the other."""
     times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
     flow = paths.at(source.flow, torch.cat([times, 1 - times]).view(-1, 1, 1, 1))
@@ -124,7 +124,7 @@ def half_warp(source: Source, t: float | Tensor) -> Warp:
     return Warp(bases, (warp0, warp1), (mask0, mask1), halves(flow))
 
 
-def splat(source: Source, t: float | Tensor) -> Tensor:
+def splat(source: SplatSource, t: float | Tensor) -> Tensor:
     """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each
     other, or, along paths, the hole shows what lies behind around it.
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.layers import dtype_of, zeroed
 from _train.frame_interpolation.models.splatting import (
-    Source,
+    SplatSource,
     Synthesis,
     at_times,
     half_warp,
@@ -241,7 +241,7 @@ def _match(features: Tensor, others: Tensor) -> Tensor:
 class EncodedPair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: Source  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
+    image: SplatSource  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
 
 
 class FrameUNet(nn.Module):
@@ -275,14 +275,14 @@ class FrameUNet(nn.Module):
         flow = torch.cat([flow01, flow10])
         moves = 1 - (-length(flow) / 2).exp()
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
-        return EncodedPair(Source(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
+        return EncodedPair(SplatSource(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
 
     def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Tensor:
         """The frame (b, 3, h, w) at time t, (0, 1), from what `prepare` returned."""
         return self._draw(*self._warp(at_times(prepared, t).image, t), t)
 
     @staticmethod
-    def _warp(image: Source, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    def _warp(image: SplatSource, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
         """Both frames at the time, with holes filled from each other; where each landed; and what moves there."""
         warp = half_warp(image, t)
         landed = torch.maximum(*warp.masks)

@@ -14,7 +14,7 @@ from torch import Tensor
 from _train.frame_interpolation import syntheses
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.rfr import RFR
-from _train.frame_interpolation.models.splatting import Source, half_warp, splat_metric
+from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
 from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
@@ -56,7 +56,7 @@ class FlowTask(Task):
         frames, others = torch.cat([frame0, frame1]), torch.cat([frame1, frame0])
         flow, opposite = torch.cat([flow01, flow10]), torch.cat([flow10, flow01])
         photometric = census(frames, backwarp(others, flow, quirk=False), consistent(flow, opposite))
-        warp = half_warp(Source(frames, flow, splat_metric(frame0, frame1, flow01, flow10)), batch.times)
+        warp = half_warp(SplatSource(frames, flow, splat_metric(frame0, frame1, flow01, flow10)), batch.times)
         t = batch.times.view(-1, 1, 1, 1)
         name, appearance = self.appearance(((1 - t) * warp.bases[0] + t * warp.bases[1]).clamp(0, 1), truth)
         return photometric + appearance, {"census": photometric, name: appearance}
