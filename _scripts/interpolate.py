@@ -155,7 +155,7 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 
 def main() -> None:
     arguments = parse()
-    from _train.frame_interpolation import layered_keys
+    from _train.frame_interpolation.keys import layered_keys
 
     drawing.check(arguments)
     if layered_keys.is_layered(arguments.frames):
@@ -170,7 +170,8 @@ def main() -> None:
 
 def draw_pair(arguments: argparse.Namespace) -> None:
     require_two_frames(arguments.frames)
-    from _train.frame_interpolation import hints, pairs
+    from _train.frame_interpolation import pairs
+    from _train.frame_interpolation.guides import hints
 
     written = pairs.interpolate_files(
         *arguments.frames,
@@ -187,7 +188,7 @@ def draw_pair(arguments: argparse.Namespace) -> None:
 
 
 def draw_sequence(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import exposure_sheets, key_drawings, timing
+    from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
 
     keys = key_drawings.find_keys(arguments.frames)
     names = list(map(key_drawings.name_of, keys))
@@ -211,7 +212,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
 
 
 def draw_layers(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation import layered_keys, timing
+    from _train.frame_interpolation.keys import layered_keys, timing
     from _util.errors import InputError
 
     refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
@@ -232,8 +233,9 @@ def draw_layers(arguments: argparse.Namespace) -> None:
 
 def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) -> Any:
     """The hints and parts that were given, of a sequence."""
-    from _train.frame_interpolation import hints, parts
-    from _train.frame_interpolation.key_drawings import Guides
+    from _train.frame_interpolation.guides import hints
+    from _train.frame_interpolation.keys import parts
+    from _train.frame_interpolation.keys.key_drawings import Guides
     from _util.errors import InputError
 
     for option, given in (("hint", arguments.hint), ("part", arguments.part)):
@@ -275,7 +277,7 @@ def require_two_frames(paths: list[Path]) -> None:
 
 def default_out(first: Path, *others: Path) -> Path:
     """`RESULTS`/FRAME0-FRAME1, after the first and last name without suffix, or after a folder."""
-    from _train.frame_interpolation.key_drawings import name_of
+    from _train.frame_interpolation.keys.key_drawings import name_of
 
     names = [first.resolve().name or "keys"] if first.is_dir() else [name_of(first), *map(name_of, others[-1:])]
     return RESULTS / files.fitting("-".join(names), "")

@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parse()
     drawing.check(arguments)
     require_server()
-    from _train.frame_interpolation import key_drawings
+    from _train.frame_interpolation.keys import key_drawings
     from _train.frame_interpolation.studio import server
     from _train.frame_interpolation.studio.project import PROJECT_FILE
     from _util.locks import holding

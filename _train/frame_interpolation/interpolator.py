@@ -24,16 +24,16 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
-from _train.frame_interpolation.hints import Hint
-from _train.frame_interpolation.hints import check as check_hints
-from _train.frame_interpolation.parted import Parted
+from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.guides.hints import check as check_hints
+from _train.frame_interpolation.guides.parted import Parted
 from _util import checkpoints, graphs, image, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
 if TYPE_CHECKING:
-    from _train.frame_interpolation.hinted import Hinted
-    from _train.frame_interpolation.line_art import Lines
+    from _train.frame_interpolation.guides.hinted import Hinted
+    from _train.frame_interpolation.guides.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
@@ -157,7 +157,7 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         if hints:
-            from _train.frame_interpolation.hinted import Hinted
+            from _train.frame_interpolation.guides.hinted import Hinted
 
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
             return PreparedFrames(hinted.automatic, frame0, values, hinted=hinted, lines=lines)
@@ -170,7 +170,7 @@ class Interpolator:
     def _lines(self, *frames: Tensor) -> "Lines | None":
         if self.line_art == "off":
             return None
-        from _train.frame_interpolation.line_art import Lines
+        from _train.frame_interpolation.guides.line_art import Lines
 
         return Lines.of(*(image.to_array(frame[0], np.float32) for frame in frames), is_forced=self.line_art == "on")
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation import hints as hinting
 from _train.frame_interpolation.frames import check_frames, check_times
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides import hints as hinting
+from _train.frame_interpolation.guides.hints import Hint
 from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from _train.frame_interpolation.benchmarks.articulated import SIZE, Figure
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import command, image
 from _util.metrics import LPIPS

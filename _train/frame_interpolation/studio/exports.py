@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation import exposure_sheets, key_drawings
+from _train.frame_interpolation.keys import exposure_sheets, key_drawings
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, pixel_formats, video

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from _train.frame_interpolation import key_drawings
+from _train.frame_interpolation.keys import key_drawings
 from _util import files, formats
 from _util.errors import InputError
 from _util.runs import digest

@@ -7,7 +7,7 @@ studio.json
      "gaps": {"key_001": {"ticks": ["1/4", "1/2", "3/4"], "on": 2}}}
 
 A gap has the name of the key that begins it. What is said of keys that are not there at the moment is kept, as is
-anything else in the file. Hints are in `hints.json`, in the form of `frame_interpolation.hints`.
+anything else in the file. Hints are in `hints.json`, in the form of `frame_interpolation.guides.hints`.
 """
 
 import json
@@ -17,10 +17,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from _train.frame_interpolation import hints as hinting
-from _train.frame_interpolation import timing
-from _train.frame_interpolation.hints import Hint
-from _train.frame_interpolation.timing import Gap
+from _train.frame_interpolation.guides import hints as hinting
+from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.keys import timing
+from _train.frame_interpolation.keys.timing import Gap
 from _util.errors import InputError
 from _util.files import replacing
 from _util.runs import digest

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from _train.frame_interpolation import timing
+from _train.frame_interpolation.keys import timing
 from _train.frame_interpolation.studio import project, sheet
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.keys import Key, Keys

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from _train.frame_interpolation import hints as hinting
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides import hints as hinting
+from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.keys.timing import Gap
 from _train.frame_interpolation.studio import project
 from _train.frame_interpolation.studio.keys import Key
 from _train.frame_interpolation.studio.project import Defaults, State
-from _train.frame_interpolation.timing import Gap
 from _util.errors import InputError
 from _util.runs import digest_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.studio.project import Project, State, Timing, gaps
 from _util.errors import InputError
 
@@ -72,7 +72,7 @@ def test_what_is_not_known_in_the_file_is_kept(tmp_path):
 
 
 def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
-    from _train.frame_interpolation import hints
+    from _train.frame_interpolation.guides import hints
 
     (tmp_path / "hints.json").write_text('{"hints": [{"from": [1, 2], "to": [3, 4]}]}')
     project = Project(tmp_path, lone="k1")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import Interpolator, exposure_sheets, timing
+from _train.frame_interpolation import Interpolator
+from _train.frame_interpolation.keys import exposure_sheets, timing
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util import image, video

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from _train.frame_interpolation import timing
+from _train.frame_interpolation.keys import timing
 from _util.errors import InputError
 
 KEYS = ["a1", "a2", "a3", "a4"]
@@ -180,5 +180,5 @@ def test_files_that_are_no_charts(tmp_path):
 
 
 def test_timing_needs_no_pytorch():
-    code = "import sys, _train.frame_interpolation.timing; sys.exit('torch' in sys.modules)"
+    code = "import sys, _train.frame_interpolation.keys.timing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

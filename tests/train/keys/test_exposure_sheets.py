@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from _train.frame_interpolation import exposure_sheets, timing
+from _train.frame_interpolation.keys import exposure_sheets, timing
 from _util import xdts
 from _util.errors import InputError
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from _train.frame_interpolation import cutouts, hints
 from _train.frame_interpolation.benchmarks.articulated import Figure
 from _train.frame_interpolation.benchmarks.hinting import choose
-from _train.frame_interpolation.cutouts import Similarity
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides import cutouts, hints
+from _train.frame_interpolation.guides.cutouts import Similarity
+from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.errors import InputError
 

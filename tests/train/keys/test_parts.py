@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import key_drawings, parts, timing
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.key_drawings import Guides
+from _train.frame_interpolation.keys import key_drawings, parts, timing
+from _train.frame_interpolation.keys.key_drawings import Guides
 from _util import image
 from _util.errors import InputError
 
@@ -106,7 +106,7 @@ def test_sequences_draw_what_changed_anew(tmp_path, mask):
 
 
 def test_hints_and_parts_do_not_go_together(mask):
-    from _train.frame_interpolation import hints
+    from _train.frame_interpolation.guides import hints
 
     with pytest.raises(InputError, match="take one"):
         Interpolator(**SIMPLE).prepare(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import key_drawings, layered_keys, timing
+from _train.frame_interpolation.keys import key_drawings, layered_keys, timing
 from _util import image, layers
 from _util.errors import InputError
 from _util.layers import Layer

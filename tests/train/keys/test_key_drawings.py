@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _train.frame_interpolation import key_drawings, pairs, timing
+from _train.frame_interpolation import pairs
 from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.keys import key_drawings, timing
 from _util import files, image
 from _util.errors import InputError
 from _util.runs import digest

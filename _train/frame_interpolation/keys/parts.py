@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation import timing
-from _train.frame_interpolation.timing import Gap
+from _train.frame_interpolation.keys import timing
+from _train.frame_interpolation.keys.timing import Gap
 from _util import formats
 from _util.errors import InputError
 

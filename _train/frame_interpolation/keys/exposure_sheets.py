@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from _train.frame_interpolation.timing import MOST_BETWEEN, Ease, Gap, eased
+from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, eased
 from _util import xdts
 from _util.errors import InputError
 from _util.xdts import TimeSheet, TimeTable, Track

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import cutouts, pipeline
-from _train.frame_interpolation.cutouts import CutKey, Piece, Similarity
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation import pipeline
+from _train.frame_interpolation.guides import cutouts
+from _train.frame_interpolation.guides.cutouts import CutKey, Piece, Similarity
+from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.pipeline import Pipeline
 from _util import alpha, image
 

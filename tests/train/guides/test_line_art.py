@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from _train.frame_interpolation import line_art
 from _train.frame_interpolation.benchmarks.lines import draw, measure
+from _train.frame_interpolation.guides import line_art
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.errors import InputError
 

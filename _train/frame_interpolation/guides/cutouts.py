@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from _train.frame_interpolation.hints import Hint
+from _train.frame_interpolation.guides.hints import Hint
 from _util import segmentation
 from _util.segmentation import lines
 

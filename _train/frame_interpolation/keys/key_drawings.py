@@ -24,13 +24,14 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from _train.frame_interpolation import hints as hinting
-from _train.frame_interpolation import pairs, parts
-from _train.frame_interpolation.drawn import Drawn
+from _train.frame_interpolation import pairs
 from _train.frame_interpolation.frames import check_frames
-from _train.frame_interpolation.hints import Hint
-from _train.frame_interpolation.parts import TimedPart
-from _train.frame_interpolation.timing import Gap
+from _train.frame_interpolation.guides import hints as hinting
+from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.keys import parts
+from _train.frame_interpolation.keys.drawn import Drawn
+from _train.frame_interpolation.keys.parts import TimedPart
+from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture

@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation import hints, key_drawings, pairs
-from _train.frame_interpolation.drawn import Drawn
-from _train.frame_interpolation.key_drawings import DrawnSequence, Guides
-from _train.frame_interpolation.timing import Gap
+from _train.frame_interpolation import pairs
+from _train.frame_interpolation.guides import hints
+from _train.frame_interpolation.keys import key_drawings
+from _train.frame_interpolation.keys.drawn import Drawn
+from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
+from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers
 from _util.errors import InputError
 from _util.formats import Picture
