@@ -286,6 +286,12 @@ def test_hints(run):
     assert run("keys", "--out", "out", *SIMPLE)[0] == 0
     changed = [name for name, content in before.items() if Path("out", name).read_bytes() != content]
     assert changed == ["k1+1of1.png"]
+    Path("keys/hints.json").write_text('{"hints": [{"key": "k0", "from": [10, 10], "to": [6, 10]}]}')
+    assert run("keys", "--out", "out", *SIMPLE)[0] == 0
+    changed = [name for name, content in before.items() if Path("out", name).read_bytes() != content]
+    assert changed == ["k0+1of1.png"]
+    assert run("a.png", "b.png", "--between", 3, "--hint", "10,10:6,10", "--out", "three", *SIMPLE)[0] == 0
+    assert len([name for name in written("three") if name.endswith("png")]) == 5
 
 
 @pytest.mark.parametrize(

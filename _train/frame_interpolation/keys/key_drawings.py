@@ -214,7 +214,7 @@ def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
     for hints in guides.hints.values():
         hinting.check(hints, size)
     for gap, of_gap in guides.parts.items():
-        if guides.hints.get(gap):
+        if of_gap and guides.hints.get(gap):
             raise InputError(
                 f"The gap {gap + 1} has hints and parts with a timing of their own; take one of them away."
             )
