@@ -65,12 +65,12 @@ def train(options: argparse.Namespace) -> None:
     if state:
         training_options.refuse_changes(state["metadata"]["options"], metadata["options"], last)
         metadata["runs"] = [*state["metadata"]["runs"], *metadata["runs"]]
+        if state["step"] > options.steps:
+            raise InputError(f"{last} is at step {state['step']} already; ask for more --steps.")
         if state["step"] == options.steps:
             if not torchrun.rank():
-                print(
-                    f"{last} is at step {state['step']} already; nothing to do. To train further, export its weights and "
-                    "begin another OUT --from them."
-                )
+                further = "its schedule ends there" if options.schedule == "cosine" else "more --steps train further"
+                print(f"{last} is at step {state['step']} already; nothing to do ({further}).")
             return
 
     memory.keep_freed()
