@@ -18,6 +18,7 @@ PICTURE_SUFFIXES = (
     *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm"),
 )
 _LONGEST = 255  # bytes of a name, on nearly all file systems
+_LONGEST_TEXT = 10_000_000  # bytes
 _NUMBERED = re.compile(r"(\D*?)((?:^|(?<=[\s_.(]))-(?=\d))?(\d+|$)")  # a minus sign begins a name or follows one of _.(
 _HOST = hashlib.sha256(socket.gethostname().encode(errors="replace")).hexdigest()[:8]
 _TEMPORARY = re.compile(rf"\..*\.tmp-{_HOST}-(\d+)(\.[^.]*)?", re.DOTALL)
@@ -111,6 +112,25 @@ def hidden_beside(path: Path, suffix: str) -> Path:
     if not path.name:
         raise InputError(f"{path} has no name that could be given to anything; choose another place.")
     return path.with_name(fitting(f".{path.name}", suffix))
+
+
+def read_text(path: Path, wanted: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Args:
+        wanted: what is to be read, for messages: "a chart as CSV".
+
+    Raises:
+        InputError: the file cannot be read, is longer than 10 MB, or no text in UTF-8.
+    """
+    try:
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise InputError(f"{path} is longer than {_LONGEST_TEXT // 1_000_000} MB; {wanted} is needed.")
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8; {wanted} is needed.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {wanted} is needed.") from error
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import read_text, replacing
 
 FIRST_LINE = "exchangeDigitalTimeSheet Save Data"
 CELLS = 0  # the field of cells, fieldId; 3 is dialogue, 5 camera work
@@ -90,12 +90,7 @@ def read(path: str | Path) -> TimeSheet:
         InputError: there is no such file, or it is no time sheet that can be understood.
     """
     path = Path(path)
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); a time sheet (.xdts) is needed.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8; export the time sheet as XDTS again.") from error
+    text = read_text(path, "a time sheet (.xdts)")
     if not text.startswith(FIRST_LINE):
         raise InputError(f"{path} is no time sheet; the first line of one is {FIRST_LINE!r}.")
     try:

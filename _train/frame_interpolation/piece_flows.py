@@ -72,7 +72,8 @@ class PiecesAndSearch:
         if pieces.is_line_art or not turns.any():
             return straight
         found = _find_themselves(frame0, frame1, pieces, matched, straight)
-        turns &= found & (confidences(pieces) >= _CONFIDENCE)
+        turns &= found
+        turns &= confidences(pieces, turns) >= _CONFIDENCE
         if turns.any():
             turns &= _agree_better(frame0, frame1, pieces, _composed(pieces, matched, straight, found), straight, turns)
         if not turns.any():

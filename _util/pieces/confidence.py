@@ -8,14 +8,18 @@ from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND
 
 
-def confidences(pieces: Pieces) -> np.ndarray:
+def confidences(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
     """(k,) in [0, 1]: of what shows of a piece in both frames once moved, the share that lies in its other self.
 
     What other pieces cover in the other frame counts neither for nor against. 1 for the ground, 0 for what one of the
-    frames does not show.
+    frames does not show, and for what is not chosen.
+
+    Args:
+        chosen: (k,) bool.
     """
-    found = np.ones(len(pieces.layers))
-    for k in range(1, len(found)):
+    found = np.zeros(len(pieces.layers))
+    found[GROUND] = 1
+    for k in np.setdiff1d(np.flatnonzero(chosen), GROUND):
         masks = pieces.owners[0] == k, pieces.owners[1] == k
         ways = pieces.chains.matrices[k], inverted(pieces.chains.matrices[k : k + 1])[0]
         found[k] = min(_fit(ways[i], masks[i], masks[1 - i], pieces.owners[1 - i]) for i in range(2))

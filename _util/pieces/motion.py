@@ -196,9 +196,7 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
                 # The whole bend is already in the pixel: without it, it came from elsewhere.
                 u, v = u + bend_x, v + bend_y
                 bend_x, bend_y = -bend_x, -bend_y
-            for k in range(last + 1):
-                if k == 0:
-                    continue
+            for k in range(1, last + 1):
                 place = last - k if frame == 1 else k
                 t, motion = times[place], matrices[owner, place]
                 p, q = u + t * bend_x, v + t * bend_y

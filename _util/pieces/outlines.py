@@ -10,6 +10,7 @@ import numpy as np
 
 from _util.compiled import njit
 from _util.segmentation import Segments
+from _util.segmentation.joining import count_borders
 
 _MOST, _SOME = 240, 32  # points of an outline that are kept, and that are looked at first
 
@@ -76,11 +77,7 @@ def contacts(segments: Segments) -> Contacts:
 @njit()
 def _borders(labels, count):
     h, w = labels.shape
-    size = 0
-    for y in range(h):
-        for x in range(w):
-            size += x + 1 < w and labels[y, x] != labels[y, x + 1]
-            size += y + 1 < h and labels[y, x] != labels[y + 1, x]
+    size = count_borders(labels)
     keys, places = np.empty(size, np.int64), np.empty((size, 2), np.float64)
     size = 0
     for y in range(h):

@@ -92,17 +92,25 @@ def _count_colours(labels, pixels, areas, histograms):
 
 
 @njit()
+def count_borders(labels):
+    """How many pairs of pixels of (h, w), side by side or one below the other, have different labels."""
+    h, w = labels.shape
+    count = 0
+    for y in range(h):
+        for x in range(w):
+            count += x + 1 < w and labels[y, x] != labels[y, x + 1]
+            count += y + 1 < h and labels[y, x] != labels[y + 1, x]
+    return count
+
+
+@njit()
 def _join_small(labels, areas, histograms, smallest):
     # For each label the one it ends in. The smallest piece always goes first. Pieces wait in lists by area; borders are
     # lists too, and those of two pieces become one in a step. Histograms are cumulative: their mean difference is what
     # it takes to move one into the other. Changes `areas` and `histograms`.
     count, bins = histograms.shape
     h, w = labels.shape
-    borders = 0
-    for y in range(h):
-        for x in range(w):
-            borders += x + 1 < w and labels[y, x] != labels[y, x + 1]
-            borders += y + 1 < h and labels[y, x] != labels[y + 1, x]
+    borders = count_borders(labels)
     first, last = np.full(count, -1), np.full(count, -1)
     neighbour, following = np.empty(2 * borders, np.int64), np.full(2 * borders, -1)
     size = 0

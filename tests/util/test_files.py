@@ -125,3 +125,21 @@ def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
     with replacing(path) as temporary:
         temporary.write_text("whole")
     assert steps == [False, True]  # the file, then the folder
+
+
+def test_text_is_read_with_or_without_a_mark(tmp_path):
+    path = tmp_path / "a.csv"
+    for mark in ("", "\ufeff"):
+        path.write_text(f"{mark}Schlüssel\n", encoding="utf-8")
+        assert files.read_text(path, "a chart") == "Schlüssel\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"\xff\xfe", "no text in UTF-8"), (b" " * 10_000_001, "longer than 10 MB")]
+)
+def test_what_is_no_text_is_reported(tmp_path, content, says):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"{says}; a chart is needed"):
+        files.read_text(tmp_path / "a.csv", "a chart")
+    with pytest.raises(InputError, match=r"b\.csv cannot be read .*; a chart is needed"):
+        files.read_text(tmp_path / "b.csv", "a chart")

@@ -89,7 +89,9 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     for owners, is_bar in zip(pieces.owners, red, strict=True):
         assert (owners[is_bar] == bar).mean() > 0.95
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(angle, abs=3)
-    assert confidences(pieces)[bar] > 0.9
+    everything = np.ones(len(pieces.layers), bool)
+    assert confidences(pieces, everything)[bar] > 0.9
+    assert confidences(pieces, ~everything).tolist() == [1] + [0] * (len(everything) - 1)
     np.testing.assert_allclose(pieces.chains.pivots[bar], [200, 130], atol=3)
     landed = applied(pieces.chains.matrices[bar], np.stack([x.numpy(), y.numpy()], 1))
     there = np.stack(np.nonzero(red[1])[::-1], 1)
@@ -121,7 +123,7 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
     layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
     pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, mixed, False)
-    assert confidences(pieces).tolist() == [1, 1, 0]
+    assert confidences(pieces, np.ones(3, bool)).tolist() == [1, 1, 0]
     forth, back = pieces.paths()
     assert not forth[:, :, :8].any()
     assert (back[:, :, 8] == owners[1].clip(max=1)).all()

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from _util.errors import InputError
+from _util.files import read_text
 
 _SAMPLES = 9  # points that stand for a stroke
 _SAME = 2.0  # pixels up to which two points are one
-_LONGEST_FILE = 10_000_000  # bytes
 
 Point = tuple[float, float]
 HintsByGap = dict[int, tuple["Hint", ...]]
@@ -131,12 +131,9 @@ def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:
 
 
 def _entries(path: Path) -> list[Any]:
+    text = read_text(path, "a JSON file of hints")
     try:
-        if path.stat().st_size > _LONGEST_FILE:
-            raise InputError(f"{path} is longer than {_LONGEST_FILE // 1_000_000} MB, which no hints are.")
-        document = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); hints are a JSON file.") from error
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON ({error}); see supplementary/hints.md.") from error
     entries = document.get("hints") if isinstance(document, dict) else None

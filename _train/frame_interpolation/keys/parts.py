@@ -10,7 +10,6 @@
 `key` names the key that begins the gap. Masks of a file lie beside it, or in folders there.
 """
 
-import csv
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from _train.frame_interpolation.keys import timing
+from _train.frame_interpolation.keys.tables import read_rows
 from _train.frame_interpolation.keys.timing import Gap
 from _util import formats
 from _util.errors import InputError
@@ -58,7 +58,7 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
         InputError: the file cannot be used.
     """
     found: dict[int, list[TimedPart]] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path, "a list of parts", _COLUMNS, ["key", "mask"]):
         where = f"{path}, line {line}"
         if row["key"] not in keys:
             raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {', '.join(keys[:5])}.")
@@ -104,26 +104,3 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
     if len(marks) != len(gap.ticks):
         raise InputError(f"{where} has {len(marks)} ticks, and its gap has {len(gap.ticks)} in-betweens; give as many.")
     return TimedPart(mask, marks)
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8; export it as CSV in UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); a list of parts as CSV is needed.") from error
-    delimiter = ";" if lines and ";" in lines[0] else ","
-    rows = [[value.strip() for value in row] for row in csv.reader(lines, delimiter=delimiter)]
-    columns = [name.lower() for name in rows[0]] if rows else []
-    if not {"key", "mask"} <= set(columns) <= set(_COLUMNS) or len(set(columns)) < len(columns):
-        raise InputError(f"{path} does not begin with the columns {','.join(_COLUMNS)}.")
-    found = []
-    for line, row in enumerate(rows[1:], 2):
-        if len(row) > len(columns):
-            raise InputError(
-                f"{path}, line {line} has {len(row)} values for {len(columns)} columns; separate by spaces."
-            )
-        if any(row):
-            found.append((line, dict.fromkeys(_COLUMNS, "") | dict(zip(columns, row, strict=False))))
-    return found

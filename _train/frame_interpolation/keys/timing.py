@@ -19,8 +19,6 @@ suffix. Every other column may be missing, and so may any value: what is given o
     key_003,0,,,
 """
 
-import csv
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +26,7 @@ from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
+from _train.frame_interpolation.keys.tables import read_rows
 from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
 
@@ -265,7 +264,7 @@ def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_lo
 def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[int]) -> list[_Row]:
     charted: dict[int, _Row] = {}
     lines: dict[int, int] = {}
-    for line, values in _read_chart(chart):
+    for line, values in read_rows(chart, "a chart", _COLUMNS, ["key"]):
         where = f"{chart}, line {line}"
         name = values["key"]
         number = next((i for i, key in enumerate(keys) if key in (name, _without_suffix(name))), None)
@@ -301,45 +300,6 @@ def _overridden(row: _Row, values: dict[str, str]) -> _Row:
     if values["on"]:
         row = replace(row, on=parse_on(values["on"]))
     return row
-
-
-def _read_chart(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a chart that are not empty, each with the number of its line and a value for every column."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8; export the chart as CSV in UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); a chart as CSV is needed.") from error
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in first else ",")
-    try:
-        lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num} is damaged ({error}); export the chart again.") from error
-    lines = [(line, values) for line, values in lines if any(values)]
-    if not lines:
-        raise InputError(f"{path} is empty; a chart begins with the line {','.join(_COLUMNS)}.")
-    columns = [name.lower() for name in lines[0][1]]
-    _check_columns(path, columns)
-    rows = []
-    for line, values in lines[1:]:
-        if len(values) > len(columns):
-            raise InputError(
-                f"{path}, line {line} has {len(values)} values for {len(columns)} columns; separate ticks by spaces."
-            )
-        rows.append((line, dict.fromkeys(_COLUMNS, "") | dict(zip(columns, values, strict=False))))
-    return rows
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    for name in columns:
-        if name not in _COLUMNS:
-            raise InputError(f"{path} has a column {name!r}; a chart has the columns {', '.join(_COLUMNS)}.")
-        if columns.count(name) > 1:
-            raise InputError(f"{path} has the column {name} twice; keep one of them.")
-    if "key" not in columns:
-        raise InputError(f"{path} has no column key, which names the key that begins a gap.")
 
 
 def _listed(names: Sequence[str]) -> str:
