@@ -6,6 +6,7 @@ In: two frames and their pieces. Out: which pieces are ground, and the colours o
 import cv2
 import numpy as np
 
+from _util.compiled import njit
 from _util.segmentation import Segments
 
 _CORE = 5  # pixels around that are of the same piece, away from its border
@@ -44,10 +45,10 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
     """Whether most of what is drawn on the ground has its colour, so that colours tell nothing."""
     if not ground.any():
         return False
-    enclosed = ((segments.areas < LARGE * segments.labels.size) & ~ground)[segments.labels]
+    enclosed = (segments.areas < LARGE * segments.labels.size) & ~ground
     paper = colours[ground][segments.areas[ground].argmax()]
-    alike = np.abs(picture[enclosed] - paper).max(1) <= 255 * _ONE_COLOUR
-    return len(alike) > 0 and alike.mean() > _LINE_ART
+    alike = _count_alike(picture, segments.labels, enclosed, paper, 255 * _ONE_COLOUR)
+    return alike > _LINE_ART * segments.areas[enclosed].sum()
 
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
@@ -55,9 +56,35 @@ def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
     labels = segments.labels.astype(np.float32)
     square = np.ones((_CORE, _CORE), np.uint8)
     inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
-    found, count = segments.labels[inside], len(segments.areas)
-    pixels = np.bincount(found, minlength=count)
-    sums = np.stack([np.bincount(found, picture[:, :, c][inside], count) for c in range(3)], 1)
-    return np.where(pixels[:, None] > 0, sums / np.maximum(pixels, 1)[:, None], 255 * segments.colours).astype(
-        np.float32
-    )
+    sums, pixels = _sums(picture, segments.labels, inside, len(segments.areas))
+    means = sums / np.maximum(pixels, 1)[:, None]
+    return np.where(pixels[:, None] > 0, means, 255 * segments.colours).astype(np.float32)
+
+
+@njit()
+def _count_alike(picture, labels, chosen, colour, most):
+    """How many pixels of chosen pieces differ from a colour by so much at most in every channel."""
+    count = 0
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if chosen[labels[y, x]]:
+                count += (
+                    abs(picture[y, x, 0] - colour[0]) <= most
+                    and abs(picture[y, x, 1] - colour[1]) <= most
+                    and abs(picture[y, x, 2] - colour[2]) <= most
+                )
+    return count
+
+
+@njit()
+def _sums(picture, labels, chosen, pieces):
+    """Of the chosen pixels of each piece, the sum of their colours (n, 3), and how many they are (n,)."""
+    sums, counts = np.zeros((pieces, 3), np.int64), np.zeros(pieces, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if chosen[y, x]:
+                piece = labels[y, x]
+                counts[piece] += 1
+                for channel in range(3):
+                    sums[piece, channel] += picture[y, x, channel]
+    return sums, counts

@@ -112,10 +112,26 @@ def with_lines(
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """(h, w) whether a pixel differs from the colour of its piece more than the piece does, if that is ground."""
     labels = segments.labels
-    apart = largest_change(picture.astype(np.float32), colours[labels])
-    spread = np.sqrt(np.bincount(labels.ravel(), np.square(apart).ravel()) / segments.areas)
+    apart, squares = _differences(picture, labels, colours)
+    spread = np.sqrt(squares / segments.areas)
     limits = np.maximum(_OFF_COLOUR, _DEVIATIONS * spread)[labels]
     return apart > np.where(owners == GROUND, limits, _OFF_COLOUR)
+
+
+@njit()
+def _differences(picture, labels, colours):
+    """(h, w) float32, by how much a pixel differs from the colour of its piece in the channel of the largest
+    difference; and the sums of their squares (n,)."""
+    apart, squares = np.empty(labels.shape, np.float32), np.zeros(len(colours))
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            piece = labels[y, x]
+            most = np.float32(0)
+            for channel in range(3):
+                most = max(most, abs(np.float32(picture[y, x, channel]) - colours[piece, channel]))
+            apart[y, x] = most
+            squares[piece] += most * most
+    return apart, squares
 
 
 @njit()
