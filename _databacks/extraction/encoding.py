@@ -42,6 +42,7 @@ def encode_video(
     path, parts = out / "video.mp4", out / ".video-partial"
     record = records.Record(
         path,
+        parts,
         video=records.fingerprint(source),
         size=options.video_size,
         codec=options.codec,
@@ -59,7 +60,7 @@ def encode_video(
         report.say(note)
     with records.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    record.begin(report, parts)
+    record.begin(report)
     with records.writing(parts):
         parts.mkdir(exist_ok=True)
     done = _PART * len(_files(parts))
@@ -73,7 +74,6 @@ def encode_video(
     if reader.damage:
         report.say(reader.damage)
     record.finish(source=place, frames=_join(_files(parts), path), damage=reader.damage)
-    records.remove(parts)
 
 
 def _files(parts: Path) -> list[Path]:

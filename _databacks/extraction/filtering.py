@@ -57,6 +57,7 @@ def rrld_filter(
     path, journal = out / "rrld.txt", out / ".rrld-partial.txt"
     record = records.Record(
         path,
+        journal,
         video=records.fingerprint(out / "video.mp4"),
         duplicates=records.read(out / "duplicates.db")["made_from"],
         flow=options.flow,
@@ -69,7 +70,7 @@ def rrld_filter(
     if record.is_finished(report):
         return read_triplets(out)
     differences = read_differences(out)
-    record.begin(report, journal)
+    record.begin(report)
     frames = report.bar(_frames(out), total=len(differences) + 1, unit="frame", desc="rrld_filter")
     if options.repeats == "published":
         repeats = {
@@ -86,7 +87,6 @@ def rrld_filter(
         accepted = _best_of_each_cut(accepted)
     write_triplets(path, accepted)
     record.finish(cuts=starts, judged=len(judged), accepted=len(accepted))
-    records.remove(journal)
     report.say(f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots.")
     return read_triplets(out)
 

@@ -20,14 +20,15 @@ class Record:
 
     Args:
         result: the file or folder that a stage makes; the record is beside it, with the suffix .json.
+        partial: what the stage keeps of an unfinished result; it goes when the result is finished, or made anew.
         made_from: all that decides what the result is, by name, as JSON can hold it.
 
     Raises:
         InputError: there is a result, but no record that can be read, so that it may be somebody else's.
     """
 
-    def __init__(self, result: Path, **made_from: Any):
-        self.result, self.path = result, result.with_suffix(".json")
+    def __init__(self, result: Path, partial: Path | None = None, **made_from: Any):
+        self.result, self.path, self.partial = result, result.with_suffix(".json"), partial
         self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None
         if self._stored is None and result.exists():
@@ -46,27 +47,41 @@ class Record:
         return runs.changed(was, self.made_from)
 
     def is_finished(self, report: StageReport) -> bool:
-        """Whether the result is there already; says so if it is."""
+        """Whether the result is there already; says so if it is, and deletes the `partial` one that a kill left.
+
+        Raises:
+            InputError: that cannot be deleted.
+        """
         finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
         if finished:
+            self._sweep()
             report.say(f"{self.result} is there already; nothing to do.")
         return finished
 
-    def begin(self, report: StageReport, *partial: Path) -> None:
-        """Note what is being made; what was made from something else is deleted, and so are the `partial` results.
+    def begin(self, report: StageReport) -> None:
+        """Note what is being made; what was made from something else is deleted, whole or partial.
 
         Raises:
             InputError: something cannot be written or deleted.
         """
         if self.changed:
             report.say(f"{self.result} is made anew; changed since: {', '.join(self.changed)}.")
-            for path in (self.result, *partial):
-                remove(path)
+            remove(self.result)
+            self._sweep()
         self._write(False, {})
 
     def finish(self, **found: Any) -> None:
-        """Note that the result is whole, and what else was found."""
+        """Note that the result is whole, and what else was found; the `partial` one is deleted.
+
+        Raises:
+            InputError: something cannot be written or deleted.
+        """
         self._write(True, found)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        if self.partial is not None:
+            remove(self.partial)
 
     def _write(self, finished: bool, found: dict[str, Any]) -> None:
         self._stored = {"made_from": self.made_from, "finished": finished, "found": found}

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _databacks import extraction
-from _databacks.extraction import ExtractionOptions, StageReport, parse_size
+from _databacks.extraction import ExtractionOptions, StageReport, parse_size, records
 from _databacks.extraction.frames import at_constant_rate, fit
 from _databacks.sources import open_source
 from _scripts import (
@@ -234,6 +234,25 @@ def test_interrupted_runs_end_alike(video, extracted, tmp_path, monkeypatch):
     extraction.extract(video, whole, quick, report=extraction.QUIET)
     assert contents(out) == contents(whole)
     assert [triplet.name for triplet in extraction.read_triplets(out)] == EVEN
+
+
+@pytest.mark.parametrize(("result", "partial"), [("video.mp4", ".video-partial"), ("rrld.txt", ".rrld-partial.txt")])
+def test_killed_before_what_was_partial_was_deleted(video, tmp_path, monkeypatch, result, partial):
+    out, remove = tmp_path / "out", records.remove
+
+    def killed(path: Path):
+        if path.name == partial and (out / result).exists():
+            raise Interrupted
+        remove(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(records, "remove", killed)
+        with pytest.raises(Interrupted):
+            extraction.extract(video, out, quick, report=extraction.QUIET)
+    assert (out / partial).exists()
+    found = extraction.extract(video, out, quick, report=extraction.QUIET)
+    assert not list(out.glob(".*"))
+    assert [triplet.name for triplet in found] == EVEN
 
 
 def test_judging_goes_on_where_it_was(video, tmp_path):

@@ -68,6 +68,7 @@ let session = stored() ?? newSession();
 const trial = {
   shownAt: null, // when the participant could begin to choose; null while they cannot
   ahead: [], // images of the next trial, held while they load
+  next: null, // the timer that ends the showing of a choice
 };
 
 // The number makes each showing a new image, so that the two clips of a trial start together.
@@ -138,11 +139,12 @@ function choose(side) {
   session.answers.push({ left, right, choice: side, milliseconds });
   save();
   byId(side).classList.add("chosen");
-  setTimeout(showCurrent, SHOWN_CHOICE);
+  trial.next = setTimeout(showCurrent, SHOWN_CHOICE);
 }
 
 function takeBack() {
-  if (trial.shownAt === null || session.answers.length === 0) return;
+  if (session.answers.length === 0) return;
+  clearTimeout(trial.next);
   session.answers.pop();
   save();
   showCurrent();
