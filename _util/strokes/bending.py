@@ -1,0 +1,159 @@
+"""Lines that bend: what a rigid motion leaves between a line and its other self, and lines that only a bend explains.
+
+Beginning at points that go with a motion, others on the same line follow their neighbours, each put onto the nearest
+line that nothing claimed and turned a little as that runs. What is left to the nearest line, across it, is smoothed.
+"""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.spatial import KDTree
+
+from _util.compiled import njit
+from _util.strokes.fields import LineField, nearest_at
+from _util.strokes.matching import OFF, UNKNOWN, StrokeMatching
+from _util.strokes.search import moved
+from _util.strokes.tracing import Lines, Neighbours
+
+_OFF = 4  # pixels at 540×960 off a line at which a point may still be put onto it
+_PUT, _TURNED = 0.7, 0.3  # shares of the way to it, and of the turn
+_SMOOTHED = 6  # steps along lines
+_NEAR = 12  # pixels at 540×960 within which a point bends as those of the other drawing do
+
+
+def bend(lines: tuple[Lines, Lines], field: LineField, matching: StrokeMatching, scale: float) -> tuple:
+    """Where lines go that bend.
+
+    Args:
+        field: of the second drawing's lines.
+        scale: of lengths, 1 at 540×960.
+
+    Returns:
+        The matching with the points that follow, and the bends (n, 2) and (m, 2) of points of both drawings, in pixels
+        of drawing 0: what is added to positions there, before the motion to drawing 1, or after that back from it.
+    """
+    here, there = lines
+    owners = matching.owners[0].copy(), matching.owners[1].copy()
+    if not len(matching.motions):
+        return matching, (np.zeros((len(here.points), 2)), np.zeros((len(there.points), 2)))
+    bends = np.zeros((len(here.points), 2))
+    _follow(
+        matching.motions, here.points, here.directions, *here.along, there.points, there.directions, *field,
+        _OFF * scale, owners[0], owners[1], bends,
+    )  # fmt: skip
+    known = owners[0] != UNKNOWN
+    motions = matching.motions[owners[0][known]]
+    ends = moved(motions, here.points[known]) + bends[known]
+    rest, is_found = _rest(
+        ends, here.directions[known] + np.arctan2(motions[:, 1], motions[:, 0]), there.points, there.directions, *field,
+        _OFF * scale,
+    )  # fmt: skip
+    left, found = np.zeros_like(bends), np.zeros(len(bends))
+    left[known], found[known] = rest, is_found
+    ends += _smoothed(here.along, owners[0], left, found)[known]
+    away, nearest = KDTree(ends).query(there.points, distance_upper_bound=OFF * scale)
+    follows = np.isfinite(away) & (owners[1] == UNKNOWN)
+    owners[1][follows] = owners[0][known][nearest[follows]]
+    bends[known] = _back(motions, ends) - here.points[known]
+    return StrokeMatching(matching.motions, owners), (bends, _seen_there(owners, known, ends, bends, there, scale))
+
+
+def _back(motions: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The points (k, 2) that rigid motions take to their ends."""
+    cos, sin, right, down = motions.T
+    u, v = ends[:, 0] - right, ends[:, 1] - down
+    return np.stack([cos * u + sin * v, cos * v - sin * u], 1)
+
+
+def _seen_there(
+    owners: tuple, known: np.ndarray, ends: np.ndarray, bends: np.ndarray, there: Lines, scale: float
+) -> np.ndarray:
+    """(m, 2), the bends of points of the second drawing: those of what lands next to them, undone."""
+    found = np.zeros((len(there.points), 2))
+    for owner in np.unique(owners[0][known]).tolist():
+        own, others = np.flatnonzero(owners[0][known] == owner), np.flatnonzero(owners[1] == owner)
+        if len(others):
+            away, nearest = KDTree(ends[own]).query(there.points[others], distance_upper_bound=_NEAR * scale)
+            near = np.isfinite(away)
+            found[others[near]] = -bends[known][own[nearest[near]]]
+    return found
+
+
+def _smoothed(along: Neighbours, owners: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means of values (n, 2) by weights (n,), over some steps along lines that go with one motion."""
+    count = len(owners)
+    one, other = np.repeat(np.arange(count), np.diff(along.firsts)), along.points
+    same = owners[one] == owners[other]
+    steps = coo_array((np.ones(same.sum()), (one[same], other[same])), (count, count)).tocsr()
+    sums = np.concatenate([values * weights[:, None], weights[:, None]], 1)
+    for _ in range(_SMOOTHED):
+        sums = (sums + steps @ sums) / 3
+    return sums[:, :2] / np.maximum(sums[:, 2:], 1e-9)
+
+
+@njit()
+def _follow(
+    motions, points, directions, firsts, along, others, other_directions, distances, nearest, off, owners, claimed, bends
+):
+    """Give points without a motion that of the point before them on the line; `bends` in drawing 1."""
+    count = len(points)
+    queue, turned = np.empty(count, np.int64), np.zeros(count)
+    reached = 0
+    for point in range(count):
+        if owners[point] != UNKNOWN:
+            queue[reached] = point
+            reached += 1
+    head = 0
+    while head < reached:
+        point = queue[head]
+        head += 1
+        motion = motions[owners[point]]
+        whole = np.arctan2(motion[1], motion[0])
+        cos, sin = np.cos(whole + turned[point]), np.sin(whole + turned[point])
+        x, y = _end(motion, points[point])
+        for k in range(firsts[point], firsts[point + 1]):
+            other = along[k]
+            if owners[other] != UNKNOWN:
+                continue
+            right, down = points[other] - points[point]
+            u = x + bends[point, 0] + cos * right - sin * down
+            v = y + bends[point, 1] + sin * right + cos * down
+            direction = directions[other] + whole + turned[point]
+            place, _ = nearest_at(distances, nearest, u, v, direction, off)
+            if place < 0 or claimed[place] != UNKNOWN:
+                continue
+            across = _across(u, v, others[place], other_directions[place])
+            end_x, end_y = _end(motion, points[other])
+            bends[other, 0] = u + _PUT * across[0] - end_x
+            bends[other, 1] = v + _PUT * across[1] - end_y
+            turn = (other_directions[place] - direction + np.pi / 2) % np.pi - np.pi / 2
+            owners[other], turned[other] = owners[point], turned[point] + _TURNED * turn
+            queue[reached] = other
+            reached += 1
+
+
+@njit()
+def _rest(ends, directions, others, other_directions, distances, nearest, off):
+    """(k, 2), the way from each end to the nearest line, across it, and whether there is one."""
+    rest, found = np.zeros((len(ends), 2)), np.zeros(len(ends))
+    for k in range(len(ends)):
+        place, _ = nearest_at(distances, nearest, ends[k, 0], ends[k, 1], directions[k], off)
+        if place >= 0:
+            rest[k] = _across(ends[k, 0], ends[k, 1], others[place], other_directions[place])
+            found[k] = 1
+    return rest, found
+
+
+@njit()
+def _across(x, y, point, direction):
+    """The way from a position to the line through a point."""
+    right, down = -np.sin(direction), np.cos(direction)
+    way = (point[0] - x) * right + (point[1] - y) * down
+    return np.array([way * right, way * down])
+
+
+@njit()
+def _end(motion, point):
+    return (
+        motion[0] * point[0] - motion[1] * point[1] + motion[2],
+        motion[1] * point[0] + motion[0] * point[1] + motion[3],
+    )

@@ -1,0 +1,245 @@
+"""Which lines of two drawings are the same, and how they move: greedily, the motion that explains most lines first.
+
+A motion is tried at a point and grows from there over neighbours that it carries onto lines of the other drawing which
+nothing has claimed; what it carries over mends it. It counts by the lines that it explains in both drawings, less where
+it turns far, and less where it parts lines that were joined. What a motion claims begets others: lines next to it turn
+about the point that both share.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from _util import threads
+from _util.compiled import njit
+from _util.strokes.fields import LineField, nearest_at
+from _util.strokes.search import about, moved, search
+from _util.strokes.tracing import Lines, thinned
+
+UNKNOWN = -1
+OFF = 2.2  # pixels at 540×960 off a line at which a point still lies on it
+_FIRST = 2  # times as far off in the first round, when a motion is still rough
+_ROUNDS = 4
+_FEWEST = 4  # points that a motion carries over
+_LEAST = 24  # what a motion must count, in pixels of lines of both drawings at 540×960
+_RESIDUE = 0.5  # what points as far off as may be count less
+_PARTED, _PARTS = 20, 0.3  # pixels from which on joined lines are parted, and what a motion loses by that, of 1
+_TURNED = 0.3  # what it loses by half a turn
+_APART, _STEP = 4, 10  # pixels between points that lines are turned about, degrees between turns
+_MOST = 60  # motions
+
+
+class StrokeMatching(NamedTuple):
+    """k rigid motions (cos, sin, x, y), and which of them each point of either drawing goes with, or `UNKNOWN`."""
+
+    motions: np.ndarray  # (k, 4), from drawing 0 to drawing 1
+    owners: tuple[np.ndarray, np.ndarray]  # (n,) and (m,) int64
+
+
+def match(lines: tuple[Lines, Lines], field: LineField, scale: float) -> StrokeMatching:
+    """The motions of lines.
+
+    Args:
+        field: of the second drawing's lines.
+        scale: of lengths, 1 at 540×960.
+    """
+    here, there = lines
+    motions = np.zeros((0, 4))
+    owners = np.full(len(here.points), UNKNOWN), np.full(len(there.points), UNKNOWN)
+    if not len(here.points) or not len(there.points):
+        return StrokeMatching(motions, owners)
+    trials = _Trials(lines, field, scale, owners)
+    trials.add(*search(here, there, field, scale), motions)
+    for number in range(_MOST):
+        motion, carried = trials.best(motions)
+        if not len(carried):
+            break
+        motions = np.concatenate([motions, motion[None]])
+        owners[0][carried] = number
+        landed = KDTree(moved(motion, here.points[carried]))
+        away, _ = landed.query(there.points, distance_upper_bound=OFF * scale)
+        owners[1][np.isfinite(away) & (owners[1] == UNKNOWN)] = number
+        trials.add(*_turned(here, owners[0], carried, motion, scale), motions)
+    return StrokeMatching(motions, owners)
+
+
+def _turned(
+    lines: Lines, owners: np.ndarray, carried: np.ndarray, motion: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points next to those that a motion carries, and motions that take each to the same place but turn."""
+    beside = np.unique(np.concatenate([_neighbours_of(lines, point) for point in carried.tolist()]))
+    beside = beside[owners[beside] == UNKNOWN]
+    beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
+    turns = np.radians(np.arange(-180 + _STEP, 181, _STEP)) + np.arctan2(motion[1], motion[0])
+    points = np.repeat(beside, len(turns))
+    return points, about(
+        lines.points[points], np.tile(turns, len(beside)), moved(motion, lines.points[points])
+    )  # fmt: skip
+
+
+def _neighbours_of(lines: Lines, point: int) -> np.ndarray:
+    return lines.around.points[lines.around.firsts[point] : lines.around.firsts[point + 1]]
+
+
+class _Trials:
+    """Motions that may be right, and what they counted when they were last looked at.
+
+    What a motion counts falls as others claim lines, but for those next to it. So those are looked at anew that counted
+    most, until none can count more than the best of them (lazy greedy search, Minoux, 1978).
+    """
+
+    def __init__(self, lines: tuple[Lines, Lines], field: LineField, scale: float, owners: tuple):
+        here, there = lines
+        self._constants = (
+            here.points, here.directions, *here.around, *here.along, there.points, *field, scale, *owners
+        )  # fmt: skip
+        self.points, self.motions, self.counts = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
+
+    def add(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> None:
+        """More points (k,) and their motions (k, 4); `chosen` (m, 4) are those that were."""
+        counts = np.zeros(len(points))
+        threads.run(_count, len(points), points, motions, chosen, *self._constants, counts)
+        useful = counts > _LEAST * self._constants[-3]
+        self.points = np.concatenate([self.points, points[useful]])
+        self.motions = np.concatenate([self.motions, motions[useful]])
+        self.counts = np.concatenate([self.counts, counts[useful]])
+
+    def best(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The motion that counts most, mended, and the points that it carries; none if nothing counts enough."""
+        order = np.argsort(-self.counts, kind="stable")
+        return _best(order, self.points, self.motions, chosen, *self._constants, self.counts)
+
+
+@njit()
+def _best(
+    order, trials, motions, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances,
+    nearest, scale, owners, claimed, counts,
+):  # fmt: skip
+    room = _room(points, others)
+    best, most = np.zeros(4), _LEAST * scale
+    carried = np.zeros(0, np.int64)
+    for trial in order:
+        if counts[trial] <= most:
+            break
+        motion = motions[trial].copy()
+        size, counts[trial] = _grow(
+            trials[trial], motion, chosen, points, directions, firsts, neighbours, along_firsts, along, others,
+            distances, nearest, scale, owners, claimed, room,
+        )  # fmt: skip
+        if counts[trial] > most:
+            best, most = motion, counts[trial]
+            carried = room[0][:size].copy()
+    return best, carried
+
+
+@njit()
+def _count(
+    trials, motions, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances, nearest,
+    scale, owners, claimed, counts, start, stop,
+):  # fmt: skip
+    room = _room(points, others)
+    for trial in range(start, stop):
+        _, counts[trial] = _grow(
+            trials[trial], motions[trial].copy(), chosen, points, directions, firsts, neighbours, along_firsts, along,
+            others, distances, nearest, scale, owners, claimed, room,
+        )  # fmt: skip
+
+
+@njit()
+def _room(points, others):
+    """A queue; in which round each point of either drawing was last looked at; and the number of the last round."""
+    return (
+        np.empty(len(points), np.int64), np.zeros(len(points), np.int64), np.zeros(len(others), np.int64),
+        np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+@njit()
+def _grow(
+    seed, motion, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances, nearest,
+    scale, owners, claimed, room,
+):  # fmt: skip
+    """How many points a motion carries over, the first of the queue, and what that counts; the motion is mended."""
+    if owners[seed] != UNKNOWN:
+        return 0, 0.0
+    queue, seen, hit, rounds = room
+    size, score, sums = 0, 0.0, np.empty(8)
+    for step in range(_ROUNDS):
+        rounds[0] += 1
+        off = OFF * scale * (_FIRST if step == 0 else 1)
+        size, hits, residue = _spread(
+            seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed,
+            queue, seen, hit, rounds[0], sums,
+        )  # fmt: skip
+        if size < _FEWEST:
+            return size, 0.0
+        score = size + hits - _RESIDUE * residue / off
+        if step < _ROUNDS - 1:
+            _solve(sums, size, motion)
+    parted, least, contacts = 0.0, 1.0, 0
+    for k in range(size):
+        point = queue[k]
+        x, y = points[point]
+        for i in range(along_firsts[point], along_firsts[point + 1]):
+            owner = owners[along[i]]
+            if owner != UNKNOWN:
+                cos, sin = motion[0] - chosen[owner, 0], motion[1] - chosen[owner, 1]
+                right, down = motion[2] - chosen[owner, 2], motion[3] - chosen[owner, 3]
+                apart = min(np.hypot(cos * x - sin * y + right, sin * x + cos * y + down) / (_PARTED * scale), 1.0)
+                parted, least, contacts = parted + apart, min(least, apart), contacts + 1
+    share = 1 - _TURNED * abs(np.arctan2(motion[1], motion[0])) / np.pi
+    if contacts:
+        # What is joined at one of its contacts may slide along the others.
+        share -= _PARTS * (parted / contacts + least) / 2
+    return size, score * share
+
+
+@njit()
+def _spread(
+    seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed, queue, seen,
+    hit, mark, sums,
+):  # fmt: skip
+    """From the seed over neighbours that the motion carries onto unclaimed lines: how many points these are, how many
+    points of the other drawing they land on, how far off they are in all; and `sums` for `_solve`."""
+    turn = np.arctan2(motion[1], motion[0])
+    sums[:] = 0
+    size, reached, hits, residue = 0, 1, 0, 0.0
+    queue[0], seen[seed] = seed, mark
+    head = 0
+    while head < reached:
+        point = queue[head]
+        head += 1
+        x, y = points[point]
+        u, v = motion[0] * x - motion[1] * y + motion[2], motion[1] * x + motion[0] * y + motion[3]
+        place, distance = nearest_at(distances, nearest, u, v, directions[point] + turn, off)
+        is_carried = place >= 0 and claimed[place] == UNKNOWN
+        if is_carried:
+            # What is carried moves to the front of the queue, over what is done with.
+            queue[size] = point
+            size += 1
+            residue += distance
+            if hit[place] != mark:
+                hit[place] = mark
+                hits += 1
+            u, v = others[place]
+            sums += np.array([x, y, u, v, x * u, x * v, y * u, y * v])
+        if is_carried or point == seed:
+            for k in range(firsts[point], firsts[point + 1]):
+                other = neighbours[k]
+                if seen[other] != mark and owners[other] == UNKNOWN:
+                    seen[other], queue[reached] = mark, other
+                    reached += 1
+    return size, hits, residue
+
+
+@njit()
+def _solve(sums, size, motion):
+    """The rigid motion that takes points closest to where they belong (Kabsch)."""
+    x, y, u, v = sums[:4] / size
+    cos = sums[4] + sums[7] - size * (x * u + y * v)
+    sin = sums[5] - sums[6] - size * (x * v - y * u)
+    length = np.hypot(cos, sin)
+    if length > 0:
+        cos, sin = cos / length, sin / length
+        motion[0], motion[1], motion[2], motion[3] = cos, sin, u - cos * x + sin * y, v - sin * x - cos * y

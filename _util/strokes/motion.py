@@ -1,0 +1,88 @@
+"""How the lines of two drawings move, at any time.
+
+In: the share of ink of both. Out: `Pieces`: lines that move alike, on paper that stays.
+"""
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from _util.pieces.affine import applied
+from _util.pieces.joints import Chains, chain
+from _util.pieces.motion import Pieces
+from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.sgm.motion import REFERENCE
+from _util.strokes.bending import bend
+from _util.strokes.fields import line_field
+from _util.strokes.matching import match
+from _util.strokes.tracing import Lines, trace
+
+_FAINT = 1 / 255  # share of ink from which on a pixel moves with the line beside it
+
+
+def find(ink0: np.ndarray, ink1: np.ndarray) -> Pieces:
+    """How all lines move whose other selves are found.
+
+    Args:
+        ink0, ink1: (h, w) float32 in [0, 1].
+    """
+    size = ink0.shape[0], ink0.shape[1]
+    scale = (size[0] * size[1] / REFERENCE) ** 0.5
+    lines = trace(ink0, scale), trace(ink1, scale)
+    field = line_field(lines[1], size, scale)
+    matching, bends = bend(lines, field, match(lines, field, scale), scale)
+    adopted = [_adopted(*of) for of in zip(lines, matching.owners, bends, strict=True)]
+    matrices = _matrices(matching.motions)
+    maps = [_map(ink, of, *own) for ink, of, own in zip((ink0, ink1), lines, adopted, strict=True)]
+    layers = np.ones(len(matrices), np.float32)
+    layers[GROUND] = 0
+    nothing = np.zeros(size, bool)
+    (owners0, bends0), (owners1, bends1) = maps
+    chains = _chain(lines[0], adopted[0][0], matrices)
+    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, (nothing, nothing), False)
+
+
+def _matrices(motions: np.ndarray) -> np.ndarray:
+    """(k + 1, 2, 3): the ground, which stays, and rigid motions (k, 4)."""
+    cos, sin, right, down = motions.T
+    moving = np.stack([np.stack([cos, -sin, right], -1), np.stack([sin, cos, down], -1)], 1)
+    return np.concatenate([np.eye(2, 3)[None], moving])
+
+
+def _adopted(lines: Lines, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Owners of points, from 1 on, and bends; points that have none take those of the nearest on the same line."""
+    owners, bends = np.where(owners == UNKNOWN, UNKNOWN, owners + 1), bends.copy()
+    reached = np.flatnonzero(owners != UNKNOWN).tolist()
+    for point in reached:  # which grows
+        for other in lines.along.points[lines.along.firsts[point] : lines.along.firsts[point + 1]].tolist():
+            if owners[other] == UNKNOWN:
+                owners[other], bends[other] = owners[point], bends[point]
+                reached.append(other)
+    return owners, bends
+
+
+def _map(ink: np.ndarray, lines: Lines, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Owners (h, w) and bends (h, w, 2) by pixels: ink goes with the nearest point of a line."""
+    found, bent = np.full(ink.shape, GROUND, np.int32), np.zeros((*ink.shape, 2), np.float32)
+    y, x = np.nonzero(ink > _FAINT)
+    if len(lines.points):
+        nearest = KDTree(lines.points).query(np.stack([x, y], 1))[1]
+        found[y, x], bent[y, x] = owners[nearest], bends[nearest]
+    return found, bent
+
+
+def _chain(lines: Lines, owners: np.ndarray, matrices: np.ndarray) -> Chains:
+    """Lines that touch turn about where they do."""
+    count = len(matrices)
+    one = np.repeat(np.arange(len(owners)), np.diff(lines.along.firsts))
+    first, second = owners[one], owners[lines.along.points]
+    touching = (first != UNKNOWN) & (second != UNKNOWN) & (first < second)
+    keys, places = np.unique(first[touching] * count + second[touching], return_inverse=True)
+    sizes = np.bincount(places, minlength=len(keys))
+    between = (lines.points[one[touching]] + lines.points[lines.along.points[touching]]) / 2
+    points = np.stack([np.bincount(places, between[:, i], len(keys)) for i in range(2)], 1) / sizes[:, None]
+    pairs = np.stack([keys // count, keys % count], 1)
+    ends = (applied(matrices[pairs[:, 0]], points) + applied(matrices[pairs[:, 1]], points)) / 2
+    known = owners != UNKNOWN
+    areas = np.bincount(owners[known], minlength=count).astype(float)
+    centres = np.stack([np.bincount(owners[known], lines.points[known, i], count) for i in range(2)], 1)
+    return chain(matrices, areas, centres / np.maximum(areas, 1)[:, None], pairs, np.concatenate([points, ends], 1))

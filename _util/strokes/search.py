@@ -1,0 +1,138 @@
+"""Turns and shifts that carry the surroundings of a point of one drawing onto lines of the other.
+
+All are tried that put the point on a line of the other drawing along its direction, and those that fit best are kept.
+A rigid motion is (cos, sin, x, y): the turn, then the shift.
+"""
+
+import numpy as np
+
+from _util import threads
+from _util.compiled import njit
+from _util.strokes.fields import LineField, distance_at
+from _util.strokes.tracing import Lines, thinned
+
+_APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between points that are searched for, and places they are put at
+_AROUND, _MOST_AROUND = 60, 32  # pixels of surroundings, along lines and from line to line; points that stand for them
+_FAR = 8  # pixels off a line from which on it makes no difference
+_REACH = 250  # pixels that a line moves at most
+_KEPT, _UNLIKE, _TURNED = 6, 8, 0.5  # motions of a point; pixels or radians by which they differ
+_UNLIKELY = 0.15  # what half a turn and the farthest shift cost, of a fit in [0, 1]
+_NEVER = 1e9
+
+
+def search(lines: Lines, others: Lines, field: LineField, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rigid motions of points of one drawing to lines of the other.
+
+    Args:
+        field: of the `others`.
+        scale: of lengths, 1 at 540×960.
+
+    Returns:
+        The points (k,) and their motions (k, 4), several of each point, and of each to rest.
+    """
+    anchors = thinned(lines.points, _APART * scale)
+    targets = thinned(others.points, _TARGETS_APART * scale)
+    around = _surroundings(anchors, lines.points, *lines.around, _AROUND * scale, _MOST_AROUND)
+    found, costs = np.zeros((len(anchors), _KEPT, 4)), np.full((len(anchors), _KEPT), _NEVER)
+    threads.run(
+        _search, len(anchors), anchors, around, lines.points, lines.directions, others.points[targets],
+        others.directions[targets], field.distances, scale, found, costs,
+    )  # fmt: skip
+    known = costs < _NEVER
+    points = np.broadcast_to(anchors[:, None], known.shape)[known]
+    resting = np.broadcast_to([1.0, 0.0, 0.0, 0.0], (len(anchors), 4))
+    return np.concatenate([points, anchors]), np.concatenate([found[known], resting])
+
+
+def about(points: np.ndarray, turns: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(k, 4), the rigid motions that turn by (k,) and take points (k, 2) to their ends (k, 2)."""
+    cos, sin = np.cos(turns), np.sin(turns)
+    x, y = points.T
+    return np.stack([cos, sin, ends[:, 0] - cos * x + sin * y, ends[:, 1] - sin * x - cos * y], 1)
+
+
+def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (k, 2) by rigid motions (k, 4) or one (4,)."""
+    cos, sin, right, down = motions.T
+    x, y = points.T
+    return np.stack([cos * x - sin * y + right, sin * x + cos * y + down], 1)
+
+
+@njit()
+def _surroundings(anchors, points, firsts, neighbours, radius, most):
+    """(k, most), points around each that neighbours lead to, at random, -1 where there are fewer."""
+    count = len(points)
+    found = np.full((len(anchors), most), -1, np.int64)
+    seen, stack, reached = np.full(count, -1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    np.random.seed(0)
+    for a in range(len(anchors)):
+        anchor = anchors[a]
+        stack[0], top, size = anchor, 1, 0
+        seen[anchor] = a
+        while top:
+            top -= 1
+            point = stack[top]
+            reached[size] = point
+            size += 1
+            for k in range(firsts[point], firsts[point + 1]):
+                other = neighbours[k]
+                x, y = points[other, 0] - points[anchor, 0], points[other, 1] - points[anchor, 1]
+                if seen[other] != a and x * x + y * y < radius * radius:
+                    seen[other], stack[top] = a, other
+                    top += 1
+        for k in range(min(most, size)):
+            chosen = np.random.randint(k, size) if size > most else k
+            reached[k], reached[chosen] = reached[chosen], reached[k]
+            found[a, k] = reached[k]
+    return found
+
+
+@njit()
+def _search(
+    anchors, around, points, directions, targets, target_directions, distances, scale, found, costs, start, stop
+):
+    far, reach, unlike = _FAR * scale, _REACH * scale, _UNLIKE * scale
+    tried = np.empty(2 * len(targets))
+    for a in range(start, stop):
+        anchor = anchors[a]
+        x, y = points[anchor]
+        size = 0
+        while size < around.shape[1] and around[a, size] >= 0:
+            size += 1
+        for k in range(len(tried)):
+            u, v = targets[k // 2]
+            away = np.hypot(u - x, v - y)
+            tried[k] = _NEVER
+            if away > reach:
+                continue
+            turn = _turn(target_directions[k // 2] - directions[anchor], k % 2)
+            cos, sin = np.cos(turn), np.sin(turn)
+            cost = 0.0
+            for i in range(size):
+                point = around[a, i]
+                right, down = points[point, 0] - x, points[point, 1] - y
+                cost += distance_at(
+                    distances, u + cos * right - sin * down, v + sin * right + cos * down, directions[point] + turn, far
+                )
+            tried[k] = cost / (size * far) + _UNLIKELY * ((turn / np.pi) ** 2 + (away / reach) ** 2)
+        for kept in range(costs.shape[1]):
+            best = np.argmin(tried)
+            if tried[best] == _NEVER:
+                break
+            u, v = targets[best // 2]
+            turn = _turn(target_directions[best // 2] - directions[anchor], best % 2)
+            cos, sin = np.cos(turn), np.sin(turn)
+            found[a, kept, 0], found[a, kept, 1] = cos, sin
+            found[a, kept, 2], found[a, kept, 3] = u - cos * x + sin * y, v - sin * x - cos * y
+            costs[a, kept] = tried[best]
+            for k in range(len(tried)):
+                if abs(targets[k // 2, 0] - u) < unlike and abs(targets[k // 2, 1] - v) < unlike:
+                    other = _turn(target_directions[k // 2] - directions[anchor], k % 2)
+                    if abs(_turn(other - turn, 0)) < _TURNED:
+                        tried[k] = _NEVER
+
+
+@njit()
+def _turn(angle, halves):
+    """An angle and so many half turns, within half a turn of none."""
+    return (angle + halves * np.pi + np.pi) % (2 * np.pi) - np.pi

@@ -1,0 +1,122 @@
+"""The middles of the lines of a drawing, and which of these points are neighbours.
+
+In: the share of ink (h, w). Out: `Lines`, a point for each pixel of the lines' skeletons.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array, eye_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+_INK = 0.5  # share of ink from which on a pixel belongs to a line
+_HOPS = 3  # doublings of the steps along lines over which a direction is measured
+_NEAR, _FAR = 14, 80  # pixels at 540×960 within which points are neighbours, and the nearest of two lines
+_FEWEST = 3  # pixels of the former at any size
+_LINKS = 3  # from each line to the nearest of others
+_MOST_LINES = 400  # beyond which lines are so dense that neighbours within `_NEAR` will do
+
+
+class Neighbours(NamedTuple):
+    """Those of point i are `points[firsts[i] : firsts[i + 1]]`."""
+
+    firsts: np.ndarray  # (n + 1,) int64
+    points: np.ndarray  # (k,) int64
+
+
+class Lines(NamedTuple):
+    """n points of lines."""
+
+    points: np.ndarray  # (n, 2) float64, x, y, pixels
+    directions: np.ndarray  # (n,), radians; a line has two, half a turn apart
+    along: Neighbours  # on the same line
+    around: Neighbours  # these, and the nearest of other lines
+
+
+def trace(ink: np.ndarray, scale: float) -> Lines:
+    """The lines of a drawing.
+
+    Args:
+        ink: (h, w) float32 in [0, 1].
+        scale: of lengths, 1 at 540×960.
+    """
+    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
+
+    skeleton = skeletonize(ink > _INK)
+    y, x = np.nonzero(skeleton)
+    steps = _steps(skeleton, x, y)
+    reach = (steps + eye_array(len(x))).tocsr()
+    counts = np.diff(reach.indptr)[:, None]
+    points = reach @ _centred(ink, x, y) / counts
+    return Lines(points, _directions(points, reach), _neighbours(steps), _neighbours(_links(points, steps, scale)))
+
+
+def thinned(points: np.ndarray, apart: float) -> np.ndarray:
+    """Places of points (n, 2) of which no two are nearer than that, and which all others are near."""
+    tree, kept = KDTree(points), []
+    is_open = np.ones(len(points), bool)
+    for i in np.random.default_rng(0).permutation(len(points)).tolist():
+        if is_open[i]:
+            kept.append(i)
+            is_open[tree.query_ball_point(points[i], apart)] = False
+    return np.sort(np.array(kept, np.int64))
+
+
+def _steps(skeleton: np.ndarray, x: np.ndarray, y: np.ndarray) -> csr_array:
+    """Which pixels of the skeleton touch: (n, n), 1 where they do."""
+    h, w = skeleton.shape
+    numbers = np.full((h + 1, w + 2), -1)
+    numbers[y, x + 1] = np.arange(len(x))
+    pairs = []
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        others = numbers[y + down, x + 1 + right]
+        ones = np.flatnonzero(others >= 0)
+        pairs.append(np.stack([ones, others[ones]]))
+    return _symmetric(np.concatenate(pairs, 1), len(x))
+
+
+def _symmetric(pairs: np.ndarray, count: int) -> csr_array:
+    one, other = np.concatenate([pairs, pairs[::-1]], 1)
+    matrix = coo_array((np.ones(len(one)), (one, other)), (count, count)).tocsr()
+    matrix.data[:] = 1
+    return matrix
+
+
+def _centred(ink: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n, 2), the middle of the ink around each pixel."""
+    around = np.pad(ink, 1)
+    offsets = np.array([(right, down) for down in (-1, 0, 1) for right in (-1, 0, 1)])
+    weights = np.stack([around[y + 1 + down, x + 1 + right] for right, down in offsets], 1)
+    return np.stack([x, y], 1) + weights @ offsets / weights.sum(1, keepdims=True)
+
+
+def _directions(points: np.ndarray, reach: csr_array) -> np.ndarray:
+    """(n,), that of the longer axis of the points within some steps."""
+    for _ in range(_HOPS - 1):
+        reach = (reach @ reach).tocsr()
+    reach.data[:] = 1
+    x, y = points.T
+    counts = np.diff(reach.indptr)
+    mean_x, mean_y, xx, xy, yy = (reach @ np.stack([x, y, x * x, x * y, y * y], 1) / counts[:, None]).T
+    return np.arctan2(2 * (xy - mean_x * mean_y), (xx - mean_x**2) - (yy - mean_y**2)) / 2
+
+
+def _links(points: np.ndarray, steps: csr_array, scale: float) -> csr_array:
+    """The steps along lines, and those to what is near."""
+    if not len(points):
+        return steps
+    pairs = [KDTree(points).query_pairs(max(_FEWEST, _NEAR * scale), output_type="ndarray").T]
+    count, line = connected_components(steps, directed=False)
+    if 1 < count <= _MOST_LINES:
+        for number in range(count):
+            own, others = np.flatnonzero(line == number), np.flatnonzero(line != number)
+            away, nearest = KDTree(points[others]).query(points[own], distance_upper_bound=_FAR * scale)
+            links = np.argsort(away)[:_LINKS]
+            links = links[np.isfinite(away[links])]
+            pairs.append(np.stack([own[links], others[nearest[links]]]))
+    return (steps + _symmetric(np.concatenate(pairs, 1).astype(np.int64), len(points))).tocsr()
+
+
+def _neighbours(matrix: csr_array) -> Neighbours:
+    return Neighbours(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
