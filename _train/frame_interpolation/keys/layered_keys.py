@@ -25,7 +25,7 @@ import numpy as np
 
 from _train.frame_interpolation import pairs
 from _train.frame_interpolation.guides import hints
-from _train.frame_interpolation.keys import key_drawings
+from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import Drawn
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
@@ -97,6 +97,7 @@ def interpolate(
     *,
     suffix: str = ".png",
     preview: Path | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> DrawnSequence:
     """Draw the in-betweens of all layers and gaps, and write them by themselves and over one another.
@@ -108,6 +109,7 @@ def interpolate(
         gaps: timing of each, as `timing.plan` gives it.
         suffix: of `FORMATS`.
         preview: also write all drawings in order as an animation.
+        overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
         options: of `Interpolator`.
 
     Raises:
@@ -122,11 +124,12 @@ def interpolate(
     drawn_now = 0
     for cel in cut.cels:
         print(f"Layer {cel.name}", file=sys.stderr)
-        result = _interpolate_cel(cut, cel, out / _LAYERS / _folder_name(cel.name), gaps, options)
+        within = out / _LAYERS / _folder_name(cel.name)
+        result = _interpolate_cel(cut, cel, within, gaps, {"overwrite": overwrite, **options})
         shown[cel.name] = _shown(cut, cel, gaps, result.paths)
         drawn_now += result.drawn
     with holding(out, *([preview] if preview else [])):
-        paths = _compose(cut, out, gaps, suffix, shown)
+        paths = _compose(cut, out, gaps, suffix, shown, overwrite)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
             exposures = [count for gap in gaps for count in gap.exposures]
@@ -174,17 +177,24 @@ def _stack(shown: dict[str, dict[tuple[int, int], _Shown]], place: tuple[int, in
 
 
 def _compose(
-    cut: Cut, out: Path, gaps: Sequence[Gap], suffix: str, shown: dict[str, dict[tuple[int, int], _Shown]]
+    cut: Cut,
+    out: Path,
+    gaps: Sequence[Gap],
+    suffix: str,
+    shown: dict[str, dict[tuple[int, int], _Shown]],
+    overwrite: bool,
 ) -> list[Path]:
     """Write all layers over one another."""
     drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
-    names = {
-        (i, number): key_drawings.drawing_name(cut.keys[i], number, len(gaps[i].ticks), suffix)
-        for i, number in _places(gaps)
-    }
-    drawn.check(list(names.values()), set(digests))
+    counts = [len(gap.ticks) for gap in gaps]
+    after = key_names.of_drawings(cut.keys, counts)
+    named = {(i, number): key_names.drawing(after[i], number, counts[i], suffix) for i, number in _places(gaps)}
+    wanted = {*named.values()}
+    if not overwrite:
+        drawn.check(wanted | drawn.names)
+    drawn.check_keys(set(digests))
     drawn.begin()
-    for place, name in names.items():
+    for place, name in named.items():
         stack = _stack(shown, place)
         recipe = {"key": digests[place[0]], "layers": [[one.name, digest(one.path), one.opacity] for one in stack]}
         if drawn.recipe_of(name) == recipe:
@@ -193,8 +203,8 @@ def _compose(
             drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
         else:
             drawn.keep(name, Picture(_composed(stack, blank)), recipe)
-    drawn.remove_others(set(names.values()))
-    return [out / name for name in names.values()]
+    drawn.remove_others(wanted)
+    return [out / name for name in named.values()]
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
@@ -242,7 +252,7 @@ def _of_folders(folder: Path) -> Cut:
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
         keys |= paths.keys()
-    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
 def _of_documents(paths: list[Path], folder: Path) -> Cut:
@@ -280,7 +290,7 @@ def _of_groups(path: Path, folder: Path) -> Cut:
             _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
         cels.append(cel)
         keys |= cel.paths.keys()
-    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
 def _put(folder: Path, cel: Cel, key: str, pixels: np.ndarray, opacity: float) -> None:
@@ -346,7 +356,7 @@ def _tell_missing(cut: Cut) -> None:
 
 def _documents(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in layers.SUFFIXES and path.name[0] != "."]
-    return sorted(found, key=lambda path: (files.natural(path.stem), path.name))
+    return sorted(found, key=lambda path: (key_names.order(path.stem), path.name))
 
 
 def _folders(folder: Path) -> list[Path]:

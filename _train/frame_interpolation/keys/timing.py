@@ -26,6 +26,7 @@ from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
+from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.tables import read_rows
 from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
@@ -211,7 +212,7 @@ def plan(
     Raises:
         InputError: texts or a chart that cannot be used.
     """
-    divided = _divided(keys)[: len(keys) - 1 + is_loop]
+    divided = key_names.divided(keys)[: len(keys) - 1 + is_loop]
     if ticks is None:
         marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided, is_loop)]
     else:
@@ -230,15 +231,6 @@ class _Row:
     marks: tuple[Fraction, ...]
     ease: Ease
     on: int
-
-
-def _divided(keys: Sequence[str]) -> list[int]:
-    """Of each key, its number, or that of the key whose gap it divides."""
-    numbers: list[int] = []
-    for i, key in enumerate(keys):
-        is_correction = i > 0 and key.startswith(f"{keys[numbers[-1]]}+")
-        numbers.append(numbers[-1] if is_correction else i)
-    return numbers
 
 
 def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_loop: bool) -> list[Any]:
