@@ -159,7 +159,7 @@ def interpolate_keys(
         if not overwrite:
             drawn.check(wanted | drawn.names)
         drawn.check_keys({key.digest for key in surveyed})
-        tell_order([drawing.path for drawing in drawings])
+        _tell_order([drawing.path for drawing in drawings])
         from _train.frame_interpolation.video.interpolate import create_interpolator
         from _util import checkpoints
 
@@ -178,14 +178,16 @@ def interpolate_keys(
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
-def tell_order(drawings: Sequence[Path]) -> None:
+def _tell_order(drawings: Sequence[Path]) -> None:
     """Print a sentence if names of drawings do not sort as they follow one another."""
-    if not key_names.are_sorted([path.stem for path in drawings]):
-        print(
-            f"Names in {drawings[0].parent} do not sort as drawings follow one another; number the keys in their order "
-            "if the names are to.",
-            file=sys.stderr,
-        )
+    for path, following in itertools.pairwise(drawings):
+        if not key_names.are_sorted([path.stem, following.stem]):
+            print(
+                f"{following} follows {path.name}, and does not sort after it; number the keys in their order, or give "
+                "their folder, in which they follow by their numbers.",
+                file=sys.stderr,
+            )
+            return
 
 
 def _drawn_now(
