@@ -201,8 +201,8 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
     options = timing_of(arguments)
     layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None
     if layer:
-        ease, on = timing.parse_ease(options.get("ease", "none")), timing.parse_on(options.get("on", "1"))
-        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, on)
+        ease, on = timing.parse_ease(options.get("ease", "none")), options.get("on")
+        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, timing.parse_on(on) if on else None)
     else:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)

@@ -102,6 +102,12 @@ def test_a_sheet_times_keys_and_another_is_written(run):
     assert xdts.read("sheets/out.xdts").tables[0].tracks[0].cells == ["1", "1", "2", "2", "3", "3"]
     run("a.png", "b.png", "--times", 0.5, "--out", "pair", *SIMPLE)
     np.testing.assert_array_equal(image.read("out/a+1of1.png"), image.read("pair/t0.50.png"))
+    sheets = "--sheet", "sheets/out.xdts", "--write-sheet", "sheets/again.xdts"
+    assert run("out", *sheets, "--out", "again", *SIMPLE)[0] == 0
+    assert Path("sheets/again.xdts").read_bytes() == Path("sheets/out.xdts").read_bytes()
+    assert [image.read(path).tobytes() for path in sorted(Path("again").glob("*.png"))] == [
+        image.read(path).tobytes() for path in sorted(Path("out").glob("*.png"))
+    ]
 
 
 def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run):
