@@ -7,6 +7,7 @@ a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -45,9 +46,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "out",
         metavar="OUT",
-        type=Path,
-        help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; or a folder, for numbered "
-        "PNG; - is standard output, as Y4M",
+        help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; a folder, for numbered "
+        "PNG; OUT/, with a slash, for a video under the name of IN in a folder; - is standard output, as Y4M",
     )
     frequency = parser.add_mutually_exclusive_group()
     frequency.add_argument("--fps", type=rate, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
@@ -115,6 +115,8 @@ def parse() -> argparse.Namespace:
     )
     drawing.add_options(parser)
     arguments = parser.parse_intermixed_args()
+    arguments.is_folder = arguments.out.endswith(("/", os.sep))
+    arguments.out = Path(arguments.out)
     if len(arguments.sources) > 1:
         for name in ("scene_list", "write_scene_list"):
             if getattr(arguments, name):
@@ -175,9 +177,11 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import create_interpolator
+    from _train.frame_interpolation.video.interpolate import create_interpolator, open_source
 
-    is_batch = bool(others or arguments.suffix or batch.videos_of(first))
+    is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
+        arguments.is_folder and batch.is_video(first)
+    )
     jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
@@ -187,6 +191,8 @@ def main() -> None:
         for job in jobs:
             print_forecast(job, options, create)
     elif is_batch:
+        if len(jobs) == 1:
+            open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
         settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
         resume = arguments.resume or not arguments.overwrite
         end(*batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite))

@@ -45,6 +45,12 @@ def videos_of(path: Path) -> list[Path] | None:
     return _in_order(path.iterdir()) or None
 
 
+def is_video(source: Path) -> bool:
+    """Whether a source is a file that is no picture, by its suffix."""
+    suffix = source.suffix.lower()
+    return source.is_file() and (suffix in SUFFIXES or suffix not in files.PICTURE_SUFFIXES)
+
+
 def _in_order(paths: Iterable[Path]) -> list[Path]:
     """The videos among files, in natural order, hidden ones left out."""
     found = [path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()]
