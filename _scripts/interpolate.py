@@ -19,6 +19,7 @@ from typing import Any
 from _scripts import drawing
 from _util import command, files, places
 from _util.command import number, whole
+from _util.counts import counted
 
 RESULTS = places.results("interpolated")
 
@@ -243,7 +244,7 @@ def draw_layers(arguments: argparse.Namespace) -> None:
             **drawing.given(arguments),
         }
         result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
-    print(f"Drawings: {len(result.paths)} in {out}, of {len(cut.cels)} layers, each in {out / 'layers'}")
+    print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")
 
 

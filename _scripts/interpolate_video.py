@@ -18,6 +18,7 @@ from _scripts import drawing
 from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
+from _util.counts import counted
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.video.batch import VideoJob
@@ -243,8 +244,9 @@ def make(
     )
     if summary is not None:
         print(
-            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+            f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
+            f"{counted(summary.cuts, 'cut')}; "
+            f"{job.out} has {counted(summary.frames, 'frame')}, {float(summary.fps):.6g} a second.",
             file=sys.stderr if str(job.out) == "-" else sys.stdout,
         )
     return summary
@@ -255,8 +257,9 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> Non
 
     found = forecast(job.source, job.out, options, create)
     print(
-        f"{job.source}: {found.drawings} drawings in {found.source_frames} frames, {found.cuts} cuts; {job.out} would "
-        f"have {found.frames} frames, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
+        f"{job.source}: {counted(found.drawings, 'drawing')} in {counted(found.source_frames, 'frame')}, "
+        f"{counted(found.cuts, 'cut')}; {job.out} would "
+        f"have {counted(found.frames, 'frame')}, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
         f"about {found.seconds:.0f} s and {found.bytes / 1e6:.1f} MB."
     )
 

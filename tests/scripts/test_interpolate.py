@@ -146,6 +146,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "c.png"], "There is no image c.png"),
         (["."], "holds the keys"),
         ([".", "a.png", "b.png"], "is a folder"),
+        (["a.png", "b.psd"], "a.png has no layers, and the other keys have; give .ora, .psd or .psb alone"),
     ],
 )
 def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):
@@ -324,7 +325,7 @@ def test_hints(run):
         (["--hints", "none.json"], "none.json"),
         (["--hint", "1,1:2,2", "--hints", "none.json"], "keep one"),
         (["--part", "none.png=in"], "none.png"),
-        (["--part", "mask.png=0.1,0.2"], "ticks"),
+        (["--part", "mask.png=0.1,0.2"], "has 2 ticks, and its gap has 1 in-between; give as many"),
         (["--part", "mask.png=in", "--hint", "1,1:2,2"], "take one"),
         (["--parts", "none.csv"], "none.csv"),
     ],

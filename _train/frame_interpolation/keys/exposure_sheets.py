@@ -22,6 +22,7 @@ from typing import NamedTuple
 from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, eased
 from _util import xdts
+from _util.counts import counted
 from _util.errors import InputError
 from _util.xdts import TimeSheet, TimeTable, Track
 
@@ -52,8 +53,11 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     if len(found) == 1:
         return found[0]
     names = ", ".join(repr(layer.track.name) for layer in layers) or "none"
-    wanted = "a layer with cells" if name is None else f"the layer {name!r}"
-    raise InputError(f"{path} has {len(found)} times {wanted}, and one is needed; its layers are {names}: see --layer.")
+    wanted = "" if name is None else f" of the name {name!r}"
+    raise InputError(
+        f"{path} has {counted(len(found), 'layer')} with cells{wanted}, and one is needed, by --layer; "
+        f"there are {names}."
+    )
 
 
 def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int | None = None) -> list[Gap]:

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"([0-9]{1,6})of([0-9]{1,6})(.*)", re.DOTALL)
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-class _Place(NamedTuple):
+class _GapPlace(NamedTuple):
     """What a name says after a `+`: an in-between's number, of how many there are, and what follows."""
 
     number: int
@@ -112,11 +112,11 @@ def _order_within(part: str) -> tuple[Any, ...]:
     return (1, files.natural(part)) if place is None else (0, place.position, files.natural(place.rest))
 
 
-def _place(part: str) -> _Place | None:
+def _place(part: str) -> _GapPlace | None:
     match = _PLACE.fullmatch(part)
     if not match or int(match[1]) > int(match[2]):
         return None
-    return _Place(int(match[1]), int(match[2]), match[3])
+    return _GapPlace(int(match[1]), int(match[2]), match[3])
 
 
 def _placed(keys: Sequence[str]) -> list[str]:
@@ -139,10 +139,10 @@ def _zeros(key_and_next: Sequence[str], parts: int) -> str:
         return ""
     beyond = key_and_next[1].split("+")[len(key_and_next[0].split("+")) :]
     places = itertools.takewhile(lambda place: place is not None, map(_place, beyond))
-    return _Place(0, 0, "").among(parts) * len(list(places))
+    return _GapPlace(0, 0, "").among(parts) * len(list(places))
 
 
-def _places(key: str) -> list[_Place]:
+def _places(key: str) -> list[_GapPlace]:
     return [place for part in key.split("+")[1:] if (place := _place(part))]
 
 

@@ -38,6 +38,7 @@ from _util.preview import check_format, write_preview
 from _util.runs import digest
 
 FORMATS = (".png", ".ora")
+_LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of those by themselves
 
 
@@ -235,7 +236,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
     documents = _documents(sources[0]) if len(sources) == 1 and sources[0].is_dir() else list(sources)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:
-            raise InputError(f"{path} has no layers, and the other keys have; give {' and '.join(layers.SUFFIXES)}.")
+            raise InputError(f"{path} has no layers, and the other keys have; give {_LISTED} alone.")
     if len(documents) == 1:
         return _of_groups(documents[0], folder)
     return _of_documents(documents, folder)

@@ -258,7 +258,7 @@ def read_timing(said: Any) -> Timing:
     ticks = [tick for text in said["ticks"] for tick in timing.parse_ticks(str(text).replace(":", "?"))[0]]
     if len(ticks) > timing.MOST_BETWEEN:
         raise InputError(f"A gap has {len(ticks)} in-betweens; up to {timing.MOST_BETWEEN} are drawn.")
-    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1))))
+    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1)), "on"))
 
 
 def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:
