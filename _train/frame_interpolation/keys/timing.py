@@ -187,7 +187,9 @@ def parse_on(text: str, name: str = "--on") -> int:
     """
     on = _whole(name, text)
     if not 1 <= on <= MOST_FRAMES:
-        raise InputError(f"{name} has {on}; it must be from 1 to {MOST_FRAMES}, the frames that a drawing is exposed for.")
+        raise InputError(
+            f"{name} has {on}; it must be from 1 to {MOST_FRAMES}, the frames that a drawing is exposed for."
+        )
     return on
 
 
