@@ -326,7 +326,6 @@ def test_hints(run):
         (["--hint", "1,1:2,2", "--hints", "none.json"], "keep one"),
         (["--part", "none.png=in"], "none.png"),
         (["--part", "mask.png=0.1,0.2"], "has 2 ticks, and its gap has 1 in-between; give as many"),
-        (["--part", "mask.png=in", "--hint", "1,1:2,2"], "take one"),
         (["--parts", "none.csv"], "none.csv"),
     ],
 )

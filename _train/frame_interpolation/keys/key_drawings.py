@@ -228,13 +228,8 @@ def _between(
 def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
     for hints in guides.hints.values():
         hinting.check(hints, size)
-    for gap, of_gap in guides.parts.items():
-        if of_gap and guides.hints.get(gap):
-            raise InputError(
-                f"The gap {gap + 1} has hints and parts with a timing of their own; take one of them away."
-            )
-        for part in of_gap:
-            parts.read_mask(part, size)
+    for part in itertools.chain.from_iterable(guides.parts.values()):
+        parts.read_mask(part, size)
 
 
 def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
