@@ -90,7 +90,7 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
         InputError: two results would have one name, or `out` is a file.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; several videos need a folder to go to.")
+        raise InputError(f"{out} is a file; a queue needs a folder to go to.")
     jobs: dict[Path, VideoJob] = {}
     for source in sources:
         name = source.resolve().name

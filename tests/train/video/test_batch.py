@@ -134,7 +134,7 @@ def test_places():
         Path(name, "x.mp4").touch()
     with pytest.raises(InputError, match=r"a/x.mp4 and b/x.mp4 would both become out/x.mp4; rename one of them"):
         batch.plan([Path("a/x.mp4"), Path("b/x.mp4")], Path("out"))
-    with pytest.raises(InputError, match="is a file; several videos need a folder"):
+    with pytest.raises(InputError, match="is a file; a queue needs a folder"):
         batch.plan([Path("a/x.mp4")], Path("b/x.mp4"))
     with pytest.raises(InputError, match="Standard input"):
         batch.find([Path("-"), Path("a")])
