@@ -98,11 +98,9 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     folder = next((source for source in sources if source.is_dir()), None)
     if folder and len(sources) > 1:
         raise InputError(f"{folder} is a folder; give one folder of keys alone, or two files or more.")
-    keys = (
-        sorted(files.pictures(folder), key=lambda path: (key_names.order(name_of(path)), path.name))
-        if folder
-        else sources
-    )
+    keys = files.pictures(folder) if folder else list(sources)
+    if folder:
+        keys.sort(key=lambda path: (key_names.order(name_of(path)), path.name))
     if len(keys) < 2:
         held = (
             f"{folder} holds {'one picture' if keys else 'no pictures'}" if folder else f"{sources[0]} is one picture"

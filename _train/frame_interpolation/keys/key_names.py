@@ -17,9 +17,10 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from _util import files
 
@@ -27,7 +28,8 @@ _PLACE = re.compile(r"([0-9]{1,6})of([0-9]{1,6})(.*)", re.DOTALL)
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-class _GapPlace(NamedTuple):
+@dataclass(frozen=True)
+class _GapPlace:
     """What a name says after a `+`: an in-between's number, of how many there are, and what follows."""
 
     number: int
@@ -90,20 +92,22 @@ def of_drawings(keys: Sequence[str], counts: Sequence[int]) -> list[str]:
         counts: in-betweens of the gap that each begins.
     """
     placed = _placed(keys)
-    return next((names for names in (placed, _padded(placed)) if are_sorted(_drawn(names, counts))), list(keys))
+    return next((names for names in (placed, _padded(placed)) if are_sorted(_ends(names, counts))), list(keys))
 
 
 def are_sorted(drawings: Sequence[str]) -> bool:
     """Whether names without suffix, in the order of drawings, sort so: byte by byte and, put among keys, as keys."""
-    by_bytes = sorted(drawings, key=lambda name: f"{name}.")  # of the suffix
-    return len({*drawings}) == len(drawings) and list(drawings) == by_bytes == sorted(drawings, key=order)
+    with_dot = [f"{name}." for name in drawings]  # of the suffix
+    orders = [order(name) for name in drawings]
+    return all(a < b for a, b in itertools.pairwise(with_dot)) and all(a <= b for a, b in itertools.pairwise(orders))
 
 
-def _drawn(names: Sequence[str], counts: Sequence[int]) -> list[str]:
+def _ends(names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Names of the first and the last drawing of each gap; those between sort as they follow."""
     return [
         drawing(name, number, count, "")
         for name, count in zip(names, counts, strict=True)
-        for number in range(count + 1)
+        for number in sorted({0, count})
     ]
 
 
