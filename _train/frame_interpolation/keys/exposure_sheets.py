@@ -22,7 +22,6 @@ from typing import NamedTuple
 from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, eased
 from _util import xdts
-from _util.counts import counted
 from _util.errors import InputError
 from _util.xdts import TimeSheet, TimeTable, Track
 
@@ -52,12 +51,14 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     found = layers if name is None else [layer for layer in layers if layer.track.name == name]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(repr(layer.track.name) for layer in layers) or "none"
-    wanted = "" if name is None else f" of the name {name!r}"
-    raise InputError(
-        f"{path} has {counted(len(found), 'layer')} with cells{wanted}, and one is needed, by --layer; "
-        f"there are {names}."
-    )
+    if not layers:
+        raise InputError(f"{path} has no layer with cells; expose the keys in one, and export it again.")
+    names = ", ".join(repr(layer.track.name) for layer in layers)
+    if found:
+        raise InputError(
+            f"{path} has {len(found)} layers that could be meant: {names}; choose by --layer, and rename those of one name."
+        )
+    raise InputError(f"{path} has no layer {name!r} with cells; name another by --layer: {names}.")
 
 
 def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int | None = None) -> list[Gap]:

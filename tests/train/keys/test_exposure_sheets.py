@@ -78,10 +78,7 @@ def test_a_layer_is_chosen_by_name(tmp_path):
     path = tmp_path / "in.xdts"
     xdts.write(path, xdts.TimeSheet([xdts.TimeTable("s", 2, tracks)]))
     assert exposure_sheets.read_layer(path, "B").track.cells == [None, "1"]
-    for name, says in (
-        (None, r"has 2 layers with cells, .*'A', 'B'\.$"),
-        ("D", "has 0 layers with cells of the name 'D'"),
-    ):
+    for name, says in ((None, "2 layers that could be meant: 'A', 'B'"), ("D", "no layer 'D' with cells; .* 'A', 'B'")):
         with pytest.raises(InputError, match=says):
             exposure_sheets.read_layer(path, name)
 
