@@ -56,7 +56,8 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     names = ", ".join(repr(layer.track.name) for layer in layers)
     if found:
         raise InputError(
-            f"{path} has {len(found)} layers that could be meant: {names}; choose by --layer, and rename those of one name."
+            f"{path} has {len(found)} layers that could be meant: {names}; choose by --layer, and rename those "
+            "of one name."
         )
     raise InputError(f"{path} has no layer {name!r} with cells; name another by --layer: {names}.")
 
