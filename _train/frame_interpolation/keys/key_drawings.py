@@ -120,6 +120,7 @@ def interpolate_keys(
     out: Path,
     gaps: Sequence[Gap],
     *,
+    names: Sequence[str] | None = None,
     preview: Path | None = None,
     guides: Guides = NO_GUIDES,
     overwrite: bool = False,
@@ -135,6 +136,7 @@ def interpolate_keys(
         keys: files of pictures of one size and kind, in order.
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
+        names: what the drawings of each gap are named after (default: the keys, see `key_names.of_drawings`).
         preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
         guides: hints and parts of gaps.
         overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
@@ -145,7 +147,7 @@ def interpolate_keys(
             was drawn; nothing is written.
     """
     surveyed = _survey(keys)
-    drawings = _drawings(surveyed, out, gaps)
+    drawings = _drawings(surveyed, out, gaps, names)
     _check_guides(guides, formats.read(keys[0]).pixels.shape[:2])
     if preview:
         check_format(preview)
@@ -264,9 +266,9 @@ def _surveyed(path: Path) -> _Key:
     return _Key(path, digest(path), picture.suffix, (pixels.shape, pixels.dtype, picture.suffix), shown)
 
 
-def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
+def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[str] | None) -> list[_Drawing]:
     counts = [len(gap.ticks) for gap in gaps]
-    named = key_names.of_drawings([name_of(key.path) for key in keys], counts)
+    named = names or key_names.of_drawings([name_of(key.path) for key in keys], counts)
     return [
         _Drawing(out / key_names.drawing(name, number, count, key.suffix), i, tick, number)
         for i, (key, name, count, gap) in enumerate(zip(keys, named, counts, gaps, strict=True))

@@ -121,16 +121,18 @@ def interpolate(
         pairs.try_to_write(preview)
     _check_sizes(cut)
     _tell_missing(cut)
+    named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
+    options |= {"overwrite": overwrite}
     shown: dict[str, dict[tuple[int, int], _Shown]] = {}
     drawn_now = 0
     for cel in cut.cels:
         print(f"Layer {cel.name}", file=sys.stderr)
         within = out / _LAYERS / _folder_name(cel.name)
-        result = _interpolate_cel(cut, cel, within, gaps, {"overwrite": overwrite, **options})
+        result = _interpolate_cel(cut, cel, within, gaps, named, options)
         shown[cel.name] = _shown(cut, cel, gaps, result.paths)
         drawn_now += result.drawn
     with holding(out, *([preview] if preview else [])):
-        paths = _compose(cut, out, gaps, suffix, shown, overwrite)
+        paths = _compose(cut, out, gaps, named, suffix, shown, overwrite)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
             exposures = [count for gap in gaps for count in gap.exposures]
@@ -140,13 +142,17 @@ def interpolate(
     return DrawnSequence(paths, drawn_now)
 
 
-def _interpolate_cel(cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], options: dict[str, Any]) -> DrawnSequence:
+def _interpolate_cel(
+    cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], named: Sequence[str], options: dict[str, Any]
+) -> DrawnSequence:
     present = [key for key in cut.keys if key in cel.paths]
-    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in map(cut.keys.index, present)]
+    numbers = list(map(cut.keys.index, present))
+    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
         guides = Guides(hints.read(cel.hints, present, bool(own[-1].ticks)))
-    return key_drawings.interpolate_keys([cel.paths[key] for key in present], out, own, guides=guides, **options)
+    paths, names = [cel.paths[key] for key in present], [named[i] for i in numbers]
+    return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
 
 
 def _goes_on(cut: Cut, cel: Cel, gap: int) -> bool:
@@ -181,21 +187,22 @@ def _compose(
     cut: Cut,
     out: Path,
     gaps: Sequence[Gap],
+    named: Sequence[str],
     suffix: str,
     shown: dict[str, dict[tuple[int, int], _Shown]],
     overwrite: bool,
 ) -> list[Path]:
     """Write all layers over one another."""
     drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
-    counts = [len(gap.ticks) for gap in gaps]
-    after = key_names.of_drawings(cut.keys, counts)
-    named = {(i, number): key_names.drawing(after[i], number, counts[i], suffix) for i, number in _places(gaps)}
-    wanted = {*named.values()}
+    names = {
+        (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
+    }
+    wanted = {*names.values()}
     if not overwrite:
         drawn.check(wanted | drawn.names)
     drawn.check_keys(set(digests))
     drawn.begin()
-    for place, name in named.items():
+    for place, name in names.items():
         stack = _stack(shown, place)
         recipe = {"key": digests[place[0]], "layers": [[one.name, digest(one.path), one.opacity] for one in stack]}
         if drawn.recipe_of(name) == recipe:
@@ -205,7 +212,7 @@ def _compose(
         else:
             drawn.keep(name, Picture(_composed(stack, blank)), recipe)
     drawn.remove_others(wanted)
-    return [out / name for name in named.values()]
+    return [out / name for name in names.values()]
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
