@@ -102,6 +102,15 @@ def test_a_single_video_becomes_a_video_in_a_folder_with_a_slash(call):
     assert [path.name for path in sorted(Path("PNG").iterdir())] == [f"{i:06d}.png" for i in range(4)]
 
 
+def test_a_glob_of_videos_is_a_queue(call):
+    write_clip("a.mp4")
+    for made in ("1 made, 0 made before", "0 made, 1 made before"):
+        finished = call(script.main, "*.mp4", "OUT", *SIMPLE)
+        assert finished.code == 0, finished.said
+        assert made in finished.written
+    assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
+
+
 def test_a_single_folder_of_drawings_becomes_drawings_in_the_folder_itself(call):
     Path("drawings").mkdir()
     for i in range(2):
@@ -136,6 +145,8 @@ def test_places():
         batch.plan([Path("a/x.mp4"), Path("b/x.mp4")], Path("out"))
     with pytest.raises(InputError, match="is a file; a queue needs a folder"):
         batch.plan([Path("a/x.mp4")], Path("b/x.mp4"))
+    with pytest.raises(InputError, match=r"out\.mp4 names one video; a queue needs a folder to go to, as out\."):
+        batch.plan([Path("a/x.mp4")], Path("out.mp4"))
     with pytest.raises(InputError, match="Standard input"):
         batch.find([Path("-"), Path("a")])
     with pytest.raises(InputError, match="is a pattern of drawings"):
