@@ -100,7 +100,7 @@ class Drawn:
                 with _writing(self._folder / name):
                     self._append(_line(name, sha256, recipe))
                     files.publish(self._folder / before, self._folder / name)
-                self._whole[name] = sha256, recipe
+                self._is_drawn(name, sha256, recipe)
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
         """Write a drawing, which appears whole."""
@@ -118,8 +118,7 @@ class Drawn:
                 files.publish(staged, path)
         finally:
             staged.unlink(missing_ok=True)
-        self._changed.pop(name, None)
-        self._whole[name] = sha256, recipe
+        self._is_drawn(name, sha256, recipe)
 
     def remove_others(self, names: Collection[str]) -> None:
         """Remove the drawings that were made here and have other names; those that were changed since stay."""
@@ -129,6 +128,10 @@ class Drawn:
         for name in sorted(self._changed.keys() - names):
             print(f"{self._folder / name} is no longer asked for; it stays, as it was changed.", file=sys.stderr)
         self.begin()
+
+    def _is_drawn(self, name: str, sha256: str, recipe: Recipe) -> None:
+        self._changed.pop(name, None)
+        self._whole[name] = sha256, recipe
 
     def _append(self, line: str) -> None:
         with self._record.open("a") as record:
