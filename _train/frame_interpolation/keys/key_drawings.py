@@ -159,7 +159,7 @@ def interpolate_keys(
         if not overwrite:
             drawn.check(wanted | drawn.names)
         drawn.check_keys({key.digest for key in surveyed})
-        _tell_order([drawing.path for drawing in drawings])
+        _tell_order(keys, [drawing.path for drawing in drawings])
         from _train.frame_interpolation.video.interpolate import create_interpolator
         from _util import checkpoints
 
@@ -178,15 +178,17 @@ def interpolate_keys(
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
-def _tell_order(drawings: Sequence[Path]) -> None:
-    """Print a sentence if names of drawings do not sort as they follow one another."""
-    for path, following in itertools.pairwise(drawings):
-        if not key_names.are_sorted([path.stem, following.stem]):
-            print(
-                f"{following} follows {path.name}, and does not sort after it; number the keys in their order, or give "
-                "their folder, in which they follow by their numbers.",
-                file=sys.stderr,
-            )
+def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
+    """Print a sentence if keys follow as a shell sorts them, or if names of drawings do not sort as they follow."""
+    names = list(map(name_of, keys))
+    if names == sorted(names) and not key_names.are_in_order(names):
+        before, after = next(two for two in itertools.pairwise(names) if not key_names.are_in_order(two))
+        print(
+            f"{after} follows {before}, as they are given; give their folder for their natural order.", file=sys.stderr
+        )
+    for before, after in itertools.pairwise(drawings):
+        if not key_names.are_sorted([before.stem, after.stem]):
+            print(f"{after} follows {before.name}, and does not sort after it; number the keys alike.", file=sys.stderr)
             return
 
 

@@ -11,6 +11,7 @@ Drawings are named after the key that begins their gap, so that they sort, byte 
     key_002+0of3+3of3    the last of its three in-betweens before that
     key_002+2of3+0of3    the correction
     K02+0of1             the key K2, where another one is K10
+    2_end+0of0           the second key, where `start.png end.png` are given in this order
 """
 
 import itertools
@@ -85,21 +86,29 @@ def drawing(key: str, number: int, count: int, suffix: str) -> str:
 def of_drawings(keys: Sequence[str], counts: Sequence[int]) -> list[str]:
     """What drawings are named after, for each key: its name, with places and numbers that let drawings sort.
 
-    Where nothing lets them, as where `b` precedes `a`, names stay as they are; `are_sorted` tells.
+    Keys in another order than theirs by name are numbered. Where keys are in order and nothing lets drawings sort byte
+    by byte, as with `a` and `B`, names stay as they are, so that drawings may be put among keys; `are_sorted` tells.
 
     Args:
         keys: their names, in order.
         counts: in-betweens of the gap that each begins.
     """
     placed = _placed(keys)
-    return next((names for names in (placed, _padded(placed)) if are_sorted(_ends(names, counts))), list(keys))
+    for names in (placed, _padded(placed)):
+        if are_sorted(_ends(names, counts)):
+            return names
+    return list(keys) if are_in_order(keys) else _numbered(placed)
+
+
+def are_in_order(names: Sequence[str]) -> bool:
+    """Whether keys follow one another as in a folder."""
+    return all(a <= b for a, b in itertools.pairwise(map(order, names)))
 
 
 def are_sorted(drawings: Sequence[str]) -> bool:
     """Whether names without suffix, in the order of drawings, sort so: byte by byte and, put among keys, as keys."""
-    with_dot = [f"{name}." for name in drawings]  # of the suffix
-    orders = [order(name) for name in drawings]
-    return all(a < b for a, b in itertools.pairwise(with_dot)) and all(a <= b for a, b in itertools.pairwise(orders))
+    with_dot = (f"{name}." for name in drawings)  # of the suffix
+    return all(a < b for a, b in itertools.pairwise(with_dot)) and are_in_order(drawings)
 
 
 def _ends(names: Sequence[str], counts: Sequence[int]) -> list[str]:
@@ -148,6 +157,11 @@ def _zeros(key_and_next: Sequence[str], parts: int) -> str:
 
 def _places(key: str) -> list[_GapPlace]:
     return [place for part in key.split("+")[1:] if (place := _place(part))]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    digits = len(str(len(names)))
+    return [f"{i:0{digits}d}_{name}" for i, name in enumerate(names, 1)]
 
 
 def _padded(names: Sequence[str]) -> list[str]:

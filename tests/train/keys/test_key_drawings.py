@@ -167,10 +167,18 @@ def test_a_tenth_key_renames_what_is_drawn(tmp_path, keys, capsys):
 
 
 def test_names_that_do_not_sort_are_told(tmp_path, keys, capsys):
-    first, second, third = sorted(keys.iterdir())
-    gaps = timing.plan(["a"] * 3, between="0")
-    key_drawings.interpolate_keys([second, first, third], tmp_path / "out", gaps, **SIMPLE)
-    assert "key_001+0of0.png follows key_002+0of0.png, and does not sort after it" in capsys.readouterr().err
+    for path, name in zip(sorted(keys.iterdir()), ("a2.png", "B.png", "a10.png"), strict=True):
+        path.rename(keys / name)
+    gaps = timing.plan(["k"] * 3, between="0")
+    for names, says in (
+        (["a2.png", "a10.png", "B.png"], "a10+0of0.png follows a2+0of0.png, and does not sort after it"),
+        (["B.png", "a10.png", "a2.png"], "a10 follows B, as they are given; give their folder"),
+        (["a10.png", "B.png", "a2.png"], ""),
+    ):
+        result = key_drawings.interpolate_keys([keys / name for name in names], tmp_path / names[0], gaps, **SIMPLE)
+        assert says in (said := capsys.readouterr().err)
+        assert bool(said) == bool(says)
+    assert [path.name for path in result.paths] == ["1_a10+0of0.png", "2_B+0of0.png", "3_a2+0of0.png"]
 
 
 def test_a_changed_key_concerns_its_gaps(tmp_path, keys):

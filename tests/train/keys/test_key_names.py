@@ -79,8 +79,15 @@ def test_any_drawing_may_become_a_key_again_and_again():
         keys.insert(before, names[place])
 
 
+def test_keys_in_an_order_of_their_own_are_numbered():
+    assert drawn(["start", "end"], 1, 0) == ["1_start+0of1.png", "1_start+1of1.png", "2_end+0of0.png"]
+    assert drawn(["b", "b+2of3", "a"], 0, 0, 0) == ["1_b+0of3+0of0.png", "2_b+2of3+0of0.png", "3_a+0of0.png"]
+    many = [f"{chr(97 + 11 * i % 26)}" for i in range(12)]
+    assert drawn(many, *[0] * 12)[::11] == ["01_a+0of0.png", "12_r+0of0.png"]
+
+
 def test_names_that_cannot_sort_stay_as_they_are():
-    for keys in (["b", "a"], ["a", "B"], ["K1", "K01"]):
+    for keys in (["a", "B"], ["K1", "K01"], ["K", "K 2"]):
         assert key_names.of_drawings(keys, [1, 0]) == keys
         assert not key_names.are_sorted([f"{keys[0]}+0of1", f"{keys[0]}+1of1", f"{keys[1]}+0of0"])
 
