@@ -316,6 +316,22 @@ def test_hints(run):
     assert len([name for name in written("three") if name.endswith("png")]) == 5
 
 
+def test_hints_and_parts_go_together(run):
+    mask = np.zeros((40, 48), np.uint8)
+    mask[4:20, 4:24] = 255
+    image.write("mask.png", mask)
+    results = []
+    for options in (
+        (),
+        ("--hint", "10,10:2,10"),
+        ("--part", "mask.png=0.9"),
+        ("--hint", "10,10:2,10", "--part", "mask.png=0.9"),
+    ):
+        assert run("a.png", "b.png", "--ticks", "0.2", *options, "--out", "out", *SIMPLE)[0] == 0
+        results.append(Path("out/a+1of1.png").read_bytes())
+    assert len({*results}) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
