@@ -19,6 +19,7 @@ from typing import Any
 from _scripts import drawing
 from _util import command, files, places
 from _util.command import number, whole
+from _util.counts import counted
 
 RESULTS = places.results("interpolated")
 
@@ -53,6 +54,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"where to write (default: {RESULTS}/FRAME0-FRAME1, or /FOLDER)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in DIR that have the names of drawings and were not drawn there, or changed since",
     )
     add_timing(parser)
     add_guides(parser)
@@ -182,6 +188,7 @@ def draw_pair(arguments: argparse.Namespace) -> None:
         preview=arguments.preview,
         show_flow=arguments.show_flow,
         line_art=arguments.line_art,
+        overwrite=arguments.overwrite,
         **drawing.given(arguments),
     )
     print(f"Frames: {len(written)} in {written[0].parent}")
@@ -195,14 +202,20 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
     options = timing_of(arguments)
     layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None
     if layer:
-        ease, on = timing.parse_ease(options.get("ease", "none")), timing.parse_on(options.get("on", "1"))
-        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, on)
+        ease, on = timing.parse_ease(options.get("ease", "none")), options.get("on")
+        gaps = exposure_sheets.plan(layer, names, arguments.loop, ease, timing.parse_on(on) if on else None)
     else:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
-    options = {"guides": guides_of(arguments, names, gaps), "line_art": arguments.line_art, **drawing.given(arguments)}
-    result = key_drawings.interpolate_keys(keys, out, gaps, preview=arguments.preview, **options)
+    options = {
+        "preview": arguments.preview,
+        "guides": guides_of(arguments, names, gaps),
+        "overwrite": arguments.overwrite,
+        "line_art": arguments.line_art,
+        **drawing.given(arguments),
+    }
+    result = key_drawings.interpolate_keys(keys, out, gaps, **options)
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
     if arguments.write_sheet:
@@ -225,9 +238,13 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
             raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
         suffix = f".{arguments.as_layers}"
-        options = {"line_art": arguments.line_art, **drawing.given(arguments)}
+        options = {
+            "overwrite": arguments.overwrite,
+            "line_art": arguments.line_art,
+            **drawing.given(arguments),
+        }
         result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
-    print(f"Drawings: {len(result.paths)} in {out}, of {len(cut.cels)} layers, each in {out / 'layers'}")
+    print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")
 
 

@@ -7,6 +7,7 @@ a.mkv  b.mkv  …    or a folder of them →   OUT/a.mkv  OUT/b.mkv  …
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +18,7 @@ from _scripts import drawing
 from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
 from _util import command
 from _util.command import number, rate
+from _util.counts import counted
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.video.batch import VideoJob
@@ -45,9 +47,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "out",
         metavar="OUT",
-        type=Path,
-        help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; or a folder, for numbered "
-        "PNG; - is standard output, as Y4M",
+        help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; a folder, for numbered "
+        "PNG; OUT/, with a slash, for a video under the name of IN in a folder; - is standard output, as Y4M",
     )
     frequency = parser.add_mutually_exclusive_group()
     frequency.add_argument("--fps", type=rate, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
@@ -115,6 +116,8 @@ def parse() -> argparse.Namespace:
     )
     drawing.add_options(parser)
     arguments = parser.parse_intermixed_args()
+    arguments.is_folder = arguments.out.endswith(("/", os.sep))
+    arguments.out = Path(arguments.out)
     if len(arguments.sources) > 1:
         for name in ("scene_list", "write_scene_list"):
             if getattr(arguments, name):
@@ -175,9 +178,11 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import create_interpolator
+    from _train.frame_interpolation.video.interpolate import create_interpolator, open_source
 
-    is_batch = bool(others or arguments.suffix or batch.videos_of(first))
+    is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
+        arguments.is_folder and batch.is_video(first)
+    )
     jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
@@ -187,6 +192,8 @@ def main() -> None:
         for job in jobs:
             print_forecast(job, options, create)
     elif is_batch:
+        if len(jobs) == 1:
+            open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
         settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
         resume = arguments.resume or not arguments.overwrite
         end(*batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite))
@@ -237,8 +244,9 @@ def make(
     )
     if summary is not None:
         print(
-            f"{summary.drawings} drawings in {summary.source_frames} frames, {summary.cuts} cuts; "
-            f"{job.out} has {summary.frames} frames, {float(summary.fps):.6g} a second.",
+            f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
+            f"{counted(summary.cuts, 'cut')}; "
+            f"{job.out} has {counted(summary.frames, 'frame')}, {float(summary.fps):.6g} a second.",
             file=sys.stderr if str(job.out) == "-" else sys.stdout,
         )
     return summary
@@ -249,8 +257,9 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> Non
 
     found = forecast(job.source, job.out, options, create)
     print(
-        f"{job.source}: {found.drawings} drawings in {found.source_frames} frames, {found.cuts} cuts; {job.out} would "
-        f"have {found.frames} frames, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
+        f"{job.source}: {counted(found.drawings, 'drawing')} in {counted(found.source_frames, 'frame')}, "
+        f"{counted(found.cuts, 'cut')}; {job.out} would "
+        f"have {counted(found.frames, 'frame')}, {float(found.fps):.6g} a second, {found.drawn} of them drawn: "
         f"about {found.seconds:.0f} s and {found.bytes / 1e6:.1f} MB."
     )
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import read_text, replacing
 
@@ -238,7 +239,8 @@ def _table_json(table: TimeTable) -> dict[str, Any]:
     for track in table.tracks:
         if len(track.cells) != table.duration:
             raise InputError(
-                f"Track {track.name!r} has {len(track.cells)} cells; its sheet has {table.duration} frames."
+                f"Track {track.name!r} has {counted(len(track.cells), 'cell')}; its sheet has "
+                f"{counted(table.duration, 'frame')}."
             )
     _check_numbers(table.tracks)
     names = [""] * (1 + max((track.number for track in table.tracks), default=-1))

@@ -98,7 +98,7 @@ def test_a_pair(run, prefix, tmp_path):
     finished = run("inbetween", "interpolate", "a.png", "b.png", "--fps", "2", "--device", "cpu")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == f"Frames: 3 in {Path('interpolated/a-b')}\n"
-    found = {path.relative_to(tmp_path / "here").as_posix() for path in (tmp_path / "here").rglob("*.*")}
+    found = {path.relative_to(tmp_path / "here").as_posix() for path in (tmp_path / "here").rglob("[!.]*.*")}
     assert found == {"a.png", "b.png", *(f"interpolated/a-b/02_0{i}.png" for i in range(3))}
     assert not [path for path in (tmp_path / "home").rglob("*") if "inbetween" in path.name]
 

@@ -26,7 +26,7 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
-from _train.frame_interpolation.guides.parted import Parted
+from _train.frame_interpolation.guides.parted import AutomaticMotion, Parted
 from _util import checkpoints, graphs, image, memory, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
@@ -46,7 +46,7 @@ class PreparedFrames(NamedTuple):
     first: np.ndarray  # as it was given, and so are the frames between
     values: Range
     hinted: "Hinted | None" = None  # what draws instead, where there are hints
-    parted: Parted | None = None  # and where there are parts
+    parted: Parted | None = None  # and where there are parts, by those or by the pair
     lines: "Lines | None" = None  # where both are drawings of lines alone
 
 
@@ -143,12 +143,10 @@ class Interpolator:
             masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, the hindmost first.
 
         Raises:
-            InputError: frames, hints or masks that cannot be used, or both hints and masks.
+            InputError: frames, hints or masks that cannot be used.
         """
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
-        if hints and len(masks):
-            raise InputError("A gap has hints and parts with a timing of their own; take one of them away.")
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return PreparedFrames(None, frame0.copy(), values)
@@ -156,16 +154,16 @@ class Interpolator:
         if tensors[0].shape[1] == 1:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
+        hinted = parted = None
         if hints:
             from _train.frame_interpolation.guides.hinted import Hinted
 
             hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
-            return PreparedFrames(hinted.automatic, frame0, values, hinted=hinted, lines=lines)
+        prepared = hinted.automatic if hinted else self.pipeline.prepare(tensors[0], tensors[1])
         if len(masks):
             shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
-            parted = Parted(self.pipeline, tensors[0], tensors[1], shown)
-            return PreparedFrames(parted.prepared, frame0, values, parted=parted, lines=lines)
-        return PreparedFrames(self.pipeline.prepare(tensors[0], tensors[1]), frame0, values, lines=lines)
+            parted = Parted(hinted or AutomaticMotion(self.pipeline, prepared), shown)
+        return PreparedFrames(prepared, frame0, values, hinted, parted, lines)
 
     def _lines(self, *frames: Tensor) -> "Lines | None":
         if self.line_art == "off":

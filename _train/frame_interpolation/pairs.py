@@ -1,6 +1,7 @@
 """Interpolate between two image files, into a folder.
 
-All that can be wrong with files, places and options is found before PyTorch is imported.
+What was written there before and is unchanged is replaced; what was changed since, or is of others, is not, unless that
+is asked for (see `drawn`). All that can be wrong with files, places and options is found before PyTorch is imported.
 """
 
 import errno
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -17,11 +18,15 @@ from tqdm import tqdm
 from _train.frame_interpolation.frames import check_frames, check_times
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.keys.drawn import Drawn, Recipe
 from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
 from _util.preview import check_format, write_preview
+from _util.runs import digest
+
+_RECORD = ".frames.jsonl"
 
 
 def even_times(fps: int) -> list[float]:
@@ -51,6 +56,7 @@ def interpolate_files(
     preview: Path | None = None,
     show_flow: bool = False,
     hints: Sequence[Hint] = (),
+    overwrite: bool = False,
     **options: Any,
 ) -> list[Path]:
     """Draw the frames between two image files and write them: as PNG, or of floating values as TIFF or EXR.
@@ -65,13 +71,15 @@ def interpolate_files(
         preview: also write all frames in order, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
         hints: what belongs together in both frames.
+        overwrite: replace files in `out` that were not drawn there, or changed since.
         options: of `Interpolator`.
 
     Returns:
         The files written, in order of time, flow and preview not among them.
 
     Raises:
-        InputError: an image, a size, a time, weights or a place to write that cannot be used; nothing is written.
+        InputError: an image, a size, a time, weights or a place to write that cannot be used, or a file in `out` that
+            is not as it was drawn; nothing is written.
     """
     ends = formats.read(path0), formats.read(path1)
     frame0, frame1 = common_kind((path0, path1), ends)
@@ -92,20 +100,43 @@ def interpolate_files(
         _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
         if times is None:
             _refuse_another_fps(out, paths)
+        drawn = Drawn(out, _RECORD)
+        if not overwrite:
+            drawn.check([path.name for path in (*paths, *flow_paths)])
+        results = _Results(paths, flow_paths, drawn, {"key": digest(path0), "next": digest(path1)})
         tell_other_colours((path0, path1), ends)
-        shown = _draw((frame0, frame1), ends, wanted, paths, flow_paths, hints, options)
+        shown = _draw((frame0, frame1), ends, wanted, results, hints, options)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
             write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
     return paths
 
 
+class _Results(NamedTuple):
+    """What is written: frames in order of time, flow, and of what they are recorded to be made."""
+
+    paths: list[Path]
+    flow_paths: list[Path]
+    drawn: Drawn
+    recipe: Recipe
+
+    def write_frame(self, path: Path, picture: Picture) -> None:
+        self.drawn.keep(path.name, picture, self.recipe)
+
+    def write_flow(self, flows: Any) -> None:
+        from _util import flow, image
+
+        largest = max(f.norm(dim=1).max().item() for f in flows)
+        for path, f in zip(self.flow_paths, flows, strict=True):
+            colours = flow.to_colours(f[0], largest)
+            self.drawn.write(path.name, lambda place, colours=colours: image.write(place, colours), self.recipe)
+
+
 def _draw(
     frames: tuple[np.ndarray, np.ndarray],
     ends: tuple[Picture, Picture],
     times: list[float],
-    paths: list[Path],
-    flow_paths: list[Path],
+    results: _Results,
     hints: Sequence[Hint],
     options: dict[str, Any],
 ) -> list[Picture]:
@@ -114,21 +145,22 @@ def _draw(
 
     interpolator = Interpolator(**options)
     pair = interpolator.prepare(*frames, hints)
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    if flow_paths:
-        _write_flow(interpolator.flow_of(pair), flow_paths)
+    results.drawn.begin()
+    if results.flow_paths:
+        results.write_flow(interpolator.flow_of(pair))
+    has_ends = len(results.paths) > len(times)
     first, last = (of_kind(frame, ends) for frame in frames)
     between = []
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
         pictures = (of_kind(wait(), ends) for wait in waiting)
-        if len(paths) > len(times):
+        if has_ends:
             pictures = _between(ends[0], pictures, ends[1])
-        for path, picture in zip(paths, pictures, strict=True):
-            formats.write(path, picture.pixels, picture.tags, picture.header)
+        for path, picture in zip(results.paths, pictures, strict=True):
+            results.write_frame(path, picture)
             between.append(picture)
-    return [first, *(between[1:-1] if len(paths) > len(times) else between), last]
+    return [first, *(between[1:-1] if has_ends else between), last]
 
 
 def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iterator[Picture]:
@@ -201,11 +233,3 @@ def try_to_write(path: Path) -> None:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-
-
-def _write_flow(flows: Any, paths: list[Path]) -> None:
-    from _util import flow, image
-
-    largest = max(f.norm(dim=1).max().item() for f in flows)
-    for path, f in zip(paths, flows, strict=True):
-        image.write(path, flow.to_colours(f[0], largest))

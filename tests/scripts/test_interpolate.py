@@ -36,7 +36,8 @@ def run(call):
 
 
 def written(folder: str | Path) -> list[str]:
-    return sorted(path.name for path in Path(folder).iterdir())
+    """Names of what is in a folder, records left out."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.suffix != ".jsonl")
 
 
 def test_twelve_frames_a_second(run):
@@ -70,7 +71,7 @@ def test_a_folder_of_keys(run):
     code, _ = run("keys", "--loop", "--between", "2,1", "--ease", "in-out", "--on", 2, "--preview", "p.webp", *SIMPLE)
     assert code == 0
     names = ["a+0of2.png", "a+1of2.png", "a+2of2.png", "b+0of1.png", "b+1of1.png"]
-    assert [name for name in written("_data/interpolated/keys") if name[0] != "."] == names
+    assert written("_data/interpolated/keys") == names
     assert Path("p.webp").exists()
 
 
@@ -79,13 +80,13 @@ def test_three_files_are_keys(run):
     code, _ = run("a.png", "b.png", "c.png", *SIMPLE)
     assert code == 0
     names = ["a+0of1.png", "a+1of1.png", "b+0of1.png", "b+1of1.png", "c+0of0.png"]
-    assert [name for name in written("_data/interpolated/a-c") if name[0] != "."] == names
+    assert written("_data/interpolated/a-c") == names
 
 
 def test_options_of_timing_make_keys_of_two_frames(run):
     code, _ = run("a.png", "b.png", "--ticks", "0.25,1/2", "--out", "out", *SIMPLE)
     assert code == 0
-    assert [name for name in written("out") if name[0] != "."] == [f"a+{i}of2.png" for i in range(3)] + ["b+0of0.png"]
+    assert written("out") == [f"a+{i}of2.png" for i in range(3)] + ["b+0of0.png"]
     run("a.png", "b.png", "--times", 0.25, 0.5, "--out", "pair", *SIMPLE)
     for name, same in (("a+1of2.png", "t0.25.png"), ("a+2of2.png", "t0.50.png")):
         np.testing.assert_array_equal(image.read(Path("out") / name), image.read(Path("pair") / same))
@@ -97,10 +98,16 @@ def test_a_sheet_times_keys_and_another_is_written(run):
     arguments = "--sheet", "in.xdts", "--on", 2, "--write-sheet", "sheets/out.xdts", "--out", "out"
     code, _ = run("a.png", "b.png", *arguments, *SIMPLE)
     assert code == 0
-    assert [name for name in written("out") if name[0] != "."] == ["a+0of1.png", "a+1of1.png", "b+0of0.png"]
+    assert written("out") == ["a+0of1.png", "a+1of1.png", "b+0of0.png"]
     assert xdts.read("sheets/out.xdts").tables[0].tracks[0].cells == ["1", "1", "2", "2", "3", "3"]
     run("a.png", "b.png", "--times", 0.5, "--out", "pair", *SIMPLE)
     np.testing.assert_array_equal(image.read("out/a+1of1.png"), image.read("pair/t0.50.png"))
+    sheets = "--sheet", "sheets/out.xdts", "--write-sheet", "sheets/again.xdts"
+    assert run("out", *sheets, "--out", "again", *SIMPLE)[0] == 0
+    assert Path("sheets/again.xdts").read_bytes() == Path("sheets/out.xdts").read_bytes()
+    assert [image.read(path).tobytes() for path in sorted(Path("again").glob("*.png"))] == [
+        image.read(path).tobytes() for path in sorted(Path("out").glob("*.png"))
+    ]
 
 
 def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run):
@@ -139,6 +146,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "c.png"], "There is no image c.png"),
         (["."], "holds the keys"),
         ([".", "a.png", "b.png"], "is a folder"),
+        (["a.png", "b.psd"], "a.png has no layers, and the other keys have; give .ora, .psd or .psb alone"),
     ],
 )
 def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):
@@ -238,6 +246,20 @@ def test_a_folder_that_existed_is_unchanged(run):
     assert Path("out/12_03.png").stat().st_mtime_ns == before.st_mtime_ns
 
 
+def test_an_edited_frame_is_replaced_only_on_request(run):
+    arguments = "a.png", "b.png", "--times", 0.5, "--out", "out", *SIMPLE
+    run(*arguments)
+    Path("out/t0.50.png").write_bytes(Path("a.png").read_bytes())
+    code, said = run(*arguments)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "out/t0.50.png was changed since it was drawn" in said
+    assert "--overwrite" in said
+    assert Path("out/t0.50.png").read_bytes() == Path("a.png").read_bytes()
+    code, _ = run(*arguments, "--overwrite")
+    assert code == 0
+    assert Path("out/t0.50.png").read_bytes() != Path("a.png").read_bytes()
+
+
 def test_bad_input_from_the_shell(tmp_path):
     finished = subprocess.run(
         [sys.executable, "-m", "_scripts.interpolate", tmp_path / "none.png", tmp_path / "b.png"],
@@ -294,6 +316,22 @@ def test_hints(run):
     assert len([name for name in written("three") if name.endswith("png")]) == 5
 
 
+def test_hints_and_parts_go_together(run):
+    mask = np.zeros((40, 48), np.uint8)
+    mask[4:20, 4:24] = 255
+    image.write("mask.png", mask)
+    results = []
+    for options in (
+        (),
+        ("--hint", "10,10:2,10"),
+        ("--part", "mask.png=0.9"),
+        ("--hint", "10,10:2,10", "--part", "mask.png=0.9"),
+    ):
+        assert run("a.png", "b.png", "--ticks", "0.2", *options, "--out", "out", *SIMPLE)[0] == 0
+        results.append(Path("out/a+1of1.png").read_bytes())
+    assert len({*results}) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -303,8 +341,7 @@ def test_hints(run):
         (["--hints", "none.json"], "none.json"),
         (["--hint", "1,1:2,2", "--hints", "none.json"], "keep one"),
         (["--part", "none.png=in"], "none.png"),
-        (["--part", "mask.png=0.1,0.2"], "ticks"),
-        (["--part", "mask.png=in", "--hint", "1,1:2,2"], "take one"),
+        (["--part", "mask.png=0.1,0.2"], "has 2 ticks, and its gap has 1 in-between; give as many"),
         (["--parts", "none.csv"], "none.csv"),
     ],
 )
@@ -325,7 +362,7 @@ def test_keys_in_layers(run):
     code, _ = run("cut", "--out", "out", "--as", "ora", *SIMPLE)
     assert code == 0
     drawn = ["k0+0of1.ora", "k0+1of1.ora", "k1+0of0.ora"]
-    assert written("out") == [".drawn.jsonl", *drawn, "layers"]
+    assert written("out") == [*drawn, "layers"]
     assert written("out/layers") == ["A", "B"]
     for options, told in ((["--hint", "1,1:2,2"], "--hint"), (["--out", "cut"], "holds the keys")):
         code, message = run("cut", *options, *SIMPLE)

@@ -33,6 +33,11 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
+def shown(folder: Path) -> list[Path]:
+    """The files of a folder that are not hidden."""
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
 @pytest.mark.parametrize("fps", [1, 2, 12, 100])
 def test_even_times_and_names(fps):
     times, names = pairs.even_times(fps), pairs.even_names(fps)
@@ -62,7 +67,7 @@ def test_names_tell_times_apart(times, names):
 def test_both_frames_and_those_between(tmp_path, frames):
     written = pairs.interpolate_files(*frames, tmp_path / "out", fps=4, **SIMPLE)
     assert written == [tmp_path / "out" / f"04_{i:02d}.png" for i in range(5)]
-    assert sorted(written) == sorted((tmp_path / "out").iterdir())
+    assert written == shown(tmp_path / "out")
     pictures = [image.read(path) for path in written]
     for picture, path in ((pictures[0], frames[0]), (pictures[-1], frames[1])):
         np.testing.assert_array_equal(picture, image.read(path))
@@ -72,7 +77,7 @@ def test_both_frames_and_those_between(tmp_path, frames):
 def test_times_are_written_alone_and_in_order(tmp_path, frames):
     written = pairs.interpolate_files(*frames, tmp_path / "out", times=[0.75, 0.25, 0.75], **SIMPLE)
     assert [path.name for path in written] == ["t0.25.png", "t0.75.png"]
-    assert sorted(written) == sorted((tmp_path / "out").iterdir())
+    assert written == shown(tmp_path / "out")
     early, late = (image.read(path).astype(float) for path in written)
     start = image.read(frames[0])
     assert np.abs(early - start).mean() < np.abs(late - start).mean()
@@ -208,11 +213,11 @@ def test_nothing_is_written_when_options_are_wrong(tmp_path, capsys, frames, opt
 def test_a_full_disk_is_said_so(tmp_path, frames):
     out = tmp_path / "out"
     out.mkdir()
-    temporary_beside(out / "04_02.png").symlink_to("/dev/full")
+    temporary_beside(temporary_beside(out / "04_02.png")).symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"04_02\.png cannot be written \(No space left on device\)"):
         pairs.interpolate_files(*frames, out, fps=4, **SIMPLE)
-    assert [path.name for path in sorted(out.iterdir())] == ["04_00.png", "04_01.png"]
-    assert all(image.read(path).shape == (40, 48, 3) for path in out.iterdir())
+    assert [path.name for path in shown(out)] == ["04_00.png", "04_01.png"]
+    assert all(image.read(path).shape == (40, 48, 3) for path in shown(out))
 
 
 def test_a_second_run_to_one_place_is_refused(tmp_path, frames):
@@ -225,3 +230,44 @@ def test_a_second_run_to_one_place_is_refused(tmp_path, frames):
         assert contents(tmp_path) == before
     assert len(pairs.interpolate_files(*frames, tmp_path / "out", **options)) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "out", "p.webp"}
+
+
+def test_a_second_run_replaces_what_is_as_it_was_drawn(tmp_path, frames):
+    out = tmp_path / "out"
+    before = {
+        path: path.read_bytes() for path in pairs.interpolate_files(*frames, out, fps=4, show_flow=True, **SIMPLE)
+    }
+    image.write(frames[1], np.roll(KINDS["rgb"], 4, 1))
+    pairs.interpolate_files(*frames, out, fps=4, show_flow=True, **SIMPLE)
+    changed = [path.name for path, data in before.items() if path.read_bytes() != data]
+    assert changed == [f"04_0{i}.png" for i in range(1, 5)]
+
+
+@pytest.mark.parametrize("name", ["04_02.png", "04_00.png", "flow10.png"])
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_what_was_edited_or_is_of_others_is_replaced_only_on_request(tmp_path, frames, name, is_drawn):
+    out = tmp_path / "out"
+    options = {"fps": 4, "show_flow": True, **SIMPLE}
+    if is_drawn:
+        pairs.interpolate_files(*frames, out, **options)
+    out.mkdir(exist_ok=True)
+    image.write(out / name, KINDS["grey"])
+    before = contents(tmp_path)
+    says = rf"{name} was {'changed since it was drawn' if is_drawn else 'not drawn here'}; .* --overwrite\.$"
+    for _ in range(2):
+        with pytest.raises(InputError, match=says):
+            pairs.interpolate_files(*frames, out, **options)
+        assert contents(tmp_path) == before
+    pairs.interpolate_files(*frames, out, overwrite=True, **options)
+    assert image.read(out / name).ndim == 3
+    pairs.interpolate_files(*frames, out, **options)
+
+
+def test_an_edited_frame_stands_in_the_way_of_none_but_its_own(tmp_path, frames):
+    out = tmp_path / "out"
+    pairs.interpolate_files(*frames, out, times=[0.25, 0.75], **SIMPLE)
+    image.write(out / "t0.25.png", KINDS["grey"])
+    pairs.interpolate_files(*frames, out, times=[0.5, 0.75], **SIMPLE)
+    with pytest.raises(InputError, match=r"t0\.25\.png was changed since"):
+        pairs.interpolate_files(*frames, out, times=[0.25], **SIMPLE)
+    np.testing.assert_array_equal(image.read(out / "t0.25.png"), KINDS["grey"])

@@ -19,6 +19,7 @@ from _train.frame_interpolation import pipeline
 from _train.frame_interpolation.guides import cutouts
 from _train.frame_interpolation.guides.cutouts import CutKey, Piece, Similarity
 from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.guides.parted import AutomaticMotion
 from _train.frame_interpolation.pipeline import Pipeline
 from _util import alpha, image
 
@@ -37,6 +38,20 @@ class _Layer(NamedTuple):
     piece: Piece
     prepared: pipeline.PreparedPair
     corner: complex  # of its canvas, in key 0
+    size: tuple[int, int]  # of its canvas, (h, w)
+
+
+class Attached(NamedTuple):
+    """Masks of key 0 that are carried by everything that an in-between is made of.
+
+    Attributes:
+        automatic, rest: (2, k, h, w), in both keys; None of no masks.
+        layers: of each piece, k arrays of the size of its canvas.
+    """
+
+    automatic: Tensor | None
+    rest: Tensor | None
+    layers: list[list[np.ndarray]]
 
 
 class Hinted:
@@ -66,19 +81,42 @@ class Hinted:
 
     def frames(self, times: Sequence[float]) -> Tensor:
         """The frames (n, c, h, w) at times in (0, 1)."""
-        return torch.cat([self._frame(one) for one in times])
+        nothing = Attached(None, None, [[] for _ in self.layers])
+        return torch.cat([self.carry(one, nothing)[0] for one in times])
 
-    def _frame(self, t: float) -> Tensor:
-        automatic = self.pipeline.frames(self.automatic, t)
-        result = _array(self.pipeline.frames(self.rest, t))
+    def attach(self, masks: Tensor) -> Attached:
+        """What is carried of masks (1, k, h, w) of key 0."""
+        of_rest = of_key = list(masks[0].float().cpu().numpy())
         if self.shift is not None:
-            result = _moved(result, _against((t - 0.5) * self.shift.at(t)))
-        for layer in self.layers:
+            of_rest = [_read(mask, -0.5 * self.shift.at(0)) for mask in of_key]
+        return Attached(
+            AutomaticMotion(self.pipeline, self.automatic).attach(masks),
+            AutomaticMotion(self.pipeline, self.rest).attach(self._tensor(np.dstack(of_rest)).to(masks)),
+            [[cutouts.warped(mask, Similarity(1, -one.corner), one.size) for mask in of_key] for one in self.layers],
+        )
+
+    def carry(self, t: float, attached: Attached) -> tuple[Tensor, Tensor]:
+        """The frame (1, c, h, w) at time t in (0, 1), and where masks are in it, (1, k, h, w)."""
+        automatic = self.pipeline.carry(self.automatic, t, attached.automatic)
+        drawn, carried = self.pipeline.carry(self.rest, t, attached.rest)
+        result, masks = _array(drawn), list(carried[0].float().cpu().numpy())
+        if self.shift is not None:
+            back = _against((t - 0.5) * self.shift.at(t))
+            result, masks = _moved(result, back), [_read(mask, back) for mask in masks]
+        for layer, of_layer in zip(self.layers, attached.layers, strict=True):
             drawn = _array(self.pipeline.frames(layer.prepared, t))
             way = layer.piece.at(t)
-            result = _over(result, drawn, Similarity(way.a, way(layer.corner)))
+            place = Similarity(way.a, way(layer.corner))
+            result = _over(result, drawn, place)
+            masks = [_mask_over(mask, own, drawn[:, :, 3], place) for mask, own in zip(masks, of_layer, strict=True)]
+        hinted = self._tensor(result), self._tensor(np.dstack(masks)) if masks else automatic[1]
+        frame, carried = (self._near_hints(*both) for both in zip(automatic, hinted, strict=True))
+        return frame, carried
+
+    def _near_hints(self, automatic: Tensor, hinted: Tensor) -> Tensor:
+        """What hints give where they have effect, and exactly what is automatic elsewhere."""
         share = torch.from_numpy(self.share).to(automatic)
-        return torch.where(share > 0, automatic.lerp(self._tensor(result).to(automatic), share), automatic)
+        return torch.where(share > 0, automatic.lerp(hinted.to(automatic), share), automatic)
 
     def _tensor(self, frame: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[None].to(self.device)
@@ -94,7 +132,7 @@ class Hinted:
         ways = Similarity(1, -low), Similarity(back.a, back.b - low)
         masks = piece.mask0, piece.mask1
         cut = [_cut_out(frame, mask, way, size) for frame, mask, way in zip(frames, masks, ways, strict=True)]
-        return _Layer(piece, self.pipeline.prepare(self._tensor(cut[0]), self._tensor(cut[1])), low)
+        return _Layer(piece, self.pipeline.prepare(self._tensor(cut[0]), self._tensor(cut[1])), low, size)
 
 
 def _array(frame: Tensor) -> np.ndarray:
@@ -162,14 +200,16 @@ def _against(shift: np.ndarray) -> np.ndarray:
 
 
 def _moved(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """A frame read where a shift (h, w, 2) points to."""
+    """A frame, RGB or RGBA, read where a shift (h, w, 2) points to."""
+    return _plain(_read(alpha.premultiplied(frame, 1), shift)) if frame.shape[2] == 4 else _read(frame, shift)
+
+
+def _read(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """(h, w) or (h, w, c) in [0, 1], read where a shift (h, w, 2) points to."""
     h, w = shift.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     x, y = x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
-    has_alpha = frame.shape[2] == 4
-    picture = alpha.premultiplied(frame, 1) if has_alpha else frame
-    read = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
-    return _plain(read) if has_alpha else read
+    return cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:
@@ -204,6 +244,12 @@ def _over(ground: np.ndarray, layer: np.ndarray, way: Similarity) -> np.ndarray:
         return top[:, :, :3] + ground * rest
     colours = top[:, :, :3] + ground[:, :, :3] * ground[:, :, 3:] * rest
     return _plain(np.dstack([colours, top[:, :, 3:] + ground[:, :, 3:] * rest]))
+
+
+def _mask_over(ground: np.ndarray, mask: np.ndarray, share: np.ndarray, way: Similarity) -> np.ndarray:
+    """A mask (h, w) over which a layer is laid that has a mask and an alpha of its own."""
+    top, hides = (cutouts.warped(values, way, ground.shape) for values in (mask * share, share))
+    return top + ground * (1 - hides)
 
 
 def _without(

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import read_text
 
@@ -56,7 +57,7 @@ def parse(text: str) -> Hint:
     """
     strokes = text.split(":")
     if len(strokes) != 2:
-        raise InputError(f"The hint {text!r} has {len(strokes)} places; it is written as x0,y0:x1,y1.")
+        raise InputError(f"The hint {text!r} has {counted(len(strokes), 'place')}; it is written as x0,y0:x1,y1.")
     try:
         numbers = [[float(number) for number in stroke.split(",")] for stroke in strokes]
     except ValueError as error:

@@ -24,6 +24,9 @@ _OFF = 0.15  # difference from the mixtures of ink and ground, of 1
 _FEW = 0.01  # share of pixels that may be off
 _THICK = 1 / 60  # of the height; what is thicker is an area
 _AT_REST = 1.5 / 255  # difference of keys up to which they agree
+_LIKE = 0.25  # difference of shares of ink up to which an in-between shows what rests
+_GONE = 0.5  # difference of keys from which on a line has moved away
+_RIM = 2  # pixels around what moves in which its rim is
 _AROUND = 4  # pixels around what differs that are drawn anew
 _BLANK = 0.7  # share of the pixels, at least, that show the ground
 
@@ -68,8 +71,22 @@ class Lines:
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
         differs = np.maximum(*(abs(share - of_key) for of_key in self._shares)) > _AT_REST
-        changes = cv2.dilate(differs.astype(np.uint8), np.ones((2 * _AROUND + 1,) * 2, np.uint8)) > 0
-        return with_ink(np.where(changes, redrawn(share, width), share), tones, frame.shape[2])
+        changed = np.where(_grown(differs, _AROUND), redrawn(share, width), share)
+        return with_ink(self._with_rest(changed, share), tones, frame.shape[2])
+
+    def _with_rest(self, changed: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """An in-between with the lines that both keys have and that it shows, exactly as they are in the keys.
+
+        Args:
+            changed: what is drawn anew, (h, w).
+            share: what was drawn, (h, w).
+        """
+        rest, differ = np.minimum(*self._shares), abs(self._shares[0] - self._shares[1])
+        agrees, is_moving = differ <= _AT_REST, abs(share - rest) > _LIKE
+        beside = _grown((rest > 0.5) & agrees & ~is_moving, _RIM)
+        with_ink_of_rest = np.where(beside & agrees & ~is_moving, np.maximum(changed, rest), changed)
+        is_rest = beside & (agrees | _grown(differ > _GONE, _RIM)) & ~_grown(is_moving, _RIM)
+        return np.where(is_rest, rest, with_ink_of_rest)
 
 
 def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
@@ -135,6 +152,11 @@ def with_ink(share: np.ndarray, tones: Tones, channels: int) -> np.ndarray:
     if channels == 4:
         picture = np.concatenate([picture, np.ones_like(share)], 2)
     return picture.astype(np.float32)
+
+
+def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask and all around it, as far as `reach` pixels."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _mixed(first: Tones, last: Tones, t: float) -> Tones:

@@ -4,70 +4,103 @@
           .drawn.jsonl         {"name": "key_001+1of3.png", "sha256": "…", "recipe": {…}}, one line each
 
 A line is on the disk before its drawing appears. So a file without a line was not drawn here, and one whose digest no
-line tells was changed since: neither is overwritten or removed.
+line tells was changed since: neither is overwritten, unless that is asked for, or removed.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture
-from _util.runs import digest
+from _util.runs import digest, digest_of
 
 Recipe = dict[str, Any]
-_RECORD = ".drawn.jsonl"
+RECORD = ".drawn.jsonl"
 
 
 class Drawn:
     """The drawings of a folder, which need not exist, and their recipes: of what JSON holds, all that determines one.
 
     A recipe holds the digest of its key file as `key`. Whoever writes holds the folder.
+
+    Args:
+        record: name of the file that holds what they were made of.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, record: str = RECORD):
+        self._folder, self._record = folder, folder / record
         recorded: dict[str, dict[str, Recipe]] = {}  # by name, then by digest
-        for name, sha256, recipe in _records(folder / _RECORD):
+        for name, sha256, recipe in _records(self._record):
             recorded.setdefault(name, {})[sha256] = recipe
-        self._names = set(recorded)
         self._whole: dict[str, tuple[str, Recipe]] = {}  # those that are there as they were drawn
-        for name in recorded:
+        self._changed: dict[str, dict[str, Recipe]] = {}  # and those that are not
+        for name, by_digest in recorded.items():
             path = folder / name
-            if path.is_file() and (sha256 := digest(path)) in recorded[name]:
-                self._whole[name] = sha256, recorded[name][sha256]
+            if path.is_file() and (sha256 := digest(path)) in by_digest:
+                self._whole[name] = sha256, by_digest[sha256]
+            elif os.path.lexists(path):
+                self._changed[name] = by_digest
+
+    @property
+    def names(self) -> set[str]:
+        """Of all that was drawn here and is there, changed since or not."""
+        return {*self._whole, *self._changed}
 
     def recipe_of(self, name: str) -> Recipe | None:
         """What a file was made of; None if it is not there, or not as it was drawn."""
         return self._whole[name][1] if name in self._whole else None
 
-    def check(self, names: Collection[str], keys: Collection[str]) -> None:
-        """Raise InputError if files of these names cannot be written, or what is there is of other keys.
+    def check(self, names: Collection[str]) -> None:
+        """Raise InputError if files of these names are there and are not as they were drawn."""
+        for name in sorted({*names} - self._whole.keys()):
+            path = self._folder / name
+            if name in self._changed:
+                raise InputError(
+                    f"{path} was changed since it was drawn; move it away (among the keys, it becomes a key), or "
+                    "replace it with --overwrite."
+                )
+            if os.path.lexists(path):
+                raise InputError(
+                    f"{path} was not drawn here; move it away, choose another place, or replace it with --overwrite."
+                )
+
+    def check_keys(self, keys: Collection[str]) -> None:
+        """Raise InputError if what is there is of other keys.
 
         Args:
             keys: digests of the files of all keys.
         """
-        for name in sorted({*names, *self._names} - self._whole.keys()):
-            path = self._folder / name
-            if not os.path.lexists(path):
-                continue
-            if name in self._names:
-                raise InputError(
-                    f"{path} was changed since it was drawn; move it to the keys, to become a key, or delete it."
-                )
-            raise InputError(f"{path} was not drawn here; move it away, or choose another place.")
         known = {recipe["key"] for _, recipe in self._whole.values()}
         if known and known.isdisjoint(keys):
             raise InputError(f"{self._folder} holds drawings between other keys; choose another place.")
 
     def begin(self) -> None:
         """Make the folder; from now on, what is no longer there is forgotten."""
-        with files.making_folder(self._folder), files.replacing(self._folder / _RECORD) as temporary:
-            temporary.write_text("".join(_line(name, *made) for name, made in self._whole.items()))
+        made = [(name, *one) for name, one in self._whole.items()]
+        made += [(name, *one) for name, by_digest in self._changed.items() for one in by_digest.items()]
+        with files.making_folder(self._folder), files.replacing(self._record) as temporary:
+            temporary.write_text("".join(_line(*one) for one in made))
+
+    def rename(self, recipes: Mapping[str, Recipe]) -> None:
+        """Give drawings that were made under other names the ones of their recipes.
+
+        Args:
+            recipes: of all drawings that are asked for, by name.
+        """
+        spare = {digest_of(recipe): name for name, (_, recipe) in self._whole.items() if recipes.get(name) != recipe}
+        for name, recipe in recipes.items():
+            if name not in self._whole and (before := spare.pop(digest_of(recipe), None)):
+                sha256, _ = self._whole.pop(before)
+                with _writing(self._folder / name):
+                    self._append(_line(name, sha256, recipe))
+                    files.publish(self._folder / before, self._folder / name)
+                self._is_drawn(name, sha256, recipe)
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
         """Write a drawing, which appears whole."""
@@ -76,32 +109,46 @@ class Drawn:
     def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
         """Write a drawing of another kind by a function that writes a file."""
         path = self._folder / name
-        staged = self._folder / f".drawn{path.suffix}"
+        staged = files.temporary_beside(path)
         try:
-            write(staged)
-            sha256 = digest(staged)
-            self._append(_line(name, sha256, recipe))
-            files.publish(staged, path)
-        except OSError as error:
-            raise InputError(
-                f"{path} cannot be written ({error.strerror}); make room or choose another place."
-            ) from error
+            with _writing(path, staged):
+                write(staged)
+                sha256 = digest(staged)
+                self._append(_line(name, sha256, recipe))
+                files.publish(staged, path)
         finally:
             staged.unlink(missing_ok=True)
-        self._whole[name] = sha256, recipe
+        self._is_drawn(name, sha256, recipe)
 
     def remove_others(self, names: Collection[str]) -> None:
-        """Remove the drawings that were made here and have other names."""
+        """Remove the drawings that were made here and have other names; those that were changed since stay."""
         for name in self._whole.keys() - names:
             (self._folder / name).unlink(missing_ok=True)
             del self._whole[name]
+        for name in sorted(self._changed.keys() - names):
+            print(f"{self._folder / name} is no longer asked for; it stays, as it was changed.", file=sys.stderr)
         self.begin()
 
+    def _is_drawn(self, name: str, sha256: str, recipe: Recipe) -> None:
+        self._changed.pop(name, None)
+        self._whole[name] = sha256, recipe
+
     def _append(self, line: str) -> None:
-        with (self._folder / _RECORD).open("a") as record:
+        with self._record.open("a") as record:
             record.write(line)
             record.flush()
             os.fsync(record.fileno())
+
+
+@contextlib.contextmanager
+def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
+    """Raise InputError, which names the drawing and not where it is staged, where it cannot be written."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(staged), str(path))) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:

@@ -6,6 +6,9 @@
 Between two keys, an in-between begins at each ○ or ●, and at each cell that is no key; where there is neither, every
 frame, or every second on twos. Its tick is its place in time between the beginnings of both keys. Where nothing shows
 between two keys and nothing is marked, nothing is drawn.
+
+Where all keys are drawings of an earlier result, cells number them in their order, as `write` does, and what is held
+stays held: a sheet and the drawings that it was written for give the same exposures again.
 """
 
 import itertools
@@ -16,6 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, eased
 from _util import xdts
 from _util.errors import InputError
@@ -47,12 +51,18 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     found = layers if name is None else [layer for layer in layers if layer.track.name == name]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(repr(layer.track.name) for layer in layers) or "none"
-    wanted = "a layer with cells" if name is None else f"the layer {name!r}"
-    raise InputError(f"{path} has {len(found)} times {wanted}, and one is needed; its layers are {names}: see --layer.")
+    if not layers:
+        raise InputError(f"{path} has no layer with cells; expose the keys in one, and export it again.")
+    names = ", ".join(repr(layer.track.name) for layer in layers)
+    if found:
+        raise InputError(
+            f"{path} has {len(found)} layers that could be meant: {names}; choose by --layer, and rename those "
+            "of one name."
+        )
+    raise InputError(f"{path} has no layer {name!r} with cells; name another by --layer: {names}.")
 
 
-def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int) -> list[Gap]:
+def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int | None = None) -> list[Gap]:
     """The timing of the gap that each key begins, as `timing.plan` gives it.
 
     A cell means the key whose name it is, or ends in its number, with a letter if it has one: `12a` means `A_0012a`.
@@ -61,13 +71,15 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
         keys: names of the keys, in order, without suffix.
         is_loop: the last gap leads to the first key, and to the frame where that is exposed again, if it is.
         ease: moves ticks further.
-        on: frames that in-betweens are exposed for in gaps where none are marked.
+        on: frames that in-betweens are exposed for in gaps where none are marked (default: 1; between drawings of an
+            earlier result, none are drawn there).
 
     Raises:
         InputError: keys are not exposed in their order, once each, or other cells show before or after them.
     """
     cells, where = layer.track.cells, f"{layer.path}, layer {layer.track.name!r}"
     starts, end = _starts(cells, keys, is_loop, where)
+    on = on or (0 if _are_drawn(keys) else 1)
     if any(cells[: starts[0]]):
         raise InputError(f"{where}: another cell shows before the first key, {keys[0]}; give its drawing as a key.")
     ticks = {*layer.track.in_betweens, *layer.track.reverse_sheets}
@@ -84,7 +96,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
                     f"{where}: another cell shows after the last key, {keys[i]}; give its drawing as a key."
                 )
             marks = []
-        elif not marks and stop == next_first:
+        elif not marks and stop == next_first and on:
             marks = list(range(first + on, stop, on))
         if len(marks) > MOST_BETWEEN:
             raise InputError(f"{where}: {len(marks)} in-betweens follow {keys[i]}; up to {MOST_BETWEEN} are drawn.")
@@ -96,7 +108,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
 
 def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: str) -> tuple[list[int], int]:
     """The frames where the keys are exposed first, and where the exposures end."""
-    numbers = {label: i for i, key in reversed(list(enumerate(keys))) for label in (_label(key), key) if label}
+    numbers = _cells_of(keys)
     starts: list[int] = []
     for frame, cell in enumerate(cells):
         number = None if cell is None else numbers.get(cell, numbers.get(_normal(cell)))
@@ -105,7 +117,8 @@ def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: 
         if number == 0 and is_loop and len(starts) == len(keys):
             return starts, frame
         if number < len(starts):
-            raise InputError(f"{where}: {keys[number]} is exposed again at frame {frame + 1}; expose each key once.")
+            remedy = "add --loop" if number == 0 and len(starts) == len(keys) else "expose each key once"
+            raise InputError(f"{where}: {keys[number]} is exposed again at frame {frame + 1}; {remedy}.")
         if number > len(starts):
             raise InputError(
                 f"{where}: {keys[number]} is exposed at frame {frame + 1} and {keys[len(starts)]} not before it; "
@@ -115,6 +128,19 @@ def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: 
     if len(starts) < len(keys):
         raise InputError(f"{where}: {keys[len(starts)]} is not exposed; give it a cell, or move it out of the keys.")
     return starts, len(cells)
+
+
+def _cells_of(keys: Sequence[str]) -> dict[str, int]:
+    """What cells mean which key: its name, and its number in it, or among drawings."""
+    if _are_drawn(keys):
+        labels: list[str | None] = [str(i) for i in range(1, len(keys) + 1)]
+    else:
+        labels = list(map(_label, keys))
+    return {cell: i for i in reversed(range(len(keys))) for cell in (labels[i], keys[i]) if cell}
+
+
+def _are_drawn(keys: Sequence[str]) -> bool:
+    return all(map(key_names.is_drawn, keys))
 
 
 def _label(key: str) -> str | None:

@@ -8,7 +8,7 @@
                                               key_003+0of0.png   the last key
                                               .drawn.jsonl       what each drawing was made of
 
-Keys follow one another in the natural order of their names, so that `key_002+fixed.png` lies between `key_002.png` and
+Keys follow one another in the order of `key_names`, so that `key_002+fixed.png` lies between `key_002.png` and
 `key_003.png`. A drawing that is there already and was made of the same two keys in the same way is kept.
 
 All that can be wrong with keys, places and options is found before PyTorch is imported.
@@ -16,6 +16,7 @@ All that can be wrong with keys, places and options is found before PyTorch is i
 
 import collections
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,8 +29,9 @@ from _train.frame_interpolation import pairs
 from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
-from _train.frame_interpolation.keys import parts
+from _train.frame_interpolation.keys import key_names, parts
 from _train.frame_interpolation.keys.drawn import Drawn
+from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
@@ -96,11 +98,9 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     folder = next((source for source in sources if source.is_dir()), None)
     if folder and len(sources) > 1:
         raise InputError(f"{folder} is a folder; give one folder of keys alone, or two files or more.")
-    keys = (
-        sorted(files.pictures(folder), key=lambda path: (files.natural(name_of(path)), path.name))
-        if folder
-        else sources
-    )
+    keys = files.pictures(folder) if folder else list(sources)
+    if folder:
+        keys.sort(key=lambda path: (key_names.order(name_of(path)), path.name))
     if len(keys) < 2:
         held = (
             f"{folder} holds {'one picture' if keys else 'no pictures'}" if folder else f"{sources[0]} is one picture"
@@ -112,12 +112,7 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
                 f"Two keys are named {name}, {listed[0]} and {listed[1]}; drawings are named after keys: rename one, "
                 "or close a cycle with --loop."
             )
-    return list(keys)
-
-
-def name_of(key: Path) -> str:
-    """The name that drawings take from a key: without suffix; digits are no suffix, as in shot.001."""
-    return key.name if key.suffix[1:].isdecimal() else key.stem
+    return keys
 
 
 def interpolate_keys(
@@ -125,22 +120,26 @@ def interpolate_keys(
     out: Path,
     gaps: Sequence[Gap],
     *,
+    names: Sequence[str] | None = None,
     preview: Path | None = None,
     guides: Guides = NO_GUIDES,
+    overwrite: bool = False,
     **options: Any,
 ) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
 
     In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
     after a change of keys or timing, the gaps that it concerns are drawn anew, and what was drawn for others is
-    removed. A drawing that was changed by hand is never touched.
+    removed. A drawing that was changed by hand is never touched unless `overwrite` says so.
 
     Args:
         keys: files of pictures of one size and kind, in order.
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
+        names: what the drawings of each gap are named after (default: the keys, see `key_names.of_drawings`).
         preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
         guides: hints and parts of gaps.
+        overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
         options: of `Interpolator`.
 
     Raises:
@@ -148,7 +147,7 @@ def interpolate_keys(
             was drawn; nothing is written.
     """
     surveyed = _survey(keys)
-    drawings = _drawings(surveyed, out, gaps)
+    drawings = _drawings(surveyed, out, gaps, names)
     _check_guides(guides, formats.read(keys[0]).pixels.shape[:2])
     if preview:
         check_format(preview)
@@ -156,8 +155,11 @@ def interpolate_keys(
     with holding(out, *([preview] if preview else [])):
         for path in (out / "drawing", *([preview] if preview else [])):
             pairs.try_to_write(path)
-        drawn = Drawn(out)
-        drawn.check([drawing.path.name for drawing in drawings], {key.digest for key in surveyed})
+        drawn, wanted = Drawn(out), {drawing.path.name for drawing in drawings}
+        if not overwrite:
+            drawn.check(wanted | drawn.names)
+        drawn.check_keys({key.digest for key in surveyed})
+        _tell_order(keys, [drawing.path for drawing in drawings])
         from _train.frame_interpolation.video.interpolate import create_interpolator
         from _util import checkpoints
 
@@ -166,13 +168,28 @@ def interpolate_keys(
             settings = settings | {"line_art": interpolator.line_art}
         recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
         drawn.begin()
+        drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
         for i, picture in _drawn_now(drawings, missing, keys, guides, interpolator):
             drawn.keep(drawings[i].path.name, picture, recipes[i])
-        drawn.remove_others({drawing.path.name for drawing in drawings})
+        drawn.remove_others(wanted)
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+
+
+def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
+    """Print a sentence if keys follow as a shell sorts them, or if names of drawings do not sort as they follow."""
+    names = list(map(name_of, keys))
+    if names == sorted(names) and not key_names.are_in_order(names):
+        before, after = next(two for two in itertools.pairwise(names) if not key_names.are_in_order(two))
+        print(
+            f"{after} follows {before}, as they are given; give their folder for their natural order.", file=sys.stderr
+        )
+    for before, after in itertools.pairwise(drawings):
+        if not key_names.are_sorted([before.stem, after.stem]):
+            print(f"{after} follows {before.name}, and does not sort after it; number the keys alike.", file=sys.stderr)
+            return
 
 
 def _drawn_now(
@@ -213,13 +230,8 @@ def _between(
 def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
     for hints in guides.hints.values():
         hinting.check(hints, size)
-    for gap, of_gap in guides.parts.items():
-        if of_gap and guides.hints.get(gap):
-            raise InputError(
-                f"The gap {gap + 1} has hints and parts with a timing of their own; take one of them away."
-            )
-        for part in of_gap:
-            parts.read_mask(part, size)
+    for part in itertools.chain.from_iterable(guides.parts.values()):
+        parts.read_mask(part, size)
 
 
 def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
@@ -256,17 +268,14 @@ def _surveyed(path: Path) -> _Key:
     return _Key(path, digest(path), picture.suffix, (pixels.shape, pixels.dtype, picture.suffix), shown)
 
 
-def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap]) -> list[_Drawing]:
+def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[str] | None) -> list[_Drawing]:
+    counts = [len(gap.ticks) for gap in gaps]
+    named = names or key_names.of_drawings([name_of(key.path) for key in keys], counts)
     return [
-        _Drawing(out / drawing_name(name_of(key.path), number, len(gap.ticks), key.suffix), i, tick, number)
-        for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))
+        _Drawing(out / key_names.drawing(name, number, count, key.suffix), i, tick, number)
+        for i, (key, name, count, gap) in enumerate(zip(keys, named, counts, gaps, strict=True))
         for number, tick in enumerate((Fraction(0), *gap.ticks))
     ]
-
-
-def drawing_name(key: str, number: int, count: int, suffix: str) -> str:
-    """The name of a key, number 0, or an in-between; names sort as drawings follow one another, byte by byte too."""
-    return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
 
 
 def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides) -> dict[str, Any]:

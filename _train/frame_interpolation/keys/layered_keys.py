@@ -25,7 +25,7 @@ import numpy as np
 
 from _train.frame_interpolation import pairs
 from _train.frame_interpolation.guides import hints
-from _train.frame_interpolation.keys import key_drawings
+from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import Drawn
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
@@ -38,6 +38,7 @@ from _util.preview import check_format, write_preview
 from _util.runs import digest
 
 FORMATS = (".png", ".ora")
+_LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of those by themselves
 
 
@@ -97,6 +98,7 @@ def interpolate(
     *,
     suffix: str = ".png",
     preview: Path | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> DrawnSequence:
     """Draw the in-betweens of all layers and gaps, and write them by themselves and over one another.
@@ -108,6 +110,7 @@ def interpolate(
         gaps: timing of each, as `timing.plan` gives it.
         suffix: of `FORMATS`.
         preview: also write all drawings in order as an animation.
+        overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
         options: of `Interpolator`.
 
     Raises:
@@ -118,15 +121,18 @@ def interpolate(
         pairs.try_to_write(preview)
     _check_sizes(cut)
     _tell_missing(cut)
+    named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
+    options |= {"overwrite": overwrite}
     shown: dict[str, dict[tuple[int, int], _Shown]] = {}
     drawn_now = 0
     for cel in cut.cels:
         print(f"Layer {cel.name}", file=sys.stderr)
-        result = _interpolate_cel(cut, cel, out / _LAYERS / _folder_name(cel.name), gaps, options)
+        within = out / _LAYERS / _folder_name(cel.name)
+        result = _interpolate_cel(cut, cel, within, gaps, named, options)
         shown[cel.name] = _shown(cut, cel, gaps, result.paths)
         drawn_now += result.drawn
     with holding(out, *([preview] if preview else [])):
-        paths = _compose(cut, out, gaps, suffix, shown)
+        paths = _compose(cut, out, gaps, named, suffix, shown, overwrite)
         if preview:
             preview.parent.mkdir(parents=True, exist_ok=True)
             exposures = [count for gap in gaps for count in gap.exposures]
@@ -136,13 +142,17 @@ def interpolate(
     return DrawnSequence(paths, drawn_now)
 
 
-def _interpolate_cel(cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], options: dict[str, Any]) -> DrawnSequence:
+def _interpolate_cel(
+    cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], named: Sequence[str], options: dict[str, Any]
+) -> DrawnSequence:
     present = [key for key in cut.keys if key in cel.paths]
-    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in map(cut.keys.index, present)]
+    numbers = list(map(cut.keys.index, present))
+    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
         guides = Guides(hints.read(cel.hints, present, bool(own[-1].ticks)))
-    return key_drawings.interpolate_keys([cel.paths[key] for key in present], out, own, guides=guides, **options)
+    paths, names = [cel.paths[key] for key in present], [named[i] for i in numbers]
+    return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
 
 
 def _goes_on(cut: Cut, cel: Cel, gap: int) -> bool:
@@ -174,15 +184,23 @@ def _stack(shown: dict[str, dict[tuple[int, int], _Shown]], place: tuple[int, in
 
 
 def _compose(
-    cut: Cut, out: Path, gaps: Sequence[Gap], suffix: str, shown: dict[str, dict[tuple[int, int], _Shown]]
+    cut: Cut,
+    out: Path,
+    gaps: Sequence[Gap],
+    named: Sequence[str],
+    suffix: str,
+    shown: dict[str, dict[tuple[int, int], _Shown]],
+    overwrite: bool,
 ) -> list[Path]:
     """Write all layers over one another."""
     drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
     names = {
-        (i, number): key_drawings.drawing_name(cut.keys[i], number, len(gaps[i].ticks), suffix)
-        for i, number in _places(gaps)
+        (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
     }
-    drawn.check(list(names.values()), set(digests))
+    wanted = {*names.values()}
+    if not overwrite:
+        drawn.check(wanted | drawn.names)
+    drawn.check_keys(set(digests))
     drawn.begin()
     for place, name in names.items():
         stack = _stack(shown, place)
@@ -193,7 +211,7 @@ def _compose(
             drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
         else:
             drawn.keep(name, Picture(_composed(stack, blank)), recipe)
-    drawn.remove_others(set(names.values()))
+    drawn.remove_others(wanted)
     return [out / name for name in names.values()]
 
 
@@ -225,7 +243,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
     documents = _documents(sources[0]) if len(sources) == 1 and sources[0].is_dir() else list(sources)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:
-            raise InputError(f"{path} has no layers, and the other keys have; give {' and '.join(layers.SUFFIXES)}.")
+            raise InputError(f"{path} has no layers, and the other keys have; give {_LISTED} alone.")
     if len(documents) == 1:
         return _of_groups(documents[0], folder)
     return _of_documents(documents, folder)
@@ -242,7 +260,7 @@ def _of_folders(folder: Path) -> Cut:
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
         keys |= paths.keys()
-    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
 def _of_documents(paths: list[Path], folder: Path) -> Cut:
@@ -280,7 +298,7 @@ def _of_groups(path: Path, folder: Path) -> Cut:
             _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
         cels.append(cel)
         keys |= cel.paths.keys()
-    return Cut(sorted(keys, key=lambda name: (files.natural(name), name)), cels)
+    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
 def _put(folder: Path, cel: Cel, key: str, pixels: np.ndarray, opacity: float) -> None:
@@ -346,7 +364,7 @@ def _tell_missing(cut: Cut) -> None:
 
 def _documents(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in layers.SUFFIXES and path.name[0] != "."]
-    return sorted(found, key=lambda path: (files.natural(path.stem), path.name))
+    return sorted(found, key=lambda path: (key_names.order(path.stem), path.name))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from _train.frame_interpolation.keys import timing
 from _train.frame_interpolation.keys.tables import read_rows
 from _train.frame_interpolation.keys.timing import Gap
 from _util import formats
+from _util.counts import counted
 from _util.errors import InputError
 
 _COLUMNS = ("key", "mask", "ease", "ticks")
@@ -102,5 +103,8 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     if len(marks) != len(gap.ticks):
-        raise InputError(f"{where} has {len(marks)} ticks, and its gap has {len(gap.ticks)} in-betweens; give as many.")
+        raise InputError(
+            f"{where} has {counted(len(marks), 'tick')}, and its gap has {counted(len(gap.ticks), 'in-between')}; "
+            "give as many."
+        )
     return TimedPart(mask, marks)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import read_text
 
@@ -45,7 +46,8 @@ def read_rows(
     for line, values in lines[1:]:
         if len(values) > len(names):
             raise InputError(
-                f"{path}, line {line} has {len(values)} values for {len(names)} columns; separate ticks by spaces."
+                f"{path}, line {line} has {len(values)} values for {counted(len(names), 'column')}; separate ticks by "
+                "spaces."
             )
         rows.append((line, dict.fromkeys(columns, "") | dict(zip(names, values, strict=False))))
     return rows

@@ -26,7 +26,9 @@ from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
+from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.tables import read_rows
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
 
@@ -174,15 +176,20 @@ def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
     return [_ticks("--ticks", part.split(",")) for part in text.split(":")]
 
 
-def parse_on(text: str) -> int:
+def parse_on(text: str, name: str = "--on") -> int:
     """For how many frames each drawing is exposed.
+
+    Args:
+        name: of what holds the text, for messages.
 
     Raises:
         InputError: it is no number of 1 or more.
     """
-    on = _whole("on", text)
+    on = _whole(name, text)
     if not 1 <= on <= MOST_FRAMES:
-        raise InputError(f"Drawings are exposed on {on} frames; it must be from 1 to {MOST_FRAMES}.")
+        raise InputError(
+            f"{name} has {on}; it must be from 1 to {MOST_FRAMES}, the frames that a drawing is exposed for."
+        )
     return on
 
 
@@ -211,7 +218,7 @@ def plan(
     Raises:
         InputError: texts or a chart that cannot be used.
     """
-    divided = _divided(keys)[: len(keys) - 1 + is_loop]
+    divided = key_names.divided(keys)[: len(keys) - 1 + is_loop]
     if ticks is None:
         marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided, is_loop)]
     else:
@@ -232,15 +239,6 @@ class _Row:
     on: int
 
 
-def _divided(keys: Sequence[str]) -> list[int]:
-    """Of each key, its number, or that of the key whose gap it divides."""
-    numbers: list[int] = []
-    for i, key in enumerate(keys):
-        is_correction = i > 0 and key.startswith(f"{keys[numbers[-1]]}+")
-        numbers.append(numbers[-1] if is_correction else i)
-    return numbers
-
-
 def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_loop: bool) -> list[Any]:
     """A value for each gap, of values for all alike, for each, or for each that corrections divide.
 
@@ -255,8 +253,7 @@ def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_lo
         values = [*values, values[-1]]
     if len(values) != len(wholes):
         raise InputError(
-            f"{option} has {len(values)} {what} for {len(wholes)} gap{'s' * (len(wholes) > 1)}; "
-            "give one for each, or one for all."
+            f"{option} has {len(values)} {what} for {counted(len(wholes), 'gap')}; give one for each, or one for all."
         )
     return [values[wholes.index(number)] for number in divided]
 
@@ -292,13 +289,13 @@ def _overridden(row: _Row, values: dict[str, str]) -> _Row:
     if values["between"] and values["ticks"]:
         raise InputError("a gap has both between and ticks; leave one of them empty.")
     if values["between"]:
-        row = replace(row, marks=even(_count("between", values["between"])))
+        row = replace(row, marks=even(_count("the column between", values["between"])))
     if values["ticks"]:
-        row = replace(row, marks=_ticks("ticks", values["ticks"].split()))
+        row = replace(row, marks=_ticks("the column ticks", values["ticks"].split()))
     if values["ease"]:
         row = replace(row, ease=parse_ease(values["ease"]))
     if values["on"]:
-        row = replace(row, on=parse_on(values["on"]))
+        row = replace(row, on=parse_on(values["on"], "the column on"))
     return row
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation.keys import exposure_sheets, key_drawings
+from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, pixel_formats, video
@@ -147,11 +147,12 @@ def _unused(folder: Path, name: str, ending: str) -> Path:
 
 
 def _shots(rows: Sequence[SheetRow]) -> Iterator[Shot]:
-    for row in rows:
-        count = len(row.drawings)
+    counts = [len(row.drawings) for row in rows]
+    named = key_names.of_drawings([row.key.name for row in rows], counts)
+    for row, after, count in zip(rows, named, counts, strict=True):
         ids = ["", *(one.id for one in row.drawings)]
         for number, (id, exposure) in enumerate(zip(ids, row.gap.exposures, strict=True)):
-            name = key_drawings.drawing_name(row.key.name, number, count, "")
+            name = key_names.drawing(after, number, count, "")
             yield Shot(id, row.key.path, exposure, name)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from _train.frame_interpolation.keys import key_drawings
+from _train.frame_interpolation.keys import key_drawings, key_names
 from _util import files, formats
 from _util.errors import InputError
 from _util.runs import digest
@@ -60,7 +60,7 @@ class Keys:
         self._read = {path: (stamp, self._key(path, stamp)) for path, stamp in listed}
         self._listed = listed
         found = [key for _, key in self._read.values()]
-        found.sort(key=lambda key: (files.natural(key.name), key.path.name))
+        found.sort(key=lambda key: (key_names.order(key.name), key.path.name))
         self.all = _without_doubles(found)
         self.version += 1
         return True

@@ -19,7 +19,7 @@ from typing import Any
 
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
-from _train.frame_interpolation.keys import timing
+from _train.frame_interpolation.keys import key_names, timing
 from _train.frame_interpolation.keys.timing import Gap
 from _util.errors import InputError
 from _util.files import replacing
@@ -82,8 +82,7 @@ def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
     found: list[Gap] = []
     whole = ""
     for key, default in zip(keys, planned, strict=True):
-        is_correction = bool(whole) and key.startswith(f"{whole}+")
-        whole = whole if is_correction else key
+        whole = whole if whole and key_names.is_within(key, whole) else key
         said = state.timings.get(key, state.timings.get(whole))
         found.append(Gap.on(said.ticks, said.on) if said else default)
     if not state.is_loop:
@@ -259,7 +258,7 @@ def read_timing(said: Any) -> Timing:
     ticks = [tick for text in said["ticks"] for tick in timing.parse_ticks(str(text).replace(":", "?"))[0]]
     if len(ticks) > timing.MOST_BETWEEN:
         raise InputError(f"A gap has {len(ticks)} in-betweens; up to {timing.MOST_BETWEEN} are drawn.")
-    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1))))
+    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1)), "on"))
 
 
 def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:

@@ -154,7 +154,7 @@ class Session:
         if action == "timing":
             return state.with_timing(row.key.name, project.read_timing(value))
         if action == "on":
-            return state.with_timing(row.key.name, Timing(row.gap.ticks, timing.parse_on(str(value))))
+            return state.with_timing(row.key.name, Timing(row.gap.ticks, timing.parse_on(str(value), "on")))
         if action == "spacing":
             return state.with_timing(row.key.name, _spaced(value, row))
         if action == "everywhere":

@@ -39,10 +39,17 @@ class Tally(NamedTuple):
 
 
 def videos_of(path: Path) -> list[Path] | None:
-    """The videos of a folder that holds videos and no pictures, in natural order; None for anything else."""
-    if not path.is_dir() or _holds_pictures(path):
-        return None
-    return _in_order(path.iterdir()) or None
+    """The videos of a folder or a glob that holds videos and no pictures, in natural order; None for anything else."""
+    if path.is_dir():
+        return None if _holds_pictures(path) else _in_order(path.iterdir()) or None
+    found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(path.parent.glob(path.name))
+    return None if any(one.suffix.lower() in files.PICTURE_SUFFIXES for one in found) else found or None
+
+
+def is_video(source: Path) -> bool:
+    """Whether a source is a file that is no picture, by its suffix."""
+    suffix = source.suffix.lower()
+    return source.is_file() and (suffix in SUFFIXES or suffix not in files.PICTURE_SUFFIXES)
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:
@@ -81,10 +88,12 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
         suffix: of all results (default: that of the source where it can be written, else .mkv).
 
     Raises:
-        InputError: two results would have one name, or `out` is a file.
+        InputError: two results would have one name, or `out` is a file or has the name of one.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; several videos need a folder to go to.")
+        raise InputError(f"{out} is a file; a queue needs a folder to go to.")
+    if out.suffix.lower() in SUFFIXES and not out.exists():
+        raise InputError(f"{out} names one video; a queue needs a folder to go to, as {out.with_suffix('')}.")
     jobs: dict[Path, VideoJob] = {}
     for source in sources:
         name = source.resolve().name

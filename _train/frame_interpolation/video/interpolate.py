@@ -34,7 +34,7 @@ from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import camera_holds, checkpoints, cuts, duplicates, locks, runs, sequences, video
+from _util import camera_holds, checkpoints, cuts, duplicates, files, locks, runs, sequences, video
 from _util.alpha import over
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
@@ -171,6 +171,7 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
     """
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
+    _check_count(source, reader)
     if options.excerpt != Excerpt():
         reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
     if options.still:
@@ -183,6 +184,19 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
     if not 0 < fps <= _LARGEST_RATE:
         raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
     return reader, fps
+
+
+def _check_count(source: Path, reader: video.Reader) -> None:
+    """Raise InputError of one picture, or a folder or pattern of one; a video may have one frame."""
+    if video.is_drawings(source):
+        is_one = len(sequences.find(source).paths) == 1
+    else:
+        is_picture = source != video.STREAM and source.suffix.lower() in (*files.PICTURE_SUFFIXES, ".apng")
+        is_one = is_picture and len(list(itertools.islice(reader.frames(), 2))) == 1
+    if is_one:
+        raise InputError(
+            f"{source} is one picture, with nothing to draw between; give a video, or two drawings or more."
+        )
 
 
 def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:

@@ -181,6 +181,50 @@ def test_times_are_independent():
     np.testing.assert_array_equal(both[1], alone)
 
 
+def drawn_with_parts(keys, t: float, *own: float, hints=(), mask: np.ndarray | None = None) -> np.ndarray:
+    """The frame at t, with as many parts as there are times of their own: all the bar, or a mask."""
+    interpolator = Interpolator(**SIMPLE)
+    mask = (keys[0][:, :, 0] == 200).astype(np.float32) if mask is None else mask
+    pair = interpolator.prepare(*keys, hints, [mask] * len(own))
+    (wait,) = interpolator.draw(pair, [t], [[time] for time in own])
+    return wait()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("own", [0.25, 0.75])
+def test_a_part_follows_hints_at_its_own_time(channels, own):
+    keys = [np.ascontiguousarray(picture(t)[:, :, :channels]) for t in (0, 1)]
+    truth = picture(own)[:, :, :channels].astype(int)
+    (hinted,) = Interpolator(**SIMPLE)(*keys, hints=[hint(8, 36)])
+    drawn = drawn_with_parts(keys, 0.5, own, hints=[hint(8, 36)])
+    assert abs(drawn - truth).mean() < 0.4 * abs(hinted - truth).mean()
+    assert abs(drawn - truth).mean() < 0.5 * abs(drawn_with_parts(keys, 0.5, own) - truth).mean()
+    x, y = bar_end(own, 30).round().astype(int)
+    np.testing.assert_allclose(drawn[y, x], truth[y, x], atol=12)
+
+
+def test_parts_and_hints_change_what_they_concern_alone():
+    keys = picture(0), picture(1)
+    interpolator = Interpolator(**SIMPLE)
+    (automatic,), (hinted,) = interpolator(*keys), interpolator(*keys, hints=[hint(22)])
+    np.testing.assert_array_equal(drawn_with_parts(keys, 0.5, *[0.5] * 5, hints=[hint(22)]), hinted)
+    drawn = drawn_with_parts(keys, 0.5, 0.25, hints=[hint(22)])
+    np.testing.assert_array_equal(drawn[:, 150:], automatic[:, 150:])
+    assert (drawn != hinted).any()
+
+
+def test_a_part_of_moved_ground_is_at_its_own_time():
+    noise = cv2.GaussianBlur(np.random.default_rng(1).random((120, 220, 3)), None, 2.5)
+    scene = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    keys = np.ascontiguousarray(scene[:, 10:210]), np.ascontiguousarray(scene[:, :200])
+    hints, mask = [Hint(((80, 60),), ((104, 60),))], np.zeros((120, 200), np.float32)
+    mask[40:80, 50:130] = 1
+    early, late = Interpolator(**SIMPLE)(*keys, times=[0.25, 0.75], hints=hints)
+    drawn = drawn_with_parts(keys, 0.75, 0.25, hints=hints, mask=mask)
+    np.testing.assert_allclose(drawn[50:70, 80:110].astype(int), early[50:70, 80:110], atol=1)
+    np.testing.assert_array_equal(drawn[:, :20], late[:, :20])
+
+
 def test_hints_of_the_benchmark_are_true():
     figure = Figure(4)
     chosen = choose(figure, np.zeros_like(figure.draw(0.5)))

@@ -98,6 +98,37 @@ def test_what_rests_is_kept():
     np.testing.assert_allclose(auto[:150], keys[0][:150], atol=4)
 
 
+def test_a_line_that_rests_is_as_in_the_keys_where_others_cross_it():
+    """Where they were, where they will be, and, but for a few pixels, where they are."""
+
+    def crossed(x: float) -> np.ndarray:
+        stroke = (1.5 - abs(np.arange(120) - x) + 0.5).clip(0, 1).astype(np.float32)
+        return np.maximum(ring(3.3), stroke)
+
+    before, middle, after = (crossed(x) for x in (40.2, 52.2, 64.2))
+    lines = line_art.Lines([line_art.with_ink(share, TONES, 3) for share in (before, after)], [TONES] * 2)
+    drawn = cv2.GaussianBlur(middle, None, 0.5) * 0.97
+    frame = lines.redraw(line_art.with_ink(drawn, TONES, 3), 0.5, np.full_like(drawn, 3.6))
+    off = abs(1 - frame[:, :, 0] - middle)
+    near_ring = cv2.dilate(ring(3.3), np.ones((5, 5))) > 0
+    near_stroke = abs(np.arange(120) - 52.2) < 6
+    assert off[near_ring & ~near_stroke].max() < 1 / 255
+    assert off[(ring(3.3) == 1) & near_stroke].max() < 1 / 255
+
+
+def test_lines_that_meet_by_chance_do_not_rest():
+    """A line that leaves a place to which another comes is not drawn there in between."""
+    keys = [np.zeros((60, 90), np.float32) for _ in range(2)]
+    for key, places in zip(keys, ((20, 40), (40, 60)), strict=True):
+        for x in places:
+            key[:, x : x + 3] = 1
+    lines = line_art.Lines([line_art.with_ink(key, TONES, 3) for key in keys], [TONES] * 2)
+    middle = np.zeros((60, 90), np.float32)
+    middle[:, 30:33] = middle[:, 50:53] = 1
+    frame = lines.redraw(line_art.with_ink(middle, TONES, 3), 0.5, np.full_like(middle, 3))
+    np.testing.assert_allclose(1 - frame[5:-5, :, 0], middle[5:-5], atol=0.1)
+
+
 def test_other_drawings_are_left_alone():
     texture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(5, 0).repeat(5, 1)
     keys = texture, np.roll(texture, 3, 1)

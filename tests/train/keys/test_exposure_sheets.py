@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from _train.frame_interpolation.keys import exposure_sheets, timing
+from _train.frame_interpolation.keys import exposure_sheets, key_names, timing
 from _util import xdts
 from _util.errors import InputError
 
@@ -20,7 +20,7 @@ def layer(cells: str, **marks: list[int]) -> exposure_sheets.SheetLayer:
     return exposure_sheets.SheetLayer(Path("in.xdts"), xdts.TimeSheet([table]), table, track)
 
 
-def plan(cells: str, is_loop: bool = False, on: int = 1, keys=KEYS, **marks: list[int]) -> list[timing.Gap]:
+def plan(cells: str, is_loop: bool = False, on: int | None = 1, keys=KEYS, **marks: list[int]) -> list[timing.Gap]:
     return exposure_sheets.plan(layer(cells, **marks), keys, is_loop, EVEN, on)
 
 
@@ -78,7 +78,7 @@ def test_a_layer_is_chosen_by_name(tmp_path):
     path = tmp_path / "in.xdts"
     xdts.write(path, xdts.TimeSheet([xdts.TimeTable("s", 2, tracks)]))
     assert exposure_sheets.read_layer(path, "B").track.cells == [None, "1"]
-    for name, says in ((None, "2 times a layer with cells"), ("D", "0 times the layer 'D'; its layers|0 times")):
+    for name, says in ((None, "2 layers that could be meant: 'A', 'B'"), ("D", "no layer 'D' with cells; .* 'A', 'B'")):
         with pytest.raises(InputError, match=says):
             exposure_sheets.read_layer(path, name)
 
@@ -106,3 +106,34 @@ def test_a_loop_is_repeated_to_the_end_of_its_sheet(tmp_path):
     path = tmp_path / "out.xdts"
     exposure_sheets.write(path, exposure_sheets.plan(source, KEYS, True, EVEN, 2), "cut", source)
     assert xdts.read(path).tables[0].tracks[0].cells == list("11223445112")
+
+
+@pytest.mark.parametrize("cells", ["111122333", "..11..2223...", "1177..23"])
+@pytest.mark.parametrize("is_loop", [False, True])
+def test_the_sheet_of_a_result_gives_its_exposures_to_its_drawings(tmp_path, cells, is_loop):
+    first, second = tmp_path / "1.xdts", tmp_path / "2.xdts"
+    source = layer(cells * (1 + is_loop)) if cells[0] != "." else layer(cells)
+    gaps = exposure_sheets.plan(source, KEYS, is_loop, EVEN, 2)
+    exposure_sheets.write(first, gaps, "cut", source)
+    drawings = [
+        key_names.drawing(key, number, len(gap.ticks), "")
+        for key, gap in zip(KEYS, gaps, strict=True)
+        for number in range(1 + len(gap.ticks))
+    ]
+    read = exposure_sheets.read_layer(first)
+    again = exposure_sheets.plan(read, drawings, is_loop, EVEN)
+    assert not any(gap.ticks for gap in again)
+    assert [count for gap in again for count in gap.exposures] == [count for gap in gaps for count in gap.exposures]
+    exposure_sheets.write(second, again, "cut", read)
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_between_drawings_of_a_result_more_are_drawn_on_request():
+    drawings = ["a+0of1", "a+1of1", "b+0of0"]
+    assert plan("1122223", keys=drawings, on=None) == [gap("", 2), gap("", 4), gap("", 1)]
+    assert plan("1122223", keys=drawings, on=2) == [gap("", 2), gap("1/2", 2, 2), gap("", 1)]
+
+
+def test_a_sheet_that_begins_anew_asks_for_a_loop():
+    with pytest.raises(InputError, match="exposed again at frame 4; add --loop"):
+        plan("1231")

@@ -37,10 +37,12 @@ def keys(tmp_path) -> Path:
     return folder
 
 
-def interpolate(keys: Path, out: Path, is_loop: bool = False, preview: Path | None = None, **options):
+def interpolate(
+    keys: Path, out: Path, is_loop: bool = False, preview: Path | None = None, overwrite: bool = False, **options
+):
     found = key_drawings.find_keys([keys])
     gaps = timing.plan(list(map(key_drawings.name_of, found)), is_loop, **options)
-    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, **SIMPLE)
+    return key_drawings.interpolate_keys(found, out, gaps, preview=preview, overwrite=overwrite, **SIMPLE)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -121,6 +123,64 @@ def test_a_correction_is_a_key_and_divides_its_gap_alone(tmp_path, keys):
     assert sorted(contents(out)) == [path.name for path in result.paths]
 
 
+def test_a_correction_under_the_name_it_was_drawn_by_is_a_key_at_its_place(tmp_path, keys):
+    out = tmp_path / "out"
+    interpolate(keys, out, between="3,1")
+    before = contents(out)
+    write_key(keys / "key_001+2of3.png", 7)
+    result = interpolate(keys, out, between="3,1")
+    assert [path.name for path in result.paths] == [
+        *(f"key_001+0of3+{i}of3.png" for i in range(4)),
+        *(f"key_001+2of3+{i}of3.png" for i in range(4)),
+        "key_002+0of1.png",
+        "key_002+1of1.png",
+        "key_003+0of0.png",
+    ]
+    assert result.drawn == 6
+    after = contents(out)
+    assert sorted(after) == [path.name for path in result.paths]
+    assert after["key_001+0of3+0of3.png"] == before["key_001+0of3.png"]
+    assert {name: after[name] for name in before if name in after} == {
+        name: before[name] for name in ("key_002+0of1.png", "key_002+1of1.png", "key_003+0of0.png")
+    }
+    np.testing.assert_array_equal(image.read(out / "key_001+2of3+0of3.png"), SCENE[:, 21:61])
+
+
+def test_a_tenth_key_renames_what_is_drawn(tmp_path, keys, capsys):
+    out = tmp_path / "out"
+    for i, path in enumerate(sorted(keys.iterdir())):
+        path.rename(keys / f"K{7 + i}.png")
+    interpolate(keys, out, between="1")
+    before = contents(out)
+    stamps = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    write_key(keys / "K10.png", 3)
+    result = interpolate(keys, out, between="1")
+    assert result.drawn == 1
+    after = contents(out)
+    assert sorted(after) == [path.name for path in result.paths]
+    assert [name.partition("+")[0] for name in sorted(after)] == ["K07", "K07", "K08", "K08", "K09", "K09", "K10"]
+    kept = {f"K0{name[1:]}": name for name in before if not name.startswith("K9")}
+    assert {new: after[new] for new in kept} == {new: before[old] for new, old in kept.items()}
+    assert {new: (out / new).stat().st_mtime_ns for new in kept} == {new: stamps[old] for new, old in kept.items()}
+    assert interpolate(keys, out, between="1").drawn == 0
+    assert "sort" not in capsys.readouterr().err
+
+
+def test_names_that_do_not_sort_are_told(tmp_path, keys, capsys):
+    for path, name in zip(sorted(keys.iterdir()), ("a2.png", "B.png", "a10.png"), strict=True):
+        path.rename(keys / name)
+    gaps = timing.plan(["k"] * 3, between="0")
+    for names, says in (
+        (["a2.png", "a10.png", "B.png"], "a10+0of0.png follows a2+0of0.png, and does not sort after it"),
+        (["B.png", "a10.png", "a2.png"], "a10 follows B, as they are given; give their folder"),
+        (["a10.png", "B.png", "a2.png"], ""),
+    ):
+        result = key_drawings.interpolate_keys([keys / name for name in names], tmp_path / names[0], gaps, **SIMPLE)
+        assert says in (said := capsys.readouterr().err)
+        assert bool(said) == bool(says)
+    assert [path.name for path in result.paths] == ["1_a10+0of0.png", "2_B+0of0.png", "3_a2+0of0.png"]
+
+
 def test_a_changed_key_concerns_its_gaps(tmp_path, keys):
     write_key(keys / "key_004.png", 3)
     interpolate(keys, tmp_path / "out", between="1")
@@ -138,6 +198,11 @@ def test_what_was_changed_by_hand_is_never_touched(tmp_path, keys):
         with pytest.raises(InputError, match=r"key_001\+1of2\.png was changed since"):
             interpolate(keys, out, between=between)
     assert contents(out) == before
+    interpolate(keys, out, between="1", overwrite=True)  # no longer asked for: it stays
+    assert contents(out)["key_001+1of2.png"] == before["key_001+1of2.png"]
+    interpolate(keys, out, between="2", overwrite=True)
+    assert contents(out)["key_001+1of2.png"] != before["key_001+1of2.png"]
+    assert interpolate(keys, out, between="2").drawn == 0
 
 
 def test_what_was_not_drawn_here_is_never_touched(tmp_path, keys):

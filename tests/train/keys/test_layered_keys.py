@@ -36,11 +36,11 @@ def documents(tmp_path) -> Path:
     return folder
 
 
-def interpolate(source: Path, out: Path, suffix: str = ".png", preview: Path | None = None, **timed):
+def interpolate(source: Path, out: Path, suffix: str = ".png", preview: Path | None = None, overwrite=False, **timed):
     assert layered_keys.is_layered([source])
     with layered_keys.opened([source]) as cut:
         gaps = timing.plan(cut.keys, **timed)
-        return layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=preview, **SIMPLE)
+        return layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=preview, overwrite=overwrite, **SIMPLE)
 
 
 def test_layers_are_drawn_by_themselves(tmp_path, documents, capsys):
@@ -68,6 +68,23 @@ def test_layers_are_drawn_by_themselves(tmp_path, documents, capsys):
     ]
     np.testing.assert_allclose(image.read(out / "k1+1of1.png").astype(int), layers.composite(stack), atol=1)
     assert (image.read(out / "k2+0of0.png")[36, 40] == GROUND[0, 0]).all()  # gone
+
+
+def test_names_sort_and_are_those_of_all_layers(tmp_path):
+    for layer, keys in (("A", ("K1", "K2", "K10")), ("B", ("K1", "K2"))):
+        (tmp_path / "cut" / layer).mkdir(parents=True)
+        for i, key in enumerate(keys):
+            image.write(tmp_path / "cut" / layer / f"{key}.png", cel(4 + 8 * i, 8))
+    out = tmp_path / "out"
+    names = [path.name for path in interpolate(tmp_path / "cut", out).paths]
+    assert names == ["K01+0of1.png", "K01+1of1.png", "K02+0of1.png", "K02+1of1.png", "K10+0of0.png"]
+    assert sorted(path.name for path in (out / "layers" / "A").glob("*.png")) == names
+    assert sorted(path.name for path in (out / "layers" / "B").glob("*.png")) == [*names[:2], "K02+0of0.png"]
+    image.write(out / "K01+1of1.png", GROUND)
+    with pytest.raises(InputError, match=r"K01\+1of1\.png was changed since .* --overwrite"):
+        interpolate(tmp_path / "cut", out)
+    interpolate(tmp_path / "cut", out, overwrite=True)
+    assert (image.read(out / "K01+1of1.png") != GROUND).any()
 
 
 def test_nothing_is_drawn_again_and_changes_are(tmp_path, documents):
@@ -104,12 +121,14 @@ def test_one_document_of_groups(tmp_path):
     for name, x in (("A", 4), ("B", 30)):
         group = psd.create_group(name=name)
         for i in range(2):
-            group.append(psd.create_pixel_layer(Image.fromarray(cel(x, 4 + 8 * i)), name=f"{i + 1}"))
+            group.append(psd.create_pixel_layer(Image.fromarray(cel(x, 4 + 8 * i)), name=f"{i + 1}/2"))
     psd.save(tmp_path / "cut.psd")
     with layered_keys.opened([tmp_path / "cut.psd"]) as cut:
-        assert cut.keys == ["1", "2"]
+        assert cut.keys == ["1/2", "2/2"]
         assert [one.name for one in cut.cels] == ["A", "B"]
-        np.testing.assert_array_equal(image.read(cut.cels[1].paths["2"]), cel(30, 12))
+        np.testing.assert_array_equal(image.read(cut.cels[1].paths["2/2"]), cel(30, 12))
+    names = [path.name for path in interpolate(tmp_path / "cut.psd", tmp_path / "out").paths]
+    assert names == ["1_2+0of1.png", "1_2+1of1.png", "2_2+0of0.png"]
 
 
 def test_what_is_refused(tmp_path, documents):

@@ -103,12 +103,3 @@ def test_sequences_draw_what_changed_anew(tmp_path, mask):
         return key_drawings.interpolate_keys(keys, tmp_path / "out", gaps, guides=guides, **SIMPLE).drawn
 
     assert [draw(), draw("0.1", "0.2"), draw("0.1", "0.2"), draw("0.1", "0.3"), draw()] == [4, 2, 0, 1, 2]
-
-
-def test_hints_and_parts_do_not_go_together(mask):
-    from _train.frame_interpolation.guides import hints
-
-    with pytest.raises(InputError, match="take one"):
-        Interpolator(**SIMPLE).prepare(
-            scene(10, 10), scene(26, 26), [hints.parse("20,20:36,20")], [mask_of_upper() / 255]
-        )

@@ -120,7 +120,8 @@ def test_columns_of_a_chart_come_in_any_order(tmp_path):
         ({"ease": "1.5,0,0,1"}, "both x lie in"),
         ({"ease": "0,2,0,2", "between": "3"}, "cannot be drawn"),
         ({"ease": "0.5,-1,0.5,2", "between": "9"}, "cannot be drawn"),
-        ({"on": "0"}, "exposed on 0"),
+        ({"on": "0"}, "--on has 0; it must be from 1 to 9999"),
+        ({"on": "x"}, "--on has 'x', which is no number"),
         ({"on": "x"}, "no number"),
     ],
 )
@@ -159,7 +160,8 @@ def test_a_correction_divides_a_gap_and_has_its_timing(tmp_path):
         ("key,between,ticks\na1,2,0.5\n", "line 2: a gap has both"),
         ("key,ticks\na1,0.5 0.4\n", "line 2: A tick at 2/5 follows"),
         ("key,ticks\na1,0.5,0.6\n", "line 2 has 3 values for 2 columns"),
-        ("key,between\na1,x\n", "line 2: between has 'x'"),
+        ("key,between\na1,x\n", "line 2: the column between has 'x'"),
+        ("key,on\na1,x\n", "line 2: the column on has 'x'"),
         ('key,ease\na1,"0,2,0,2"\n', "line 2: The ease cannot be drawn"),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.video import batch, interpolate
@@ -89,14 +90,63 @@ def test_one_container_for_all(call):
     assert Path("out/a.mkv").exists()
 
 
+def test_a_single_video_becomes_a_video_in_a_folder_with_a_slash(call):
+    write_clip("a.mp4")
+    for made in ("1 made, 0 made before", "0 made, 1 made before"):
+        finished = call(script.main, "a.mp4", "OUT/", *SIMPLE)
+        assert finished.code == 0, finished.said
+        assert made in finished.written
+    assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
+    assert Reader("OUT/a.mp4").rate == 48
+    assert call(script.main, "a.mp4", "PNG", *SIMPLE).code == 0
+    assert [path.name for path in sorted(Path("PNG").iterdir())] == [f"{i:06d}.png" for i in range(4)]
+
+
+def test_a_glob_of_videos_is_a_queue(call):
+    write_clip("a.mp4")
+    for made in ("1 made, 0 made before", "0 made, 1 made before"):
+        finished = call(script.main, "*.mp4", "OUT", *SIMPLE)
+        assert finished.code == 0, finished.said
+        assert made in finished.written
+    assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
+
+
+def test_a_single_folder_of_drawings_becomes_drawings_in_the_folder_itself(call):
+    Path("drawings").mkdir()
+    for i in range(2):
+        image.write(f"drawings/{i}.png", np.full((32, 32, 3), 100 * i, np.uint8))
+    finished = call(script.main, "drawings", "OUT/", *SIMPLE)
+    assert finished.code == 0
+    assert finished.written == "2 drawings in 2 frames, 0 cuts; OUT has 4 frames, 48 a second.\n"
+    assert len(list(Path("OUT").glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("source", ["a.png", "a.gif", "a.webp", "a.apng", "folder", "folder/%02d.png"])
+@pytest.mark.parametrize("out", ["out.mp4", "OUT/", "OUT"])
+def test_one_picture_is_refused(call, source, out):
+    Path("folder").mkdir()
+    picture = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
+    picture.save("folder/01.png")
+    for suffix in ("png", "gif", "webp"):
+        picture.save(f"a.{suffix}")
+    picture.save("a.apng", format="PNG")
+    before = sorted(Path().rglob("*"))
+    finished = call(script.main, source, out, *SIMPLE)
+    assert (finished.code, finished.said.count("\n")) == (2, 1)
+    assert "one picture" in finished.said
+    assert sorted(Path().rglob("*")) == before
+
+
 def test_places():
     for name in ("a", "b"):
         Path(name).mkdir()
         Path(name, "x.mp4").touch()
     with pytest.raises(InputError, match=r"a/x.mp4 and b/x.mp4 would both become out/x.mp4; rename one of them"):
         batch.plan([Path("a/x.mp4"), Path("b/x.mp4")], Path("out"))
-    with pytest.raises(InputError, match="is a file; several videos need a folder"):
+    with pytest.raises(InputError, match="is a file; a queue needs a folder"):
         batch.plan([Path("a/x.mp4")], Path("b/x.mp4"))
+    with pytest.raises(InputError, match=r"out\.mp4 names one video; a queue needs a folder to go to, as out\."):
+        batch.plan([Path("a/x.mp4")], Path("out.mp4"))
     with pytest.raises(InputError, match="Standard input"):
         batch.find([Path("-"), Path("a")])
     with pytest.raises(InputError, match="is a pattern of drawings"):

@@ -93,7 +93,7 @@ def test_cuts_are_those_of_the_list(call):
         *SIMPLE,
     )
     assert finished.code == 0, finished.said
-    assert "12 frames, 1 cuts" in finished.written
+    assert "12 frames, 1 cut" in finished.written
     assert scenes.read(Path("o.csv"), Fraction(24)) == [0, Fraction("0.333")]
     made, source = ([frame.pixels for frame in Reader(path)] for path in ("out.mkv", "clip.mkv"))
     np.testing.assert_array_equal(made[15], source[7])  # held up to the cut that was listed
@@ -116,13 +116,13 @@ def test_a_dry_run_foretells_a_run_and_writes_nothing(call):
     assert finished.code == 0, finished.said
     assert sorted(Path().iterdir()) == before
     told = re.fullmatch(
-        r"clip.mkv: (\d+) drawings in 12 frames, 1 cuts; out.mkv would have 24 frames, 48 a second, "
+        r"clip.mkv: (\d+) drawings in 12 frames, 1 cut; out.mkv would have 24 frames, 48 a second, "
         r"(\d+) of them drawn: about \d+ s and (\d+\.\d) MB\.\n",
         finished.written,
     )
     assert told
     run = call(script.main, "clip.mkv", "out.mkv", *SIMPLE)
-    assert run.written.startswith(f"{told[1]} drawings in 12 frames, 1 cuts; out.mkv has 24 frames")
+    assert run.written.startswith(f"{told[1]} drawings in 12 frames, 1 cut; out.mkv has 24 frames")
     assert int(told[2]) == 10  # one between any two drawings of a shot
     assert abs(float(told[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
 

@@ -1,0 +1,178 @@
+"""Names of keys and of what is drawn from them: how they follow one another, and which keys are corrected in-betweens.
+
+    key_002              a key
+    key_002+2of3         a corrected in-between of the gap that it begins, under the name it was drawn by: at 2/4 of it
+    key_002+2of3+1of1    one of the gap that this begins, at 1/2 of it
+    key_002+fixed        one under another name; these follow those with a place
+
+Drawings are named after the key that begins their gap, so that they sort, byte by byte, as they follow one another:
+
+    key_002+0of3+0of3    the key, where the next one has a place within its gap
+    key_002+0of3+3of3    the last of its three in-betweens before that
+    key_002+2of3+0of3    the correction
+    K02+0of1             the key K2, where another one is K10
+    2_end+0of0           the second key, where `start.png end.png` are given in this order
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from _util import files
+
+_PLACE = re.compile(r"([0-9]{1,6})of([0-9]{1,6})(.*)", re.DOTALL)
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True)
+class _GapPlace:
+    """What a name says after a `+`: an in-between's number, of how many there are, and what follows."""
+
+    number: int
+    count: int
+    rest: str
+
+    @property
+    def position(self) -> Fraction:
+        return Fraction(self.number, self.count + 1)
+
+    def among(self, parts: int) -> str:
+        """The same place, as the name of one of `parts - 1` in-betweens."""
+        return f"+{int(self.position * parts):0{len(str(parts - 1))}d}of{parts - 1}{self.rest}"
+
+
+def name_of(key: Path) -> str:
+    """The name that drawings take from a key: without suffix; digits are no suffix, as in shot.001."""
+    return key.name if key.suffix[1:].isdecimal() else key.stem
+
+
+def order(name: str) -> list[Any]:
+    """What sorts names of keys: natural order, and after each key the corrections of its gap by their places."""
+    begin, *more = name.split("+")
+    return [files.natural(begin), *map(_order_within, more)]
+
+
+def divided(keys: Sequence[str]) -> list[int]:
+    """Of each key, in order, its number, or that of the key whose gap it divides."""
+    numbers: list[int] = []
+    for i, key in enumerate(keys):
+        numbers.append(numbers[-1] if i and is_within(key, keys[numbers[-1]]) else i)
+    return numbers
+
+
+def is_within(key: str, whole: str) -> bool:
+    """Whether a key is a corrected in-between of the gap that another one begins: the same name, `+` and more."""
+    begin = order(whole)
+    return len(order(key)) > len(begin) and order(key)[: len(begin)] == begin
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a name is one that `drawing` gives, without suffix."""
+    _, plus, last = name.rpartition("+")
+    place = _place(last)
+    return bool(plus) and place is not None and not place.rest
+
+
+def drawing(key: str, number: int, count: int, suffix: str) -> str:
+    """The name of a key, number 0, or an in-between, after what `of_drawings` gives for the key."""
+    return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
+
+
+def of_drawings(keys: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """What drawings are named after, for each key: its name, with places and numbers that let drawings sort.
+
+    Keys in another order than theirs by name are numbered. Where keys are in order and nothing lets drawings sort byte
+    by byte, as with `a` and `B`, names stay as they are, so that drawings may be put among keys; `are_sorted` tells.
+
+    Args:
+        keys: their names, in order.
+        counts: in-betweens of the gap that each begins.
+    """
+    placed = _placed(keys)
+    for names in (placed, _padded(placed)):
+        if are_sorted(_ends(names, counts)):
+            return names
+    return list(keys) if are_in_order(keys) else _numbered(placed)
+
+
+def are_in_order(names: Sequence[str]) -> bool:
+    """Whether keys follow one another as in a folder."""
+    return all(a <= b for a, b in itertools.pairwise(map(order, names)))
+
+
+def are_sorted(drawings: Sequence[str]) -> bool:
+    """Whether names without suffix, in the order of drawings, sort so: byte by byte and, put among keys, as keys."""
+    with_dot = (f"{name}." for name in drawings)  # of the suffix
+    return all(a < b for a, b in itertools.pairwise(with_dot)) and are_in_order(drawings)
+
+
+def _ends(names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Names of the first and the last drawing of each gap; those between sort as they follow."""
+    return [
+        drawing(name, number, count, "")
+        for name, count in zip(names, counts, strict=True)
+        for number in sorted({0, count})
+    ]
+
+
+def _order_within(part: str) -> tuple[Any, ...]:
+    place = _place(part)
+    return (1, files.natural(part)) if place is None else (0, place.position, files.natural(place.rest))
+
+
+def _place(part: str) -> _GapPlace | None:
+    match = _PLACE.fullmatch(part)
+    if not match or int(match[1]) > int(match[2]):
+        return None
+    return _GapPlace(int(match[1]), int(match[2]), match[3])
+
+
+def _placed(keys: Sequence[str]) -> list[str]:
+    """Names in which all places in one gap are counted in the same parts, and a key before one has the place 0."""
+    numbers = divided(keys)
+    parts = [1] * len(keys)
+    for key, number in zip(keys, numbers, strict=True):
+        parts[number] = math.lcm(parts[number], *(place.count + 1 for place in _places(key)))
+    names = []
+    for i, (key, number) in enumerate(zip(keys, numbers, strict=True)):
+        begin, *more = key.split("+")
+        told = [place.among(parts[number]) if (place := _place(part)) else f"+{part}" for part in more]
+        names.append(begin + "".join(told) + _zeros(keys[i : i + 2], parts[number]))
+    return names
+
+
+def _zeros(key_and_next: Sequence[str], parts: int) -> str:
+    """The places 0 of a key, as many as the next one has beyond its name."""
+    if len(key_and_next) < 2 or not is_within(key_and_next[1], key_and_next[0]):
+        return ""
+    beyond = key_and_next[1].split("+")[len(key_and_next[0].split("+")) :]
+    places = itertools.takewhile(lambda place: place is not None, map(_place, beyond))
+    return _GapPlace(0, 0, "").among(parts) * len(list(places))
+
+
+def _places(key: str) -> list[_GapPlace]:
+    return [place for part in key.split("+")[1:] if (place := _place(part))]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    digits = len(str(len(names)))
+    return [f"{i:0{digits}d}_{name}" for i, name in enumerate(names, 1)]
+
+
+def _padded(names: Sequence[str]) -> list[str]:
+    """Names whose numbers have zeros before them, as many digits as any that stands at the same place of one."""
+    pieces = [_DIGITS.split(name) for name in names]
+    widths: dict[tuple[str, ...], int] = {}
+    for of_name in pieces:
+        for i in range(1, len(of_name), 2):
+            before = tuple(of_name[:i:2])
+            widths[before] = max(widths.get(before, 0), len(of_name[i]))
+    return [
+        "".join(piece.zfill(widths[tuple(of_name[:i:2])]) if i % 2 else piece for i, piece in enumerate(of_name))
+        for of_name in pieces
+    ]
