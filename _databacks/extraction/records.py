@@ -27,7 +27,7 @@ class Record:
         InputError: there is a result, but no record that can be read, so that it may be somebody else's.
     """
 
-    def __init__(self, result: Path, partial: Path | None = None, **made_from: Any):
+    def __init__(self, result: Path, partial: Path | None = None, /, **made_from: Any):
         self.result, self.path, self.partial = result, result.with_suffix(".json"), partial
         self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None

@@ -1,4 +1,5 @@
-"""Flow by pieces that turn, grow and bend, alone or where it is better than that of matching and search.
+"""Flow by pieces that turn, grow and bend, alone or where it is better than that of matching and search. Of drawings of
+lines alone the pieces are strokes.
 
 In: two frames. Out: the flow both ways, or paths (`_util.paths`), which hold where everything is at any time.
 """
@@ -17,12 +18,18 @@ from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
+from _util.strokes import motion as strokes
+from _util.strokes.agreement import unexplained
+from _util.strokes.tracing import Lines, scale_of, trace
+from _util.tones import find_tones, share_of_ink
 
 _NO_GROUND = 1.0  # order of what is not known to be ground
 _BOW = 0.5  # pixels off the straight way at half of the time, below which a piece does not turn
 _CONFIDENCE = 0.8  # of a piece that turns
 _WORSE = 0.01  # of a cost of at most 1, by which a motion may find the other frame worse than the flow does
 _BETTER = 0.95  # of what the flow leaves unexplained, the most that a piece that turns may leave
+_UNEXPLAINED = 0.1  # of lines, in [0, 1], up to which a flow explains them
+_MUCH_BETTER = 0.5  # of what it leaves, the most that strokes may leave
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of what one frame or none shows at the middle; 1 is that both disagree
 
 
@@ -45,6 +52,9 @@ class PieceFlow:
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
         """The same as paths (1, 9, h, w)."""
+        drawing = _line_drawing(frame0, frame1)
+        if drawing is not None:
+            return _paths(strokes.find(*drawing), frame0)
         return _paths(find(*_pictures(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
 
 
@@ -53,7 +63,8 @@ class PiecesAndSearch:
 
     A piece is believed to turn where its outlines fit, where both frames find each other about as well by its motion as
     by the flow of `sgm+dis`, and where at half of the time both frames, moved there, agree better: on the piece and on
-    all that it covers and uncovers, along both motions.
+    all that it covers and uncovers, along both motions. Strokes are believed all together, where they explain the lines
+    of both drawings much better.
     """
 
     def __init__(self, sgm: SGM):
@@ -66,6 +77,9 @@ class PiecesAndSearch:
         """The same as paths (1, 9, h, w); as flow (1, 2, h, w), that of `sgm+dis`, where nothing turns."""
         matching = self.sgm.match(frame0, frame1)
         straight = better(frame0, frame1, multidis(frame0, frame1), self.sgm.flow(frame0, frame1, matching))
+        drawing = _line_drawing(frame0, frame1)
+        if drawing is not None:
+            return _strokes_or(straight, *drawing)
         pieces = find(*_pictures(frame0, frame1), matching)
         matched = _paths(pieces, frame0)
         turns = _bows(pieces, matched) >= _BOW
@@ -80,6 +94,26 @@ class PiecesAndSearch:
             return straight
         turns[GROUND] = found[GROUND]
         return _composed(pieces, matched, straight, turns)
+
+
+def _line_drawing(frame0: Tensor, frame1: Tensor) -> tuple[tuple[np.ndarray, np.ndarray], tuple[Lines, Lines]] | None:
+    """The share of ink (h, w) and the lines of two frames that are drawings of lines alone; None of others."""
+    pictures = [image.to_array(frame[0], np.float32) for frame in (frame0, frame1)]
+    tones = [find_tones(picture) for picture in pictures]
+    if tones[0] is None or tones[1] is None:
+        return None
+    ink0, ink1 = (share_of_ink(picture, of) for picture, of in zip(pictures, tones, strict=True))
+    return (ink0, ink1), (trace(ink0), trace(ink1))
+
+
+def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[Lines, Lines]) -> Flows:
+    """The paths of strokes, or the flow, if these do not explain much more."""
+    matched = _paths(strokes.find(inks, lines), straight[0])
+    by_strokes, by_flow = (
+        unexplained(lines, tuple(_array(paths.flow(motion)) for motion in both), scale_of(inks[0].shape))
+        for both in (matched, straight)
+    )
+    return matched if by_flow > _UNEXPLAINED and by_strokes < _MUCH_BETTER * by_flow else straight
 
 
 def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
@@ -107,7 +141,7 @@ def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Fl
     for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
         owners = pieces.owners[i]
         visible = (owners != UNKNOWN) & (pieces.owners[1 - i].ravel()[_landings(path, 1)] == owners)
-        motions = [motion[0].permute(1, 2, 0).cpu().contiguous().numpy() for motion in (paths.flow(path), flow)]
+        motions = [_array(motion) for motion in (paths.flow(path), flow)]
         by_piece, by_flow = (
             np.bincount(owners[visible], cost[visible], count)
             for cost in costs(pictures[i], pictures[1 - i], motions)
@@ -149,6 +183,11 @@ def _landings(motion: Tensor, t: float) -> np.ndarray:
     h, w = x.shape
     column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)
     return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
+
+
+def _array(flow: Tensor) -> np.ndarray:
+    """(1, 2, h, w) to (h, w, 2)."""
+    return flow[0].permute(1, 2, 0).cpu().contiguous().numpy()
 
 
 def _ends(motion: Flows) -> Flows:

@@ -8,5 +8,6 @@ alike; the paper stays.
     search      turns and shifts that carry the surroundings of a point onto the lines of the other drawing
     matching    which of these are right: the one that explains most lines first
     bending     lines that bend, and what is left between a line and its other self
+    agreement   how well a flow carries lines onto lines
     motion      all of these: two drawings to moving lines
 """

@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
-from _util.strokes.matching import OFF, UNKNOWN, StrokeMatching
+from _util.strokes.matching import UNKNOWN, StrokeMatching, on_line
 from _util.strokes.search import moved
 from _util.strokes.tracing import Lines, Neighbours
 
@@ -50,7 +50,7 @@ def bend(lines: tuple[Lines, Lines], field: LineField, matching: StrokeMatching,
     left, found = np.zeros_like(bends), np.zeros(len(bends))
     left[known], found[known] = rest, is_found
     ends += _smoothed(here.along, owners[0], left, found)[known]
-    away, nearest = KDTree(ends).query(there.points, distance_upper_bound=OFF * scale)
+    away, nearest = KDTree(ends).query(there.points, distance_upper_bound=on_line(scale))
     follows = np.isfinite(away) & (owners[1] == UNKNOWN)
     owners[1][follows] = owners[0][known][nearest[follows]]
     bends[known] = _back(motions, ends) - here.points[known]
@@ -92,7 +92,19 @@ def _smoothed(along: Neighbours, owners: np.ndarray, values: np.ndarray, weights
 
 @njit()
 def _follow(
-    motions, points, directions, firsts, along, others, other_directions, distances, nearest, off, owners, claimed, bends
+    motions,
+    points,
+    directions,
+    firsts,
+    along,
+    others,
+    other_directions,
+    distances,
+    nearest,
+    off,
+    owners,
+    claimed,
+    bends,
 ):
     """Give points without a motion that of the point before them on the line; `bends` in drawing 1."""
     count = len(points)

@@ -18,7 +18,7 @@ from _util.strokes.search import about, moved, search
 from _util.strokes.tracing import Lines, thinned
 
 UNKNOWN = -1
-OFF = 2.2  # pixels at 540×960 off a line at which a point still lies on it
+_OFF, _LEAST_OFF = 2.2, 1.0  # pixels at 540×960 off a line at which a point still lies on it; and at any size
 _FIRST = 2  # times as far off in the first round, when a motion is still rough
 _ROUNDS = 4
 _FEWEST = 4  # points that a motion carries over
@@ -58,7 +58,7 @@ def match(lines: tuple[Lines, Lines], field: LineField, scale: float) -> StrokeM
         motions = np.concatenate([motions, motion[None]])
         owners[0][carried] = number
         landed = KDTree(moved(motion, here.points[carried]))
-        away, _ = landed.query(there.points, distance_upper_bound=OFF * scale)
+        away, _ = landed.query(there.points, distance_upper_bound=on_line(scale))
         owners[1][np.isfinite(away) & (owners[1] == UNKNOWN)] = number
         trials.add(*_turned(here, owners[0], carried, motion, scale), motions)
     return StrokeMatching(motions, owners)
@@ -109,6 +109,12 @@ class _Trials:
         """The motion that counts most, mended, and the points that it carries; none if nothing counts enough."""
         order = np.argsort(-self.counts, kind="stable")
         return _best(order, self.points, self.motions, chosen, *self._constants, self.counts)
+
+
+@njit()
+def on_line(scale):
+    """How far off a line a point may be, in pixels, to lie on it."""
+    return max(_OFF * scale, _LEAST_OFF)
 
 
 @njit()
@@ -167,7 +173,7 @@ def _grow(
     size, score, sums = 0, 0.0, np.empty(8)
     for step in range(_ROUNDS):
         rounds[0] += 1
-        off = OFF * scale * (_FIRST if step == 0 else 1)
+        off = on_line(scale) * (_FIRST if step == 0 else 1)
         size, hits, residue = _spread(
             seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed,
             queue, seen, hit, rounds[0], sums,

@@ -1,6 +1,6 @@
 """How the lines of two drawings move, at any time.
 
-In: the share of ink of both. Out: `Pieces`: lines that move alike, on paper that stays.
+In: the share of ink and the lines of both. Out: `Pieces`: lines that move alike, on paper that stays.
 """
 
 import numpy as np
@@ -10,29 +10,28 @@ from _util.pieces.affine import applied
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND, UNKNOWN
-from _util.sgm.motion import REFERENCE
 from _util.strokes.bending import bend
 from _util.strokes.fields import line_field
 from _util.strokes.matching import match
-from _util.strokes.tracing import Lines, trace
+from _util.strokes.tracing import Lines, scale_of
 
 _FAINT = 1 / 255  # share of ink from which on a pixel moves with the line beside it
 
 
-def find(ink0: np.ndarray, ink1: np.ndarray) -> Pieces:
+def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[Lines, Lines]) -> Pieces:
     """How all lines move whose other selves are found.
 
     Args:
-        ink0, ink1: (h, w) float32 in [0, 1].
+        inks: the share of ink in both drawings, (h, w) float32 in [0, 1].
+        lines: those that were traced in them.
     """
-    size = ink0.shape[0], ink0.shape[1]
-    scale = (size[0] * size[1] / REFERENCE) ** 0.5
-    lines = trace(ink0, scale), trace(ink1, scale)
+    size = inks[0].shape[0], inks[0].shape[1]
+    scale = scale_of(size)
     field = line_field(lines[1], size, scale)
     matching, bends = bend(lines, field, match(lines, field, scale), scale)
     adopted = [_adopted(*of) for of in zip(lines, matching.owners, bends, strict=True)]
     matrices = _matrices(matching.motions)
-    maps = [_map(ink, of, *own) for ink, of, own in zip((ink0, ink1), lines, adopted, strict=True)]
+    maps = [_map(ink, of, *own) for ink, of, own in zip(inks, lines, adopted, strict=True)]
     layers = np.ones(len(matrices), np.float32)
     layers[GROUND] = 0
     nothing = np.zeros(size, bool)

@@ -10,6 +10,8 @@ from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from _util.sgm.motion import REFERENCE
+
 _INK = 0.5  # share of ink from which on a pixel belongs to a line
 _HOPS = 3  # doublings of the steps along lines over which a direction is measured
 _NEAR, _FAR = 14, 80  # pixels at 540×960 within which points are neighbours, and the nearest of two lines
@@ -34,13 +36,13 @@ class Lines(NamedTuple):
     around: Neighbours  # these, and the nearest of other lines
 
 
-def trace(ink: np.ndarray, scale: float) -> Lines:
-    """The lines of a drawing.
+def scale_of(size: tuple[int, ...]) -> float:
+    """The scale of lengths in a frame of (h, w): 1 at 540×960."""
+    return (size[0] * size[1] / REFERENCE) ** 0.5
 
-    Args:
-        ink: (h, w) float32 in [0, 1].
-        scale: of lengths, 1 at 540×960.
-    """
+
+def trace(ink: np.ndarray) -> Lines:
+    """The lines of a drawing, of its share of ink (h, w) float32 in [0, 1]."""
     from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
 
     skeleton = skeletonize(ink > _INK)
@@ -49,7 +51,9 @@ def trace(ink: np.ndarray, scale: float) -> Lines:
     reach = (steps + eye_array(len(x))).tocsr()
     counts = np.diff(reach.indptr)[:, None]
     points = reach @ _centred(ink, x, y) / counts
-    return Lines(points, _directions(points, reach), _neighbours(steps), _neighbours(_links(points, steps, scale)))
+    return Lines(
+        points, _directions(points, reach), _neighbours(steps), _neighbours(_links(points, steps, scale_of(ink.shape)))
+    )
 
 
 def thinned(points: np.ndarray, apart: float) -> np.ndarray:

@@ -112,3 +112,26 @@ def test_articulated_figures_come_out_better_where_they_turn_and_no_worse_where_
     assert gains == sorted(gains, reverse=True)
     assert figures.sheet(chosen[:1], Figures(10, seed=1)).shape == (135, 5 * 240, 3)
     assert figures.table(scores).count("\n") == 7
+
+
+def test_line_drawings_are_matched_by_strokes_where_these_explain_more():
+    triplets = Figures(3, line_art=True, seed=1)
+    still = triplets[0].frames[:1]
+    for name in ("pieces", "pieces+dis"):
+        estimator = flows.create(name, Context())
+        assert max(flow.abs().max() for flow in estimator(still, still)) < 0.2
+    scores = figures.measure(("sgm+dis+splat", "pieces+splat", "pieces+dis+splat"), triplets)
+    before, strokes, after = (
+        np.mean([score.chamfer for score in scores if score.method == word])
+        for word in ("sgm+dis+splat", "pieces+splat", "pieces+dis+splat")
+    )
+    assert after <= 0.5 * before
+    assert strokes <= 0.5 * before
+
+
+def test_line_drawings_that_shift_keep_the_flow_of_matching_and_search():
+    """Where that explains the lines as well."""
+    frame = Figures(1, line_art=True)[0].frames[:1]
+    frames = frame, frame.roll((2, 3), (2, 3))
+    found, expected = (flows.create(name, Context()) for name in ("pieces+dis", "sgm+dis"))
+    assert all(map(torch.equal, found.paths(*frames), expected(*frames)))

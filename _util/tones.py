@@ -1,0 +1,86 @@
+"""The two tones of a drawing of lines alone: one ink on one ground, or on transparency.
+
+In: a drawing, RGB or RGBA. Out: its tones, and the share of ink at each pixel.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+_OFF = 0.15  # difference from the mixtures of ink and ground, of 1
+_FEW = 0.01  # share of pixels that may be off
+_THICK = 1 / 60  # of the height; what is thicker is an area
+_BLANK = 0.7  # share of the pixels, at least, that show the ground
+
+
+class Tones(NamedTuple):
+    """What a drawing of lines is made of: RGB in [0, 1]; `ground` is None where it is transparent."""
+
+    ink: np.ndarray
+    ground: np.ndarray | None
+
+
+def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
+    """The tones of a drawing of lines alone, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]; None of any other.
+
+    Args:
+        is_forced: of any drawing that has two tones.
+    """
+    is_clear = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
+    if frame.shape[2] == 4 and not is_clear and frame[:, :, 3].min() < 1:
+        return None
+    tones = _tones_on_clear(frame, is_forced) if is_clear else _tones_on_ground(frame[:, :, :3], is_forced)
+    if tones is None or is_forced:
+        return tones
+    share = share_of_ink(frame, tones)
+    if (share < 0.1).mean() < _BLANK:
+        return None
+    inside = cv2.distanceTransform((share > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    inside = inside[inside > 0]
+    if not len(inside):
+        return None
+    return tones if (inside > max(4.0, _THICK * frame.shape[0])).mean() <= _FEW else None
+
+
+def _tones_on_clear(frame: np.ndarray, is_forced: bool) -> Tones | None:
+    alpha, colours = frame[:, :, 3], frame[:, :, :3]
+    drawn = colours[alpha > 0.5]
+    if not len(drawn):
+        return None
+    ink = np.median(drawn, 0)
+    return Tones(ink, None) if is_forced or (abs(drawn - ink).max(1) > _OFF).mean() <= 10 * _FEW else None
+
+
+def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
+    flat = colours.reshape(-1, 3)
+    ground = np.median(flat, 0)
+    distance = np.linalg.norm(flat - ground, axis=1)
+    farthest = distance >= 0.9 * distance.max()
+    if distance.max() < 0.3:
+        return None
+    ink = np.median(flat[farthest], 0)
+    tones = Tones(ink, ground)
+    share = share_of_ink(colours, tones).reshape(-1, 1)
+    off = np.linalg.norm(flat - ground - share * (ink - ground), axis=1)
+    return tones if is_forced or (off > _OFF).mean() <= _FEW else None
+
+
+def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:
+    """(h, w) float32 in [0, 1], how much ink a pixel has."""
+    if tones.ground is None:
+        return frame[:, :, 3].astype(np.float32)
+    way = tones.ink - tones.ground
+    share = (frame[:, :, :3] - tones.ground) @ way / (way @ way)
+    return share.clip(0, 1).astype(np.float32)
+
+
+def with_ink(share: np.ndarray, tones: Tones, channels: int) -> np.ndarray:
+    """(h, w, 3 or 4) float32 of a share of ink."""
+    share = share[:, :, None]
+    if tones.ground is None:
+        return np.concatenate([tones.ink * (share > 0), share], 2).astype(np.float32)
+    picture = tones.ground + share * (tones.ink - tones.ground)
+    if channels == 4:
+        picture = np.concatenate([picture, np.ones_like(share)], 2)
+    return picture.astype(np.float32)

@@ -1,0 +1,209 @@
+"""Line drawings matched stroke by stroke: lines that turn, bend, rest or have no other self."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _util import paths
+from _util.pieces.motion import Pieces
+from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.strokes.agreement import unexplained
+from _util.strokes.fields import NOTHING, line_field
+from _util.strokes.matching import match
+from _util.strokes.motion import find
+from _util.strokes.search import about, moved, search
+from _util.strokes.tracing import scale_of, thinned, trace
+
+SIZE = 270, 360
+JOINT = np.array([150.0, 105.0])
+BODY = 1.5 * np.array([[70, 20], [120, 24], [112, 60], [130, 150], [62, 150], [84, 58]])
+LIMB = 1.5 * np.array([[0, -7], [40, -9], [88, -5], [96, 0], [88, 6], [40, 8], [0, 7]])
+HAND = 1.5 * np.array([[70, -7], [72, 7]])
+
+
+def draw(*lines, size=SIZE, width=2):
+    """The share of ink of lines (n, 2), x, y; pairs with True are closed."""
+    ink = np.zeros((size[0] * 4, size[1] * 4), np.uint8)
+    for points, closed in lines:
+        cv2.polylines(ink, [np.rint(points * 4 + 1.5).astype(np.int32)], closed, 255, 4 * width)
+    return cv2.resize(ink, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def turned(points, degrees):
+    angle = np.radians(degrees)
+    return JOINT + points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def figure(degrees):
+    return draw((BODY, True), (turned(LIMB, degrees), False), (turned(HAND, degrees), False))
+
+
+def moves(*inks) -> tuple[Pieces, tuple]:
+    lines = trace(inks[0]), trace(inks[1])
+    return find(inks, lines), lines
+
+
+def at(path: np.ndarray, points: np.ndarray, t: float) -> np.ndarray:
+    """Where points (n, 2) of a frame are at a time along its paths (h, w, 9)."""
+    ways = paths.at(torch.from_numpy(path).permute(2, 0, 1)[None], t)[0].permute(1, 2, 0).numpy()
+    x, y = np.rint(points).astype(int).T
+    return points + ways[y, x]
+
+
+def dense(points, count=40):
+    steps = np.linspace(0, len(points) - 1, count)
+    return np.stack([np.interp(steps, np.arange(len(points)), points[:, i]) for i in range(2)], 1)
+
+
+@pytest.mark.parametrize("degrees", [25, -35, 100])
+def test_a_limb_that_turns_is_followed_on_its_arc(degrees):
+    pieces, _ = moves(figure(10), figure(10 + degrees))
+    forth, back = pieces.paths()
+    limb = dense(LIMB)[8:-8]
+    for path, start, t in ((forth, 0, 0.5), (forth, 0, 1), (back, degrees, 0.5), (back, degrees, 1)):
+        end = start + (degrees if start == 0 else -degrees) * t
+        off = np.hypot(*(at(path, turned(limb, 10 + start), t) - turned(limb, 10 + end)).T)
+        assert np.median(off) < 2
+        assert np.percentile(off, 80) < 3
+    body = dense(BODY[:2])
+    assert np.hypot(*(at(forth, body, 1) - body).T).max() < 1
+
+
+def test_a_limb_is_as_long_at_the_middle_of_a_turn_as_at_its_ends():
+    path = moves(figure(0), figure(90))[0].paths()[0]
+    ends = turned(np.array([[37.5, -12.6], [120.0, -8.2]]), 0)
+    length = [np.hypot(*np.diff(at(path, ends, t), axis=0)[0]) for t in (0, 0.5)]
+    assert length[1] == pytest.approx(length[0], rel=0.03)
+
+
+@pytest.mark.parametrize("size", [(216, 288), (540, 720)])
+def test_lengths_scale_with_the_frame(size):
+    by = size[0] / SIZE[0]
+    inks = [
+        draw((BODY * by, True), (turned(LIMB, degrees) * by, False), (turned(HAND, degrees) * by, False), size=size)
+        for degrees in (10, 70)
+    ]
+    path = moves(*inks)[0].paths()[0]
+    limb = dense(LIMB)[8:-8]
+    off = np.hypot(*(at(path, turned(limb, 10) * by, 1) - turned(limb, 70) * by).T)
+    assert np.median(off) < max(1, by)
+
+
+def test_what_rests_gets_no_flow_and_paper_is_ground():
+    ink = figure(30)
+    pieces, _ = moves(ink, ink)
+    assert (pieces.owners[0][ink == 0] == GROUND).all()
+    assert (pieces.owners[0][ink > 0.5] > GROUND).all()
+    for flow in pieces.flows():
+        assert np.abs(flow).max() < 0.2
+
+
+def test_lines_bend():
+    def arc(curvature):
+        s = np.linspace(0, 130, 60)[:, None]
+        return np.array([50.0, 110.0]) + np.concatenate([s, curvature * (s - 65) ** 2 - 0.001 * 65**2], 1)
+
+    def drawing(curvature):
+        return draw((arc(curvature), False), (arc(curvature)[0] + [[0, 0], [-8, 30], [-20, 34]], False))
+
+    pieces, lines = moves(drawing(0.001), drawing(0.004))
+    path = pieces.paths()[0]
+    middle = arc(0.001)[8:-8]
+    off = np.abs(at(path, middle, 1)[:, None] - arc(0.004)[None]).sum(2).min(1)
+    assert np.percentile(off, 90) < 2
+    assert unexplained(lines, pieces.flows(), scale_of(SIZE)) < 0.15
+
+
+def test_a_line_that_one_drawing_alone_shows_goes_with_nothing():
+    alone = np.array([[180, 20], [220, 26], [224, 60], [190, 66]], float)
+    for inks in ((draw((BODY, True), (alone, True)), draw((BODY, True))), (draw((BODY, True)), figure(0) * 0)):
+        pieces, _ = moves(*inks)
+        path = pieces.paths()[0]
+        assert (at(path, dense(alone), 1) == dense(alone)).all()
+        assert np.isfinite(path).all()
+    assert (pieces.owners[0][inks[0] > 0.5] == UNKNOWN).all()
+
+
+def test_specks_and_blank_paper_are_no_lines():
+    blank, speck = np.zeros(SIZE, np.float32), np.zeros(SIZE, np.float32)
+    speck[50, 60] = 1
+    for one in (blank, speck):
+        for other in (blank, speck, figure(0)):
+            pieces, lines = moves(one, other)
+            assert all(not flow.any() for flow in pieces.flows())
+            assert 0 <= unexplained(lines, pieces.flows(), 0.5) <= 1
+
+
+def test_lines_end_at_the_border_of_the_frame():
+    inks = [draw((np.array([[-20, y], [300, y + 30]], float), False)) for y in (60, 64)]
+    pieces, lines = moves(*inks)
+    assert unexplained(lines, pieces.flows(), scale_of(SIZE)) < 0.05
+
+
+def test_lines_are_traced_in_their_middle_with_their_direction():
+    angle = np.radians(25)
+    way = np.array([np.cos(angle), np.sin(angle)])
+    lines = trace(draw((np.stack([[40, 40], [40, 40] + 140 * way]), False), width=3))
+    inner = (lines.points[:, 0] > 50) & (lines.points[:, 0] < 150)
+    across = (lines.points[inner] - [40, 40]) @ [-way[1], way[0]]
+    assert np.abs(across).mean() < 0.25
+    assert np.abs(lines.directions[inner] - angle).max() < np.radians(8)
+    assert (np.diff(lines.along.firsts)[inner] == 2).mean() > 0.9
+
+
+def test_points_that_are_thinned_cover_all():
+    points = np.random.default_rng(1).uniform(0, 50, (400, 2))
+    kept = points[thinned(points, 5)]
+    apart = np.hypot(*(kept[:, None] - kept[None]).transpose(2, 0, 1)) + 99 * np.eye(len(kept))
+    assert apart.min() > 5
+    assert np.hypot(*(points[:, None] - kept[None]).transpose(2, 0, 1)).min(1).max() <= 5
+
+
+def test_a_field_tells_the_nearest_line_of_a_direction():
+    rows, columns = np.array([[10, 40], [200, 40]], float), np.array([[120, 10], [120, 170]], float)
+    lines = trace(draw((rows, False), (columns, False)))
+    field = line_field(lines, SIZE, 1.0)
+    count = len(field.distances)
+    assert field.distances[0, 60, 60] == pytest.approx(20, abs=1)
+    assert field.distances[count // 2, 60, 60] == pytest.approx(60, abs=1)
+    assert lines.points[field.nearest[0, 60, 60]] == pytest.approx([60, 40], abs=1)
+    assert (line_field(trace(np.zeros(SIZE, np.float32)), SIZE, 1.0).distances == NOTHING).all()
+
+
+def test_the_search_finds_the_turn_of_a_shape_from_most_of_its_points():
+    def shape(degrees):
+        return trace(draw((turned(BODY - BODY.mean(0), degrees) + 30, True)))
+
+    lines, scale = (shape(0), shape(50)), scale_of(SIZE)
+    points, motions = search(*lines, line_field(lines[1], SIZE, scale), scale)
+    centre = JOINT + 30
+    true = about(centre[None], np.radians([50.0]), centre[None])[0]
+    off = np.hypot(*(moved(motions, lines[0].points[points]) - moved(true, lines[0].points[points])).T)
+    turns = np.arctan2(motions[:, 1], motions[:, 0]) - np.radians(50)
+    found = points[(off < 3) & (np.abs(turns) < 0.15)]
+    assert len(np.unique(found)) > 0.5 * len(np.unique(points))
+
+
+def test_each_line_is_claimed_once():
+    """Two equal limbs of which one is gone cannot both go to the one that is left."""
+    pair = [(turned(LIMB, 10), False), (turned(LIMB, 90), False)]
+    lines = trace(draw((BODY, True), *pair)), trace(draw((BODY, True), pair[0]))
+    scale = scale_of(SIZE)
+    matching = match(lines, line_field(lines[1], SIZE, scale), scale)
+    near = [
+        [np.hypot(*(turned(dense(LIMB, 200)[40:-40], angle) - point).T).min() < 2 for point in lines[0].points]
+        for angle in (10, 90)
+    ]
+    known = matching.owners[0] >= 0
+    assert known[near[0]].mean() > 0.9
+    assert known[near[1]].mean() < 0.3
+
+
+def test_a_flow_explains_what_it_carries_onto_lines():
+    inks = draw((BODY, True)), draw((BODY + np.array([9, 0]), True))
+    lines = trace(inks[0]), trace(inks[1])
+    right = np.broadcast_to(np.float32([9, 0]), (*SIZE, 2))
+    exact, half, none = (unexplained(lines, (share * right, -share * right), 0.5) for share in (1, 0.5, 0))
+    assert exact < 0.1 < half < none
+    assert unexplained((lines[0], trace(np.zeros(SIZE, np.float32))), (right, right), 0.5) == 1
