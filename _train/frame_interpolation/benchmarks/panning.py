@@ -121,6 +121,7 @@ def _interpolated(pan: Pan, create: Callable[[], tuple[Draws, Any]], options: Op
             for frame in pan.frames():
                 writer.write(frame)
         summary = interpolate_video(source, out, options._replace(fps=_RATE * _TIMES), create)
+        assert summary is not None  # nothing was there before
         figure, ground = judge(pan, (frame.pixels for frame in video.Reader(out)))
         return figure, ground, summary.drawings
 
@@ -134,7 +135,7 @@ def judge(pan: Pan, frames: Iterable[np.ndarray]) -> tuple[float, float]:
         time = k / _TIMES
         found.append([figure_of(frame), ground_of(frame, pan, time)])
         even.append([pan.figure(time), _tracked_point(pan.camera(time))])
-    steps, expected = (np.diff(np.array(places), axis=0) for places in (found, even))
+    steps, expected = np.diff(np.array(found), axis=0), np.diff(np.array(even), axis=0)
     off = np.linalg.norm(steps - expected, axis=2).max(0) / np.linalg.norm(expected, axis=2).mean(0)
     return float(off[0]), float(off[1])
 
