@@ -130,12 +130,12 @@ def judge(pan: Pan, frames: Iterable[np.ndarray]) -> tuple[float, float]:
     """How unevenly figure and ground move in a result: the largest difference of a step between frames from an even
     one, as a share of the mean step. Frames of the last hold, from which nothing leads on, do not count."""
     last = _TIMES * ((_FRAMES - 1) // pan.hold * pan.hold)
-    found, even = [], []
+    found, even = np.empty((2, last + 1, 2, 2))
     for k, frame in zip(range(last + 1), frames, strict=False):
         time = k / _TIMES
-        found.append([figure_of(frame), ground_of(frame, pan, time)])
-        even.append([pan.figure(time), _tracked_point(pan.camera(time))])
-    steps, expected = np.diff(np.array(found), axis=0), np.diff(np.array(even), axis=0)
+        found[k] = figure_of(frame), ground_of(frame, pan, time)
+        even[k] = pan.figure(time), _tracked_point(pan.camera(time))
+    steps, expected = np.diff(found, axis=0), np.diff(even, axis=0)
     off = np.linalg.norm(steps - expected, axis=2).max(0) / np.linalg.norm(expected, axis=2).mean(0)
     return float(off[0]), float(off[1])
 
