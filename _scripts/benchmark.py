@@ -1,7 +1,7 @@
 """Time and memory of each stage of interpolating two frames, beside those of the published computation.
 
---matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation, and
-how steady a video is.
+--matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation,
+how steady a video is, and how evenly figures and ground move under a camera.
 
 With --device cuda, what a GPU has to show, within seven minutes: kernels beside the published design of them and beside
 the card's memory, agreement with the CPU, frames, memory, video, training, LPIPS of --keyframes.
