@@ -21,7 +21,7 @@ ENV HOME=/home/inbetween \
 USER $UID:$GID
 WORKDIR /opt/inbetween
 COPY --chown=$UID:$GID pyproject.toml ./
-COPY --chown=$UID:$GID make/setup make/
+COPY --chown=$UID:$GID make make
 # There is no driver while the image is built.
 RUN PIP_NO_CACHE_DIR=1 INBETWEEN_TORCH=cuda make/setup gpu train
 

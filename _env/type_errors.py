@@ -11,7 +11,7 @@ from pathlib import Path
 
 CLEAN = ("_util", "_train/frame_interpolation/models")
 ALLOWED = 2
-PYRIGHT = ("make/python", "-m", "pyright")
+PYRIGHT = (sys.executable, "-m", "pyright")
 
 
 def main() -> None:

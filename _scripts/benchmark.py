@@ -1,7 +1,7 @@
 """Time and memory of each stage of interpolating two frames, beside those of the published computation.
 
---matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation, and
-how steady a video is.
+--matching adds segment-guided matching, --video what decoding, encoding and finding drawings add to interpolation,
+how steady a video is, and how evenly figures and ground move under a camera.
 
 With --device cuda, what a GPU has to show, within seven minutes: kernels beside the published design of them and beside
 the card's memory, agreement with the CPU, frames, memory, video, training, LPIPS of --keyframes.
@@ -126,6 +126,21 @@ def table_of_steadiness(rows: list[dict]) -> str:
     return tables.markdown(cells)
 
 
+def table_of_panning(rows: list[dict]) -> str:
+    """How evenly figures and the ground of moving cameras move as a table in Markdown."""
+    cells = [
+        {
+            "clip": row["clip"],
+            "drawings found": f"{row['drawings']} of {row['drawn']}",
+            "figure": f"{100 * row['figure']:.0f} %",
+            "ground": f"{100 * row['ground']:.0f} %",
+            "figure with `--no-camera-holds`": f"{100 * row['without']:.0f} %",
+        }
+        for row in rows
+    ]
+    return tables.markdown(cells)
+
+
 def main() -> None:
     arguments = parse()
     from _util.files import replacing
@@ -217,7 +232,8 @@ def measure_qualities(arguments: argparse.Namespace) -> dict:
 
 
 def measure(arguments: argparse.Namespace) -> dict:
-    from _train.frame_interpolation.benchmarks import matching, stages, steadiness, video
+    from _train.frame_interpolation.benchmarks import matching, panning, stages, steadiness, video
+    from _train.frame_interpolation.interpolator import Interpolator
 
     frame0, frame1 = arguments.frames
     report = stages.compare(frame0, frame1, arguments.sizes, arguments.repeats, arguments.precision, arguments.device)
@@ -233,6 +249,12 @@ def measure(arguments: argparse.Namespace) -> dict:
         report["steadiness"] = steadiness.compare(arguments.frames[0])
         print("\nTen seconds of 540p, on the CPU, to twice the rate:\n")
         print(table_of_steadiness(report["steadiness"]))
+        interpolator = Interpolator(device="cpu")
+        report["panning"] = panning.compare(lambda: (interpolator, {}))
+        print(
+            "\nA camera on ones, to twice the rate: the largest difference of a step from an even one, of the mean:\n"
+        )
+        print(table_of_panning(report["panning"]))
     return report
 
 

@@ -140,7 +140,13 @@ def add_excerpt(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="make it N times as long, sound at the same pitch; at the rate of IN, if no other is given",
     )
-    add("--still", type=reading(parse_still), metavar="X,Y,W,H", help="area of the result that is never moved")
+    add(
+        "--still",
+        type=reading(parse_still),
+        action="append",
+        metavar="X,Y,W,H",
+        help="area of the result that is never moved, as a caption; can be given again for others",
+    )
     add("--side-by-side", action="store_true", help="show IN on the left of what is made")
 
 
@@ -222,7 +228,7 @@ def options_of(arguments: argparse.Namespace) -> "Options":
         close_gaps=arguments.close_gaps,
         excerpt=excerpt(arguments),
         side_by_side=arguments.side_by_side,
-        still=arguments.still,
+        still=tuple(arguments.still) if arguments.still else None,
     )
     if arguments.scene_list:
         from _train.frame_interpolation.video import scenes

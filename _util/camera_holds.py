@@ -4,9 +4,8 @@ Under a smooth pan or zoom all frames differ, though the figure steps only every
 from frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps,
 so that motion leads from one step to the next, over the hold.
 
-The camera's motion is a shift, zoom and turn, fitted to corners that are tracked (Lucas and Kanade, IJCAI 1981) by
-RANSAC (Fischler and Bolles, CACM 1981). A frame is explained where it shows what the frame before it shows, moved with
-the camera, or standing still on the screen, or where the camera uncovers what was behind something that stands still.
+A frame is explained where it shows what the frame before it shows, moved with the camera, or standing still on the
+screen, or where the camera uncovers what was behind something that stands still.
 
 Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are measured at 180×320.
 """
@@ -20,24 +19,17 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from _util import duplicates
+from _util import camera, duplicates
 
 LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole of the next
 
 _HOLDS = 2, 3  # frames from step to step
-_CORNERS = 400
-_FEWEST = 12  # corners that a camera is believed from
-_MOVING = 0.08  # pixels a frame; less is no motion
-_NEAR = 0.5  # pixels within which a corner moves with the camera
-_AGREEING = 0.3  # share of the moving corners that do
-_AS_SHIFT = 0.9  # share of those that a shift alone must explain to be taken instead, since it is the more exact
-_SPREAD = 0.4  # of a side of the picture, over which they are spread
 _LEAST = 6  # ‖ΔLab‖ in one place that is a step
-_FEWEST_STANDING = 40  # pixels
+_FEWEST_STANDING = 16  # pixels
 _DIFFERS = 3  # ‖ΔLab‖ of a pixel that is not explained
-_HELD = 8  # ‖ΔLab‖ in one place, unexplained, up to which nothing is drawn anew
-_STEP = 2  # times as much at least, where something is
-_UNEVEN = 0.12, 0.06  # how far the camera may be off its mean motion: share of it, and pixels
+_HELD = 8  # ‖ΔLab‖ in one place, unexplained, that outlines over a moving ground may leave in a hold
+_STEP = 2  # times as much at least, where something is drawn anew
+_UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
 
 
 class _View(NamedTuple):
@@ -48,7 +40,7 @@ class _View(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """What happens from one frame to the next, where there is a camera that moves."""
+    """What happens from one frame to the next, where there is a camera that moves (`camera.find`)."""
 
     motion: np.ndarray  # (5, 2) pixels, of the centre and the corners of the picture
     unexplained: float  # the largest ‖ΔLab‖ that neither the camera nor standing still explains
@@ -84,9 +76,10 @@ def _view(frame: np.ndarray) -> _View:
 
 def _changes(views: Iterable[_View]) -> Iterator[_Change | None]:
     """How each frame follows from the one before; the first from none."""
-    last = None
+    last = moved_by = None
     for view in views:
-        yield None if last is None else _change(last, view)
+        moved_by = None if last is None else camera.find(last.grey, view.grey, moved_by)
+        yield None if last is None or moved_by is None else _compare(last.lab, view.lab, moved_by)
         last = view
 
 
@@ -111,12 +104,9 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
         return False
     *held, step = known
     largest = max(_new(change, held) for change in held)
-    steps = [change for change in (changes[start], step) if change is not None]
-    return (
-        largest < _HELD
-        and all(_new(change, held) > max(_LEAST, _STEP * largest) for change in steps)
-        and _is_even(np.stack([change.motion for change in known]))
-    )
+    steps = [_new(change, held) for change in (changes[start], step) if change is not None]
+    is_drawn_anew = min(steps) > max(_LEAST, _STEP * largest)
+    return largest < _HELD and is_drawn_anew and _is_even(np.stack([change.motion for change in known]))
 
 
 def _new(change: _Change, held: list[_Change]) -> float:
@@ -139,58 +129,26 @@ def _is_even(motions: np.ndarray) -> bool:
     return bool(np.linalg.norm(motions - mean, axis=2).max() < share * largest + pixels)
 
 
-def _change(one: _View, other: _View) -> _Change | None:
-    """None where no camera is found that moves."""
-    camera = _camera(one.grey, other.grey)
-    if camera is None:
-        return None
-    h, w = one.grey.shape
-    points = np.array([[w / 2, h / 2], [0, 0], [w, 0], [0, h], [w, h]])
-    motion = points @ camera[:, :2].T + camera[:, 2] - points
-    if np.linalg.norm(motion, axis=1).max() < _MOVING:
-        return None
-    return _compare(one.lab, other.lab, camera, motion)
-
-
-def _camera(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
-    """(2, 3): where points of one grey image are in the other, of what moves alike all over the picture."""
-    corners = cv2.goodFeaturesToTrack(one, _CORNERS, 0.005, 4)
-    if corners is None:
-        return None
-    tracked, is_found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, corners.copy(), winSize=(15, 15), maxLevel=4)
-    start, end = (points.reshape(-1, 2)[is_found.ravel() == 1] for points in (corners, tracked))
-    moves = np.linalg.norm(end - start, axis=1) > _MOVING
-    start, end = start[moves], end[moves]
-    if len(start) < _FEWEST:
-        return None
-    cv2.setRNGSeed(0)  # RANSAC samples: the same frames give the same answer, whatever came before
-    camera, inliers = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=_NEAR, maxIters=500)
-    if camera is None:
-        return None
-    along = start[inliers.ravel() == 1]
-    spread = np.ptp(along, axis=0) / one.shape[::-1]
-    if len(along) < max(_FEWEST, _AGREEING * len(start)) or spread.max() < _SPREAD:
-        return None
-    shift = np.median(end - start, axis=0)
-    shifted = np.linalg.norm(end - start - shift, axis=1) < _NEAR
-    if np.count_nonzero(shifted) < _AS_SHIFT * len(along):
-        return camera
-    return np.column_stack([np.eye(2), (end - start)[shifted].mean(0)])
-
-
-def _compare(one: np.ndarray, other: np.ndarray, camera: np.ndarray, motion: np.ndarray) -> _Change:
-    """What a camera's motion leaves unexplained between two frames in L*a*b*."""
+def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Change:
+    """What a camera's motion (2, 3) leaves unexplained between two frames in L*a*b*."""
     h, w = one.shape[:2]
-    moved = other - cv2.warpAffine(one, camera, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    still = other - one
+    motion = camera.of_picture(moved_by, (h, w))
+    moved, still = other - _moved(one, moved_by), other - one
     by_moving, by_standing = (duplicates.lab_length(cv2.blur(change, (3, 3))) for change in (moved, still))
     stands = (by_standing < _DIFFERS) & (by_moving > _DIFFERS)
     change = np.where((by_moving < by_standing)[:, :, None], moved, still)
     reach = math.ceil(np.linalg.norm(motion, axis=1).max()) + 2
     figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), np.ones((2 * reach + 1,) * 2)) > 0)
-    uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), camera, (w, h)), np.ones((3, 3))) > 0.25
-    inside = cv2.warpAffine(np.ones((h, w), np.float32), camera, (w, h))
+    uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
+    inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
     edge = cv2.dilate(stands.astype(np.uint8), np.ones((3, 3))) > 0
     change[edge | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
     unexplained = float(duplicates.lab_length(cv2.blur(change, (5, 5))).max())
+    back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))
+    stands &= back > _DIFFERS  # not where the camera would have brought the figure to
     return _Change(motion, unexplained, cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0, by_standing)
+
+
+def _moved(lab: np.ndarray, moved_by: np.ndarray) -> np.ndarray:
+    h, w = lab.shape[:2]
+    return cv2.warpAffine(lab, moved_by, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from _util import colour, formats, image, pixel_formats, sequences
+from _util import colour, exr, formats, image, pixel_formats, sequences
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -100,10 +100,13 @@ def _richest(paths: list[Path]) -> _Kind:
 
 
 def _kind(path: Path) -> _Kind:
-    """By the header of a picture, where Pillow reads it."""
+    """By the header of a picture, where OpenEXR or Pillow reads it."""
     if not path.is_file():
         return _Kind(False, False)
-    with contextlib.suppress(Exception), Image.open(path) as opened:  # damage is reported when it is read
+    with contextlib.suppress(Exception):  # damage is reported when it is read
+        if exr.is_exr(path):
+            return _Kind(exr.has_alpha(path), deep=True)
+    with contextlib.suppress(Exception), Image.open(path) as opened:
         stored = str(getattr(opened, "tile", ""))  # in which PNG and TIFF have the modes that Pillow reduces to 8 bits
         is_deep = opened.mode in _DEEP_MODES or ";16" in stored
         return _Kind(opened.mode in _CLEAR_MODES or "transparency" in opened.info, is_deep)

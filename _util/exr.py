@@ -63,6 +63,24 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
 
 
+def is_exr(path: Path) -> bool:
+    """By the beginning of a file."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def has_alpha(path: Path) -> bool:
+    """By the header of a file.
+
+    Raises:
+        Exception: of any kind, where OpenEXR is not installed or the file is damaged.
+    """
+    import OpenEXR
+
+    with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
+        return {"R", "G", "B", "A"} <= {channel.name for channel in file.header()["channels"]}
+
+
 def _placed(pixels: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
     """Pixels at a place of a window of that size, which is black elsewhere."""
     h, w = pixels.shape[:2]

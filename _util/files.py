@@ -3,13 +3,14 @@
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from _util.errors import InputError
 
@@ -114,11 +115,12 @@ def hidden_beside(path: Path, suffix: str) -> Path:
     return path.with_name(fitting(f".{path.name}", suffix))
 
 
-def read_text(path: Path, wanted: str) -> str:
+def read_text(path: Path, wanted: str, errors: str = "strict") -> str:
     """The text of a file in UTF-8, with or without a byte order mark.
 
     Args:
         wanted: what is to be read, for messages: "a chart as CSV".
+        errors: what is done with bytes that are not UTF-8, as of `bytes.decode`.
 
     Raises:
         InputError: the file cannot be read, is longer than 10 MB, or no text in UTF-8.
@@ -126,11 +128,27 @@ def read_text(path: Path, wanted: str) -> str:
     try:
         if path.stat().st_size > _LONGEST_TEXT:
             raise InputError(f"{path} is longer than {_LONGEST_TEXT // 1_000_000} MB; {wanted} is needed.")
-        return path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text in UTF-8; {wanted} is needed.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {wanted} is needed.") from error
+
+
+def read_json(path: Path, wanted: str) -> Any:
+    """What a JSON file holds; names of files that are not UTF-8 are read as the system gives them.
+
+    Args:
+        wanted: what is to be read, for messages: "a JSON file of hints".
+
+    Raises:
+        InputError: the file cannot be read, is longer than 10 MB, or no JSON.
+    """
+    text = read_text(path, wanted, "surrogateescape")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged, or no JSON ({error}); {wanted} is needed.") from error
 
 
 @contextlib.contextmanager

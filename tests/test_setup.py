@@ -1,9 +1,14 @@
-"""The scripts in make/ and the demo drawings."""
+"""The scripts in make/, the tasks that they do, and the demo drawings."""
 
+import functools
+import hashlib
+import http.server
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,10 +16,12 @@ import numpy as np
 import pytest
 
 from _util import image
+from make import tasks
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "supplementary" / "demo"
-SCRIPTS = sorted([*(ROOT / "make").iterdir(), ROOT / ".ci" / "run"])
+MADE = sorted(path for path in (ROOT / "make").iterdir() if path.is_file() and not path.suffix)
+SCRIPTS = [*MADE, ROOT / ".ci" / "run"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -31,18 +38,18 @@ def environment(tmp_path):
     python.parent.mkdir()
     python.write_text(
         f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n'
-        f'case "$*" in *"-m pip --version"*) exit 0;; *"-m pip"*) exit 3;; *urllib*) exit 1;; esac\n'
+        f'case "$*" in *"-m pip --version"*) exit 0;; *"-m pip"*) exit 3;; esac\n'
         f'exec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
-    checksum = subprocess.check_output(["cksum"], stdin=(ROOT / "pyproject.toml").open(), text=True)
-    version = f"Python {sys.version.split()[0]}\n"
-    (tmp_path / "setup.stamp").write_text(f"{version}{checksum}extras: dev,train\ntorch: cuda\n")
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    made_from = f"Python {sys.version.split()[0]}\npyproject.toml {digest}\nextras: dev,train\ntorch: cuda\n"
+    (tmp_path / "setup.stamp").write_text(made_from)
     return tmp_path
 
 
 def run(environment, *command) -> subprocess.CompletedProcess:
-    variables = {**os.environ, "INBETWEEN_VENV": str(environment)}
+    variables = {**os.environ, "INBETWEEN_VENV": str(environment), "INBETWEEN_CPU_INDEX": "http://127.0.0.1:9"}
     return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True)
 
 
@@ -82,16 +89,31 @@ def test_setup_knows_its_extras(environment):
     assert "install" not in (environment / "asked").read_text()
 
 
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """The address of a package index that has a torch."""
+    folder = tmp_path_factory.mktemp("index")
+    (folder / "torch").mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
-def pip(environment):
+def pip(environment, index):
     """Runs make/setup in a new environment that installs nothing; returns what it said and what pip was asked."""
 
     def pip(torch=None, has_driver=False, has_index=True, before=None):
         python, bin_folder = environment / "bin/python", environment / "elsewhere"
-        answer = "0" if has_index else "1"
         python.write_text(
             f'#!/bin/sh\necho "$@" >>{environment}/asked\n'
-            f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; *urllib*) exit {answer};; esac\n'
+            f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; esac\n'
             f'exec {sys.executable} "$@"\n'
         )
         bin_folder.mkdir(exist_ok=True)
@@ -107,6 +129,7 @@ def pip(environment):
             env={
                 **os.environ,
                 "INBETWEEN_VENV": str(environment),
+                "INBETWEEN_CPU_INDEX": index if has_index else "http://127.0.0.1:9",
                 "PATH": f"{bin_folder}:{os.environ['PATH']}",
                 **variables,
             },
@@ -134,7 +157,7 @@ def test_setup_chooses_pytorch_and_says_so(pip, torch, has_driver, has_index, ch
     finished, asked = pip(torch, has_driver, has_index)
     assert finished.returncode == 0, finished.stderr
     install, command = asked
-    assert ("--extra-index-url https://download.pytorch.org/whl/cpu" in install) == (chosen == "cpu")
+    assert ("--extra-index-url http://127.0.0.1:" in install) == (chosen == "cpu")
     said = {"cpu": "without CUDA, as", "cuda": "with CUDA, as", "none": "cannot be reached"}[chosen]
     assert f"taking {'the ' if chosen == 'none' else ''}PyTorch" in finished.stderr
     assert said in finished.stderr
@@ -143,7 +166,7 @@ def test_setup_chooses_pytorch_and_says_so(pip, torch, has_driver, has_index, ch
 
 def test_setup_remembers_its_pytorch_and_replaces_it(pip, environment):
     _, asked = pip(has_driver=False, before="cuda")
-    assert not any("whl/cpu" in line for line in asked)
+    assert not any("extra-index-url" in line for line in asked)
     _, asked = pip("cpu", before="cuda")
     assert asked[0].startswith("-m pip uninstall --yes torch torchvision")
     assert "torch: cpu\n" in (environment / "setup.stamp").read_text()
@@ -156,6 +179,64 @@ def test_setup_remembers_its_pytorch_and_replaces_it(pip, environment):
 def test_python_runs_from_the_root(environment):
     finished = run(environment, ROOT / "make" / "python", "-c", "import os; print(os.getcwd())")
     assert finished.stdout == f"{ROOT}\n"
+
+
+def test_every_script_of_a_task_does_that_task():
+    on_linux_alone = {"run", "gpu", "docker_build", "shell_docker"}
+    names = {path.name for path in MADE} - on_linux_alone
+    assert names == set(tasks.TASKS)
+    for name in names:
+        last = (ROOT / "make" / name).read_text().splitlines()[-1]
+        assert last == f'exec "$(dirname "$(realpath "$0")")/run" {name} "$@"'
+
+
+def test_tasks_need_no_bash(environment):
+    """As on Windows: any Python does a task in the environment's."""
+    finished = run(environment, sys.executable, "-c", AS_ELSEWHERE, "python", "-c", "print(6 * 7); exit(5)")
+    assert (finished.returncode, finished.stdout) == (5, "42\n")
+    asked = (environment / "asked").read_text()
+    assert asked == "-V\n-c print(6 * 7); exit(5)\n"
+
+
+AS_ELSEWHERE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from make import __main__, tasks
+tasks.is_posix = False
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "codes", "asked"),
+    [
+        (["test"], [0, 0], ["-m pytest --numprocesses auto .* -m not alone", "-m pytest -m alone"]),
+        (["test"], [1], ["-m pytest --numprocesses auto .* -m not alone"]),
+        (["test", "-m", "slow"], [4], ["-m pytest -m slow"]),
+        (["lint"], [0, 1], ["-m ruff check", "-m ruff format --check"]),
+        (["demo", "--fps", "24"], [2], ["-m _scripts.demo --fps 24"]),
+        (["bench", "--repeats", "1"], [0], ["-m _scripts.benchmark --matching --video --repeats 1"]),
+    ],
+)
+def test_what_tasks_run(monkeypatch, task, codes, asked):
+    ran, left = [], iter(codes)
+    monkeypatch.setattr(tasks, "set_up", lambda *extras: 0)
+    monkeypatch.setattr(tasks, "is_posix", False)
+    monkeypatch.setattr(tasks, "_python", lambda *arguments, **_: ran.append(" ".join(arguments)) or next(left))
+    name, *arguments = task
+    assert tasks.TASKS[name].do(*arguments) == codes[-1]
+    assert len(ran) == len(asked)
+    assert all(re.fullmatch(pattern, command) for pattern, command in zip(asked, ran, strict=True))
+
+
+def test_a_task_that_is_not_there(environment):
+    finished = run(environment, ROOT / "make" / "run", "tests")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("make: there is no task 'tests'; it is setup, python, ")
+    finished = run(environment, ROOT / "make" / "run", "lint", "_util")
+    assert (finished.returncode, finished.stderr) == (2, "make: lint takes no arguments.\n")
+    shown = run(environment, ROOT / "make" / "run", "--help").stdout.splitlines()
+    assert {line.split()[0] for line in shown[2:]} == set(tasks.TASKS)
 
 
 @pytest.fixture(scope="module")

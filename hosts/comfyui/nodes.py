@@ -33,13 +33,17 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str) -> Tenso
     return torch.stack(frames)
 
 
-class InbetweenPair:
-    """The frames from one image to another, both included."""
+class _Node:
+    """What ComfyUI asks of a node besides its inputs: `run` gives a batch of images."""
 
     CATEGORY = "inbetween"
     FUNCTION = "run"
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("images",)
+
+
+class InbetweenPair(_Node):
+    """The frames from one image to another, both included."""
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:  # noqa: N802 - ComfyUI's name
@@ -49,13 +53,8 @@ class InbetweenPair:
         return (interpolate([first[-1], last[0]], between, synthesis),)
 
 
-class InbetweenSequence:
+class InbetweenSequence(_Node):
     """A batch of images in order, with frames drawn in each gap."""
-
-    CATEGORY = "inbetween"
-    FUNCTION = "run"
-    RETURN_TYPES = ("IMAGE",)
-    RETURN_NAMES = ("images",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:  # noqa: N802 - ComfyUI's name

@@ -143,3 +143,15 @@ def test_what_is_no_text_is_reported(tmp_path, content, says):
         files.read_text(tmp_path / "a.csv", "a chart")
     with pytest.raises(InputError, match=r"b\.csv cannot be read .*; a chart is needed"):
         files.read_text(tmp_path / "b.csv", "a chart")
+
+
+def test_json_holds_names_that_are_not_utf8(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"Schl\xc3\xbcssel": "key_\xff.png"}')
+    assert files.read_json(tmp_path / "a.json", "a chart") == {"Schlüssel": os.fsdecode(b"key_\xff.png")}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[" * 100_000])
+def test_what_is_no_json_is_reported(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json is damaged, or no JSON .*; a chart is needed"):
+        files.read_json(tmp_path / "a.json", "a chart")

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections import Counter
 
 import av
 import cv2
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms
 from _train.frame_interpolation import pairs
 from _util import exr, formats, icc, image, png
 from _util.errors import InputError
+from _util.video import Reader
 
 OpenEXR = pytest.importorskip("OpenEXR")
 
@@ -154,6 +156,18 @@ def test_values_that_are_no_numbers_are_named(tmp_path, value):
     for name in ("a.exr", "a.tif"):
         with pytest.raises(InputError, match=rf"{name} holds values that are no finite numbers, one at x 9, y 7"):
             formats.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pixels_of_exr_drawings_are_read_once(tmp_path, monkeypatch, channels):
+    for i in range(3):
+        save_exr(tmp_path / f"{i}.exr", np.full((16, 24, channels), 0.2 * (i + 1), np.float16))
+    times, read = Counter(), exr.read
+    monkeypatch.setattr(exr, "read", lambda path, most: times.update([path.name]) or read(path, most))
+    reader = Reader(tmp_path, keep_alpha=True)
+    assert (reader.deep, reader.alpha) == (True, channels == 4)
+    assert [frame.pixels.shape for frame in reader] == [(16, 24, channels)] * 3
+    assert times == {"0.exr": 2, "1.exr": 1, "2.exr": 1}  # the first, for what all are like, too
 
 
 def test_other_channels_of_exr_are_named(tmp_path):

@@ -12,7 +12,6 @@ its middle at 0.
 """
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 
 from _util.counts import counted
 from _util.errors import InputError
-from _util.files import read_text
+from _util.files import read_json
 
 _SAMPLES = 9  # points that stand for a stroke
 _SAME = 2.0  # pixels up to which two points are one
@@ -132,11 +131,7 @@ def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:
 
 
 def _entries(path: Path) -> list[Any]:
-    text = read_text(path, "a JSON file of hints")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON ({error}); see supplementary/hints.md.") from error
+    document = read_json(path, "a JSON file of hints")
     entries = document.get("hints") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')

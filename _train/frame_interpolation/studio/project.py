@@ -11,6 +11,7 @@ anything else in the file. Hints are in `hints.json`, in the form of `frame_inte
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -22,13 +23,12 @@ from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_names, timing
 from _train.frame_interpolation.keys.timing import Gap
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import read_json, replacing
 from _util.runs import digest
 
 RATE = Fraction(24)
 PROJECT_FILE, HINTS_FILE = "studio.json", "hints.json"
 _MOST_UNDONE = 500
-_LONGEST_FILE = 10_000_000  # bytes
 _FASTEST = 240  # frames a second
 
 Defaults = Mapping[str, Any]  # of `timing.plan`
@@ -219,16 +219,9 @@ def _hints_as_json(hints: Mapping[str, Sequence[Hint]]) -> list[dict[str, Any]]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds; nothing if there is none."""
-    try:
-        if path.stat().st_size > _LONGEST_FILE:
-            raise InputError(f"{path} is longer than {_LONGEST_FILE // 1_000_000} MB, which no project is.")
-        document = json.loads(path.read_text("utf-8-sig", "surrogateescape"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}); mend it, or move it away to begin anew.") from error
+    document = read_json(path, "a project, or no such file to begin anew,")
     if not isinstance(document, dict):
         raise InputError(f"{path} holds no JSON object; mend it, or move it away to begin anew.")
     return document

@@ -26,7 +26,7 @@ import numpy as np
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
-from _train.frame_interpolation.video import results
+from _train.frame_interpolation.video import results, stills
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
@@ -35,7 +35,6 @@ from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
 from _util import camera_holds, checkpoints, cuts, duplicates, files, locks, runs, sequences, video
-from _util.alpha import over
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -43,7 +42,6 @@ _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
 _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
-_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: shows where pixels are clear
 
 
 class Draws(Protocol):
@@ -174,8 +172,8 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
     _check_count(source, reader)
     if options.excerpt != Excerpt():
         reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
-    if options.still:
-        options.still.slices(reader.size)  # raises if it is not within
+    for area in options.still or ():
+        area.slices(reader.size)  # raises if it is not within
     if min(reader.size) < SMALLEST_SIDE:
         h, w = reader.size
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
@@ -324,6 +322,7 @@ def _draw(
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
+    unmoved = stills.Stills(options.still or (), fps)
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
     if isinstance(interpolator, Interpolator) and done < total:  # a stand-in draws nothing that was not asked for
@@ -335,9 +334,9 @@ def _draw(
 
     with (
         FrameBar(expected, total=total, initial=done) as progress,
-        contextlib.closing(ahead(reader.frames(), _QUEUE)) as decoded,
+        contextlib.closing(ahead(unmoved.watch(reader.frames()), _QUEUE)) as decoded,
         contextlib.closing(ahead(mark(decoded, options, reader), _QUEUE)) as marked,
-        PartWriter(parts, length, result, options) as writer,
+        PartWriter(parts, length, result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
         found = _Found(marked, reader)
@@ -356,10 +355,11 @@ def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader |
     Args:
         reader: of the frames, where `options` list the scenes of their source.
     """
+    visible = functools.partial(stills.visible, hidden=options.still or ())
     frames, seen = itertools.tee(frames)
     threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
     if options.scenes is None:
-        opens = cuts.detect(map(_visible, seen), **threshold)
+        opens = cuts.detect(map(visible, seen), **threshold)
     else:
         assert reader is not None
         opens = _opens_listed(seen, options.scenes, reader)
@@ -367,10 +367,10 @@ def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader |
     held: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
-        repeats = duplicates.detect(map(_visible, compared))
+        repeats = duplicates.detect(map(visible, compared))
         if options.camera_holds:
             frames, tracked = itertools.tee(frames)
-            held = camera_holds.detect(map(_visible, tracked))
+            held = camera_holds.detect(map(visible, tracked))
     for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
         is_drawing = opens_shot or not (repeats_last or is_held)
         yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
@@ -383,13 +383,6 @@ def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], rea
         number = bisect.bisect_right(starts, in_source(reader, frame.time + ahead_of))
         yield number > last
         last = max(number, last)
-
-
-def _visible(frame: video.Frame) -> np.ndarray:
-    """(h, w, 3): what is seen of a frame, clear pixels in a colour of their own."""
-    if frame.pixels.shape[2] == 3:
-        return frame.pixels
-    return over(frame.pixels[:, :, :3], frame.pixels[:, :, 3], _GROUND)
 
 
 def _pictures(

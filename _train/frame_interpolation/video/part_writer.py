@@ -12,6 +12,7 @@ import numpy as np
 
 from _train.frame_interpolation.video.parts import Parts
 from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.stills import Stills
 from _util import video
 
 KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
@@ -31,12 +32,14 @@ class PartWriter:
 
     Args:
         length: frames of a part.
+        stills: what is not moved in the frames.
 
     The block ends the last part. An exception leaves out the part that it falls into.
     """
 
-    def __init__(self, parts: Parts, length: int, result: Result, options: Options):
+    def __init__(self, parts: Parts, length: int, result: Result, options: Options, stills: Stills):
         self._parts, self._length, self._result, self._options = parts, length, result, options
+        self._stills = stills
         self._open = contextlib.ExitStack()
         self._part = -1
         self._writer: Any = None
@@ -62,6 +65,7 @@ class PartWriter:
         picture = frame.wait()
         if frame.is_drawn:
             self._keep(frame.number, picture)
+        picture = self._stills.over(picture, frame.source, frame.number)
         self._writer.write(as_written(picture, frame.source, self._options))
         self._written += 1
 
@@ -80,11 +84,7 @@ class PartWriter:
 
 
 def as_written(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
-    """A frame as it is written: what is not to be moved as in the source, and the source beside it where wanted."""
-    if options.still and isinstance(picture, np.ndarray):
-        area = options.still.slices(picture.shape[:2])
-        picture = picture.copy()
-        picture[area] = source.pixels[area]
+    """A frame as it is written: the source beside it where wanted."""
     if not options.side_by_side:
         return picture
     return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])

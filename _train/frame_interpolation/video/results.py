@@ -47,7 +47,7 @@ class Options(NamedTuple):
     close_gaps: bool = False  # of numbered drawings
     excerpt: Excerpt = Excerpt()
     side_by_side: bool = False  # the source on the left, the result on the right
-    still: Area | None = None  # of the pictures that are made: what is not moved
+    still: tuple[Area, ...] | None = None  # of the pictures that are made: what is not moved
     scenes: tuple[Fraction, ...] | None = None  # seconds at which those of the source begin; None: they are found
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from _train.frame_interpolation.evaluation.pages.study import study_name
 from _util.errors import InputError
+from _util.files import read_json
 
 Field = TypeVar("Field")
 
@@ -77,12 +78,7 @@ def read(path: Path) -> Sheet:
     Raises:
         InputError: it cannot be read, or any field is not what the page writes.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON; download the answers again.") from error
+    content = read_json(path, "a file of answers, as the page of the study writes it,")
     try:
         return _sheet(content)
     except _UnexpectedError as error:

@@ -1,0 +1,74 @@
+"""Areas that are not moved: they show what the source shows then, and do not count as drawings."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.video.excerpt import Area
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
+from _util.video import Encoding, Reader, Writer
+
+H, W, COUNT = 96, 160, 18
+AREAS = Area(120, 20, 20, 72), Area(24, 16, 4, 4)
+CAPTIONS = {7: "How", 13: "so?"}  # from which frame on; the figure steps at 3, 6, 9 …
+
+
+def frame(i: int, channels: int = 3) -> np.ndarray:
+    """A disc on threes, a caption that comes between two of its steps, and a light that blinks."""
+    picture = np.full((H, W, channels), 255, np.uint8)
+    picture[:, :, :3] = (90, 140, 110)
+    cv2.circle(picture, (30 + 4 * (i // 3 * 3), 40), 12, (240, 60, 50, 255), -1, cv2.LINE_AA)
+    text = [said for begins, said in CAPTIONS.items() if begins <= i]
+    if text:
+        cv2.putText(picture, text[-1], (24, 88), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (250, 250, 250, 255), 2)
+    picture[6:16, 6:24] = 255 * (i // 2 % 2)
+    picture[:, :, 3:] = 255
+    return picture
+
+
+def write(path: Path, channels: int) -> Path:
+    source = "bgra" if channels == 4 else "gbrp"
+    with Writer(path, Encoding((H, W), Fraction(24), "ffv1", source=source)) as writer:
+        for i in range(COUNT):
+            writer.write(frame(i, channels))
+    return path
+
+
+def interpolated(folder: Path, still: tuple[Area, ...] | None, channels: int = 3):
+    out = folder / "out.mkv"
+    create = lambda: (Interpolator(flow="dis", synthesis="splat", device="cpu"), {})  # noqa: E731
+    summary = interpolate_video(write(folder / "in.mkv", channels), out, Options(codec="ffv1", still=still), create)
+    return summary.drawings, [one.pixels for one in Reader(out, keep_alpha=True)]
+
+
+def disc(pixels: np.ndarray) -> float:
+    """x of its middle."""
+    red = pixels[:, :, 0].astype(float) - pixels[:, :, 2]
+    red[AREAS[0].slices((H, W))] = 0
+    moments = cv2.moments(red.clip(0))
+    return moments["m10"] / moments["m00"]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_areas_show_what_the_source_shows(tmp_path, channels):
+    drawings, frames = interpolated(tmp_path, AREAS, channels)
+    assert drawings == COUNT // 3
+    assert len(frames) == 2 * COUNT
+    for k, pixels in enumerate(frames):
+        for area in AREAS:
+            rows = area.slices((H, W))
+            np.testing.assert_array_equal(pixels[rows], frame(k // 2, channels)[rows], f"frame {k}")
+
+
+def test_captions_do_not_divide_motion(tmp_path):
+    _, frames = interpolated(tmp_path, AREAS)
+    steps = np.diff([disc(pixels) for pixels in frames[: 2 * (COUNT - 3) + 1]])
+    assert np.abs(steps - 2).max() < 0.2
+
+
+def test_captions_count_as_drawings_without_areas(tmp_path):
+    assert interpolated(tmp_path, None)[0] > COUNT // 3
