@@ -55,12 +55,12 @@ FLOWS: dict[str, Method] = {
     "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
     "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
     "pieces+dis": Method(
-        "sgm+dis, and pieces that turn where that explains both frames better",
+        "sgm+dis, and pieces that turn, or strokes of line art, where these explain both frames better",
         f"{_HERE}.piece_flows:pieces_and_search",
         ranks=False,
     ),
     "pieces": Method(
-        "pieces that turn, grow and bend alone, 0 where no piece is matched",
+        "pieces that turn, grow and bend, or strokes of line art, alone; 0 where nothing is matched",
         f"{_HERE}.piece_flows:pieces_alone",
         ranks=False,
     ),

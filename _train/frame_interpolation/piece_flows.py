@@ -20,7 +20,7 @@ from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
 from _util.strokes import motion as strokes
 from _util.strokes.agreement import unexplained
-from _util.strokes.tracing import Lines, scale_of, trace
+from _util.strokes.tracing import LinePoints, scale_of, trace
 from _util.tones import find_tones, share_of_ink
 
 _NO_GROUND = 1.0  # order of what is not known to be ground
@@ -96,22 +96,26 @@ class PiecesAndSearch:
         return _composed(pieces, matched, straight, turns)
 
 
-def _line_drawing(frame0: Tensor, frame1: Tensor) -> tuple[tuple[np.ndarray, np.ndarray], tuple[Lines, Lines]] | None:
+def _line_drawing(
+    frame0: Tensor, frame1: Tensor
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[LinePoints, LinePoints]] | None:
     """The share of ink (h, w) and the lines of two frames that are drawings of lines alone; None of others."""
-    pictures = [image.to_array(frame[0], np.float32) for frame in (frame0, frame1)]
-    tones = [find_tones(picture) for picture in pictures]
-    if tones[0] is None or tones[1] is None:
-        return None
-    ink0, ink1 = (share_of_ink(picture, of) for picture, of in zip(pictures, tones, strict=True))
-    return (ink0, ink1), (trace(ink0), trace(ink1))
+    inks = []
+    for frame in (frame0, frame1):
+        picture = image.to_array(frame[0], np.float32)
+        tones = find_tones(picture)
+        if tones is None:
+            return None
+        inks.append(share_of_ink(picture, tones))
+    return (inks[0], inks[1]), (trace(inks[0]), trace(inks[1]))
 
 
-def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[Lines, Lines]) -> Flows:
+def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
     """The paths of strokes, or the flow, if these do not explain much more."""
     matched = _paths(strokes.find(inks, lines), straight[0])
     by_strokes, by_flow = (
-        unexplained(lines, tuple(_array(paths.flow(motion)) for motion in both), scale_of(inks[0].shape))
-        for both in (matched, straight)
+        unexplained(lines, (_array(paths.flow(forth)), _array(paths.flow(back))), scale_of(inks[0].shape))
+        for forth, back in (matched, straight)
     )
     return matched if by_flow > _UNEXPLAINED and by_strokes < _MUCH_BETTER * by_flow else straight
 

@@ -1,14 +1,13 @@
 """How much of the lines of two drawings a flow leaves unexplained."""
 
 import numpy as np
-from scipy.spatial import KDTree
 
-from _util.strokes.tracing import Lines
+from _util.strokes.tracing import LinePoints, nearest_of
 
 _FAR = 9  # pixels at 540×960 from which on it makes no difference how far off a line is
 
 
-def unexplained(lines: tuple[Lines, Lines], flows: tuple[np.ndarray, np.ndarray], scale: float) -> float:
+def unexplained(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, np.ndarray], scale: float) -> float:
     """In [0, 1], how far lines land from those of the other drawing, and these from what lands, both ways.
 
     Args:
@@ -21,5 +20,5 @@ def unexplained(lines: tuple[Lines, Lines], flows: tuple[np.ndarray, np.ndarray]
     for here, there, flow in zip(lines, lines[::-1], flows, strict=True):
         x, y = np.rint(here.points).astype(int).clip(0, [flow.shape[1] - 1, flow.shape[0] - 1]).T
         landed = here.points + flow[y, x]
-        off += [KDTree(there.points).query(landed)[0], KDTree(landed).query(there.points)[0]]
+        off += [nearest_of(there.points, landed)[0], nearest_of(landed, there.points)[0]]
     return float(np.minimum(np.concatenate(off) / (_FAR * scale), 1).mean())

@@ -6,13 +6,12 @@ line that nothing claimed and turned a little as that runs. What is left to the 
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.spatial import KDTree
 
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
 from _util.strokes.matching import UNKNOWN, StrokeMatching, on_line
 from _util.strokes.search import moved
-from _util.strokes.tracing import Lines, Neighbours
+from _util.strokes.tracing import LinePoints, Neighbours, nearest_of
 
 _OFF = 4  # pixels at 540×960 off a line at which a point may still be put onto it
 _PUT, _TURNED = 0.7, 0.3  # shares of the way to it, and of the turn
@@ -20,7 +19,7 @@ _SMOOTHED = 6  # steps along lines
 _NEAR = 12  # pixels at 540×960 within which a point bends as those of the other drawing do
 
 
-def bend(lines: tuple[Lines, Lines], field: LineField, matching: StrokeMatching, scale: float) -> tuple:
+def bend(lines: tuple[LinePoints, LinePoints], field: LineField, matching: StrokeMatching, scale: float) -> tuple:
     """Where lines go that bend.
 
     Args:
@@ -50,7 +49,7 @@ def bend(lines: tuple[Lines, Lines], field: LineField, matching: StrokeMatching,
     left, found = np.zeros_like(bends), np.zeros(len(bends))
     left[known], found[known] = rest, is_found
     ends += _smoothed(here.along, owners[0], left, found)[known]
-    away, nearest = KDTree(ends).query(there.points, distance_upper_bound=on_line(scale))
+    away, nearest = nearest_of(ends, there.points, on_line(scale))
     follows = np.isfinite(away) & (owners[1] == UNKNOWN)
     owners[1][follows] = owners[0][known][nearest[follows]]
     bends[known] = _back(motions, ends) - here.points[known]
@@ -65,14 +64,14 @@ def _back(motions: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _seen_there(
-    owners: tuple, known: np.ndarray, ends: np.ndarray, bends: np.ndarray, there: Lines, scale: float
+    owners: tuple, known: np.ndarray, ends: np.ndarray, bends: np.ndarray, there: LinePoints, scale: float
 ) -> np.ndarray:
     """(m, 2), the bends of points of the second drawing: those of what lands next to them, undone."""
     found = np.zeros((len(there.points), 2))
     for owner in np.unique(owners[0][known]).tolist():
         own, others = np.flatnonzero(owners[0][known] == owner), np.flatnonzero(owners[1] == owner)
         if len(others):
-            away, nearest = KDTree(ends[own]).query(there.points[others], distance_upper_bound=_NEAR * scale)
+            away, nearest = nearest_of(ends[own], there.points[others], _NEAR * scale)
             near = np.isfinite(away)
             found[others[near]] = -bends[known][own[nearest[near]]]
     return found

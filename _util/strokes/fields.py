@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from _util.compiled import njit
-from _util.strokes.tracing import Lines
+from _util.strokes.tracing import LinePoints
 
 _DIRECTIONS = 12
 _TURNED = 1.5  # pixels at 540×960 that a line lies further off, for each twelfth of half a turn that it is turned by
@@ -22,7 +22,7 @@ class LineField(NamedTuple):
     nearest: np.ndarray  # (k, h, w) int32, the point; -1 where there is none
 
 
-def line_field(lines: Lines, size: tuple[int, int], scale: float) -> LineField:
+def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineField:
     """The field of lines in a frame of (h, w); `scale` is that of lengths, 1 at 540×960."""
     exact = LineField(
         np.full((_DIRECTIONS, *size), NOTHING, np.float32), np.full((_DIRECTIONS, *size), -1, np.int32)

@@ -9,13 +9,12 @@ about the point that both share.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from _util import threads
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
 from _util.strokes.search import about, moved, search
-from _util.strokes.tracing import Lines, thinned
+from _util.strokes.tracing import LinePoints, nearest_of, thinned
 
 UNKNOWN = -1
 _OFF, _LEAST_OFF = 2.2, 1.0  # pixels at 540×960 off a line at which a point still lies on it; and at any size
@@ -37,7 +36,7 @@ class StrokeMatching(NamedTuple):
     owners: tuple[np.ndarray, np.ndarray]  # (n,) and (m,) int64
 
 
-def match(lines: tuple[Lines, Lines], field: LineField, scale: float) -> StrokeMatching:
+def match(lines: tuple[LinePoints, LinePoints], field: LineField, scale: float) -> StrokeMatching:
     """The motions of lines.
 
     Args:
@@ -57,15 +56,14 @@ def match(lines: tuple[Lines, Lines], field: LineField, scale: float) -> StrokeM
             break
         motions = np.concatenate([motions, motion[None]])
         owners[0][carried] = number
-        landed = KDTree(moved(motion, here.points[carried]))
-        away, _ = landed.query(there.points, distance_upper_bound=on_line(scale))
+        away, _ = nearest_of(moved(motion, here.points[carried]), there.points, on_line(scale))
         owners[1][np.isfinite(away) & (owners[1] == UNKNOWN)] = number
         trials.add(*_turned(here, owners[0], carried, motion, scale), motions)
     return StrokeMatching(motions, owners)
 
 
 def _turned(
-    lines: Lines, owners: np.ndarray, carried: np.ndarray, motion: np.ndarray, scale: float
+    lines: LinePoints, owners: np.ndarray, carried: np.ndarray, motion: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points next to those that a motion carries, and motions that take each to the same place but turn."""
     beside = np.unique(np.concatenate([_neighbours_of(lines, point) for point in carried.tolist()]))
@@ -78,7 +76,7 @@ def _turned(
     )  # fmt: skip
 
 
-def _neighbours_of(lines: Lines, point: int) -> np.ndarray:
+def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
     return lines.around.points[lines.around.firsts[point] : lines.around.firsts[point + 1]]
 
 
@@ -89,7 +87,7 @@ class _Trials:
     most, until none can count more than the best of them (lazy greedy search, Minoux, 1978).
     """
 
-    def __init__(self, lines: tuple[Lines, Lines], field: LineField, scale: float, owners: tuple):
+    def __init__(self, lines: tuple[LinePoints, LinePoints], field: LineField, scale: float, owners: tuple):
         here, there = lines
         self._constants = (
             here.points, here.directions, *here.around, *here.along, there.points, *field, scale, *owners

@@ -4,7 +4,6 @@ In: the share of ink and the lines of both. Out: `Pieces`: lines that move alike
 """
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from _util.pieces.affine import applied
 from _util.pieces.joints import Chains, chain
@@ -13,12 +12,12 @@ from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.strokes.bending import bend
 from _util.strokes.fields import line_field
 from _util.strokes.matching import match
-from _util.strokes.tracing import Lines, scale_of
+from _util.strokes.tracing import LinePoints, nearest_of, scale_of
 
 _FAINT = 1 / 255  # share of ink from which on a pixel moves with the line beside it
 
 
-def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[Lines, Lines]) -> Pieces:
+def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Pieces:
     """How all lines move whose other selves are found.
 
     Args:
@@ -47,7 +46,7 @@ def _matrices(motions: np.ndarray) -> np.ndarray:
     return np.concatenate([np.eye(2, 3)[None], moving])
 
 
-def _adopted(lines: Lines, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Owners of points, from 1 on, and bends; points that have none take those of the nearest on the same line."""
     owners, bends = np.where(owners == UNKNOWN, UNKNOWN, owners + 1), bends.copy()
     reached = np.flatnonzero(owners != UNKNOWN).tolist()
@@ -59,17 +58,17 @@ def _adopted(lines: Lines, owners: np.ndarray, bends: np.ndarray) -> tuple[np.nd
     return owners, bends
 
 
-def _map(ink: np.ndarray, lines: Lines, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Owners (h, w) and bends (h, w, 2) by pixels: ink goes with the nearest point of a line."""
     found, bent = np.full(ink.shape, GROUND, np.int32), np.zeros((*ink.shape, 2), np.float32)
     y, x = np.nonzero(ink > _FAINT)
     if len(lines.points):
-        nearest = KDTree(lines.points).query(np.stack([x, y], 1))[1]
+        nearest = nearest_of(lines.points, np.stack([x, y], 1))[1]
         found[y, x], bent[y, x] = owners[nearest], bends[nearest]
     return found, bent
 
 
-def _chain(lines: Lines, owners: np.ndarray, matrices: np.ndarray) -> Chains:
+def _chain(lines: LinePoints, owners: np.ndarray, matrices: np.ndarray) -> Chains:
     """Lines that touch turn about where they do."""
     count = len(matrices)
     one = np.repeat(np.arange(len(owners)), np.diff(lines.along.firsts))

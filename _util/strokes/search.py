@@ -9,7 +9,7 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 from _util.strokes.fields import LineField, distance_at
-from _util.strokes.tracing import Lines, thinned
+from _util.strokes.tracing import LinePoints, thinned
 
 _APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between points that are searched for, and places they are put at
 _AROUND, _MOST_AROUND = 60, 32  # pixels of surroundings, along lines and from line to line; points that stand for them
@@ -20,7 +20,7 @@ _UNLIKELY = 0.15  # what half a turn and the farthest shift cost, of a fit in [0
 _NEVER = 1e9
 
 
-def search(lines: Lines, others: Lines, field: LineField, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Rigid motions of points of one drawing to lines of the other.
 
     Args:

@@ -1,6 +1,6 @@
 """The middles of the lines of a drawing, and which of these points are neighbours.
 
-In: the share of ink (h, w). Out: `Lines`, a point for each pixel of the lines' skeletons.
+In: the share of ink (h, w). Out: `LinePoints`, a point for each pixel of the lines' skeletons.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Neighbours(NamedTuple):
     points: np.ndarray  # (k,) int64
 
 
-class Lines(NamedTuple):
+class LinePoints(NamedTuple):
     """n points of lines."""
 
     points: np.ndarray  # (n, 2) float64, x, y, pixels
@@ -41,17 +41,17 @@ def scale_of(size: tuple[int, ...]) -> float:
     return (size[0] * size[1] / REFERENCE) ** 0.5
 
 
-def trace(ink: np.ndarray) -> Lines:
+def trace(ink: np.ndarray) -> LinePoints:
     """The lines of a drawing, of its share of ink (h, w) float32 in [0, 1]."""
     from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
 
     skeleton = skeletonize(ink > _INK)
     y, x = np.nonzero(skeleton)
     steps = _steps(skeleton, x, y)
-    reach = (steps + eye_array(len(x))).tocsr()
+    reach = csr_array(steps + eye_array(len(x)))
     counts = np.diff(reach.indptr)[:, None]
     points = reach @ _centred(ink, x, y) / counts
-    return Lines(
+    return LinePoints(
         points, _directions(points, reach), _neighbours(steps), _neighbours(_links(points, steps, scale_of(ink.shape)))
     )
 
@@ -65,6 +65,12 @@ def thinned(points: np.ndarray, apart: float) -> np.ndarray:
             kept.append(i)
             is_open[tree.query_ball_point(points[i], apart)] = False
     return np.sort(np.array(kept, np.int64))
+
+
+def nearest_of(points: np.ndarray, places: np.ndarray, within: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """For each place (k, 2) how far the nearest of the points (n, 2) is, and which; beyond `within`, infinity and n."""
+    away, nearest = KDTree(points).query(places, distance_upper_bound=within)
+    return np.asarray(away), np.asarray(nearest)
 
 
 def _steps(skeleton: np.ndarray, x: np.ndarray, y: np.ndarray) -> csr_array:
@@ -98,7 +104,7 @@ def _centred(ink: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _directions(points: np.ndarray, reach: csr_array) -> np.ndarray:
     """(n,), that of the longer axis of the points within some steps."""
     for _ in range(_HOPS - 1):
-        reach = (reach @ reach).tocsr()
+        reach = csr_array(reach @ reach)
     reach.data[:] = 1
     x, y = points.T
     counts = np.diff(reach.indptr)
@@ -115,11 +121,11 @@ def _links(points: np.ndarray, steps: csr_array, scale: float) -> csr_array:
     if 1 < count <= _MOST_LINES:
         for number in range(count):
             own, others = np.flatnonzero(line == number), np.flatnonzero(line != number)
-            away, nearest = KDTree(points[others]).query(points[own], distance_upper_bound=_FAR * scale)
+            away, nearest = nearest_of(points[others], points[own], _FAR * scale)
             links = np.argsort(away)[:_LINKS]
             links = links[np.isfinite(away[links])]
             pairs.append(np.stack([own[links], others[nearest[links]]]))
-    return (steps + _symmetric(np.concatenate(pairs, 1).astype(np.int64), len(points))).tocsr()
+    return csr_array(steps + _symmetric(np.concatenate(pairs, 1).astype(np.int64), len(points)))
 
 
 def _neighbours(matrix: csr_array) -> Neighbours:
