@@ -19,7 +19,7 @@ from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
 from _util.strokes import motion as strokes
-from _util.strokes.agreement import unexplained
+from _util.strokes.agreement import cost
 from _util.strokes.tracing import LinePoints, scale_of, trace
 from _util.tones import find_tones, share_of_ink
 
@@ -28,8 +28,8 @@ _BOW = 0.5  # pixels off the straight way at half of the time, below which a pie
 _CONFIDENCE = 0.8  # of a piece that turns
 _WORSE = 0.01  # of a cost of at most 1, by which a motion may find the other frame worse than the flow does
 _BETTER = 0.95  # of what the flow leaves unexplained, the most that a piece that turns may leave
-_UNEXPLAINED = 0.1  # of lines, in [0, 1], up to which a flow explains them
-_MUCH_BETTER = 0.5  # of what it leaves, the most that strokes may leave
+_CHEAP = 0.1  # cost of a flow on lines, of 1.5, up to which it stays
+_MUCH_BETTER = 0.6  # of the cost of the flow on lines, the most that strokes may have
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of what one frame or none shows at the middle; 1 is that both disagree
 
 
@@ -63,8 +63,8 @@ class PiecesAndSearch:
 
     A piece is believed to turn where its outlines fit, where both frames find each other about as well by its motion as
     by the flow of `sgm+dis`, and where at half of the time both frames, moved there, agree better: on the piece and on
-    all that it covers and uncovers, along both motions. Strokes are believed all together, where they explain the lines
-    of both drawings much better.
+    all that it covers and uncovers, along both motions. Strokes are believed all together, where they carry the
+    lines of both drawings onto each other much better and tear them less.
     """
 
     def __init__(self, sgm: SGM):
@@ -111,13 +111,13 @@ def _line_drawing(
 
 
 def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
-    """The paths of strokes, or the flow, if these do not explain much more."""
+    """The paths of strokes, or the flow, if these do not carry lines onto lines much better."""
     matched = _paths(strokes.find(inks, lines), straight[0])
     by_strokes, by_flow = (
-        unexplained(lines, (_array(paths.flow(forth)), _array(paths.flow(back))), scale_of(inks[0].shape))
+        cost(lines, (_array(paths.flow(forth)), _array(paths.flow(back))), scale_of(inks[0].shape))
         for forth, back in (matched, straight)
     )
-    return matched if by_flow > _UNEXPLAINED and by_strokes < _MUCH_BETTER * by_flow else straight
+    return matched if by_flow > _CHEAP and by_strokes < _MUCH_BETTER * by_flow else straight
 
 
 def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from _util import paths
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND, UNKNOWN
-from _util.strokes.agreement import unexplained
+from _util.strokes.agreement import cost, torn, unexplained
 from _util.strokes.fields import NOTHING, line_field
 from _util.strokes.matching import match
 from _util.strokes.motion import find
@@ -207,3 +207,14 @@ def test_a_flow_explains_what_it_carries_onto_lines():
     exact, half, none = (unexplained(lines, (share * right, -share * right), 0.5) for share in (1, 0.5, 0))
     assert exact < 0.1 < half < none
     assert unexplained((lines[0], trace(np.zeros(SIZE, np.float32))), (right, right), 0.5) == 1
+
+
+def test_a_flow_is_torn_where_neighbours_on_a_line_part():
+    ink = draw((np.array([[40, 100], [240, 100]], float), False))
+    lines = trace(ink), trace(ink)
+    still = np.zeros((*SIZE, 2), np.float32)
+    right = still + np.float32([9, 0])
+    parted = np.where(np.arange(SIZE[1])[None, :, None] < 140, right, 0 * right)
+    assert torn(lines, (right, -right)) == 0
+    assert 0 < torn(lines, (parted, still)) < 0.02
+    assert cost(lines, (parted, still), 0.5) > unexplained(lines, (parted, still), 0.5)
