@@ -89,6 +89,7 @@ class _Trials:
 
     def __init__(self, lines: tuple[LinePoints, LinePoints], field: LineField, scale: float, owners: tuple):
         here, there = lines
+        self._least = _LEAST * scale
         self._constants = (
             here.points, here.directions, *here.around, *here.along, there.points, *field, scale, *owners
         )  # fmt: skip
@@ -98,7 +99,7 @@ class _Trials:
         """More points (k,) and their motions (k, 4); `chosen` (m, 4) are those that were."""
         counts = np.zeros(len(points))
         threads.run(_count, len(points), points, motions, chosen, *self._constants, counts)
-        useful = counts > _LEAST * self._constants[-3]
+        useful = counts > self._least
         self.points = np.concatenate([self.points, points[useful]])
         self.motions = np.concatenate([self.motions, motions[useful]])
         self.counts = np.concatenate([self.counts, counts[useful]])
