@@ -265,3 +265,17 @@ def test_lines_may_be_too_dense():
     stripes = np.zeros((400, 400), np.float32)
     stripes[::2] = 1
     assert is_dense(stripes)
+
+
+def test_grain_of_paper_stays():
+    inks = figure(10), figure(45)
+    clean = moves(*inks)[0]
+    generator = np.random.default_rng(0)
+    grain = generator.uniform(0, 0.1, (2, *SIZE)).astype(np.float32)
+    noisy = moves(*(np.maximum(ink, of) for ink, of in zip(inks, grain, strict=True)))[0]
+    for ink, before, after in zip(inks, clean.owners, noisy.owners, strict=True):
+        is_line = ink > 0.5
+        is_paper = cv2.dilate(ink, np.ones((9, 9), np.uint8)) == 0
+        assert (after[is_paper] == GROUND).all()
+        assert ((before == GROUND) == (after == GROUND))[is_line].all()
+        assert ((before != GROUND) == (ink > 1 / 255)).all()
