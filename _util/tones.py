@@ -11,6 +11,9 @@ import numpy as np
 _OFF = 0.15  # difference from the mixtures of ink and ground, of 1
 _FEW = 0.01  # share of pixels that may be off
 _THICK = 1 / 60  # of the height; what is thicker is an area
+_FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # shares of ink of a line that is fainter than others; pixels around it
+_MANY_FAINT = 0.05  # share of what is drawn that may be
+_UNEVEN, _AREA = 0.03, 33  # difference of paper from the ground, of 1; pixels over which it is taken
 _BLANK = 0.7  # share of the pixels, at least, that show the ground
 
 
@@ -41,6 +44,25 @@ def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
     if not len(inside):
         return None
     return tones if (inside > max(4.0, _THICK * frame.shape[0])).mean() <= _FEW else None
+
+
+def is_even(frame: np.ndarray, tones: Tones) -> bool:
+    """Whether all lines of a drawing are of about one strength, on an even ground.
+
+    Scans of shaded paper are not, nor is ink over the fainter lines of a sketch.
+    """
+    share = share_of_ink(frame, tones)
+    drawn = share > _FAINT
+    strongest = cv2.dilate(share, np.ones((2 * _BESIDE + 1,) * 2, np.uint8))
+    if np.count_nonzero(drawn & (strongest < _STRONG)) > _MANY_FAINT * np.count_nonzero(drawn):
+        return False
+    if tones.ground is None:
+        return True
+    paper = cv2.erode((~drawn).astype(np.float32), np.ones((2 * _BESIDE + 1,) * 2, np.uint8))
+    off = (frame[:, :, :3] - tones.ground).mean(2).astype(np.float32) * paper
+    area = cv2.boxFilter(paper, -1, (_AREA, _AREA))
+    mean = cv2.boxFilter(off, -1, (_AREA, _AREA)) / np.maximum(area, 1e-3)
+    return bool(np.count_nonzero((abs(mean) > _UNEVEN) & (paper > 0)) <= _FEW * np.count_nonzero(paper))
 
 
 def _tones_on_clear(frame: np.ndarray, is_forced: bool) -> Tones | None:

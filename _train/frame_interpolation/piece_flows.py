@@ -20,7 +20,7 @@ from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
 from _util.strokes import motion as strokes
 from _util.strokes.agreement import cost
-from _util.strokes.tracing import LinePoints, scale_of, trace
+from _util.strokes.tracing import LinePoints, is_dense, scale_of, trace
 from _util.tones import find_tones, share_of_ink
 
 _NO_GROUND = 1.0  # order of what is not known to be ground
@@ -99,7 +99,8 @@ class PiecesAndSearch:
 def _line_drawing(
     frame0: Tensor, frame1: Tensor
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[LinePoints, LinePoints]] | None:
-    """The share of ink (h, w) and the lines of two frames that are drawings of lines alone; None of others."""
+    """The share of ink (h, w) and the lines of two frames that are drawings of lines alone; None of others, and
+    of lines too dense."""
     inks = []
     for frame in (frame0, frame1):
         picture = image.to_array(frame[0], np.float32)
@@ -107,6 +108,8 @@ def _line_drawing(
         if tones is None:
             return None
         inks.append(share_of_ink(picture, tones))
+        if is_dense(inks[-1]):
+            return None
     return (inks[0], inks[1]), (trace(inks[0]), trace(inks[1]))
 
 

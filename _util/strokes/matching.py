@@ -27,6 +27,7 @@ _PARTED, _PARTS = 20, 0.3  # pixels from which on joined lines are parted, and w
 _TURNED = 0.3  # what it loses by half a turn
 _APART, _STEP = 4, 10  # pixels between points that lines are turned about, degrees between turns
 _MOST = 60  # motions
+_MOST_WALKED = 1_500_000_000  # turns of points times neighbours; beyond, as in hatching, fewer points are turned about
 
 
 class StrokeMatching(NamedTuple):
@@ -70,6 +71,7 @@ def _turned(
     beside = beside[owners[beside] == UNKNOWN]
     beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
     turns = np.radians(np.arange(-180 + _STEP, 181, _STEP)) + np.arctan2(motion[1], motion[0])
+    beside = beside[:: 1 + len(beside) * len(turns) * len(lines.around.points) // _MOST_WALKED]
     points = np.repeat(beside, len(turns))
     return points, about(
         lines.points[points], np.tile(turns, len(beside)), moved(motion, lines.points[points])

@@ -3,6 +3,7 @@
 In: the share of ink and the lines of both. Out: `Pieces`: lines that move alike, on paper that stays.
 """
 
+import cv2
 import numpy as np
 
 from _util.pieces.affine import applied
@@ -14,7 +15,8 @@ from _util.strokes.fields import line_field
 from _util.strokes.matching import match
 from _util.strokes.tracing import LinePoints, nearest_of, scale_of
 
-_FAINT = 1 / 255  # share of ink from which on a pixel moves with the line beside it
+_VISIBLE = 0.15  # share of ink from which on a pixel moves with the nearest line; what is fainter may be grain of paper
+_FAINT, _RIM = 1 / 255, 3  # and from which on it does beside such a pixel; pixels that this reaches
 
 
 def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Pieces:
@@ -61,7 +63,8 @@ def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[
 def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Owners (h, w) and bends (h, w, 2) by pixels: ink goes with the nearest point of a line."""
     found, bent = np.full(ink.shape, GROUND, np.int32), np.zeros((*ink.shape, 2), np.float32)
-    y, x = np.nonzero(ink > _FAINT)
+    rim = cv2.dilate((ink > _VISIBLE).astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
+    y, x = np.nonzero(rim & (ink > _FAINT))
     if len(lines.points):
         nearest = nearest_of(lines.points, np.stack([x, y], 1))[1]
         found[y, x], bent[y, x] = owners[nearest], bends[nearest]

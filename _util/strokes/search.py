@@ -12,6 +12,7 @@ from _util.strokes.fields import LineField, distance_at
 from _util.strokes.tracing import LinePoints, thinned
 
 _APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between points that are searched for, and places they are put at
+_MOST_TRIED, _FARTHER = 2_500_000, 1.25  # points times places; beyond, as in hatching, points are further apart
 _AROUND, _MOST_AROUND = 60, 32  # pixels of surroundings, along lines and from line to line; points that stand for them
 _FAR = 8  # pixels off a line from which on it makes no difference
 _REACH = 250  # pixels that a line moves at most
@@ -30,8 +31,8 @@ def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float
     Returns:
         The points (k,) and their motions (k, 4), several of each point, and of each to rest.
     """
-    anchors = thinned(lines.points, _APART * scale)
     targets = thinned(others.points, _TARGETS_APART * scale)
+    anchors = _anchors(lines.points, _MOST_TRIED // len(targets), scale)
     around = _surroundings(anchors, lines.points, *lines.around, _AROUND * scale, _MOST_AROUND)
     found, costs = np.zeros((len(anchors), _KEPT, 4)), np.full((len(anchors), _KEPT), _NEVER)
     threads.run(
@@ -42,6 +43,16 @@ def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float
     points = np.broadcast_to(anchors[:, None], known.shape)[known]
     resting = np.broadcast_to([1.0, 0.0, 0.0, 0.0], (len(anchors), 4))
     return np.concatenate([points, anchors]), np.concatenate([found[known], resting])
+
+
+def _anchors(points: np.ndarray, most: int, scale: float) -> np.ndarray:
+    """Points (k,) that are searched for, evenly spread; about `most` of them or fewer."""
+    apart = _APART * scale
+    anchors = thinned(points, apart)
+    while len(anchors) > max(most, 1):
+        apart *= _FARTHER
+        anchors = anchors[thinned(points[anchors], apart)]
+    return anchors
 
 
 def about(points: np.ndarray, turns: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -13,8 +13,10 @@ from scipy.spatial import KDTree
 from _util.sgm.motion import REFERENCE
 
 _INK = 0.5  # share of ink from which on a pixel belongs to a line
+_MOST_POINTS = 40_000  # of lines, in a drawing that is not dense
 _HOPS = 3  # doublings of the steps along lines over which a direction is measured
 _NEAR, _FAR = 14, 80  # pixels at 540×960 within which points are neighbours, and the nearest of two lines
+_MOST_NEAR, _SAMPLE = 40, 1000  # of them on average, beyond which lines are so dense that nearer ones will do; points
 _FEWEST = 3  # pixels of the former at any size
 _LINKS = 3  # from each line to the nearest of others
 _MOST_LINES = 400  # beyond which lines are so dense that neighbours within `_NEAR` will do
@@ -39,6 +41,13 @@ class LinePoints(NamedTuple):
 def scale_of(size: tuple[int, ...]) -> float:
     """The scale of lengths in a frame of (h, w): 1 at 540×960."""
     return (size[0] * size[1] / REFERENCE) ** 0.5
+
+
+def is_dense(ink: np.ndarray) -> bool:
+    """Whether a share of ink (h, w) has lines too many to be matched in reasonable time."""
+    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
+
+    return bool(np.count_nonzero(skeletonize(ink > _INK)) > _MOST_POINTS)
 
 
 def trace(ink: np.ndarray) -> LinePoints:
@@ -116,7 +125,8 @@ def _links(points: np.ndarray, steps: csr_array, scale: float) -> csr_array:
     """The steps along lines, and those to what is near."""
     if not len(points):
         return steps
-    pairs = [KDTree(points).query_pairs(max(_FEWEST, _NEAR * scale), output_type="ndarray").T]
+    tree = KDTree(points)
+    pairs = [tree.query_pairs(_radius(tree, scale), output_type="ndarray").T]
     count, line = connected_components(steps, directed=False)
     if 1 < count <= _MOST_LINES:
         for number in range(count):
@@ -126,6 +136,14 @@ def _links(points: np.ndarray, steps: csr_array, scale: float) -> csr_array:
             links = links[np.isfinite(away[links])]
             pairs.append(np.stack([own[links], others[nearest[links]]]))
     return csr_array(steps + _symmetric(np.concatenate(pairs, 1).astype(np.int64), len(points)))
+
+
+def _radius(tree: KDTree, scale: float) -> float:
+    """The distance within which points are neighbours, in pixels."""
+    sample, radius = tree.data[:: max(1, len(tree.data) // _SAMPLE)], _NEAR * scale
+    while radius > _FEWEST and tree.query_ball_point(sample, radius, return_length=True).mean() > _MOST_NEAR:
+        radius *= 0.8
+    return max(_FEWEST, radius)
 
 
 def _neighbours(matrix: csr_array) -> Neighbours:

@@ -13,6 +13,7 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _util import paths
 from _util.flow import Flows
 from _util.pieces.motion import find
+from _util.strokes import tracing
 
 SIZE = 180, 240
 BAR, INK, GROUND = (200, 60, 60), (20, 20, 20), (150, 190, 200)
@@ -134,4 +135,14 @@ def test_line_drawings_that_shift_keep_the_flow_of_matching_and_search():
     frame = Figures(1, line_art=True)[0].frames[:1]
     frames = frame, frame.roll((2, 3), (2, 3))
     found, expected = (flows.create(name, Context()) for name in ("pieces+dis", "sgm+dis"))
+    assert all(map(torch.equal, found.paths(*frames), expected(*frames)))
+
+
+def test_lines_too_dense_are_matched_as_other_drawings(monkeypatch):
+    frames = Figures(1, line_art=True, seed=1)[0].frames[::2][:2]
+    frames = frames[:1], frames[1:]
+    matched = flows.create("pieces+dis", Context()).paths(*frames)
+    monkeypatch.setattr(tracing, "_MOST_POINTS", 100)
+    found, expected = (flows.create(name, Context()) for name in ("pieces+dis", "sgm+dis"))
+    assert matched[0].shape[1] == paths.CHANNELS
     assert all(map(torch.equal, found.paths(*frames), expected(*frames)))

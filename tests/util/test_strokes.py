@@ -8,12 +8,14 @@ import torch
 from _util import paths
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.strokes import matching
+from _util.strokes import search as searching
 from _util.strokes.agreement import cost, torn, unexplained
 from _util.strokes.fields import NOTHING, line_field
 from _util.strokes.matching import match
 from _util.strokes.motion import find
 from _util.strokes.search import about, moved, search
-from _util.strokes.tracing import scale_of, thinned, trace
+from _util.strokes.tracing import is_dense, scale_of, thinned, trace
 
 SIZE = 270, 360
 JOINT = np.array([150.0, 105.0])
@@ -218,3 +220,62 @@ def test_a_flow_is_torn_where_neighbours_on_a_line_part():
     assert torn(lines, (right, -right)) == 0
     assert 0 < torn(lines, (parted, still)) < 0.02
     assert cost(lines, (parted, still), 0.5) > unexplained(lines, (parted, still), 0.5)
+
+
+def hatching(degrees):
+    generator, angle = np.random.default_rng(0), np.radians(degrees)
+    middles, directions = generator.uniform((60, 20), (300, 250), (400, 2)), generator.uniform(0, np.pi, 400)
+    ways = 6 * np.stack([np.cos(directions), np.sin(directions)], 1)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    strokes = np.stack([middles - ways, middles + ways], 1) - (180, 135)
+    return draw(*((stroke @ turn + (180, 135), False) for stroke in strokes), width=1)
+
+
+def test_hatching_is_matched_with_fewer_trials(monkeypatch):
+    lines = trace(hatching(0)), trace(hatching(12))
+    scale = scale_of(SIZE)
+    field = line_field(lines[1], SIZE, scale)
+    places = len(thinned(lines[1].points, 2.5 * scale))
+    monkeypatch.setattr(searching, "_MOST_TRIED", 60 * places)
+    monkeypatch.setattr(matching, "_MOST_WALKED", 300 * len(lines[0].around.points))
+    points, _ = search(*lines, field, scale)
+    tried = []
+    add = matching._Trials.add
+    monkeypatch.setattr(matching._Trials, "add", lambda self, *of: (tried.append(len(of[0])), add(self, *of)))
+    found = match(lines, field, scale)
+    assert 20 <= len(np.unique(points)) <= 60
+    assert max(tried[1:]) <= 300 + 36
+    motion = found.motions[0]
+    assert np.degrees(np.arctan2(motion[1], motion[0])) == pytest.approx(12, abs=1)
+    owned = found.owners[0] != UNKNOWN
+    here = lines[0].points[owned]
+    expected = moved(about(np.array([[180, 135]]), np.radians([12]), np.array([[180, 135]])), here)
+    off = np.hypot(*(moved(found.motions[found.owners[0][owned]], here) - expected).T)
+    assert (off < 4).sum() > 0.7 * len(owned)
+
+
+def test_dense_lines_have_fewer_neighbours():
+    lines = [(np.array([[20, y], [300, y]]), False) for y in range(20, 500, 4)]
+    traced = trace(draw(*lines, size=(540, 320), width=1))
+    assert 10 <= len(traced.around.points) / len(traced.points) <= 40
+
+
+def test_lines_may_be_too_dense():
+    assert not is_dense(np.ones((400, 400), np.float32))
+    stripes = np.zeros((400, 400), np.float32)
+    stripes[::2] = 1
+    assert is_dense(stripes)
+
+
+def test_grain_of_paper_stays():
+    inks = figure(10), figure(45)
+    clean = moves(*inks)[0]
+    generator = np.random.default_rng(0)
+    grain = generator.uniform(0, 0.1, (2, *SIZE)).astype(np.float32)
+    noisy = moves(*(np.maximum(ink, of) for ink, of in zip(inks, grain, strict=True)))[0]
+    for ink, before, after in zip(inks, clean.owners, noisy.owners, strict=True):
+        is_line = ink > 0.5
+        is_paper = cv2.dilate(ink, np.ones((9, 9), np.uint8)) == 0
+        assert (after[is_paper] == GROUND).all()
+        assert ((before == GROUND) == (after == GROUND))[is_line].all()
+        assert ((before != GROUND) == (ink > 1 / 255)).all()

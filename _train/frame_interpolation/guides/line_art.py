@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from _util.errors import InputError
-from _util.tones import Tones, find_tones, share_of_ink, with_ink
+from _util.tones import Tones, find_tones, is_even, share_of_ink, with_ink
 
 _FINER = 3  # times that lines are traced at
 _FAINT = 0.3  # share of ink of a ridge below which nothing is drawn
@@ -37,7 +37,8 @@ class Lines:
 
     @classmethod
     def of(cls, frame0: np.ndarray, frame1: np.ndarray, is_forced: bool = False) -> "Lines | None":
-        """The lines of two keys; None where one of them shows more than lines.
+        """The lines of two keys; None where one of them shows more than lines, lines of
+        several strengths, or uneven paper.
 
         Args:
             is_forced: take them for drawings of lines.
@@ -47,6 +48,8 @@ class Lines:
         """
         frames = frame0, frame1
         tones = [find_tones(frame, is_forced) for frame in frames]
+        if not is_forced:
+            tones = [of if of and is_even(frame, of) else None for frame, of in zip(frames, tones, strict=True)]
         found = [one for one in tones if one is not None]
         if len(found) == 2 and (found[0].ground is None) == (found[1].ground is None):
             return cls(frames, found)

@@ -1,0 +1,19 @@
+"""Drawings of lines alone: lines of one strength on an even ground, and others."""
+
+import cv2
+import numpy as np
+import pytest
+
+from _util.tones import find_tones, is_even
+
+
+def drawing(sketch=1.0, shade=0.0):
+    picture = np.ones((120, 160, 3), np.float32)
+    cv2.circle(picture, (100, 60), 40, [sketch] * 3, 2, cv2.LINE_AA)
+    cv2.circle(picture, (60, 60), 30, [0] * 3, 2, cv2.LINE_AA)
+    return picture * (1 - shade * np.linspace(1, 0, 160, dtype=np.float32)[None, :, None])
+
+
+@pytest.mark.parametrize(("picture", "even"), [(drawing(), 1), (drawing(sketch=0.65), 0), (drawing(shade=0.15), 0)])
+def test_faint_lines_and_shaded_paper_are_not_even(picture, even):
+    assert is_even(picture, find_tones(picture)) == bool(even)
