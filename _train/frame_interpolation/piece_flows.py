@@ -108,9 +108,8 @@ def _line_drawing(
         if tones is None:
             return None
         inks.append(share_of_ink(picture, tones))
-        if is_dense(inks[-1]):
-            return None
-    return (inks[0], inks[1]), (trace(inks[0]), trace(inks[1]))
+    lines = trace(inks[0]), trace(inks[1])
+    return None if any(map(is_dense, lines)) else ((inks[0], inks[1]), lines)
 
 
 def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:

@@ -19,7 +19,9 @@ _SMOOTHED = 6  # steps along lines
 _NEAR = 12  # pixels at 540×960 within which a point bends as those of the other drawing do
 
 
-def bend(lines: tuple[LinePoints, LinePoints], field: LineField, matching: StrokeMatching, scale: float) -> tuple:
+def bend(
+    lines: tuple[LinePoints, LinePoints], field: LineField, matching: StrokeMatching, scale: float
+) -> tuple[StrokeMatching, tuple[np.ndarray, np.ndarray]]:
     """Where lines go that bend.
 
     Args:

@@ -43,11 +43,9 @@ def scale_of(size: tuple[int, ...]) -> float:
     return (size[0] * size[1] / REFERENCE) ** 0.5
 
 
-def is_dense(ink: np.ndarray) -> bool:
-    """Whether a share of ink (h, w) has lines too many to be matched in reasonable time."""
-    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
-
-    return bool(np.count_nonzero(skeletonize(ink > _INK)) > _MOST_POINTS)
+def is_dense(lines: LinePoints) -> bool:
+    """Whether a drawing has more lines than can be matched in reasonable time."""
+    return len(lines.points) > _MOST_POINTS
 
 
 def trace(ink: np.ndarray) -> LinePoints:

@@ -261,10 +261,10 @@ def test_dense_lines_have_fewer_neighbours():
 
 
 def test_lines_may_be_too_dense():
-    assert not is_dense(np.ones((400, 400), np.float32))
+    assert not is_dense(trace(np.ones((400, 400), np.float32)))
     stripes = np.zeros((400, 400), np.float32)
     stripes[::2] = 1
-    assert is_dense(stripes)
+    assert is_dense(trace(stripes))
 
 
 def test_grain_of_paper_stays():

@@ -90,25 +90,21 @@ def test_one_container_for_all(call):
     assert Path("out/a.mkv").exists()
 
 
-def test_a_single_video_becomes_a_video_in_a_folder_with_a_slash(call):
+@pytest.mark.parametrize("words", [("a.mp4", "OUT/"), ("*.mp4", "OUT")])
+def test_a_folder_with_a_slash_or_a_glob_makes_a_queue_of_a_single_video(call, words):
     write_clip("a.mp4")
     for made in ("1 made, 0 made before", "0 made, 1 made before"):
-        finished = call(script.main, "a.mp4", "OUT/", *SIMPLE)
+        finished = call(script.main, *words, *SIMPLE)
         assert finished.code == 0, finished.said
         assert made in finished.written
     assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
     assert Reader("OUT/a.mp4").rate == 48
+
+
+def test_a_single_video_becomes_drawings_in_a_folder_without_a_slash(call):
+    write_clip("a.mp4")
     assert call(script.main, "a.mp4", "PNG", *SIMPLE).code == 0
     assert [path.name for path in sorted(Path("PNG").iterdir())] == [f"{i:06d}.png" for i in range(4)]
-
-
-def test_a_glob_of_videos_is_a_queue(call):
-    write_clip("a.mp4")
-    for made in ("1 made, 0 made before", "0 made, 1 made before"):
-        finished = call(script.main, "*.mp4", "OUT", *SIMPLE)
-        assert finished.code == 0, finished.said
-        assert made in finished.written
-    assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
 
 
 def test_a_single_folder_of_drawings_becomes_drawings_in_the_folder_itself(call):
