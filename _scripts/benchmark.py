@@ -143,7 +143,7 @@ def table_of_panning(rows: list[dict]) -> str:
 
 def main() -> None:
     arguments = parse()
-    from _util.files import replacing
+    from _util.files import make_folder, write_text
 
     if arguments.methods:
         report = measure_methods(arguments)
@@ -151,9 +151,8 @@ def main() -> None:
         report = measure_qualities(arguments)
     else:
         report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(arguments.out) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    make_folder(arguments.out.parent)
+    write_text(arguments.out, json.dumps(report, indent=2) + "\n")
     print(f"\nWritten to {arguments.out}.")
 
 

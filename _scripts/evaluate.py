@@ -212,13 +212,12 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
 
 
 def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
-    from _util.files import replacing
+    from _util.files import write_text
 
     words = [command.name("_scripts.evaluate"), *sys.argv[1:]]
     parts = [f"# {title}: {count} items", f"`{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
-    with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:

@@ -226,10 +226,7 @@ def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
 
 def try_to_write(path: Path) -> None:
     """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
-    try:
-        with files.making_folder(path.parent):
-            tempfile.TemporaryFile(dir=path.parent).close()
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    with files.writing(path), files.making_folder(path.parent):
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")

@@ -84,8 +84,8 @@ class Drawn:
         """Make the folder; from now on, what is no longer there is forgotten."""
         made = [(name, *one) for name, one in self._whole.items()]
         made += [(name, *one) for name, by_digest in self._changed.items() for one in by_digest.items()]
-        with files.making_folder(self._folder), files.replacing(self._record) as temporary:
-            temporary.write_text("".join(_line(*one) for one in made))
+        with files.making_folder(self._folder):
+            files.write_text(self._record, "".join(_line(*one) for one in made))
 
     def rename(self, recipes: Mapping[str, Recipe]) -> None:
         """Give drawings that were made under other names the ones of their recipes.
@@ -144,11 +144,10 @@ class Drawn:
 def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
     """Raise InputError, which names the drawing and not where it is staged, where it cannot be written."""
     try:
-        yield
+        with files.writing(path, "make room or choose another place"):
+            yield
     except InputError as error:
-        raise InputError(str(error).replace(str(staged), str(path))) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
+        raise InputError(str(error).replace(str(staged or path), str(path))) from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:

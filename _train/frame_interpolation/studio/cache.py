@@ -9,7 +9,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from _util import files, formats
-from _util.errors import InputError
 from _util.formats import Picture
 
 
@@ -41,10 +40,7 @@ class Cache:
             InputError: it cannot be written.
         """
         path = self._folder / f"{id}{picture.suffix}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._folder} cannot be made ({error.strerror}); make room or permit it.") from error
+        files.make_folder(self._folder, "make room or permit it")
         formats.write(path, picture.pixels, picture.tags, picture.header)
         with self._lock:
             self._paths[id] = path
