@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from _util import command, weights
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 from _util.runs import digest
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     if path.exists() and not arguments.overwrite:
         raise InputError(f"{path} holds other weights; add --overwrite to replace them, or move them away.")
     content = fetch(hosted)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     print(f"{path}: {len(content) / 1e6:.1f} MB")

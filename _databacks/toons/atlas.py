@@ -32,7 +32,7 @@ from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
 from _util import extras, places
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 
 PATH = places.cache("toons") / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
@@ -88,7 +88,7 @@ def build(
         jobs += [(kind, lambda random, kind=kind: _stack(map(render, rig(kind, random))))] * rigs
     jobs += [("background", lambda random: render(background(random)))] * backgrounds
     jobs += [("caption", _caption)] * captions
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
         for i, (kind, make) in enumerate(tqdm(jobs, desc="atlas of toons", unit="picture")):
             encoded = io.BytesIO()

@@ -107,7 +107,6 @@ def interpolate_files(
         tell_other_colours((path0, path1), ends)
         shown = _draw((frame0, frame1), ends, wanted, results, hints, options)
         if preview:
-            preview.parent.mkdir(parents=True, exist_ok=True)
             write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
     return paths
 

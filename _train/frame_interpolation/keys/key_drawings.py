@@ -235,7 +235,6 @@ def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
 
 
 def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
-    preview.parent.mkdir(parents=True, exist_ok=True)
     pictures = (formats.for_display(formats.read(drawing.path)) for drawing in drawings)
     tags = formats.read(drawings[0].path).tags
     write_preview(preview, pictures, RATE, tags=tags, exposures=exposures, there_and_back=False)

@@ -30,6 +30,7 @@ from _train.frame_interpolation.keys.drawn import Drawn
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers
+from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.layers import Layer
@@ -37,7 +38,6 @@ from _util.locks import holding
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
-FORMATS = (".png", ".ora")
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of those by themselves
 
@@ -108,7 +108,7 @@ def interpolate(
     Args:
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it.
-        suffix: of `FORMATS`.
+        suffix: ".png", or ".ora".
         preview: also write all drawings in order as an animation.
         overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
         options: of `Interpolator`.
@@ -134,7 +134,6 @@ def interpolate(
     with holding(out, *([preview] if preview else [])):
         paths = _compose(cut, out, gaps, named, suffix, shown, overwrite)
         if preview:
-            preview.parent.mkdir(parents=True, exist_ok=True)
             exposures = [count for gap in gaps for count in gap.exposures]
             stacks = [_stack(shown, place) for place in _places(gaps)]
             pictures = (_composed(stack, _blank(cut)) for stack in stacks)
@@ -355,11 +354,7 @@ def _tell_missing(cut: Cut) -> None:
     for cel in cut.cels:
         missing = [key for key in cut.keys if key not in cel.paths]
         if missing:
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            print(
-                f"The layer {cel.name!r} is not in {', '.join(missing[:5])}{more}: it is held until there.",
-                file=sys.stderr,
-            )
+            print(f"The layer {cel.name!r} is not in {listed(missing)}: it is held until there.", file=sys.stderr)
 
 
 def _documents(folder: Path) -> list[Path]:
