@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from _util.errors import InputError
+from _util.pixels import placed
 from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
@@ -58,7 +59,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
     if pixels.dtype not in (np.float16, np.float32):
         raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
     left, top = (int(v) for v in np.subtract(header["dataWindow"][0], [x0, y0], dtype=np.int64))
-    pixels = _placed(pixels, top, left, size)
+    pixels = placed(pixels, (top, left), size)
     header = {name: value for name, value in header.items() if name not in _OURS}
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
 
@@ -79,20 +80,6 @@ def has_alpha(path: Path) -> bool:
 
     with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
         return {"R", "G", "B", "A"} <= {channel.name for channel in file.header()["channels"]}
-
-
-def _placed(pixels: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
-    """Pixels at a place of a window of that size, which is black elsewhere."""
-    h, w = pixels.shape[:2]
-    if (top, left, h, w) == (0, 0, *size):
-        return pixels
-    window = np.zeros((*size, pixels.shape[2]), pixels.dtype)
-    rows, columns = (
-        slice(max(0, start), max(0, min(side, start + length)))
-        for start, length, side in ((top, h, size[0]), (left, w, size[1]))
-    )
-    window[rows, columns] = pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    return window
 
 
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from _databacks.extraction import records
 from _databacks.extraction.duplicates import read_differences
-from _databacks.extraction.frames import at_constant_rate, resize
+from _databacks.extraction.frames import at_constant_rate
 from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, name_of, read_triplets, write_triplets
 from _util import cuts, duplicates, image, rrld
 from _util.files import writing
+from _util.pixels import resize
 from _util.prefetch import ahead
 from _util.video import Reader
 

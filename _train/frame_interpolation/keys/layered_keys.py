@@ -35,6 +35,7 @@ from _util.errors import InputError
 from _util.formats import Picture
 from _util.layers import Layer
 from _util.locks import holding
+from _util.pixels import with_channels
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -215,7 +216,7 @@ def _compose(
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
-    read = [Layer(one.name, layers.as_rgba(formats.read(one.path).pixels), one.opacity) for one in stack]
+    read = [Layer(one.name, with_channels(formats.read(one.path).pixels, 4), one.opacity) for one in stack]
     return read or [Layer("empty", blank)]
 
 

@@ -22,6 +22,7 @@ from _util.alpha import over_white
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
+from _util.pixels import as_16_bits, with_channels
 
 
 class Format(NamedTuple):
@@ -172,7 +173,8 @@ def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
     kinds = [_kind(shot, cache) for shot in shots if not shot.id]
     has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
     for shot in shots:
-        pixels = _like(formats.for_display(_picture(shot, cache)), has_alpha, is_deep)
+        pixels = formats.for_display(_picture(shot, cache))
+        pixels = with_channels(as_16_bits(pixels) if is_deep else pixels, 4 if has_alpha else 3)
         for _ in range(shot.exposure):
             yield pixels
 
@@ -181,16 +183,6 @@ def _kind(shot: Shot, cache: Cache) -> tuple[bool, bool]:
     """Whether a key has alpha, and more than 8 bits."""
     pixels = formats.for_display(_picture(shot, cache))
     return pixels.ndim == 3 and pixels.shape[2] == 4, pixels.dtype == np.uint16
-
-
-def _like(pixels: np.ndarray, has_alpha: bool, is_deep: bool) -> np.ndarray:
-    if is_deep and pixels.dtype == np.uint8:
-        pixels = pixels.astype(np.uint16) * 257
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, 2)
-    if has_alpha and pixels.shape[2] == 3:
-        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
-    return pixels
 
 
 def _write_png(path: Path, work: _Work) -> None:
