@@ -15,7 +15,7 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, pixel_formats
+from _util import colour, fields, pixel_formats
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -94,10 +94,10 @@ def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.Video
         frame.pts, frame.time_base = i, 1 / rate
         graph = graph or _palette_graph(frame)
         graph.push(frame)
-        yield from _pull(graph)
+        yield from fields.pull(graph)
     if graph is not None:
         graph.push(None)
-        yield from _pull(graph)
+        yield from fields.pull(graph)
 
 
 def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
@@ -109,19 +109,11 @@ def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
     palette = graph.add("palettegen", _PALETTE)
     use = graph.add("paletteuse", "new=1:dither=none:alpha_threshold=128")
     sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(use, 0, 0)
+    graph.link_nodes(source, split, use, sink)
     split.link_to(palette, 1, 0)
     palette.link_to(use, 0, 1)
-    use.link_to(sink)
     graph.configure()
     return graph
-
-
-def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
-    with contextlib.suppress(av.BlockingIOError, av.EOFError):
-        while True:
-            yield graph.vpull()
 
 
 class WebP:
