@@ -17,7 +17,7 @@ from tqdm import tqdm
 from _train.frame_interpolation.benchmarks.articulated import SIZE, Figure
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import command, image
+from _util import command, image, tables
 from _util.metrics import LPIPS
 
 HINTS = 3
@@ -113,9 +113,14 @@ def main() -> None:
     parser.add_argument("--synthesis", default="auto")
     arguments: argparse.Namespace = parser.parse_args()
     rows = compare(arguments.seeds, arguments.worst, arguments.strokes, synthesis=arguments.synthesis)
-    print("\n| seed | automatic | hinted | hints | change far off, /255 |\n|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.seed} | {row.automatic:.4f} | {row.hinted:.4f} | {row.hints} | {row.far} |")
+    columns = {
+        "seed": "{seed}",
+        "automatic": "{automatic:.4f}",
+        "hinted": "{hinted:.4f}",
+        "hints": "{hints}",
+        "change far off, /255": "{far}",
+    }
+    print("\n" + tables.of_figures([row._asdict() for row in rows], columns))
     automatic, hinted = (statistics.mean(row[i] for row in rows) for i in (1, 2))
     far = max(row.far for row in rows)
     cuts = statistics.mean(1 - row.hinted / row.automatic for row in rows)
