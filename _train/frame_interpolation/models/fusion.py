@@ -22,6 +22,7 @@ from _train.frame_interpolation.models.splatting import (
     ENOUGH,
     NOTHING,
     SplatSource,
+    SplattingNetwork,
     Synthesis,
     at_times,
     fill,
@@ -88,7 +89,7 @@ class FusedPair(NamedTuple):
     matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
 
 
-class Fusion(nn.Module):
+class Fusion(SplattingNetwork):
     def __init__(self, channels: tuple[int, int] = (24, 48), width: int = 24):
         super().__init__()
         a, b = channels
@@ -112,18 +113,6 @@ class Fusion(nn.Module):
         self.mix = nn.Conv2d(width, _CANDIDATES + 3, 3, padding=1)
         for head in (self.metric[-1], *self.flows, self.mix):
             zeroed(head)
-
-    def forward(
-        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
-    ) -> Synthesis:
-        """Synthesise the frame at time t.
-
-        Args:
-            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-        """
-        return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FusedPair:
         """Features of both frames and what each pixel counts; arguments as in `forward`."""

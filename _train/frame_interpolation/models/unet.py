@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.layers import dtype_of, zeroed
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
+    SplattingNetwork,
     Synthesis,
     at_times,
     half_warp,
@@ -244,7 +245,7 @@ class EncodedPair(NamedTuple):
     image: SplatSource  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
 
 
-class FrameUNet(nn.Module):
+class FrameUNet(SplattingNetwork):
     """The frame at a time between two frames, from both splatted to it: which of the two to take, and a correction."""
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (32, 48, 72, 96)):
@@ -256,20 +257,6 @@ class FrameUNet(nn.Module):
         self.head = nn.Conv2d(channels[0], 4 * (1 + 3), 3, padding=1)
         zeroed(self.head)
 
-    def forward(
-        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
-    ) -> Synthesis:
-        """Synthesise the frame at time t.
-
-        Args:
-            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            flow01, flow10: (b, 2, h, w), x then y, pixels.
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-        """
-        image = at_times(self.prepare(frame0, frame1, flow01, flow10), t).image
-        bases, masks, moves = self._warp(image, t)
-        return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
-
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> EncodedPair:
         """What both frames are splatted with; arguments as in `forward`."""
         flow = torch.cat([flow01, flow10])
@@ -277,9 +264,10 @@ class FrameUNet(nn.Module):
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
         return EncodedPair(SplatSource(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
 
-    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Tensor:
-        """The frame (b, 3, h, w) at time t, (0, 1), from what `prepare` returned."""
-        return self._draw(*self._warp(at_times(prepared, t).image, t), t)
+    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Synthesis:
+        """The frame at time t, (0, 1), from what `prepare` returned."""
+        bases, masks, moves = self._warp(at_times(prepared, t).image, t)
+        return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
 
     @staticmethod
     def _warp(image: SplatSource, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
