@@ -28,13 +28,11 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         (h, w), (h, w, 3) or (h, w, 4), float16 or float32; the header.
 
     Raises:
-        InputError: OpenEXR is not installed, or the file holds something else than such a picture.
+        InputError: the file holds something else than such a picture.
         Exception: of any kind, where it is damaged.
     """
-    try:
-        import OpenEXR
-    except ModuleNotFoundError as error:
-        raise InputError(f"{path} is an EXR file; to read it, install OpenEXR.") from error
+    import OpenEXR
+
     with _readable_name(path) as name, without_messages():
         with OpenEXR.File(name, header_only=True) as file:
             header = dict(file.header())
@@ -74,7 +72,7 @@ def has_alpha(path: Path) -> bool:
     """By the header of a file.
 
     Raises:
-        Exception: of any kind, where OpenEXR is not installed or the file is damaged.
+        Exception: of any kind, where the file is damaged.
     """
     import OpenEXR
 

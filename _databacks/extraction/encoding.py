@@ -41,12 +41,7 @@ def encode_video(
     options = options or ExtractionOptions()
     path, parts = out / "video.mp4", out / ".video-partial"
     record = records.Record(
-        path,
-        parts,
-        video=records.fingerprint(source),
-        size=options.video_size,
-        codec=options.codec,
-        crf=options.crf,
+        path, parts, video=records.fingerprint(source), size=options.video_size, codec=options.codec, crf=options.crf
     )
     place = str(source.resolve())
     if "video" in record.changed:

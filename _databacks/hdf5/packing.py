@@ -43,10 +43,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         InputError: the file is there and has other items, another packing was begun, no item can be read, or there is
             no room.
     """
-    try:
-        import h5py  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(f"To pack HDF5, h5py is needed: {extras.how_to_install('dataset')}.") from error
+    extras.require("h5py")
     with holding(out):
         return _pack(source, out, as_arrays)
 

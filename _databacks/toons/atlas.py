@@ -72,10 +72,8 @@ def build(
     seed: int = 0,
 ) -> None:
     """Render an atlas and write it to `path`; the same arguments give the same pictures."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise InputError(f"Toons need resvg to be drawn: {extras.how_to_install('train')}.") from error
+    extras.require("resvg_py")
+    import resvg_py
 
     def render(svg: str) -> Image.Image:
         return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg))))

@@ -75,7 +75,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
     Raises:
         InputError: weights are missing or do not fit, packages are missing, or the file cannot be written.
     """
-    require("onnx", "onnxscript")
+    extras.require("onnx", "onnxscript")
     import onnx
 
     network = SharpIFNet().eval().requires_grad_(False)
@@ -122,15 +122,6 @@ def _quietly():
             logging.disable(logging.NOTSET)
 
 
-def require(*packages: str) -> None:
-    """Raises InputError where a package is missing."""
-    for package in packages:
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise InputError(f"ONNX needs the package {package}: {extras.how_to_install('onnx')}.") from error
-
-
 def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
     """The largest difference of colours in [0, 1] between a model and PyTorch in fp32, of a pair of soft patterns; None
     without ONNX Runtime."""
@@ -167,7 +158,7 @@ class OnnxIntermediate(Intermediate):
     """
 
     def __init__(self, backend: str, folder: Path, coarser: int = 1):
-        require(backend)
+        extras.require(backend)
         self.backend, self.folder, self.coarser = backend, place(folder), coarser
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
