@@ -45,9 +45,7 @@ BY_HAND = {  # their hosts want a browser
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
-        prog="python -m _scripts.get_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m _scripts.get_weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", metavar="NAME", help=f"of {', '.join(HOSTED)}")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")

@@ -238,11 +238,7 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
             raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
         suffix = f".{arguments.as_layers}"
-        options = {
-            "overwrite": arguments.overwrite,
-            "line_art": arguments.line_art,
-            **drawing.given(arguments),
-        }
+        options = {"overwrite": arguments.overwrite, "line_art": arguments.line_art, **drawing.given(arguments)}
         result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
     print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")

@@ -342,11 +342,7 @@ def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
 
 
 def _begin(
-    path: Path,
-    encoding: Encoding,
-    stream: Stream | None = None,
-    packets: Sequence[av.Packet] = (),
-    anew: bool = False,
+    path: Path, encoding: Encoding, stream: Stream | None = None, packets: Sequence[av.Packet] = (), anew: bool = False
 ) -> None:
     """Write the beginning of a file with a video and, if given, a stream beside it.
 
@@ -452,11 +448,7 @@ def _copy_stream_tags(stream: Stream, copy: Stream) -> None:
 
 
 def _copy_tags(
-    source: InputContainer,
-    container: OutputContainer,
-    picture: av.VideoStream,
-    epoch: Fraction,
-    span: Span,
+    source: InputContainer, container: OutputContainer, picture: av.VideoStream, epoch: Fraction, span: Span
 ) -> None:
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
     chapters = source.chapters()
@@ -498,10 +490,7 @@ def _plain(key: str) -> str:
 
 
 def _add_streams(
-    source: InputContainer,
-    container: OutputContainer,
-    streams: Plan,
-    add_picture: Callable[[], av.VideoStream],
+    source: InputContainer, container: OutputContainer, streams: Plan, add_picture: Callable[[], av.VideoStream]
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
     """Add all streams, in the order of the source: the picture, copies, and what is encoded anew, by index."""
     shown, picture = _shown(source).index, None
@@ -529,11 +518,7 @@ def _attach_covers(source: Path, container: OutputContainer, streams: Plan) -> N
 
 
 def _read_packets(
-    source: InputContainer,
-    copies: dict[int, Stream],
-    anew: dict[int, Stream],
-    epoch: Fraction,
-    span: Span,
+    source: InputContainer, copies: dict[int, Stream], anew: dict[int, Stream], epoch: Fraction, span: Span
 ) -> Iterator[_Timed]:
     wanted = [source.streams[index] for index in (*copies, *anew)]
     if not wanted:

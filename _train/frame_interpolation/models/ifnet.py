@@ -159,11 +159,7 @@ class IFNet(nn.Module):
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
     def prepare(
-        self,
-        frame0: Tensor,
-        frame1: Tensor,
-        coarser: int | None = None,
-        seen: tuple[Tensor, Tensor] | None = None,
+        self, frame0: Tensor, frame1: Tensor, coarser: int | None = None, seen: tuple[Tensor, Tensor] | None = None
     ) -> FramePyramid:
         """What does not depend on the time; arguments as in `forward`.
 
