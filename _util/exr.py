@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from _util.errors import InputError
-from _util.pixels import placed
+from _util.pixels import colours_of, placed
 from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
@@ -114,7 +114,7 @@ def _readable_name(path: Path) -> Iterator[str]:
 def to_display(pixels: np.ndarray) -> np.ndarray:
     """What is stored as straight colours along sRGB's curve, float64; alpha in [0, 1]."""
     values = pixels.astype(np.float64, order="C")
-    colours = values.reshape(*values.shape[:2], -1)[:, :, :3]
+    colours = colours_of(values)
     if values.ndim == 3 and values.shape[2] == 4:
         alpha = values[..., 3:] = values[..., 3:].clip(0, 1)
         np.divide(colours, alpha, out=colours, where=alpha > 0)
@@ -127,7 +127,7 @@ def to_display(pixels: np.ndarray) -> np.ndarray:
 def from_display(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The inverse of `to_display`."""
     pixels = values.astype(np.float64, order="C")
-    colours = pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]
+    colours = colours_of(pixels)
     shown = np.abs(colours)
     light = np.where(shown <= 12.92 * 0.0031308, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     colours[...] = np.copysign(light, colours)

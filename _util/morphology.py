@@ -1,4 +1,4 @@
-"""Grey-scale morphology on (b, c, h, w) tensors, with a square window and a border that never wins."""
+"""Morphology with a square window and a border that never wins: of grey (b, c, h, w) tensors, and of masks."""
 
 import cv2
 import numpy as np
@@ -29,3 +29,8 @@ def opening(image: Tensor, size: int = 5) -> Tensor:
 def _highest(image: Tensor, size: int) -> Tensor:
     rows = F.max_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
     return F.max_pool2d(rows, (size, 1), stride=1, padding=(size // 2, 0))
+
+
+def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask (h, w) and all around it, as far as `reach` pixels along either axis; bool."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0

@@ -50,3 +50,8 @@ def paste(canvas: np.ndarray, pixels: np.ndarray, at: tuple[int, int]) -> None:
     top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
     if top < bottom and left < right:
         canvas[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+
+
+def colours_of(pixels: np.ndarray) -> np.ndarray:
+    """The colours of contiguous pixels, (h, w, 1 or 3), as a view: all channels but alpha."""
+    return pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from _train.frame_interpolation.benchmarks.articulated import SIZE, Figure
+from _train.frame_interpolation.guides.hinted import distance_to
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
 from _util import command, image, tables
@@ -52,7 +53,7 @@ def _row(interpolator: Interpolator, lpips: LPIPS, seed: int, is_stroke: bool) -
     hints = choose(Figure(seed), automatic, is_stroke)
     hinted = _between(interpolator, seed, hints)
     change = abs(hinted.astype(int) - automatic).max(2)
-    far = int(change[_distance(hints) > _FAR * SIZE[1]].max(initial=0))
+    far = int(change[distance_to(hints, SIZE) > _FAR * SIZE[1]].max(initial=0))
     return HintedPair(seed, _lpips(lpips, seed, automatic), _lpips(lpips, seed, hinted), len(hints), far)
 
 
@@ -86,14 +87,6 @@ def _between(interpolator: Interpolator, seed: int, hints: list[Hint]) -> np.nda
     figure = Figure(seed)
     (frame,) = interpolator(figure.draw(0), figure.draw(1), 0.5, hints)
     return frame
-
-
-def _distance(hints: list[Hint]) -> np.ndarray:
-    """(h, w), of each pixel to the nearest straight way between two places that belong together."""
-    free = np.ones(SIZE, np.uint8)
-    for start, end in np.concatenate([hint.samples() for hint in hints]).round().astype(int):
-        cv2.line(free, tuple(map(int, start)), tuple(map(int, end)), 0)
-    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 @torch.inference_mode()

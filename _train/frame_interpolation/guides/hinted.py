@@ -149,15 +149,17 @@ def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
 
 def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
     """(h, w) float32, how far hints have effect: 1 near, exactly 0 beyond their reach."""
-    h, w = size
-    free = np.ones((h, w), np.uint8)
-    for hint in hints:
-        for pair in hint.samples():
-            start, end = (tuple(map(int, point.round())) for point in pair)
-            cv2.line(free, start, end, 0)
-    distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / w
+    distance = distance_to(hints, size) / size[1]
     x = ((REACH - 0.01 - distance) / (REACH - 0.01 - _FULL)).clip(0, 1)
     return (x * x * (3 - 2 * x)).astype(np.float32)
+
+
+def distance_to(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
+    """(h, w), of each pixel to the nearest straight way between two places that belong together."""
+    free = np.ones(size, np.uint8)
+    for start, end in np.concatenate([hint.samples() for hint in hints]).round().astype(int).tolist():
+        cv2.line(free, start, end, 0)
+    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 class _Shift:

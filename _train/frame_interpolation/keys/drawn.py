@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from _util import files, formats
+from _util import files
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.runs import digest, digest_of
@@ -104,7 +104,7 @@ class Drawn:
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
         """Write a drawing, which appears whole."""
-        self.write(name, lambda path: formats.write(path, picture.pixels, picture.tags, picture.header), recipe)
+        self.write(name, picture.write, recipe)
 
     def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
         """Write a drawing of another kind by a function that writes a file."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from _util import files, formats
+from _util import files
 from _util.formats import Picture
 
 
@@ -41,7 +41,7 @@ class Cache:
         """
         path = self._folder / f"{id}{picture.suffix}"
         files.make_folder(self._folder, "make room or permit it")
-        formats.write(path, picture.pixels, picture.tags, picture.header)
+        picture.write(path)
         with self._lock:
             self._paths[id] = path
 

@@ -192,7 +192,7 @@ def _write_png(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for i, shot in enumerate(work.counted(exposed), 1):
             picture = _picture(shot, work.cache)
-            formats.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}", *_parts(picture))
+            picture.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}")
 
 
 def _write_drawings(path: Path, work: _Work) -> None:
@@ -201,7 +201,7 @@ def _write_drawings(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for shot in work.counted(iter(work.shots)):
             picture = _picture(shot, work.cache)
-            formats.write(temporary / f"{shot.name}{picture.suffix}", *_parts(picture))
+            picture.write(temporary / f"{shot.name}{picture.suffix}")
         exposure_sheets.write(temporary / f"{name}.xdts", [row.gap for row in work.rows], name)
         _write_chart(temporary / f"{name}.csv", work.rows)
 
@@ -215,10 +215,6 @@ def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
             ticks = " ".join(map(str, row.gap.ticks))
             if row.next:
                 table.writerow([row.key.name, "" if ticks else "0", ticks, row.gap.exposures[0]])
-
-
-def _parts(picture: Picture) -> tuple[Any, Any, Any]:
-    return picture.pixels, picture.tags, picture.header
 
 
 def _write_animation(path: Path, work: _Work) -> None:
