@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from _util import threads
 from _util.compiled import njit
 from _util.morphology import grown
-from _util.pieces.affine import inverted
+from _util.pieces.affine import inverted, landing
 from _util.pieces.bending import LEAST_SEEN
 from _util.pieces.ground import SAME, largest_change
 from _util.segmentation import Segments
@@ -194,14 +194,7 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
 @njit()
 def _difference(here, there, x, y, motion, bend, frame, around):
     """How unlike a pixel is to the most alike around where a motion takes it, in levels."""
-    u, v = x + 0.0, y + 0.0
-    if frame == 0:
-        u, v = u + bend[0], v + bend[1]
-    column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
-    row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
-    if frame == 1:
-        column, row = column + bend[0], row + bend[1]
-    column, row = round(column), round(row)
+    column, row = landing(motion, bend, x, y, frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
         return 100.0
     lowest = 255.0
