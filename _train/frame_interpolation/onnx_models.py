@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
+from _train.frame_interpolation.models.layers import pad
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
 from _util import checkpoints, extras, files
@@ -171,7 +172,7 @@ class OnnxIntermediate(Intermediate):
         coarser = min(self.coarser * ifnet.coarseness((h, w)), COARSENESSES[-1])
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
-        frame0, frame1, *planes = (ifnet.pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
+        frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
         model = _load(self.backend, self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))

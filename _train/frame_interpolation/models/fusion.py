@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, zeroed
+from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     ENOUGH,
     NOTHING,
@@ -117,10 +117,7 @@ class Fusion(SplattingNetwork):
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FusedPair:
         """Features of both frames and what each pixel counts; arguments as in `forward`."""
         h, w = frame0.shape[2:]
-        down, right = -h % 4, -w % 4
-        frames, flow = (
-            F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
-        )
+        frames, flow = pad(torch.cat([frame0, frame1]), 4), pad(torch.cat([flow01, flow10]), 4)
         features = self.encoder(frames.to(dtype_of(self.encoder)))
         padded = SplatSource(frames, flow, self._importance(frames, flow, features[0]))
         matching = self.matching(features[1]).float()

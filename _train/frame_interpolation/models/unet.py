@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, zeroed
+from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
     SplattingNetwork,
@@ -209,7 +209,7 @@ class FlowUNet(nn.Module):
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         """The flow after every level, coarse to fine: each (2b, 2, h, w), flow01 first, then flow10."""
         h, w = frame0.shape[2:]
-        frames = _pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
+        frames = pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
         frame0, frame1 = frames.chunk(2)
         mask = (4 * (frame0 - frame1).abs().mean(1, keepdim=True)).clamp(max=1)  # what changes, moves
         dtype = dtype_of(self.heads)
@@ -286,7 +286,7 @@ class FrameUNet(SplattingNetwork):
         dtype = self.head.weight.dtype
         times = torch.as_tensor(t, dtype=moves.dtype, device=moves.device).expand(len(moves)).view(-1, 1, 1, 1)
         inputs = torch.cat([*(base - 0.5 for base in bases), *masks, moves, times.expand_as(moves) - 0.5], 1)
-        inputs = _pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
+        inputs = pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
         *skips, x = self.encoder(inputs, inputs[:, 8:9])
         for level, skip in zip(reversed(self.decoder), reversed(skips), strict=True):
             x = level(x, skip)
@@ -298,8 +298,3 @@ class FrameUNet(SplattingNetwork):
 def _fade(values0: Tensor, values1: Tensor, t: float | Tensor) -> Tensor:
     times = torch.as_tensor(t, dtype=values0.dtype, device=values0.device).expand(len(values0)).view(-1, 1, 1, 1)
     return torch.lerp(values0, values1, times)
-
-
-def _pad(picture: Tensor, multiple: int) -> Tensor:
-    h, w = picture.shape[2:]
-    return F.pad(picture, (0, -w % multiple, 0, -h % multiple), mode="replicate")
