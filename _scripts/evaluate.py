@@ -226,10 +226,7 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
         print(shortage, file=sys.stderr)
     if damaged:
         print(f"{len(damaged)} of {count} items are left out:", file=sys.stderr)
-        for name, reason in list(damaged.items())[:MOST_NAMED]:
-            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
-        if len(damaged) > MOST_NAMED:
-            print(f"and {len(damaged) - MOST_NAMED} more: {', '.join(list(damaged)[MOST_NAMED:])}", file=sys.stderr)
+        command.print_reasons(damaged, MOST_NAMED)
     if damaged or shortages:
         sys.exit(1)
 

@@ -35,6 +35,7 @@ from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
+from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
@@ -247,9 +248,8 @@ def _survey(keys: Sequence[Path]) -> list[_Key]:
     model = next(key for key in surveyed if key.kind == common)
     others = [key for key in surveyed if key.kind != common]
     if others:
-        message = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
-        more = f", and {len(others) - 5} more differ" if len(others) > 5 else ""
-        raise InputError(f"{message}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+        message = listed([f"{key.path} is {key.shown_kind}" for key in others])
+        raise InputError(f"{message}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
     return surveyed
 
 
