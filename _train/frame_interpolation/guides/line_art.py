@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from _util.errors import InputError
-from _util.morphology import grown
+from _util.morphology import grown, spread
 from _util.tones import Tones, find_tones, is_even, share_of_ink, with_ink
 
 _FINER = 3  # times that lines are traced at
@@ -99,7 +99,7 @@ def _widths(share: np.ndarray) -> np.ndarray:
     known = _blocks(trace).max(3).max(1)
     width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
     width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
-    return _from_nearest(width, known)
+    return spread(width, known)[0]
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -144,13 +144,3 @@ def _blocks(fine: np.ndarray) -> np.ndarray:
     """What lies in each pixel: (h, finer, w, finer)."""
     h, w = fine.shape
     return fine.reshape(h // _FINER, _FINER, w // _FINER, _FINER)
-
-
-def _from_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    labels = np.asarray(labels, np.intp)
-    table = np.zeros(labels.max() + 1, np.float32)
-    table[labels[known]] = values[known]
-    return table[labels]
