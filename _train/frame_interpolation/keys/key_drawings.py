@@ -161,12 +161,7 @@ def interpolate_keys(
             drawn.check(wanted | drawn.names)
         drawn.check_keys({key.digest for key in surveyed})
         _tell_order(keys, [drawing.path for drawing in drawings])
-        from _train.frame_interpolation.video.interpolate import create_interpolator
-        from _util import checkpoints
-
-        interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
-        if interpolator.line_art != "off":
-            settings = settings | {"line_art": interpolator.line_art}
+        interpolator, settings = open_interpolator(**options)
         recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
@@ -177,6 +172,16 @@ def interpolate_keys(
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+
+
+def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
+    """An `Interpolator` of options, and all that determines what it draws."""
+    from _train.frame_interpolation.video.interpolate import create_interpolator
+    from _util import checkpoints
+
+    interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
+    line_art = interpolator.line_art
+    return interpolator, settings if line_art == "off" else {**settings, "line_art": line_art}
 
 
 def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:

@@ -250,7 +250,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
 
 
 def _of_folders(folder: Path) -> Cut:
-    cels, keys = [], set()
+    cels = []
     for within in _folders(folder):
         paths = {}
         for path in files.pictures(within):
@@ -259,8 +259,7 @@ def _of_folders(folder: Path) -> Cut:
             paths[key_drawings.name_of(path)] = path
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
-        keys |= paths.keys()
-    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
+    return _of_cels(cels)
 
 
 def _of_documents(paths: list[Path], folder: Path) -> Cut:
@@ -284,7 +283,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
 
 
 def _of_groups(path: Path, folder: Path) -> Cut:
-    cels, keys = [], set()
+    cels = []
     for group in layers.read(path).layers:
         if not group.parts:
             raise InputError(
@@ -297,7 +296,12 @@ def _of_groups(path: Path, folder: Path) -> Cut:
                 raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
             _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
         cels.append(cel)
-        keys |= cel.paths.keys()
+    return _of_cels(cels)
+
+
+def _of_cels(cels: list[Cel]) -> Cut:
+    """Keys in the order of their names."""
+    keys = {key for cel in cels for key in cel.paths}
     return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
