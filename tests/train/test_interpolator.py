@@ -516,3 +516,16 @@ def test_a_card_draws_what_the_cpu_draws(weights, synthesis, precision):
         for t, together, theirs in zip(times, found, expected, strict=True):
             assert difference(together, theirs).mean() < (0.05 if precision == "fp32" else 0.5)
             assert difference(interpolator.at(pair, t), together).mean() < 0.5
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("synthesis", ["ifnet", "ifnet-fast"])
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_a_card_draws_by_shipped_weights_what_the_cpu_draws(synthesis, precision):
+    demo = Path("supplementary/demo")
+    frames = [image.read(demo / f"frame{i}.png")[100:301, 200:533].copy() for i in range(2)]
+    expected = Interpolator("auto", synthesis, "cpu", "fp32")(*frames, [0.25, 0.5])
+    interpolator = Interpolator("auto", synthesis, "cuda", precision)
+    for _ in range(4):  # from the third pair of a size on, graphs are replayed
+        for ours, theirs in zip(interpolator(*frames, [0.25, 0.5]), expected, strict=True):
+            assert difference(ours, theirs).mean() < (0.02 if precision == "fp32" else 0.2)
