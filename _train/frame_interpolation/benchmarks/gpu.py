@@ -211,7 +211,7 @@ SECTIONS = {
 
 
 def run(
-    settings: GpuSettings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
+    settings: GpuSettings, path: Path, longest: float = 340, sections: Sequence[str] = tuple(SECTIONS)
 ) -> dict[str, Any]:
     """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
 
