@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -17,11 +17,14 @@ from av.sidedata.sidedata import Type
 from av.stream import Discard, Disposition
 
 from _util import colour, fields, hdr, png
+from _util.clock import fraction
 from _util.colour import Colour
 from _util.errors import InputError
 
 STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
+# PyAV 19 always replaces what is no text.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as of short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
 _OF_WHOLE_FRAMES = ("gif", "apng")
@@ -130,13 +133,13 @@ class File:
     def _metadata(
         self, container: InputContainer, stream: av.VideoStream, frame: av.VideoFrame, sentence: str | None
     ) -> Metadata:
-        stated = filter(None, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+        stated = filter(None, map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate)))
         rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
         rate = _exact(rate) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
         is_clear = colour.has_alpha(frame.format)
         if is_clear and (container.format.name == "gif" or frame.format.has_palette):  # all of which have alpha
             is_clear = self._is_clear_anywhere()
@@ -297,7 +300,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     """
     try:
         place = "pipe:0" if path == STREAM else path.absolute()  # a colon in which names no protocol
-        container = av.open(place, metadata_errors="replace")
+        container = av.open(place, **_LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"There is no video {path}.") from error
     except (av.FFmpegError, ValueError) as error:
@@ -357,8 +360,9 @@ def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame
 
 def _time_base(timed: av.VideoStream | av.VideoFrame) -> Fraction:
     """Seconds of a tick, which all has that was read from a container."""
-    assert timed.time_base is not None
-    return timed.time_base
+    time_base = fraction(timed.time_base)
+    assert time_base is not None
+    return time_base
 
 
 def _declared_duration(container: InputContainer, stream: av.VideoStream, first: int | None) -> Fraction | None:
@@ -369,8 +373,9 @@ def _declared_duration(container: InputContainer, stream: av.VideoStream, first:
     """
     if container.format.name.split(",")[0] not in _DECLARE_DURATION:
         return None
-    if container.format.name == "avi" and stream.frames and stream.average_rate:  # its duration goes by what is there
-        return stream.frames / stream.average_rate
+    rate = fraction(stream.average_rate)
+    if container.format.name == "avi" and stream.frames and rate:  # its duration goes by what is there
+        return stream.frames / rate
     if stream.duration:
         return stream.duration * _time_base(stream)
     late = max(Fraction(0), (first or 0) * _time_base(stream))  # the others count from the start of the clock

@@ -23,6 +23,8 @@ import av
 import av.filter
 import numpy as np
 
+from _util.clock import fraction
+
 _LOOKED_AT = 150  # frames
 _COLUMNS = 480  # no fewer of a wide frame
 _STANDS_OUT = 12  # levels of luma
@@ -137,10 +139,10 @@ def run(chain: Filters, frames: Iterator[av.VideoFrame], template: av.VideoStrea
     if first is None:
         return
     graph = av.filter.Graph()
-    rate = template.average_rate or template.guessed_rate
+    rate = fraction(template.average_rate) or fraction(template.guessed_rate)
     source = graph.add(
         "buffer",
-        f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base={template.time_base}"
+        f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base={fraction(template.time_base)}"
         f":frame_rate={rate}",
     )
     nodes = [graph.add(name, options or None) for name, options in (*chain.chain, ("buffersink", ""))]

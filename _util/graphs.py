@@ -72,9 +72,17 @@ class Replayed:
         except RuntimeError as error:
             self._has_failed = True
             self._graphs.clear()
+            _leave_capture(tensors[0].device)
             print(f"no CUDA graph is used ({str(error).splitlines()[0]})", file=sys.stderr)
             return self._function(*arguments)
         return graph(tensors)
+
+
+def _leave_capture(device: torch.device) -> None:
+    """Let random numbers be drawn again: after a capture that failed, PyTorch's generator takes itself for captured."""
+    for generator in torch.cuda.default_generators:
+        if generator.device == device:
+            generator.graphsafe_set_state(generator.clone_state())
 
 
 class _Place:

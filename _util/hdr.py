@@ -4,9 +4,8 @@ A decoder leaves them on frames, whether they were in the stream or in the conta
 their stream take them as parameters of their own, each in its own units; others have no place for them.
 """
 
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -41,9 +40,11 @@ def read(frame: av.VideoFrame) -> Light | None:
     return Light(mastering, content) if mastering or content else None
 
 
-def side_data(frame: av.VideoFrame) -> Iterable[SideData]:
-    """What a decoder leaves beside a frame; PyAV's stubs have its iterator give keys, as that of a mapping would."""
-    return cast(Iterable[SideData], frame.side_data)
+def side_data(frame: av.VideoFrame) -> list[SideData]:
+    """What a decoder leaves beside a frame: what PyAV's iterator gives, or, from version 19 on, what a slice does."""
+    beside = cast(Any, frame.side_data)
+    found = list(beside)
+    return beside[:] if found and isinstance(found[0], Type) else found
 
 
 def changing(frame: av.VideoFrame) -> list[str]:

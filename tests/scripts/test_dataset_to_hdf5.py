@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from _databacks.folders import Folders
 from _databacks.hdf5 import index, packing, speed
@@ -238,7 +240,8 @@ def test_a_check_names_what_is_damaged(run, data, tmp_path):
 
 
 @pytest.mark.parametrize("wanted", ["000002.h5", "000029.h5", "whole.h5"])
-def test_killed_at_any_moment_it_goes_on(data, tmp_path, wanted):
+def test_killed_at_any_moment_it_goes_on(data, tmp_path, monkeypatch, wanted):
+    monkeypatch.setattr(tqdm, "_lock", threading.RLock())  # by default shared with the process that is killed
     for i in range(30 - COUNT):
         shutil.copytree(data / "shot 0", data / f"shot {COUNT + i}")
     parts, out = tmp_path / "a.h5.parts", tmp_path / "a.h5"

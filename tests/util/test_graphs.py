@@ -169,14 +169,19 @@ def lines_corrected(ssl: nn.Module, device: torch.device) -> Callable[..., Tenso
 
 
 def check_replay(function: Callable, arguments: list[tuple], replays: bool = True) -> list:
-    """The last call's results equal the function's; gives those of all calls."""
+    """The last call's results equal the function's, as far as it repeats itself; gives those of all calls.
+
+    On a card the sums of splatting have no order, and line distances jump where such a sum decides.
+    """
     replayed = graphs.Replayed(function)
     found = [replayed(*given) for given in arguments]
-    for ours, expected in zip(tree_leaves(found[-1]), tree_leaves(function(*arguments[-1])), strict=True):
-        if not isinstance(expected, Tensor):
-            assert ours == expected
+    expected, again = (tree_leaves(function(*arguments[-1])) for _ in range(2))
+    for ours, theirs, repeated in zip(tree_leaves(found[-1]), expected, again, strict=True):
+        if not isinstance(theirs, Tensor):
+            assert ours == theirs
             continue
-        assert (ours - expected).double().norm().item() <= 1e-3 * expected.double().norm().item() + 1e-6
+        own = (repeated - theirs).double().norm().item()
+        assert (ours - theirs).double().norm().item() <= 1e-3 * theirs.double().norm().item() + 3 * own + 1e-6
     assert replayed._has_failed != replays
     return found
 

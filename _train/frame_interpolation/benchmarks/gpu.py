@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks import agreement, kernels, pair, qualities, training, video
+from _train.frame_interpolation.benchmarks import against_rife, agreement, kernels, pair, qualities, training, video
 from _train.frame_interpolation.benchmarks import stages as timing
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import files, image, tables
+from _util import checkpoints, files, image, tables
 
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
 Rows = list[dict[str, Any]]
@@ -115,6 +115,25 @@ def _pair_at(size: str, published: bool = True) -> Callable[[GpuSettings], Rows]
     return measure
 
 
+def _default_of(settings: GpuSettings) -> Rows:
+    frames = Path(settings.frames[0]), Path(settings.frames[1])
+    methods, folder = ("ifnet", "ifnet-fast"), checkpoints.FOLDER
+    return [
+        {
+            "size": row["size"],
+            "method": row["method"],
+            "precision": row["precision"],
+            "first ms": 1000 * row["first"],
+            "of RIFE's": row["first_ratio"],
+            "further ms": 1000 * row["further"],
+            "of RIFE's ": row["further_ratio"],
+        }
+        for row in against_rife.compare(
+            frames, tuple(against_rife.SIZES), methods, settings.repeats, folder, settings.device
+        )
+    ]
+
+
 def _stages_of(settings: GpuSettings) -> Rows:
     frames = Path(settings.frames[0]), Path(settings.frames[1])
     device = torch.device(settings.device)
@@ -144,6 +163,14 @@ SECTIONS = {
         "Agreement with the CPU",
         lambda settings: agreement.compare(torch.device(settings.device)),
         "In exact fp32. Operators: largest difference of the largest value; networks: mean difference of the mean.",
+        90,
+        table,
+    ),
+    "default": Section(
+        "The default beside RIFE",
+        _default_of,
+        "RIFE's published network in fp32, seeded weights, in turns with ours; from arrays in the host's memory to "
+        "an array there. A further frame is another time of the same pair.",
         90,
         table,
     ),
@@ -184,7 +211,7 @@ SECTIONS = {
 
 
 def run(
-    settings: GpuSettings, path: Path, longest: float = 380, sections: Sequence[str] = tuple(SECTIONS)
+    settings: GpuSettings, path: Path, longest: float = 340, sections: Sequence[str] = tuple(SECTIONS)
 ) -> dict[str, Any]:
     """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
 

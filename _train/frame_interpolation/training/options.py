@@ -5,11 +5,12 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from _util import command, runs
+from _util import command, places, runs
 from _util.command import Parser, number, whole
 from _util.errors import InputError
 
@@ -156,12 +157,11 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     """Plain values that say how a checkpoint came about."""
     import torch
 
-    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
     run = {
         "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": _commit(),
         "hardware": f"{processes} × {name}",
         "processes": processes,
     }
@@ -169,6 +169,15 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     if options.schedule == "cosine":
         chosen["steps"] = options.steps
     return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
+
+
+def _commit() -> str:
+    """Of the project, where it is a clone and there is git."""
+    git = shutil.which("git") if places.IS_REPOSITORY else None
+    if git is None:
+        return "unknown"
+    words = [git, "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(words, capture_output=True, text=True, cwd=places.ROOT).stdout.strip() or "unknown"
 
 
 def refuse_changes(before: dict, now: dict, last: Path) -> None:

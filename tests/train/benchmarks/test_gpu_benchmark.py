@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from _scripts import benchmark as script
-from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
+from _train.frame_interpolation.benchmarks import against_rife, agreement, gpu, pair, reference, stages, training, video
 from _train.frame_interpolation.benchmarks.gpu import GpuSettings
 from _train.frame_interpolation.benchmarks.video import Watch
 from _train.frame_interpolation.context import Context
@@ -125,6 +125,17 @@ class _Blend:
 
     def frames(self, prepared: tuple[torch.Tensor, ...], t: float) -> torch.Tensor:
         return (1 - t) * prepared[0] + t * prepared[1]
+
+
+def test_the_default_beside_rife(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(against_rife, "SIZES", {"small": (48, 64)})
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for path, frame in zip(paths, frames, strict=True):
+        image.write(path, frame)
+    rows = gpu.SECTIONS["default"].measure(SETTINGS._replace(frames=tuple(map(str, paths))))
+    assert [row["method"] for row in rows] == ["rife", "ifnet", "ifnet-fast"]
+    assert rows[0]["of RIFE's"] == 1
+    assert all(row["first ms"] > 0 for row in rows)
 
 
 def test_idle_share_is_of_the_steady_state():

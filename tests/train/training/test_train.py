@@ -121,6 +121,12 @@ def test_what_a_run_leaves_behind(run, data, tmp_path):
     assert read_checkpoint(tmp_path / "out/checkpoints/best.ckpt")["best"] == pytest.approx(best, rel=1e-5)
 
 
+def test_without_git_a_run_names_no_commit(run, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(data / "train", tmp_path / "out", *TINY, "--steps", 1)[0] == 0
+    assert last(tmp_path / "out")["metadata"]["runs"][0]["commit"] == "unknown"
+
+
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
     options = (*TINY, "--steps", 5, "--schedule", schedule, "--accumulate", 2, "--save-every", 2)
