@@ -27,6 +27,7 @@ from _databacks.toons import atlas
 from _databacks.toons.scenes import Toons
 from _util import command, image, places
 from _util.errors import InputError
+from _util.files import writing
 
 FOLDER = places.results("benchmark")
 ANIMATIONS = places.ROOT / "supplementary" / "benchmark"
@@ -45,15 +46,13 @@ def build(folder: Path = FOLDER, size: tuple[int, int] = SIZE, seed: int = SEED)
     """
     if folder.exists():
         raise InputError(f"{folder} is there already; delete it first.")
-    try:
+    with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place, _one_thread():
             unfinished = Path(place) / folder.name
             for kind, candidates in (("toons", _toons(size, seed, Path(place))), ("lottie", _lottie(size, seed))):
                 _write(kind, candidates, unfinished)
             unfinished.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def digest(folder: Path = FOLDER) -> str:

@@ -7,7 +7,6 @@ time of the truth between them are drawn at random, anew where next to nothing m
 """
 
 import functools
-import importlib.util
 import json
 import math
 import os
@@ -71,8 +70,7 @@ class Lottie(Source):
         self.animations = sorted(self.path.glob("*.json"), key=lambda file: natural(file.name))
         if not self.animations:
             raise InputError(f"{path} holds no Lottie animations; they are .json files.")
-        if importlib.util.find_spec("rlottie_python") is None:
-            raise InputError(f"To render {path}, rlottie-python is needed: {extras.how_to_install('train')}.")
+        extras.require("rlottie_python")
         self.size, self.seed, self.each, self.background = size, seed, each, background
         self.names = [f"{file.stem}-{k}" for file in self.animations for k in range(each)]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 from _util.flow import Flows
 
 NAMES = ("guide_flo13", "guide_flo31")
@@ -36,10 +36,7 @@ def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compre
     Raises:
         InputError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+    make_folder(folder)
     for name, flow in zip(NAMES, flows, strict=True):
         array = flow.detach().float().cpu().reshape(2, *flow.shape[-2:]).numpy()
         if half:

@@ -5,7 +5,7 @@ A new kind is a class of `Source` in a file of its own, and one entry here.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,8 +27,7 @@ class SourceKind(NamedTuple):
     has_splits: bool = False  # the class takes `split`
 
     def creator(self) -> Callable[..., Source]:
-        module, _, name = self.source.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(self.source)
 
     def open(self, path: Path, split: str) -> Source:
         return self.creator()(path, *([split] if self.has_splits else []))

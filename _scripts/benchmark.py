@@ -84,66 +84,54 @@ def table(report: dict) -> str:
 
 def table_of_matching(rows: list[dict]) -> str:
     """Times of segment-guided matching as a table in Markdown."""
-    seconds = {
-        "segmentation": "segmentation s",
-        "matching": "matching s",
-        "flow": "flow s",
-        "all": "all s",
-        "turning": "paths s",
+    columns = {
+        "pieces": "{pieces}",
+        "segmentation s": "{segmentation:.3f}",
+        "matching s": "{matching:.3f}",
+        "flow s": "{flow:.3f}",
+        "all s": "{all:.3f}",
+        "paths s": "{turning:.3f}",
+        "literal matching and flow s": "{literal:.3f}",
+        "ratio": "{ratio:.1f}×",
+        "paths MB": "{turning_mb:.0f}",
     }
-    seconds["literal"] = "literal matching and flow s"
-    cells = [
-        {"pieces": str(row["pieces"])}
-        | {title: f"{row[stage]:.3f}" for stage, title in seconds.items()}
-        | {"ratio": f"{row['ratio']:.1f}×", "paths MB": f"{row['turning_mb']:.0f}"}
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    return tables.of_figures(rows, columns)
 
 
 def table_of_video(rows: list[dict]) -> str:
     """Times of videos and of their frames as a table in Markdown."""
-    seconds = {"video": "video s", "interpolator": "frames alone s", "ratio": "ratio"}
-    cells = [
-        {"method": row["method"], "frames drawn": f"{row['drawn']} of {row['frames']}"}
-        | {title: f"{row[key]:.2f}" for key, title in seconds.items()}
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    columns = {
+        "method": "{method}",
+        "frames drawn": "{drawn} of {frames}",
+        "video s": "{video:.2f}",
+        "frames alone s": "{interpolator:.2f}",
+        "ratio": "{ratio:.2f}",
+    }
+    return tables.of_figures(rows, columns)
 
 
 def table_of_steadiness(rows: list[dict]) -> str:
     """How steady videos are as a table in Markdown."""
-    cells = [
-        {
-            "method": row["method"],
-            "seconds": f"{row['seconds']:.1f}",
-            "largest change of what rests, levels": str(row["flicker"]),
-            "unevenness of steps": f"{100 * row['unevenness']:.1f} %",
-        }
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    columns = {
+        "method": "{method}",
+        "seconds": "{seconds:.1f}",
+        "largest change of what rests, levels": "{flicker}",
+        "unevenness of steps": lambda row: f"{100 * row['unevenness']:.1f} %",
+    }
+    return tables.of_figures(rows, columns)
 
 
 def table_of_panning(rows: list[dict]) -> str:
     """How evenly figures and the ground of moving cameras move as a table in Markdown."""
-    cells = [
-        {
-            "clip": row["clip"],
-            "drawings found": f"{row['drawings']} of {row['drawn']}",
-            "figure": f"{100 * row['figure']:.0f} %",
-            "ground": f"{100 * row['ground']:.0f} %",
-            "figure with `--no-camera-holds`": f"{100 * row['without']:.0f} %",
-        }
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    shares = {"figure": "figure", "ground": "ground", "figure with `--no-camera-holds`": "without"}
+    columns: dict[str, tables.Pattern] = {"clip": "{clip}", "drawings found": "{drawings} of {drawn}"}
+    columns |= {title: lambda row, name=name: f"{100 * row[name]:.0f} %" for title, name in shares.items()}
+    return tables.of_figures(rows, columns)
 
 
 def main() -> None:
     arguments = parse()
-    from _util.files import replacing
+    from _util.files import make_folder, write_text
 
     if arguments.methods:
         report = measure_methods(arguments)
@@ -151,9 +139,8 @@ def main() -> None:
         report = measure_qualities(arguments)
     else:
         report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(arguments.out) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    make_folder(arguments.out.parent)
+    write_text(arguments.out, json.dumps(report, indent=2) + "\n")
     print(f"\nWritten to {arguments.out}.")
 
 
@@ -177,20 +164,17 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
 
 def table_of_methods(rows: list[dict]) -> str:
     """Times of methods beside RIFE's as a table in Markdown."""
-    cells = [
-        {
-            "size": row["size"],
-            "method": row["method"],
-            "precision": row["precision"],
-            "first frame s": f"{row['first']:.3f}",
-            "of RIFE's": f"{row['first_ratio']:.2f}×",
-            "further frame s": f"{row['further']:.3f}",
-            "of RIFE's further": f"{row['further_ratio']:.2f}×",
-            "MB": f"{row['peak_mb']:.0f}",
-        }
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    columns = {
+        "size": "{size}",
+        "method": "{method}",
+        "precision": "{precision}",
+        "first frame s": "{first:.3f}",
+        "of RIFE's": "{first_ratio:.2f}×",
+        "further frame s": "{further:.3f}",
+        "of RIFE's further": "{further_ratio:.2f}×",
+        "MB": "{peak_mb:.0f}",
+    }
+    return tables.of_figures(rows, columns)
 
 
 def measure_methods(arguments: argparse.Namespace) -> dict:
@@ -207,18 +191,15 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
 
 def table_of_qualities(rows: list[dict]) -> str:
     """The levels of quality as a table in Markdown."""
-    cells = [
-        {
-            "quality": f"`{row['quality']}`" if row["quality"] else "RIFE's network, fp32",
-            "method": row["method"].partition("@")[0],
-            "precision": row["precision"],
-            "first frame s": f"{row['first']:.3f}",
-            "further frame s": f"{row['further']:.3f}",
-            "LPIPS": f"{row['lpips']:.4f}" if "lpips" in row else "",
-        }
-        for row in rows
-    ]
-    return tables.markdown(cells)
+    columns = {
+        "quality": lambda row: f"`{row['quality']}`" if row["quality"] else "RIFE's network, fp32",
+        "method": lambda row: row["method"].partition("@")[0],
+        "precision": "{precision}",
+        "first frame s": "{first:.3f}",
+        "further frame s": "{further:.3f}",
+        "LPIPS": lambda row: f"{row['lpips']:.4f}" if "lpips" in row else "",
+    }
+    return tables.of_figures(rows, columns)
 
 
 def measure_qualities(arguments: argparse.Namespace) -> dict:

@@ -101,8 +101,7 @@ def tell(items: dict[str, str], what: str, count: int) -> None:
     """Say why items are not there, with exit code 1 if there are any."""
     if items:
         print(f"{len(items)} of {count} items are {what}:", file=sys.stderr)
-        for name, reason in items.items():
-            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+        command.print_reasons(items)
         sys.exit(1)
 
 

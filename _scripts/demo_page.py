@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from _scripts import drawing
-from _util import command
+from _util import command, extras
 from _util.command import number
 from _util.errors import InputError
 
@@ -33,10 +33,8 @@ def create_page(interpolator):
     Raises:
         InputError: Gradio is not installed.
     """
-    try:
-        import gradio
-    except ImportError as error:
-        raise InputError("The page needs Gradio: pip install '.[demo]'.") from error
+    extras.require("gradio")
+    import gradio
 
     def draw(first: "np.ndarray | None", last: "np.ndarray | None", between: float) -> "list[np.ndarray]":
         if first is None or last is None:

@@ -212,13 +212,12 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
 
 
 def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
-    from _util.files import replacing
+    from _util.files import write_text
 
     words = [command.name("_scripts.evaluate"), *sys.argv[1:]]
     parts = [f"# {title}: {count} items", f"`{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
-    with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="surrogateescape")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
@@ -227,10 +226,7 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
         print(shortage, file=sys.stderr)
     if damaged:
         print(f"{len(damaged)} of {count} items are left out:", file=sys.stderr)
-        for name, reason in list(damaged.items())[:MOST_NAMED]:
-            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
-        if len(damaged) > MOST_NAMED:
-            print(f"and {len(damaged) - MOST_NAMED} more: {', '.join(list(damaged)[MOST_NAMED:])}", file=sys.stderr)
+        command.print_reasons(damaged, MOST_NAMED)
     if damaged or shortages:
         sys.exit(1)
 

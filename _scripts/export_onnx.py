@@ -15,9 +15,7 @@ from _util import command
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
-        prog="python -m _scripts.export_onnx",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m _scripts.export_onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: onnx in the checkpoints)")
     parser.add_argument(

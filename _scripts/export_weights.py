@@ -30,10 +30,7 @@ def parse() -> argparse.Namespace:
         "--to", type=Path, metavar="DIR", help=f"where to write (default: {default_folder()}, where they are found)"
     )
     parser.add_argument(
-        "--start",
-        type=Path,
-        metavar="WEIGHTS",
-        help="the file that the run started from, to go --share of the way",
+        "--start", type=Path, metavar="WEIGHTS", help="the file that the run started from, to go --share of the way"
     )
     parser.add_argument(
         "--share", type=number(0, 1), default=0.5, metavar="S", help="from --start, 0 to 1 (default: 0.5)"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from _util import command, weights
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 from _util.runs import digest
 
 
@@ -45,9 +45,7 @@ BY_HAND = {  # their hosts want a browser
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
-        prog="python -m _scripts.get_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m _scripts.get_weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", metavar="NAME", help=f"of {', '.join(HOSTED)}")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
@@ -71,7 +69,7 @@ def main() -> None:
     if path.exists() and not arguments.overwrite:
         raise InputError(f"{path} holds other weights; add --overwrite to replace them, or move them away.")
     content = fetch(hosted)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     print(f"{path}: {len(content) / 1e6:.1f} MB")

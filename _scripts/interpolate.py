@@ -174,6 +174,12 @@ def main() -> None:
         print(f"Preview: {arguments.preview}")
 
 
+def results_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How anything is drawn and written, as keywords."""
+    names = ("preview", "overwrite", "line_art")
+    return {name: getattr(arguments, name) for name in names} | drawing.given(arguments)
+
+
 def draw_pair(arguments: argparse.Namespace) -> None:
     require_two_frames(arguments.frames)
     from _train.frame_interpolation import pairs
@@ -185,11 +191,8 @@ def draw_pair(arguments: argparse.Namespace) -> None:
         out=arguments.out or default_out(*arguments.frames),
         times=arguments.times,
         fps=None if arguments.times else arguments.fps or 12,
-        preview=arguments.preview,
         show_flow=arguments.show_flow,
-        line_art=arguments.line_art,
-        overwrite=arguments.overwrite,
-        **drawing.given(arguments),
+        **results_of(arguments),
     )
     print(f"Frames: {len(written)} in {written[0].parent}")
 
@@ -208,14 +211,8 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
-    options = {
-        "preview": arguments.preview,
-        "guides": guides_of(arguments, names, gaps),
-        "overwrite": arguments.overwrite,
-        "line_art": arguments.line_art,
-        **drawing.given(arguments),
-    }
-    result = key_drawings.interpolate_keys(keys, out, gaps, **options)
+    guides = guides_of(arguments, names, gaps)
+    result = key_drawings.interpolate_keys(keys, out, gaps, guides=guides, **results_of(arguments))
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
     if arguments.write_sheet:
@@ -237,13 +234,7 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         out = arguments.out or default_out(*arguments.frames)
         if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
             raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
-        suffix = f".{arguments.as_layers}"
-        options = {
-            "overwrite": arguments.overwrite,
-            "line_art": arguments.line_art,
-            **drawing.given(arguments),
-        }
-        result = layered_keys.interpolate(cut, out, gaps, suffix=suffix, preview=arguments.preview, **options)
+        result = layered_keys.interpolate(cut, out, gaps, suffix=f".{arguments.as_layers}", **results_of(arguments))
     print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")
 

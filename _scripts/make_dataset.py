@@ -46,10 +46,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--one-per-cut", action="store_true", help="of each shot, only the triplet of lowest RRLD")
     parser.add_argument(
-        "--cut-threshold",
-        type=number(above=0),
-        metavar="X",
-        help="what begins a new shot (default: the detector's)",
+        "--cut-threshold", type=number(above=0), metavar="X", help="what begins a new shot (default: the detector's)"
     )
     parser.add_argument(
         "--sensitivity",

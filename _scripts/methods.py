@@ -33,7 +33,7 @@ def main() -> None:
     if not arguments.write:
         print(table())
         return
-    from _util.files import replacing
+    from _util.files import write_text
 
     try:
         text = arguments.write.read_text(encoding="utf-8")
@@ -41,8 +41,7 @@ def main() -> None:
         raise InputError(f"{arguments.write} cannot be read ({error.strerror}).") from error
     if not _MARKED.search(text):
         raise InputError(f"{arguments.write} has no lines <!-- methods --> and <!-- /methods -->; add them first.")
-    with replacing(arguments.write) as temporary:
-        temporary.write_text(_MARKED.sub(lambda match: f"{match[1]}{table()}\n{match[2]}", text), encoding="utf-8")
+    write_text(arguments.write, _MARKED.sub(lambda match: f"{match[1]}{table()}\n{match[2]}", text))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from _train.frame_interpolation.benchmarks import scaling
-    from _util.files import replacing
+    from _util.files import write_text
 
     training = [arguments.data, "--model", arguments.model, "--batch-size", str(arguments.batch_size)]
     training += ["--crop", *map(str, arguments.crop)]
@@ -73,8 +73,7 @@ def main() -> None:
             out = Path(folder) / str(n)
             measured.append(scaling.measure(n, training, out, arguments.steps, arguments.device))
     text = describe(arguments, measured)
-    with replacing(arguments.out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(arguments.out, text)
     print(text)
 
 

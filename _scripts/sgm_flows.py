@@ -62,8 +62,7 @@ def main() -> None:
         failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
     if failed:
         print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
-        for name, reason in list(failed.items())[:MOST_NAMED]:
-            print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+        command.print_reasons(failed, MOST_NAMED)
         sys.exit(1)
 
 

@@ -53,13 +53,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     add((FILTER, FLOWS), "--precision", "of a network: auto, fp32, bf16 or fp16 (default: auto)", default="auto")
     add((FILTER, FLOWS), "--checkpoints", "folder of weights (default: checkpoints)", type=Path, metavar="DIR")
     add((FILTER,), "--one-per-cut", "of each shot, accept the triplet with the lowest RRLD alone", action="store_true")
-    add(
-        (FILTER,),
-        "--cut-threshold",
-        "what begins a new shot (default: the detector's)",
-        type=number(0),
-        metavar="X",
-    )
+    add((FILTER,), "--cut-threshold", "what begins a new shot (default: the detector's)", type=number(0), metavar="X")
     add(
         (FILTER,),
         "--repeats",

@@ -7,13 +7,12 @@ keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, pla
 
 import argparse
 import contextlib
-import importlib.util
 import time
 import webbrowser
 from pathlib import Path
 
 from _scripts import drawing
-from _util import command
+from _util import command, extras
 
 
 def parse() -> argparse.Namespace:
@@ -45,7 +44,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     drawing.check(arguments)
-    require_server()
+    extras.require("starlette", "uvicorn")
     from _train.frame_interpolation.keys import key_drawings
     from _train.frame_interpolation.studio import server
     from _train.frame_interpolation.studio.project import PROJECT_FILE
@@ -66,13 +65,6 @@ def main() -> None:
             while True:
                 time.sleep(3600)
     print("Closed.")
-
-
-def require_server() -> None:
-    from _util.errors import InputError
-
-    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
-        raise InputError(f"The page needs {' and '.join(missing)}: pip install '.[studio]'")
 
 
 def require_folder(keys: Path) -> None:

@@ -15,11 +15,12 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, pixel_formats
+from _util import colour, fields, pixel_formats
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
+from _util.pixels import as_8_bits
 
 SUFFIXES = (".gif", ".webp", ".apng")
 LARGEST_RATE = 100  # GIF counts hundredths of a second, and what shows one in less shows it in ten
@@ -56,10 +57,10 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
     suffix = path.suffix.lower()
     try:
         if suffix == ".webp":
-            pictures = (colour.from_rgb(_eight_bits(frame), "bgra", Colour()) for frame in frames)
+            pictures = (colour.from_rgb(as_8_bits(frame), "bgra", Colour()) for frame in frames)
             _encode(path, pictures, "libwebp_anim", "bgra", rate)
         elif suffix == ".gif":
-            _encode(path, _paletted(map(_eight_bits, frames), rate), "gif", "pal8", rate)
+            _encode(path, _paletted(map(as_8_bits, frames), rate), "gif", "pal8", rate)
         else:
             is_clear = first.shape[2] == 4
             names = ("rgba64be", "rgb48be") if first.dtype == np.uint16 else ("rgba", "rgb24")
@@ -67,10 +68,6 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
             _encode(path, (colour.from_rgb(frame, name, Colour()) for frame in frames), "apng", name, rate)
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    return (pixels / 257).round().astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_format: str, rate: Fraction) -> None:
@@ -97,10 +94,10 @@ def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.Video
         frame.pts, frame.time_base = i, 1 / rate
         graph = graph or _palette_graph(frame)
         graph.push(frame)
-        yield from _pull(graph)
+        yield from fields.pull(graph)
     if graph is not None:
         graph.push(None)
-        yield from _pull(graph)
+        yield from fields.pull(graph)
 
 
 def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
@@ -112,19 +109,11 @@ def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
     palette = graph.add("palettegen", _PALETTE)
     use = graph.add("paletteuse", "new=1:dither=none:alpha_threshold=128")
     sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(use, 0, 0)
+    graph.link_nodes(source, split, use, sink)
     split.link_to(palette, 1, 0)
     palette.link_to(use, 0, 1)
-    use.link_to(sink)
     graph.configure()
     return graph
-
-
-def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
-    with contextlib.suppress(av.BlockingIOError, av.EOFError):
-        while True:
-            yield graph.vpull()
 
 
 class WebP:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from _util.counts import listed
 from _util.errors import InputError
 from _util.weights import FOLDER, NETWORKS, PUBLISHED, expected, find, missing, place_for_more, searched
 
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 _WRAPPERS = ("model_state_dict", "state_dict")
-_LISTED = 5
 
 
 def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -116,7 +116,7 @@ def _verify(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -
             name for name, tensor in expected.items() if name in state and not _is_finite(state[name], tensor.dtype)
         ],
     }
-    wrong = [f"{what}: {_list(names)}" for what, names in found.items() if names]
+    wrong = [f"{what}: {listed(names)}" for what, names in found.items() if names]
     if wrong:
         raise InputError(f"{path} does not fit the network ({'; '.join(wrong)}).")
 
@@ -130,11 +130,6 @@ def _is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
-
-
-def _list(names: list[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def seeded(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
@@ -95,6 +95,14 @@ def _within(
         return value
 
     return convert
+
+
+def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:
+    """Print names and their reasons to stderr, a line each; beyond `most` of them, the names alone."""
+    for name, reason in list(reasons.items())[:most]:
+        print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+    if rest := list(reasons)[most:] if most else []:
+        print(f"and {len(rest)} more: {', '.join(rest)}", file=sys.stderr)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

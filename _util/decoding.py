@@ -131,11 +131,7 @@ class File:
         return fields.filters(finding, *treatment), fields.message(finding, *treatment)
 
     def _metadata(
-        self,
-        container: InputContainer,
-        stream: av.VideoStream,
-        frame: av.VideoFrame,
-        sentence: str | None,
+        self, container: InputContainer, stream: av.VideoStream, frame: av.VideoFrame, sentence: str | None
     ) -> Metadata:
         stated = filter(None, map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate)))
         rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)

@@ -14,10 +14,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
-from _util.flow import Flows
+from _util.flow import Flows, from_arrays
 
 SCALES = (0.5, 1, 1.5)
 _SMALLEST = 16  # pixels of a side that OpenCV can work on
@@ -29,7 +28,7 @@ _MEDIAN = 5  # pixels of its side
 
 def dis(frame0: Tensor, frame1: Tensor) -> Flows:
     """DIS at full size, once in each direction."""
-    return _to_tensors(_both_ways(_to_array(frame0), _to_array(frame1)), frame0.device)
+    return from_arrays(_both_ways(_to_array(frame0), _to_array(frame1)), frame0.device)
 
 
 def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
@@ -37,7 +36,7 @@ def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
     picture0, picture1 = _to_array(frame0), _to_array(frame1)
     flows01, flows10 = zip(*(_at_scale(picture0, picture1, scale) for scale in SCALES), strict=True)
     best = select(picture0, picture1, flows01), select(picture1, picture0, flows10)
-    return _to_tensors(best, frame0.device)
+    return from_arrays(best, frame0.device)
 
 
 def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
@@ -143,7 +142,3 @@ def _both_ways(picture0: np.ndarray, picture1: np.ndarray) -> tuple[np.ndarray, 
 
 def _to_array(frame: Tensor) -> np.ndarray:
     return (frame[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
-
-
-def _to_tensors(flows: tuple[np.ndarray, np.ndarray], device: torch.device) -> Flows:
-    return Flows(*(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows))

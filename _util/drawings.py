@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -15,6 +14,7 @@ from _util.alpha import over_white
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
+from _util.pixels import as_8_bits, as_16_bits, resize, with_channels
 
 RATE = Fraction(24)
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -59,7 +59,6 @@ class Drawings:
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         """The drawings from `start` seconds on."""
-        dtype = np.uint16 if self.metadata.deep else np.uint8
         for place, path in zip(self.places, self.paths, strict=True):
             if place / self.rate < start:
                 continue
@@ -70,7 +69,7 @@ class Drawings:
                 continue
             if picture.shape[:2] != self.metadata.size:
                 losses.resized = picture.shape[:2]
-            pixels = _as_frame(picture, self.metadata.size, dtype, self.keep_alpha)
+            pixels = _as_frame(picture, self.metadata.size, self.metadata.deep, self.keep_alpha)
             yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
 
 
@@ -116,19 +115,9 @@ def _kind(path: Path) -> _Kind:
     return _Kind(False, False)
 
 
-def _as_frame(picture: np.ndarray, size: tuple[int, int], dtype: type[np.integer], keep_alpha: bool) -> np.ndarray:
-    """A picture of any kind as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size and type."""
-    if np.issubdtype(picture.dtype, np.floating):
-        picture = (np.nan_to_num(picture).clip(0, 1) * 65535).round().astype(np.uint16)
-    if picture.dtype != dtype:
-        picture = picture.astype(np.uint16) * 257 if dtype == np.uint16 else (picture / 257).round().astype(np.uint8)
-    if picture.ndim == 2:
-        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    if keep_alpha and picture.shape[2] == 3:
-        picture = np.dstack([picture, np.full(picture.shape[:2], np.iinfo(dtype).max, dtype)])
-    elif picture.shape[2] == 4 and not keep_alpha:
-        picture = over_white(picture[:, :, :3], picture[:, :, 3])
-    if picture.shape[:2] != size:
-        shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
-        picture = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return picture
+def _as_frame(picture: np.ndarray, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
+    """A picture as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size, uint16 if `deep`, else uint8."""
+    pixels = with_channels(as_16_bits(picture) if deep else as_8_bits(picture), 4 if keep_alpha else 3)
+    if pixels.shape[2] == 4 and not keep_alpha:
+        pixels = over_white(pixels[:, :, :3], pixels[:, :, 3])
+    return resize(pixels, size)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from _util.errors import InputError
+from _util.pixels import colours_of, placed
 from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
@@ -27,13 +28,11 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         (h, w), (h, w, 3) or (h, w, 4), float16 or float32; the header.
 
     Raises:
-        InputError: OpenEXR is not installed, or the file holds something else than such a picture.
+        InputError: the file holds something else than such a picture.
         Exception: of any kind, where it is damaged.
     """
-    try:
-        import OpenEXR
-    except ModuleNotFoundError as error:
-        raise InputError(f"{path} is an EXR file; to read it, install OpenEXR.") from error
+    import OpenEXR
+
     with _readable_name(path) as name, without_messages():
         with OpenEXR.File(name, header_only=True) as file:
             header = dict(file.header())
@@ -58,7 +57,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
     if pixels.dtype not in (np.float16, np.float32):
         raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
     left, top = (int(v) for v in np.subtract(header["dataWindow"][0], [x0, y0], dtype=np.int64))
-    pixels = _placed(pixels, top, left, size)
+    pixels = placed(pixels, (top, left), size)
     header = {name: value for name, value in header.items() if name not in _OURS}
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
 
@@ -73,26 +72,12 @@ def has_alpha(path: Path) -> bool:
     """By the header of a file.
 
     Raises:
-        Exception: of any kind, where OpenEXR is not installed or the file is damaged.
+        Exception: of any kind, where the file is damaged.
     """
     import OpenEXR
 
     with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
         return {"R", "G", "B", "A"} <= {channel.name for channel in file.header()["channels"]}
-
-
-def _placed(pixels: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
-    """Pixels at a place of a window of that size, which is black elsewhere."""
-    h, w = pixels.shape[:2]
-    if (top, left, h, w) == (0, 0, *size):
-        return pixels
-    window = np.zeros((*size, pixels.shape[2]), pixels.dtype)
-    rows, columns = (
-        slice(max(0, start), max(0, min(side, start + length)))
-        for start, length, side in ((top, h, size[0]), (left, w, size[1]))
-    )
-    window[rows, columns] = pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    return window
 
 
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
@@ -129,7 +114,7 @@ def _readable_name(path: Path) -> Iterator[str]:
 def to_display(pixels: np.ndarray) -> np.ndarray:
     """What is stored as straight colours along sRGB's curve, float64; alpha in [0, 1]."""
     values = pixels.astype(np.float64, order="C")
-    colours = values.reshape(*values.shape[:2], -1)[:, :, :3]
+    colours = colours_of(values)
     if values.ndim == 3 and values.shape[2] == 4:
         alpha = values[..., 3:] = values[..., 3:].clip(0, 1)
         np.divide(colours, alpha, out=colours, where=alpha > 0)
@@ -142,7 +127,7 @@ def to_display(pixels: np.ndarray) -> np.ndarray:
 def from_display(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The inverse of `to_display`."""
     pixels = values.astype(np.float64, order="C")
-    colours = pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]
+    colours = colours_of(pixels)
     shown = np.abs(colours)
     light = np.where(shown <= 12.92 * 0.0031308, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     colours[...] = np.copysign(light, colours)

@@ -43,10 +43,11 @@ def missing(error: ModuleNotFoundError) -> str | None:
     return _sentence(package) if package in EXTRAS else None
 
 
-def require(package: str) -> None:
-    """Raise InputError if a package of an extra is not installed; it is not imported."""
-    if importlib.util.find_spec(package) is None:
-        raise InputError(_sentence(package))
+def require(*packages: str) -> None:
+    """Raise InputError if a package of an extra is not installed; none is imported."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(_sentence(package))
 
 
 def _sentence(package: str) -> str:

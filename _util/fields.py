@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.filter
@@ -140,31 +140,29 @@ def run(chain: Filters, frames: Iterator[av.VideoFrame], template: av.VideoStrea
         return
     graph = av.filter.Graph()
     rate = fraction(template.average_rate) or fraction(template.guessed_rate)
-    last = graph.add(
+    source = graph.add(
         "buffer",
         f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base={fraction(template.time_base)}"
         f":frame_rate={rate}",
     )
-    for name, options in (*chain.chain, ("buffersink", "")):
-        following = graph.add(name, options or None)
-        last.link_to(following)
-        last = following
-    graph.configure()
+    nodes = [graph.add(name, options or None) for name, options in (*chain.chain, ("buffersink", ""))]
+    graph.link_nodes(source, *nodes).configure()
     for frame in itertools.chain([first], frames):
         if (frame.width, frame.height, frame.format.name) != (first.width, first.height, first.format.name):
             time = frame.pts
             frame = frame.reformat(first.width, first.height, first.format.name)
             frame.pts = time
         graph.push(frame)
-        yield from _pull(graph)
+        yield from pull(graph)
     graph.push(None)
-    yield from _pull(graph)
+    yield from pull(graph)
 
 
-def _pull(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+def pull(graph: av.filter.Graph) -> Iterator[Any]:
+    """The frames, of pictures or of sound, that have come through a graph so far."""
     with contextlib.suppress(av.BlockingIOError, av.EOFError):
         while True:
-            yield graph.vpull()
+            yield graph.pull()
 
 
 class _Judge:
@@ -184,7 +182,7 @@ class _Judge:
             self._count += 1
             self._graph = self._graph or _graph_of_idet(frame)
         self._graph.push(frame)
-        said = (frame.metadata for frame in _pull(self._graph))
+        said = (frame.metadata for frame in pull(self._graph))
         return [
             Judgement(*(one[f"lavfi.idet.{name}.current_frame"] for name in ("single", "repeated"))) for one in said
         ]
@@ -193,10 +191,7 @@ class _Judge:
 def _graph_of_idet(frame: av.VideoFrame) -> av.filter.Graph:
     graph = av.filter.Graph()
     ends = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-    idet, sink = graph.add("idet"), graph.add("buffersink")
-    ends.link_to(idet)
-    idet.link_to(sink)
-    graph.configure()
+    graph.link_nodes(ends, graph.add("idet"), graph.add("buffersink")).configure()
     return graph
 
 

@@ -151,6 +151,31 @@ def read_json(path: Path, wanted: str) -> Any:
         raise InputError(f"{path} is damaged, or no JSON ({error}); {wanted} is needed.") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, names of files in it as the system gives them; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode(errors="surrogateescape"))
+
+
+def make_folder(folder: Path, remedy: str = "choose another place") -> None:
+    """Make a folder and those above it, where there is none.
+
+    Args:
+        remedy: what the user can do where it cannot be made, for the message.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); {remedy}.") from error
+
+
 @contextlib.contextmanager
 def making_folder(folder: Path) -> Iterator[None]:
     """Make a folder and those above it; when the block ends, those that were made and are empty are removed.
@@ -160,11 +185,9 @@ def making_folder(folder: Path) -> Iterator[None]:
     """
     missing = []
     try:
-        try:
+        with contextlib.suppress(OSError):  # which is reported when the folder is made
             missing += [path for path in (folder, *folder.parents) if not path.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+        make_folder(folder)
         yield
     finally:
         for path in missing:
@@ -192,12 +215,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = temporary_beside(real)
     _remove_stale(real.parent)
     try:
-        yield temporary
-        publish(temporary, real)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
+        with writing(path):
+            yield temporary
+            publish(temporary, real)
     finally:
         _remove(temporary)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, remedy: str = "choose another place") -> Iterator[None]:
+    """What the system refuses while `path` is written becomes an `InputError`.
+
+    Args:
+        remedy: what the user can do, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); {remedy}.") from error
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -1,6 +1,6 @@
 """Optical flow: (b, 2, h, w), x then y, in pixels of its own grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -22,6 +22,16 @@ class Flows(NamedTuple):
 
     flow01: Tensor  # (b, 2, h, w) from frame 0 to frame 1, x then y, pixels
     flow10: Tensor
+
+
+def from_arrays(flows: Iterable[np.ndarray], device: torch.device) -> Flows:
+    """flow01 and flow10, or paths, (h, w, c) each, as tensors (1, c, h, w) on a device."""
+    return Flows(*(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows))
+
+
+def to_array(flow: Tensor) -> np.ndarray:
+    """(1, c, h, w) as (h, w, c)."""
+    return flow[0].permute(1, 2, 0).cpu().contiguous().numpy()
 
 
 def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilinear") -> Tensor:

@@ -62,6 +62,10 @@ class Picture(NamedTuple):
     tags: tuple[png.Chunk, ...] = ()
     header: dict[str, Any] | None = None
 
+    def write(self, path: Path) -> None:
+        """Write it as the module's `write` does."""
+        write(path, self.pixels, self.tags, self.header)
+
 
 def read(path: str | Path) -> Picture:
     """Read the picture in a file.

@@ -20,6 +20,7 @@ from _util import formats
 from _util.alpha import resized
 from _util.errors import InputError
 from _util.files import replacing
+from _util.pixels import as_8_bits, as_16_bits, paste, placed, with_channels
 
 SUFFIXES = (".ora", ".psd", ".psb")
 _MIMETYPE = b"image/openraster"
@@ -69,11 +70,7 @@ def read(path: Path) -> Document:
 
 
 def _deep(layer: Layer) -> Layer:
-    return layer._replace(pixels=_as_16_bits(layer.pixels), parts=tuple(map(_deep, layer.parts)))
-
-
-def _as_16_bits(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
+    return layer._replace(pixels=as_16_bits(layer.pixels), parts=tuple(map(_deep, layer.parts)))
 
 
 def composite(layers: Sequence[Layer]) -> np.ndarray:
@@ -82,7 +79,7 @@ def composite(layers: Sequence[Layer]) -> np.ndarray:
         return layers[0].pixels
     dtype = np.result_type(*(layer.pixels.dtype for layer in layers))
     if dtype == np.uint16:
-        layers = [layer._replace(pixels=_as_16_bits(layer.pixels)) for layer in layers]
+        layers = [layer._replace(pixels=as_16_bits(layer.pixels)) for layer in layers]
     top = np.iinfo(dtype).max
     result = np.zeros((*layers[0].pixels.shape[:2], 4), np.float32)  # colours times alpha
     for layer in layers:
@@ -110,8 +107,7 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     scale = min(1, _THUMBNAIL / max(h, w))
     small = resized(merged, (max(1, round(h * scale)), max(1, round(w * scale))))
     members = {f"data/layer{i}.png": _encoded(layer.pixels) for i, layer in enumerate(layers)}
-    small = small if small.dtype == np.uint8 else (small / 257).round().astype(np.uint8)
-    members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(small)}
+    members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(as_8_bits(small))}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "mimetype", _MIMETYPE)
         _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(errors="replace"), zipfile.ZIP_DEFLATED)
@@ -165,7 +161,7 @@ def _ora_layers(path: Path, archive: zipfile.ZipFile, stack: Any, size: tuple[in
         elif node.tag == "layer":
             pixels = _ora_pixels(archive, node.attrib["src"])
             at = int(node.get("y", 0)), int(node.get("x", 0))
-            layers.append(Layer(name, _placed(pixels, at, size), opacity))
+            layers.append(Layer(name, placed(pixels, at, size), opacity))
         else:
             raise _refused(path, name, f"an element <{node.tag}>")
     return tuple(layers)
@@ -177,7 +173,7 @@ def _ora_pixels(archive: zipfile.ZipFile, source: str) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         member = Path(folder) / "layer.png"
         member.write_bytes(archive.read(source))
-        return as_rgba(formats.for_display(formats.read(member)))
+        return with_channels(formats.for_display(formats.read(member)), 4)
 
 
 def _read_psd(path: Path) -> Document:
@@ -230,10 +226,10 @@ def _psd_pixels(node: Any, size: tuple[int, int], dtype: Any) -> np.ndarray:
     colours = np.repeat(values[:, :, :1], 3, 2) if values.shape[2] == 2 else values[:, :, :3]
     pixels = np.dstack([colours, values[:, :, -1]])
     top = np.iinfo(dtype).max
-    placed = _placed((pixels * top).round().astype(dtype), (node.top, node.left), size)
+    pixels = placed((pixels * top).round().astype(dtype), (node.top, node.left), size)
     if node.has_mask() and not node.mask.disabled:
-        placed[:, :, 3] = (placed[:, :, 3] * _psd_mask(node, size)).round().astype(dtype)
-    return placed
+        pixels[:, :, 3] = (pixels[:, :, 3] * _psd_mask(node, size)).round().astype(dtype)
+    return pixels
 
 
 def _psd_mask(node: Any, size: tuple[int, int]) -> np.ndarray:
@@ -242,31 +238,8 @@ def _psd_mask(node: Any, size: tuple[int, int]) -> np.ndarray:
     if drawn is None:
         return whole
     values = np.ascontiguousarray(drawn.reshape(drawn.shape[:2]), np.float32)
-    _paste(whole, values, (mask.top, mask.left))
+    paste(whole, values, (mask.top, mask.left))
     return whole
-
-
-def as_rgba(pixels: np.ndarray) -> np.ndarray:
-    """Grey, RGB or RGBA of integers as (h, w, 4)."""
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
-    if pixels.shape[2] == 3:
-        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
-    return np.ascontiguousarray(pixels)
-
-
-def _placed(pixels: np.ndarray, at: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    canvas = np.zeros((*size, 4), pixels.dtype)
-    _paste(canvas, pixels, at)
-    return canvas
-
-
-def _paste(canvas: np.ndarray, pixels: np.ndarray, at: tuple[int, int]) -> None:
-    """Put pixels onto a canvas at (y, x), which may lie outside."""
-    (y, x), (h, w), (height, width) = at, pixels.shape[:2], canvas.shape[:2]
-    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
-    if top < bottom and left < right:
-        canvas[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Grey-scale morphology on (b, c, h, w) tensors, with a square window and a border that never wins."""
+"""Morphology: of grey (b, c, h, w) tensors and of masks, with a square window and a border that never wins."""
 
 import cv2
 import numpy as np
@@ -29,3 +29,19 @@ def opening(image: Tensor, size: int = 5) -> Tensor:
 def _highest(image: Tensor, size: int) -> Tensor:
     rows = F.max_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
     return F.max_pool2d(rows, (size, 1), stride=1, padding=(size // 2, 0))
+
+
+def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask (h, w) and all around it, as far as `reach` pixels along either axis; bool."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+
+
+def spread(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At each pixel the value (h, w) of the nearest known one, and how far that is, in pixels, float32."""
+    distance, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    labels = np.asarray(labels, np.intp)
+    table = np.zeros(labels.max() + 1, values.dtype)
+    table[labels[known]] = values[known]
+    return table[labels], np.asarray(distance)

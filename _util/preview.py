@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
@@ -14,6 +13,7 @@ from _util import extras, png
 from _util.alpha import over_white, resized
 from _util.errors import InputError
 from _util.files import replacing
+from _util.pixels import as_8_bits, with_channels
 
 FORMATS = (".webp", ".gif", ".mp4")
 
@@ -71,10 +71,7 @@ def check_format(path: str | Path) -> None:
 
 
 def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray:
-    if frame.dtype == np.uint16:
-        frame = (frame / 257).round().astype(np.uint8)
-    if frame.ndim == 2:
-        frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB)
+    frame = with_channels(as_8_bits(frame), 3)
     scale = largest / max(frame.shape[:2])
     if scale < 1:
         h, w = frame.shape[:2]

@@ -24,7 +24,7 @@ from av.container import Container, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
-from _util import decoding, video
+from _util import decoding, fields, video
 from _util.errors import InputError
 from _util.video import Encoding
 
@@ -342,11 +342,7 @@ def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
 
 
 def _begin(
-    path: Path,
-    encoding: Encoding,
-    stream: Stream | None = None,
-    packets: Sequence[av.Packet] = (),
-    anew: bool = False,
+    path: Path, encoding: Encoding, stream: Stream | None = None, packets: Sequence[av.Packet] = (), anew: bool = False
 ) -> None:
     """Write the beginning of a file with a video and, if given, a stream beside it.
 
@@ -360,32 +356,24 @@ def _begin(
         picture = video.add_video(container, encoding)
         if not _plays("video", picture.codec_context, container.format.name):
             raise ValueError("it would be dead data")
-        if stream is None or anew:
-            if stream is not None:
-                _add_anew(container, stream)
-            container.start_encoding()
-            return
-        copy = _add_copy(container, stream)
+        added = stream and (_add_anew if anew else _add_copy)(container, stream)
         container.start_encoding()
+        if added is None or anew:
+            return
         last: dict[int, int] = {}
         start = next((packet.dts for packet in packets if packet.dts is not None), 0)
         for packet in packets:
-            packet.stream = copy
+            packet.stream = added
             _shift(packet, start * packet.time_base)
             _keep_order(packet, last)
             container.mux(packet)
         container.close()
 
 
-def _can_begin(
-    path: Path,
-    encoding: Encoding,
-    stream: Stream | None = None,
-    packets: Sequence[av.Packet] = (),
-    anew: bool = False,
-) -> bool:
+def _can_begin(path: Path, encoding: Encoding, *others: Any, anew: bool = False) -> bool:
+    """Whether `_begin` can write such a file."""
     try:
-        _begin(path, encoding, stream, packets, anew)
+        _begin(path, encoding, *others, anew=anew)
     except (av.FFmpegError, ValueError):
         return False
     return True
@@ -460,11 +448,7 @@ def _copy_stream_tags(stream: Stream, copy: Stream) -> None:
 
 
 def _copy_tags(
-    source: InputContainer,
-    container: OutputContainer,
-    picture: av.VideoStream,
-    epoch: Fraction,
-    span: Span,
+    source: InputContainer, container: OutputContainer, picture: av.VideoStream, epoch: Fraction, span: Span
 ) -> None:
     container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
     chapters = source.chapters()
@@ -506,10 +490,7 @@ def _plain(key: str) -> str:
 
 
 def _add_streams(
-    source: InputContainer,
-    container: OutputContainer,
-    streams: Plan,
-    add_picture: Callable[[], av.VideoStream],
+    source: InputContainer, container: OutputContainer, streams: Plan, add_picture: Callable[[], av.VideoStream]
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
     """Add all streams, in the order of the source: the picture, copies, and what is encoded anew, by index."""
     shown, picture = _shown(source).index, None
@@ -537,11 +518,7 @@ def _attach_covers(source: Path, container: OutputContainer, streams: Plan) -> N
 
 
 def _read_packets(
-    source: InputContainer,
-    copies: dict[int, Stream],
-    anew: dict[int, Stream],
-    epoch: Fraction,
-    span: Span,
+    source: InputContainer, copies: dict[int, Stream], anew: dict[int, Stream], epoch: Fraction, span: Span
 ) -> Iterator[_Timed]:
     wanted = [source.streams[index] for index in (*copies, *anew)]
     if not wanted:
@@ -629,17 +606,14 @@ class _Pace:
         return [*last, *self._stream.encode(None)]
 
     def _push(self, frame: Any) -> list[av.Packet]:
-        graph = self._graph = self._graph or self._begin(frame)
-        graph.push(frame)
+        self._graph = self._graph or self._begin(frame)
+        self._graph.push(frame)
         encoded = []
-        while True:
-            try:
-                out = graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return encoded
+        for out in fields.pull(self._graph):
             out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
             self._samples += out.samples
             encoded += self._stream.encode(out)
+        return encoded
 
     def _begin(self, frame: Any) -> Any:
         """A graph of filters for frames like the first."""
@@ -652,11 +626,8 @@ class _Pace:
         while tempo < _SLOWEST:
             chain.append(_SLOWEST)
             tempo /= _SLOWEST
-        nodes = [ends, *(graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])]
-        nodes.append(graph.add("abuffersink"))
-        for node, following in itertools.pairwise(nodes):
-            node.link_to(following)
-        graph.configure()
+        filters = (graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])
+        graph.link_nodes(ends, *filters, graph.add("abuffersink")).configure()
         late = (frame.pts or 0) * frame.time_base - self._span.start
         self._samples = round(late * self._span.slowness * frame.sample_rate)
         return graph

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import write_text
 
 Settings = Mapping[str, Any]
 
@@ -47,8 +47,7 @@ def read(path: Path, remedy: str) -> dict[str, Any]:
 
 def write(path: Path, settings: Settings) -> None:
     """Keep settings as JSON; the file appears whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings, indent=1))
+    write_text(path, json.dumps(settings, indent=1))
 
 
 def plain(settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _util import files
+from _util.counts import listed
 from _util.errors import InputError
 
 _PATTERN = re.compile(r"%0?(\d*)d")
@@ -64,10 +65,9 @@ def message(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
     if not sequence.gaps:
         return None
     names = [f"{gap.start}" + (f"–{gap[-1]}" if len(gap) > 1 else "") for gap in sequence.gaps]
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     if are_closed:
-        return f"{source} lacks {shown}: closed up."
-    return f"{source} lacks {shown}: the drawing before each gap is held; --close-gaps leaves the gaps out."
+        return f"{source} lacks {listed(names)}: closed up."
+    return f"{source} lacks {listed(names)}: the drawing before each gap is held; --close-gaps leaves the gaps out."
 
 
 def _of_pattern(source: Path) -> Sequence:

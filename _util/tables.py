@@ -1,6 +1,9 @@
 """Tables of text: rows of cells by column, as Markdown or in columns for a terminal."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+Pattern = str | Callable[[Mapping[str, Any]], str]
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
@@ -8,6 +11,20 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     columns = _columns(rows)
     lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def of_figures(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Pattern]) -> str:
+    """A table of figures in Markdown.
+
+    Args:
+        columns: by title, a format of what a row holds, such as `{seconds:.1f} s`, or a function of the row.
+    """
+    return markdown(
+        [
+            {title: cell.format_map(row) if isinstance(cell, str) else cell(row) for title, cell in columns.items()}
+            for row in rows
+        ]
+    )
 
 
 def aligned(rows: Sequence[Mapping[str, str]], left: Collection[str] = ()) -> str:

@@ -116,12 +116,6 @@ class Reader:
             self._source = File(self.path, keep_alpha, treatment)
         vars(self).update(self._source.metadata._asdict())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 

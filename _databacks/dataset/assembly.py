@@ -23,7 +23,7 @@ from _databacks.dataset.near_duplicates import Selection
 from _databacks.dataset.planning import Video
 from _databacks.extraction.triplets import HEADER, name_of
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import write_text, writing
 
 LAYOUTS = ("folders", "rrld")
 
@@ -77,19 +77,16 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
     Raises:
         InputError: something cannot be written; the next call resumes.
     """
-    try:
+    with writing(out, "run again to resume"):
         complete(out, work)
         before = read_index(out)
         rows, moves = _plan(videos, before, work, layout, threshold)
         if rows or not (out / "index.csv").exists():
-            with replacing(work / "assembly.json") as temporary:
-                temporary.write_text(json.dumps({"moves": moves, "rows": before + rows, "layout": layout}))
+            write_text(work / "assembly.json", json.dumps({"moves": moves, "rows": before + rows, "layout": layout}))
             complete(out, work)
         for video in videos:
             if (work / video.key / "triplets.json").exists():
                 preparing.tidy(work, video.key)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror or error}); run again to resume.") from error
     return len(rows)
 
 
@@ -104,12 +101,10 @@ def complete(out: Path, work: Path) -> None:
     rows = [MadeRow(*row) for row in plan["rows"]]
     if plan["layout"] == "rrld":
         listing = [HEADER, *(f"{row.name},{row.rrld},{row.coverage}" for row in rows), ""]
-        with replacing(out / "rrld.txt") as temporary:
-            temporary.write_text("\n".join(listing))
+        write_text(out / "rrld.txt", "\n".join(listing))
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([MadeRow._fields, *rows])
-    with replacing(out / "index.csv") as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
+    write_text(out / "index.csv", text.getvalue())
     journal.unlink()
 
 

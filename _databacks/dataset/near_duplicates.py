@@ -18,6 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from _util.pixels import as_8_bits, with_channels
+
 CELLS = (36, 64)  # of a thumbnail
 THRESHOLD = 0.25
 _LARGEST_DISTANCE = 12.0  # of candidates: root mean square over the colours of a coarse grid, in levels of 255
@@ -33,10 +35,7 @@ def thumbnails(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    if picture.ndim == 2:
-        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    reduced = cv2.resize(picture, CELLS[::-1], interpolation=cv2.INTER_AREA)
-    return reduced if reduced.dtype == np.uint8 else (reduced.astype(np.float32) / 257 + 0.5).astype(np.uint8)
+    return as_8_bits(cv2.resize(with_channels(picture, 3), CELLS[::-1], interpolation=cv2.INTER_AREA))
 
 
 def disagreement(triplet: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from _databacks.dataset.planning import Video
 from _databacks.extraction import records
 from _util import image
 from _util.errors import InputError
-from _util.files import pictures, replacing
+from _util.files import pictures, replacing, write_text
 
 RATE = 24  # frames a second that are counted
 _KEPT = {"thumbnails.npy", "triplets.json"}  # when the triplets have left for the data set
@@ -126,8 +126,7 @@ def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
         rows.append(PreparedTriplet(*triplet, *drawings[0].shape[1::-1]))
     with replacing(folder / "thumbnails.npy") as temporary:
         np.save(temporary, thumbnails)
-    with replacing(folder / "triplets.json") as temporary:
-        temporary.write_text(json.dumps(PreparedVideo(_damage(folder), rows)))
+    write_text(folder / "triplets.json", json.dumps(PreparedVideo(_damage(folder), rows)))
 
 
 def _damage(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from _databacks.dataset.assembly import MadeRow
 from _util import image
 from _util.errors import InputError
-from _util.files import pictures, replacing
+from _util.files import pictures, write_text
 
 SAMPLES = 12
 _THUMBNAIL = 180  # pixels high
@@ -49,8 +49,7 @@ def write(out: Path, rows: Sequence[MadeRow], totals: Totals) -> bool:
     path = out / "report.html"
     if path.exists() and path.read_bytes() == text.encode(errors="surrogateescape"):
         return False
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+    write_text(path, text)
     return True
 
 

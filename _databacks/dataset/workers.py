@@ -153,10 +153,9 @@ def cluster(
 
 
 def _connect(address: str) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError(f"A cluster needs Ray, which is not installed: {extras.how_to_install('cluster')}.") from error
+    extras.require("ray")
+    import ray
+
     try:
         _knock(address)
         level: Any = "ERROR"  # a name too, which Ray's annotations leave out

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from _databacks.extraction import records
-from _databacks.extraction.frames import RATE, at_constant_rate, resize
+from _databacks.extraction.frames import RATE, at_constant_rate
 from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _util import duplicates, memory
 from _util.errors import InputError
+from _util.pixels import resize
 from _util.prefetch import in_order
 from _util.video import Reader
 

@@ -19,7 +19,7 @@ from _databacks.extraction.reports import ALOUD, StageReport
 from _util import video
 from _util.colour import BT709, LIMITED, Colour
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 from _util.prefetch import ahead
 
 _PART = 60 * RATE  # frames
@@ -41,12 +41,7 @@ def encode_video(
     options = options or ExtractionOptions()
     path, parts = out / "video.mp4", out / ".video-partial"
     record = records.Record(
-        path,
-        parts,
-        video=records.fingerprint(source),
-        size=options.video_size,
-        codec=options.codec,
-        crf=options.crf,
+        path, parts, video=records.fingerprint(source), size=options.video_size, codec=options.codec, crf=options.crf
     )
     place = str(source.resolve())
     if "video" in record.changed:
@@ -58,11 +53,9 @@ def encode_video(
     reader = open_original(source)
     for note in reader.notes:
         report.say(note)
-    with records.writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     record.begin(report)
-    with records.writing(parts):
-        parts.mkdir(exist_ok=True)
+    make_folder(parts)
     done = _PART * len(_files(parts))
     total = max(1, round(reader.duration * RATE))
     with report.bar(total=total, initial=min(done, total), unit="frame", desc="encode_video") as bar:

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from _databacks.extraction import records
 from _databacks.extraction.duplicates import read_differences
-from _databacks.extraction.frames import at_constant_rate, resize
+from _databacks.extraction.frames import at_constant_rate
 from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, name_of, read_triplets, write_triplets
 from _util import cuts, duplicates, image, rrld
+from _util.files import writing
+from _util.pixels import resize
 from _util.prefetch import ahead
 from _util.video import Reader
 
@@ -131,7 +133,7 @@ def _judge(
     What has been judged is in the journal and is not judged again.
     """
     known = _read_journal(journal)
-    with records.writing(journal), journal.open("a", buffering=1) as file, ThreadPoolExecutor(_FLOWS) as pool:
+    with writing(journal), journal.open("a", buffering=1) as file, ThreadPoolExecutor(_FLOWS) as pool:
         for drawn, flows in _with_flows(_in_threes(ahead(drawings)), flow, known, pool):
             numbers = drawn[0].number, drawn[1].number, drawn[2].number
             name = name_of(numbers)
@@ -179,7 +181,7 @@ def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
     """RRLD, coverage and verdict by name; a last line that was being written is cut off."""
     if not path.exists():
         return {}
-    with records.writing(path):
+    with writing(path):
         text = path.read_text()
         whole = text[: text.rfind("\n") + 1]
         if whole != text:

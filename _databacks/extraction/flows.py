@@ -15,7 +15,7 @@ from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import read_triplets
 from _databacks.triplet import read_frames
-from _util.files import replacing
+from _util.files import make_folder, replacing
 
 
 def extract_triplet_flows(
@@ -39,8 +39,7 @@ def extract_triplet_flows(
     if _names(folder) == set(names) and record.is_finished(report):
         return
     record.begin(report)
-    with records.writing(folder):
-        folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for name in _names(folder).difference(names):
         records.remove(folder / f"{name}.pt")
     missing = [name for name in names if name not in _names(folder)]

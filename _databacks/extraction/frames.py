@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from _databacks.extraction.options import Size
+from _util.pixels import as_8_bits, resize
 from _util.video import Reader, Treatment
 
 RATE = 24  # frames a second
@@ -38,7 +38,7 @@ def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.n
     for following in itertools.chain(frames, [None]):
         end = _place(following.time) if following else max(1, _place(reader.end or Fraction(0)))
         if number < end and shown is not None:
-            pixels = _to_8_bits(shown.pixels)
+            pixels = as_8_bits(shown.pixels)
             yield from ((place, pixels) for place in range(number, end))
             number = end
         shown = following
@@ -46,10 +46,6 @@ def at_constant_rate(reader: Reader, first: int = 0) -> Iterator[tuple[int, np.n
 
 def _place(time: Fraction) -> int:
     return math.floor(time * RATE + Fraction(1, 2))
-
-
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint8 else (pixels / 257).round().astype(np.uint8)
 
 
 def fit(pixels: np.ndarray, size: Size, aspect: Fraction = Fraction(1)) -> np.ndarray:
@@ -68,11 +64,3 @@ def fit(pixels: np.ndarray, size: Size, aspect: Fraction = Fraction(1)) -> np.nd
         return resize(pixels, covering)[top : top + size[0], left : left + size[1]]
     scale = 1 if size is None else min(1, size / h)
     return resize(pixels, (round(h * scale), max(1, round(w * scale))))
-
-
-def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resample to (h, w) = `size`: by areas where it gets smaller, bicubically where it gets larger."""
-    if pixels.shape[:2] == size:
-        return pixels
-    shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
-    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -17,6 +17,7 @@ from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _util.errors import InputError
+from _util.files import make_folder, writing
 from _util.prefetch import ahead
 from _util.video import Reader
 
@@ -43,8 +44,7 @@ def extract_triplet_images(out: Path, options: ExtractionOptions | None = None, 
     if _names(folder) == listed and record.is_finished(report):
         return
     record.begin(report)
-    with records.writing(folder):
-        folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for name in _names(folder) - listed:
         records.remove(folder / name)
     for partial in folder.glob(f"{_PARTIAL}*"):
@@ -105,7 +105,7 @@ def _encode(pixels: np.ndarray, options: ExtractionOptions) -> bytes:
 
 def _write(folder: Path, name: str, pictures: dict[str, bytes]) -> None:
     partial = folder / f"{_PARTIAL}{name}"
-    with records.writing(folder / name):
+    with writing(folder / name):
         partial.mkdir()
         for file, content in pictures.items():
             (partial / file).write_bytes(content)

@@ -1,10 +1,8 @@
 """What a result was made from: a small JSON file beside it, by which a stage knows whether it has anything to do."""
 
-import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,15 +132,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be deleted ({error.strerror}).") from error
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What the system refuses while `path` is written becomes an `InputError`."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from _databacks.extraction import records
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import write_text
 
 HEADER = "frames,linearity,coverage"
 
@@ -34,8 +34,7 @@ def write_triplets(path: Path, triplets: Iterable[ExtractedTriplet]) -> None:
         InputError: it cannot be written.
     """
     rows = [f"{triplet.name},{triplet.rrld:.6g},{triplet.coverage:.6g}" for triplet in triplets]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join([HEADER, *rows, ""]))
+    write_text(path, "\n".join([HEADER, *rows, ""]))
 
 
 def read_triplets(out: Path) -> list[ExtractedTriplet]:

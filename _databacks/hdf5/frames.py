@@ -37,11 +37,8 @@ def to_files(frames: Tensor, pictures: Sequence[Path]) -> dict[str, np.ndarray]:
 
 def to_array(frames: Tensor) -> dict[str, np.ndarray]:
     """Frames, (3, 3, h, w) in [0, 1], as one array of that shape: uint8 or uint16 if that is exact, else float32."""
-    for dtype in (np.uint8, np.uint16):
-        array = _quantise(frames, dtype)
-        if torch.equal(_to_float(array), frames):
-            return {ARRAY: array}
-    return {ARRAY: frames.contiguous().numpy()}
+    array = _exact_integers(frames)
+    return {ARRAY: frames.contiguous().numpy() if array is None else array}
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Tensor:
@@ -65,11 +62,10 @@ def _own_file(path: Path, frame: Tensor) -> np.ndarray | None:
 
 
 def _png(frame: Tensor) -> np.ndarray | None:
-    for dtype in (np.uint8, np.uint16):
-        array = _quantise(frame, dtype)
-        if torch.equal(_to_float(array), frame):
-            return cv2.imencode(".png", cv2.cvtColor(array.transpose(1, 2, 0), cv2.COLOR_RGB2BGR))[1]
-    return None
+    array = _exact_integers(frame)
+    if array is None:
+        return None
+    return cv2.imencode(".png", cv2.cvtColor(array.transpose(1, 2, 0), cv2.COLOR_RGB2BGR))[1]
 
 
 def _decode(content: np.ndarray) -> Tensor:
@@ -81,8 +77,13 @@ def _decode(content: np.ndarray) -> Tensor:
     return image.to_tensor(pixels).expand(3, -1, -1)
 
 
-def _quantise(frames: Tensor, dtype: type) -> np.ndarray:
-    return (frames.numpy() * np.float32(np.iinfo(dtype).max)).round().astype(dtype)
+def _exact_integers(frames: Tensor) -> np.ndarray | None:
+    """Frames as uint8 or uint16, the first that gives them back exactly; None if neither does."""
+    for dtype in (np.uint8, np.uint16):
+        array = (frames.numpy() * np.float32(np.iinfo(dtype).max)).round().astype(dtype)
+        if torch.equal(_to_float(array), frames):
+            return array
+    return None
 
 
 def _to_float(array: np.ndarray) -> Tensor:

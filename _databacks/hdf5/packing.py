@@ -43,10 +43,7 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         InputError: the file is there and has other items, another packing was begun, no item can be read, or there is
             no room.
     """
-    try:
-        import h5py  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(f"To pack HDF5, h5py is needed: {extras.how_to_install('dataset')}.") from error
+    extras.require("h5py")
     with holding(out):
         return _pack(source, out, as_arrays)
 
@@ -71,8 +68,7 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
-    with files.replacing(parts / _LEFT_OUT) as temporary:
-        temporary.write_text(json.dumps(damaged))
+    files.write_text(parts / _LEFT_OUT, json.dumps(damaged))
     _assemble(parts, out)
     shutil.rmtree(parts)
     return damaged
@@ -112,10 +108,7 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
     settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
     path, remedy = parts / "settings.json", "remove it or choose another OUT"
-    try:
-        parts.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{parts} cannot be made ({error.strerror}); {remedy}.") from error
+    files.make_folder(parts, remedy)
     if path.exists() and (changes := runs.changes(runs.read(path, f"remove {parts}"), settings)):
         raise InputError(f"{parts} was begun with other data or --frames ({changes}); {remedy}.")
     runs.write(path, settings)

@@ -27,12 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="scenes at once (default: 12, for --rate 32)")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    arguments = parser.parse_args()
-    if min(arguments.size) < 16:
-        parser.error(f"--size is {arguments.size[0]} {arguments.size[1]}; both must be 16 or more")
-    if arguments.batch_size is not None and arguments.batch_size < 1:
-        parser.error(f"--batch-size is {arguments.batch_size}; it must be 1 or more")
-    return arguments
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -41,6 +36,7 @@ def main() -> None:
     from _databacks.toons.scenes import Toons
     from _databacks.toons.show import rate, sheet
     from _util import device, image, memory
+    from _util.files import make_folder
 
     memory.keep_freed()
     if arguments.atlas:
@@ -52,7 +48,7 @@ def main() -> None:
     if arguments.rate:
         print(f"{rate(toons):.1f} sequences/s at {toons.size[0]}×{toons.size[1]}, batch {batch_size}")
         return
-    arguments.sheet.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.sheet.parent)
     image.write(arguments.sheet, sheet(toons))
     print(arguments.sheet)
 

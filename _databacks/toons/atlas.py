@@ -32,7 +32,7 @@ from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
 from _util import extras, places
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, replacing
 
 PATH = places.cache("toons") / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
@@ -72,10 +72,8 @@ def build(
     seed: int = 0,
 ) -> None:
     """Render an atlas and write it to `path`; the same arguments give the same pictures."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise InputError(f"Toons need resvg to be drawn: {extras.how_to_install('train')}.") from error
+    extras.require("resvg_py")
+    import resvg_py
 
     def render(svg: str) -> Image.Image:
         return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg))))
@@ -88,7 +86,7 @@ def build(
         jobs += [(kind, lambda random, kind=kind: _stack(map(render, rig(kind, random))))] * rigs
     jobs += [("background", lambda random: render(background(random)))] * backgrounds
     jobs += [("caption", _caption)] * captions
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
         for i, (kind, make) in enumerate(tqdm(jobs, desc="atlas of toons", unit="picture")):
             encoded = io.BytesIO()

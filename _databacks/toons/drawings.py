@@ -65,7 +65,7 @@ class _Pen:
         hue = self.hue + self.spread * random.uniform(-1, 1)
         return hue % 1, random.uniform(0, 0.8) ** 1.2, random.uniform(0.15, 1)
 
-    def shape(self, path: str, colour: tuple[float, float, float] | None = None, shaded: bool = True) -> str:
+    def shape(self, path: str, colour: tuple[float, float, float] | None = None) -> str:
         """A closed path, filled, with a hard shadow on one side and an outline over both."""
         random, colour = self.random, colour or self.colour()
         self.names += 1
@@ -78,7 +78,7 @@ class _Pen:
             before, fill = self._gradient(name, colour), f"url(#{name}f)"
         base = _hex(colour)  # patterns and gradients leave seams where nothing is under them
         body = f'{before}<path d="{path}" fill="{base}"/><path d="{path}" fill="{fill}"/>'
-        if shaded and random.random() < 0.7:
+        if random.random() < 0.7:
             dx, dy = random.uniform(-40, 40, 2)
             hue, saturation, value = colour
             shadow = _hex((hue, min(1, saturation * 1.15), value * random.uniform(0.55, 0.85)))
@@ -217,12 +217,12 @@ def _segment(random: Random, pen: _Pen, wide: float, thin: float, colour: tuple[
     return body
 
 
-def _head_parts(random: Random, pen: _Pen) -> list[str]:
+def _head_parts(random: Random, pen: _Pen, centre: tuple[float, float] = (128, 128)) -> list[str]:
     """Hair behind, face, features and hair in front."""
-    centre, size = np.array([128.0, 128.0]), random.uniform(45, 75)
-    behind = _strands(random, pen, centre, np.pi, 120, int(random.integers(4, 14)))
-    face, features = _face_parts(random, pen, centre, size)
-    fringe = _strands(random, pen, centre - [0, size], 0.9, size * 1.3, int(random.integers(4, 10)))
+    middle, size = np.array(centre, float), random.uniform(45, 75)
+    behind = _strands(random, pen, middle, np.pi, 120, int(random.integers(4, 14)))
+    face, features = _face_parts(random, pen, middle, size)
+    fringe = _strands(random, pen, middle - [0, size], 0.9, size * 1.3, int(random.integers(4, 10)))
     return [behind, face, features, fringe]
 
 
@@ -247,10 +247,7 @@ def _figure_parts(random: Random, pen: _Pen) -> list[str]:
 
 
 def _head(random: Random, pen: _Pen) -> str:
-    centre, size = random.uniform(110, 146, 2), random.uniform(45, 75)
-    body = _strands(random, pen, centre, np.pi, 120, int(random.integers(4, 14)))
-    body += _face(random, pen, centre, size)
-    return body + _strands(random, pen, centre - [0, size], 0.9, size * 1.3, int(random.integers(4, 10)))
+    return "".join(_head_parts(random, pen, tuple(random.uniform(110, 146, 2))))
 
 
 def _figure(random: Random, pen: _Pen) -> str:

@@ -20,9 +20,7 @@ from torch import Tensor
 
 from _databacks.toons import atlas, damage
 from _databacks.toons.motion import Motion, Pose
-from _databacks.toons.rigs import RIGS
 
-PICTURES = ("drawing", "background", "caption", *RIGS)
 _SAME_MOTION = 0.05  # pixels: what moves alike to within this is one thing
 _PAPER = 0.12  # share of scenes on a ground of one colour, half of them on white
 _WHOLE = 0.98  # share of a pixel that must be one thing for its colour to be found again
@@ -68,7 +66,7 @@ class Toons:
         pictures: dict[str, Tensor] | None = None,
     ):
         pictures = pictures or atlas.load()
-        self.pictures = {kind: pictures[kind].to(device) for kind in PICTURES}
+        self.pictures = {kind: pictures[kind].to(device) for kind in atlas.KINDS}
         self.size, self.batch_size, self.seed, self.drawings = size, batch_size, seed, drawings
         self.between_ends, self.from_middle = between_ends, from_middle
         self.times, self.damaged, self.device = times, damaged, torch.device(device)

@@ -18,7 +18,7 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.layers import placed
 from _util import checkpoints, graphs, image
 from _util.dis import dis, multidis, select
-from _util.flow import Flows
+from _util.flow import Flows, to_array
 from _util.flow import resize as resize_flow
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def better(frame0: Tensor, frame1: Tensor, searched: tuple[Tensor, Tensor], matc
 
 def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
     before, after = (image.to_array(frame[0], np.uint8) for frame in (here, there))
-    flow = select(before, after, [flow[0].permute(1, 2, 0).cpu().numpy() for flow in flows])
+    flow = select(before, after, list(map(to_array, flows)))
     return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
 
 

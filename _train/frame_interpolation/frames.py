@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from _util.errors import InputError
+from _util.pixels import colours_of
 
 SMALLEST_SIDE = 16
 _PIL_MODES = ("L", "RGB", "RGBA", "I;16", "F")
@@ -40,7 +41,7 @@ class Range(NamedTuple):
         if self == Range():
             return frame
         mapped = frame.astype(np.float64, order="C")
-        colours = mapped.reshape(*mapped.shape[:2], -1)[:, :, :3]
+        colours = colours_of(mapped)
         colours[...] = function(colours)
         return mapped.astype(frame.dtype)
 

@@ -102,11 +102,7 @@ class Interpolator:
             _print_once(note)
 
     def __call__(
-        self,
-        frame0: ArrayLike,
-        frame1: ArrayLike,
-        times: float | Iterable[float] = (0.5,),
-        hints: Sequence[Hint] = (),
+        self, frame0: ArrayLike, frame1: ArrayLike, times: float | Iterable[float] = (0.5,), hints: Sequence[Hint] = ()
     ) -> list[np.ndarray]:
         """The frames at the given times.
 
@@ -130,11 +126,7 @@ class Interpolator:
 
     @torch.inference_mode()
     def prepare(
-        self,
-        frame0: ArrayLike,
-        frame1: ArrayLike,
-        hints: Sequence[Hint] = (),
-        masks: Sequence[np.ndarray] = (),
+        self, frame0: ArrayLike, frame1: ArrayLike, hints: Sequence[Hint] = (), masks: Sequence[np.ndarray] = ()
     ) -> PreparedFrames:
         """All that does not depend on the time; frames as in `__call__`.
 

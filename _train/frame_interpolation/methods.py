@@ -5,7 +5,7 @@ A new flow, synthesis or metric is one file, with a function or class that creat
 method is imported before it is used, so that help texts and checks of names need no PyTorch.
 """
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, overload
 
@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
         module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")
-        create = getattr(importlib.import_module(module), function)
+        create = pkgutil.resolve_name(f"{module}:{function}")
         return lambda context: create(context, *arguments)
 
 
@@ -40,12 +40,7 @@ class Metric(NamedTuple):
     has_protocols: bool = False  # called with "paper" or "standard", else without arguments
 
     def creator(self) -> Callable[..., Any]:
-        return _load(self.create)
-
-
-def _load(path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(self.create)
 
 
 FLOWS: dict[str, Method] = {

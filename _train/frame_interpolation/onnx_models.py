@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
+from _train.frame_interpolation.models.layers import pad
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
 from _util import checkpoints, extras, files
@@ -75,7 +76,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
     Raises:
         InputError: weights are missing or do not fit, packages are missing, or the file cannot be written.
     """
-    require("onnx", "onnxscript")
+    extras.require("onnx", "onnxscript")
     import onnx
 
     network = SharpIFNet().eval().requires_grad_(False)
@@ -122,15 +123,6 @@ def _quietly():
             logging.disable(logging.NOTSET)
 
 
-def require(*packages: str) -> None:
-    """Raises InputError where a package is missing."""
-    for package in packages:
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise InputError(f"ONNX needs the package {package}: {extras.how_to_install('onnx')}.") from error
-
-
 def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
     """The largest difference of colours in [0, 1] between a model and PyTorch in fp32, of a pair of soft patterns; None
     without ONNX Runtime."""
@@ -167,7 +159,7 @@ class OnnxIntermediate(Intermediate):
     """
 
     def __init__(self, backend: str, folder: Path, coarser: int = 1):
-        require(backend)
+        extras.require(backend)
         self.backend, self.folder, self.coarser = backend, place(folder), coarser
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
@@ -180,7 +172,7 @@ class OnnxIntermediate(Intermediate):
         coarser = min(self.coarser * ifnet.coarseness((h, w)), COARSENESSES[-1])
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
-        frame0, frame1, *planes = (ifnet.pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
+        frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
         model = _load(self.backend, self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))

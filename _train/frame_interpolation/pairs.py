@@ -23,6 +23,7 @@ from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
+from _util.pixels import as_16_bits, with_channels
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -107,7 +108,6 @@ def interpolate_files(
         tell_other_colours((path0, path1), ends)
         shown = _draw((frame0, frame1), ends, wanted, results, hints, options)
         if preview:
-            preview.parent.mkdir(parents=True, exist_ok=True)
             write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
     return paths
 
@@ -190,15 +190,9 @@ def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tupl
 
 
 def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
-    is_floating = np.issubdtype(dtype, np.floating)
     if frame.dtype != dtype:
-        frame = frame.astype(dtype) * (1 if is_floating else 257)
-    if frame.ndim == 2 and channels > 1:
-        frame = np.repeat(frame[:, :, None], 3, 2)
-    if frame.ndim == 3 and frame.shape[2] < channels:
-        opaque = np.full_like(frame[:, :, :1], 1 if is_floating else np.iinfo(dtype).max)
-        frame = np.concatenate([frame, opaque], 2)
-    return frame
+        frame = frame.astype(dtype) if np.issubdtype(dtype, np.floating) else as_16_bits(frame)
+    return with_channels(frame, channels) if channels > 1 else frame
 
 
 def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
@@ -226,10 +220,7 @@ def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
 
 def try_to_write(path: Path) -> None:
     """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
-    try:
-        with files.making_folder(path.parent):
-            tempfile.TemporaryFile(dir=path.parent).close()
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    with files.writing(path), files.making_folder(path.parent):
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")

@@ -13,7 +13,7 @@ from _train.frame_interpolation.flows import better, sgm
 from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
 from _util import image, paths
 from _util.dis import costs, multidis, unlikeness
-from _util.flow import Flows
+from _util.flow import Flows, from_arrays, to_array
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
@@ -58,7 +58,7 @@ class PieceFlow:
         return _paths(find(*_pictures(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
 
 
-class PiecesAndSearch:
+class PiecesAndSearch(PieceFlow):
     """The motion of pieces that turn and of ground that rests, where it is believed, else that of `sgm+dis`.
 
     A piece is believed to turn where its outlines fit, where both frames find each other about as well by its motion as
@@ -66,12 +66,6 @@ class PiecesAndSearch:
     all that it covers and uncovers, along both motions. Strokes are believed all together, where they carry the
     lines of both drawings onto each other much better and tear them less.
     """
-
-    def __init__(self, sgm: SGM):
-        self.sgm = sgm
-
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        return _ends(self.paths(frame0, frame1))
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
         """The same as paths (1, 9, h, w); as flow (1, 2, h, w), that of `sgm+dis`, where nothing turns."""
@@ -116,7 +110,7 @@ def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tup
     """The paths of strokes, or the flow, if these do not carry lines onto lines much better."""
     matched = _paths(strokes.find(inks, lines), straight[0])
     by_strokes, by_flow = (
-        cost(lines, (_array(paths.flow(forth)), _array(paths.flow(back))), scale_of(inks[0].shape))
+        cost(lines, (to_array(paths.flow(forth)), to_array(paths.flow(back))), scale_of(inks[0].shape))
         for forth, back in (matched, straight)
     )
     return matched if by_flow > _CHEAP and by_strokes < _MUCH_BETTER * by_flow else straight
@@ -147,7 +141,7 @@ def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Fl
     for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
         owners = pieces.owners[i]
         visible = (owners != UNKNOWN) & (pieces.owners[1 - i].ravel()[_landings(path, 1)] == owners)
-        motions = [_array(motion) for motion in (paths.flow(path), flow)]
+        motions = [to_array(motion) for motion in (paths.flow(path), flow)]
         by_piece, by_flow = (
             np.bincount(owners[visible], cost[visible], count)
             for cost in costs(pictures[i], pictures[1 - i], motions)
@@ -191,18 +185,12 @@ def _landings(motion: Tensor, t: float) -> np.ndarray:
     return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
 
 
-def _array(flow: Tensor) -> np.ndarray:
-    """(1, 2, h, w) to (h, w, 2)."""
-    return flow[0].permute(1, 2, 0).cpu().contiguous().numpy()
-
-
 def _ends(motion: Flows) -> Flows:
     return Flows(*(paths.flow(path).contiguous() for path in motion))
 
 
 def _paths(pieces: Pieces, like: Tensor) -> Flows:
-    found = (torch.from_numpy(path).permute(2, 0, 1)[None].contiguous() for path in pieces.paths())
-    return Flows(*(path.to(like.device) for path in found))
+    return from_arrays(pieces.paths(), like.device)
 
 
 def _pictures(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:

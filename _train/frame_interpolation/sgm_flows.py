@@ -108,8 +108,7 @@ def _agree_on_settings(options: SGMFlowOptions) -> None:
         if path.exists() and json.loads(path.read_text()) != settings:
             raise InputError(f"{path} holds other settings than {json.dumps(settings)}; choose another folder.")
         options.out.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n")
+        files.write_text(path, json.dumps(settings, indent=2) + "\n")
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read or written; choose another folder.") from error
 

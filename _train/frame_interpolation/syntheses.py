@@ -214,7 +214,7 @@ def unet(context: Context, variant: "Variant") -> FrameSynthesis:
     network = FrameUNet(variant).eval()
     checkpoints.load(network, variant, context.folder)
     placed(network, context.device, context.dtype)
-    return Splatting(network.prepare, network.synthesise)
+    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
 def animeinterp(context: Context, weights: str, mode: "InitialMode") -> FrameSynthesis:

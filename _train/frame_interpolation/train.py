@@ -12,7 +12,6 @@ DATA, one or more       →   OUT/
 """
 
 import argparse
-import importlib.util
 
 from _train.frame_interpolation.training import options as training_options
 from _util import command, extras, torchrun
@@ -34,9 +33,7 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    for package in ("lightning", "matplotlib", "tensorboard"):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"Training needs {package}: {extras.how_to_install('train')}.")
+    extras.require("lightning", "matplotlib", "tensorboard")
     import torch
 
     from _databacks.keyframes import Keyframes

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from _util.compiled import njit
+
 
 def applied(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(…, 2), where motions (…, 2, 3) take points (…, 2)."""
@@ -17,3 +19,19 @@ def inverted(matrices: np.ndarray) -> np.ndarray:
 def angles(matrices: np.ndarray) -> np.ndarray:
     """(k,), by how much motions (k, 2, 2 or 3) turn, from x towards y, radians."""
     return np.arctan2(matrices[:, 1, 0] - matrices[:, 0, 1], matrices[:, 0, 0] + matrices[:, 1, 1])
+
+
+@njit()
+def landing(motion, bend, x, y, frame):
+    """Column and row of the pixel of the other frame at which a pixel of frame 0 or 1 lands.
+
+    What bends (2,) is in pixels of frame 0: `motion` takes them to frame 1, or, of frame 1, back.
+    """
+    u, v = x + 0.0, y + 0.0
+    if frame == 0:
+        u, v = u + bend[0], v + bend[1]
+    column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
+    row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
+    if frame == 1:
+        column, row = column + bend[0], row + bend[1]
+    return round(column), round(row)

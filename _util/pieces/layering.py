@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from _util.compiled import njit
-from _util.pieces.affine import inverted
+from _util.pieces.affine import inverted, landing
 from _util.pieces.ownership import GROUND
 
 _MOST_LAYERS = 3
@@ -45,15 +45,7 @@ def _covers(owners, others, bends, motions, frame, count):
             owner = owners[y, x]
             if owner < 0:
                 continue
-            motion = motions[owner]
-            u, v = x + 0.0, y + 0.0
-            if frame == 0:
-                u, v = u + bends[y, x, 0], v + bends[y, x, 1]
-            column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
-            row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
-            if frame == 1:
-                column, row = column + bends[y, x, 0], row + bends[y, x, 1]
-            column, row = round(column), round(row)
+            column, row = landing(motions[owner], bends[y, x], x, y, frame)
             if 0 <= row < h and 0 <= column < w:
                 other = others[row, column]
                 if other >= 0 and other != owner:

@@ -9,7 +9,8 @@ from scipy.sparse import coo_array
 
 from _util import threads
 from _util.compiled import njit
-from _util.pieces.affine import inverted
+from _util.morphology import grown
+from _util.pieces.affine import inverted, landing
 from _util.pieces.bending import LEAST_SEEN
 from _util.pieces.ground import SAME, largest_change
 from _util.segmentation import Segments
@@ -95,11 +96,11 @@ def with_lines(
     inverse, found = inverted(matrices), []
     for i, motions in enumerate((matrices, inverse)):
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
-        border = np.zeros(owners[i].shape, np.uint8)
+        border = np.zeros(owners[i].shape, bool)
         across, down = owners[i][:, 1:] != owners[i][:, :-1], owners[i][1:] != owners[i][:-1]
         border[:, 1:] |= across
         border[1:] |= down
-        beside = cv2.dilate(border, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+        beside = grown(border, radius)
         changed, bend = owners[i].copy(), bends[i].copy()
         threads.run(
             _give_lines, len(beside), pictures[i], pictures[1 - i], owners[i], bend, motions, i, beside & off, radius,
@@ -193,14 +194,7 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
 @njit()
 def _difference(here, there, x, y, motion, bend, frame, around):
     """How unlike a pixel is to the most alike around where a motion takes it, in levels."""
-    u, v = x + 0.0, y + 0.0
-    if frame == 0:
-        u, v = u + bend[0], v + bend[1]
-    column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
-    row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
-    if frame == 1:
-        column, row = column + bend[0], row + bend[1]
-    column, row = round(column), round(row)
+    column, row = landing(motion, bend, x, y, frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
         return 100.0
     lowest = 255.0
@@ -214,9 +208,9 @@ def _difference(here, there, x, y, motion, bend, frame, around):
 
 
 def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    side = 2 * max(1, round(_BLEND * scale)) + 1
+    reach = max(1, round(_BLEND * scale))
     changed = largest_change(*pictures) > _UNMOVED
-    near = [cv2.dilate((owner > GROUND).astype(np.uint8), np.ones((side, side), np.uint8)) > 0 for owner in owners]
+    near = [grown(owner > GROUND, reach) for owner in owners]
     return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
 
@@ -226,11 +220,10 @@ def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: 
     What changed beside a moving piece alone is its rim.
     """
     changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (largest_change(*pictures) > SAME)
-    moving = ((owners[0] > GROUND) | (owners[1] > GROUND)).astype(np.uint8)
-    beside = cv2.dilate(moving, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0
+    beside = grown((owners[0] > GROUND) | (owners[1] > GROUND), radius)
     count, parts = cv2.connectedComponents(changed.astype(np.uint8))
     apart = np.bincount(parts[~beside], minlength=count)
     apart[0] = 0
-    around = cv2.dilate((apart > radius)[parts].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    around = grown((apart > radius)[parts], 2)
     for owner, rim in zip(owners, mixed, strict=True):
         owner[around & ~rim & (owner == GROUND)] = UNKNOWN

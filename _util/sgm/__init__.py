@@ -22,6 +22,7 @@ from torch import Tensor
 
 from _util import checkpoints, features, image
 from _util.errors import InputError
+from _util.flow import from_arrays
 from _util.segmentation import Segments, Style, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
@@ -107,8 +108,7 @@ class SGM:
         """The flow, both ways, of the pieces of two frames that were matched."""
         picture0, picture1 = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
         flows = flow_of_pieces(picture0, picture1, matching)
-        flow01, flow10 = (torch.from_numpy(x).permute(2, 0, 1)[None].contiguous().to(frame0.device) for x in flows)
-        return flow01, flow10
+        return from_arrays(flows, frame0.device)
 
     @torch.inference_mode()
     def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:

@@ -3,10 +3,10 @@ CVPR 2010), and which point of the line that is."""
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from _util.compiled import njit
+from _util.morphology import spread
 from _util.strokes.tracing import LinePoints
 
 _DIRECTIONS = 12
@@ -33,13 +33,7 @@ def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineFi
         chosen = np.flatnonzero(channels == channel)
         numbers = np.full(size, -1, np.int32)
         numbers[y[chosen], x[chosen]] = chosen
-        exact.distances[channel], labels = cv2.distanceTransformWithLabels(
-            (numbers < 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        labels = np.asarray(labels, np.intp)
-        table = np.full(labels.max() + 1, -1, np.int32)
-        table[labels[numbers >= 0]] = numbers[numbers >= 0]
-        exact.nearest[channel] = table[labels]
+        exact.nearest[channel], exact.distances[channel] = spread(numbers, numbers >= 0)
     found = LineField(exact.distances.copy(), exact.nearest.copy())
     for channel in range(_DIRECTIONS):
         for turned in range(-_MOST_TURNED, _MOST_TURNED + 1):

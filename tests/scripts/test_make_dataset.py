@@ -159,5 +159,5 @@ def test_no_such_cluster(address):
 
 def test_no_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match="needs Ray, which is not installed"):
+    with pytest.raises(InputError, match="needs ray, which is not installed"):
         next(workers.cluster(print, [1], print, address="auto"))

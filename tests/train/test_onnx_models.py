@@ -92,4 +92,4 @@ def test_without_the_packages_it_says_which(tmp_path):
     code = "import sys; sys.modules['onnxruntime'] = None; from _train.frame_interpolation import Interpolator as I\n"
     code += "try: I(synthesis='ifnet', backend='onnxruntime')\nexcept Exception as error: print(error)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "ONNX needs the package onnxruntime: run make/setup onnx."
+    assert found.stdout.strip() == "This needs onnxruntime, which is not installed: run make/setup onnx."

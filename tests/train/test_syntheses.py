@@ -31,11 +31,6 @@ def splatting(create) -> Splatting:
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 
-def resunet() -> Splatting:
-    network = with_seeded_weights(FrameUNet())
-    return Splatting(network.prepare, network.synthesise)
-
-
 def ssldtm() -> Splatting:
     network, dtm = with_seeded_weights(SoftsplatLite()), with_seeded_weights(DTM())
     return Splatting(network.prepare, lambda prepared, t: dtm(network.synthesise(prepared, t))[0])
@@ -49,7 +44,7 @@ SYNTHESES = {
     "splat": lambda: syntheses.create("splat", Context()),
     "ssldtm": ssldtm,
     "fusion": lambda: splatting(Fusion),
-    "resunet": resunet,
+    "resunet": lambda: splatting(FrameUNet),
     "animeinterp": lambda: splatting(AnimeInterp),
     "rife": lambda: intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1))),
     "ifnet": lambda: intermediate(SharpIFNet((16, 12, 8, 8), (1, 1, 1, 1))),

@@ -70,16 +70,16 @@ def test_frames_come_back_in_order_and_time(tmp_path, suffix):
 
 
 def test_what_a_container_tells(tmp_path):
-    with Reader(write(tmp_path / "v.mp4", scene(12, 50, 70), rate=25)) as reader:
-        assert reader.size == (50, 70)
-        assert reader.rate == 25
-        assert reader.count == 12
-        assert reader.duration == Fraction(12, 25)
-        assert not reader.deep
-        assert reader.end is None
-        assert len(list(reader)) == len(list(reader)) == 12
-        assert reader.end == Fraction(12, 25)
-        assert reader.damage is None
+    reader = Reader(write(tmp_path / "v.mp4", scene(12, 50, 70), rate=25))
+    assert reader.size == (50, 70)
+    assert reader.rate == 25
+    assert reader.count == 12
+    assert reader.duration == Fraction(12, 25)
+    assert not reader.deep
+    assert reader.end is None
+    assert len(list(reader)) == len(list(reader)) == 12
+    assert reader.end == Fraction(12, 25)
+    assert reader.damage is None
 
 
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 24), Fraction(1, 3), Fraction(9, 10), Fraction(2)])

@@ -6,24 +6,19 @@ turns, so that the machine's own speed, which drifts, cancels out of the ratios.
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 
-from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.benchmarks.stages import SIZES, timed
+from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models.ifnet import IFNet
 from _util import checkpoints, image, memory
-from _util.device import choose as choose_device
-
-Result = TypeVar("Result")
 
 BASELINE = "rife"
-SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 _WARM_UP = 1
 
 
@@ -45,7 +40,7 @@ def compare(
     rows = []
     for size in sizes:
         pictures = [_resized(path, SIZES[size]) for path in frames]
-        rows += [{"size": size, **row} for row in _in_turns(ways, pictures, repeats, device)]
+        rows += [{"size": size, **row} for row in _in_turns(ways, pictures, repeats)]
     return rows
 
 
@@ -57,13 +52,13 @@ def _create(word: str, device: str, folder: Path) -> Interpolator:
     return Interpolator(flow or "auto", synthesis, device, variant or "auto", folder)
 
 
-def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int, device: str) -> list[dict]:
+def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int) -> list[dict]:
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     peaks = dict.fromkeys(ways, 0.0)
     for turn in range(_WARM_UP + repeats):
         for name, way in ways.items():
             memory.reset_peak()
-            taken = _measure(way, pictures, device)
+            taken = _measure(way, pictures)
             if turn >= _WARM_UP:
                 seconds[name].append(taken)
                 peaks[name] = max(peaks[name], memory.peak())
@@ -84,23 +79,11 @@ def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], rep
     return rows
 
 
-def _measure(way: Interpolator, pictures: Sequence[np.ndarray], device: str) -> tuple[float, float]:
-    def seconds(work: Callable[[], Result]) -> tuple[float, Result]:
-        _synchronise(device)
-        start = time.perf_counter()
-        result = work()
-        _synchronise(device)
-        return time.perf_counter() - start, result
-
-    preparing, pair = seconds(lambda: way.prepare(pictures[0], pictures[1]))
-    first, _ = seconds(lambda: way.at(pair, 0.5))
-    further, _ = seconds(lambda: way.at(pair, 0.25))
+def _measure(way: Interpolator, pictures: Sequence[np.ndarray]) -> tuple[float, float]:
+    prepared: list[PreparedFrames] = []
+    preparing = timed(lambda: prepared.append(way.prepare(pictures[0], pictures[1])), way.device)
+    first, further = (timed(lambda t=t: way.at(prepared[0], t), way.device) for t in (0.5, 0.25))
     return preparing + first, further
-
-
-def _synchronise(device: str) -> None:
-    if choose_device(device).type == "cuda":
-        torch.cuda.synchronize()
 
 
 def _resized(path: Path, size: tuple[int, int]) -> np.ndarray:

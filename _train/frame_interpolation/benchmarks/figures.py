@@ -71,16 +71,8 @@ def table(scores: Sequence[FigureScore]) -> str:
         for method in dict.fromkeys(score.method for score in members):
             own = [score for score in members if score.method == method]
             lpips, chamfer, error = (statistics.fmean(column) for column in list(zip(*own, strict=True))[3:])
-            rows.append(
-                {
-                    "turn": group,
-                    "method": method,
-                    "pairs": str(len(own)),
-                    "LPIPS": f"{lpips:.4f}",
-                    "chamfer ×1e-4": f"{1e4 * chamfer:.3f}",
-                    "error px": f"{error:.2f}",
-                }
-            )
+            means = {"LPIPS": f"{lpips:.4f}", "chamfer ×1e-4": f"{1e4 * chamfer:.3f}", "error px": f"{error:.2f}"}
+            rows.append({"turn": group, "method": method, "pairs": str(len(own))} | means)
     return tables.markdown(rows)
 
 

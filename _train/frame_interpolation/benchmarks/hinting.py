@@ -15,9 +15,10 @@ import torch
 from tqdm import tqdm
 
 from _train.frame_interpolation.benchmarks.articulated import SIZE, Figure
+from _train.frame_interpolation.guides.hinted import distance_to
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import command, image
+from _util import command, image, tables
 from _util.metrics import LPIPS
 
 HINTS = 3
@@ -52,7 +53,7 @@ def _row(interpolator: Interpolator, lpips: LPIPS, seed: int, is_stroke: bool) -
     hints = choose(Figure(seed), automatic, is_stroke)
     hinted = _between(interpolator, seed, hints)
     change = abs(hinted.astype(int) - automatic).max(2)
-    far = int(change[_distance(hints) > _FAR * SIZE[1]].max(initial=0))
+    far = int(change[distance_to(hints, SIZE) > _FAR * SIZE[1]].max(initial=0))
     return HintedPair(seed, _lpips(lpips, seed, automatic), _lpips(lpips, seed, hinted), len(hints), far)
 
 
@@ -88,14 +89,6 @@ def _between(interpolator: Interpolator, seed: int, hints: list[Hint]) -> np.nda
     return frame
 
 
-def _distance(hints: list[Hint]) -> np.ndarray:
-    """(h, w), of each pixel to the nearest straight way between two places that belong together."""
-    free = np.ones(SIZE, np.uint8)
-    for start, end in np.concatenate([hint.samples() for hint in hints]).round().astype(int):
-        cv2.line(free, tuple(map(int, start)), tuple(map(int, end)), 0)
-    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-
-
 @torch.inference_mode()
 def _lpips(lpips: LPIPS, seed: int, frame: np.ndarray) -> float:
     pair = (image.to_tensor(x)[None] for x in (frame, Figure(seed).draw(0.5)))
@@ -113,9 +106,14 @@ def main() -> None:
     parser.add_argument("--synthesis", default="auto")
     arguments: argparse.Namespace = parser.parse_args()
     rows = compare(arguments.seeds, arguments.worst, arguments.strokes, synthesis=arguments.synthesis)
-    print("\n| seed | automatic | hinted | hints | change far off, /255 |\n|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.seed} | {row.automatic:.4f} | {row.hinted:.4f} | {row.hints} | {row.far} |")
+    columns = {
+        "seed": "{seed}",
+        "automatic": "{automatic:.4f}",
+        "hinted": "{hinted:.4f}",
+        "hints": "{hints}",
+        "change far off, /255": "{far}",
+    }
+    print("\n" + tables.of_figures([row._asdict() for row in rows], columns))
     automatic, hinted = (statistics.mean(row[i] for row in rows) for i in (1, 2))
     far = max(row.far for row in rows)
     cuts = statistics.mean(1 - row.hinted / row.automatic for row in rows)

@@ -82,20 +82,17 @@ def compare(device: torch.device | str = "cuda") -> list[dict]:
 def table(rows: list[dict]) -> str:
     """The rows of `compare` in Markdown."""
     lines = [f"Copy bandwidth: {rows[0]['bandwidth'] / 1e9:.0f} GB/s.", ""] if rows else []
-    cells = [
-        {
-            "kernel": row["kernel"],
-            "dtype": row["dtype"],
-            "ours, µs": f"{row['seconds'] * 1e6:.1f}",
-            "published, µs": f"{row['published'] * 1e6:.1f}",
-            "ratio": f"{row['ratio']:.2f}×",
-            "difference": f"{row['difference']:.1e}",
-            "MB that must move": f"{row['bytes'] / 1e6:.1f}",
-            "of bandwidth": f"{row['share']:.0%}",
-        }
-        for row in rows
-    ]
-    return "\n".join([*lines, tables.markdown(cells)])
+    columns = {
+        "kernel": "{kernel}",
+        "dtype": "{dtype}",
+        "ours, µs": lambda row: f"{row['seconds'] * 1e6:.1f}",
+        "published, µs": lambda row: f"{row['published'] * 1e6:.1f}",
+        "ratio": "{ratio:.2f}×",
+        "difference": "{difference:.1e}",
+        "MB that must move": lambda row: f"{row['bytes'] / 1e6:.1f}",
+        "of bandwidth": "{share:.0%}",
+    }
+    return "\n".join([*lines, tables.of_figures(rows, columns)])
 
 
 def cases(device: torch.device | str) -> Iterator[Case]:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.syntheses import Pair
-from _util import checkpoints, cpu, image, memory
+from _util import checkpoints, cpu, image, memory, pixels
 from _util.device import choose as choose_device
 
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
@@ -97,7 +96,7 @@ def measure(which: str, folder: Path, repeats: int, precision: str, device: str)
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
     """Seconds that some work takes, until it is finished on the device too; on CUDA by events around it."""
-    if device.type == "cpu":
+    if device.type != "cuda":
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
@@ -223,11 +222,7 @@ def main(which: str, folder: str, repeats: str, precision: str, device: str) -> 
 def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> None:
     """Write both frames, (h, w) = `size`, into a folder as frame0.png and frame1.png."""
     for i, path in enumerate((frame0, frame1)):
-        pixels = image.read(path)
-        if pixels.shape[:2] != size:
-            shrinks = pixels.shape[0] > size[0]
-            pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-        image.write(folder / f"frame{i}.png", pixels)
+        image.write(folder / f"frame{i}.png", pixels.resize(image.read(path), size))
 
 
 def machine() -> dict:

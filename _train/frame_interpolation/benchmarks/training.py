@@ -99,13 +99,7 @@ def noise(device: torch.device, size: tuple[int, int], batch_size: int) -> Toons
 class _Step:
     """One step of the optimiser on a new batch."""
 
-    def __init__(
-        self,
-        task: Task,
-        loss_of: Callable[[Task, Batch], Tensor],
-        dtype: torch.dtype,
-        toons: Toons,
-    ):
+    def __init__(self, task: Task, loss_of: Callable[[Task, Batch], Tensor], dtype: torch.dtype, toons: Toons):
         self.task, self.loss_of, self.dtype, self.toons = task, loss_of, dtype, toons
         self.optimizer, self.number = task.optimizer(1e-6), 0
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +21,7 @@ from _train.frame_interpolation.evaluation import sequences
 from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _train.frame_interpolation.methods import METRICS, PUBLISHED
-from _util import image
-from _util.dis import search
 from _util.errors import InputError
-from _util.flow import backwarp
 from _util.metrics import ImageMetric
 
 IN_ROI = ("psnr", "ssim", "ie")
@@ -172,10 +168,8 @@ def as_8_bits(frame: Tensor) -> Tensor:
 
 def register(frame: Tensor, truth: Tensor) -> Tensor:
     """A frame (1, 3, h, w) moved onto the truth, by dense inverse search smoothed by a Gaussian of 8 pixels."""
-    grey0, grey1 = (cv2.cvtColor(image.to_array(x[0].cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (truth, frame))
-    flow = search(grey0, grey1)
-    flow = cv2.GaussianBlur(flow, (0, 0), _SMOOTH)
-    return backwarp(frame, torch.from_numpy(flow).permute(2, 0, 1)[None].to(frame), quirk=False)
+    flow = cv2.GaussianBlur(sequences.motion(truth[0], frame[0]), (0, 0), _SMOOTH)
+    return sequences.moved(frame, flow)
 
 
 def _crop(frames: Tensor, item: JudgedItem) -> Tensor:

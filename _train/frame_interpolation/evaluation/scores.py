@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _util import files, runs
-from _util.errors import InputError
 
 
 class Row(NamedTuple):
@@ -49,10 +48,7 @@ class Gathered:
         self.prefix = name.removesuffix(process)
         self.part: int | None = None
         self.columns = ("method", "name", "stamp", *self.metadata, *self.metrics, "end")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{out.parent} cannot be made ({error.strerror}); choose another --out.") from error
+        files.make_folder(out.parent, "choose another --out")
 
     def read(self) -> dict[tuple[str, str, str], Row]:
         """The rows so far by method, name and stamp."""
@@ -74,12 +70,10 @@ class Gathered:
         csv.writer(text, lineterminator="\n").writerows(
             [row.method, row.name, stamp, *_cells(row, self.metadata, self.metrics), "."] for row in rows
         )
-        try:
+        with files.writing(self.out, "make room and run again"):
             if self.part is None:
                 self.part, _ = tempfile.mkstemp(".csv", self.prefix, self.out.parent)
             os.write(self.part, text.getvalue().encode(errors="surrogateescape"))
-        except OSError as error:
-            raise InputError(f"{self.out} cannot be written ({error.strerror}); make room and run again.") from error
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the table of all rows; it appears whole or not at all."""

@@ -28,7 +28,7 @@ def unevenness(frames: Sequence[Tensor]) -> float:
     Args:
         frames: three or more of (3, h, w) in [0, 1], in order and at even times.
     """
-    steps = np.stack([np.linalg.norm(flow, axis=2) for flow in map(_flow, frames, frames[1:])])
+    steps = np.stack([np.linalg.norm(flow, axis=2) for flow in map(motion, frames, frames[1:])])
     steps = np.stack([cv2.blur(step, (9, 9)) for step in steps])  # where, not which pixel exactly
     total = steps.sum(0)
     moving = total > _MOVES
@@ -48,7 +48,7 @@ def flicker(frames: Sequence[Tensor]) -> float:
     changes, strengths = 0.0, 0.0
     responses = [difference_of_gaussians(frame[None].cpu(), sigma=1.0) - _LINE for frame in frames]
     for i in range(1, len(frames) - 1):
-        around = [_moved(responses[j], _flow(frames[i], frames[j])) for j in (i - 1, i + 1)]
+        around = [moved(responses[j], motion(frames[i], frames[j])) for j in (i - 1, i + 1)]
         here = responses[i].clamp(min=0)
         expected = (around[0].clamp(min=0) + around[1].clamp(min=0)) / 2
         lines = (here > 0) | (expected > 0)
@@ -57,10 +57,12 @@ def flicker(frames: Sequence[Tensor]) -> float:
     return changes / strengths if strengths else 0.0
 
 
-def _flow(here: Tensor, there: Tensor) -> np.ndarray:
+def motion(here: Tensor, there: Tensor) -> np.ndarray:
+    """The flow (h, w, 2) from one frame (3, h, w) in [0, 1] to another, by dense inverse search."""
     grey0, grey1 = (cv2.cvtColor(image.to_array(x.cpu(), np.uint8), cv2.COLOR_RGB2GRAY) for x in (here, there))
     return search(grey0, grey1)
 
 
-def _moved(response: Tensor, flow: np.ndarray) -> Tensor:
-    return backwarp(response, torch.from_numpy(flow).permute(2, 0, 1)[None], quirk=False)
+def moved(image: Tensor, flow: np.ndarray) -> Tensor:
+    """An image (1, c, h, w) read where a flow (h, w, 2) points to."""
+    return backwarp(image, torch.from_numpy(flow).permute(2, 0, 1)[None].to(image), quirk=False)

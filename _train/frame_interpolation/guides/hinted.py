@@ -149,15 +149,17 @@ def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
 
 def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
     """(h, w) float32, how far hints have effect: 1 near, exactly 0 beyond their reach."""
-    h, w = size
-    free = np.ones((h, w), np.uint8)
-    for hint in hints:
-        for pair in hint.samples():
-            start, end = (tuple(map(int, point.round())) for point in pair)
-            cv2.line(free, start, end, 0)
-    distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / w
+    distance = distance_to(hints, size) / size[1]
     x = ((REACH - 0.01 - distance) / (REACH - 0.01 - _FULL)).clip(0, 1)
     return (x * x * (3 - 2 * x)).astype(np.float32)
+
+
+def distance_to(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
+    """(h, w), of each pixel to the nearest straight way between two places that belong together."""
+    free = np.ones(size, np.uint8)
+    for start, end in np.concatenate([hint.samples() for hint in hints]).round().astype(int).tolist():
+        cv2.line(free, start, end, 0)
+    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 class _Shift:
@@ -190,13 +192,17 @@ class _Shift:
 
 def _against(shift: np.ndarray) -> np.ndarray:
     """Where each pixel of what is moved by a shift comes from, as a shift."""
-    h, w = shift.shape[:2]
-    y, x = np.mgrid[:h, :w].astype(np.float32)
     back = -shift
     for _ in range(4):
-        place = x + back[:, :, 0], y + back[:, :, 1]
-        back = -cv2.remap(shift, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        back = -cv2.remap(shift, *_places(back), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return back
+
+
+def _places(shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a shift (h, w, 2) points to: x and y, (h, w) float32."""
+    h, w = shift.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    return x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
 
 
 def _moved(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -206,10 +212,7 @@ def _moved(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 def _read(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """(h, w) or (h, w, c) in [0, 1], read where a shift (h, w, 2) points to."""
-    h, w = shift.shape[:2]
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    x, y = x + shift[:, :, 0].astype(np.float32), y + shift[:, :, 1].astype(np.float32)
-    return cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    return cv2.remap(values, *_places(shift), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:
@@ -275,15 +278,12 @@ def _behind(
     here: np.ndarray, there: np.ndarray, gone: np.ndarray, gone_there: np.ndarray, to: np.ndarray, back: np.ndarray
 ) -> np.ndarray:
     """A frame whose hole is filled from the other one along the motion around, else from around."""
-    h, w = gone.shape
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    place = x + to[:, :, 0], y + to[:, :, 1]
+    (h, w), place = gone.shape, _places(to)
     returned = to + cv2.remap(back, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = (place[0] >= 0) & (place[0] <= w - 1) & (place[1] >= 0) & (place[1] <= h - 1)
     hidden = cv2.remap(gone_there.astype(np.float32), *place, cv2.INTER_LINEAR) > 0
     known = inside & ~hidden & (np.linalg.norm(returned, axis=2) < _RETURNS)
-    read = cv2.remap(there, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
-    picture = np.where(gone[:, :, None], read, here)
+    picture = np.where(gone[:, :, None], _read(there, to), here)
     return _filled(picture, ~gone | known)
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from _util.counts import counted
+from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.files import read_json
 
@@ -146,7 +146,7 @@ def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:
         raise InputError(f"{where} names no key; there are {len(gaps)} gaps, each named by the key that begins it.")
     if key not in gaps:
         last = " is the last key, and" if key in keys else ""
-        raise InputError(f"{where}: {key!r}{last} begins no gap; keys that do are {', '.join(gaps[:5])}.")
+        raise InputError(f"{where}: {key!r}{last} begins no gap; keys that do are {listed(gaps)}.")
     return gaps.index(key)
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from _util.errors import InputError
+from _util.morphology import grown, spread
 from _util.tones import Tones, find_tones, is_even, share_of_ink, with_ink
 
 _FINER = 3  # times that lines are traced at
@@ -63,7 +64,7 @@ class Lines:
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
         differs = np.maximum(*(abs(share - of_key) for of_key in self._shares)) > _AT_REST
-        changed = np.where(_grown(differs, _AROUND), redrawn(share, width), share)
+        changed = np.where(grown(differs, _AROUND), redrawn(share, width), share)
         return with_ink(self._with_rest(changed, share), tones, frame.shape[2])
 
     def _with_rest(self, changed: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -75,15 +76,10 @@ class Lines:
         """
         rest, differ = np.minimum(*self._shares), abs(self._shares[0] - self._shares[1])
         agrees, is_moving = differ <= _AT_REST, abs(share - rest) > _LIKE
-        beside = _grown((rest > 0.5) & agrees & ~is_moving, _RIM)
+        beside = grown((rest > 0.5) & agrees & ~is_moving, _RIM)
         with_ink_of_rest = np.where(beside & agrees & ~is_moving, np.maximum(changed, rest), changed)
-        is_rest = beside & (agrees | _grown(differ > _GONE, _RIM)) & ~_grown(is_moving, _RIM)
+        is_rest = beside & (agrees | grown(differ > _GONE, _RIM)) & ~grown(is_moving, _RIM)
         return np.where(is_rest, rest, with_ink_of_rest)
-
-
-def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """A mask and all around it, as far as `reach` pixels."""
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _mixed(first: Tones, last: Tones, t: float) -> Tones:
@@ -103,7 +99,7 @@ def _widths(share: np.ndarray) -> np.ndarray:
     known = _blocks(trace).max(3).max(1)
     width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
     width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
-    return _from_nearest(width, known)
+    return spread(width, known)[0]
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -148,13 +144,3 @@ def _blocks(fine: np.ndarray) -> np.ndarray:
     """What lies in each pixel: (h, finer, w, finer)."""
     h, w = fine.shape
     return fine.reshape(h // _FINER, _FINER, w // _FINER, _FINER)
-
-
-def _from_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    labels = np.asarray(labels, np.intp)
-    table = np.zeros(labels.max() + 1, np.float32)
-    table[labels[known]] = values[known]
-    return table[labels]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from _util import files, formats
+from _util import files
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.runs import digest, digest_of
@@ -84,8 +84,8 @@ class Drawn:
         """Make the folder; from now on, what is no longer there is forgotten."""
         made = [(name, *one) for name, one in self._whole.items()]
         made += [(name, *one) for name, by_digest in self._changed.items() for one in by_digest.items()]
-        with files.making_folder(self._folder), files.replacing(self._record) as temporary:
-            temporary.write_text("".join(_line(*one) for one in made))
+        with files.making_folder(self._folder):
+            files.write_text(self._record, "".join(_line(*one) for one in made))
 
     def rename(self, recipes: Mapping[str, Recipe]) -> None:
         """Give drawings that were made under other names the ones of their recipes.
@@ -104,7 +104,7 @@ class Drawn:
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
         """Write a drawing, which appears whole."""
-        self.write(name, lambda path: formats.write(path, picture.pixels, picture.tags, picture.header), recipe)
+        self.write(name, picture.write, recipe)
 
     def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
         """Write a drawing of another kind by a function that writes a file."""
@@ -144,11 +144,10 @@ class Drawn:
 def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
     """Raise InputError, which names the drawing and not where it is staged, where it cannot be written."""
     try:
-        yield
+        with files.writing(path, "make room or choose another place"):
+            yield
     except InputError as error:
-        raise InputError(str(error).replace(str(staged), str(path))) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
+        raise InputError(str(error).replace(str(staged or path), str(path))) from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:

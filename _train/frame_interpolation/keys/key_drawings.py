@@ -35,6 +35,7 @@ from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
+from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
@@ -160,12 +161,7 @@ def interpolate_keys(
             drawn.check(wanted | drawn.names)
         drawn.check_keys({key.digest for key in surveyed})
         _tell_order(keys, [drawing.path for drawing in drawings])
-        from _train.frame_interpolation.video.interpolate import create_interpolator
-        from _util import checkpoints
-
-        interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
-        if interpolator.line_art != "off":
-            settings = settings | {"line_art": interpolator.line_art}
+        interpolator, settings = open_interpolator(**options)
         recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
@@ -176,6 +172,16 @@ def interpolate_keys(
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
+
+
+def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
+    """An `Interpolator` of options, and all that determines what it draws."""
+    from _train.frame_interpolation.video.interpolate import create_interpolator
+    from _util import checkpoints
+
+    interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
+    line_art = interpolator.line_art
+    return interpolator, settings if line_art == "off" else {**settings, "line_art": line_art}
 
 
 def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
@@ -235,7 +241,6 @@ def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
 
 
 def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Sequence[int]) -> None:
-    preview.parent.mkdir(parents=True, exist_ok=True)
     pictures = (formats.for_display(formats.read(drawing.path)) for drawing in drawings)
     tags = formats.read(drawings[0].path).tags
     write_preview(preview, pictures, RATE, tags=tags, exposures=exposures, there_and_back=False)
@@ -248,9 +253,8 @@ def _survey(keys: Sequence[Path]) -> list[_Key]:
     model = next(key for key in surveyed if key.kind == common)
     others = [key for key in surveyed if key.kind != common]
     if others:
-        message = ", ".join(f"{key.path} is {key.shown_kind}" for key in others[:5])
-        more = f", and {len(others) - 5} more differ" if len(others) > 5 else ""
-        raise InputError(f"{message}{more}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+        message = listed([f"{key.path} is {key.shown_kind}" for key in others])
+        raise InputError(f"{message}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
     return surveyed
 
 

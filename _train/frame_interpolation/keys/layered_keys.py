@@ -30,14 +30,15 @@ from _train.frame_interpolation.keys.drawn import Drawn
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers
+from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.layers import Layer
 from _util.locks import holding
+from _util.pixels import with_channels
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
-FORMATS = (".png", ".ora")
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of those by themselves
 
@@ -108,7 +109,7 @@ def interpolate(
     Args:
         out: folder, made where missing.
         gaps: timing of each, as `timing.plan` gives it.
-        suffix: of `FORMATS`.
+        suffix: ".png", or ".ora".
         preview: also write all drawings in order as an animation.
         overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
         options: of `Interpolator`.
@@ -134,7 +135,6 @@ def interpolate(
     with holding(out, *([preview] if preview else [])):
         paths = _compose(cut, out, gaps, named, suffix, shown, overwrite)
         if preview:
-            preview.parent.mkdir(parents=True, exist_ok=True)
             exposures = [count for gap in gaps for count in gap.exposures]
             stacks = [_stack(shown, place) for place in _places(gaps)]
             pictures = (_composed(stack, _blank(cut)) for stack in stacks)
@@ -216,7 +216,7 @@ def _compose(
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
-    read = [Layer(one.name, layers.as_rgba(formats.read(one.path).pixels), one.opacity) for one in stack]
+    read = [Layer(one.name, with_channels(formats.read(one.path).pixels, 4), one.opacity) for one in stack]
     return read or [Layer("empty", blank)]
 
 
@@ -250,7 +250,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
 
 
 def _of_folders(folder: Path) -> Cut:
-    cels, keys = [], set()
+    cels = []
     for within in _folders(folder):
         paths = {}
         for path in files.pictures(within):
@@ -259,8 +259,7 @@ def _of_folders(folder: Path) -> Cut:
             paths[key_drawings.name_of(path)] = path
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
-        keys |= paths.keys()
-    return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
+    return _of_cels(cels)
 
 
 def _of_documents(paths: list[Path], folder: Path) -> Cut:
@@ -284,7 +283,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
 
 
 def _of_groups(path: Path, folder: Path) -> Cut:
-    cels, keys = [], set()
+    cels = []
     for group in layers.read(path).layers:
         if not group.parts:
             raise InputError(
@@ -297,7 +296,12 @@ def _of_groups(path: Path, folder: Path) -> Cut:
                 raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
             _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
         cels.append(cel)
-        keys |= cel.paths.keys()
+    return _of_cels(cels)
+
+
+def _of_cels(cels: list[Cel]) -> Cut:
+    """Keys in the order of their names."""
+    keys = {key for cel in cels for key in cel.paths}
     return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
@@ -355,11 +359,7 @@ def _tell_missing(cut: Cut) -> None:
     for cel in cut.cels:
         missing = [key for key in cut.keys if key not in cel.paths]
         if missing:
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            print(
-                f"The layer {cel.name!r} is not in {', '.join(missing[:5])}{more}: it is held until there.",
-                file=sys.stderr,
-            )
+            print(f"The layer {cel.name!r} is not in {listed(missing)}: it is held until there.", file=sys.stderr)
 
 
 def _documents(folder: Path) -> list[Path]:

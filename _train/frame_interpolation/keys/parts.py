@@ -21,7 +21,7 @@ from _train.frame_interpolation.keys import timing
 from _train.frame_interpolation.keys.tables import read_rows
 from _train.frame_interpolation.keys.timing import Gap
 from _util import formats
-from _util.counts import counted
+from _util.counts import counted, listed
 from _util.errors import InputError
 
 _COLUMNS = ("key", "mask", "ease", "ticks")
@@ -62,7 +62,7 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
     for line, row in read_rows(path, "a list of parts", _COLUMNS, ["key", "mask"]):
         where = f"{path}, line {line}"
         if row["key"] not in keys:
-            raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {', '.join(keys[:5])}.")
+            raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {listed(keys)}.")
         i = list(keys).index(row["key"])
         part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
         found.setdefault(i, []).append(part)

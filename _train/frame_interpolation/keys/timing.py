@@ -28,7 +28,7 @@ from typing import Any
 
 from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.tables import read_rows
-from _util.counts import counted
+from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
 
@@ -266,7 +266,7 @@ def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[i
         name = values["key"]
         number = next((i for i, key in enumerate(keys) if key in (name, _without_suffix(name))), None)
         if number is None:
-            raise InputError(f"{where}: there is no key {name!r}; the keys are {_listed(keys)}.")
+            raise InputError(f"{where}: there is no key {name!r}; the keys are {listed(keys)}.")
         if number >= len(rows):
             raise InputError(f"{where}: no gap begins at {name}, the last key; remove the line, or add --loop.")
         if number in lines:
@@ -297,10 +297,6 @@ def _overridden(row: _Row, values: dict[str, str]) -> _Row:
     if values["on"]:
         row = replace(row, on=parse_on(values["on"], "the column on"))
     return row
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _ticks(name: str, texts: list[str]) -> tuple[Fraction, ...]:

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, zeroed
+from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     ENOUGH,
     NOTHING,
     SplatSource,
+    SplattingNetwork,
     Synthesis,
     at_times,
     fill,
@@ -88,7 +89,7 @@ class FusedPair(NamedTuple):
     matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
 
 
-class Fusion(nn.Module):
+class Fusion(SplattingNetwork):
     def __init__(self, channels: tuple[int, int] = (24, 48), width: int = 24):
         super().__init__()
         a, b = channels
@@ -113,25 +114,10 @@ class Fusion(nn.Module):
         for head in (self.metric[-1], *self.flows, self.mix):
             zeroed(head)
 
-    def forward(
-        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
-    ) -> Synthesis:
-        """Synthesise the frame at time t.
-
-        Args:
-            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-        """
-        return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
-
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FusedPair:
         """Features of both frames and what each pixel counts; arguments as in `forward`."""
         h, w = frame0.shape[2:]
-        down, right = -h % 4, -w % 4
-        frames, flow = (
-            F.pad(torch.cat(x), (0, right, 0, down), mode="replicate") for x in ((frame0, frame1), (flow01, flow10))
-        )
+        frames, flow = pad(torch.cat([frame0, frame1]), 4), pad(torch.cat([flow01, flow10]), 4)
         features = self.encoder(frames.to(dtype_of(self.encoder)))
         padded = SplatSource(frames, flow, self._importance(frames, flow, features[0]))
         matching = self.matching(features[1]).float()

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of
+from _train.frame_interpolation.models.layers import dtype_of, pad
 from _util.flow import backwarp
 
 PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
@@ -159,11 +159,7 @@ class IFNet(nn.Module):
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
     def prepare(
-        self,
-        frame0: Tensor,
-        frame1: Tensor,
-        coarser: int | None = None,
-        seen: tuple[Tensor, Tensor] | None = None,
+        self, frame0: Tensor, frame1: Tensor, coarser: int | None = None, seen: tuple[Tensor, Tensor] | None = None
     ) -> FramePyramid:
         """What does not depend on the time; arguments as in `forward`.
 
@@ -214,12 +210,6 @@ class IFNet(nn.Module):
             target = frames if last else levels[i + 1]
             stages.append(_enlarge(motion, mask, (target.shape[-2], target.shape[-1])))
         return stages
-
-
-def pad(image: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sides are multiples of a number."""
-    h, w = image.shape[2:]
-    return F.pad(image, (0, -w % multiple, 0, -h % multiple), mode="replicate")
 
 
 def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from _train.frame_interpolation.models.gridnet import GridNet, LateralBlock, PRe
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
+    SplattingNetwork,
     Synthesis,
     Warp,
     at_times,
@@ -117,25 +118,13 @@ class Synthesizer(nn.Module):
         return torch.sigmoid(logits[0] + 0.5 * correction)
 
 
-class SoftsplatLite(nn.Module):
+class SoftsplatLite(SplattingNetwork):
     def __init__(self):
         super().__init__()
         self.feature_extractor = FeatureExtractor()
         self.gridnet_converter = GridNetConverter((64, 256, 512), (32, 64, 128))
         self.gridnet = GridNet((32, 64, 128))
         self.synthesizer = Synthesizer(32)
-
-    def forward(
-        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
-    ) -> Synthesis:
-        """Synthesise the frame at time t.
-
-        Args:
-            frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w).
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-        """
-        return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FeaturePair:
         """Metric, distance transforms and features of both frames; arguments as in `forward`."""

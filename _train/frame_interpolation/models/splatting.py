@@ -4,11 +4,12 @@ Softmax splatting (Niklaus and Liu, CVPR 2020) carries each pixel of a frame alo
 is taken from the other.
 """
 
-from typing import NamedTuple, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from _util import paths
@@ -48,6 +49,30 @@ class Warp(NamedTuple):
     warps: tuple[Tensor, Tensor]
     masks: tuple[Tensor, Tensor]
     flows: tuple[Tensor, Tensor]  # flow01 and flow10 scaled by the time
+
+
+class SplattingNetwork(nn.Module, ABC):
+    """A network that synthesises the frame at a time from two frames that are splatted along the flow between them."""
+
+    def forward(
+        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
+    ) -> Synthesis:
+        """Synthesise the frame at time t.
+
+        Args:
+            frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
+            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w), where the network draws along those.
+            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
+        """
+        return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
+
+    @abstractmethod
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Any:
+        """What does not depend on the time; arguments as in `forward`."""
+
+    @abstractmethod
+    def synthesise(self, prepared: Any, t: float | Tensor) -> Synthesis:
+        """The frame at time t, (0, 1), from what `prepare` returned."""
 
 
 def halves(both: Tensor) -> tuple[Tensor, Tensor]:

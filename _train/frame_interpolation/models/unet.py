@@ -22,9 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, zeroed
+from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
+    SplattingNetwork,
     Synthesis,
     at_times,
     half_warp,
@@ -208,7 +209,7 @@ class FlowUNet(nn.Module):
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         """The flow after every level, coarse to fine: each (2b, 2, h, w), flow01 first, then flow10."""
         h, w = frame0.shape[2:]
-        frames = _pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
+        frames = pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
         frame0, frame1 = frames.chunk(2)
         mask = (4 * (frame0 - frame1).abs().mean(1, keepdim=True)).clamp(max=1)  # what changes, moves
         dtype = dtype_of(self.heads)
@@ -244,7 +245,7 @@ class EncodedPair(NamedTuple):
     image: SplatSource  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
 
 
-class FrameUNet(nn.Module):
+class FrameUNet(SplattingNetwork):
     """The frame at a time between two frames, from both splatted to it: which of the two to take, and a correction."""
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (32, 48, 72, 96)):
@@ -256,20 +257,6 @@ class FrameUNet(nn.Module):
         self.head = nn.Conv2d(channels[0], 4 * (1 + 3), 3, padding=1)
         zeroed(self.head)
 
-    def forward(
-        self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor = 0.5
-    ) -> Synthesis:
-        """Synthesise the frame at time t.
-
-        Args:
-            frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            flow01, flow10: (b, 2, h, w), x then y, pixels.
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-        """
-        image = at_times(self.prepare(frame0, frame1, flow01, flow10), t).image
-        bases, masks, moves = self._warp(image, t)
-        return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
-
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> EncodedPair:
         """What both frames are splatted with; arguments as in `forward`."""
         flow = torch.cat([flow01, flow10])
@@ -277,9 +264,10 @@ class FrameUNet(nn.Module):
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
         return EncodedPair(SplatSource(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
 
-    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Tensor:
-        """The frame (b, 3, h, w) at time t, (0, 1), from what `prepare` returned."""
-        return self._draw(*self._warp(at_times(prepared, t).image, t), t)
+    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Synthesis:
+        """The frame at time t, (0, 1), from what `prepare` returned."""
+        bases, masks, moves = self._warp(at_times(prepared, t).image, t)
+        return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
 
     @staticmethod
     def _warp(image: SplatSource, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
@@ -298,7 +286,7 @@ class FrameUNet(nn.Module):
         dtype = self.head.weight.dtype
         times = torch.as_tensor(t, dtype=moves.dtype, device=moves.device).expand(len(moves)).view(-1, 1, 1, 1)
         inputs = torch.cat([*(base - 0.5 for base in bases), *masks, moves, times.expand_as(moves) - 0.5], 1)
-        inputs = _pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
+        inputs = pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
         *skips, x = self.encoder(inputs, inputs[:, 8:9])
         for level, skip in zip(reversed(self.decoder), reversed(skips), strict=True):
             x = level(x, skip)
@@ -310,8 +298,3 @@ class FrameUNet(nn.Module):
 def _fade(values0: Tensor, values1: Tensor, t: float | Tensor) -> Tensor:
     times = torch.as_tensor(t, dtype=values0.dtype, device=values0.device).expand(len(values0)).view(-1, 1, 1, 1)
     return torch.lerp(values0, values1, times)
-
-
-def _pad(picture: Tensor, multiple: int) -> Tensor:
-    h, w = picture.shape[2:]
-    return F.pad(picture, (0, -w % multiple, 0, -h % multiple), mode="replicate")

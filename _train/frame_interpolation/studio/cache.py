@@ -8,8 +8,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from _util import files, formats
-from _util.errors import InputError
+from _util import files
 from _util.formats import Picture
 
 
@@ -41,11 +40,8 @@ class Cache:
             InputError: it cannot be written.
         """
         path = self._folder / f"{id}{picture.suffix}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._folder} cannot be made ({error.strerror}); make room or permit it.") from error
-        formats.write(path, picture.pixels, picture.tags, picture.header)
+        files.make_folder(self._folder, "make room or permit it")
+        picture.write(path)
         with self._lock:
             self._paths[id] = path
 

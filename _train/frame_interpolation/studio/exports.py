@@ -22,6 +22,7 @@ from _util.alpha import over_white
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
+from _util.pixels import as_16_bits, with_channels
 
 
 class Format(NamedTuple):
@@ -172,7 +173,8 @@ def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
     kinds = [_kind(shot, cache) for shot in shots if not shot.id]
     has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
     for shot in shots:
-        pixels = _like(formats.for_display(_picture(shot, cache)), has_alpha, is_deep)
+        pixels = formats.for_display(_picture(shot, cache))
+        pixels = with_channels(as_16_bits(pixels) if is_deep else pixels, 4 if has_alpha else 3)
         for _ in range(shot.exposure):
             yield pixels
 
@@ -183,16 +185,6 @@ def _kind(shot: Shot, cache: Cache) -> tuple[bool, bool]:
     return pixels.ndim == 3 and pixels.shape[2] == 4, pixels.dtype == np.uint16
 
 
-def _like(pixels: np.ndarray, has_alpha: bool, is_deep: bool) -> np.ndarray:
-    if is_deep and pixels.dtype == np.uint8:
-        pixels = pixels.astype(np.uint16) * 257
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, 2)
-    if has_alpha and pixels.shape[2] == 3:
-        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
-    return pixels
-
-
 def _write_png(path: Path, work: _Work) -> None:
     exposed = (shot for shot in work.shots for _ in range(shot.exposure))
     digits = max(4, len(str(sum(shot.exposure for shot in work.shots))))
@@ -200,7 +192,7 @@ def _write_png(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for i, shot in enumerate(work.counted(exposed), 1):
             picture = _picture(shot, work.cache)
-            formats.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}", *_parts(picture))
+            picture.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}")
 
 
 def _write_drawings(path: Path, work: _Work) -> None:
@@ -209,7 +201,7 @@ def _write_drawings(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for shot in work.counted(iter(work.shots)):
             picture = _picture(shot, work.cache)
-            formats.write(temporary / f"{shot.name}{picture.suffix}", *_parts(picture))
+            picture.write(temporary / f"{shot.name}{picture.suffix}")
         exposure_sheets.write(temporary / f"{name}.xdts", [row.gap for row in work.rows], name)
         _write_chart(temporary / f"{name}.csv", work.rows)
 
@@ -223,10 +215,6 @@ def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
             ticks = " ".join(map(str, row.gap.ticks))
             if row.next:
                 table.writerow([row.key.name, "" if ticks else "0", ticks, row.gap.exposures[0]])
-
-
-def _parts(picture: Picture) -> tuple[Any, Any, Any]:
-    return picture.pixels, picture.tags, picture.header
 
 
 def _write_animation(path: Path, work: _Work) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from _util import formats, png
 from _util.alpha import resized
 from _util.formats import Picture
+from _util.pixels import as_8_bits
 
 SIDES = {"thumbnail": 192, "view": 1280}  # longer side in pixels; larger pictures are reduced to it
 _MOST_BYTES = 192 * 2**20  # of pictures that are kept
@@ -51,9 +52,7 @@ class Pictures:
 
 def encoded(picture: Picture, side: int | None) -> bytes:
     """A picture as PNG of 8 bits, its colours tagged as they were, its longer side at most `side` pixels."""
-    pixels = formats.for_display(picture)
-    if pixels.dtype == np.uint16:
-        pixels = (pixels / 257).round().astype(np.uint8)
+    pixels = as_8_bits(formats.for_display(picture))
     file = io.BytesIO()
     Image.fromarray(_reduced(pixels, side)).save(file, "PNG", compress_level=_FAST)
     return png.insert(file.getvalue(), picture.tags)

@@ -23,7 +23,7 @@ from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_names, timing
 from _train.frame_interpolation.keys.timing import Gap
 from _util.errors import InputError
-from _util.files import read_json, replacing
+from _util.files import read_json, write_text
 from _util.runs import digest
 
 RATE = Fraction(24)
@@ -201,8 +201,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(path: Path, document: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def _as_json(state: State) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.keys import Key, Keys
 from _train.frame_interpolation.studio.project import Defaults, Project, State, Timing
 from _train.frame_interpolation.studio.sheet import SheetRow
+from _util.counts import listed
 from _util.errors import InputError
 
 CACHE_FOLDER = ".studio"
@@ -283,20 +284,16 @@ def _difference(before: list[Key], after: list[Key]) -> str:
     sentences = []
     if gone:
         sentences.append(
-            f"{_listed(gone)} {_is(gone)} gone from the folder; timing and hints are kept for when it is back."
+            f"{listed(gone, 4)} {_is(gone)} gone from the folder; timing and hints are kept for when it is back."
         )
     if come:
-        sentences.append(f"{_listed(come)} {_is(come)} new among the keys.")
+        sentences.append(f"{listed(come, 4)} {_is(come)} new among the keys.")
     if other:
         sentences.append(
-            f"{_listed(other)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew."
+            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew."
         )
     return " ".join(sentences) or "The files of the keys were written anew; their pictures are the same."
 
 
 def _is(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from _train.frame_interpolation import pairs
+from _train.frame_interpolation.keys import key_drawings
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
@@ -85,12 +86,7 @@ class Worker(threading.Thread):
                 self._draw(*wanted)
 
     def _begin(self) -> None:
-        from _train.frame_interpolation.video.interpolate import create_interpolator
-        from _util import checkpoints
-
-        self._interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **self._options})
-        line_art = self._interpolator.line_art
-        settings = settings if line_art == "off" else {**settings, "line_art": line_art}
+        self._interpolator, settings = key_drawings.open_interpolator(**self._options)
         self._session.begin_drawing(self._interpolator.method, digest_of(settings))
 
     def _draw(self, row: SheetRow, one: InBetween) -> None:

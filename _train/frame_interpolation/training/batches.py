@@ -238,10 +238,7 @@ class CachedFlows(Source):
     ):
         self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
         self.names, self.path, self._notices = source.names, source.path, Notices()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+        files.make_folder(self.folder)
 
     def __getitem__(self, index: int) -> Triplet:
         triplet = self.source[index]

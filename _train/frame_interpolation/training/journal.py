@@ -200,10 +200,7 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
         if tensor.is_floating_point() and tensor.abs().max() <= torch.finfo(torch.float16).max:
             tensor = tensor.half()
         networks.setdefault(network, {})[weight] = tensor.contiguous()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); choose another --to.") from error
+    files.make_folder(folder, "choose another --to")
     for name, tensors in networks.items():
         write_durably(folder / f"{name}.safetensors", save(tensors, readable))
     return [folder / f"{name}.safetensors" for name in networks]

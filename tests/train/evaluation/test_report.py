@@ -135,7 +135,7 @@ def test_another_page_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(InputError, match=r"holds an index\.html"):
         Report(tmp_path, "t", METRICS)
-    with pytest.raises(InputError, match="cannot be a folder"):
+    with pytest.raises(InputError, match="cannot be made"):
         Report(tmp_path / "index.html", "t", METRICS)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 

@@ -63,7 +63,7 @@ def test_frames_of_a_batch_are_drawn_as_if_alone(variant):
         both = network(*frames, *flows, times).frame
         for i, t in enumerate(times.tolist()):
             prepared = network.prepare(*frames[:, i : i + 1], *flows[:, i : i + 1])
-            alone = network.synthesise(prepared, t)
+            alone = network.synthesise(prepared, t).frame
             torch.testing.assert_close(both[i : i + 1], alone, atol=2e-4, rtol=0)
     assert both.min() > 0
     assert both.max() < 1

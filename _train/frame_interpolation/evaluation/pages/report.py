@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from _train.frame_interpolation.evaluation.pages import site
-from _util.files import natural, replacing
+from _util.files import make_folder, natural, replacing, write_text
 
 THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
 
@@ -71,7 +71,7 @@ class Report:
         """
         _check(item, self.higher_is_better)
         folder = self._folder(item.name)
-        site.make_folder(folder)
+        make_folder(folder)
         before = _read_record(folder)
         known = (
             {(file["name"], file["digest"]) for file in before["files"] if _is_whole(folder, file)} if before else ()
@@ -103,7 +103,7 @@ class Report:
             "size": [width, height],
             "files": [file.result() for file in stored],
         }
-        site.write_text(folder / "item.json", json.dumps(record))
+        write_text(folder / "item.json", json.dumps(record))
 
     def finish(self, summary: list[dict[str, str]]) -> Path:
         """Write the page over all items of this report in the folder, in the natural order of their names.

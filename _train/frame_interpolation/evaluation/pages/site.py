@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import make_folder, write_text
 
 _FILES = Path(__file__).parent
 
@@ -20,16 +20,6 @@ def safe_name(name: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:43]
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"{readable}_{digest}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8; the file appears whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_page(folder: Path, page: str, data: object) -> Path:
@@ -47,18 +37,6 @@ def write_page(folder: Path, page: str, data: object) -> Path:
     index = folder / "index.html"
     write_text(index, (_FILES / f"{page}.html").read_text(encoding="utf-8"))
     return index
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, where there is none.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be a folder to write to ({error.strerror}); choose another.") from error
 
 
 def make_page_folder(folder: Path, page: str) -> None:

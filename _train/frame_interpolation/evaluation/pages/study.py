@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from _train.frame_interpolation.evaluation.pages import clips, site
 from _util.errors import InputError
+from _util.files import make_folder
 
 SECONDS = 1.0  # that a clip lasts one way if nothing else says
 
@@ -72,7 +73,7 @@ def build(
     found, of_truth = _matching_items(methods, truth)
     names = list(found[0])
     site.make_page_folder(out, "study")
-    site.make_folder(out / "clips")
+    make_folder(out / "clips")
     generator = np.random.default_rng(seed)
     writer = _Writer(out / "clips", showing or Showing())
 

@@ -1,0 +1,57 @@
+"""Arrays of pixels brought to a depth, a number of channels, a size or a place."""
+
+import cv2
+import numpy as np
+
+
+def as_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 as uint8, rounded."""
+    return (pixels / 257).round().astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def as_16_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 as uint16."""
+    return pixels.astype(np.uint16) * np.uint16(257) if pixels.dtype == np.uint8 else pixels
+
+
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(h, w), (h, w, 1), (h, w, 3) or (h, w, 4) with 3 or 4 channels, or more where there are more.
+
+    Grey becomes RGB, and what has no alpha is opaque: 1 of floating values, the largest of integers.
+    """
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
+    if pixels.shape[2] < channels:
+        largest = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
+        pixels = np.concatenate([pixels, np.full_like(pixels[:, :, :1], largest)], 2)
+    return pixels
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resample to (h, w) = `size`: by areas where it gets smaller, bicubically where it gets larger."""
+    if pixels.shape[:2] == size:
+        return pixels
+    shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def placed(pixels: np.ndarray, at: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Pixels at (y, x) of a canvas of (h, w) = `size`, which is 0 elsewhere; what lies outside is cut off."""
+    if (at, pixels.shape[:2]) == ((0, 0), size):
+        return pixels
+    canvas = np.zeros((*size, *pixels.shape[2:]), pixels.dtype)
+    paste(canvas, pixels, at)
+    return canvas
+
+
+def paste(canvas: np.ndarray, pixels: np.ndarray, at: tuple[int, int]) -> None:
+    """Put pixels onto a canvas at (y, x), which may lie outside."""
+    (y, x), (h, w), (height, width) = at, pixels.shape[:2], canvas.shape[:2]
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
+    if top < bottom and left < right:
+        canvas[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+
+
+def colours_of(pixels: np.ndarray) -> np.ndarray:
+    """The colours of contiguous pixels, (h, w, 1 or 3), as a view: all channels but alpha."""
+    return pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]
