@@ -15,6 +15,7 @@ from pathlib import Path
 
 from _databacks import sources
 from _util import command
+from _util.counts import counted
 
 
 def parse() -> argparse.Namespace:
@@ -84,7 +85,7 @@ def check(path: Path) -> None:
     source = HDF5(path)
     found = {name: source.damage(i) for i, name in enumerate(tqdm(source.names, unit="item", disable=None))}
     tell({name: reason for name, reason in found.items() if reason}, "damaged", len(source))
-    print(f"{path}: all of {len(source)} items are whole")
+    print(f"{path}: {counted(len(source), 'item')}, none damaged")
 
 
 def measure(source, path: Path) -> None:

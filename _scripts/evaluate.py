@@ -212,10 +212,11 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
 
 
 def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, str]]]) -> None:
+    from _util.counts import counted
     from _util.files import write_text
 
     words = [command.name("_scripts.evaluate"), *sys.argv[1:]]
-    parts = [f"# {title}: {count} items", f"`{' '.join(words)}`"]
+    parts = [f"# {title}: {counted(count, 'item')}", f"`{' '.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     write_text(path, "\n\n".join(parts) + "\n")
 

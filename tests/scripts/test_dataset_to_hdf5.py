@@ -226,7 +226,7 @@ def test_a_check_names_what_is_damaged(run, data, tmp_path):
     path = tmp_path / "a.h5"
     run(data, path)
     code, said, written = run("--check", path)
-    assert (code, written) == (0, f"{path}: all of {COUNT} items are whole\n")
+    assert (code, written) == (0, f"{path}: {COUNT} items, none damaged\n")
     extent = index.read(path).items[3].arrays["frames"].checked.extents[1]
     with path.open("rb+") as file:
         file.seek(extent.start + 5)

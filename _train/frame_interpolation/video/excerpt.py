@@ -32,7 +32,10 @@ class Area(NamedTuple):
         x = (size[1] - self.w) // 2 if self.x is None else self.x
         y = (size[0] - self.h) // 2 if self.y is None else self.y
         if x < 0 or y < 0 or x + self.w > size[1] or y + self.h > size[0]:
-            raise InputError(f"An area of {self.w}×{self.h} at {x},{y} is not within {size[1]}×{size[0]}; make it so.")
+            raise InputError(
+                f"An area of {self.w}×{self.h} at {x},{y} reaches over the edge of pictures of {size[1]}×{size[0]}; "
+                "choose one within (--crop, --still)."
+            )
         return slice(y, y + self.h), slice(x, x + self.w)
 
 

@@ -152,8 +152,14 @@ def test_side_by_side_and_still(run, clip):
     [
         (["--from", "3"], "clip.mkv ends at 2.00 s, before 3 s."),
         (["--from", "1", "--to", "0.5"], "--to 0.5 s is not after --from 1 s."),
-        (["--crop", "80:8"], "An area of 80×8 at -8,12 is not within 64×32; make it so."),
-        (["--still", "60,0,8,8"], "An area of 8×8 at 60,0 is not within 64×32; make it so."),
+        (
+            ["--crop", "80:8"],
+            "An area of 80×8 at -8,12 reaches over the edge of pictures of 64×32; choose one within (--crop, --still).",
+        ),
+        (
+            ["--still", "60,0,8,8"],
+            "An area of 8×8 at 60,0 reaches over the edge of pictures of 64×32; choose one within (--crop, --still).",
+        ),
         (["--crop", "x"], "x is no area; it is W:H or W:H:X:Y, in pixels"),
         (["--from", "1:2:3:4"], "1:2:3:4 is no time"),
         (["--scale", "0"], "0 is no size"),
