@@ -21,7 +21,6 @@ from _train.frame_interpolation.models.ifnet import (
     IFNet,
     Interpolation,
     read,
-    shrink,
     time_plane,
 )
 
@@ -62,8 +61,8 @@ def straightened(motion: Tensor, time: Tensor, coarser: int = 1) -> Tensor:
         time: (n, 1, h, w) in [0, 1].
         coarser: how many times coarser than usual it was found; h and w are multiples of 4 times that.
     """
-    to0, to1 = shrink(motion, _CELL * coarser).split(2, 1)
-    stray = to0.lerp(to1, shrink(time, _CELL * coarser))
+    to0, to1 = motion.split(2, 1)
+    stray = F.avg_pool2d(to0.lerp(to1, time), _CELL * coarser)
     share = (2 - stray.square().sum(1, keepdim=True) / (_STRAY * coarser) ** 2).clamp(0, 1)
     stray = F.avg_pool2d(stray * share, 3, 1, 1, count_include_pad=False)
     stray = F.interpolate(stray, motion.shape[2:], mode="bilinear", align_corners=False)
