@@ -29,6 +29,7 @@ _FEWEST_STANDING = 16  # pixels
 _DIFFERS = 3  # ‖ΔLab‖ of a pixel that is not explained
 _HELD = 5.5  # ‖ΔLab‖ in one place, unexplained, that outlines over a moving ground may leave in a hold
 _FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the pixels with as much, that they do not leave
+_GRAIN = 6  # times as much as nine tenths of the picture have at most, that compression and grain leave besides
 _INEXACT = 0.2  # pixels by which what moves may be off, by rounding and in what outlines are mixed with
 _STEP = 2  # times as much at least, where something is drawn anew
 _UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
@@ -147,14 +148,16 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
     reach = np.ones((2 * math.ceil(np.linalg.norm(motion, axis=1).max()) + 5,) * 2)
     figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), reach) > 0)
     uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
-    uncovered &= cv2.dilate(moves.astype(np.uint8), reach) > 0
+    uncovered &= cv2.dilate(moves.astype(np.uint8), reach, iterations=2) > 0  # not within a large figure
     inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
     edge = cv2.dilate(stands.astype(np.uint8), np.ones((3, 3))) > 0
     change[edge | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
-    unexplained = cv2.blur(np.maximum(duplicates.lab_length(change) - _misplaced(other), 0), (5, 5))
+    excess = np.maximum(duplicates.lab_length(change) - _misplaced(other), 0)
+    unexplained = cv2.blur(excess, (5, 5), borderType=cv2.BORDER_CONSTANT)
     back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))
     stands &= back > _DIFFERS  # not where the camera would have brought the figure to
-    wide = int(np.count_nonzero(unexplained > _FAINT))
+    grain = min(_GRAIN * float(np.quantile(unexplained[::3, ::3], 0.9)), _FAINT)
+    wide = int(np.count_nonzero(unexplained > _FAINT + grain))
     return _Change(motion, float(unexplained.max()), wide, cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0, by_standing)
 
 
