@@ -80,12 +80,10 @@ def _view(frame: np.ndarray) -> _View:
 
 def _changes(views: Iterable[_View]) -> Iterator[_Change | None]:
     """How each frame follows from the one before; the first from none."""
-    last, before = None, deque([None], maxlen=_HOLDS[-1])  # motions
+    last = moved_by = None
     for view in views:
-        known = next((motion for motion in reversed(before) if motion is not None), None)
-        moved_by = None if last is None else camera.find(last.grey, view.grey, known)
+        moved_by = None if last is None else camera.find(last.grey, view.grey, moved_by)
         yield None if last is None or moved_by is None else _compare(last.lab, view.lab, moved_by)
-        before.append(moved_by)
         last = view
 
 
@@ -158,7 +156,8 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
     stands &= back > _DIFFERS  # not where the camera would have brought the figure to
     grain = min(_GRAIN * float(np.quantile(unexplained[::3, ::3], 0.9)), _FAINT)
     wide = int(np.count_nonzero(unexplained > _FAINT + grain))
-    return _Change(motion, float(unexplained.max()), wide, cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0, by_standing)
+    stands = cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0
+    return _Change(motion, float(unexplained.max()), wide, stands, by_standing)
 
 
 def _misplaced(lab: np.ndarray) -> np.ndarray:
