@@ -12,7 +12,7 @@ import numpy as np
 
 _CELL = 20  # pixels: the side of the cells in each of which corners are looked for; divides both sides of frames
 _IN_CELL = 3  # corners at most
-_FAINTEST = 1e-5  # least eigenvalue of a corner
+_FAINTEST = 2e-6  # least eigenvalue of a corner
 _FEWEST = 8  # corners that a motion is believed from
 _MOTIONS = 3  # that are told from one another
 _MOVING = 0.08  # pixels a frame; less is no motion

@@ -24,10 +24,13 @@ from _util import camera, duplicates
 LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole of the next
 
 _HOLDS = 2, 3  # frames from step to step
-_LEAST = 6  # ‖ΔLab‖ in one place that is a step
+_LEAST = 4.5  # ‖ΔLab‖ in one place that is a step
 _FEWEST_STANDING = 16  # pixels
 _DIFFERS = 3  # ‖ΔLab‖ of a pixel that is not explained
-_HELD = 8  # ‖ΔLab‖ in one place, unexplained, that outlines over a moving ground may leave in a hold
+_HELD = 5.5  # ‖ΔLab‖ in one place, unexplained, that outlines over a moving ground may leave in a hold
+_FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the pixels with as much, that they do not leave
+_GRAIN = 6  # times as much as nine tenths of the picture have at most, that compression and grain leave besides
+_INEXACT = 0.2  # pixels by which what moves may be off, by rounding and in what outlines are mixed with
 _STEP = 2  # times as much at least, where something is drawn anew
 _UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
 
@@ -44,6 +47,7 @@ class _Change(NamedTuple):
 
     motion: np.ndarray  # (5, 2) pixels, of the centre and the corners of the picture
     unexplained: float  # the largest ‖ΔLab‖ that neither the camera nor standing still explains
+    wide: int  # pixels of which some is not explained
     stands: np.ndarray  # (h, w): where something stands on the screen, and does not move with the camera
     differs: np.ndarray  # (h, w): ‖ΔLab‖ on the screen
 
@@ -106,7 +110,8 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
     largest = max(_new(change, held) for change in held)
     steps = [_new(change, held) for change in (changes[start], step) if change is not None]
     is_drawn_anew = min(steps) > max(_LEAST, _STEP * largest)
-    return largest < _HELD and is_drawn_anew and _is_even(np.stack([change.motion for change in known]))
+    is_held = largest < _HELD and max(change.wide for change in held) < _WIDE
+    return is_held and is_drawn_anew and _is_even(np.stack([change.motion for change in known]))
 
 
 def _new(change: _Change, held: list[_Change]) -> float:
@@ -137,16 +142,28 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
     by_moving, by_standing = (duplicates.lab_length(cv2.blur(change, (3, 3))) for change in (moved, still))
     stands = (by_standing < _DIFFERS) & (by_moving > _DIFFERS)
     change = np.where((by_moving < by_standing)[:, :, None], moved, still)
-    reach = math.ceil(np.linalg.norm(motion, axis=1).max()) + 2
-    figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), np.ones((2 * reach + 1,) * 2)) > 0)
+    moves = (by_moving < _DIFFERS) & (by_standing > _DIFFERS)
+    reach = np.ones((2 * math.ceil(np.linalg.norm(motion, axis=1).max()) + 5,) * 2)
+    figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), reach) > 0)
     uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
+    uncovered &= cv2.dilate(moves.astype(np.uint8), reach, iterations=2) > 0  # not within a large figure
     inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
     edge = cv2.dilate(stands.astype(np.uint8), np.ones((3, 3))) > 0
     change[edge | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
-    unexplained = float(duplicates.lab_length(cv2.blur(change, (5, 5))).max())
+    excess = np.maximum(duplicates.lab_length(change) - _misplaced(other), 0)
+    unexplained = cv2.blur(excess, (5, 5), borderType=cv2.BORDER_CONSTANT)
     back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))
     stands &= back > _DIFFERS  # not where the camera would have brought the figure to
-    return _Change(motion, unexplained, cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0, by_standing)
+    grain = min(_GRAIN * float(np.quantile(unexplained[::3, ::3], 0.9)), _FAINT)
+    wide = int(np.count_nonzero(unexplained > _FAINT + grain))
+    stands = cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0
+    return _Change(motion, float(unexplained.max()), wide, stands, by_standing)
+
+
+def _misplaced(lab: np.ndarray) -> np.ndarray:
+    """(h, w): ‖ΔLab‖ that motion makes which is off by `_INEXACT` pixels, at what lies within a pixel."""
+    slopes = (cv2.Sobel(lab[:, :, 0], cv2.CV_32F, *order, scale=_INEXACT / 8) for order in ((1, 0), (0, 1)))
+    return cv2.dilate(cv2.magnitude(*slopes), np.ones((3, 3)))
 
 
 def _moved(lab: np.ndarray, moved_by: np.ndarray) -> np.ndarray:

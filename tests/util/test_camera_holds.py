@@ -120,3 +120,27 @@ def test_answers_do_not_depend_on_what_came_before():
     once = list(camera_holds.detect(frames))
     cv2.setRNGSeed(99)
     assert list(camera_holds.detect(frames)) == once
+
+
+def over(frames: list[np.ndarray], draw) -> list[np.ndarray]:
+    """The frames (h, w, 3), onto each of which something is drawn anew, `draw(frame, number)`."""
+    for i, frame in enumerate(frames):
+        draw(frame, i)
+    return frames
+
+
+def rain(frame: np.ndarray, number: int) -> None:
+    for x, y in np.random.default_rng(number).uniform((0, 0), (W, H), (25, 2)).astype(int).tolist():
+        cv2.line(frame, (x, y), (x + 2, y + 11), (225, 230, 240), 1, cv2.LINE_AA)
+
+
+def walker(frame: np.ndarray, number: int) -> None:
+    """A small figure on ones, by 1.5 pixels a frame."""
+    for radius, colour in ((12, (20, 20, 30)), (10, (250, 240, 60))):
+        cv2.circle(frame, (16 * 60 + 24 * number, 16 * 140), 16 * radius, colour, -1, cv2.LINE_AA, shift=4)
+
+
+@pytest.mark.parametrize("draw", [rain, walker])
+@pytest.mark.parametrize("hold", [2, 3])
+def test_what_is_drawn_anew_beside_the_figure_is_not_lost(draw, hold):
+    assert not any(camera_holds.detect(over(clip(steady(3), hold), draw)))
