@@ -47,9 +47,9 @@ class EncodedDrawing(NamedTuple):
 
 def build(
     figures: Sequence[Path],
-    things: Sequence[Path] = (),
-    path: Path = atlas.PATH,
-    ground_count: int = 240,
+    things: Sequence[Path],
+    path: Path,
+    ground_count: int,
     processes: int = 1,
 ) -> tuple[int, dict[str, str]]:
     """Render the SVGs of folders and write the atlas, whole or not at all; the same files give the same pictures.

@@ -1,6 +1,4 @@
-"""What clip art looks like in motion, and how fast it is composed."""
-
-import time
+"""What clip art looks like in motion."""
 
 import numpy as np
 
@@ -18,12 +16,3 @@ def sheet(source: Clipart) -> np.ndarray:
         cells = [image.to_array(frame, np.uint8) for frame in (first, middle, last, (last - first).abs())]
         rows.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells], 1))
     return np.concatenate(rows)
-
-
-def rate(source: Clipart, count: int = 40) -> float:
-    """Triplets composed in a second, measured after a first one."""
-    source[0]
-    start = time.perf_counter()
-    for index in range(1, count + 1):
-        source[index]
-    return count / (time.perf_counter() - start)

@@ -91,11 +91,14 @@ def _ends(present: np.ndarray) -> tuple[int, int]:
 
 def _parse(path: Path) -> Element:
     try:
-        if path.stat().st_size > LONGEST_FILE:
-            raise InputError(f"is longer than {LONGEST_FILE / 1e6:g} MB")
-        root = ElementTree.fromstring(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(LONGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})") from error
+    if len(content) > LONGEST_FILE:
+        raise InputError(f"is longer than {LONGEST_FILE / 1e6:g} MB")
+    try:
+        root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         raise InputError(f"is damaged, or no SVG ({error})") from error
     if _tag(root) != "svg":
