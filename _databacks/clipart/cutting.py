@@ -51,7 +51,8 @@ def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
     if (seen & (alpha < 220)).sum() > 0.35 * seen.sum():
         raise InputError("is mostly translucent")
     fills_page = covered > 0.93
-    layers, boxes = [whole], [None]
+    layers: list[np.ndarray] = [whole]
+    boxes: list[Box | None] = [None]
     if not fills_page and 6 <= drawing.shapes <= 160:
         ranges, boxes = _choose_parts(drawing, size, covered, random)
         layers = [drawing.render(size, shapes) for shapes in ranges]
@@ -136,12 +137,11 @@ def _has_outlines(whole: np.ndarray) -> bool:
 def _draw_outlines(layers: list[np.ndarray], whole: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
     """Lines where the colours of the whole change, painted on the layers that show there."""
     colours = cv2.GaussianBlur(whole[..., :3].astype(np.uint8), (0, 0), 1)
-    edges = np.zeros(whole.shape[:2], np.uint8)
-    for channel in (*cv2.split(colours), whole[..., 3].astype(np.uint8)):
-        edges |= cv2.Canny(channel, 60, 140)
+    channels = (*cv2.split(colours), whole[..., 3].astype(np.uint8))
+    edges = np.max([cv2.Canny(channel, 60, 140) for channel in channels], 0)
     away = cv2.distanceTransform(255 - edges, cv2.DIST_L2, 5)
     line = np.clip(random.uniform(0.8, 1.7) + 0.5 - away, 0, 1)[..., None]
-    ink = np.float32(_INKS[random.integers(len(_INKS))])
+    ink = np.array(_INKS[random.integers(len(_INKS))], np.float32)
     lined = []
     for number, layer in enumerate(layers):
         reach = layer[..., 3:] / 255

@@ -27,8 +27,8 @@ def paint(file: zipfile.ZipFile, ingredients: Sequence[Entry], random: np.random
     ground = _horizon(random) if random.random() < 0.35 else _drawn(random)
 
     def put(entries: Sequence[Entry], size: float, foot: tuple[float, float]) -> None:
-        drawing = read_drawing(file, entries[random.integers(len(entries))])
-        _put(ground, flatten(drawing)[:, :: random.choice([-1, 1])], size, foot)
+        picture = flatten(read_drawing(file, entries[int(random.integers(len(entries)))]))
+        _put(ground, picture if random.random() < 0.5 else picture[:, ::-1], size, foot)
 
     if scenes and random.random() < 0.25:
         put(scenes, w * random.uniform(1, 1.4), (w / 2, 1.1 * h))

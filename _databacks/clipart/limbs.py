@@ -35,7 +35,7 @@ def find_limbs(alpha: np.ndarray, random: np.random.Generator) -> list[DrawnLimb
         return []
     middle = np.argmin((y - y.mean()) ** 2 + (x - x.mean()) ** 2)
     from_middle = _ways(body, (int(y[middle]), int(x[middle])))
-    nearest = distance_transform_edt(~body, return_distances=False, return_indices=True)
+    nearest = tuple(np.asarray(distance_transform_edt(~body, return_distances=False, return_indices=True)))
     remote = np.where(body, from_middle, 0)
     limbs = []
     for _ in range(_MOST):
@@ -49,7 +49,7 @@ def find_limbs(alpha: np.ndarray, random: np.random.Generator) -> list[DrawnLimb
         follows = follows**2 * (3 - 2 * follows)
         joint = body & (np.abs(np.where(body, from_tip, np.inf) - length) < 1.5)
         if joint.any() and (follows > 0.5).sum() < 0.45 * body.sum():
-            spread = follows[nearest[0], nearest[1]].astype(np.float32)
+            spread = follows[nearest].astype(np.float32)
             weights = (255 * cv2.GaussianBlur(spread, (0, 0), 1)).round().astype(np.uint8)
             y, x = np.nonzero(joint)
             limbs.append(DrawnLimb(weights, (float(x.mean() + 0.5) / GRID, float(y.mean() + 0.5) / GRID)))

@@ -90,7 +90,7 @@ class Backdrop(NamedTuple):
         x, y = np.array([0.0, w, 0.0]), np.array([0.0, 0.0, h])
         source = np.stack([(x - w / 2) / self.scale + self.middle[0], (y - h / 2) / self.scale + self.middle[1]], 1)
         target = _FINE * np.stack(camera.see((x, y), time, self.depth), 1)
-        to_picture = cv2.getAffineTransform(np.float32(target - 0.5), np.float32(source - 0.5))
+        to_picture = cv2.getAffineTransform((target - 0.5).astype(np.float32), (source - 0.5).astype(np.float32))
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         fine = _FINE * w, _FINE * h
         return cv2.warpAffine(self.picture, to_picture, fine, flags=flags, borderMode=cv2.BORDER_REFLECT)
@@ -222,8 +222,9 @@ def _set(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Gen
         bottom = top if random.random() < 0.6 else random.uniform(0, 255, 3)
         share = np.linspace(0, 1, 64)[:, None, None]
         plain = np.broadcast_to(top + (bottom - top) * share, (64, 64, 3))
-        return Backdrop(np.float32(plain), (32, 32), max(size) / 48, 0.0)
-    picture = atlas.ground(int(random.integers(atlas.grounds)))[:, :: random.choice([-1, 1])].astype(np.float32)
+        return Backdrop(plain.astype(np.float32), (32, 32), max(size) / 48, 0.0)
+    picture = atlas.ground(int(random.integers(atlas.grounds))).astype(np.float32)
+    picture = picture if random.random() < 0.5 else np.ascontiguousarray(picture[:, ::-1])
     h, w = picture.shape[:2]
     middle = random.uniform(0.3, 0.7) * w, random.uniform(0.3, 0.7) * h
     return Backdrop(picture, middle, unit * random.uniform(0.45, 0.95), random.uniform(0.3, 1))
@@ -240,7 +241,7 @@ def _mix(random: np.random.Generator) -> np.ndarray:
     saturation = random.uniform(0.3, 0.9) if random.random() < 0.75 else 1.0
     luminance = np.broadcast_to([0.3, 0.59, 0.11], (3, 3))
     mixed = turned @ (saturation * np.eye(3) + (1 - saturation) * luminance)
-    return np.float32(mixed * random.uniform(0.7, 1.05))
+    return (mixed * random.uniform(0.7, 1.05)).astype(np.float32)
 
 
 def _shade(length: float, random: np.random.Generator) -> np.ndarray:

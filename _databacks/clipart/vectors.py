@@ -76,17 +76,16 @@ class VectorDrawing:
         seen = self.render((max(1, int(scale * w)), max(1, int(scale * h))))[..., 3] > 40
         if not seen.any():
             raise InputError("shows nothing")
-        (left, right), (top, bottom) = (_ends(seen.any(axis)) for axis in (0, 1))
+        (top, bottom), (left, right) = (_ends(places) for places in np.nonzero(seen))
         self._box = (
             *(x + (left - 2) / scale, y + (top - 2) / scale),
             *((right - left + 4) / scale, (bottom - top + 4) / scale),
         )
 
 
-def _ends(present: np.ndarray) -> tuple[int, int]:
-    """The first place that is present, and the one after the last."""
-    places = np.flatnonzero(present)
-    return int(places[0]), int(places[-1]) + 1
+def _ends(places: np.ndarray) -> tuple[int, int]:
+    """The first place, and the one after the last."""
+    return int(places.min()), int(places.max()) + 1
 
 
 def _parse(path: Path) -> Element:
