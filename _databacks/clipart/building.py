@@ -79,8 +79,8 @@ def build(
                     unused[str(job.path)] = result or f"takes more than {_PATIENCE} s, or brings down the renderer"
         entries.sort()
         if not any(entry.kind == "figure" for entry in entries):
-            name, reason = min(unused.items())
-            raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used; the first: {name} {reason}.")
+            reason = " ".join(min(unused.items(), default=("all", "fill their page")))
+            raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used ({reason}); name other folders.")
         ingredients = [entry for entry in entries if entry.kind != "figure"] or entries
         for number in tqdm(range(ground_count), desc="grounds", unit="ground"):
             ground = grounds.paint(file, ingredients, np.random.default_rng(number))

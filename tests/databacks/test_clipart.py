@@ -155,10 +155,11 @@ class TestAtlas:
             x, y = (int(GRID * place) for place in limb.joint)
             assert 40 < limb.weights[y, x] < 215  # a joint is where the turn fades
 
-    def test_a_failed_build_leaves_the_atlas_as_it_was(self, tmp_path):
+    @pytest.mark.parametrize(("content", "reason"), [("", r"bad\.svg is damaged"), (svg(SCENE), "all fill their page")])
+    def test_a_failed_build_leaves_the_atlas_as_it_was(self, tmp_path, content, reason):
         (tmp_path / "atlas.zip").write_text("before")
-        (tmp_path / "bad.svg").write_text("")
-        with pytest.raises(InputError, match=r"None of 1 SVGs is a figure that can be used.*bad\.svg is damaged"):
+        (tmp_path / "bad.svg").write_text(content)
+        with pytest.raises(InputError, match=rf"None of 1 SVGs is a figure that can be used.*{reason}"):
             building.build([tmp_path], [], tmp_path / "atlas.zip", 1)
         assert (tmp_path / "atlas.zip").read_text() == "before"
         assert len(list(tmp_path.iterdir())) == 2
