@@ -81,13 +81,19 @@ def build(
         if not any(entry.kind == "figure" for entry in entries):
             reason = " ".join(min(unused.items(), default=("all", "fill their page")))
             raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used ({reason}); name other folders.")
-        ingredients = [entry for entry in entries if entry.kind != "figure"] or entries
-        for number in tqdm(range(ground_count), desc="grounds", unit="ground"):
-            ground = grounds.paint(file, ingredients, np.random.default_rng(number))
-            file.writestr(atlas.ground_name(number), atlas.encode(ground, quality=85))
+        _paint_grounds(file, entries, ground_count)
         index = {"drawings": [entry._asdict() for entry in entries], "grounds": ground_count}
         file.writestr("index.json", json.dumps(index))
     return len(entries), {name: unused[name] for name in sorted(unused, key=natural)}
+
+
+def _paint_grounds(file: zipfile.ZipFile, entries: Sequence[Entry], count: int) -> None:
+    """Add grounds to an atlas that has its drawings, made of things, or of figures if there are none, and of scenes."""
+    kind = "thing" if any(entry.kind == "thing" for entry in entries) else "figure"
+    ingredients = [entry for entry in entries if entry.kind in (kind, "scene")]
+    for number in tqdm(range(count), desc="grounds", unit="ground"):
+        ground = grounds.paint(file, ingredients, np.random.default_rng(number))
+        file.writestr(atlas.ground_name(number), atlas.encode(ground, quality=85))
 
 
 def _jobs(figures: Sequence[Path], things: Sequence[Path]) -> list[DrawingJob]:

@@ -54,7 +54,7 @@ def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
     layers: list[np.ndarray] = [whole]
     boxes: list[Box | None] = [None]
     if not fills_page and 6 <= drawing.shapes <= 160:
-        ranges, boxes = _choose_parts(drawing, size, covered, random)
+        ranges, boxes = _divide(drawing.shapes, _choose_parts(drawing, size, covered, random))
         layers = [drawing.render(size, shapes) for shapes in ranges]
         if np.abs(_compose(layers) - whole).mean() > 2.5:  # clipped or blended as a whole
             layers, boxes = [whole], [None]
@@ -65,8 +65,8 @@ def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
 
 def _choose_parts(
     drawing: VectorDrawing, size: tuple[int, int], covered: float, random: np.random.Generator
-) -> tuple[list[range], list[Box | None]]:
-    """Ranges of shapes that make up the layers, and the boxes of those that are parts.
+) -> list[tuple[range, Box]]:
+    """Some parts, in the order in which they are painted: the numbers of their shapes, and their boxes.
 
     A part is a shape of some size with the shapes painted next within its box, as a pupil is within its eye.
     """
@@ -80,7 +80,8 @@ def _choose_parts(
         end = first + 1
         while end < len(found) and _within(found[end][0], box):
             end += 1
-        candidates.append((range(first, end), box))
+        left, top, right, bottom = box
+        candidates.append((range(first, end), (left / scale, top / scale, right / scale, bottom / scale)))
     random.shuffle(candidates)
     chosen: list[tuple[range, Box]] = []
     for shapes, box in candidates:
@@ -88,20 +89,21 @@ def _choose_parts(
             shapes.stop <= other.start or other.stop <= shapes.start for other, _ in chosen
         ):
             chosen.append((shapes, box))
+    return sorted(chosen, key=lambda part: part[0].start)
+
+
+def _divide(count: int, parts: list[tuple[range, Box]]) -> tuple[list[range], list[Box | None]]:
+    """All shapes as layers, in the order in which they are painted, and their boxes, None of what is no part."""
     ranges: list[range] = []
     boxes: list[Box | None] = []
     painted = 0
-    for shapes, (left, top, right, bottom) in sorted(chosen, key=lambda part: part[0].start):
-        if painted < shapes.start:
-            ranges.append(range(painted, shapes.start))
-            boxes.append(None)
-        ranges.append(shapes)
-        boxes.append((left / scale, top / scale, right / scale, bottom / scale))
+    for shapes, box in parts:
+        ranges += [range(painted, shapes.start), shapes]
+        boxes += [None, box]
         painted = shapes.stop
-    if painted < drawing.shapes:
-        ranges.append(range(painted, drawing.shapes))
-        boxes.append(None)
-    return ranges, boxes
+    ranges, boxes = [*ranges, range(painted, count)], [*boxes, None]
+    kept = [place for place, shapes in enumerate(ranges) if shapes]
+    return [ranges[place] for place in kept], [boxes[place] for place in kept]
 
 
 def _box(seen: np.ndarray) -> tuple[Box | None, int]:
