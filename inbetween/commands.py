@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "sgm-flows": Command("_scripts.sgm_flows", "compute the flow by segment-guided matching of a data set"),
     "studio": Command("_scripts.studio", "serve a page to see and mend the in-betweens of key drawings"),
     "toons": Command("_databacks.toons.__main__", "draw cartoons with exact flow, as training sees them"),
+    "clipart": Command("_databacks.clipart.__main__", "render clip art from SVGs, for training"),
     "benchmark-set": Command("_databacks.benchmark_set", "draw the small benchmark, 60 triplets of cartoons"),
     "benchmark": Command("_scripts.benchmark", "measure time and memory of interpolation"),
     "scaling": Command("_scripts.scaling", "measure how training scales over processes"),

@@ -7,8 +7,9 @@ DATA, one or more       →   OUT/
     rrld/images/ flows/         samples/                 frame 0, what was drawn between, frame 1
     triplets/name/{a,b,c}.png   tensorboard/
 
-`toons` are cartoons with exact flow, drawn while training. A triplet is two frames and the truth between them. Then
-`python -m _scripts.export_weights OUT` turns the best checkpoint into weights to interpolate with.
+`toons` are cartoons with exact flow, drawn while training; so is `clipart`, of what `python -m _databacks.clipart` has
+rendered. A triplet is two frames and the truth between them. Then `python -m _scripts.export_weights OUT` turns the
+best checkpoint into weights to interpolate with.
 """
 
 import argparse

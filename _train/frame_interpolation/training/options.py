@@ -31,7 +31,7 @@ def parse(description: str) -> argparse.Namespace:
         "OUT in a shared folder; with --max-restarts N, all start again from the last checkpoint after a loss.",
     )
     add = parser.add_argument
-    add("data", metavar="DATA", nargs="+", help="toons, triplets in a folder or FILE.h5; PATH:0.3: with weight 0.3")
+    add("data", metavar="DATA", nargs="+", help="toons, clipart, a folder or FILE.h5; PATH:0.3: with weight 0.3")
     add("out", metavar="OUT", type=Path, help="where the run lives")
     add(
         "--model",

@@ -1,0 +1,164 @@
+"""Makes the atlas of clip art from folders of SVGs."""
+
+import contextlib
+import faulthandler
+import functools
+import json
+import sys
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from _databacks.clipart import atlas, grounds
+from _databacks.clipart.atlas import Entry
+from _databacks.clipart.cutting import cut
+from _databacks.clipart.limbs import find_limbs
+from _databacks.clipart.vectors import VectorDrawing
+from _databacks.dataset import workers
+from _util import extras, quiet
+from _util.errors import InputError
+from _util.files import make_folder, natural, replacing
+
+_PATIENCE = 60  # seconds for one drawing
+_MEMORY = 8 * 2**30  # bytes that a process may ask for
+
+
+class DrawingJob(NamedTuple):
+    """A file that is to be a drawing."""
+
+    number: int
+    path: Path
+    name: str
+    kind: str
+
+
+class EncodedDrawing(NamedTuple):
+    """What the atlas holds of a drawing."""
+
+    entry: Entry
+    layers: list[bytes]
+    limbs: bytes
+
+
+def build(
+    figures: Sequence[Path],
+    things: Sequence[Path],
+    path: Path,
+    ground_count: int,
+    processes: int = 1,
+) -> tuple[int, dict[str, str]]:
+    """Render the SVGs of folders and write the atlas, whole or not at all; the same files give the same pictures.
+
+    Args:
+        figures: folders of what moves in scenes.
+        things: folders of what grounds are made of, and what moves now and then; figures serve if there are none.
+
+    Returns:
+        How many drawings the atlas has, and why a file could not be used, for each that could not.
+
+    Raises:
+        InputError: a folder has no SVGs, none can be used, or the atlas cannot be written.
+    """
+    extras.require("resvg_py")
+    jobs = _jobs(figures, things)
+    entries: list[Entry] = []
+    unused: dict[str, str] = {}
+    make_folder(path.parent)
+    with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
+        with contextlib.closing(workers.processes(_work, jobs, lambda job, text: None, processes)) as done:
+            for job, result in tqdm(done, total=len(jobs), desc="atlas of clip art", unit="drawing"):
+                if isinstance(result, EncodedDrawing):
+                    entries.append(result.entry)
+                    _write(file, result)
+                else:
+                    unused[str(job.path)] = result or f"takes more than {_PATIENCE} s, or brings down the renderer"
+        entries.sort()
+        if not any(entry.kind == "figure" for entry in entries):
+            reason = " ".join(min(unused.items(), default=("all", "fill their page")))
+            raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used ({reason}); name other folders.")
+        _paint_grounds(file, entries, ground_count)
+        index = {"drawings": [entry._asdict() for entry in entries], "grounds": ground_count}
+        file.writestr("index.json", json.dumps(index))
+    return len(entries), {name: unused[name] for name in sorted(unused, key=natural)}
+
+
+def _paint_grounds(file: zipfile.ZipFile, entries: Sequence[Entry], count: int) -> None:
+    """Add grounds to an atlas that has its drawings, made of things, or of figures if there are none, and of scenes."""
+    kind = "thing" if any(entry.kind == "thing" for entry in entries) else "figure"
+    ingredients = [entry for entry in entries if entry.kind in (kind, "scene")]
+    for number in tqdm(range(count), desc="grounds", unit="ground"):
+        ground = grounds.paint(file, ingredients, np.random.default_rng(number))
+        file.writestr(atlas.ground_name(number), atlas.encode(ground, quality=85))
+
+
+def _jobs(figures: Sequence[Path], things: Sequence[Path]) -> list[DrawingJob]:
+    """The SVGs in folders, at any depth, each file once, however many links lead to it."""
+    jobs: dict[Path, DrawingJob] = {}
+    for kind, folders in (("figure", figures), ("thing", things)):
+        for folder in folders:
+            found = sorted(path for path in folder.rglob("*.[sS][vV][gG]") if path.is_file())
+            if not found:
+                raise InputError(f"{folder} holds no SVGs; name a folder with .svg files in it, at any depth.")
+            for path in found:
+                name = f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
+                jobs.setdefault(path.resolve(), DrawingJob(len(jobs), path, name, kind))
+    return list(jobs.values())
+
+
+def _work(job: DrawingJob, _tick: object) -> EncodedDrawing | str:
+    """A drawing for the atlas, or why there is none; the process ends if it takes too long."""
+    _limit_memory()
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=sys.__stderr__ or sys.stderr)
+    try:
+        with quiet.without_messages():
+            return _encode(job)
+    except InputError as error:
+        return str(error)
+    except BaseException as error:  # a panic of the renderer is no Exception
+        return f"cannot be drawn ({type(error).__name__})"
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@functools.cache
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):  # other systems have no such limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _encode(job: DrawingJob) -> EncodedDrawing:
+    random = np.random.default_rng(zlib.crc32(job.name.encode(errors="surrogateescape")))
+    drawing = cut(VectorDrawing(job.path), random)
+    corners, boxes, layers = [], [], []
+    for layer, box in zip(drawing.layers, drawing.boxes, strict=True):
+        rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) for axis in (1, 0))
+        if len(rows):
+            shown = layer[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            corners.append((int(columns[0]), int(rows[0])))
+            boxes.append(box)
+            layers.append(atlas.encode(_divide(shown), quality=80, use_sharp_yuv=True))
+    limbs = [] if drawing.fills_page else find_limbs(drawing.alpha, random)
+    weights = np.concatenate([limb.weights for limb in limbs]) if limbs else np.zeros((1, 1), np.uint8)
+    kind = "scene" if drawing.fills_page else job.kind
+    entry = Entry(job.number, job.name, kind, drawing.size, corners, boxes, [limb.joint for limb in limbs])
+    return EncodedDrawing(entry, layers, atlas.encode(weights, lossless=True))
+
+
+def _divide(picture: np.ndarray) -> np.ndarray:
+    """Colours that were multiplied by alpha as they are by themselves, uint8."""
+    alpha = picture[..., 3:]
+    colours = np.divide(255 * picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0)
+    return np.concatenate([colours, alpha], -1).round().clip(0, 255).astype(np.uint8)
+
+
+def _write(file: zipfile.ZipFile, drawing: EncodedDrawing) -> None:
+    for number, layer in enumerate(drawing.layers):
+        file.writestr(atlas.layer_name(drawing.entry.number, number), layer)
+    file.writestr(atlas.limbs_name(drawing.entry.number), drawing.limbs)
