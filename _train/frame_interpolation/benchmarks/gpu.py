@@ -124,9 +124,9 @@ def _default_of(settings: GpuSettings) -> Rows:
             "method": row["method"],
             "precision": row["precision"],
             "first ms": 1000 * row["first"],
-            "of RIFE's": row["first_ratio"],
+            "first, of RIFE's": row["first_ratio"],
             "further ms": 1000 * row["further"],
-            "of RIFE's ": row["further_ratio"],
+            "further, of RIFE's": row["further_ratio"],
         }
         for row in against_rife.compare(
             frames, tuple(against_rife.SIZES), methods, settings.repeats, folder, settings.device

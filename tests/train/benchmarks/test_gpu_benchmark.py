@@ -134,7 +134,7 @@ def test_the_default_beside_rife(tmp_path, frames, monkeypatch):
         image.write(path, frame)
     rows = gpu.SECTIONS["default"].measure(SETTINGS._replace(frames=tuple(map(str, paths))))
     assert [row["method"] for row in rows] == ["rife", "ifnet", "ifnet-fast"]
-    assert rows[0]["of RIFE's"] == 1
+    assert rows[0]["first, of RIFE's"] == 1
     assert all(row["first ms"] > 0 for row in rows)
 
 
