@@ -134,18 +134,14 @@ def rates(
     device: torch.device, picture: Path, size: tuple[int, int] = (1080, 1920), drawings: int = 192
 ) -> list[dict[str, Any]]:
     """Frames a second of a video interpolated to twice its rate, from decoding to encoding, and the share of its steady
-    state in which the GPU had nothing to do: by rfr + ssldtm with seeded weights, and by what users get, which is given
-    an eighth of the drawings, as some of its flow is estimated on the CPU."""
+    state in which the GPU had nothing to do: by rfr + ssldtm with seeded weights, and by what users get."""
     rows = []
     with tempfile.TemporaryDirectory() as folder_:
         folder = Path(folder_)
         write_checkpoints(folder)
         write_pan(picture, folder / "warm-up.mp4", size, 8, held=1)
-        for flow, synthesis, weights, count in (
-            ("rfr", "ssldtm", folder, drawings),
-            ("auto", "auto", checkpoints.FOLDER, max(8, drawings // 8)),
-        ):
-            write_pan(picture, folder / "pan.mp4", size, count, held=1)
+        write_pan(picture, folder / "pan.mp4", size, drawings, held=1)
+        for flow, synthesis, weights in (("rfr", "ssldtm", folder), ("auto", "auto", checkpoints.FOLDER)):
             interpolator = Interpolator(flow, synthesis, str(device), folder=weights)
             interpolate = _interpolating(interpolator, folder)
             interpolate("warm-up.mp4")
