@@ -115,7 +115,7 @@ def parse() -> argparse.Namespace:
         help="of several IN: what each becomes (default: its own, .mkv where that is not made)",
     )
     drawing.add_options(parser)
-    arguments = parser.parse_intermixed_args()
+    arguments = parser.parse_args()
     arguments.is_folder = arguments.out.endswith(("/", os.sep))
     arguments.out = Path(arguments.out)
     if len(arguments.sources) > 1:

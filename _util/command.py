@@ -31,11 +31,19 @@ def name(module: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence; `prog` is `python -m MODULE`, unless `begin_as` gave a name."""
+    """An argument parser whose errors are one sentence, and that takes options between positional arguments.
+
+    `prog` is `python -m MODULE`, unless `begin_as` gave a name.
+    """
 
     def __init__(self, prog: str | None = None, **options: Any):
         module = (prog or "").removeprefix(_PYTHON)
         super().__init__(prog if module == prog else name(module), **options)
+
+    def parse_args(self, *arguments: Any, **options: Any) -> Any:
+        if self._subparsers:  # argparse cannot mix these
+            return super().parse_args(*arguments, **options)
+        return self.parse_intermixed_args(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")

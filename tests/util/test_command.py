@@ -118,3 +118,12 @@ def test_numbers_of_options(kind, good, bad):
     for text, message in bad.items():
         with pytest.raises(argparse.ArgumentTypeError, match=message):
             kind(text)
+
+
+def test_options_may_stand_between_positional_arguments():
+    parser = command.Parser("python -m _scripts.draw")
+    parser.add_argument("data", nargs="+")
+    parser.add_argument("out")
+    parser.add_argument("--steps", type=int)
+    options = parser.parse_args(["a", "b", "--steps", "3", "c"])
+    assert (options.data, options.out, options.steps) == (["a", "b"], "c", 3)
