@@ -16,7 +16,7 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from _train.frame_interpolation.models.ifnet import Interpolation
 from _train.frame_interpolation.models.layers import pad
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
-from _util import checkpoints, extras, files
+from _util import checkpoints, extras, files, runs
 from _util.errors import InputError
 from _util.version import VERSION
 
@@ -54,6 +54,11 @@ def place(folder: Path = checkpoints.FOLDER) -> Path:
 
 def file_name(coarser: int) -> str:
     return f"ifnet-{coarser}.onnx"
+
+
+def _origin(weights: Path) -> dict[str, str]:
+    """Properties of a model by which it is known to draw as PyTorch does with some weights."""
+    return {"version": VERSION, "weights": runs.digest(weights)}
 
 
 class _Exported(nn.Module):
@@ -80,7 +85,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
     import onnx
 
     network = SharpIFNet().eval().requires_grad_(False)
-    checkpoints.load(network, "ifnet", folder)
+    weights = checkpoints.load(network, "ifnet", folder)
     network = network.fold() if precision == torch.float32 else network.to(precision)
     multiple = _MULTIPLE * coarser
     frame, t = torch.rand(1, 3, 2 * multiple, 3 * multiple), torch.full((1, 1, 2 * multiple, 3 * multiple), 0.5)
@@ -102,7 +107,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
         model,
         {
             "title": "inbetween IFNet",
-            "version": VERSION,
+            **_origin(weights),
             "multiple": str(multiple),
             "precision": str(precision).removeprefix("torch."),
             "licence": "MIT; weights begin with those of RIFE 4.6, Copyright (c) 2021 hzwer",
@@ -161,6 +166,7 @@ class OnnxIntermediate(Intermediate):
     def __init__(self, backend: str, folder: Path, coarser: int = 1):
         extras.require(backend)
         self.backend, self.folder, self.coarser = backend, place(folder), coarser
+        self.weights = checkpoints.find("ifnet", folder)
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
         frames = torch.stack([pair.frame0, pair.frame1])
@@ -173,7 +179,8 @@ class OnnxIntermediate(Intermediate):
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
         frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
-        model = _load(self.backend, self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
+        size = frame0.shape[2], frame0.shape[3]
+        model = _load(self.backend, self.folder / file_name(coarser), size, self.weights)
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
         return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask)
@@ -185,23 +192,32 @@ def _run(model: _Model, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tenso
 
 
 @functools.lru_cache(_KEPT)
-def _load(backend: str, path: Path, size: tuple[int, int]) -> _Model:
+def _load(backend: str, path: Path, size: tuple[int, int], weights: Path | None = None) -> _Model:
     """A model for frames of (h, w).
 
+    Args:
+        weights: that it must have been made of, by this version of the project.
+
     Raises:
-        InputError: the file is missing or is no model.
+        InputError: the file is missing, is no model, or was made of other weights or by another version.
     """
     if not path.is_file():
         raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
     try:
-        return _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
+        model, properties = _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
     except Exception as error:  # of a kind of its own for each way to be damaged
         raise InputError(f"{path} is damaged or is no ONNX model; write it again.") from error
+    if weights is not None and not _origin(weights).items() <= properties.items():
+        raise InputError(
+            f"{path} was made of other weights than {weights}, or by another version; write it again with "
+            "python -m _scripts.export_onnx."
+        )
+    return model
 
 
 @functools.cache
-def _onnxruntime(path: Path) -> _Model:
-    """A model by the best provider that there is."""
+def _onnxruntime(path: Path) -> tuple[_Model, Mapping[str, str]]:
+    """A model by the best provider that there is, and its properties."""
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
@@ -209,11 +225,15 @@ def _onnxruntime(path: Path) -> _Model:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, settings, providers=providers)
-    return lambda inputs: [np.asarray(output) for output in session.run(_OUTPUTS, inputs)]
+
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [np.asarray(output) for output in session.run(_OUTPUTS, inputs)]
+
+    return run, session.get_modelmeta().custom_metadata_map
 
 
-def _openvino(path: Path, size: tuple[int, int]) -> _Model:
-    """A model compiled for one size, which makes it faster, on the device that OpenVINO chooses."""
+def _openvino(path: Path, size: tuple[int, int]) -> tuple[_Model, Mapping[str, str]]:
+    """A model compiled for one size, which makes it faster, on the device that OpenVINO chooses; its properties."""
     import openvino
 
     core = openvino.Core()
@@ -225,7 +245,8 @@ def _openvino(path: Path, size: tuple[int, int]) -> _Model:
         outputs = compiled(inputs)
         return [np.array(outputs[name]) for name in _OUTPUTS]
 
-    return run
+    information = dict(model.get_rt_info()).get("framework", {})
+    return run, {name: value.astype(str) for name, value in information.items()}
 
 
 def create(context: Context, coarser: str = "1") -> OnnxIntermediate:

@@ -81,6 +81,21 @@ def test_a_missing_or_damaged_model_is_named(create, folder, backend):
         interpolate(*pair)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_model_of_other_weights_is_refused(create, folder, backend):
+    pair, weights = frames(33, 70, 3), folder / "default/ifnet.safetensors"
+    kept = weights.read_bytes()
+    onnx_models._load.cache_clear()
+    state = checkpoints.seeded(Small().state_dict())
+    save_file({name: tensor + 0.01 for name, tensor in state.items()}, weights)
+    try:
+        with pytest.raises(InputError, match=r"ifnet-1\.onnx was made of other weights than .*ifnet\.safetensors"):
+            create(backend)(*pair)
+    finally:
+        weights.write_bytes(kept)
+
+
 def test_what_onnx_runtime_does_not_draw_is_refused():
     with pytest.raises(InputError, match="onnxruntime draws ifnet, ifnet-fast, not splat"):
         Interpolator(flow="dis", synthesis="splat", backend="onnxruntime")
