@@ -113,7 +113,7 @@ def tables(found) -> str:
         ),
         "",
         *table(
-            ["method", "answers", "preferred %", "95 %", "Bradley-Terry", "95 %"],
+            ["method", "answers", "preferred %", "95 %", "Bradley-Terry", "its 95 %"],
             [
                 [method.name, method.answers, *percent(method.share), *interval(method.strength, 1, 2)]
                 for method in found.methods

@@ -216,27 +216,6 @@ def gaussian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 3) -> Te
     return loss
 
 
-def laplacian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 5) -> Tensor:
-    """`Σ 2ⁱ · mean |difference|` over the levels i = 0 … of a Laplacian pyramid, as Niklaus and Liu (CVPR 2020) use it.
-
-    A level is what the next level of the Gaussian pyramid, enlarged bilinearly, lacks; the last is the Gaussian's own.
-
-    Args:
-        predicted, truth: (b, c, h, w).
-        levels: the full size included; each further one is blurred by 1 4 6 4 1 and halved.
-
-    Returns:
-        A number.
-    """
-    difference, loss = predicted.float() - truth.float(), 0
-    for i in range(levels - 1):
-        coarser = _halve(difference)
-        enlarged = F.interpolate(coarser, difference.shape[2:], mode="bilinear", align_corners=False)
-        loss = loss + 2**i * (difference - enlarged).abs().mean()
-        difference = coarser
-    return loss + 2 ** (levels - 1) * difference.abs().mean()
-
-
 def _halve(image: Tensor) -> Tensor:
     b, c, h, w = image.shape
     kernel = torch.tensor([1, 4, 6, 4, 1], device=image.device) / 16

@@ -3,6 +3,7 @@
 `shared/`, beside the repository, holds material that is not part of the project; tests that need it skip without it.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,13 @@ def call(monkeypatch, capsys) -> Callable[..., Finished]:
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+def pytest_configure() -> None:
+    """Let the commands that tests start be interrupted, also where the tests run in the background of a shell, which
+    ignores interrupts there, and so would they."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

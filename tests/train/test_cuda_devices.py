@@ -126,7 +126,7 @@ OPERATORS = {
         f0, f1, losses.StyleWeights(1, 1, 1)
     ),
     "census": lambda f0, f1, f01, f10: losses.census(f0, f1, f0[:, :1]),
-    "pyramids": lambda f0, f1, f01, f10: [losses.gaussian_pyramid_l1(f0, f1), losses.laplacian_pyramid_l1(f0, f1)],
+    "pyramid": lambda f0, f1, f01, f10: losses.gaussian_pyramid_l1(f0, f1),
     "sequence": lambda f0, f1, f01, f10: losses.sequence([f01, f10], f10),
     "literal nedt": lambda f0, f1, f01, f10: reference.nedt(f0),
 }

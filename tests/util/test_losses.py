@@ -1,6 +1,5 @@
 import math
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +15,6 @@ from _util.losses import (
     feature_l1,
     gaussian_pyramid_l1,
     gram_distance,
-    laplacian_pyramid_l1,
     perceptual,
     sequence,
     style_features,
@@ -295,28 +293,3 @@ def test_style_features_are_five_layers_of_a_name_or_a_file(tmp_path):
     assert style_features(str(checkpoints.FOLDER / "default/alexnet_features.safetensors")).architecture == "alexnet"
     with pytest.raises(InputError, match=r"nothing\.pth"):
         style_features(str(tmp_path / "nothing.pth"))
-
-
-def test_laplacian_of_a_constant_difference_is_in_its_last_level():
-    image = torch.rand(2, 3, 33, 47)
-    for levels in (1, 3, 5):
-        loss = laplacian_pyramid_l1(image + 0.25, image, levels)
-        assert loss.item() == pytest.approx(0.25 * 2 ** (levels - 1), rel=1e-4)
-
-
-def test_laplacian_sees_fine_differences_in_its_first_level():
-    checkerboard = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 - 0.5)[None, None]
-    assert laplacian_pyramid_l1(checkerboard, torch.zeros_like(checkerboard)).item() == pytest.approx(0.5, abs=0.1)
-
-
-def test_laplacian_levels_add_up():
-    """With two levels, what the second lacks, enlarged, is the first."""
-    a, b = pictures(1, (16, 24))
-    coarse = torch.tensor(np.stack([cv2_halve(plane) for plane in (a - b)[0].numpy()]))[None]
-    enlarged = torch.nn.functional.interpolate(coarse, (16, 24), mode="bilinear", align_corners=False)
-    expected = (a - b - enlarged).abs().mean() + 2 * coarse.abs().mean()
-    torch.testing.assert_close(laplacian_pyramid_l1(a, b, 2), expected)
-
-
-def cv2_halve(plane: np.ndarray) -> np.ndarray:
-    return cv2.pyrDown(plane, borderType=cv2.BORDER_REPLICATE)
