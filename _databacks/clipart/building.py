@@ -1,9 +1,13 @@
-"""Makes the atlas of clip art from folders of SVGs."""
+"""Makes the atlas of clip art from folders of SVGs.
+
+Each drawing that is done is kept beside the atlas until that is whole, so that the work resumes after an interruption.
+"""
 
 import contextlib
 import faulthandler
 import functools
 import json
+import shutil
 import sys
 import zipfile
 import zlib
@@ -20,7 +24,7 @@ from _databacks.clipart.cutting import cut
 from _databacks.clipart.limbs import find_limbs
 from _databacks.clipart.vectors import VectorDrawing
 from _databacks.dataset import workers
-from _util import extras, quiet
+from _util import extras, quiet, runs
 from _util.errors import InputError
 from _util.files import make_folder, natural, replacing
 
@@ -35,14 +39,7 @@ class DrawingJob(NamedTuple):
     path: Path
     name: str
     kind: str
-
-
-class EncodedDrawing(NamedTuple):
-    """What the atlas holds of a drawing."""
-
-    entry: Entry
-    layers: list[bytes]
-    limbs: bytes
+    part: Path  # where the drawing is kept as a ZIP archive of its layers, limbs and entry
 
 
 def build(
@@ -65,26 +62,46 @@ def build(
         InputError: a folder has no SVGs, none can be used, or the atlas cannot be written.
     """
     extras.require("resvg_py")
-    jobs = _jobs(figures, things)
-    entries: list[Entry] = []
-    unused: dict[str, str] = {}
-    make_folder(path.parent)
+    parts = path.with_suffix(".parts")
+    jobs = _jobs(figures, things, parts)
+    make_folder(parts)
+    unused = _draw(jobs, processes)
     with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
-        with contextlib.closing(workers.processes(_work, jobs, lambda job, text: None, processes)) as done:
-            for job, result in tqdm(done, total=len(jobs), desc="atlas of clip art", unit="drawing"):
-                if isinstance(result, EncodedDrawing):
-                    entries.append(result.entry)
-                    _write(file, result)
-                else:
-                    unused[str(job.path)] = result or f"takes more than {_PATIENCE} s, or brings down the renderer"
-        entries.sort()
+        entries = [_append(file, job) for job in jobs if job.part.exists()]
         if not any(entry.kind == "figure" for entry in entries):
+            shutil.rmtree(parts)
             reason = " ".join(min(unused.items(), default=("all", "fill their page")))
             raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used ({reason}); name other folders.")
         _paint_grounds(file, entries, ground_count)
         index = {"drawings": [entry._asdict() for entry in entries], "grounds": ground_count}
         file.writestr("index.json", json.dumps(index))
+    shutil.rmtree(parts)
     return len(entries), {name: unused[name] for name in sorted(unused, key=natural)}
+
+
+def _draw(jobs: Sequence[DrawingJob], processes: int) -> dict[str, str]:
+    """Make the parts that are not there yet; why a file could not be used, for each that could not."""
+    unused: dict[str, str] = {}
+    waiting = [job for job in jobs if not job.part.exists()]
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(waiting), desc="atlas of clip art", unit="drawing")
+    with bar, contextlib.closing(workers.processes(_work, waiting, lambda job, text: None, processes)) as done:
+        for job, reason in done:
+            bar.update()
+            if reason is None:
+                reason = f"takes more than {_PATIENCE} s, or brings down the renderer"
+            if reason:
+                unused[str(job.path)] = reason
+    return unused
+
+
+def _append(file: zipfile.ZipFile, job: DrawingJob) -> Entry:
+    """Add a drawing to the atlas."""
+    with zipfile.ZipFile(job.part) as part:
+        entry = Entry(job.number, **json.loads(part.read("entry.json")))
+        for number in range(len(entry.corners)):
+            file.writestr(atlas.layer_name(job.number, number), part.read(f"{number}.webp"))
+        file.writestr(atlas.limbs_name(job.number), part.read("limbs.webp"))
+    return entry
 
 
 def _paint_grounds(file: zipfile.ZipFile, entries: Sequence[Entry], count: int) -> None:
@@ -96,8 +113,8 @@ def _paint_grounds(file: zipfile.ZipFile, entries: Sequence[Entry], count: int) 
         file.writestr(atlas.ground_name(number), atlas.encode(ground, quality=85))
 
 
-def _jobs(figures: Sequence[Path], things: Sequence[Path]) -> list[DrawingJob]:
-    """The SVGs in folders, at any depth, each file once, however many links lead to it."""
+def _jobs(figures: Sequence[Path], things: Sequence[Path], parts: Path) -> list[DrawingJob]:
+    """The SVGs in folders, at any depth, each file once, however many links lead to it; parts are named by content."""
     jobs: dict[Path, DrawingJob] = {}
     for kind, folders in (("figure", figures), ("thing", things)):
         for folder in folders:
@@ -106,17 +123,19 @@ def _jobs(figures: Sequence[Path], things: Sequence[Path]) -> list[DrawingJob]:
                 raise InputError(f"{folder} holds no SVGs; name a folder with .svg files in it, at any depth.")
             for path in found:
                 name = f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
-                jobs.setdefault(path.resolve(), DrawingJob(len(jobs), path, name, kind))
+                part = parts / f"{runs.digest_of([name, kind, runs.digest(path)])}.zip"
+                jobs.setdefault(path.resolve(), DrawingJob(len(jobs), path, name, kind, part))
     return list(jobs.values())
 
 
-def _work(job: DrawingJob, _tick: object) -> EncodedDrawing | str:
-    """A drawing for the atlas, or why there is none; the process ends if it takes too long."""
+def _work(job: DrawingJob, _tick: object) -> str:
+    """Make a drawing's part; why it cannot be used, or nothing. The process ends if it takes too long."""
     _limit_memory()
     faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         with quiet.without_messages():
-            return _encode(job)
+            _write_part(job)
+        return ""
     except InputError as error:
         return str(error)
     except BaseException as error:  # a panic of the renderer is no Exception
@@ -133,7 +152,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _encode(job: DrawingJob) -> EncodedDrawing:
+def _write_part(job: DrawingJob) -> None:
     random = np.random.default_rng(zlib.crc32(job.name.encode(errors="surrogateescape")))
     drawing = cut(VectorDrawing(job.path), random)
     corners, boxes, layers = [], [], []
@@ -148,7 +167,12 @@ def _encode(job: DrawingJob) -> EncodedDrawing:
     weights = np.concatenate([limb.weights for limb in limbs]) if limbs else np.zeros((1, 1), np.uint8)
     kind = "scene" if drawing.fills_page else job.kind
     entry = Entry(job.number, job.name, kind, drawing.size, corners, boxes, [limb.joint for limb in limbs])
-    return EncodedDrawing(entry, layers, atlas.encode(weights, lossless=True))
+    values = {name: value for name, value in entry._asdict().items() if name != "number"}  # which may change
+    with replacing(job.part) as unfinished, zipfile.ZipFile(unfinished, "w") as part:
+        for number, layer in enumerate(layers):
+            part.writestr(f"{number}.webp", layer)
+        part.writestr("limbs.webp", atlas.encode(weights, lossless=True))
+        part.writestr("entry.json", json.dumps(values))
 
 
 def _divide(picture: np.ndarray) -> np.ndarray:
@@ -156,9 +180,3 @@ def _divide(picture: np.ndarray) -> np.ndarray:
     alpha = picture[..., 3:]
     colours = np.divide(255 * picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0)
     return np.concatenate([colours, alpha], -1).round().clip(0, 255).astype(np.uint8)
-
-
-def _write(file: zipfile.ZipFile, drawing: EncodedDrawing) -> None:
-    for number, layer in enumerate(drawing.layers):
-        file.writestr(atlas.layer_name(drawing.entry.number, number), layer)
-    file.writestr(atlas.limbs_name(drawing.entry.number), drawing.limbs)

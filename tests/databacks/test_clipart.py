@@ -164,6 +164,33 @@ class TestAtlas:
         assert (tmp_path / "atlas.zip").read_text() == "before"
         assert len(list(tmp_path.iterdir())) == 2
 
+    def test_an_interrupted_build_resumes(self, tmp_path, monkeypatch):
+        for name in ("red", "green", "blue"):
+            (tmp_path / f"{name}.svg").write_text(svg(FIGURE.format(colour=name)))
+        draw, asked = building.workers.processes, []
+
+        def interrupted(work, jobs, tick, count):
+            yield next(draw(work, jobs[:1], tick, count))
+            raise KeyboardInterrupt
+
+        def counted(work, jobs, tick, count):
+            asked.extend(job.path.stem for job in jobs)
+            return draw(work, jobs, tick, count)
+
+        monkeypatch.setattr(building.workers, "processes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            building.build([tmp_path], [], tmp_path / "atlas.zip", 1)
+        assert not (tmp_path / "atlas.zip").exists()
+        monkeypatch.setattr(building.workers, "processes", counted)
+        assert building.build([tmp_path], [], tmp_path / "atlas.zip", 1) == (3, {})
+        assert asked == ["green", "red"]
+        assert [entry.name.rpartition("/")[2] for entry in Atlas(tmp_path / "atlas.zip").figures] == [
+            "blue.svg",
+            "green.svg",
+            "red.svg",
+        ]
+        assert not (tmp_path / "atlas.parts").exists()
+
     @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all"])
     def test_another_file_is_refused(self, tmp_path, content):
         (tmp_path / "a.zip").write_bytes(content)
