@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from _util.flow import backwarp, resize, to_colours
+from _util.sampling import sample
 
 
 def constant(dx: float, dy: float, h: int, w: int) -> torch.Tensor:
@@ -16,16 +17,28 @@ def ramp(h: int, w: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_bicubic_backwarp_is_the_same_with_and_without_gradients(channels):
+def test_sharp_backwarp_is_the_same_with_and_without_gradients(channels):
     """Without them OpenCV does it, at positions in 1/32 of a pixel."""
     image = torch.rand(2, channels, 20, 31)
     flow = torch.randint(-640, 640, (2, 2, 20, 31)) / 32
-    expected = backwarp(image.requires_grad_(), flow, False, "bicubic").detach()
-    found = backwarp(image.detach(), flow, False, "bicubic")
+    expected = backwarp(image.requires_grad_(), flow, False, "sharp").detach()
+    found = backwarp(image.detach(), flow, False, "sharp")
     assert found.shape == (2, channels, 20, 31)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    between = backwarp(image.detach(), flow + 1 / 70, False, "bicubic")
-    torch.testing.assert_close(between, backwarp(image, flow + 1 / 70, False, "bicubic").detach(), atol=0.03, rtol=0)
+    between = backwarp(image.detach(), flow + 1 / 70, False, "sharp")
+    torch.testing.assert_close(between, backwarp(image, flow + 1 / 70, False, "sharp").detach(), atol=0.03, rtol=0)
+
+
+def test_sharp_backwarp_keeps_more_contrast_than_bicubic():
+    """Halfway between the pixels of a grating; on them, nothing changes."""
+    image, flow = torch.sin(torch.arange(64.0) * 2).expand(1, 1, 20, 64), constant(0.5, 0.0, 20, 64)
+    places = (torch.arange(64) + 0.5) / 63 * 2 - 1
+    grid = torch.stack([places, torch.zeros(64)], -1).expand(1, 20, 64, 2)
+    bilinear, bicubic = (sample(image, grid, mode, align_corners=True) for mode in ("bilinear", "bicubic"))
+    sharp = backwarp(image, flow, False, "sharp")
+    torch.testing.assert_close(sharp, 1.25 * bicubic - 0.25 * bilinear, atol=1e-4, rtol=0)
+    assert bilinear.std() < bicubic.std() < sharp.std()
+    torch.testing.assert_close(backwarp(image, 4 * flow, False, "sharp"), backwarp(image, 4 * flow, False))
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(0.0, 0.0), (2.0, -3.0), (0.25, 1.5), (-100.0, 0.0), (100.0, 100.0)])

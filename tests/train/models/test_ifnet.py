@@ -180,7 +180,7 @@ class TestSharp:
     def test_both_frames_are_read_along_the_motion_and_mixed(self, sharp):
         pair = frames(40, 70)
         frame, motion, mask = sharp(*pair, 0.4)
-        read0, read1 = ifnet.read(torch.stack(pair), motion, "bicubic")
+        read0, read1 = ifnet.read(torch.stack(pair), motion, "sharp")
         torch.testing.assert_close(frame, read1.lerp(read0, mask.sigmoid()).clamp(0, 1), atol=1e-4, rtol=0)
 
     @torch.inference_mode()
