@@ -538,7 +538,7 @@ def _read_packets(
         if packet is None:
             break
         index = packet.stream.index
-        if span.stop is not None and not _is_within(packet, span):
+        if span.stop is not None and not _cut(packet, span):
             continue
         if index in paces:
             ready = paces[index].encode(packet)
@@ -568,12 +568,22 @@ def _read_packets(
             yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
 
 
-def _is_within(packet: av.Packet, span: Span) -> bool:
-    """Whether what a packet holds begins within a span; what has no time, such as a cover, does."""
+def _cut(packet: av.Packet, span: Span) -> bool:
+    """Bring a packet to what there is of it within a span; False if nothing is.
+
+    A subtitle is cut, so that one that was shown before is shown from the start. Sound is within where it begins there,
+    and so is what has no time, such as a cover.
+    """
     if packet.pts is None or packet.stream.disposition & Disposition.attached_pic:
         return True
     assert span.stop is not None
-    return span.start <= packet.pts * packet.time_base < span.stop
+    start, stop = span.start / packet.time_base, span.stop / packet.time_base
+    if packet.stream.type != "subtitle" or not packet.duration:
+        return start <= packet.pts < stop
+    begin, end = max(packet.pts, round(start)), min(packet.pts + packet.duration, round(stop))
+    packet.pts = packet.dts = begin
+    packet.duration = max(end - begin, 0)
+    return begin < end
 
 
 def _slow(packet: av.Packet, slowness: Fraction) -> None:

@@ -127,6 +127,25 @@ def test_a_slow_part(run, clip):
         assert [float(c["start"] * c["time_base"]) for c in container.chapters()] == [0, 1]
 
 
+@pytest.mark.parametrize("out", ["out.mkv", "out.mp4"])
+def test_subtitles_are_cut_where_the_part_is(run, clip, tmp_path, out):
+    script = clip.with_suffix(".srt")
+    lines = [("00:00:00,000 --> 00:00:00,400", "a"), ("00:00:00,300 --> 00:00:00,900", "b")]
+    lines += [("00:00:01,000 --> 00:00:01,900", "c"), ("00:00:01,600 --> 00:00:01,800", "d")]
+    script.write_text("\n".join(f"{i}\n{times}\n{text}\n" for i, (times, text) in enumerate(lines, 1)))
+    silent = clip.rename(tmp_path / "silent.mkv")
+    with av.open(silent) as video, av.open(script) as words, av.open(clip, "w") as container:
+        sources = [(source, container.add_stream_from_template(source.streams[0])) for source in (video, words)]
+        for source, stream in sources:
+            for packet in filter(lambda packet: packet.size, source.demux(source.streams[0])):
+                packet.stream = stream
+                container.mux(packet)
+    with av.open(run("--from", "0.5", "--to", "1.5", "--slow-motion", "2", out=out)) as container:
+        shown = [packet for packet in container.demux(subtitles=0) if bytes(packet).strip(b"\0")]
+        cues = [(bytes(p).strip(b"\0\1")[:1], p.pts * p.time_base, p.duration * p.time_base) for p in shown]
+    assert cues == [(b"b", 0, Fraction(4, 5)), (b"c", 1, 1)]
+
+
 def test_crop_and_scale(run, clip):
     out = run("--crop", "32:20:8:4", "--codec", "ffv1", "--times-fps", "1")
     frames = list(Reader(out))
