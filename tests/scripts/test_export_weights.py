@@ -84,6 +84,13 @@ def test_nothing_to_export(run, tmp_path):
     assert not (tmp_path / "default").exists()
 
 
+def test_a_share_is_of_the_way_from_a_start(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt")
+    code, said = run(tmp_path / "out", "--share", 0.3)
+    assert (code, (tmp_path / "default").exists()) == (2, False)
+    assert "add --start WEIGHTS" in said
+
+
 def test_what_is_beyond_half_precision_stays_whole(run, tmp_path):
     expected = write(tmp_path / "out", "last.ckpt", scale=1e6)
     run(tmp_path / "out")
