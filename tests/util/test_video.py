@@ -60,13 +60,29 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).mean())
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".nut"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".nut", ".wmv"])
 def test_frames_come_back_in_order_and_time(tmp_path, suffix):
     frames = scene(12)
-    read = list(Reader(write(tmp_path / f"v{suffix}", frames, rate=25, crf=1)))
+    reader = Reader(write(tmp_path / f"v{suffix}", frames, rate=25, crf=1))
+    read = list(reader)
+    assert reader.rate == 25
     assert [round(frame.time * 25) for frame in read] == list(range(12))
     assert all(abs(frame.time - Fraction(i, 25)) <= Fraction(1, 1000) for i, frame in enumerate(read))
     assert all(difference(frame.pixels, source) < 3 for frame, source in zip(read, frames, strict=True))
+
+
+def test_a_clock_of_fields_does_not_double_the_rate(tmp_path):
+    with av.open(tmp_path / "v.avi", "w") as container:
+        stream = container.add_stream("libx264", rate=50, options={"bf": "0"})  # fields, as FFmpeg copies H.264 to AVI
+        stream.height, stream.width = 48, 64
+        for i, pixels in enumerate(scene(12, 48, 64)):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = 2 * i, Fraction(1, 50)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reader = Reader(tmp_path / "v.avi")
+    assert reader.rate == 25
+    assert [frame.time * 25 for frame in reader] == list(range(12))
 
 
 def test_what_a_container_tells(tmp_path):
