@@ -1,5 +1,6 @@
 """Videos and folders of drawings are read as players show them, and written as they were read."""
 
+import io
 import itertools
 import os
 from fractions import Fraction
@@ -9,7 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from _util import colour, decoding, formats, image, runs, video
 from _util.colour import Colour
@@ -113,6 +114,22 @@ def test_variable_frame_rate(tmp_path):
     times = [0, 40, 200, 240, 1000, 1040]
     read = list(Reader(write_at(tmp_path / "v.mkv", scene(6), times)))
     assert [frame.time * 1000 for frame in read] == times
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_frames_with_exif_are_read_upright(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = io.BytesIO()
+    Image.fromarray(scene(1, 48, 64)[0]).save(stored, "JPEG", quality=95, exif=exif)
+    with av.open(tmp_path / "v.avi", "w") as container:
+        stream = container.add_stream("mjpeg", rate=24, width=64, height=48, pix_fmt="yuvj420p")
+        for i in range(2):
+            packet = av.Packet(stored.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, Fraction(1, 24)
+            container.mux(packet)
+    upright = np.array(ImageOps.exif_transpose(Image.open(stored)))
+    assert [difference(frame.pixels, upright) < 2 for frame in Reader(tmp_path / "v.avi")] == [True, True]
 
 
 @pytest.mark.parametrize("turn", [(0, False, False), (90, False, False), (180, False, False), (270, False, False)])
