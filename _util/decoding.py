@@ -238,10 +238,11 @@ class File:
 
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
     """Frames a second, on average."""
-    average, *others = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
-    if container.format.name in _OF_DECODING_TIMES and average and others[1] and average > others[1]:
-        average = None  # counts the fields of H.264, or frames as long as are rounded to milliseconds
-    return next((rate for rate in (average, *others) if rate and rate <= _LARGEST_RATE), _USUAL_RATE)
+    average, guessed, base = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    counts_fields = container.format.name == "avi" and base and average == 2 * base
+    is_rounded = container.format.name == "asf" and base and average and average > base  # to milliseconds a frame
+    stated = (guessed, base) if counts_fields or is_rounded else (average, guessed, base)
+    return next((rate for rate in stated if rate and rate <= _LARGEST_RATE), _USUAL_RATE)
 
 
 def _exact(rate: Fraction) -> Fraction:

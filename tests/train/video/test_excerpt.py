@@ -117,6 +117,12 @@ def test_slow_motion_keeps_the_pitch(run, clip, slowness):
     assert abs(frequency - 880) < 8
 
 
+def test_slow_sound_is_in_windows_media_too(run, clip):
+    first, last, _ = beep(run("--slow-motion", 2, "--pix-fmt", "yuv420p", out="out.wmv"))
+    assert abs(first - 2) < 0.15
+    assert abs(last - 2.5) < 0.15
+
+
 def test_a_slow_part(run, clip):
     out = run("--slow-motion", "2", "--from", "0.5", "--to", "1.5", "--fps", "48")
     assert len(list(Reader(out))) == 96
