@@ -20,6 +20,8 @@ from _util import command, device, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 MOST_NAMED = 20
+TOONS = ["toons"]
+OF_TOONS = "flow", "device", "precision", "checkpoints"  # options
 
 
 def parse() -> argparse.Namespace:
@@ -105,6 +107,7 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
     )
     arguments = parser.parse_args()
+    refuse_ignored(parser, arguments)
     for name in ("out", "table"):
         path = getattr(arguments, name)
         if path and not path.parent.is_dir():
@@ -114,12 +117,25 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def refuse_ignored(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a sentence if an option was given that would do nothing."""
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    if arguments.data == TOONS:
+        ignored, why = set(given) - {"data", *OF_TOONS}, f"not of toons, which take --{', --'.join(OF_TOONS)}"
+    elif named := next((name for name in ("compare", "baseline") if getattr(arguments, name)), None):
+        ignored, why = {"flow", "synthesis"} & set(given), f"not allowed with --{named}, which names what is judged"
+    else:
+        return
+    if name := next((name for name in given if name in ignored), None):
+        parser.error(f"--{name} is {why}")
+
+
 def main() -> None:
     arguments = parse()
     from _util import checkpoints
 
     arguments.checkpoints = arguments.checkpoints or checkpoints.FOLDER
-    if arguments.data == ["toons"]:
+    if arguments.data == TOONS:
         judge_flow(arguments)
     else:
         judge(arguments)

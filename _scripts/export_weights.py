@@ -13,6 +13,8 @@ from pathlib import Path
 from _util import command, places
 from _util.command import number
 
+HALF_WAY = 0.5
+
 
 def default_folder() -> Path:
     """Weights there are found by the name of their network; in the repository they are those that are shipped."""
@@ -32,10 +34,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--start", type=Path, metavar="WEIGHTS", help="the file that the run started from, to go --share of the way"
     )
-    parser.add_argument(
-        "--share", type=number(0, 1), default=0.5, metavar="S", help="from --start, 0 to 1 (default: 0.5)"
-    )
-    return parser.parse_args()
+    parser.add_argument("--share", type=number(0, 1), metavar="S", help=f"from --start, 0 to 1 (default: {HALF_WAY})")
+    arguments = parser.parse_args()
+    if arguments.share is not None and not arguments.start:
+        parser.error("--share is of the way from --start; add --start WEIGHTS")
+    return arguments
 
 
 def main() -> None:
@@ -43,7 +46,8 @@ def main() -> None:
     from _train.frame_interpolation.training import journal
 
     folder = arguments.to or default_folder()
-    for path in journal.export(arguments.out, folder, arguments.start, arguments.share):
+    share = HALF_WAY if arguments.share is None else arguments.share
+    for path in journal.export(arguments.out, folder, arguments.start, share):
         print(path)
 
 

@@ -162,10 +162,13 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 def main() -> None:
     arguments = parse()
     from _train.frame_interpolation.keys import layered_keys
+    from _util.errors import InputError
 
     drawing.check(arguments)
     if layered_keys.is_layered(arguments.frames):
         draw_layers(arguments)
+    elif arguments.as_layers == "ora" and all(path.exists() for path in arguments.frames):
+        raise InputError("--as ora is of keys in layers, and these have none; leave it out.")
     elif is_sequence(arguments):
         draw_sequence(arguments)
     else:

@@ -194,15 +194,20 @@ def main() -> None:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
     options = options_of(arguments)
     create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
-    if arguments.dry_run:
-        for job in jobs:
-            print_forecast(job, options, create)
+    if arguments.dry_run and is_batch:
+        end(batch.each(jobs, lambda job: print_forecast(job, options, create)))
+    elif arguments.dry_run:
+        print_forecast(jobs[0], options, create)
     elif is_batch:
         if len(jobs) == 1:
             open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
         settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
         resume = arguments.resume or not arguments.overwrite
-        end(*batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite))
+        tally = batch.run(
+            jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite
+        )
+        print(f"{len(tally.made)} made, {len(tally.kept)} made before, {len(tally.failed)} failed.")
+        end(tally.failed)
     else:
         make(jobs[0], options, create, arguments, arguments.resume)
 
@@ -262,6 +267,8 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> Non
     from _train.frame_interpolation.video.forecast import forecast
 
     found = forecast(job.source, job.out, options, create)
+    for note in found.notes:
+        print(note, file=sys.stderr)
     print(
         f"{job.source}: {counted(found.drawings, 'drawing')} in {counted(found.source_frames, 'frame')}, "
         f"{counted(found.cuts, 'cut')}; {job.out} would "
@@ -270,9 +277,8 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> Non
     )
 
 
-def end(made: list[Path], kept: list[Path], failed: dict[Path, str]) -> None:
-    """Sum up what became of several videos, with exit code 1 if one could not be made."""
-    print(f"{len(made)} made, {len(kept)} made before, {len(failed)} failed.")
+def end(failed: dict[Path, str]) -> None:
+    """Name the sources with which something failed, with exit code 1 if there are any."""
     for source, reason in failed.items():
         print(f"{source}: {reason}", file=sys.stderr)
     if failed:

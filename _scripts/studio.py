@@ -12,7 +12,9 @@ import webbrowser
 from pathlib import Path
 
 from _scripts import drawing
-from _util import command, extras
+from _util import command, extras, places
+
+RESULTS = places.results("studio")
 
 
 def parse() -> argparse.Namespace:
@@ -22,7 +24,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("keys", metavar="KEYS", type=Path, help="a folder of two key drawings or more")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("_data/studio"), help="where exports are written"
+        "--out", type=Path, metavar="DIR", default=RESULTS, help=f"where exports are written (default: {RESULTS})"
     )
     parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")

@@ -2,6 +2,7 @@
 
 import _thread
 import argparse
+import contextlib
 import io
 import math
 import operator
@@ -118,6 +119,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     from _util import extras
     from _util.errors import InputError
 
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -142,6 +144,18 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that are closed (`>&-`) lead nowhere, so that no file that is opened takes their place."""
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(descriptor)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open as long as the process
 
 
 def _require_current_folder() -> None:

@@ -28,6 +28,7 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.
 _LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as of short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
 _OF_WHOLE_FRAMES = ("gif", "apng")
+_OF_DECODING_TIMES = ("avi", "asf")  # containers that say when to decode alone; FFmpeg can only guess at the rest
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # of a rate, at most, by which clocks of milliseconds and short last frames change its mean
 _CLOCK_RESTARTS = 5  # frames that time must step back for
@@ -133,9 +134,7 @@ class File:
     def _metadata(
         self, container: InputContainer, stream: av.VideoStream, frame: av.VideoFrame, sentence: str | None
     ) -> Metadata:
-        stated = filter(None, map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate)))
-        rate = next((rate for rate in stated if rate <= _LARGEST_RATE), _USUAL_RATE)
-        rate = _exact(rate) * self._chain.frames
+        rate = _exact(_rate(container, stream)) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
@@ -237,6 +236,15 @@ class File:
             yield frame, None if frame.pts is None else frame.pts * _time_base(frame)
 
 
+def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
+    """Frames a second, on average."""
+    average, guessed, base = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    counts_fields = container.format.name == "avi" and base and average == 2 * base
+    is_rounded = container.format.name == "asf" and base and average and average > base  # to milliseconds a frame
+    stated = (guessed, base) if counts_fields or is_rounded else (average, guessed, base)
+    return next((rate for rate in stated if rate and rate <= _LARGEST_RATE), _USUAL_RATE)
+
+
 def _exact(rate: Fraction) -> Fraction:
     """The whole rate, or the NTSC one below it, that a mean rate stands for; itself if it stands for neither."""
     candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
@@ -318,8 +326,8 @@ def _decode_stream(
     """The frames of a stream, as many as can be decoded, and when they are shown, in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
-    # Some containers say when to decode alone. Frames, in order of presentation, are shown at these times in order.
-    has_times = container.format.name != "avi" and not container.format.flags & _NO_TIMES
+    # Where there are decoding times alone, frames, in order of presentation, are shown at these in order.
+    has_times = container.format.name not in _OF_DECODING_TIMES and not container.format.flags & _NO_TIMES
     decoding_times: list[int] = []
     while True:
         try:

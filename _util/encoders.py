@@ -89,7 +89,12 @@ def refusal(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format
         return _lacks_hardware(codec.name)
     h, w = size
     frames = f"{w}×{h} in {pixel_format}, {float(rate):.6g} a second"
-    return f"The codec {codec.name} takes no frames of {frames} ({error.strerror}); choose another --codec or --fps."
+    halved = av.VideoFormat(pixel_format)
+    is_odd = (w % 2 and halved.chroma_width(2) == 1) or (h % 2 and halved.chroma_height(2) == 1)
+    remedy = (
+        "make sides even by --crop or --scale, or leave out --pix-fmt" if is_odd else "choose another --codec or --fps"
+    )
+    return f"The codec {codec.name} takes no frames of {frames} ({error.strerror}); {remedy}."
 
 
 def _lacks_hardware(name: str) -> str:

@@ -40,6 +40,17 @@ def read(frame: av.VideoFrame) -> Light | None:
     return Light(mastering, content) if mastering or content else None
 
 
+def _unnamed(kind: type[Type], value: int) -> Type:
+    """A type of side data that FFmpeg has and PyAV does not name, as that of EXIF."""
+    one = object.__new__(kind)
+    one._name_, one._value_ = f"UNNAMED_{value}", value
+    return one
+
+
+# Without it, one such type keeps all side data of a frame from being read.
+cast(Any, Type)._missing_ = classmethod(_unnamed)
+
+
 def side_data(frame: av.VideoFrame) -> list[SideData]:
     """What a decoder leaves beside a frame: what PyAV's iterator gives, or, from version 19 on, what a slice does."""
     beside = cast(Any, frame.side_data)

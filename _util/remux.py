@@ -33,6 +33,7 @@ _TICKS = 90_000  # at least as many a second in the time base of the video
 _FASTSTART = (".mp4", ".mov", ".m4v")
 # Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
 _SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
+_BIT_RATES = {"wmav2": 128_000}  # of encoders that refuse to choose one
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
 _REHEARSED = 6  # frames
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets of a stream that are tried, and packets among which they are looked for
@@ -231,7 +232,9 @@ def join(
                 container.set_chapters(list(chapters))
         else:
             original = stack.enter_context(video.open_input(source))
-            epoch = Fraction(original.start_time or 0, av.time_base) if span.stop is None else span.start
+            epoch = span.start
+            if span.stop is None:  # what is there before the video is kept
+                epoch = min(epoch, Fraction(original.start_time or 0, av.time_base))
             start -= epoch
             picture, copies, anew = _add_streams(original, container, streams, add_picture)
             readings.append(_read_packets(original, copies, anew, epoch, span))
@@ -404,6 +407,8 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
         anew = container.add_stream(codec, rate=_rate(codec, stream.rate))
         assert isinstance(anew, av.AudioStream)
         anew.layout = _layout(codec, anew.rate, stream.layout)
+        if codec in _BIT_RATES:
+            anew.bit_rate = _BIT_RATES[codec]
     else:
         source: Any = stream.codec_context
         source.open(strict=False)  # which makes the header, of styles, that the encoder needs
@@ -538,7 +543,7 @@ def _read_packets(
         if packet is None:
             break
         index = packet.stream.index
-        if span.stop is not None and not _is_within(packet, span):
+        if span.stop is not None and not _cut(packet, span):
             continue
         if index in paces:
             ready = paces[index].encode(packet)
@@ -568,12 +573,22 @@ def _read_packets(
             yield _Timed((encoded.pts or 0) * encoded.time_base, encoded)
 
 
-def _is_within(packet: av.Packet, span: Span) -> bool:
-    """Whether what a packet holds begins within a span; what has no time, such as a cover, does."""
+def _cut(packet: av.Packet, span: Span) -> bool:
+    """Bring a packet to what there is of it within a span; False if nothing is.
+
+    A subtitle is cut, so that one that was shown before is shown from the start. Sound is within where it begins there,
+    and so is what has no time, such as a cover.
+    """
     if packet.pts is None or packet.stream.disposition & Disposition.attached_pic:
         return True
     assert span.stop is not None
-    return span.start <= packet.pts * packet.time_base < span.stop
+    start, stop = span.start / packet.time_base, span.stop / packet.time_base
+    if packet.stream.type != "subtitle" or not packet.duration:
+        return start <= packet.pts < stop
+    begin, end = max(packet.pts, round(start)), min(packet.pts + packet.duration, round(stop))
+    packet.pts = packet.dts = begin
+    packet.duration = max(end - begin, 0)
+    return begin < end
 
 
 def _slow(packet: av.Packet, slowness: Fraction) -> None:

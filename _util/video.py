@@ -252,9 +252,15 @@ def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what FFmpeg says about writing into an `InputError` about `path`."""
+    """Turns what FFmpeg says about writing into an `InputError` about `path`.
+
+    Raises:
+        BrokenPipeError: whoever read standard output has read enough.
+    """
     try:
         yield
+    except av.BrokenPipeError:
+        raise
     except av.FFmpegError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
 

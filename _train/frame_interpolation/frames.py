@@ -85,7 +85,8 @@ def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
     for frame in (frame0, frame1):
         if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
             raise InputError(f"A frame is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), not {frame.shape}.")
-        if frame.dtype not in (np.uint8, np.uint16) and not np.issubdtype(frame.dtype, np.floating):
+        kind = frame.dtype.newbyteorder("=")
+        if kind not in (np.uint8, np.uint16) and not np.issubdtype(kind, np.floating):
             raise InputError(f"A frame holds uint8, uint16 or floating values, not {frame.dtype}.")
         if min(frame.shape[:2]) < SMALLEST_SIDE:
             raise InputError(

@@ -88,6 +88,7 @@ class Interpolator:
     ):
         if line_art not in LINE_ART:
             raise InputError(f"There is no line art {line_art!r}; it is {', '.join(LINE_ART)}.")
+        self._arguments = flow, synthesis, device, precision, folder, backend, line_art
         folder, self.line_art = Path(folder), line_art
         choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
@@ -124,6 +125,10 @@ class Interpolator:
         times = check_times(times)
         return [frame() for frame in self.draw(self.prepare(frame0, frame1, hints), times)]
 
+    def __reduce__(self) -> tuple[type["Interpolator"], tuple]:
+        """Other processes create it anew, on devices of their own."""
+        return type(self), self._arguments
+
     @torch.inference_mode()
     def prepare(
         self, frame0: ArrayLike, frame1: ArrayLike, hints: Sequence[Hint] = (), masks: Sequence[np.ndarray] = ()
@@ -147,14 +152,15 @@ class Interpolator:
             tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
         lines = self._lines(*tensors)
         hinted = parted = None
-        if hints:
-            from _train.frame_interpolation.guides.hinted import Hinted
+        with self._precision_of_its_own():
+            if hints:
+                from _train.frame_interpolation.guides.hinted import Hinted
 
-            hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
-        prepared = hinted.automatic if hinted else self.pipeline.prepare(tensors[0], tensors[1])
-        if len(masks):
-            shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
-            parted = Parted(hinted or AutomaticMotion(self.pipeline, prepared), shown)
+                hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
+            prepared = hinted.automatic if hinted else self.pipeline.prepare(tensors[0], tensors[1])
+            if len(masks):
+                shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
+                parted = Parted(hinted or AutomaticMotion(self.pipeline, prepared), shown)
         return PreparedFrames(prepared, frame0, values, hinted, parted, lines)
 
     def _lines(self, *frames: Tensor) -> "Lines | None":
@@ -193,7 +199,9 @@ class Interpolator:
             return
         if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
-                yield self._waiting(pair, t, pair.parted.frame(t, of_parts)[0])
+                with self._precision_of_its_own():
+                    frame = pair.parted.frame(t, of_parts)[0]
+                yield self._waiting(pair, t, frame)
             return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
@@ -208,11 +216,16 @@ class Interpolator:
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
         """(n, 3 or 4, h, w) in [0, 1]."""
-        if pair.hinted is not None:
-            return pair.hinted.frames(times)
-        assert pair.prepared is not None
-        t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
-        return self.pipeline.frames(pair.prepared, t)
+        with self._precision_of_its_own():
+            if pair.hinted is not None:
+                return pair.hinted.frames(times)
+            assert pair.prepared is not None
+            t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
+            return self.pipeline.frames(pair.prepared, t)
+
+    def _precision_of_its_own(self) -> torch.autocast:
+        """A block in which `torch.autocast` of the caller has no say."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
         """A frame (3 or 4, h, w) at time t on its way to the kind of the frames given."""

@@ -193,6 +193,9 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
         (("--data", "keys", "--baseline", "median"), "invalid choice"),
         (("--data", "keys", "--flow", "raft"), "no flow 'raft'"),
         (("--data", "keys", "--device", "abacus"), "device 'abacus'"),
+        (("--data", "keys", "--compare", "blend", "--flow", "sgm"), "--flow is not allowed with --compare"),
+        (("--data", "keys", "--baseline", "mean", "--synthesis", "rife"), "--synthesis is not allowed with --b"),
+        (("--data", "toons", "--flow", "dis", "--table", "t.md"), "--table is not of toons, which take --flow, "),
     ],
 )
 def test_bad_options_are_one_sentence(run, keys, arguments, says):
@@ -231,7 +234,7 @@ def test_toons_judge_flow(run, monkeypatch):
     flat |= {kind: torch.full((2, len(rig.parts), 4, 64, 64), 255, dtype=torch.uint8) for kind, rig in RIGS.items()}
     monkeypatch.setattr(atlas, "load", lambda: flat)
     monkeypatch.setattr(evaluate, "BATCHES", 1)
-    code, table, _ = run("--data", "toons", *SIMPLE)
+    code, table, _ = run("--data", "toons", "--flow", "dis", "--device", "cpu")
     assert code == 0
     name, *errors = [cell.strip() for cell in table.splitlines()[-1].strip("|").split("|")]
     assert name == "dis"

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from _scripts import export_weights
 from _train.frame_interpolation.models.dtm import DTM
@@ -82,6 +83,21 @@ def test_nothing_to_export(run, tmp_path):
     assert code == 2
     assert "no checkpoints/best.ckpt or last.ckpt" in said
     assert not (tmp_path / "default").exists()
+
+
+def test_a_share_is_of_the_way_from_a_start(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt")
+    code, said = run(tmp_path / "out", "--share", 0.3)
+    assert (code, (tmp_path / "default").exists()) == (2, False)
+    assert "add --start WEIGHTS" in said
+
+
+def test_a_start_of_another_network(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt")
+    save_file({"block0.beta": torch.ones(1)}, tmp_path / "other.safetensors")
+    code, said = run(tmp_path / "out", "--start", tmp_path / "other.safetensors")
+    assert (code, (tmp_path / "default").exists()) == (2, False)
+    assert "has none of the weights of" in said
 
 
 def test_what_is_beyond_half_precision_stays_whole(run, tmp_path):

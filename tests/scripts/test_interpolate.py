@@ -140,6 +140,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "--sheet", "a.png"], "a.png is no t"),
         (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
         (["a.png", "b.png", "--layer", "A"], "add --sheet"),
+        (["a.png", "b.png", "--between", "1", "--as", "ora"], "--as ora is of keys in layers, and these have none"),
         (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be made"),
         (["a.png"], "Two frames are interpolated, not 1"),
         (["a.png", "--loop"], "a.png is one picture"),

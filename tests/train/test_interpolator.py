@@ -1,5 +1,6 @@
 """The frames between two frames: of every kind and size, where motion puts them."""
 
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -205,6 +206,26 @@ def test_arrays_and_tensors_of_any_make(simple, kind):
     (expected,) = simple(*(np.float32(frame) / 255 for frame in bytes_))
     assert np.abs(drawn - expected).mean() < (2e-3 if "16" in kind else 1e-6)
     assert drawn.dtype == {"float16": "f2", "float64": "f8", "swapped": ">f4"}.get(kind, "f4")
+
+
+def test_integers_of_another_byte_order_are_drawn_alike(simple):
+    frames = [frame.astype(np.uint16) * 257 for frame in (texture(20, 33), np.roll(texture(20, 33), 3, 1))]
+    (drawn,) = simple(*(frame.astype(">u2") for frame in frames))
+    assert drawn.dtype == ">u2"
+    np.testing.assert_array_equal(drawn, simple(*frames)[0])
+
+
+def test_another_process_gets_one_that_draws_alike(simple):
+    frames = texture(20, 33), np.roll(texture(20, 33), 3, 1)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(simple))(*frames), simple(*frames))
+
+
+def test_autocast_of_the_caller_changes_no_pixel():
+    frames = texture(32, 48), np.roll(texture(32, 48), 3, 1)
+    interpolator = Interpolator(synthesis="ifnet", device="cpu", precision="fp32")
+    expected = interpolator(*frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(interpolator(*frames), expected)
 
 
 def test_one_time_is_a_list_of_one_and_none_of_none(simple):

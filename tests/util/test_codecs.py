@@ -306,6 +306,14 @@ def test_another_pixel_format_can_be_asked_for(tmp_path):
         run(source, tmp_path / "none.mp4", pixel_format="yuv999p")
 
 
+def test_halved_colours_of_odd_sides_are_refused_with_what_helps(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"33×32 in yuv420p.*; make sides even by --crop or --scale, or leave out"),
+        Writer(tmp_path / "v.mp4", Encoding((32, 33), Fraction(24), pixel_format="yuv420p")),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(("codec", "suffix"), [("prores_ks", ".mov"), ("utvideo", ".avi"), ("libx264", ".mp4")])
 def test_what_tags_cannot_tell_is_converted(tmp_path, codec, suffix):
     """A full range that no tag tells would be shown too dark or too bright."""

@@ -69,6 +69,25 @@ def test_a_current_folder_that_is_gone_is_one_sentence():
     assert finished.stderr == "The current folder has been removed; go to another one (cd), and run again.\n"
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_command_runs_with_closed_streams(tmp_path, closed):
+    program = (
+        f"import os, sys\nfor n in {closed}: os.close(n)\n"
+        "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1], *sys.argv[2:]])"
+    )
+    command_line = (
+        "import sys\nfrom pathlib import Path\nfrom _util import command\n"
+        "def main():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        print('nowhere', flush=True)\n"
+        "        print('nowhere', file=sys.stderr, flush=True)\n"
+        "        file.write(str(file.fileno() > 2))\n"
+        "command.run(main)"
+    )
+    assert python(program, command_line, str(tmp_path / "out")).returncode == 0
+    assert (tmp_path / "out").read_text() == "True"
+
+
 def test_a_reader_that_has_read_enough_is_no_error():
     program = "from _util import command\ncommand.run(lambda: print('line\\n' * 100_000))"
     with subprocess.Popen(

@@ -1,5 +1,6 @@
 """Videos and folders of drawings are read as players show them, and written as they were read."""
 
+import io
 import itertools
 import os
 from fractions import Fraction
@@ -9,7 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from _util import colour, decoding, formats, image, runs, video
 from _util.colour import Colour
@@ -60,13 +61,29 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).mean())
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".nut"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".nut", ".wmv"])
 def test_frames_come_back_in_order_and_time(tmp_path, suffix):
     frames = scene(12)
-    read = list(Reader(write(tmp_path / f"v{suffix}", frames, rate=25, crf=1)))
+    reader = Reader(write(tmp_path / f"v{suffix}", frames, rate=25, crf=1))
+    read = list(reader)
+    assert reader.rate == 25
     assert [round(frame.time * 25) for frame in read] == list(range(12))
     assert all(abs(frame.time - Fraction(i, 25)) <= Fraction(1, 1000) for i, frame in enumerate(read))
     assert all(difference(frame.pixels, source) < 3 for frame, source in zip(read, frames, strict=True))
+
+
+def test_a_clock_of_fields_does_not_double_the_rate(tmp_path):
+    with av.open(tmp_path / "v.avi", "w") as container:
+        stream = container.add_stream("libx264", rate=50, options={"bf": "0"})  # fields, as FFmpeg copies H.264 to AVI
+        stream.height, stream.width = 48, 64
+        for i, pixels in enumerate(scene(12, 48, 64)):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = 2 * i, Fraction(1, 50)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reader = Reader(tmp_path / "v.avi")
+    assert reader.rate == 25
+    assert [frame.time * 25 for frame in reader] == list(range(12))
 
 
 def test_what_a_container_tells(tmp_path):
@@ -97,6 +114,22 @@ def test_variable_frame_rate(tmp_path):
     times = [0, 40, 200, 240, 1000, 1040]
     read = list(Reader(write_at(tmp_path / "v.mkv", scene(6), times)))
     assert [frame.time * 1000 for frame in read] == times
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_frames_with_exif_are_read_upright(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = io.BytesIO()
+    Image.fromarray(scene(1, 48, 64)[0]).save(stored, "JPEG", quality=95, exif=exif)
+    with av.open(tmp_path / "v.avi", "w") as container:
+        stream = container.add_stream("mjpeg", rate=24, width=64, height=48, pix_fmt="yuvj420p")
+        for i in range(2):
+            packet = av.Packet(stored.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, Fraction(1, 24)
+            container.mux(packet)
+    upright = np.array(ImageOps.exif_transpose(Image.open(stored)))
+    assert [difference(frame.pixels, upright) < 2 for frame in Reader(tmp_path / "v.avi")] == [True, True]
 
 
 @pytest.mark.parametrize("turn", [(0, False, False), (90, False, False), (180, False, False), (270, False, False)])

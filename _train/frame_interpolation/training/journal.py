@@ -166,7 +166,8 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
     its range, as statistics of batch norms can be, which stay in fp32.
 
     Raises:
-        InputError: there is no checkpoint, a weight is not finite, or a file cannot be written.
+        InputError: there is no checkpoint, a weight is not finite, the start is of another network, or a file cannot be
+            written.
     """
     from safetensors.torch import save
 
@@ -188,7 +189,7 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
         "command": runs[-1]["command"],
     }
     readable = {name: text.encode(errors="backslashreplace").decode() for name, text in metadata.items()}
-    before = checkpoints.read(start) if start else {}
+    before, has_met = checkpoints.read(start) if start else {}, False
     networks: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in state["average"].items():
         network, weight = name.split(".", 1)
@@ -196,10 +197,12 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
             raise InputError(f"{path} holds a {name} that is not finite; train further from an earlier checkpoint.")
         known = next((before[key] for key in _endings(weight) if key in before), None)
         if known is not None and tensor.is_floating_point() and known.shape == tensor.shape:
-            tensor = known.float().lerp(tensor, share)
+            tensor, has_met = known.float().lerp(tensor, share), True
         if tensor.is_floating_point() and tensor.abs().max() <= torch.finfo(torch.float16).max:
             tensor = tensor.half()
         networks.setdefault(network, {})[weight] = tensor.contiguous()
+    if start and not has_met:
+        raise InputError(f"{start} has none of the weights of {path}; give the file that the run started from.")
     files.make_folder(folder, "choose another --to")
     for name, tensors in networks.items():
         write_durably(folder / f"{name}.safetensors", save(tensors, readable))

@@ -119,6 +119,10 @@ def parse(description: str) -> argparse.Namespace:
     add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, a GPU if there is one)")
     options = parser.parse_args()
     options.data, weights = zip(*map(split_weight, options.data), strict=True)
+    if options.weights and any(weight != 1 for weight in weights):
+        parser.error("--weights is not allowed with weights of DATA such as PATH:0.3; keep one of them")
+    if options.align and not options.validate:
+        parser.error("--align is of validation; add --validate FOLDER")
     options.weights = options.weights or list(weights)
     if len(options.weights) != len(options.data):
         parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
@@ -143,7 +147,7 @@ def take_defaults(options: argparse.Namespace, kind: type) -> None:
     """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
     from _train.frame_interpolation import methods
 
-    for name in ("style_features", "stages", "blocks"):
+    for name in ("flow", "style_features", "stages", "blocks"):
         if getattr(options, name) and not getattr(kind, name):
             raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
     if options.flow:

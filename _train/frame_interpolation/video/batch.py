@@ -126,25 +126,40 @@ def run(
         What was made and what was not; each failure has been said on standard error.
     """
     tally = Tally([], [], {})
+
+    def make_or_keep(job: VideoJob) -> None:
+        if not overwrite and _is_made(job, settings):
+            tally.kept.append(job.out)
+            return
+        job.out.parent.mkdir(parents=True, exist_ok=True)
+        if make(job) is None:
+            tally.kept.append(job.out)
+            return
+        runs.write(_note(job), _metadata(job, settings))
+        tally.made.append(job.out)
+
+    tally.failed.update(each(jobs, make_or_keep))
+    return tally
+
+
+def each(jobs: Sequence[VideoJob], work: Callable[[VideoJob], None]) -> dict[Path, str]:
+    """Do something with each job, also after one has failed.
+
+    Returns:
+        Sources with which it failed, and why; each failure has been said on standard error.
+    """
+    failed: dict[Path, str] = {}
     for number, job in enumerate(jobs, 1):
         print(f"[{number}/{len(jobs)}] {job.source} → {job.out}", file=sys.stderr)
         try:
-            if not overwrite and _is_made(job, settings):
-                tally.kept.append(job.out)
-                continue
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-            if make(job) is None:
-                tally.kept.append(job.out)
-                continue
-            runs.write(_note(job), _metadata(job, settings))
-            tally.made.append(job.out)
+            work(job)
         except InputError as error:
-            tally.failed[job.source] = " ".join(str(error).split())
+            failed[job.source] = " ".join(str(error).split())
         except (OSError, RuntimeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
-            tally.failed[job.source] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        if job.source in tally.failed:
-            print(tally.failed[job.source], file=sys.stderr)
-    return tally
+            failed[job.source] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if job.source in failed:
+            print(failed[job.source], file=sys.stderr)
+    return failed
 
 
 def _note(job: VideoJob) -> Path:

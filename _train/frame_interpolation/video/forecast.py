@@ -30,6 +30,7 @@ class Forecast(NamedTuple):
     drawn: int  # of the frames
     seconds: float
     bytes: float
+    notes: list[str]  # sentences about what was found, and what would be left out or could not be read
 
 
 def forecast(source: Path, out: Path, options: Options, create: Callable[[], tuple[Draws, Any]]) -> Forecast:
@@ -52,7 +53,8 @@ def forecast(source: Path, out: Path, options: Options, create: Callable[[], tup
             samples.append(stretch)
     reading = time.monotonic() - begun
     seconds, size = _sample(samples, create, result, options) if samples else (0.0, 0.0)
-    return Forecast(*found.count, frames, fps, drawn, reading + drawn * seconds, frames * size)
+    notes = [*reader.notes, *result.notes, *filter(None, [reader.damage])]
+    return Forecast(*found.count, frames, fps, drawn, reading + drawn * seconds, frames * size, notes)
 
 
 def _sample(

@@ -51,6 +51,18 @@ def test_a_queue_goes_on_after_a_failure_and_does_nothing_twice(call, monkeypatc
     assert {path: path.stat().st_mtime_ns for path in map(Path, made)} == before
 
 
+def test_a_dry_run_of_a_queue_goes_on_after_a_failure_and_says_what_is_lost(call):
+    for name in ("a.mp4", "c.mp4"):
+        write_clip(name)
+    Path("b.mp4").write_bytes(b"damaged" * 100)
+    finished = call(script.main, "a.mp4", "b.mp4", "c.mp4", "out", "--suffix", ".y4m", "--dry-run", *SIMPLE)
+    assert finished.code == 1
+    assert [line.split(":")[0] for line in finished.written.splitlines()] == ["a.mp4", "c.mp4"]
+    assert "out/c.y4m holds frames alone; sound and all else is left out.\n" in finished.said
+    assert finished.said.splitlines()[-1].startswith("b.mp4: b.mp4 is no video that can be read")
+    assert not Path("out").exists()
+
+
 def test_what_has_changed_is_made_anew_only_if_asked(call):
     write_clip("a.mp4")
     write_clip("b.mp4")

@@ -117,6 +117,12 @@ def test_slow_motion_keeps_the_pitch(run, clip, slowness):
     assert abs(frequency - 880) < 8
 
 
+def test_slow_sound_is_in_windows_media_too(run, clip):
+    first, last, _ = beep(run("--slow-motion", 2, "--pix-fmt", "yuv420p", out="out.wmv"))
+    assert abs(first - 2) < 0.15
+    assert abs(last - 2.5) < 0.15
+
+
 def test_a_slow_part(run, clip):
     out = run("--slow-motion", "2", "--from", "0.5", "--to", "1.5", "--fps", "48")
     assert len(list(Reader(out))) == 96
@@ -125,6 +131,25 @@ def test_a_slow_part(run, clip):
     assert abs(last - 1.5) < 0.1
     with av.open(out) as container:
         assert [float(c["start"] * c["time_base"]) for c in container.chapters()] == [0, 1]
+
+
+@pytest.mark.parametrize("out", ["out.mkv", "out.mp4"])
+def test_subtitles_are_cut_where_the_part_is(run, clip, tmp_path, out):
+    script = clip.with_suffix(".srt")
+    lines = [("00:00:00,000 --> 00:00:00,400", "a"), ("00:00:00,300 --> 00:00:00,900", "b")]
+    lines += [("00:00:01,000 --> 00:00:01,900", "c"), ("00:00:01,600 --> 00:00:01,800", "d")]
+    script.write_text("\n".join(f"{i}\n{times}\n{text}\n" for i, (times, text) in enumerate(lines, 1)))
+    silent = clip.rename(tmp_path / "silent.mkv")
+    with av.open(silent) as video, av.open(script) as words, av.open(clip, "w") as container:
+        sources = [(source, container.add_stream_from_template(source.streams[0])) for source in (video, words)]
+        for source, stream in sources:
+            for packet in filter(lambda packet: packet.size, source.demux(source.streams[0])):
+                packet.stream = stream
+                container.mux(packet)
+    with av.open(run("--from", "0.5", "--to", "1.5", "--slow-motion", "2", out=out)) as container:
+        shown = [packet for packet in container.demux(subtitles=0) if bytes(packet).strip(b"\0")]
+        cues = [(bytes(p).strip(b"\0\1")[:1], p.pts * p.time_base, p.duration * p.time_base) for p in shown]
+    assert cues == [(b"b", 0, Fraction(4, 5)), (b"c", 1, 1)]
 
 
 def test_crop_and_scale(run, clip):

@@ -189,6 +189,11 @@ def test_frames_stream_through_pipes(tmp_path):
     _, said = running.communicate(frames, timeout=120)
     assert running.returncode == 0, said
     assert len(list(Reader(tmp_path / "again.mp4"))) == 16
+    with start(str(source), "-") as running:
+        running.stdout.read(10)
+        running.stdout.close()  # as `| head` does
+        assert b"Broken pipe" not in running.stderr.read()
+    assert running.returncode == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")

@@ -230,3 +230,11 @@ def test_sound_stays_in_step_wherever_clocks_begin(tmp_path, suffix, video_at, s
     assert summary.source_frames == len(list(Reader(source)))  # MP4 does not show what is before 0
     assert lag(tmp_path / f"out{suffix}") == pytest.approx(lag(source), abs=0.003)
     assert Reader(tmp_path / f"out{suffix}").size == (H, W)
+
+
+def test_no_frame_gets_before_the_clock_that_sound_begins(tmp_path):
+    run(
+        make(tmp_path / "in.mkv"), tmp_path / "delayed.wmv"
+    )  # whose pictures are reordered, and dated for decoding alone
+    run(tmp_path / "delayed.wmv", tmp_path / "out.mov", times_fps=Fraction(1))
+    assert len(list(Reader(tmp_path / "out.mov"))) == len(list(Reader(tmp_path / "delayed.wmv"))) == 2 * RATE
