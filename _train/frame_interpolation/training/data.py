@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from _databacks.sources import open_source
-from _train.frame_interpolation.training.batches import CachedFlows
+from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
 
 
