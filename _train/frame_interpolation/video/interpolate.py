@@ -2,22 +2,21 @@
 
 source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
 
-Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
-length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
-result is made in parts of some seconds (see `parts`), and appears under its name when it is whole; where drawing a part
-takes long, each of its frames is kept as well. A run that resumes from parts reads the source from its start, since
-where drawings and cuts are depends on all before them, but draws only what is missing: its frames are those of a run
-without interruption. Drawings that are shown as they are keep the form in which they were stored, where the codec has
-it, so that a lossless codec gives them back bit by bit.
+Each of the first four stages runs in a thread of its own. Short queues connect them, so memory use does not grow with
+the length of the source. The encoder waits for frames of a GPU, which meanwhile computes the next ones. The result is
+made in parts of a few seconds (see `parts`) and appears under its name when it is complete. Where a part takes long to
+draw, each of its frames is kept as well. A run that resumes reads the source from its start, because the detection of
+drawings and cuts depends on all earlier frames, but it draws only missing parts; the frames are the same as without an
+interruption. Source drawings are passed to the encoder as they were stored where the codec supports that pixel format,
+so a lossless codec reproduces them bit by bit.
 """
 
-import bisect
 import contextlib
 import functools
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -27,14 +26,16 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results, stills
+from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
+from _train.frame_interpolation.video.detection import drawings_of as drawings_of
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
-from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import camera_holds, checkpoints, cuts, duplicates, files, locks, runs, sequences, video
+from _train.frame_interpolation.video.timeline import Stretch, stretches
+from _util import checkpoints, files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -122,7 +123,7 @@ def _interpolate(
     for note in notes:
         say(note)
     interpolator, settings = create()
-    run = {"source": fingerprint(source), **_determining(options, fps), **settings}
+    run = {"source": fingerprint(source), **_run_options(options, fps), **settings}
     parts = Parts(out, run, result.part_suffix) if out != video.STREAM else StreamedParts(out, run, "")
     if resume and out.exists():
         if (summary := parts.appeared()) is not None:
@@ -218,7 +219,7 @@ def fingerprint(source: Path) -> str:
     return runs.stamp_of(sequences.find(source).paths)
 
 
-def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
+def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     named = {name: value for name, value in options._asdict().items() if name not in ("fps", "times_fps")}
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
@@ -262,52 +263,6 @@ def _changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in paths)
 
 
-class _Count(NamedTuple):
-    source_frames: int
-    drawings: int
-    cuts: int
-
-
-class MarkedFrame(NamedTuple):
-    """A frame of the source."""
-
-    time: Fraction
-    picture: video.Frame | None  # None where it repeats the drawing before, or only moves it with the camera
-    opens_shot: bool
-
-
-class _Found:
-    """The drawings of a source, which are counted as they are gone through.
-
-    Attributes:
-        count: of frames, drawings and cuts so far.
-        scenes: seconds of the source at which its shots begin, so far.
-    """
-
-    def __init__(self, marked: Iterable[MarkedFrame], reader: video.Reader):
-        self._marked, self._reader = marked, reader
-        self.count = _Count(0, 0, 0)
-        self.scenes: list[Fraction] = []
-
-    def __iter__(self) -> Iterator[Drawing[video.Frame]]:
-        for time_, picture, opens_shot in self._marked:
-            if opens_shot:
-                self.scenes.append(in_source(self._reader, time_))
-            frames, drawings, _ = self.count
-            self.count = _Count(frames + 1, drawings + (picture is not None), len(self.scenes) - 1)
-            if picture is not None:
-                yield Drawing(time_, picture, opens_shot)
-
-    def end(self) -> Fraction:
-        """When the source ends; known once all has been read."""
-        return cast(Fraction, self._reader.end)
-
-
-def drawings_of(reader: video.Reader, options: Options) -> _Found:
-    """The drawings of a source, found as `interpolate_video` finds them."""
-    return _Found(mark(reader.frames(), options, reader), reader)
-
-
 def _draw(
     reader: video.Reader,
     fps: Fraction,
@@ -316,7 +271,7 @@ def _draw(
     parts: Parts,
     result: Result,
     scenes: Path | None = None,
-) -> tuple[_Count, int]:
+) -> tuple[SourceCount, int]:
     """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
@@ -339,7 +294,7 @@ def _draw(
         PartWriter(parts, length, result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
-        found = _Found(marked, reader)
+        found = FoundDrawings(marked, reader)
         for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
             for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
@@ -347,42 +302,6 @@ def _draw(
     if scenes:
         write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
-
-
-def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
-    """Find what is no drawing and where shots begin. As many frames are held as `cuts.detect` reads ahead.
-
-    Args:
-        reader: of the frames, where `options` list the scenes of their source.
-    """
-    visible = functools.partial(stills.visible, hidden=options.still or ())
-    frames, seen = itertools.tee(frames)
-    threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
-    if options.scenes is None:
-        opens = cuts.detect(map(visible, seen), **threshold)
-    else:
-        assert reader is not None
-        opens = _opens_listed(seen, options.scenes, reader)
-    repeats: Iterable[bool] = itertools.repeat(False)
-    held: Iterable[bool] = itertools.repeat(False)
-    if options.dedup:
-        frames, compared = itertools.tee(frames)
-        repeats = duplicates.detect(map(visible, compared))
-        if options.camera_holds:
-            frames, tracked = itertools.tee(frames)
-            held = camera_holds.detect(map(visible, tracked))
-    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
-        is_drawing = opens_shot or not (repeats_last or is_held)
-        yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
-
-
-def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], reader: video.Reader) -> Iterator[bool]:
-    """Whether each frame is the first of a scene of a list; the first frame is."""
-    ahead_of, last = 1 / (2 * reader.rate), -1
-    for frame in frames:
-        number = bisect.bisect_right(starts, in_source(reader, frame.time + ahead_of))
-        yield number > last
-        last = max(number, last)
 
 
 def _pictures(
