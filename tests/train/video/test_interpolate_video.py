@@ -21,7 +21,7 @@ from PIL import Image
 
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video import interpolate
+from _train.frame_interpolation.video import detection, interpolate
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import command, image
 from _util.colour import Colour
@@ -664,7 +664,7 @@ def test_an_error_in_a_thread_is_raised(tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(100)])
     for name in ("cuts", "duplicates"):
         with monkeypatch.context() as patched:
-            patched.setattr(getattr(interpolate, name), "detect", lambda frames: (1 // 0 for frame in frames))
+            patched.setattr(getattr(detection, name), "detect", lambda frames: (1 // 0 for frame in frames))
             with pytest.raises(ZeroDivisionError):
                 run(source, tmp_path / "out.mp4")
         assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
