@@ -142,7 +142,7 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="draw the lines of drawings of lines alone anew, as wide as in the keys and without greys "
+        help="draw the lines of drawings of lines alone again, as wide as in the keys and without greys "
         "(default: auto, where both keys are such)",
     )
 

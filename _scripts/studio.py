@@ -1,4 +1,4 @@
-"""A page on this machine to see and mend the in-betweens of a folder of key drawings.
+"""A page on this machine to see and correct the in-betweens of a folder of key drawings.
 
 keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, playing, exports
             keys/studio.json, keys/hints.json, keys/.studio/    the project; keys are never written to
@@ -18,7 +18,7 @@ from _util import command, extras
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.studio",
-        description="Serve a page, to this machine alone, to see and mend the in-betweens of a folder of key drawings.",
+        description="Serve a page on this machine only, to see and correct the in-betweens of a folder of keys.",
     )
     parser.add_argument("keys", metavar="KEYS", type=Path, help="a folder of two key drawings or more")
     parser.add_argument(
@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="draw the lines of drawings of lines alone anew (default: auto, where both keys are such)",
+        help="draw the lines of drawings of lines alone again (default: auto, where both keys are such)",
     )
     return parser.parse_args()
 
@@ -71,7 +71,7 @@ def require_folder(keys: Path) -> None:
     from _util.errors import InputError
 
     if not keys.is_dir():
-        raise InputError(f"{keys} is no folder; a folder of key drawings is needed.")
+        raise InputError(f"{keys} is not a folder; a folder of key drawings is needed.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Frames of a moving camera in which nothing is drawn anew: the camera is on ones, the figure on twos or threes.
+"""Frames of a moving camera in which nothing is redrawn: the camera is on ones, the figure on twos or threes.
 
 Under a smooth pan or zoom all frames differ, though the figure steps only every second or third frame. Interpolated
 from frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps,
@@ -31,7 +31,7 @@ _HELD = 5.5  # ‖ΔLab‖ in one place, unexplained, that outlines over a movin
 _FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the pixels with as much, that they do not leave
 _GRAIN = 6  # times as much as nine tenths of the picture have at most, that compression and grain leave besides
 _INEXACT = 0.2  # pixels by which what moves may be off, by rounding and in what outlines are mixed with
-_STEP = 2  # times as much at least, where something is drawn anew
+_STEP = 2  # times as much at least, where something is redrawn
 _UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
 
 
@@ -115,7 +115,7 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
 
 
 def _new(change: _Change, held: list[_Change]) -> float:
-    """‖ΔLab‖ of what is drawn anew: what nothing explains, and what stands on the screen there or in a hold alone."""
+    """‖ΔLab‖ of what is redrawn: what nothing explains, and what stands on the screen there or in a hold alone."""
     left = (_typical(change.differs[other.stands]) for other in held)
     stopped = (_typical(other.differs[change.stands]) for other in held)
     return max(change.unexplained, *left, *stopped)

@@ -1,7 +1,7 @@
 """Where the shots of a video begin.
 
 Two frames are of one shot if much of what changed from one to the other is found again by optical flow that agrees
-forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are no cuts; distance matters
+forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts; distance matters
 little, so neither are pans and big gestures, though a picture that jumps as a whole while it is calm before and after
 is a cut within a scene. Alike palettes do not hide a cut. Frames of one colour, as flashes have, belong to the shot
 that is seen again behind them.

@@ -1,4 +1,4 @@
-"""What a user can mend."""
+"""Errors that users can fix."""
 
 
 class InputError(ValueError):

@@ -238,7 +238,7 @@ def _describe_unsupported(path: Path) -> str:
     known = next((what for at, magic, what in _UNSUPPORTED if beginning[at:].startswith(magic)), None)
     if known:
         return f"{path} is {known}; export it as PNG."
-    return f"{path} is not a supported image; PNG, JPEG, WebP, TIFF, EXR and others are."
+    return f"{path} is not an image that can be read; PNG, JPEG, WebP, TIFF, EXR and others are."
 
 
 def for_display(picture: Picture) -> np.ndarray:

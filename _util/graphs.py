@@ -5,7 +5,7 @@ whole. What is captured must not depend on the values of tensors, only on their 
 anything between host and device; `constant` is for numbers that would be.
 
 In: a function of tensors, or of named tuples, tuples and lists of them; what else is among them, a size or None, is a
-part of what is captured. Out: a function that gives the same. Wherever a graph cannot be had, the function runs as it
+part of what is captured. Out: a function that gives the same. Where no graph is available, the function runs as it
 is.
 """
 
@@ -43,7 +43,7 @@ class Replayed:
 
     Args:
         function: called with tensors, or named tuples, tuples and lists of them, all on one device and, from call to
-            call, on one stream. Leaves its arguments as they are. What is no tensor among them is hashable.
+            call, on one stream. Leaves its arguments as they are. What is not a tensor among them is hashable.
     """
 
     def __init__(self, function: Callable[..., Any]):

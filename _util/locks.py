@@ -3,7 +3,7 @@
 clip.mp4  .clip.mp4.lock     while `holding("clip.mp4")`; who holds it is written in there
 
 The lock is the operating system's. It ends with the process that holds it, however that ends, so that a lock file that
-was left behind is no obstacle.
+was left behind is not an obstacle.
 """
 
 import contextlib

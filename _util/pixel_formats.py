@@ -62,7 +62,7 @@ def lost(source: str, chosen: str) -> list[str]:
     before, after = av.VideoFormat(_plain(source)), av.VideoFormat(chosen)
     losses = []
     if colour.has_alpha(before) and not colour.has_alpha(after):
-        losses.append("alpha (laid over white)")
+        losses.append("alpha (composited over white)")
     bits = [min(component.bits for component in one.components if not component.is_alpha) for one in (before, after)]
     if bits[1] < bits[0]:
         losses.append(f"{bits[0]} bits a value (it holds {bits[1]})")

@@ -70,7 +70,7 @@ def digest_of(value: Any) -> str:
 
 
 def stamp(path: Path) -> str:
-    """What changes when a file is written anew: its size and the time of its last change; of none, a word."""
+    """What changes when a file is written again: its size and the time of its last change; of none, a word."""
     try:
         status = path.stat()
     except FileNotFoundError:  # a link that leads nowhere

@@ -45,12 +45,12 @@ class Frame(NamedTuple):
 class Reader:
     """The frames of a video file or of numbered drawings, in order.
 
-    Every iteration opens the source anew and begins with its first frame. Frames of another size than the first are
-    scaled to it, alpha is laid over white unless it is kept, and what cannot be decoded is left out.
+    Every iteration reopens the source and begins with its first frame. Frames of another size than the first are
+    scaled to it, alpha is composited over white unless it is kept, and what cannot be decoded is left out.
 
     Args:
         path: a file; or a folder of pictures, a pattern such as `shot.%04d.png`, or a glob (see `sequences`); or
-            `STREAM`, standard input, which is read once alone.
+            `STREAM`, standard input, which is read only once.
         rate: of drawings, in frames a second (default: 24).
         keep_alpha: pixels are (h, w, 4) RGBA where the source has alpha.
         treatment: of interlaced and telecined video (default: none).
@@ -166,7 +166,7 @@ class Writer:
         path: its suffix names the container.
 
     Raises:
-        InputError, when the block is entered or later: an encoding that cannot be had in this container, or a file
+        InputError, when the block is entered or later: an encoding that is not available in this container, or a file
             that cannot be written.
     """
 

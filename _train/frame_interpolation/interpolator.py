@@ -63,7 +63,7 @@ class Interpolator:
         folder: where checkpoints are looked for.
         backend: "pytorch", or "onnxruntime" or "openvino", which take what `python -m _scripts.export_onnx` has
             written and the devices that they support, whatever `device` and `precision` are.
-        line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
+        line_art: whether lines of drawings of lines alone are redrawn, as wide as in both frames and without greys:
             "off", "on", or "auto", where both frames are such drawings.
 
     Attributes:

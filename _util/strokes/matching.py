@@ -85,7 +85,7 @@ def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
 class _Trials:
     """Motions that may be right, and what they counted when they were last looked at.
 
-    What a motion counts falls as others claim lines, but for those next to it. So those are looked at anew that counted
+    What a motion counts falls as others claim lines, but for those next to it. So those are examined again that counted
     most, until none can count more than the best of them (lazy greedy search, Minoux, 1978).
     """
 

@@ -295,7 +295,7 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path):
 
 
 def test_hints(run):
-    """Of a pair, of keys, and beside keys; only what they concern is drawn anew."""
+    """Of a pair, of keys, and beside keys; only what they concern is redrawn."""
     code, _ = run("a.png", "b.png", "--times", 0.5, "--hint", "10,10:6,10", "--out", "pair", *SIMPLE)
     assert code == 0
     assert written("pair") == ["t0.50.png"]

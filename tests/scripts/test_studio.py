@@ -26,10 +26,10 @@ def refused(call, *arguments) -> str:
 
 
 def test_folders_that_are_none(call, tmp_path):
-    assert "nothing is no folder" in refused(call, "nothing")
+    assert "nothing is not a folder" in refused(call, "nothing")
     keys = write_keys(tmp_path / "keys", 1)
     assert "keys holds one picture; two keys or more are needed" in refused(call, keys)
-    assert "is no folder" in refused(call, keys / "k1.png")
+    assert "is not a folder" in refused(call, keys / "k1.png")
 
 
 def test_a_port_in_use(call, tmp_path):

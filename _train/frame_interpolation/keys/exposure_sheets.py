@@ -3,7 +3,7 @@
     frame     1  2  3  4  5  6  7  8  9
     cell      1     ○     ○     ○     2        keys 1 and 2: ticks at 1/4, 1/2, 3/4, each exposed for two frames
 
-Between two keys, an in-between begins at each ○ or ●, and at each cell that is no key; where there is neither, every
+Between two keys, an in-between begins at each ○ or ●, and at each cell that is not a key; where there is neither, every
 frame, or every second on twos. Its tick is its place in time between the beginnings of both keys. Where nothing shows
 between two keys and nothing is marked, nothing is drawn.
 
@@ -42,7 +42,7 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
     """The layer of a name, or the only one that has cells.
 
     Raises:
-        InputError: the file is no time sheet, or there is no such layer, or more than one.
+        InputError: the file is not a time sheet, or there is no such layer, or more than one.
     """
     sheet = xdts.read(path)
     layers = [

@@ -62,7 +62,7 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
     for line, row in read_rows(path, "a list of parts", _COLUMNS, ["key", "mask"]):
         where = f"{path}, line {line}"
         if row["key"] not in keys:
-            raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {listed(keys)}.")
+            raise InputError(f"{where} names {row['key']!r}, which is not a key; keys are {listed(keys)}.")
         i = list(keys).index(row["key"])
         part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
         found.setdefault(i, []).append(part)

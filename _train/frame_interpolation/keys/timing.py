@@ -162,7 +162,7 @@ def parse_between(text: str) -> list[int]:
     """Counts of in-betweens, as `3,1,0,5`.
 
     Raises:
-        InputError: one is no count.
+        InputError: one is not a count.
     """
     return [_count("--between", part) for part in text.split(",")]
 
@@ -183,7 +183,7 @@ def parse_on(text: str, name: str = "--on") -> int:
         name: of what holds the text, for messages.
 
     Raises:
-        InputError: it is no number of 1 or more.
+        InputError: it is not a number of 1 or more.
     """
     on = _whole(name, text)
     if not 1 <= on <= MOST_FRAMES:
@@ -319,8 +319,8 @@ def _whole(name: str, text: str) -> int:
 
 def _number(name: str, text: str) -> Fraction:
     try:
-        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take for ever
+        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take forever
             raise ValueError(text)
         return Fraction(text.strip())
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is no number.") from error
+        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is not a number.") from error

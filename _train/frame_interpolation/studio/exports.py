@@ -79,7 +79,7 @@ class Export:
         if len(rows) < 2:
             raise InputError("Two keys or more are needed for an export.")
         if problem := next((row.key.problem or row.problem for row in rows if row.key.problem or row.problem), ""):
-            raise InputError(f"There is something to mend before an export: {problem}")
+            raise InputError(f"There is a problem to fix before an export: {problem}")
         if any(not one.id for row in rows for one in row.drawings):
             raise InputError("The method is still being loaded; export in a moment.")
         if FORMATS[format].ending in animations.SUFFIXES and rate > animations.LARGEST_RATE:

@@ -220,9 +220,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds; nothing if there is none."""
     if not os.path.lexists(path):
         return {}
-    document = read_json(path, "a project, or no such file to begin anew,")
+    document = read_json(path, "a project, or no file for a new one,")
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no JSON object; mend it, or move it away to begin anew.")
+        raise InputError(f"{path} does not hold a JSON object; correct it, or move it away for a new project.")
     return document
 
 
@@ -231,7 +231,7 @@ def _state(path: Path, document: dict[str, Any], hints: Mapping[str, tuple[Hint,
     try:
         state = State(hints=hints).with_rate(document.get("rate", str(RATE))).with_loop(document.get("loop", False))
         if not isinstance(gaps_said, dict):
-            raise InputError('"gaps" is no object.')
+            raise InputError('"gaps" is not an object.')
         for key, said in gaps_said.items():
             state = state.with_timing(key, read_timing(said))
     except InputError as error:
@@ -271,7 +271,7 @@ def _rate(value: Any) -> Fraction:
     try:
         rate = Fraction(str(value)[:32])
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"The rate {str(value)[:32]!r} is no number of frames a second.") from error
+        raise InputError(f"The rate {str(value)[:32]!r} is not a number of frames a second.") from error
     if not 1 <= rate <= _FASTEST:
         raise InputError(f"The rate is {float(rate):g} frames a second; it is from 1 to {_FASTEST}.")
     return rate

@@ -4,7 +4,7 @@
     /TOKEN/api/state                 all that it shows
     /TOKEN/api/events                the same, and what happens, as server-sent events
     /TOKEN/api/edit …                what it does
-    /TOKEN/pictures/SIZE/ID.png      keys and drawings; an ID tells the content, so that they may be kept for ever
+    /TOKEN/pictures/SIZE/ID.png      keys and drawings; an ID tells the content, so that they may be kept forever
 
 Without the token there is nothing. Requests of other origins, and those that reach this machine under another name, are
 refused, so that no other page can read or do anything.
@@ -194,7 +194,7 @@ def _listen(port: int) -> socket.socket:
     """A socket of this machine alone; port 0 is any that is free.
 
     Raises:
-        InputError: the port cannot be had.
+        InputError: the port is not available.
     """
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -203,7 +203,7 @@ def _listen(port: int) -> socket.socket:
         listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
-        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "cannot be had"
+        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "is not available"
         raise InputError(f"The port {port} {why}; choose another --port, or leave it out for a free one.") from error
     return listening
 

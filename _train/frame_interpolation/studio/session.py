@@ -215,7 +215,7 @@ class Session:
             self.changed.notify_all()
 
     def redraw(self, key: str) -> None:
-        """Draw a gap anew."""
+        """Redraw a gap."""
         with self.changed:
             for one in self._row_of(key).drawings:
                 self.cache.forget(one.id)
@@ -290,9 +290,9 @@ def _difference(before: list[Key], after: list[Key]) -> str:
         sentences.append(f"{listed(come, 4)} {_is(come)} new among the keys.")
     if other:
         sentences.append(
-            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew."
+            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is redrawn."
         )
-    return " ".join(sentences) or "The files of the keys were written anew; their pictures are the same."
+    return " ".join(sentences) or "The files of the keys were written again; their pictures are the same."
 
 
 def _is(names: list[str]) -> str:

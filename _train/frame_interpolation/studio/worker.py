@@ -1,6 +1,6 @@
 """The one thread that draws: in-betweens in the order in which they are looked at, and exports.
 
-What is to be drawn is asked for anew before each in-between, so that nothing that was edited away is drawn. Motion of
+What is to be drawn is asked for again before each in-between, so that nothing that was edited away is drawn. Motion of
 the gaps that were drawn last is kept.
 """
 

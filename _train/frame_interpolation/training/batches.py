@@ -96,7 +96,7 @@ class TripletBatches(Dataset):
     """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` where it is drawn from toons.
 
     A batch comes from one source, drawn by the sources' weights. The triplets of a source are gone through in an order
-    that is shuffled anew for each pass.
+    that is reshuffled for each pass.
 
     Args:
         sources: sources of triplets, or `Toons` (anything with `batch(index)`), and how often each is drawn; the sum of

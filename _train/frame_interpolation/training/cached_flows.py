@@ -24,7 +24,7 @@ class CachedFlows(Source):
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
 
-    A file that is damaged, or that belongs to other frames, is computed anew. One folder serves one estimator.
+    A file that is damaged, or that belongs to other frames, is computed again. One folder serves one estimator.
 
     Args:
         estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A

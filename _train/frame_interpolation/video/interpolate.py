@@ -135,7 +135,7 @@ def _interpolate(
             and _is_made(out, source, reader, fps, results.shown_size(reader, options))
         ):
             parts.discard()
-            say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
+            say(f"{out} already exists; nothing to do (--overwrite redraws it).")
             return None
         _check_place(out, overwrite)
     parts.begin(resume, overwrite)

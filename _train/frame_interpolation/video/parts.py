@@ -84,7 +84,8 @@ class Parts:
             self._check_run()
         elif has_work and not overwrite:
             raise InputError(
-                f"{self.folder} holds what an earlier run finished; add --resume to keep it, --overwrite to begin anew."
+                f"{self.folder} holds what an earlier run finished; "
+                "add --resume to keep it, --overwrite to start again."
             )
         else:
             self.discard()
@@ -203,10 +204,10 @@ class Parts:
         return True
 
     def _check_run(self) -> None:
-        run = runs.read(self.folder / "run.json", "begin anew with --overwrite")
+        run = runs.read(self.folder / "run.json", "start again with --overwrite")
         if changes := runs.changes(run, self._run):
             raise InputError(
-                f"{self.folder} is of another run: {changes}; run that one, or begin anew with --overwrite."
+                f"{self.folder} is of another run: {changes}; run that one, or start again with --overwrite."
             )
 
 

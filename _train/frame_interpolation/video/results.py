@@ -113,7 +113,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
         codec = _WITH_ALPHA[suffix]
     source = reader.pixel_format
     if reader.alpha and codec in _ALPHA_BESIDE and suffix not in _HOLDS_ALPHA_BESIDE:
-        notes.append(f"{suffix} has no place for alpha of {codec}: laid over white; .webm has.")
+        notes.append(f"{suffix} has no place for alpha of {codec}: composited over white; .webm has.")
         source = pixel_formats.opaque(source)
     encoding = video.Encoding(
         shown_size(reader, options),

@@ -194,7 +194,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path):
         other.bind((server.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
-        for number, why in ((port, "is in use"), (70000, "cannot be had")):
+        for number, why in ((port, "is in use"), (70000, "is not available")):
             with (
                 pytest.raises(InputError, match=f"The port {number} {why}; choose another --port"),
                 server.serving(tmp_path, {}, tmp_path, number),

@@ -135,7 +135,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("timing", "k9", {"ticks": []}, "no key k9"),
         ("timing", "k1", {"ticks": ["1/2", "1/2"]}, "ticks must rise"),
         ("timing", "k1", {"ticks": ["1"]}, "below 1"),
-        ("timing", "k1", {"ticks": [None]}, "no number"),
+        ("timing", "k1", {"ticks": [None]}, "not a number"),
         ("timing", "k1", {"ticks": "1/2"}, "of the form"),
         ("on", "k1", 0, "from 1"),
         ("spacing", "k1", {"count": -1}, "from 0"),
@@ -144,7 +144,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
         ("hints", "k1", [1], "not of the form"),
         ("hints", "k1", {}, "a list"),
-        ("rate", None, "fast", "no number"),
+        ("rate", None, "fast", "not a number"),
         ("rate", None, 1000, "from 1 to 240"),
         ("loop", None, "yes", "on or off"),
         ("erase", "k1", None, "no edit"),
@@ -209,7 +209,7 @@ def test_a_damaged_key_and_one_of_another_size_are_told_where_they_are(opened):
     assert opened.row("k1")["problem"] == ""
     draw_all(opened.session, opened.worker)
     assert [one["drawn"] for one in opened.row("k1")["drawings"]] == [True]
-    with pytest.raises(InputError, match="something to mend before an export"):
+    with pytest.raises(InputError, match="a problem to fix before an export"):
         opened.worker.export("mp4")
 
 

@@ -565,7 +565,7 @@ def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, name):
     before = [path.read_bytes() for path in files]
     said = []
     assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True, say=said.append) is None
-    assert said[-1] == f"{out} is there already; nothing to do (--overwrite draws it anew)."
+    assert said[-1] == f"{out} already exists; nothing to do (--overwrite redraws it)."
     assert [path.read_bytes() for path in files] == before
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
 
@@ -624,7 +624,7 @@ def test_finished_work_is_not_lost_by_mistake(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         run(source, out, Interrupted(30))
     assert "--resume continues from there" in capsys.readouterr().err
-    with pytest.raises(InputError, match="--resume to keep it, --overwrite to begin anew"):
+    with pytest.raises(InputError, match="--resume to keep it, --overwrite to start again"):
         run(source, out)
     with pytest.raises(InputError, match=r"crf None instead of 30"):
         run(source, out, crf=30, resume=True)
@@ -742,7 +742,7 @@ def make_bad_things() -> None:
     [
         (["none.mp4", "out.mp4"], "There is no video none.mp4"),
         (["text.txt", "out.mp4"], "text.txt"),
-        (["empty.mp4", "out.mp4"], "empty.mp4 is no video"),
+        (["empty.mp4", "out.mp4"], "empty.mp4 is not a supported video"),
         (["nothing", "out.mp4"], "nothing holds no pictures"),
         (["thin.mkv", "out.mp4"], "128×12 pixels"),
         (["in.mp4", "in.mp4"], "is the source"),
