@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    group = parser.add_argument_group("timing of gaps that the project has none of, as of _scripts.interpolate")
+    group = parser.add_argument_group("timing of gaps for which the project has none, as in _scripts.interpolate")
     group.add_argument("--between", metavar="N", default="1", help="in-betweens of each gap (default: 1)")
     group.add_argument("--ease", metavar="CURVE", default="none", help="in, out, in-out, none or cubic-bezier(…)")
     group.add_argument("--on", metavar="N", default="1", help="frames that each drawing is exposed for (default: 1)")
@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="draw the lines of drawings of lines alone again (default: auto, where both keys are such)",
+        help="redraw the lines of line drawings (default: auto, where both keys are line drawings)",
     )
     return parser.parse_args()
 

@@ -128,9 +128,9 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is of two frames alone"),
-        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is of two frames alone"),
-        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is of two frames alone"),
+        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is only for two frames"),
+        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is only for two frames"),
+        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is only for two frames"),
         (["a.png", "b.png", "--between", "2", "--ticks", "0.5"], "not allowed with"),
         (["a.png", "b.png", "a.png"], "Two keys are named a"),
         (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),

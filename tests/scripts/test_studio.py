@@ -49,7 +49,7 @@ def test_a_second_run_on_one_folder(call, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--between", "x"), "no number"),
+        (("--between", "x"), "not a number"),
         (("--between", "1,2,3,4,5"), "5 counts"),
         (("--ease", "odd"), "no ease"),
         (("--chart", "nothing.csv"), "cannot be read"),
