@@ -24,7 +24,7 @@ def parse() -> argparse.Namespace:
         prog="python -m _scripts.benchmark",
         description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification in fp32, "
         "on the same device. A first frame includes reading, flow and preparation; a further one is another time "
-        "of the same pair. On a GPU, also write a report on kernels, agreement with the CPU, video, training and LPIPS.",
+        "of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training and LPIPS.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])

@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
     if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
         parser.error(f"--{name} is not allowed with --sheet, which says when drawings are exposed")
     if arguments.layer and not arguments.sheet:
-        parser.error("--layer needs --sheet")
+        parser.error("--layer names a layer of a time sheet; add --sheet")
     return arguments
 
 

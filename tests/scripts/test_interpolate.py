@@ -137,7 +137,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "--ease", "bounce"], "There is no ease 'bounce'"),
         (["a.png", "b.png", "--chart", "none.csv"], "none.csv cannot be read"),
         (["a.png", "b.png", "--sheet", "none.xdts"], "none.xdts cannot be read"),
-        (["a.png", "b.png", "--sheet", "a.png"], "a.png is no t"),
+        (["a.png", "b.png", "--sheet", "a.png"], "a.png is not a t"),
         (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
         (["a.png", "b.png", "--layer", "A"], "add --sheet"),
         (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be made"),
@@ -146,7 +146,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "c.png"], "There is no image c.png"),
         (["."], "holds the keys"),
         ([".", "a.png", "b.png"], "is a folder"),
-        (["a.png", "b.psd"], "a.png has no layers, and the other keys have; give .ora, .psd or .psb alone"),
+        (["a.png", "b.psd"], "a.png has no layers, but other keys have; give only .ora, .psd or .psb"),
     ],
 )
 def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):

@@ -1,6 +1,6 @@
-"""What the page writes: every frame at its rate, as pictures, animations and videos, or every drawing once.
+"""Exports of the page: all frames, as pictures, animation or video, or each drawing once.
 
-out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    names that are taken are not written over
+out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    existing files are not overwritten
       cut/cut_0001.png  …                                one picture for each frame
       cut-drawings/key_001+0of3.png  …                   one for each drawing, with the time sheet cut.xdts
 """
@@ -26,12 +26,12 @@ from _util.pixels import as_16_bits, with_channels
 
 
 class Format(NamedTuple):
-    """A kind of file or folder.
+    """A format of exports.
 
     Attributes:
-        label: for people.
-        ending: of the name.
-        write: makes it, at a path.
+        label: shown to users.
+        ending: of the name of the file or folder.
+        write: writes an export to a path.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Format(NamedTuple):
 
 
 class CancelledError(Exception):
-    """An export was given up."""
+    """An export was cancelled."""
 
 
 class Shot(NamedTuple):
@@ -53,7 +53,7 @@ class Shot(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """All that a file is made of; what is taken through `counted` is shown as progress."""
+    """The content of an export; iterating through `counted` advances the progress that is shown."""
 
     shots: Sequence[Shot]
     rows: Sequence[SheetRow]
@@ -63,11 +63,11 @@ class _Work(NamedTuple):
 
 
 class Export:
-    """An export as it was asked for; what is edited later is not in it.
+    """An export of the state at the time of the request; later edits are not included.
 
     Attributes:
         rows: the keys and gaps.
-        is_cancelled: ends it soon.
+        is_cancelled: set to end it soon.
 
     Raises:
         InputError: there is no such format, or there are no keys.
@@ -92,7 +92,7 @@ class Export:
         self._done = 0
 
     def progress(self) -> Mapping[str, Any]:
-        """What the page shows of it."""
+        """The progress that the page shows, for JSON."""
         return {
             "label": FORMATS[self._format].label,
             "phase": self._phase,
@@ -103,7 +103,7 @@ class Export:
         }
 
     def check(self) -> None:
-        """Raise CancelledError if it was given up."""
+        """Raise CancelledError if the export was cancelled."""
         if self.is_cancelled:
             raise CancelledError
 
@@ -169,7 +169,7 @@ def _picture(shot: Shot, cache: Cache) -> Picture:
 
 
 def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
-    """What is shown at each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, all alike."""
+    """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames."""
     kinds = [_kind(shot, cache) for shot in shots if not shot.id]
     has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
     for shot in shots:
@@ -250,7 +250,7 @@ def _opaque(pixels: np.ndarray) -> np.ndarray:
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
-    """With a last row and column more where they are odd, which H.264 as all players show it does not hold."""
+    """The frame with odd sides padded to even ones, as 4:2:0 needs, the format of H.264 that all players show."""
     h, w = pixels.shape[:2]
     return np.pad(pixels, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
 

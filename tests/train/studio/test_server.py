@@ -140,7 +140,7 @@ def test_an_edit_in_a_second_tab_is_told_in_the_first(client):
     assert edit(client, action="loop", value=True)[0] == 200
     answer = client.post("api/edit", json={"version": version, "action": "loop", "value": False})
     assert answer.status_code == 409
-    assert "once more" in answer.json()["error"]
+    assert "repeat the last edit" in answer.json()["error"]
     assert state(client)["loop"] is True
 
 

@@ -124,7 +124,7 @@ def test_only_what_is_in_the_cache_is_said_to_be_drawn(opened):
 def test_an_edit_of_an_older_version_is_refused(opened):
     version = opened.session.project.version
     opened.session.edit(version, "loop", None, True)
-    with pytest.raises(StaleError, match="once more"):
+    with pytest.raises(StaleError, match="repeat the last edit"):
         opened.session.edit(version, "rate", None, 12)
     assert opened.session.snapshot()["rate"] == 24
 
