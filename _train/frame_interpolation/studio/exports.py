@@ -115,10 +115,10 @@ class Export:
         self._phase, self._sentence = phase, sentence
 
     def write(self, cache: Cache, show: Callable[[Mapping[str, Any]], None]) -> None:
-        """Write it, when all is drawn.
+        """Write the export, once all in-betweens are drawn.
 
         Raises:
-            CancelledError: it was given up; nothing is written.
+            CancelledError: the export was cancelled; nothing is written.
             InputError: a drawing cannot be read, or nothing can be written.
         """
         with files.making_folder(self._out):
@@ -138,13 +138,10 @@ class Export:
 
 
 def _unused(folder: Path, name: str, ending: str) -> Path:
-    """A path at which there is nothing, with a number in its name where it takes one."""
-    path = folder / files.fitting(name, ending)
-    numbers = itertools.count(2)
-    free = path
-    while free.exists():
-        free = path.with_name(f"{name}-{next(numbers)}{ending}")
-    return free
+    """A path that does not exist, numbered from the second on."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    paths = (folder / files.fitting(numbered, ending) for numbered in names)
+    return next(path for path in paths if not path.exists())
 
 
 def _shots(rows: Sequence[SheetRow]) -> Iterator[Shot]:
@@ -192,7 +189,7 @@ def _write_png(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for i, shot in enumerate(work.counted(exposed), 1):
             picture = _picture(shot, work.cache)
-            picture.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}")
+            picture.write(temporary / files.fitting(path.name, f"_{i:0{digits}d}{picture.suffix}"))
 
 
 def _write_drawings(path: Path, work: _Work) -> None:
@@ -202,8 +199,8 @@ def _write_drawings(path: Path, work: _Work) -> None:
         for shot in work.counted(iter(work.shots)):
             picture = _picture(shot, work.cache)
             picture.write(temporary / f"{shot.name}{picture.suffix}")
-        exposure_sheets.write(temporary / f"{name}.xdts", [row.gap for row in work.rows], name)
-        _write_chart(temporary / f"{name}.csv", work.rows)
+        exposure_sheets.write(temporary / files.fitting(name, ".xdts"), [row.gap for row in work.rows], name)
+        _write_chart(temporary / files.fitting(name, ".csv"), work.rows)
 
 
 def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:

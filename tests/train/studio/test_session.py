@@ -319,6 +319,16 @@ def test_an_export_is_never_written_over(opened, tmp_path):
     assert [Path(opened.export("mp4")["path"]).name for _ in range(3)] == ["keys.mp4", "keys-2.mp4", "keys-3.mp4"]
 
 
+def test_exports_of_a_folder_with_a_long_name_are_numbered(tmp_path):
+    one = Opened(write_keys(tmp_path / ("k" * 254)), tmp_path / "out")
+    draw_all(one.session, one.worker)
+    names = {Path(one.export(format)["path"]).name for format in ("png", "png", "drawings", "drawings")}
+    one.worker.stop()
+    one.worker.join()
+    assert names == {path.name for path in (tmp_path / "out").iterdir()}
+    assert len(names) == 4
+
+
 def test_a_cancelled_export_leaves_nothing(opened, tmp_path, monkeypatch):
     draw_all(opened.session, opened.worker)
     show = opened.session.show_export
