@@ -53,7 +53,7 @@ class _Change(NamedTuple):
 
 
 def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Whether each frame (h, w, 3) shows only the camera's motion, within a figure's hold on twos or threes.
+    """Whether each frame (h, w, 3) shows only the motion of the camera, within a figure's hold on twos or threes.
 
     Holds count where two follow each other, and where the camera moves evenly from step to step: then nothing is lost
     by leaving out what lies between. A pan on which nothing steps has no holds. At most `LOOKAHEAD` frames are read
@@ -109,9 +109,9 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
     *held, step = known
     largest = max(_new(change, held) for change in held)
     steps = [_new(change, held) for change in (changes[start], step) if change is not None]
-    is_drawn_anew = min(steps) > max(_LEAST, _STEP * largest)
+    is_new = min(steps) > max(_LEAST, _STEP * largest)
     is_held = largest < _HELD and max(change.wide for change in held) < _WIDE
-    return is_held and is_drawn_anew and _is_even(np.stack([change.motion for change in known]))
+    return is_held and is_new and _is_even(np.stack([change.motion for change in known]))
 
 
 def _new(change: _Change, held: list[_Change]) -> float:

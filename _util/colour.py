@@ -1,4 +1,4 @@
-"""Video frames and RGB pixels, both ways, as the tags of the video say.
+"""Conversion between video frames and RGB pixels, according to the colour tags of the video.
 
 A decoded frame comes in with its tags (H.273: matrix, range, primaries, transfer) and goes out as (h, w, 3) RGB, and
 back. The matrix and the range are computed with; primaries and transfer are carried, since the picture stays in its

@@ -1,4 +1,4 @@
-"""Names of files, the pictures of a folder, and files that appear whole or not at all."""
+"""File names, the pictures of a folder, and atomic writing of files."""
 
 import contextlib
 import functools

@@ -1,7 +1,7 @@
-"""CUDA graphs: what a function launches on a GPU, captured once and replayed at once.
+"""CUDA graphs: the kernels that a function launches are captured once, then replayed together.
 
-A network of small layers leaves a GPU waiting for Python, which launches one kernel after another. A graph is launched
-whole. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
+A network of small layers leaves a GPU waiting for Python, which launches one kernel after another. A graph is a single
+launch. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
 anything between host and device; `constant` is for numbers that would be.
 
 In: a function of tensors, or of named tuples, tuples and lists of them; what else is among them, a size or None, is a

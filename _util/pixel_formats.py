@@ -1,4 +1,4 @@
-"""The pixel format that an encoder is given: of those it takes, the one that keeps most of the source.
+"""Choice of the pixel format of an encoder: of those it supports, the one that preserves most of the source.
 
 A format is known by FFmpeg's name of it. What one format loses of another is FFmpeg's own reckoning, in this order:
 alpha, bits, resolution of colour; a lossy encoder of Y'CbCr is not given RGB, which few players know there.

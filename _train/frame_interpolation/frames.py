@@ -1,4 +1,4 @@
-"""What users hand in: two frames and times, checked and brought into the form that everything behind relies on."""
+"""Input validation: two frames and times, checked and converted to the form that all other modules expect."""
 
 import numbers
 import sys

@@ -1,4 +1,4 @@
-"""In-betweens whose parts have come further, or less far, than the rest.
+"""In-betweens in which parts of the drawing are ahead of the rest, or behind it.
 
 The time differs from pixel to pixel: it is that of a part where the part is at its own time, and where it would be at
 the time of the rest, so that its ground shows there as it is without it. Where a part is at a time is carried along the
@@ -50,7 +50,7 @@ class Parted:
 
     Args:
         motion: what draws the pair.
-        masks: (1, 1, h, w) in [0, 1], where key 0 shows each part, the hindmost first.
+        masks: (1, 1, h, w) in [0, 1], where key 0 shows each part, from back to front.
     """
 
     def __init__(self, motion: Carries, masks: Sequence[Tensor]):

@@ -25,7 +25,7 @@ from _util.flow import Flows
 
 
 class Batch(NamedTuple):
-    """What one step of a trainer, or a part of it, sees."""
+    """The input of one training step, or of a part of it."""
 
     frames: Tensor  # (b, 3, 3, h, w) RGB in [0, 1]: frame 0, truth, frame 1
     times: Tensor  # (b,) of the truth, in (0, 1)
@@ -52,9 +52,9 @@ def collate(triplets: Sequence[Triplet]) -> Batch:
 
 
 class Triplets(Dataset):
-    """Augmented triplets of a source. Item (index, seed) is that triplet, augmented as that seed has it.
+    """Augmented triplets of a source. Item (index, seed) is the triplet of that index, augmented by that seed.
 
-    Where a triplet cannot be read, the next one that can takes its place, and the reason is written to stderr, once.
+    A triplet that cannot be read is replaced by the next readable one, and the reason is printed to stderr once.
 
     Args:
         size: (h, w) of the crops.
@@ -95,8 +95,8 @@ class ToonOrder(NamedTuple):
 class TripletBatches(Dataset):
     """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` where it is drawn from toons.
 
-    A batch comes from one source, drawn by the sources' weights. The triplets of a source are gone through in an order
-    that is reshuffled for each pass.
+    A batch comes from one source, drawn according to the weights. The triplets of a source are reshuffled for each
+    pass.
 
     Args:
         sources: sources of triplets, or `Toons` (anything with `batch(index)`), and how often each is drawn; the sum of
@@ -137,15 +137,16 @@ def _order(count: int, seed: int, round_: int) -> np.ndarray:
 
 
 def from_toons(scenes) -> Batch:
-    """What `Toons.batch` draws, as a batch with exact flow."""
+    """The result of `Toons.batch` as a batch with exact flow."""
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
 def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> DataLoader:
-    """The batches of some numbers, in order, made by worker processes if there are any.
+    """A loader of the batches of the given numbers, in order.
 
     Args:
-        pinned: in memory that a GPU copies from while it computes.
+        workers: number of processes that load; 0 loads in this one.
+        pinned: whether batches are put into pinned memory, for asynchronous copies to a GPU.
     """
     return DataLoader(
         batches,

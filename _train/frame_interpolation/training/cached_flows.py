@@ -20,7 +20,7 @@ from _util.errors import InputError
 
 
 class CachedFlows(Source):
-    """A source with the flows of a frozen estimator, computed when a triplet is first read and then kept in a file.
+    """A source with the flows of a frozen estimator, computed when a triplet is first read, then cached in a file.
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
 
@@ -28,8 +28,8 @@ class CachedFlows(Source):
 
     Args:
         estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A
-            loader's workers need one that they can copy, such as `_util.dis.dis`.
-        device: where the estimator takes its frames.
+            loader's workers need one that can be pickled, such as `_util.dis.dis`.
+        device: of the input of the estimator.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CachedFlows(Source):
         return triplet._replace(flows=tuple(flows.float()))
 
     def compute_all(self) -> None:
-        """Compute the flow of every triplet; processes begin apart, and find each other's files."""
+        """Compute the flows of all triplets; processes start at different triplets and skip each other's files."""
         first = len(self) * torchrun.rank() // torchrun.count()
         for i in (*range(first, len(self)), *range(first)):
             with contextlib.suppress(InputError):
@@ -79,5 +79,5 @@ def _load(path: Path, checksum: str) -> Tensor | None:
 
 
 def _file_name(name: str) -> str:
-    """Names as files: what is readable of it, and a digest."""
+    """A file name for a triplet: the ASCII letters and digits of its name, and a digest."""
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""What a run learns from: the DATA of its command line, opened, with the flow that its task needs."""
+"""The training data of a run: the DATA of the command line, with the flow that the task needs."""
 
 import argparse
 from collections.abc import Sequence

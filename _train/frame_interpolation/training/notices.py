@@ -7,7 +7,7 @@ import torch
 
 
 class Notices:
-    """Says a thing on stderr once, whichever of a loader's workers says it first."""
+    """Prints each message to stderr only once, over all worker processes."""
 
     def __init__(self):
         self._said = torch.zeros(1 << 16, dtype=torch.bool).share_memory_()  # by checksum
