@@ -1,4 +1,4 @@
-"""Pieces of ground, which stay where they are while everything moves over them.
+"""Detection of ground: pieces that do not move, while others move over them.
 
 In: two frames and their pieces. Out: which pieces are ground, and the colours of pieces without their outlines.
 """

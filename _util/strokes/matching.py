@@ -1,4 +1,4 @@
-"""Which lines of two drawings are the same, and how they move: greedily, the motion that explains most lines first.
+"""Matching of the lines of two drawings, greedily: the motion that explains most lines comes first.
 
 A motion is tried at a point and grows from there over neighbours that it carries onto lines of the other drawing which
 nothing has claimed; what it carries over mends it. It counts by the lines that it explains in both drawings, less where

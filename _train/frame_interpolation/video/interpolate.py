@@ -46,7 +46,7 @@ _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 
 
 class Draws(Protocol):
-    """What interpolates: `Interpolator`, or a stand-in."""
+    """The interface of `Interpolator` that is used here."""
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
 
@@ -54,14 +54,14 @@ class Draws(Protocol):
 
 
 class Summary(NamedTuple):
-    """What has been made."""
+    """The result of a run."""
 
     frames: int
     fps: Fraction
     source_frames: int
     drawings: int
     cuts: int
-    notes: list[str]  # sentences about what was found, left out or could not be read; all have been said
+    notes: list[str]  # sentences about what was found, left out or could not be read, in the order of output
 
 
 def interpolate_video(
@@ -81,17 +81,16 @@ def interpolate_video(
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
             which frames are written as Y4M. Where it is a symbolic link, what it points to.
-        create: called once all else has been found in order; gives the interpolator and what determines how it draws.
-        resume: continue what an earlier run of the same kind has finished, where there is such. Where nothing is left
-            to be done, `out` stays as it is.
-        overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
-        scenes: where a list of the source's scenes is written as well (default: nowhere).
-        say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
-            standard error).
+        create: called after all checks; returns the interpolator, and all settings that determine its frames.
+        resume: continue an earlier run with the same settings, if there is one. Where nothing is left to do, `out` is
+            not changed.
+        overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
+        scenes: a file to which a list of the source's scenes is written as well (default: none).
+        say: called with each sentence about what was found or lost (default: it is printed to standard error).
 
     Raises:
-        InputError: something handed in cannot be used, another run writes to the same place, or there is no room.
-            Finished parts are kept for `resume`; nothing else is left.
+        InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
+            are kept for `resume`; nothing else is left.
     """
     say = say or functools.partial(print, file=sys.stderr)
     if resume and video.STREAM in (source, out):
@@ -163,10 +162,10 @@ def _interpolate(
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
-    """The reader of what is to be interpolated, and the frames a second of the result.
+    """The reader of the source, and the frames a second of the result.
 
     Raises:
-        InputError: something handed in cannot be used.
+        InputError: the source or an option cannot be used.
     """
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
@@ -186,7 +185,7 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
 
 
 def _check_count(source: Path, reader: video.Reader) -> None:
-    """Raise InputError of one picture, or a folder or pattern of one; a video may have one frame."""
+    """Raise InputError if the source is a single picture; a video may have a single frame."""
     if video.is_drawings(source):
         is_one = len(sequences.find(source).paths) == 1
     else:
@@ -199,7 +198,7 @@ def _check_count(source: Path, reader: video.Reader) -> None:
 
 
 def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
-    """An `Interpolator` with its `options` and weights from `folder`, and what determines how it draws."""
+    """An `Interpolator` with `options` and weights from `folder`, and all settings that determine its frames."""
     interpolator = Interpolator(**options, folder=folder)
     weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
     settings = {
@@ -213,7 +212,7 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 
 
 def fingerprint(source: Path) -> str:
-    """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
+    """Identifies the content of a source: size and modification time of a file, or a digest of those of drawings."""
     if not video.is_drawings(source):
         return "standard input" if source == video.STREAM else runs.stamp(source)
     return runs.stamp_of(sequences.find(source).paths)
@@ -245,7 +244,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
 
 
 def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
-    """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
+    """Whether `out` seems to be the result of a finished run: it is newer, and size, rate and duration match."""
     try:
         made = video.Reader(out, fps if video.is_drawings(out) else None)
         if _changed(out) < _changed(source):
@@ -258,7 +257,7 @@ def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size:
 
 
 def _changed(path: Path) -> int:
-    """When a file, or the newest file of those that are numbered, was changed last."""
+    """The latest modification time of a file, or of numbered drawings, in nanoseconds."""
     paths = sequences.find(path).paths if video.is_drawings(path) else [path]
     return max(one.stat().st_mtime_ns for one in paths)
 
@@ -272,7 +271,7 @@ def _draw(
     result: Result,
     scenes: Path | None = None,
 ) -> tuple[SourceCount, int]:
-    """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
+    """Make the missing parts; returns what the source holds, and the number of frames of the result."""
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
@@ -280,7 +279,7 @@ def _draw(
     unmoved = stills.Stills(options.still or (), fps)
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
-    if isinstance(interpolator, Interpolator) and done < total:  # a stand-in draws nothing that was not asked for
+    if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate
         expected = expected_seconds(interpolator, reader.size, max(1, math.ceil(fps / reader.rate) - 1))
 
     def write(frame: ComingFrame) -> None:
@@ -297,21 +296,21 @@ def _draw(
         found = FoundDrawings(marked, reader)
         for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
-            for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
-                put(waiting)
+            for frame in _frames_of(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
+                put(frame)
     if scenes:
         write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
 
 
-def _pictures(
+def _frames_of(
     stretch: Stretch[video.Frame],
     interpolator: Draws,
     is_missing: Callable[[int], bool],
     kept: frozenset[int],
     parts: Parts,
 ) -> Iterator[ComingFrame]:
-    """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
+    """The missing frames of a stretch; those with numbers in `kept` are read instead of drawn."""
     for k in filter(is_missing, stretch.held):
         yield ComingFrame(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]

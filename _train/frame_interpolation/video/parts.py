@@ -1,4 +1,4 @@
-"""Long work in parts: what is finished is kept, and a later run resumes from there.
+"""Long work in parts: finished parts are kept, and a later run resumes after them.
 
 DIR/.clip.mp4.parts/            beside clip.mp4, which appears when all parts are joined
     run.json                    what determines the result; only the same run resumes
@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a later run could resume from."""
+        """Whether no part or frame is finished that a later run could use."""
         return not self.finished and not self.drawn
 
     @property
