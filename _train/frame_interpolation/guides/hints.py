@@ -1,4 +1,4 @@
-"""Hints: which points of two neighbouring keys belong together, as whoever draws says it.
+"""Hints: corresponding points of two neighbouring keys, given by the user.
 
     --hint 120,80:161,94                  the point at x 120, y 80 of a key is at x 161, y 94 of the next
     --hint 10,10,30,20:12,40,28,60        or a stroke, of as many points as one likes
@@ -31,7 +31,7 @@ HintsByGap = dict[int, tuple["Hint", ...]]
 
 
 class Hint(NamedTuple):
-    """A stroke of one key and the same of the next; a point is a stroke of one."""
+    """A stroke of one key and the corresponding stroke of the next; a point is a stroke of one point."""
 
     start: tuple[Point, ...]  # x, y, pixels
     end: tuple[Point, ...]

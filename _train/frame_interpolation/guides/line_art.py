@@ -1,4 +1,4 @@
-"""Drawings of lines alone come out as lines, of the widths that the keys have.
+"""Line drawings: in-betweens are redrawn as clean lines with the widths of the keys.
 
 A drawing of lines is one ink on one ground, or on transparency: at each pixel a share of ink. Of an in-between, that
 share is only asked where lines are: along the ridges of what was drawn, a stroke is laid again, as wide as the lines of
