@@ -127,7 +127,7 @@ def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         what = f"{flows.dtype} {flows.shape}" if isinstance(flows, np.ndarray) else type(flows).__name__
         raise InputError(f"{path} is {what} instead of floats (2, 2, {size[0]}, {size[1]}); fetch it again.")
     if not np.isfinite(flows).all():
-        raise InputError(f"{path} holds values that are no finite numbers; fetch it again.")
+        raise InputError(f"{path} holds values that are not finite; fetch it again.")
     flow01, flow10 = torch.from_numpy(flows.astype(np.float32))
     return flow01, flow10
 
@@ -151,7 +151,7 @@ def _region(path: Path, region: list[float], across: float, down: float, size: S
     if not inside or right <= left or bottom <= top:
         raise InputError(
             f"{path} has a region of {width:g}×{height:g} pixels at ({x:g}, {y:g}), which does not lie in its image of "
-            f"{w / across:g}×{h / down:g}; mend or remove it."
+            f"{w / across:g}×{h / down:g}; correct or remove it."
         )
     return left, top, right, bottom
 

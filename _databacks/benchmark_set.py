@@ -42,10 +42,10 @@ def build(folder: Path = FOLDER, size: tuple[int, int] = SIZE, seed: int = SEED)
     """Draw the benchmark into a folder, which appears whole or not at all.
 
     Raises:
-        InputError: something is there already, resvg or rlottie is not installed, or there is no room.
+        InputError: something already exists, resvg or rlottie is not installed, or there is no room.
     """
     if folder.exists():
-        raise InputError(f"{folder} is there already; delete it first.")
+        raise InputError(f"{folder} already exists; delete it first.")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place, _one_thread():

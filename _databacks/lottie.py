@@ -3,7 +3,7 @@
     FOLDER/  dance.json  rocket.json  …
 
 Each animation gives several triplets. Their start, a gap between the outer frames of up to a third of a second and the
-time of the truth between them are drawn at random, anew where next to nothing moves.
+time of the truth between them are drawn at random, again where next to nothing moves.
 """
 
 import functools
@@ -78,7 +78,7 @@ class Lottie(Source):
         """Three frames of an animation; `time` is when the middle one was rendered, half of the time 0.5.
 
         Raises:
-            InputError: the file is no animation, cannot be rendered, or hardly moves.
+            InputError: the file is not an animation, cannot be rendered, or hardly moves.
         """
         index = range(len(self))[index]
         path, random = self.animations[index // self.each], np.random.default_rng((self.seed, index))
@@ -132,7 +132,7 @@ def _renderer(_process: int) -> "_Renderer":
 
 
 class _Renderer:
-    """The other end of `lottie_renderer`; started when needed, and anew when an animation has brought it down."""
+    """The other end of `lottie_renderer`; started when needed, and restarted when an animation has brought it down."""
 
     def __init__(self):
         self.process = None
@@ -151,7 +151,7 @@ class _Renderer:
         finally:
             hung.cancel()
         if "error" in header:
-            raise InputError(f"{path} is no Lottie animation that can be rendered ({header['error']}); leave it out.")
+            raise InputError(f"{path} cannot be rendered as a Lottie animation ({header['error']}); leave it out.")
         return header, content
 
     def _ask(self, question: dict) -> tuple[dict, bytearray]:

@@ -64,7 +64,7 @@ def _listed(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read or is empty; extract the video again.") from error
     names = [row.split(",")[0] for row in rows if row.strip()]
     if header.split(",")[0] != "frames" or any(name.count("-") != 2 or {"/", "\\"} & set(name) for name in names):
-        raise InputError(f"{path} is no list of triplets; its rows begin with three frames, as 000012-000013-000015.")
+        raise InputError(f"{path} is not a list of triplets; rows begin with three frames, as 000012-000013-000015.")
     return names
 
 

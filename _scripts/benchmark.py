@@ -23,14 +23,12 @@ def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.benchmark",
         description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification in fp32, "
-        "on the same device. A first frame is read, flow, prepare and one time; a further time is that alone. On a GPU "
-        "also kernels, agreement with the CPU, video, training and LPIPS, as a report.",
+        "on the same device. A first frame includes reading, flow and preparation; a further one is another time "
+        "of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training and LPIPS.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
-    parser.add_argument(
-        "--repeats", type=whole(1), help="rounds after those that are not counted (default: 3, on a GPU 20)"
-    )
+    parser.add_argument("--repeats", type=whole(1), help="measured rounds, after the warm-up (default: 3, on a GPU 20)")
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
@@ -38,19 +36,19 @@ def parse() -> argparse.Namespace:
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="instead, measure these beside RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
+        help="instead, compare these with RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
     )
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="instead, measure the levels of --quality of the other commands at 540p, and their LPIPS of --keyframes",
+        help="instead, measure the --quality levels of the other commands at 540p, and their LPIPS on --keyframes",
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
     parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
     parser.add_argument("--video", action="store_true", help="also measure videos (CPU)")
-    parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="of which LPIPS is measured")
+    parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="on which LPIPS is measured")
     on_gpu = parser.add_argument_group("on a GPU")
-    on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="that are measured (default: all)")
+    on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="sections to measure (default: all)")
     on_gpu.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help=f"(default: {REPORT})")
     arguments = parser.parse_args()
     if arguments.repeats is None:

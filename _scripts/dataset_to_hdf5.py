@@ -22,14 +22,13 @@ def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.dataset_to_hdf5",
         description="Pack a data set of triplets into one HDF5 file.",
-        epilog="The file is DATA of the trainer and --data of evaluate.",
+        epilog="The file serves as DATA for the trainer and as --data for evaluate.",
     )
     parser.add_argument(
         "data",
         nargs="*",
         metavar="DATA",
-        help="a folder or file, whose kind is recognised or named before it, as evaluate takes it. Kinds: "
-        f"{sources.summaries()}",
+        help=f"a folder or file; its kind is detected, or named before it. Kinds: {sources.summaries()}",
     )
     parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file")
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
@@ -37,13 +36,13 @@ def parse() -> argparse.Namespace:
         "--frames",
         choices=["arrays", "bytes"],
         default="arrays",
-        help="arrays, decoded: several times as quick to read as PNG, and as large; or bytes, the pictures' own files "
-        "(default: arrays)",
+        help="arrays: decoded, several times faster to read than PNG, and larger by as much; or bytes: the image files "
+        "themselves (default: arrays)",
     )
     then = parser.add_mutually_exclusive_group()
-    then.add_argument("--check", action="store_true", help="only look whether all of OUT.h5 is whole; without DATA")
+    then.add_argument("--check", action="store_true", help="only verify that OUT.h5 is undamaged; without DATA")
     then.add_argument(
-        "--measure", action="store_true", help="only read DATA and OUT.h5 at random from 4 workers, and tell the speed"
+        "--measure", action="store_true", help="only measure random reads of DATA and OUT.h5 by 4 workers"
     )
     arguments = parser.parse_args()
     if bool(arguments.data) == arguments.check:

@@ -27,7 +27,7 @@ OF_TOONS = "flow", "device", "precision", "checkpoints"  # options
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.evaluate",
-        description="Draw the middle frame of triplets from the outer ones, and compare it with the true one.",
+        description="Interpolate the middle frame of triplets from the outer ones, and compare it with the true one.",
         epilog="LPIPS, chamfer and SSIM follow the papers on 2D animation. SSIM is shown in percent.",
     )
     parser.add_argument(
@@ -35,8 +35,8 @@ def parse() -> argparse.Namespace:
         nargs="+",
         default=["atd12k"],
         metavar="DATA",
-        help="a folder or file, whose kind is recognised or named before it (default: atd12k, in _data/atd12k); or "
-        f"toons, to judge --flow where it is known. Kinds: {sources.summaries()}",
+        help="a folder or file; its kind is detected, or named before it (default: atd12k, in _data/atd12k); or "
+        f"toons, to evaluate --flow against exact flow. Kinds: {sources.summaries()}",
     )
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
     what = parser.add_mutually_exclusive_group()
@@ -44,10 +44,10 @@ def parse() -> argparse.Namespace:
         "--compare",
         nargs="+",
         metavar="METHOD",
-        help="judge these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item",
+        help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item",
     )
     what.add_argument(
-        "--baseline", choices=["mean"], help="judge this instead of an interpolation: the mean of both neighbours"
+        "--baseline", choices=["mean"], help="evaluate this instead of a method: the mean of both neighbours"
     )
     parser.add_argument(
         "--flow",
@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
         "--protocol",
         choices=["paper", "standard"],
         default="paper",
-        help="of LPIPS and SSIM: as in the papers on 2D animation, or as everybody else (default: paper)",
+        help="LPIPS and SSIM as in the papers on 2D animation, or as in other papers (default: paper)",
     )
     parser.add_argument(
         "--metrics",
@@ -83,26 +83,26 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--annotations",
         action="store_true",
-        help="also by ATD-12K's levels, motions and behaviours, also PSNR, SSIM and IE in its regions of most motion",
+        help="also report by ATD-12K's levels, motions and behaviours, and PSNR, SSIM and IE in its regions of motion",
     )
     parser.add_argument(
         "--align",
         action="store_true",
-        help="also draw each item at nine times, 0.1 to 0.9, and report every metric at the one of the best LPIPS",
+        help="also interpolate at nine times, 0.1 to 0.9, and report every metric at the one with the best LPIPS",
     )
     parser.add_argument(
         "--register",
         action="store_true",
-        help="also LPIPS and chamfer after the frame was moved onto the truth by smooth flow: lines, not their place",
+        help="also report LPIPS and chamfer after smooth alignment to the truth, which sets position aside",
     )
     parser.add_argument(
         "--sequence",
         action="store_true",
-        help="also, of four times the frames, how unevenly motion proceeds and how much lines flicker",
+        help="also report, at four times the frame rate, how uneven motion is and how much lines flicker",
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="also write a page to look at every item")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="also write an HTML page that shows every item")
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
-    parser.add_argument("--strict", action="store_true", help="end at the first damaged item")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged item")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
     )

@@ -64,7 +64,7 @@ def main() -> None:
     hosted = HOSTED[arguments.name]
     path = weights.place_for_more(arguments.checkpoints or weights.FOLDER) / weights.expected(arguments.name)
     if path.exists() and digest(path) == hosted.sha256:
-        print(f"{path} is there already.")
+        print(f"{path} already exists.")
         return
     if path.exists() and not arguments.overwrite:
         raise InputError(f"{path} holds other weights; add --overwrite to replace them, or move them away.")

@@ -43,7 +43,7 @@ def parse() -> argparse.Namespace:
         "--fps",
         type=whole(1),
         metavar="N",
-        help="write N-1 frames between, at even times, and both frames (default: 12)",
+        help="write N-1 evenly spaced frames between, and both frames (default: 12)",
     )
     when.add_argument(
         "--times",
@@ -58,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace files in DIR that have the names of drawings and were not drawn there, or changed since",
+        help="overwrite files in DIR that were not drawn by this command, or were changed since",
     )
     add_timing(parser)
     add_guides(parser)
@@ -67,7 +67,7 @@ def parse() -> argparse.Namespace:
         "--preview",
         type=Path,
         metavar="FILE",
-        help="also write an animation, of two frames there and back: .webp, .gif or .mp4",
+        help="also write an animation, .webp, .gif or .mp4; that of two frames plays forward and back",
     )
     parser.add_argument(
         "--show-flow", action="store_true", help="also write flow01.png and flow10.png, in Middlebury's colours"
@@ -77,23 +77,23 @@ def parse() -> argparse.Namespace:
         for name in ("fps", "times", "show_flow"):
             if getattr(arguments, name):
                 option = f"--{name.replace('_', '-')}"
-                parser.error(f"{option} is of two frames alone; --between and --ticks time a sequence of keys")
+                parser.error(f"{option} is only for two frames; --between and --ticks time a sequence of keys")
     if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
         parser.error(f"--{name} is not allowed with --sheet, which says when drawings are exposed")
     if arguments.layer and not arguments.sheet:
-        parser.error("--layer is of a sheet; add --sheet")
+        parser.error("--layer names a layer of a time sheet; add --sheet")
     return arguments
 
 
 def add_timing(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a sequence; any of them makes one of two frames as well."""
+    """Add the options of sequences of keys; with any of them, two frames are a sequence as well."""
     group = parser.add_argument_group("a sequence of keys")
     where = group.add_mutually_exclusive_group()
     where.add_argument(
-        "--between", metavar="N", help="in-betweens of each gap, or of every one, as 3,1,0,5 (default: 1)"
+        "--between", metavar="N", help="in-betweens in every gap, or in each one, as 3,1,0,5 (default: 1)"
     )
     where.add_argument(
-        "--ticks", metavar="T", help="or their positions, 0 < T < 1, as 0.25,1/2; by gap, as 0.25,1/2:0.5::1/3"
+        "--ticks", metavar="T", help="or their positions, 0 < T < 1, as 0.25,1/2; in each gap, as 0.25,1/2:0.5::1/3"
     )
     group.add_argument(
         "--ease", metavar="CURVE", help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS (default: none)"
@@ -103,7 +103,9 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sheet", type=Path, metavar="FILE", help="timing from the exposures of the keys in a time sheet, .xdts"
     )
-    group.add_argument("--layer", metavar="NAME", help="the layer of the keys there (default: the only one with cells)")
+    group.add_argument(
+        "--layer", metavar="NAME", help="layer of the keys in the sheet (default: the only one with cells)"
+    )
     group.add_argument(
         "--write-sheet", type=Path, metavar="FILE", help="also write a time sheet of all drawings, numbered from 1"
     )
@@ -112,20 +114,20 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
         dest="as_layers",
         choices=("png", "ora"),
         default="png",
-        help="what keys in layers become: pictures, or OpenRaster files of layers (default: png)",
+        help="format of drawings of keys in layers: PNG, or OpenRaster with layers (default: png)",
     )
-    group.add_argument("--loop", action="store_true", help="in-betweens from the last key to the first, too")
+    group.add_argument("--loop", action="store_true", help="also draw in-betweens from the last key to the first")
 
 
 def add_guides(parser: argparse.ArgumentParser) -> None:
-    """Add what draws a gap otherwise than the motion that is found."""
-    group = parser.add_argument_group("guides of the motion")
+    """Add the options that guide the motion of a gap."""
+    group = parser.add_argument_group("guiding the motion")
     group.add_argument(
         "--hint",
         action="append",
         default=[],
         metavar="X,Y:X,Y",
-        help="a point of the first key and the same of the second, or strokes of several points; may be repeated",
+        help="a point of the first key and its place in the second, or a stroke of each; may be repeated",
     )
     group.add_argument(
         "--hints", type=Path, metavar="FILE", help="hints by key, JSON (default: hints.json in a folder of keys)"
@@ -135,15 +137,15 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MASK=TIMING",
-        help="a part of the first key, white in a mask, and its ease or ticks, as hair.png=in; may be repeated",
+        help="a part of the first key, white in MASK, with its own ease or ticks, as hair.png=in; may be repeated",
     )
     group.add_argument("--parts", type=Path, metavar="FILE", help="parts by key: CSV of key,mask,ease,ticks")
     group.add_argument(
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="draw the lines of drawings of lines alone anew, as wide as in the keys and without greys "
-        "(default: auto, where both keys are such)",
+        help="redraw the lines of line drawings, as wide as in the keys and without grey (default: auto, where both "
+        "keys are line drawings)",
     )
 
 

@@ -31,22 +31,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--size",
         default="1080",
-        help="height, larger videos are reduced to it; WIDTHxHEIGHT, what protrudes is cut off; or source "
+        help="height, to which larger videos are scaled down; WIDTHxHEIGHT, scaled and cropped; or source "
         "(default: 1080)",
     )
-    parser.add_argument("--format", choices=["jpg", "png"], default="jpg", help="of the pictures (default: jpg)")
+    parser.add_argument("--format", choices=["jpg", "png"], default="jpg", help="format of the pictures (default: jpg)")
     parser.add_argument(
-        "--quality", type=whole(1, 100), default=100, metavar="N", help="of jpg, 1 to 100 (default: 100)"
+        "--quality", type=whole(1, 100), default=100, metavar="N", help="JPEG quality, 1 to 100 (default: 100)"
     )
     parser.add_argument(
         "--layout",
         choices=["folders", "rrld"],
         default="folders",
-        help="000001/im1.jpg …, or that of RRLD, images/A-B-C/A.jpg … (default: folders)",
+        help="folders: 000001/im1.jpg …; rrld: images/A-B-C/A.jpg … (default: folders)",
     )
-    parser.add_argument("--one-per-cut", action="store_true", help="of each shot, only the triplet of lowest RRLD")
     parser.add_argument(
-        "--cut-threshold", type=number(above=0), metavar="X", help="what begins a new shot (default: the detector's)"
+        "--one-per-cut", action="store_true", help="keep only the triplet with the lowest RRLD of each shot"
+    )
+    parser.add_argument(
+        "--cut-threshold", type=number(above=0), metavar="X", help="threshold of the cut detector (default: its own)"
     )
     parser.add_argument(
         "--sensitivity",

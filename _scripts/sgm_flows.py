@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("data", metavar="DATA", type=Path, help="ATD-12K, or any folder of triplets")
-    add("out", metavar="OUT", type=Path, help="where to write; what is there already is left alone")
+    add("out", metavar="OUT", type=Path, help="where to write; what already exists is left alone")
     add("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
     add(
         "--features",

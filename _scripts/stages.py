@@ -24,12 +24,12 @@ ENCODE, DIFFER, FILTER, IMAGES, FLOWS = (
 _THRESHOLDS = {
     "largest_rrld": "accept an RRLD below this (default: 0.3)",
     "smallest_share": "accept a moving share of the picture above this (default: 0.0025)",
-    "largest_share": "accept no larger moving share (default: 0.5)",
-    "moving": "pixels of 640×360 that are motion if exceeded (default: 2)",
+    "largest_share": "accept a moving share of the picture up to this (default: 0.5)",
+    "moving": "displacement in pixels, at 640×360, above which a pixel moves (default: 2)",
     "pan_length": "mean motion above which a uniform flow is a pan (default: 0.25)",
     "pan_deviation": "standard deviation of x or y below which a flow is uniform (default: 0.25)",
-    "dark": "a pixel is dark if all channels are below this, of 1 (default: 2/255)",
-    "dark_share": "from this dark share of the picture on it is credits (default: 0.8)",
+    "dark": "a pixel is dark if all its channels, in [0, 1], are below this (default: 2/255)",
+    "dark_share": "a picture with at least this share of dark pixels is credits (default: 0.8)",
 }
 
 
@@ -38,27 +38,27 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     parser = command.Parser(prog=f"python -m _scripts.{stage}", description=description)
     if stage == ENCODE:
         parser.add_argument("video", metavar="VIDEO", type=Path, help="a video, or a folder of numbered drawings")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder that the triplets of this video go to")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the triplets of this video")
 
     def add(stages: tuple[str, ...], name: str, help: str, **how: Any) -> None:
         parser.add_argument(name, help=help if stage in stages else argparse.SUPPRESS, **how)
 
-    size_help = "height, larger videos are reduced to it; WIDTHxHEIGHT, what protrudes is cut off; or source"
+    size_help = "height, to which larger videos are scaled down; WIDTHxHEIGHT, scaled and cropped; or source"
     default = {ENCODE: "1080", IMAGES: "960x540"}.get(stage)
     add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
     add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
-    add((ENCODE,), "--crf", "quality, 0 the best, 51 the worst (default: 18)", type=whole(0, 51), metavar="N")
+    add((ENCODE,), "--crf", "quality, 0 (best) to 51 (worst) (default: 18)", type=whole(0, 51), metavar="N")
     add((FILTER, FLOWS), "--flow", "dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)", default="dis")
     add((FILTER, FLOWS), "--device", "auto, cpu, cuda or cuda:N (default: auto)", default="auto")
     add((FILTER, FLOWS), "--precision", "of a network: auto, fp32, bf16 or fp16 (default: auto)", default="auto")
     add((FILTER, FLOWS), "--checkpoints", "folder of weights (default: checkpoints)", type=Path, metavar="DIR")
-    add((FILTER,), "--one-per-cut", "of each shot, accept the triplet with the lowest RRLD alone", action="store_true")
-    add((FILTER,), "--cut-threshold", "what begins a new shot (default: the detector's)", type=number(0), metavar="X")
+    add((FILTER,), "--one-per-cut", "accept only the triplet with the lowest RRLD of each shot", action="store_true")
+    add((FILTER,), "--cut-threshold", "threshold of the cut detector (default: its own)", type=number(0), metavar="X")
     add(
         (FILTER,),
         "--repeats",
         "frames that repeat a drawing are found by the published model of OUT/duplicates.db, or detected as when a "
-        "video is interpolated, which heeds compression and slow pans: published or detected (default: published)",
+        "video is interpolated, robust to compression and slow pans: published or detected (default: published)",
         choices=["published", "detected"],
     )
     add(
@@ -70,7 +70,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
     )
     add_thresholds(parser, shown=stage == FILTER)
     add((IMAGES,), "--format", "png or jpg (default: png)", choices=["png", "jpg"])
-    add((IMAGES,), "--quality", "of jpg, 1 to 100 (default: 95)", type=whole(1, 100), metavar="N")
+    add((IMAGES,), "--quality", "JPEG quality, 1 to 100 (default: 95)", type=whole(1, 100), metavar="N")
     add(
         (IMAGES,),
         "--origin",
@@ -81,14 +81,14 @@ def parse(stage: str, description: str) -> argparse.Namespace:
 
 
 def add_thresholds(parser: argparse.ArgumentParser | argparse._ArgumentGroup, shown: bool = True) -> None:
-    """Options for all that RRLD accepts triplets by."""
+    """Add an option for each threshold of RRLD."""
     for name, help in _THRESHOLDS.items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=number(0), metavar="X", help=help if shown else argparse.SUPPRESS)
 
 
 def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
-    """Those that were given."""
+    """The thresholds that were given."""
     return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
 
 

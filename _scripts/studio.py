@@ -1,4 +1,4 @@
-"""A page on this machine to see and mend the in-betweens of a folder of key drawings.
+"""A page on this machine to see and correct the in-betweens of a folder of key drawings.
 
 keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, playing, exports
             keys/studio.json, keys/hints.json, keys/.studio/    the project; keys are never written to
@@ -20,7 +20,7 @@ RESULTS = places.results("studio")
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.studio",
-        description="Serve a page, to this machine alone, to see and mend the in-betweens of a folder of key drawings.",
+        description="Serve a page on this machine only, to see and correct the in-betweens of a folder of keys.",
     )
     parser.add_argument("keys", metavar="KEYS", type=Path, help="a folder of two key drawings or more")
     parser.add_argument(
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    group = parser.add_argument_group("timing of gaps that the project has none of, as of _scripts.interpolate")
+    group = parser.add_argument_group("timing of gaps for which the project has none, as in _scripts.interpolate")
     group.add_argument("--between", metavar="N", default="1", help="in-betweens of each gap (default: 1)")
     group.add_argument("--ease", metavar="CURVE", default="none", help="in, out, in-out, none or cubic-bezier(…)")
     group.add_argument("--on", metavar="N", default="1", help="frames that each drawing is exposed for (default: 1)")
@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="draw the lines of drawings of lines alone anew (default: auto, where both keys are such)",
+        help="redraw the lines of line drawings (default: auto, where both keys are line drawings)",
     )
     return parser.parse_args()
 
@@ -73,7 +73,7 @@ def require_folder(keys: Path) -> None:
     from _util.errors import InputError
 
     if not keys.is_dir():
-        raise InputError(f"{keys} is no folder; a folder of key drawings is needed.")
+        raise InputError(f"{keys} is not a folder; a folder of key drawings is needed.")
 
 
 if __name__ == "__main__":

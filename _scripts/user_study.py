@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
         metavar="S",
         help="length of a clip, one way (default: an animation's own, 1 for a folder of frames)",
     )
-    build.add_argument("--loop", action="store_true", help="begin anew at the end instead of playing there and back")
+    build.add_argument("--loop", action="store_true", help="start again at the end instead of playing there and back")
     build.add_argument("--question", default="Which animation looks better?", help="asked above the clips")
     build.add_argument(
         "--trials", type=command.whole(1), metavar="N", help="comparisons per participant (default: all there are)"

@@ -1,16 +1,16 @@
-"""Pixels with alpha: over a ground, resized, with colours multiplied by it."""
+"""Pixels with alpha: compositing, premultiplication and resizing."""
 
 import cv2
 import numpy as np
 
 
 def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(h, w, 3) integers over white, by alpha (h, w) of the same type."""
+    """(h, w, 3) integers composited over white, with alpha (h, w) of the same type."""
     return over(rgb, alpha, (255, 255, 255))
 
 
 def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
-    """(h, w, 3) integers over a ground of the given 8-bit colour, by alpha (h, w) of the same type."""
+    """(h, w, 3) integers composited over an 8-bit colour `ground`, with alpha (h, w) of the same type."""
     largest = np.iinfo(rgb.dtype).max
     share = (alpha / np.float32(largest))[:, :, None]
     below = np.array(ground, np.float32) * np.float32(largest / 255)
@@ -18,15 +18,17 @@ def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np
 
 
 def premultiplied(pixels: np.ndarray, largest: float) -> np.ndarray:
-    """(h, w, 4) with alpha in [0, largest] to float32, colours times the share of alpha."""
+    """Straight (h, w, 4), alpha in [0, largest], as premultiplied float32 of the same range."""
     values = pixels.astype(np.float32)
     values[:, :, :3] *= values[:, :, 3:] / np.float32(largest)
     return values
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w), (h, w, 3) or (h, w, 4) integers at another (h, w) = `size`: means of areas where that is smaller, else by
-    Lanczos' kernel. Colours count by their alpha, so that hidden ones do not show."""
+    """(h, w), (h, w, 3) or (h, w, 4) integers resized to (h, w) = `size`: area averages to smaller sizes, else Lanczos.
+
+    Colours are weighted by their alpha, so that those of transparent pixels do not show.
+    """
     if pixels.shape[:2] == size:
         return np.ascontiguousarray(pixels)
     is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]

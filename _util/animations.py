@@ -32,7 +32,7 @@ _PALETTE = "stats_mode=single:reserve_transparent=1"
 
 def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
     """Sentences about what the format of `path` cannot hold."""
-    notes = [f"{path.suffix} holds pictures alone; sound and all else is left out."]
+    notes = [f"{path.suffix} holds pictures only; sound and all other streams are left out."]
     if path.suffix.lower() == ".gif":
         clear = ", and a pixel is clear or opaque" if alpha else ""
         notes.append(f".gif has 256 colours a frame{clear}; .webp and .apng keep all.")
@@ -42,7 +42,7 @@ def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
 
 
 def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
-    """Write an animation that plays for ever.
+    """Write an animation that plays forever.
 
     Args:
         path: written in place; its suffix is one of `SUFFIXES`.
@@ -173,7 +173,7 @@ def _open_webp(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=["WEBP"]) as picture:
             yield picture
     except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); export it again.") from error
+        raise InputError(f"{path} is damaged or truncated ({error}); export it again.") from error
 
 
 def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:

@@ -1,4 +1,4 @@
-"""Frames of a moving camera in which nothing is drawn anew: the camera is on ones, the figure on twos or threes.
+"""Frames of a moving camera in which nothing is redrawn: the camera is on ones, the figure on twos or threes.
 
 Under a smooth pan or zoom all frames differ, though the figure steps only every second or third frame. Interpolated
 from frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps,
@@ -31,7 +31,7 @@ _HELD = 5.5  # ‖ΔLab‖ in one place, unexplained, that outlines over a movin
 _FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the pixels with as much, that they do not leave
 _GRAIN = 6  # times as much as nine tenths of the picture have at most, that compression and grain leave besides
 _INEXACT = 0.2  # pixels by which what moves may be off, by rounding and in what outlines are mixed with
-_STEP = 2  # times as much at least, where something is drawn anew
+_STEP = 2  # times as much at least, where something is redrawn
 _UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
 
 
@@ -53,7 +53,7 @@ class _Change(NamedTuple):
 
 
 def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Whether each frame (h, w, 3) shows only the camera's motion, within a figure's hold on twos or threes.
+    """Whether each frame (h, w, 3) shows only the motion of the camera, within a figure's hold on twos or threes.
 
     Holds count where two follow each other, and where the camera moves evenly from step to step: then nothing is lost
     by leaving out what lies between. A pan on which nothing steps has no holds. At most `LOOKAHEAD` frames are read
@@ -109,13 +109,13 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
     *held, step = known
     largest = max(_new(change, held) for change in held)
     steps = [_new(change, held) for change in (changes[start], step) if change is not None]
-    is_drawn_anew = min(steps) > max(_LEAST, _STEP * largest)
+    is_new = min(steps) > max(_LEAST, _STEP * largest)
     is_held = largest < _HELD and max(change.wide for change in held) < _WIDE
-    return is_held and is_drawn_anew and _is_even(np.stack([change.motion for change in known]))
+    return is_held and is_new and _is_even(np.stack([change.motion for change in known]))
 
 
 def _new(change: _Change, held: list[_Change]) -> float:
-    """‖ΔLab‖ of what is drawn anew: what nothing explains, and what stands on the screen there or in a hold alone."""
+    """‖ΔLab‖ of what is redrawn: what nothing explains, and what stands on the screen there or in a hold alone."""
     left = (_typical(change.differs[other.stands]) for other in held)
     stopped = (_typical(other.differs[change.stands]) for other in held)
     return max(change.unexplained, *left, *stopped)

@@ -79,7 +79,7 @@ def read(path: Path) -> dict[str, Tensor]:
                 f"{path} holds Python objects beside weights, which could run code and are never loaded; "
                 "ask its author for the state_dict alone."
             ) from error
-        raise InputError(f"{path} is damaged or is no checkpoint; fetch it again.") from error
+        raise InputError(f"{path} is damaged or is not a checkpoint; fetch it again.") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

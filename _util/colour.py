@@ -1,4 +1,4 @@
-"""Video frames and RGB pixels, both ways, as the tags of the video say.
+"""Conversion between video frames and RGB pixels, according to the colour tags of the video.
 
 A decoded frame comes in with its tags (H.273: matrix, range, primaries, transfer) and goes out as (h, w, 3) RGB, and
 back. The matrix and the range are computed with; primaries and transfer are carried, since the picture stays in its
@@ -59,7 +59,7 @@ def has_alpha(frame_format: av.VideoFormat) -> bool:
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool = False) -> np.ndarray:
-    """A decoded frame as (h, w, 3) RGB; alpha is laid over white, or kept: (h, w, 4).
+    """A decoded frame as (h, w, 3) RGB; alpha is composited over white, or kept: (h, w, 4).
 
     An unspecified matrix is BT.709 from 720 lines on and BT.601 below, and an unspecified range is limited, as players
     have it.
@@ -109,7 +109,7 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
 def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
     """(h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, as a frame of the given format with the given tags.
 
-    Where the format has no alpha, it is laid over white.
+    Where the format has no alpha, it is composited over white.
     """
     target = av.VideoFormat(pixel_format)
     if pixels.shape[2] == 4 and not has_alpha(target):

@@ -1,7 +1,7 @@
 """Functions compiled by Numba, kept from run to run where there is a place for it.
 
 Numba keeps what it has compiled beside the source or in the user's home. Where neither can be written, a folder of the
-user's own among the temporary files serves; where that cannot be had either, each run compiles anew.
+user's own among the temporary files serves; where that is not available either, each run compiles again.
 """
 
 import os

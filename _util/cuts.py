@@ -1,7 +1,7 @@
 """Where the shots of a video begin.
 
 Two frames are of one shot if much of what changed from one to the other is found again by optical flow that agrees
-forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are no cuts; distance matters
+forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts; distance matters
 little, so neither are pans and big gestures, though a picture that jumps as a whole while it is calm before and after
 is a cut within a scene. Alike palettes do not hide a cut. Frames of one colour, as flashes have, belong to the shot
 that is seen again behind them.
@@ -85,29 +85,44 @@ def _windows(frames: Iterator[_Frame]) -> Iterator[list[_Frame]]:
 
 
 def _begins_shot(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher, threshold: float) -> bool:
+    """Whether `frame` begins a shot, given the frames of the shot before it and those after it."""
     previous = past[-1]
     found = match(previous, frame)
     if found.share >= threshold:
         is_far = found.motion > _JUMP * _SIZE[1]
         return is_far and all(other.motion < _CALM * found.motion for other in _around(past, frame, ahead, match))
     if frame.contrast < _FAINT * previous.contrast:
-        if frame.contrast < _FLAT and previous.contrast < _FADING * max(other.contrast for other in past):
-            return False  # the end of a fade
-        return all(match(previous, later).share < threshold for later in ahead)
+        return _cuts_to_faint(past, frame, ahead, match, threshold)
     if previous.contrast < _FAINT * frame.contrast:
-        if previous.contrast < _FLAT and frame.contrast < _FADING * max(other.contrast for other in [frame, *ahead]):
-            return False  # a fade begins
-        clear = [other for other in past if other.contrast >= _FAINT * frame.contrast]
-        if not clear and previous.contrast < _FLAT:
-            return len(past) > LOOKAHEAD  # else this shot began with a flash
-        return not clear or match(clear[-1], frame).share < threshold
+        return _cuts_from_faint(past, frame, ahead, match, threshold)
     shares = [other.share for other in _around(past, frame, ahead, match)]
     too_swift_to_follow = max(shares) < threshold and found.share > min(shares) / 2
     return not too_swift_to_follow
 
 
+def _cuts_to_faint(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher, threshold: float) -> bool:
+    """Whether a frame of much less contrast is a cut, rather than the end of a fade or a flash."""
+    previous = past[-1]
+    if frame.contrast < _FLAT and previous.contrast < _FADING * max(other.contrast for other in past):
+        return False  # the end of a fade
+    return all(match(previous, later).share < threshold for later in ahead)
+
+
+def _cuts_from_faint(
+    past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher, threshold: float
+) -> bool:
+    """Whether a frame of much more contrast is a cut, rather than the start of a fade or the end of a flash."""
+    previous = past[-1]
+    if previous.contrast < _FLAT and frame.contrast < _FADING * max(other.contrast for other in [frame, *ahead]):
+        return False  # the start of a fade
+    clear = [other for other in past if other.contrast >= _FAINT * frame.contrast]
+    if not clear and previous.contrast < _FLAT:
+        return len(past) > LOOKAHEAD  # otherwise this shot began with a flash
+    return not clear or match(clear[-1], frame).share < threshold
+
+
 def _around(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher) -> Iterator[_Match]:
-    """The last change between frames before this one, and the first after it, as far as frames are there."""
+    """The last change between frames before this one, and the first after it; a hold where there is none."""
     for frames in (reversed(past), [frame, *ahead]):
         matches = itertools.starmap(match, itertools.pairwise(frames))
         yield next((found for found in matches if found.share < 1), _HELD)

@@ -1,4 +1,4 @@
-"""The frames of a container that FFmpeg reads, as they were decoded, with the time at which each is first seen."""
+"""Decoding of video files by FFmpeg: frames, and the time at which each is first shown."""
 
 import contextlib
 import heapq
@@ -23,19 +23,19 @@ from _util.errors import InputError
 
 STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
-# PyAV 19 always replaces what is no text.
+# PyAV 19 always replaces invalid text.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-_LARGEST_RATE = 1000  # frames a second; what is stated beyond is a clock's, as of short raw DV
-_DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header says how long they are
+_LARGEST_RATE = 1000  # frames a second; a larger stated rate is that of a clock, as in short raw DV
+_DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header states the duration
 _OF_WHOLE_FRAMES = ("gif", "apng")
-_OF_DECODING_TIMES = ("avi", "asf")  # containers that say when to decode alone; FFmpeg can only guess at the rest
+_OF_DECODING_TIMES = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
-_ROUNDED = 5e-4  # of a rate, at most, by which clocks of milliseconds and short last frames change its mean
-_CLOCK_RESTARTS = 5  # frames that time must step back for
+_ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
+_CLOCK_RESTARTS = 5  # frames by which time must step back
 
 
 class Metadata(NamedTuple):
-    """What is known of a source before its frames are read; as attributes of `video.Reader`."""
+    """What is known of a source before its frames are read; see the attributes of `video.Reader`."""
 
     size: tuple[int, int]
     rate: Fraction
@@ -53,16 +53,16 @@ class Metadata(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A frame of a source."""
+    """A decoded frame."""
 
     time: Fraction  # seconds since the first frame
     duration: Fraction
     pixels: np.ndarray  # as in `video.Frame`
-    stored: av.VideoFrame | None  # as it was decoded, where it stands upright so
+    stored: av.VideoFrame | None  # the frame as it was decoded, if that is upright
 
 
 class Losses:
-    """What could not be read as it should."""
+    """What was damaged or missing in a source."""
 
     def __init__(self) -> None:
         self.undecodable = 0  # packets or pictures
@@ -73,7 +73,12 @@ class Losses:
         self.stopped: str | None = None
 
     def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
-        """One sentence, or None; `declared` is when the container has the video end, in seconds."""
+        """One sentence, or None if nothing was lost.
+
+        Args:
+            end: of the frames that were read, in seconds.
+            declared: end of the video according to its container, in seconds.
+        """
         parts = []
         if declared is not None and end < declared - Fraction(1, 5):
             parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
@@ -94,7 +99,7 @@ class Losses:
 
 
 class Treatment(NamedTuple):
-    """How a video is read that is not made of whole frames; see `fields`."""
+    """How interlaced and telecined video is read; see `fields`."""
 
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
@@ -105,7 +110,7 @@ class File:
 
     def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
         self.path = path
-        self._opened: _Opened | None = None  # what can be opened once alone
+        self._opened: _Opened | None = None  # of standard input, which can be opened only once
         self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
@@ -170,7 +175,7 @@ class File:
         return False
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        """The frames from `start` seconds on, or from somewhat earlier."""
+        """The frames from `start` seconds, or from somewhat earlier."""
         sought = start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM
         for decoded in self._decode_from(start if sought else Fraction(0), losses):
             if sought and decoded.time > start:  # the index of the file is wrong
@@ -180,28 +185,17 @@ class File:
             yield decoded
 
     def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        usual = 1 / self.metadata.rate
         h, w = self.metadata.size
         stored_size = (w, h) if self.turn.transposed else (h, w)
         is_upright = self.turn == _Turn()
-        time = -usual
-        duration, shift = usual, Fraction(0)
         with contextlib.ExitStack() as stack:
             stream, frames = self._open_at(start, losses, stack)
-            is_plain = not self._chain.chain  # filters may leave the first frame out, and count from the next
-            origin = self.first * _time_base(stream) if is_plain and self.first is not None else None
+            is_filtered = bool(self._chain.chain)  # filters may drop the first frame, and count from the next
+            origin = None if is_filtered or self.first is None else self.first * _time_base(stream)
+            clock = _FrameClock(origin, 1 / self.metadata.rate, losses)
             for frame, seconds in self._filtered(frames, stream):
-                expected = time + duration
-                if seconds is None or self.first is None:
-                    time += usual  # durations are rounded to the clock
-                else:
-                    origin = seconds if origin is None else origin
-                    time = seconds - origin + shift
-                    if time < expected - _CLOCK_RESTARTS * usual:
-                        losses.restarts += 1
-                        shift += expected - time
-                        time = expected
-                duration = frame.duration * _time_base(stream) if frame.duration and is_plain else usual
+                own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
+                time, duration = clock.next(None if self.first is None else seconds, own)
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
                     losses.resized = (frame.height, frame.width)
@@ -214,20 +208,20 @@ class File:
         if self.path == STREAM:
             opened, self._opened = self._opened, None
             if opened is None:
-                raise InputError("Standard input can be read once alone; write it to a file.")
+                raise InputError("Standard input can be read only once; write it to a file.")
             stack.enter_context(opened.stack)
             return opened.stream, opened.frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
         if start and self.first is not None:
-            with contextlib.suppress(av.FFmpegError):  # what cannot be sought is read from its start
+            with contextlib.suppress(av.FFmpegError):  # streams that cannot seek are read from the start
                 container.seek(self.first + int(start / _time_base(stream)), stream=stream)
         return stream, _decode_stream(container, stream, losses)
 
     def _filtered(
         self, frames: Iterator[tuple[av.VideoFrame, int | None]], stream: av.VideoStream
     ) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-        """Frames that have gone through the filters, and the second by the clock of the container."""
+        """Filtered frames, and their times by the clock of the container, in seconds."""
         if not self._chain.chain:
             for frame, ticks in frames:
                 yield frame, None if ticks is None else ticks * _time_base(stream)
@@ -246,10 +240,40 @@ def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
 
 
 def _exact(rate: Fraction) -> Fraction:
-    """The whole rate, or the NTSC one below it, that a mean rate stands for; itself if it stands for neither."""
+    """The integer or NTSC rate that a mean rate approximates; the mean rate itself if it approximates neither."""
     candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
     nearest = min(candidates, key=lambda one: abs(one - rate))
     return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else rate
+
+
+class _FrameClock:
+    """Times of frames in seconds since the first one, across restarts of the clock of the container.
+
+    Args:
+        origin: time of the first frame by the clock of the container; None: that of the first frame with a time.
+        usual: duration of a frame without one.
+        losses: where restarts are counted.
+    """
+
+    def __init__(self, origin: Fraction | None, usual: Fraction, losses: Losses):
+        self._origin, self._usual, self._losses = origin, usual, losses
+        self._time, self._duration = -usual, usual
+        self._shift = Fraction(0)
+
+    def next(self, seconds: Fraction | None, duration: Fraction | None) -> tuple[Fraction, Fraction]:
+        """The time and duration of the next frame, from those that the container states."""
+        expected = self._time + self._duration
+        if seconds is None:
+            self._time += self._usual  # stated durations are rounded to the clock
+        else:
+            self._origin = seconds if self._origin is None else self._origin
+            self._time = seconds - self._origin + self._shift
+            if self._time < expected - _CLOCK_RESTARTS * self._usual:
+                self._losses.restarts += 1
+                self._shift += expected - self._time
+                self._time = expected
+        self._duration = duration or self._usual
+        return self._time, self._duration
 
 
 class _Opened(NamedTuple):
@@ -265,7 +289,7 @@ def _stamped(decoded: tuple[av.VideoFrame, int | None]) -> av.VideoFrame:
 
 
 class _Turn(NamedTuple):
-    """What brings a stored picture upright: transpose it, then mirror it."""
+    """How a stored picture is turned upright: transposed, then mirrored."""
 
     transposed: bool = False
     mirrored_x: bool = False
@@ -281,7 +305,7 @@ class _Turn(NamedTuple):
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """A container and the stream of it that a player would show, all others left unread."""
+    """A container and the video stream that a player would show; all other streams are discarded."""
     with open_input(path) as container:
         stream = shown(container)
         if stream is None or stream.codec_context is None:
@@ -293,7 +317,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
 
 
 def shown(container: InputContainer) -> av.VideoStream | None:
-    """The video that a player would show; a cover is none, even where a video of one frame stands behind it."""
+    """The video stream that a player would show; cover pictures are skipped."""
     videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     best = container.streams.best("video")
     return best if isinstance(best, av.VideoStream) and best in videos else next(iter(videos), None)
@@ -307,26 +331,26 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         InputError: no such file, or none that FFmpeg reads.
     """
     try:
-        place = "pipe:0" if path == STREAM else path.absolute()  # a colon in which names no protocol
+        place = "pipe:0" if path == STREAM else path.absolute()  # so that a colon does not name a protocol
         container = av.open(place, **_LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"There is no video {path}.") from error
     except (av.FFmpegError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} is no video that can be read, or is damaged at its start ({why}).") from error
+        raise InputError(f"{path} is not a supported video, or is damaged at its start ({why}).") from error
     with container:
-        if container.format.name == "tty":  # as which FFmpeg plays any text
-            raise InputError(f"{path} is a text, not a video; choose another file.")
+        if container.format.name == "tty":  # FFmpeg plays any text file
+            raise InputError(f"{path} is a text file, not a video; choose another file.")
         yield container
 
 
 def _decode_stream(
     container: InputContainer, stream: av.VideoStream, losses: Losses
 ) -> Iterator[tuple[av.VideoFrame, int | None]]:
-    """The frames of a stream, as many as can be decoded, and when they are shown, in ticks of its time base."""
+    """The frames of a stream that can be decoded, and their presentation times in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
-    # Where there are decoding times alone, frames, in order of presentation, are shown at these in order.
+    # Some containers have decoding times only. Frames come in order of presentation, so sorted decoding times fit them.
     has_times = container.format.name not in _OF_DECODING_TIMES and not container.format.flags & _NO_TIMES
     decoding_times: list[int] = []
     while True:
@@ -334,7 +358,7 @@ def _decode_stream(
             packet = next(packets, None)
         except av.FFmpegError as error:
             losses.stopped = error.strerror
-            packet = av.Packet()  # what the decoder still holds
+            packet = av.Packet()  # flushes the decoder
             packet.stream = stream
         if packet is None:
             return
@@ -356,7 +380,7 @@ def _decode_stream(
 
 
 def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame]]:
-    """What decodes packets; FFmpeg's own decoders of VP8 and VP9 leave alpha out."""
+    """The function that decodes packets: libvpx for VP8 and VP9 with alpha, which FFmpeg's own decoders drop."""
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
     if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return av.Packet.decode
@@ -367,14 +391,14 @@ def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame
 
 
 def _time_base(timed: av.VideoStream | av.VideoFrame) -> Fraction:
-    """Seconds of a tick, which all has that was read from a container."""
+    """Seconds in a tick of a stream or frame that was read from a container."""
     time_base = fraction(timed.time_base)
     assert time_base is not None
     return time_base
 
 
 def _declared_duration(container: InputContainer, stream: av.VideoStream, first: int | None) -> Fraction | None:
-    """Seconds that the video lasts by the header of its container; None where that is not known for certain.
+    """Duration of the video in seconds according to the header of its container; None where that is not reliable.
 
     Args:
         first: when the first frame is shown, in ticks.
@@ -382,11 +406,11 @@ def _declared_duration(container: InputContainer, stream: av.VideoStream, first:
     if container.format.name.split(",")[0] not in _DECLARE_DURATION:
         return None
     rate = fraction(stream.average_rate)
-    if container.format.name == "avi" and stream.frames and rate:  # its duration goes by what is there
+    if container.format.name == "avi" and stream.frames and rate:  # its stated duration may be that of the file at hand
         return stream.frames / rate
     if stream.duration:
         return stream.duration * _time_base(stream)
-    late = max(Fraction(0), (first or 0) * _time_base(stream))  # the others count from the start of the clock
+    late = max(Fraction(0), (first or 0) * _time_base(stream))  # durations below count from the start of the clock
     clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(Fraction, clock.groups())
@@ -397,7 +421,7 @@ def _declared_duration(container: InputContainer, stream: av.VideoStream, first:
 
 
 def _turn(frame: av.VideoFrame) -> _Turn:
-    """What the display matrix of a frame asks for, in whole quarters of a turn."""
+    """The turn that the display matrix of a frame demands, rounded to quarters."""
     for data in hdr.side_data(frame):
         if data.type == Type.DISPLAYMATRIX:
             # A stored pixel (x, y) is shown at (a x + c y, b x + d y).

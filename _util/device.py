@@ -1,4 +1,4 @@
-"""The device that work is done on, by name."""
+"""Selection of the device for computation, by name."""
 
 import re
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""FFmpeg's video encoders: what each calls quality and presets, and what it lacks."""
+"""FFmpeg's video encoders: their options of quality and presets, and their limits."""
 
 import os
 from fractions import Fraction
@@ -84,7 +84,7 @@ def options(codec: av.Codec, crf: float | None, preset: str | None, light: hdr.L
 
 
 def refusal(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format: str, error: av.FFmpegError) -> str:
-    """The sentence about an encoder that does not begin."""
+    """The error message for an encoder that cannot be opened."""
     if hardware(codec.name):
         return _lacks_hardware(codec.name)
     h, w = size

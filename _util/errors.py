@@ -1,8 +1,8 @@
-"""What a user can mend."""
+"""The error of invalid input."""
 
 
 class InputError(ValueError):
-    """Something handed in cannot be used. The message is one sentence: what, where, and what to do about it.
+    """An input cannot be used. The message is one sentence: what, where, and what to do about it.
 
     Scripts print it and exit with code 2; nothing has been written by then.
     """

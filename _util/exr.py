@@ -1,7 +1,8 @@
-"""OpenEXR files: linear light, of any brightness, in half or single precision, alpha multiplied in.
+"""OpenEXR files: scene-linear values of any range, in half or single precision, with premultiplied alpha.
 
-Drawing needs what eyes see: `to_display` undoes the multiplication and applies the curve of sRGB, beyond 1 and below 0
-as well; `from_display` is its inverse. Both work in double precision, so that they give values back bit by bit.
+Interpolation works on display-referred values: `to_display` divides by alpha and applies the sRGB curve, extended
+beyond 1 and below 0, and `from_display` is its inverse. Both work in double precision, so that values survive the round
+trip bit by bit.
 """
 
 import contextlib

@@ -215,7 +215,7 @@ def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:
         if shapes == _shapes(convolutions):
             if all(value.isfinite().all() for value in weights.values()):
                 return architecture, weights
-            raise InputError(f"{path} holds values that are no finite numbers; fetch it again.")
+            raise InputError(f"{path} holds values that are not finite; fetch it again.")
     raise InputError(f"{path} is none of {', '.join(BACKBONES)} as torchvision publishes them; fetch one of those.")
 
 

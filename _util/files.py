@@ -1,4 +1,4 @@
-"""Names of files, the pictures of a folder, and files that appear whole or not at all."""
+"""File names, the pictures of a folder, and atomic writing of files."""
 
 import contextlib
 import functools
@@ -130,7 +130,7 @@ def read_text(path: Path, wanted: str, errors: str = "strict") -> str:
             raise InputError(f"{path} is longer than {_LONGEST_TEXT // 1_000_000} MB; {wanted} is needed.")
         return path.read_text("utf-8-sig", errors)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8; {wanted} is needed.") from error
+        raise InputError(f"{path} is not a text in UTF-8; {wanted} is needed.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {wanted} is needed.") from error
 

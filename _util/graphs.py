@@ -1,11 +1,11 @@
-"""CUDA graphs: what a function launches on a GPU, captured once and replayed at once.
+"""CUDA graphs: the kernels that a function launches are captured once, then replayed together.
 
-A network of small layers leaves a GPU waiting for Python, which launches one kernel after another. A graph is launched
-whole. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
+A network of small layers leaves a GPU waiting for Python, which launches one kernel after another. A graph is a single
+launch. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
 anything between host and device; `constant` is for numbers that would be.
 
 In: a function of tensors, or of named tuples, tuples and lists of them; what else is among them, a size or None, is a
-part of what is captured. Out: a function that gives the same. Wherever a graph cannot be had, the function runs as it
+part of what is captured. Out: a function that gives the same. Where no graph is available, the function runs as it
 is.
 """
 
@@ -43,7 +43,7 @@ class Replayed:
 
     Args:
         function: called with tensors, or named tuples, tuples and lists of them, all on one device and, from call to
-            call, on one stream. Leaves its arguments as they are. What is no tensor among them is hashable.
+            call, on one stream. Leaves its arguments as they are. What is not a tensor among them is hashable.
     """
 
     def __init__(self, function: Callable[..., Any]):

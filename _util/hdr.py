@@ -1,7 +1,7 @@
-"""How bright and in which colours an HDR video was mastered: SMPTE ST 2086 and CEA-861.3, and how encoders take them.
+"""Mastering display and content light level of HDR video (SMPTE ST 2086, CEA-861.3).
 
-A decoder leaves them on frames, whether they were in the stream or in the container. Encoders that write them into
-their stream take them as parameters of their own, each in its own units; others have no place for them.
+They are read from the side data of decoded frames, wherever the file stores them. Encoders that support them take them
+as parameters, each in its own units.
 """
 
 from fractions import Fraction
@@ -22,7 +22,7 @@ class Mastering(NamedTuple):
 
 
 class Light(NamedTuple):
-    """What a video states of its light."""
+    """The HDR metadata of a video."""
 
     mastering: Mastering | None = None
     content: tuple[int, int] | None = None  # MaxCLL and MaxFALL, cd/m²

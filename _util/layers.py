@@ -1,4 +1,4 @@
-"""Pictures of layers: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
+"""Layered pictures: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
 
 A layer is what lies at the top of a document's tree. A group is one layer, made of the layers in it; hidden layers are
 left out. Blending is normal: what a document asks beyond that is refused by name, never left out silently.
@@ -36,12 +36,12 @@ class Layer(NamedTuple):
     name: str
     pixels: np.ndarray  # (h, w, 4) RGBA, uint8 or uint16
     opacity: float = 1.0
-    parts: tuple["Layer", ...] = ()  # of a group, the hindmost first
+    parts: tuple["Layer", ...] = ()  # of a group, from back to front
 
 
 class Document(NamedTuple):
     size: tuple[int, int]  # (h, w)
-    layers: tuple[Layer, ...]  # visible ones, the hindmost first
+    layers: tuple[Layer, ...]  # visible ones, from back to front
 
 
 def read(path: Path) -> Document:
@@ -74,7 +74,7 @@ def _deep(layer: Layer) -> Layer:
 
 
 def composite(layers: Sequence[Layer]) -> np.ndarray:
-    """Layers of one size and type laid over one another, the hindmost first: (h, w, 4)."""
+    """Composite layers of one size and type, from back to front: (h, w, 4)."""
     if len(layers) == 1 and layers[0].opacity == 1:
         return layers[0].pixels
     dtype = np.result_type(*(layer.pixels.dtype for layer in layers))
@@ -94,7 +94,7 @@ def composite(layers: Sequence[Layer]) -> np.ndarray:
 
 
 def write_ora(path: Path, layers: Sequence[Layer]) -> None:
-    """Write an OpenRaster file, the hindmost layer first; it appears whole or not at all."""
+    """Write an OpenRaster file with layers from back to front; it appears complete or not at all."""
     h, w = layers[0].pixels.shape[:2]
     merged = composite(layers)
     rows = [

@@ -2,8 +2,8 @@
 
 clip.mp4  .clip.mp4.lock     while `holding("clip.mp4")`; who holds it is written in there
 
-The lock is the operating system's. It ends with the process that holds it, however that ends, so that a lock file that
-was left behind is no obstacle.
+The lock is one of the operating system: it is released when its process ends for any reason, so a lock file that was
+left behind does no harm.
 """
 
 import contextlib

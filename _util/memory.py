@@ -15,7 +15,7 @@ _SMALL_MACHINE = 4 * 2**30
 def keep_freed() -> None:
     """Let freed memory stay with the process, where the C library is glibc.
 
-    Otherwise every tensor of more than 32 MB is mapped anew, page fault by page fault, which on the CPU costs more than
+    Otherwise each tensor of more than 32 MB is newly mapped, page fault by page fault, which on the CPU costs more than
     many an operation on it.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):

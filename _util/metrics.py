@@ -1,6 +1,6 @@
-"""Metrics: what evaluation reports, as means over all images, or pixels of flow, of all processes.
+"""Metrics of evaluation, averaged over the images, or the pixels of flow, of all processes.
 
-Those of images take batches (b, 3, h, w) RGB in [0, 1], measure each image on its own in fp32, and average:
+Metrics of images take batches (b, 3, h, w) RGB in [0, 1], measure each image in fp32, and average:
 
 >>> import torch
 >>> psnr = PSNR()
@@ -8,8 +8,8 @@ Those of images take batches (b, 3, h, w) RGB in [0, 1], measure each image on i
 >>> round(psnr.compute().item(), 3)
 20.0
 
-Where papers on 2D animation, after EISAI, measure otherwise than the rest of the field, `protocol` chooses: "paper"
-compares with their tables, "standard" with everybody else's.
+Papers on 2D animation since EISAI compute some metrics in another way than the rest of the field. `protocol` selects
+one: "paper" is comparable with their tables, "standard" with those of other papers.
 """
 
 from abc import abstractmethod
@@ -29,12 +29,12 @@ from _util.distance_transform import edt
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians
 
-_NEAR = 8  # pixels from a rim
+_NEAR = 8  # pixels from the edge of an occlusion
 _SAME_MOTION = 1  # pixel
 
 
 class ImageMetric(Metric):
-    """The mean over images of what a subclass measures of one. Its value is NaN before the first image."""
+    """The mean over images of a measure that a subclass defines; NaN before the first image."""
 
     full_state_update = False
     is_differentiable = False
@@ -47,26 +47,26 @@ class ImageMetric(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """(b, 3, h, w) twice, float32 in [0, 1], to (b,)."""
+        """The measure (b,) of each image; `predicted`, `truth`: (b, 3, h, w) float32 in [0, 1]."""
         return self.compare(predicted, self.prepare(truth))
 
     def prepare(self, truth: Tensor) -> Any:
-        """What `compare` needs of the truth; computed once, it serves any number of predictions."""
+        """Precompute what `compare` needs of the truth, for any number of predictions."""
         return truth
 
     @abstractmethod
     def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
-        """(b, 3, h, w) float32 in [0, 1] and what `prepare` made of as many truths, to (b,)."""
+        """The measure (b,) of predictions (b, 3, h, w), float32 in [0, 1], and the result of `prepare`."""
 
     @torch.no_grad()
     def update(self, predicted: Tensor, truth: Tensor) -> None:
-        """Count the images of a batch in.
+        """Add the images of a batch.
 
         Args:
             predicted, truth: (b, 3, h, w) RGB in [0, 1].
 
         Raises:
-            ValueError: any other shape, or two shapes.
+            ValueError: the shapes differ, or are not (b, 3, h, w).
         """
         if predicted.shape != truth.shape or predicted.dim() != 4 or predicted.shape[1] != 3:
             raise ValueError(f"images are (b, 3, h, w), not {tuple(predicted.shape)} and {tuple(truth.shape)}")
@@ -76,7 +76,7 @@ class ImageMetric(Metric):
         self.count += len(values)
 
     def compute(self) -> Tensor:
-        """The mean over the images so far, a float32 number."""
+        """The mean over the images so far, a float32 scalar."""
         return (self.total / self.count).float()
 
 
@@ -97,7 +97,7 @@ class LPIPS(ImageMetric):
 
 
 class PSNR(ImageMetric):
-    """Peak signal-to-noise ratio in dB, of values in [0, 1]; at most 100, lest equal images make the mean infinite."""
+    """Peak signal-to-noise ratio in dB, of values in [0, 1]; at most 100, so that equal images keep the mean finite."""
 
     higher_is_better = True
 
@@ -109,8 +109,8 @@ class SSIM(ImageMetric):
     """Structural similarity (Wang et al., TIP 2004), as scikit-image computes it: 1 for equal images, else lower.
 
     Args:
-        protocol: "paper" over 7×7 pixels of equal weight and as if values ranged over 2, "standard" over 11×11 pixels
-            by a Gaussian of σ = 1.5 and a range of 1. Smaller images than the window are a ValueError.
+        protocol: "paper" has a uniform window of 7×7 pixels and a data range of 2, "standard" a Gaussian window of
+            11×11 pixels, σ = 1.5, and a data range of 1. Images smaller than the window raise ValueError.
     """
 
     higher_is_better = True
@@ -143,7 +143,7 @@ class SSIM(ImageMetric):
         return (0.01 * self.data_range) ** 2, (0.03 * self.data_range) ** 2
 
     def _mean(self, image: Tensor) -> Tensor:
-        """Around each pixel whose whole window lies in the image."""
+        """The weighted mean over each window that lies within the image."""
         rows = F.conv2d(image.flatten(0, 1).unsqueeze(1), self.window.view(1, 1, 1, -1))
         return F.conv2d(rows, self.window.view(1, 1, -1, 1)).squeeze(1).unflatten(0, image.shape[:2])
 
@@ -191,10 +191,10 @@ def _ssim_rows(a, b, window, c1, c2, rows, start, stop):
 
 
 class Chamfer(ImageMetric):
-    """How far the lines of each image lie from the other's (EISAI, ECCV 2022): 0 for equal lines, the lower the better.
+    """Chamfer distance of line drawings (EISAI, ECCV 2022): 0 for equal lines, the lower the better.
 
-    `½ · (mean(L · EDT(L')) + mean(L' · EDT(L))) / diagonal` of the lines L, L' by difference of Gaussians at σ = 1. To
-    the lines of an image without any, every distance is the diagonal.
+    `½ · (mean(L · EDT(L')) + mean(L' · EDT(L))) / diagonal` of the lines L, L' by difference of Gaussians at σ = 1.
+    Distances to an image without lines are the diagonal.
     """
 
     higher_is_better = False
@@ -208,10 +208,7 @@ class Chamfer(ImageMetric):
 
 
 class Hausdorff(Chamfer):
-    """The largest distance from a line of either image to the nearest line of the other, of the diagonal.
-
-    Lines as of `Chamfer`.
-    """
+    """Hausdorff distance of line drawings, relative to the diagonal; lines as in `Chamfer`."""
 
     def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
         there, back = _line_distances(predicted, prepared)
@@ -219,13 +216,13 @@ class Hausdorff(Chamfer):
 
 
 def _lines_and_distances(image: Tensor) -> tuple[Tensor, Tensor]:
-    """(b, 1, h, w) twice: what is line, and how far it is to the nearest one."""
+    """The mask of line pixels, and the distance to the nearest one in pixels, (b, 1, h, w) each."""
     lines = difference_of_gaussians(image, sigma=1.0) > 0.5
     return lines, edt(lines)
 
 
 def _line_distances(predicted: Tensor, true: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """On the lines of the truth the distance to those predicted, and the reverse; 0 elsewhere; of the diagonal."""
+    """Distances from true lines to predicted ones, and the reverse, relative to the diagonal; 0 off the lines."""
     lines, distances = _lines_and_distances(predicted)
     true_lines, true_distances = true
     h, w = predicted.shape[2:]
@@ -267,10 +264,10 @@ class InterpolationError(ImageMetric):
 
 
 class EndPointError(Metric):
-    """Mean length in pixels of the error of flow: everywhere, near the rims of what moves, and of the ground there.
+    """End-point error of flow in pixels: over all pixels, near occlusions, and over the ground near occlusions.
 
-    Near a rim is within 8 pixels of the edge of an occlusion. Ground is what is occluded there, and what moves like it
-    to within a pixel: flow that is wrong there drags the ground along as a halo.
+    "Near" is within 8 pixels of the edge of an occlusion. Ground is what is occluded, and what moves like it to within
+    a pixel: wrong flow there drags the ground along as a halo.
     """
 
     full_state_update = False
@@ -287,7 +284,7 @@ class EndPointError(Metric):
 
     @torch.no_grad()
     def update(self, predicted: Tensor, truth: Tensor, occlusion: Tensor) -> None:
-        """Count the pixels of a batch in; one direction of flow at a time.
+        """Add the pixels of a batch, of one direction of flow.
 
         Args:
             predicted, truth: (b, 2, h, w), x y in pixels.

@@ -1,7 +1,7 @@
-"""Flow that knows its way: where each pixel is at any time between, not at the end alone.
+"""Paths: flow with the position of each pixel at any time in between, not only at the end.
 
 A flow (b, 2, h, w) is straight: half of it is half of the way. A path (b, 9, h, w) begins with the same flow, x then y;
-then come, for ¼, ½ and ¾ of the time, by how much x and y are off the straight way, all in pixels; and last an order,
+then come, for ¼, ½ and ¾ of the time, by how much x and y are off the straight line, all in pixels; and last an order,
 larger for what lies in front. Between these times the way is the polynomial of degree 4 through them, which is within
 0.2 % of the radius of an arc of 120°. Whatever takes paths takes flows, too.
 """

@@ -37,7 +37,7 @@ def read(path: str | Path) -> Any:
             "ask its author for arrays alone."
         ) from error
     except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} is damaged or is no pickle of arrays; fetch it again.") from error
+        raise InputError(f"{path} is damaged or is not a pickle of arrays; fetch it again.") from error
 
 
 class _RefusedError(pickle.UnpicklingError):

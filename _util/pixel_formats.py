@@ -1,4 +1,4 @@
-"""The pixel format that an encoder is given: of those it takes, the one that keeps most of the source.
+"""Choice of the pixel format of an encoder: of those it supports, the one that preserves most of the source.
 
 A format is known by FFmpeg's name of it. What one format loses of another is FFmpeg's own reckoning, in this order:
 alpha, bits, resolution of colour; a lossy encoder of Y'CbCr is not given RGB, which few players know there.
@@ -62,7 +62,7 @@ def lost(source: str, chosen: str) -> list[str]:
     before, after = av.VideoFormat(_plain(source)), av.VideoFormat(chosen)
     losses = []
     if colour.has_alpha(before) and not colour.has_alpha(after):
-        losses.append("alpha (laid over white)")
+        losses.append("alpha (composited over white)")
     bits = [min(component.bits for component in one.components if not component.is_alpha) for one in (before, after)]
     if bits[1] < bits[0]:
         losses.append(f"{bits[0]} bits a value (it holds {bits[1]})")

@@ -1,4 +1,4 @@
-"""Arrays of pixels brought to a depth, a number of channels, a size or a place."""
+"""Arrays of pixels: conversion of depth and channels, resizing, placement and orientation."""
 
 import cv2
 import numpy as np
@@ -55,3 +55,14 @@ def paste(canvas: np.ndarray, pixels: np.ndarray, at: tuple[int, int]) -> None:
 def colours_of(pixels: np.ndarray) -> np.ndarray:
     """The colours of contiguous pixels, (h, w, 1 or 3), as a view: all channels but alpha."""
     return pixels.reshape(*pixels.shape[:2], -1)[:, :, :3]
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (h, w, …) as an orientation of EXIF or TIFF, 1 to 8, says that they are shown."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,4 +1,4 @@
-"""Where files are: those that come with the project, those that a user adds, and results.
+"""Locations of files: of the project, of the user, and of results.
 
 In the repository                    Installed
     checkpoints/                         ./checkpoints, the user's data folder, the package     weights

@@ -1,6 +1,6 @@
-"""Chunks of PNG files that say what their values mean: colour space and resolution.
+"""PNG chunks of colour space and resolution.
 
-Elsewhere in the project these chunks stand for what any picture says about itself, since results are PNG.
+The project keeps this metadata of all image formats in the form of these chunks, since results are PNG.
 """
 
 import contextlib

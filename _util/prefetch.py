@@ -1,7 +1,7 @@
-"""Work in threads of its own, before or after it is asked for, in order and with no more begun than is needed soon.
+"""Background threads that work ahead of, or behind, the calling thread, in order and with bounded queues.
 
-An error in a thread is raised in the thread that uses its results. A thread ends with the block that it belongs to, by
-whatever exception, as soon as what it is working on is done.
+An error in a thread is raised in the thread that uses its results. A thread ends with the block that it belongs to,
+after any exception too, as soon as its current item is done.
 """
 
 import collections

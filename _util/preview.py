@@ -27,7 +27,7 @@ def write_preview(
     exposures: Sequence[int] | None = None,
     there_and_back: bool = True,
 ) -> None:
-    """Write frames that play there and back, for ever where the format knows how.
+    """Write frames that play there and back, forever where the format knows how.
 
     Args:
         path: ends in .webp, .gif or .mp4; appears whole or not at all.

@@ -1,4 +1,4 @@
-"""Silence for libraries that write to the terminal what they also raise."""
+"""Suppression of messages that libraries print in addition to raising errors."""
 
 import contextlib
 import os

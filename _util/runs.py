@@ -1,4 +1,4 @@
-"""Is this the same run as before? What long work was begun with, compared with what it is asked for when it resumes.
+"""Settings of long work, which is resumed only with the settings that it was started with.
 
 What a run depends on is a dictionary of plain values, `settings`, which is kept beside its result. Work resumes by the
 same settings alone. Files enter as digests: of their contents, or of their sizes and times where reading takes long.
@@ -70,7 +70,7 @@ def digest_of(value: Any) -> str:
 
 
 def stamp(path: Path) -> str:
-    """What changes when a file is written anew: its size and the time of its last change; of none, a word."""
+    """What changes when a file is written again: its size and the time of its last change; of none, a word."""
     try:
         status = path.stat()
     except FileNotFoundError:  # a link that leads nowhere

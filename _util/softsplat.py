@@ -1,11 +1,11 @@
 """Forward warping by softmax splatting (Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020).
 
-Every source pixel lands at its own position plus its flow and is shared out, bilinearly, among the four target pixels
-around that point; what lands on the same target is summed or averaged. Targets that nothing reaches are holes and 0.
+Every source pixel is moved by its flow and distributed bilinearly to the four target pixels around that point. Values
+that land on the same target are summed or averaged. Targets that nothing reaches are holes, and 0.
 
-Three implementations of one function: Numba on the CPU, our own kernels on CUDA, and plain PyTorch operations where
-neither fits (CUDA without CuPy, other devices). Half precisions are accumulated in fp32. The CPU result does not depend
-on the number of threads; the CUDA one varies in the last bits, as its sums have no fixed order.
+There are three implementations of one function: Numba on the CPU, CUDA kernels, and PyTorch operations elsewhere (CUDA
+without CuPy, other devices). Half precisions are accumulated in fp32. The CPU result does not depend on the number of
+threads; the CUDA result varies in the last bits, because the order of its sums is not fixed.
 """
 
 import math
@@ -34,7 +34,7 @@ def softsplat(values: Tensor, flow: Tensor, metric: Tensor | None = None, mode: 
         (b, c, h, w) in the dtype of `values`; 0 in holes. Differentiable in all three tensors.
 
     Raises:
-        ValueError: shapes do not fit, or a metric is missing or not wanted.
+        ValueError: shapes do not fit, or a metric is missing or given for a mode without one.
     """
     return _splat(values, flow, metric, mode, masked=False)[0]
 
@@ -82,7 +82,7 @@ def _accumulator(dtype: torch.dtype) -> torch.dtype:
 
 
 def _compose(values: Tensor, flow: Tensor, weight: Tensor | None, normalise: bool) -> tuple[Tensor, Tensor]:
-    """The same from PyTorch operations alone; autograd sees through it."""
+    """`_SplatOnCPU` by PyTorch operations, differentiated by autograd."""
     weighted = values.to(flow.dtype)
     ones = torch.ones_like(flow[:, :1]) if weight is None else weight
     if weight is not None:
@@ -111,7 +111,7 @@ def _scatter(values: Tensor, flow: Tensor) -> Tensor:
     return out.view_as(values)
 
 
-# Channels that are splatted together as one vector, and up to how many pixels there is room for them in the cache.
+# Channels that are splatted together as one vector, and the largest number of pixels for which they fit the cache.
 _LANES = 16
 _LARGEST_TILE = 2**19
 
@@ -142,9 +142,9 @@ class _SplatOnCPU(torch.autograd.Function):
 
 
 def _forward_on_cpu(values, flow, weight, normalise):
-    """One task is a group of channels of one image, so that no two threads add to the same plane.
+    """Each task is a group of channels of one image, so no two threads add to the same plane.
 
-    Many channels are turned, tile by tile, to lie side by side in memory; few are not worth that.
+    Groups of `_LANES` channels are transposed to channels-last tiles, for vector instructions; the rest is not.
     """
     b, c, h, w = values.shape
     planes, flows = _array(values, flow.dtype), _array(flow, flow.dtype)
@@ -192,7 +192,7 @@ def _splat_channels(values, flow, weight, total, out, normalise, skipped, group,
             for x in range(w):
                 pixel = np.uintp(y * w + x)
                 u, v = dtype(dtype(x) + flows[n, 0, pixel]), dtype(dtype(y) + flows[n, 1, pixel])
-                if not (u > -1 and u < w and v > -1 and v < h):  # nor does a flow that is not a number land
+                if not (u > -1 and u < w and v > -1 and v < h):  # also rejects NaN
                     continue
                 floor_u, floor_v, scale = np.floor(u), np.floor(v), weights[n, pixel]
                 across, back, down, up = u - floor_u, floor_u + one - u, v - floor_v, floor_v + one - v
@@ -227,7 +227,7 @@ def _splat_channels(values, flow, weight, total, out, normalise, skipped, group,
 
 @njit(fastmath={"contract", "nsz"})
 def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
-    # One task: `_LANES` channels of one image; a rest of fewer channels is left out.
+    # One task: `_LANES` channels of one image. Remaining channels are left to `_splat_channels`.
     c, h, w = out.shape[1:]
     dtype, one = out.dtype.type, out.dtype.type(1)
     tiles = c // _LANES
@@ -304,10 +304,10 @@ def _gather_rows(gradient, values, flow, weight, to_values, to_flow, to_weight, 
 class _SplatOnCUDA(torch.autograd.Function):
     """(values, flow, metric or None) -> (result, mask or None).
 
-    Forward, every source pixel is linked into a list of those that land between the same four targets; then each target
-    walks the four lists around it and sums in registers. Nothing but the heads of the lists is shared, and whatever is
-    read twice lies in the cache. The longest list bounds the time: it is short unless a flow converges on a point.
-    Backward, each source pixel reads its four targets.
+    Forward, every source pixel is inserted into a linked list of those that land between the same four targets. Each
+    target then walks the four lists around it and accumulates in registers. Only the heads of the lists need atomic
+    operations. The time depends on the longest list, which is short unless the flow converges on a point. Backward,
+    each source pixel gathers from its four targets.
     """
 
     @staticmethod
@@ -350,7 +350,7 @@ class _SplatOnCUDA(torch.autograd.Function):
         return *outputs, None, None
 
 
-_FEW, _MANY = 6, 16  # channels of a thread; fewer leave room for more threads
+_FEW, _MANY = 6, 16  # channels of a thread: fewer registers allow more threads
 
 CUDA_SOURCE = (
     f"#define FEW {_FEW}\n#define MANY {_MANY}\n"

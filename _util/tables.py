@@ -1,4 +1,4 @@
-"""Tables of text: rows of cells by column, as Markdown or in columns for a terminal."""
+"""Text tables, in Markdown or aligned for a terminal."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any

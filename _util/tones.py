@@ -1,4 +1,4 @@
-"""The two tones of a drawing of lines alone: one ink on one ground, or on transparency.
+"""The two tones of a line drawing: one ink on one ground, or on transparency.
 
 In: a drawing, RGB or RGBA. Out: its tones, and the share of ink at each pixel.
 """

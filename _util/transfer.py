@@ -1,7 +1,7 @@
-"""Pictures on their way to a device and back, without waiting for what the device is doing.
+"""Asynchronous transfer of pictures to a device and back.
 
-In and out: arrays as `_util.image` has them. To and from a GPU, pictures of 8 bits travel as bytes, once each way,
-through memory that is pinned, and become floats, or are rounded, there.
+In and out: arrays as in `_util.image`. Pictures of 8 bits are copied to and from a GPU as bytes, through pinned memory,
+and converted to floats, or rounded, on the GPU.
 """
 
 import functools

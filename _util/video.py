@@ -1,8 +1,8 @@
-"""Video files, and numbered drawings, as frames; and frames as video files.
+"""Reading of videos and numbered drawings frame by frame, and writing of videos.
 
-`Reader` gives what can be read of any container that FFmpeg knows (see `decoding`), or of a folder of pictures (see
-`drawings`), one frame at a time: upright RGB and the time at which it is first seen. `Writer` encodes RGB frames at a
-constant rate, in the pixel format of the codec that keeps most of them (see `pixel_formats`). Colour follows the tags
+`Reader` decodes any container that FFmpeg supports (see `decoding`), or a folder of pictures (see `drawings`), to
+upright RGB frames with the times at which they are first shown. `Writer` encodes RGB frames at a constant rate, in the
+pixel format of the codec that preserves most of them (see `pixel_formats`). Colour is converted according to the tags
 of the video in both directions (see `colour`).
 """
 
@@ -39,42 +39,42 @@ class Frame(NamedTuple):
 
     time: Fraction  # seconds since the first frame
     pixels: np.ndarray  # (h, w, 3) RGB, uint8, or uint16 where the source is deeper than 8 bits; upright
-    stored: av.VideoFrame | None = None  # as it was decoded, where the pixels are its own, neither turned nor scaled
+    stored: av.VideoFrame | None = None  # the decoded frame, if the pixels were neither turned nor scaled
 
 
 class Reader:
     """The frames of a video file or of numbered drawings, in order.
 
-    Every iteration opens the source anew and begins with its first frame. Frames of another size than the first are
-    scaled to it, alpha is laid over white unless it is kept, and what cannot be decoded is left out.
+    Every iteration reopens the source and begins with its first frame. Frames of another size than the first are
+    scaled to it, alpha is composited over white unless it is kept, and what cannot be decoded is left out.
 
     Args:
         path: a file; or a folder of pictures, a pattern such as `shot.%04d.png`, or a glob (see `sequences`); or
-            `STREAM`, standard input, which is read once alone.
+            `STREAM`, standard input, which is read only once.
         rate: of drawings, in frames a second (default: 24).
         keep_alpha: pixels are (h, w, 4) RGBA where the source has alpha.
         treatment: of interlaced and telecined video (default: none).
-        close_gaps: numbers that drawings lack take no time.
+        close_gaps: missing numbers of drawings take no time; otherwise the drawing before is held.
 
     Attributes:
         size: (h, w), upright.
         rate: average frames a second.
-        count: of frames, as the container has it, which may be wrong; None if it does not say.
-        duration: in seconds, as well as the container states.
+        count: number of frames according to the container, which may be wrong; None if it states none.
+        duration: in seconds according to the container, which may be wrong.
         deep: whether pixels are uint16.
         alpha: whether the source has alpha.
-        pixel_format: FFmpeg's name of how the source is stored.
+        pixel_format: FFmpeg's name of the pixel format of the source.
         colour: the tags of the video.
-        light: what an HDR video states of its light; None if nothing.
-        notes: sentences about what was found, known from the beginning.
-        tags: what PNG of its frames have to say of colour and resolution; of drawings, those of the first.
+        light: mastering display and light levels of an HDR video; None if it states none.
+        notes: sentences about what was found when the source was opened.
+        tags: chunks of colour and resolution for PNG files of its frames; of drawings, those of the first.
         aspect: width of a pixel over its height, upright.
-        start: seconds by the clock of the container at which the first frame is shown.
-        end: once all frames have been read, seconds from the start of the first to the end of the last; else None.
-        damage: once all frames have been read, one sentence about what was left out or changed; None if nothing was.
+        start: time of the first frame by the clock of the container, in seconds.
+        end: after all frames have been read, the time from the start of the first to the end of the last, in seconds.
+        damage: after all frames have been read, one sentence about what was left out or changed; None if nothing was.
 
     Raises:
-        InputError: no such file, no video in it, no frame that can be decoded, or a rate that does not apply.
+        InputError: the file does not exist or holds no video that can be decoded, or the rate does not apply.
     """
 
     size: tuple[int, int]
@@ -120,7 +120,7 @@ class Reader:
         return self.frames()
 
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
-        """The frames from the first whose time is `start` seconds or more."""
+        """The frames whose time is `start` seconds or later."""
         self.end = self.damage = None
         losses = Losses()
         end = Fraction(0)
@@ -147,26 +147,26 @@ class Encoding(NamedTuple):
     size: tuple[int, int]  # (h, w)
     rate: Fraction  # frames a second
     codec: str = CODEC  # as FFmpeg names its encoders
-    crf: float | None = None  # or what the codec has instead; None: 18, 16 for libx264
-    deep: bool = False  # 10 bits, where the codec has them and neither of the formats below is given
+    crf: float | None = None  # or the quality option that the codec has instead; None: 18, 16 for libx264
+    deep: bool = False  # 10 bits, if the codec supports them and neither of the formats below is given
     colour: Colour = Colour()
     aspect: Fraction = Fraction(1)  # width of a pixel over its height
     preset: str | None = None  # None: veryfast for libx264, else the codec's own
-    source: str | None = None  # pixel format of which as much as can be is kept; None: 4:2:0
+    source: str | None = None  # pixel format of the source, to be preserved as far as possible; None: 4:2:0
     pixel_format: str | None = None  # this one and no other
-    light: hdr.Light | None = None  # of HDR, where the encoder has a place for it
+    light: hdr.Light | None = None  # of HDR, written if the encoder supports it
 
 
 class Writer:
-    """A video file to which RGB frames are written; used in a `with` block, at whose end the file appears, whole.
+    """Writes RGB frames to a video file, within a `with` block; the complete file appears at the end of the block.
 
-    A block left with an exception leaves no file.
+    No file is left if the block raises.
 
     Args:
         path: its suffix names the container.
 
     Raises:
-        InputError, when the block is entered or later: an encoding that cannot be had in this container, or a file
+        InputError, when the block is entered or later: an encoding that is not available in this container, or a file
             that cannot be written.
     """
 
@@ -194,7 +194,7 @@ class Writer:
             yield self
             packets = self._stream.encode(None)
             if self._count == 1:
-                for packet in packets:  # of one frame, libx265 makes decoding times up
+                for packet in packets:  # for a single frame, libx265 invents decoding times
                     packet.dts = packet.pts
             container.mux(packets)
             container.close()
@@ -202,7 +202,8 @@ class Writer:
     def write(self, picture: np.ndarray | Frame) -> None:
         """Append (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, or a frame that was read.
 
-        What was stored as it is to be encoded goes there untouched; the same picture once more costs no conversion.
+        A frame that is stored in the pixel format of the encoder is passed on unchanged. Repeating the same picture
+        costs no conversion.
         """
         if self._last is None or self._last[0] is not picture:
             self._last = picture, self._converted(picture)
@@ -228,17 +229,17 @@ class Writer:
 
 @contextlib.contextmanager
 def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
-    """A container to write, of the kind that the suffix of `path` names.
+    """A container to write, of the format that the suffix of `path` names.
 
     Raises:
-        InputError: FFmpeg knows no container by that suffix.
+        InputError: FFmpeg has no container format for the suffix.
     """
     kind = _CONTAINERS.get(path.suffix.lower())
-    place = path.absolute()  # a colon in which names no protocol
+    place = path.absolute()  # so that a colon does not name a protocol
     if path == STREAM:
         place, kind = "pipe:1", _CONTAINERS[".y4m"]
     if kind == _CONTAINERS[".y4m"]:
-        options["strict"] = "-1"  # which lets it hold more than 8 bits
+        options["strict"] = "-1"  # allows more than 8 bits
     try:
         container = av.open(place, "w", format=kind, container_options=options)
     except ValueError as error:
@@ -246,16 +247,16 @@ def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
     try:
         yield container
     finally:
-        with contextlib.suppress(av.FFmpegError):  # where all went well it is closed already
+        with contextlib.suppress(av.FFmpegError):  # after success, it is closed already
             container.close()
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what FFmpeg says about writing into an `InputError` about `path`.
+    """Convert errors of FFmpeg while writing into an `InputError` about `path`.
 
     Raises:
-        BrokenPipeError: whoever read standard output has read enough.
+        BrokenPipeError: the reader of standard output has closed it.
     """
     try:
         yield
@@ -269,22 +270,22 @@ def pixel_format(encoding: Encoding) -> str:
     """The pixel format in which frames are encoded.
 
     Raises:
-        InputError: one is asked for that the codec does not have.
+        InputError: the requested one is not supported by the codec.
     """
     codec = encoders.find(encoding.codec)
     if encoding.pixel_format is not None:
         return pixel_formats.check(codec, encoding.pixel_format)
     source = encoding.source or ("yuv420p10le" if encoding.deep else "yuv420p")
-    # H.264 and HEVC hold odd sides only where colour has the resolution of luma, VP9 holds alpha in 4:2:0 alone.
+    # H.264 and HEVC support odd sides only in 4:4:4, and VP9 supports alpha only in 4:2:0.
     is_sure = not any(side % 2 for side in encoding.size) and not colour.has_alpha(av.VideoFormat(source))
     return pixel_formats.choose(codec, source, lambda name: is_sure or _opens(codec, name, encoding))
 
 
 def carried_colour(encoding: Encoding, suffix: str) -> Colour:
-    """The tags with which frames are to be encoded so that they are read as they are meant.
+    """The colour tags with which frames must be encoded so that they are read back correctly.
 
-    What a codec in a container named by `suffix` cannot tell is what readers take without tags: limited
-    range, and the matrix that is usual for the size.
+    Tags that the codec cannot store in a container named by `suffix` are replaced by what readers assume without them:
+    limited range, and the usual matrix for the size.
     """
     tags, usual = encoding.colour, colour.usual_matrix(encoding.size[0])
     is_usual = tags.range != colour.FULL and tags.matrix in (colour.UNSPECIFIED, usual)
@@ -302,7 +303,7 @@ def carried_colour(encoding: Encoding, suffix: str) -> Colour:
 
 
 def seldom_played(encoding: Encoding) -> bool:
-    """Whether many players do not show video of this codec in this pixel format."""
+    """Whether many players do not support video of this codec in this pixel format."""
     kind, chosen = encoders.find(encoding.codec).canonical_name, pixel_format(encoding)
     return (kind == "h264" and bool(pixel_formats.lost(chosen, "yuv420p"))) or (
         kind == "hevc" and bool(pixel_formats.lost(chosen, "yuv420p10le"))
@@ -310,13 +311,13 @@ def seldom_played(encoding: Encoding) -> bool:
 
 
 def has_alpha_beside(encoding: Encoding) -> bool:
-    """Whether alpha is beside the stream, where the container has to tell of it."""
+    """Whether alpha is stored beside the stream, so that the container must signal it."""
     codec = encoders.find(encoding.codec).name
     return codec.startswith("libvpx") and colour.has_alpha(av.VideoFormat(pixel_format(encoding)))
 
 
 def carries_light(encoding: Encoding) -> bool:
-    """Whether the encoder has a place for `encoding.light`."""
+    """Whether the encoder can write `encoding.light`."""
     return encoding.light is not None and hdr.options(encoders.find(encoding.codec).name, encoding.light) is not None
 
 
@@ -324,7 +325,7 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
     """A stream that encodes frames as `encoding` says.
 
     Raises:
-        InputError: a codec that is unknown, does not fit the container or the frames, or lacks what is asked of it.
+        InputError: the codec is unknown, or does not support the container, the frames or an option.
     """
     codec = encoders.find(encoding.codec)
     chosen = pixel_format(encoding)
@@ -333,12 +334,12 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
         stream = container.add_stream(codec.name, rate=encoding.rate, options=options)
     except ValueError as error:
         raise InputError(f"{container.format.long_name} does not hold {codec.name}; choose another --codec.") from error
-    assert isinstance(stream, av.VideoStream)  # as the codec is one of video
+    assert isinstance(stream, av.VideoStream)  # because the codec is a video codec
     if has_alpha_beside(encoding):
         stream.metadata["alpha_mode"] = "1"
     context = stream.codec_context
     _set_up(context, chosen, encoding)
-    context.thread_type = "AUTO"  # "SLICE", PyAV's default, would cut each picture of libx264 in slices
+    context.thread_type = "AUTO"  # PyAV's default, "SLICE", makes libx264 divide each picture into slices
     try:
         with _silent():
             context.open()
@@ -350,7 +351,7 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
 def _options(codec: av.Codec, chosen: str, encoding: Encoding) -> dict[str, str]:
     options = encoders.options(codec, encoding.crf, encoding.preset, encoding.light)
     if codec.name.startswith("libvpx") and colour.has_alpha(av.VideoFormat(chosen)):
-        options["auto-alt-ref"] = "0"  # which libvpx does not have with alpha
+        options["auto-alt-ref"] = "0"  # libvpx does not support it with alpha
     return options
 
 
@@ -378,7 +379,7 @@ def _opens(codec: av.Codec, chosen: str, encoding: Encoding) -> bool:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """What FFmpeg's libraries would print is left unsaid: it is turned into a sentence."""
+    """Suppress FFmpeg's log within the block; errors are raised instead."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.PANIC)
     try:

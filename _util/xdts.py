@@ -88,16 +88,16 @@ def read(path: str | Path) -> TimeSheet:
     """Read a file.
 
     Raises:
-        InputError: there is no such file, or it is no time sheet that can be understood.
+        InputError: there is no such file, or it is not a time sheet that can be understood.
     """
     path = Path(path)
     text = read_text(path, "a time sheet (.xdts)")
     if not text.startswith(FIRST_LINE):
-        raise InputError(f"{path} is no time sheet; the first line of one is {FIRST_LINE!r}.")
+        raise InputError(f"{path} is not a time sheet; the first line of one is {FIRST_LINE!r}.")
     try:
         whole = json.loads(text[len(FIRST_LINE) :])
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); export the time sheet again.") from error
+        raise InputError(f"{path} is damaged or truncated ({error}); export the time sheet again.") from error
     try:
         return _sheet(_of(whole, dict, "the sheet"))
     except InputError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import vapoursynth as vs
 
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video.interpolate import mark
+from _train.frame_interpolation.video.detection import mark
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Drawing, stretches
 from _util.video import Frame

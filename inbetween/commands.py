@@ -23,7 +23,7 @@ COMMANDS: dict[str, Command] = {
     "dataset": Command("_scripts.make_dataset", "make one data set of triplets from whole shows"),
     "dataset-to-hdf5": Command("_scripts.dataset_to_hdf5", "pack a data set into one file"),
     "sgm-flows": Command("_scripts.sgm_flows", "compute the flow by segment-guided matching of a data set"),
-    "studio": Command("_scripts.studio", "serve a page to see and mend the in-betweens of key drawings"),
+    "studio": Command("_scripts.studio", "serve a page to see and correct the in-betweens of key drawings"),
     "toons": Command("_databacks.toons.__main__", "draw cartoons with exact flow, as training sees them"),
     "clipart": Command("_databacks.clipart.__main__", "render clip art from SVGs, for training"),
     "benchmark-set": Command("_databacks.benchmark_set", "draw the small benchmark, 60 triplets of cartoons"),

@@ -157,7 +157,7 @@ def _pip(*arguments: str) -> None:
     command = [PYTHON, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
-        raise SetupError(f"pip {arguments[0]} failed, as said above; mend that, and run make/setup again.", code)
+        raise SetupError(f"pip {arguments[0]} failed, as said above; fix that, and run make/setup again.", code)
 
 
 def _is_recent(python: str | Path) -> bool:

@@ -235,7 +235,7 @@ def data_kinds() -> dict[str, Kind]:
 
 
 def use_source(path: Path) -> None:
-    """Read all that can be read, as training and evaluation do, to which one damaged item is no matter."""
+    """Read all that can be read, as training and evaluation do, where one damaged item does not matter."""
     from _databacks.sources import open_source
     from _util.errors import InputError
 

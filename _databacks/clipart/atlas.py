@@ -56,7 +56,7 @@ class Atlas:
         grounds: how many there are.
 
     Raises:
-        InputError: there is no such file, or it is no atlas.
+        InputError: there is no such file, or it is not an atlas.
     """
 
     def __init__(self, path: Path):
@@ -103,7 +103,7 @@ class Atlas:
         return _open(self.path, os.getpid())
 
     def _damage(self) -> InputError:
-        return InputError(f"{self.path} is no atlas of clip art, or is damaged; make it anew.")
+        return InputError(f"{self.path} is not an atlas of clip art, or is damaged; make it again.")
 
 
 @functools.lru_cache(4)

@@ -138,7 +138,7 @@ def _work(job: DrawingJob, _tick: object) -> str:
         return ""
     except InputError as error:
         return str(error)
-    except BaseException as error:  # a panic of the renderer is no Exception
+    except BaseException as error:  # a panic of the renderer is not an Exception
         return f"cannot be drawn ({type(error).__name__})"
     finally:
         faulthandler.cancel_dump_traceback_later()

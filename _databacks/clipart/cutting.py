@@ -93,7 +93,7 @@ def _choose_parts(
 
 
 def _divide(count: int, parts: list[tuple[range, Box]]) -> tuple[list[range], list[Box | None]]:
-    """All shapes as layers, in the order in which they are painted, and their boxes, None of what is no part."""
+    """All shapes as layers, in the order in which they are painted, and their boxes, None of what is not a part."""
     ranges: list[range] = []
     boxes: list[Box | None] = []
     painted = 0

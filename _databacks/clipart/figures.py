@@ -53,7 +53,7 @@ class BendingFigure:
         scale: pixels of the frame for each of the drawing.
         centre: x, y half way, in the frame.
         growth: x, y, logarithms of how much larger it becomes.
-        stirs: of each layer; None where it is no part.
+        stirs: of each layer; None where it is not a part.
         pace: what all its motion is multiplied by.
     """
 

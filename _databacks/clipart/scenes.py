@@ -52,7 +52,7 @@ class Actor:
 
     figure: BendingFigure
     depth: float  # share of the camera's motion that it follows
-    colours: np.ndarray  # (3, 3), by which colours are mixed anew
+    colours: np.ndarray  # (3, 3), by which colours are mixed
     shade: np.ndarray  # as `mesh.draw` has it
 
     def __post_init__(self):
@@ -231,7 +231,7 @@ def _set(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Gen
 
 
 def _mix(random: np.random.Generator) -> np.ndarray:
-    """A matrix that mixes colours anew: a turn about grey at times, then most often less saturation, less light."""
+    """A matrix that mixes colours: a turn about grey at times, then most often less saturation, less light."""
     if random.random() < 0.15:
         return np.eye(3, dtype=np.float32)
     angle = random.uniform(0, 2 * math.pi) if random.random() < 0.35 else 0.0

@@ -30,7 +30,7 @@ class VectorDrawing:
         extent: (w, h) of what it shows, in its own units.
 
     Raises:
-        InputError: the file is no SVG, is too long, or shows nothing.
+        InputError: the file is not an SVG, is too long, or shows nothing.
     """
 
     def __init__(self, path: Path):
@@ -101,7 +101,7 @@ def _parse(path: Path) -> Element:
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         raise InputError(f"is damaged, or no SVG ({error})") from error
     if _tag(root) != "svg":
-        raise InputError("is no SVG")
+        raise InputError("is not an SVG")
     return root
 
 

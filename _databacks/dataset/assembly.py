@@ -60,7 +60,7 @@ def read_index(out: Path) -> list[MadeRow]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); restore it, or make the data set anew.") from error
+        raise InputError(f"{path} cannot be read ({error}); restore it, or make the data set again.") from error
 
 
 def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, threshold: float) -> int:
@@ -137,7 +137,7 @@ def _add_known(selection: Selection, rows: list[MadeRow], work: Path) -> None:
     for key, names in chosen.items():
         prepared = preparing.read(work, key)
         if prepared is None:
-            raise InputError(f"{work / key}, by which repetitions are known, is gone; make the data set anew.")
+            raise InputError(f"{work / key}, by which repetitions are known, is gone; make the data set again.")
         positions = [k for k, triplet in enumerate(prepared.triplets) if triplet.name in names]
         selection.add(work / key / "thumbnails.npy", positions)
 

@@ -84,7 +84,7 @@ def _prepare(jobs: list[Job], execute: Execute, say: Callable[[str], Any], total
             for job, outcome in results:
                 path = job.video.path
                 if outcome is None:
-                    outcome = Outcome(f"{path} ended the process that read it, for want of memory perhaps.")
+                    outcome = Outcome(f"{path} ended the process that read it, perhaps for lack of memory.")
                 if outcome.is_fatal:
                     raise InputError(outcome.error)
                 if outcome.error:

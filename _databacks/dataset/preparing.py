@@ -81,7 +81,7 @@ class PreparedVideo(NamedTuple):
 
 
 def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
-    """Extract the triplets of a video, going on from where an earlier attempt ended.
+    """Extract the triplets of a video, resuming where an earlier attempt ended.
 
     Whatever is wrong with the video becomes an outcome.
     """

@@ -1,7 +1,7 @@
 """Do many jobs at once: in processes of this machine, or on a cluster by Ray.
 
 In: `work`, a function of a module, of a job and of `tick`, which reports progress; jobs. Out: each job with its
-result as it is done, in any order; with None if its process died, from want of memory say. `processes` and `cluster`
+result as it is done, in any order; with None if its process died, for lack of memory, say. `processes` and `cluster`
 are called alike. Work ends with the process that asked for it, however that one ends.
 """
 
@@ -168,7 +168,7 @@ def _connect(address: str) -> Any:
 
 
 def _knock(address: str) -> None:
-    """Raise an `OSError` if nobody answers at HOST:PORT; Ray itself would wait for ever."""
+    """Raise an `OSError` if nobody answers at HOST:PORT; Ray itself would wait forever."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()

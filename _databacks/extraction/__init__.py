@@ -8,7 +8,7 @@ OUT/
     flows/000012-000013-000015.pt          flow between the first and the last frame              extract_triplet_flows
     video.json  duplicates.json  …         what each was made from, with which options
 
-Every stage resumes where it was interrupted, says so and does nothing when its result is there, and makes it anew when
+Every stage resumes where it was interrupted, says so and does nothing when its result is there, and makes it again when
 its input or its options have changed. Results appear whole. `_databacks.rrldextr` reads the folder.
 """
 
@@ -61,7 +61,7 @@ def extract(
         report: `ALOUD`, `QUIET` or one of the caller's own.
 
     Returns:
-        The triplets, in order; none is no error.
+        The triplets, in order; none is not an error.
 
     Raises:
         InputError: the video cannot be read, `out` belongs to another video, or something cannot be written.

@@ -29,7 +29,7 @@ _THREADS = 2
 
 
 def duplicate_frame_features(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
-    """Fill duplicates.db in the folder `out`, going on after its last row.
+    """Fill duplicates.db in the folder `out`, resuming after its last row.
 
     Raises:
         InputError: there is no finished video.mp4, or the table is damaged or cannot be written.
@@ -67,7 +67,7 @@ def read_differences(out: Path) -> list[tuple[int, float, float]]:
     if not rows:
         raise InputError(f"{path} has no rows; the video is a single frame.")
     if [row[0] for row in rows] != list(range(1, len(rows) + 1)):
-        raise InputError(f"{path} lacks some frames; delete it and make it anew.")
+        raise InputError(f"{path} lacks some frames; delete it and make it again.")
     return rows
 
 
@@ -97,4 +97,4 @@ def _table(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute(f"CREATE TABLE IF NOT EXISTS duplicates (frame INTEGER PRIMARY KEY, {columns})")
             yield connection
     except sqlite3.DatabaseError as error:
-        raise InputError(f"{path} cannot be used ({error}); free the disk, or delete it and make it anew.") from error
+        raise InputError(f"{path} cannot be used ({error}); free the disk, or delete it and make it again.") from error

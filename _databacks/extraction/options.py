@@ -10,7 +10,7 @@ CODECS = {"h264": "libx264", "hevc": "libx265"}
 
 @dataclass(frozen=True)
 class ExtractionOptions:
-    """Of all stages; each heeds its own, and makes its result anew when one of them has changed."""
+    """Of all stages; each heeds its own, and makes its result again when one of them has changed."""
 
     # encode_video
     video_size: Size = 1080
@@ -40,5 +40,5 @@ def parse_size(text: str) -> Size:
         return None
     sides = text.lower().replace("×", "x").split("x")
     if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and 16 <= int(side) <= 16384 for side in sides):
-        raise InputError(f"{text!r} is no size; write a height, WIDTHxHEIGHT or source, of 16 pixels at least.")
+        raise InputError(f"{text!r} is not a size; write a height, WIDTHxHEIGHT or source, of 16 pixels at least.")
     return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))

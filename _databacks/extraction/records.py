@@ -18,7 +18,7 @@ class Record:
 
     Args:
         result: the file or folder that a stage makes; the record is beside it, with the suffix .json.
-        partial: what the stage keeps of an unfinished result; it goes when the result is finished, or made anew.
+        partial: what the stage keeps of an unfinished result; it goes when the result is finished, or made again.
         made_from: all that decides what the result is, by name, as JSON can hold it.
 
     Raises:
@@ -45,7 +45,7 @@ class Record:
         return runs.changed(was, self.made_from)
 
     def is_finished(self, report: StageReport) -> bool:
-        """Whether the result is there already; says so if it is, and deletes the `partial` one that a kill left.
+        """Whether the result already exists; says so if it is, and deletes the `partial` one that a kill left.
 
         Raises:
             InputError: that cannot be deleted.
@@ -53,7 +53,7 @@ class Record:
         finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
         if finished:
             self._sweep()
-            report.say(f"{self.result} is there already; nothing to do.")
+            report.say(f"{self.result} already exists; nothing to do.")
         return finished
 
     def begin(self, report: StageReport) -> None:
@@ -63,7 +63,7 @@ class Record:
             InputError: something cannot be written or deleted.
         """
         if self.changed:
-            report.say(f"{self.result} is made anew; changed since: {', '.join(self.changed)}.")
+            report.say(f"{self.result} is made again; changed since: {', '.join(self.changed)}.")
             remove(self.result)
             self._sweep()
         self._write(False, {})

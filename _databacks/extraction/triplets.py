@@ -55,7 +55,7 @@ def read_triplets(out: Path) -> list[ExtractedTriplet]:
             raise ValueError(header)
         return [_parse(row, cuts) for row in rows]
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); delete it and make it anew.") from error
+        raise InputError(f"{path} is damaged ({error}); delete it and make it again.") from error
 
 
 def _parse(row: str, cuts: list[int]) -> ExtractedTriplet:

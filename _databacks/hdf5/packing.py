@@ -1,4 +1,4 @@
-"""From a source of triplets to one HDF5 file, item by item, going on where it was ended.
+"""From a source of triplets to one HDF5 file, item by item, resuming where it was interrupted.
 
 OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the end
     settings.json       what is packed, and how
@@ -92,8 +92,8 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     is_of_arrays = all(frames.ARRAY in item.arrays for item in items)
     names = [name for name in source.names if name not in left_out]
     if is_of_arrays != as_arrays or [item.name for item in items] != names:
-        raise InputError(f"{out} is there already; remove it or choose another name.")
-    print(f"{out} is there already, with items of these names; nothing to do.", file=sys.stderr)
+        raise InputError(f"{out} already exists; remove it or choose another name.")
+    print(f"{out} already exists, with items of these names; nothing to do.", file=sys.stderr)
     shutil.rmtree(parts, ignore_errors=True)
     return left_out
 
@@ -190,4 +190,4 @@ def _open_part(path: Path):
 def _mistrust(part: Path) -> InputError:
     """What became of a part on the disk shall not get into the file."""
     part.unlink(missing_ok=True)
-    return InputError(f"{part} was damaged on the disk and is removed; run again, to pack it anew.")
+    return InputError(f"{part} was damaged on the disk and is removed; run again, to pack it again.")

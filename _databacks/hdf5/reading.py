@@ -15,7 +15,7 @@ from _util.flow import Flows
 class HDF5(Source):
     """The triplets of a file, in the order they were packed in.
 
-    It may be copied into other processes by a fork or by pickling: the file is opened anew for each item.
+    It may be copied into other processes by a fork or by pickling: the file is reopened for each item.
 
     Raises:
         InputError: there is no such file, it was not packed here, or it is damaged outside of its items.

@@ -3,7 +3,7 @@
 python -m _databacks.toons --sheet                  _data/toons/sheet.png
 python -m _databacks.toons --sheet FILE --seed 7    another one
 python -m _databacks.toons --rate --device cuda     sequences per second
-python -m _databacks.toons --atlas                  render the atlas of drawings anew
+python -m _databacks.toons --atlas                  render the atlas of drawings again
 """
 
 import argparse
@@ -22,7 +22,7 @@ def parse() -> argparse.Namespace:
         "--sheet", type=Path, nargs="?", const=SHEET, metavar="FILE", help=f"draw a contact sheet (default: {SHEET})"
     )
     what.add_argument("--rate", action="store_true", help="count the sequences composed in a second")
-    what.add_argument("--atlas", action="store_true", help="render the atlas of drawings anew")
+    what.add_argument("--atlas", action="store_true", help="render the atlas of drawings again")
     parser.add_argument("--size", type=whole(32), nargs=2, default=(256, 256), metavar=("H", "W"), help="of the frames")
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="scenes at once (default: 12, for --rate 32)")
     parser.add_argument("--seed", type=whole(0), default=0)

@@ -59,7 +59,7 @@ def load(path: Path = PATH) -> dict[str, Tensor]:
             loaded[kind] = loaded[kind].unflatten(2, (len(rig.parts), -1)).transpose(1, 2)
         return loaded
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no atlas of toons; delete it, and it is built again.") from error
+        raise InputError(f"{path} is not an atlas of toons; delete it, and it is built again.") from error
 
 
 def build(

@@ -212,7 +212,7 @@ def _follow(flows: Tensor, shown: Tensor, shown_there: Tensor) -> tuple[Tensor, 
 
 
 def _recolour(pictures: Tensor, random: torch.Generator, alike: Tensor) -> Tensor:
-    """Half of the pictures with their colours mixed anew: a random turn about grey, a gain and a shade.
+    """Half of the pictures with their colours mixed: a random turn about grey, a gain and a shade.
 
     Args:
         alike: (b,) True where all pictures of a scene are mixed in the same way.

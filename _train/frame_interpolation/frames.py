@@ -1,4 +1,4 @@
-"""What users hand in: two frames and times, checked and brought into the form that everything behind relies on."""
+"""Input validation: two frames and times, checked and converted to the form that all other modules expect."""
 
 import numbers
 import sys
@@ -111,7 +111,7 @@ def _check_values(name: str, frame: np.ndarray) -> None:
         y, x = np.argwhere(~finite)[0][:2]
         count = np.count_nonzero(~finite)
         raise InputError(
-            f"The {name} frame holds {count} values that are no finite numbers, one at x {x}, y {y}; replace them."
+            f"The {name} frame holds {count} values that are not finite, one at x {x}, y {y}; replace them."
         )
     if frame.ndim == 3 and frame.shape[2] == 4:
         alpha = frame[:, :, 3]
@@ -125,7 +125,7 @@ def check_times(times: float | Iterable[float]) -> list[float]:
     """Times in (0, 1) as a list; a number is a list of one.
 
     Raises:
-        InputError: they are no numbers, or one is not between the frames.
+        InputError: they are not numbers, or one is not between the frames.
     """
     is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
     try:

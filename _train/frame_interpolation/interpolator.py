@@ -1,4 +1,4 @@
-"""The one door for scripts, users and tests: two frames and some times in, the frames at those times out.
+"""The main interface: interpolates the frames at given times between two frames.
 
 >>> import numpy as np
 >>> frames = np.zeros((2, 32, 48, 3), np.uint8)
@@ -40,7 +40,7 @@ _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
 
 
 class PreparedFrames(NamedTuple):
-    """Two frames, ready to be interpolated at any time."""
+    """Two frames, prepared for interpolation at any time."""
 
     prepared: pipeline.PreparedPair | None  # None where they are equal
     first: np.ndarray  # as it was given, and so are the frames between
@@ -63,7 +63,7 @@ class Interpolator:
         folder: where checkpoints are looked for.
         backend: "pytorch", or "onnxruntime" or "openvino", which take what `python -m _scripts.export_onnx` has
             written and the devices that they support, whatever `device` and `precision` are.
-        line_art: whether lines of drawings of lines alone are drawn anew, as wide as in both frames and without greys:
+        line_art: whether lines of drawings of lines alone are redrawn, as wide as in both frames and without greys:
             "off", "on", or "auto", where both frames are such drawings.
 
     Attributes:
@@ -137,7 +137,7 @@ class Interpolator:
 
         Args:
             hints: what belongs together in both frames; none outside them.
-            masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, the hindmost first.
+            masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, from back to front.
 
         Raises:
             InputError: frames, hints or masks that cannot be used.

@@ -199,14 +199,14 @@ def _load(backend: str, path: Path, size: tuple[int, int], weights: Path | None 
         weights: that it must have been made of, by this version of the project.
 
     Raises:
-        InputError: the file is missing, is no model, or was made of other weights or by another version.
+        InputError: the file is missing, is not a model, or was made of other weights or by another version.
     """
     if not path.is_file():
         raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
     try:
         model, properties = _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
     except Exception as error:  # of a kind of its own for each way to be damaged
-        raise InputError(f"{path} is damaged or is no ONNX model; write it again.") from error
+        raise InputError(f"{path} is damaged or is not an ONNX model; write it again.") from error
     if weights is not None and not _origin(weights).items() <= properties.items():
         raise InputError(
             f"{path} was made of other weights than {weights}, or by another version; write it again with "

@@ -1,8 +1,8 @@
-"""From two frames to the frames between them, as tensors: the flow if it is needed, then the synthesis.
+"""The pipeline from two frames to the frames between them, as tensors: flow if needed, then synthesis.
 
     frame0, frame1 (1, 3 or 4, h, w)  ─prepare─▶  PreparedPair  ─frames(t)─▶  (n, 3 or 4, h, w)
 
-What draws frames anywhere in the project, for arrays, judging or validation, stands on `Pipeline`.
+All interpolation in the project, of arrays, for evaluation or validation, uses `Pipeline`.
 """
 
 from typing import Any, NamedTuple, cast
@@ -20,7 +20,7 @@ from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 
 
 class PreparedPair(NamedTuple):
-    """What does not depend on the time."""
+    """The state of a pair of frames that does not depend on the time."""
 
     synthesis: Any
     alpha: Tensor | None  # (2, 1, h, w)
@@ -34,7 +34,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def prepare(self, frame0: Tensor, frame1: Tensor, flow: Flows | None = None) -> PreparedPair:
-        """What does not depend on the time.
+        """Compute what does not depend on the time.
 
         Args:
             frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
@@ -58,7 +58,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The frames as `frames` gives them, and what both keys carry (2, k, h, w) at their times, (n, k, h, w)."""
+        """The frames as in `frames`, and `carried` (2, k, h, w), channels of both keys, at the times: (n, k, h, w)."""
         more = [x for x in (prepared.alpha, carried) if x is not None]
         frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
         channels = 3 if prepared.alpha is None else 4
@@ -70,12 +70,12 @@ class Pipeline:
 
     @torch.inference_mode()
     def flow(self, prepared: PreparedPair) -> Flows:
-        """The flow (1, 2, h, w) that is drawn along, both ways."""
+        """The flow (1, 2, h, w) that the synthesis uses, in both directions."""
         return self.synthesiser.flow(prepared.synthesis)
 
 
 def create(choice: Choice, settings: Context) -> Pipeline:
-    """The pipeline of names that `choice.choose` gave.
+    """The pipeline of the methods that `choice.choose` returned.
 
     Raises:
         InputError: weights are missing or do not fit.
@@ -87,7 +87,7 @@ def create(choice: Choice, settings: Context) -> Pipeline:
 
 
 def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
-    """Both frames over white or black, whichever the visible colours stand out from."""
+    """Both frames composited over white or black, whichever contrasts more with the visible colours."""
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]
     mean = torch.stack(totals).sum() / (3 * weight)
@@ -96,7 +96,7 @@ def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -
 
 
 def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
-    """Give every pixel of zero alpha the colour of the nearest visible one, so that hidden colours play no part.
+    """Give each pixel of zero alpha the colour of the nearest visible pixel, so that hidden colours have no effect.
 
     A frame without a visible pixel takes the colours of the other.
     """

@@ -1,4 +1,4 @@
-"""What is left of a motion within a piece, by dense inverse search, and whether it explains both frames.
+"""Residual motion within a piece, by dense inverse search, and whether it explains both frames.
 
 In: pairs of pieces and the motions that were fitted to their outlines. Out: bends, in pixels, and which pairs are
 believed. Each is worked on by itself, on a canvas on which all but the piece is blank.

@@ -1,4 +1,4 @@
-"""How well the motion of a piece fits what both frames show of it."""
+"""Confidence in the motion of a piece: how well it fits both frames."""
 
 import cv2
 import numpy as np

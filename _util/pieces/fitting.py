@@ -1,9 +1,9 @@
-"""The motion that carries the outline of a piece over to that of another.
+"""Registration of outlines: the motion that takes the outline of a piece to that of its match.
 
-Shift, then turn, then scale, then affine, each only where it explains the outlines better. Beginnings come from
-moments, from the centres of the pieces and from where they touch others; each is improved by matching nearest points
-both ways (iterative closest points) with weights that leave out what is far (Tukey), so that a part of an outline may
-be missing. Mirror images are refused.
+Candidates are a shift, a rigid motion, a similarity and an affine motion. A richer one is used only where it fits the
+outlines clearly better. Initial motions come from the centres and principal axes of the pieces, and from the places
+where they touch others. Each is refined by iterative closest points in both directions with Tukey weights, so parts of
+an outline may be missing. Mirrored motions are rejected.
 
 A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
 """
@@ -14,32 +14,33 @@ from _util.compiled import njit
 
 SHIFT, TURN, SIMILARITY, AFFINE = range(4)
 _ROUNDS, _LAST_ROUNDS = 5, 4
-_KEPT = 2  # beginnings that are improved
-_BETTER = 0.8, 0.8, 0.6, 0.6  # of the cost of what is poorer, that each kind of motion must reach,
-_NOTICED = 0.01  # and less of that
-_CLOSE, _MOST_CLOSE = 0.55, 0.25  # pixels to the other outline at which nothing richer is tried; its cost, at most
+_KEPT = 3  # initial motions that are refined
+_BETTER = 0.8, 0.8, 0.6, 0.6  # each kind of motion must have less than this share of the cost of the simpler one,
+_NOTICED = 0.01  # minus this
+_CLOSE, _MOST_CLOSE = 0.55, 0.25  # mean distance in pixels at which no richer motion is tried; its largest cost
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
-_BEND = 0.06  # of the square root of the area, from which on an outline point counts as missing
-_TURNING, _TOUCHING = 0.2, 0.5  # what a turn of 180° and contacts that part cost
-_COMPACT = 1.6  # ratio of axes below which moments say nothing of the direction
-_MOST_JOINTS = 6  # that beginnings are made of
+_BEND = 0.06  # distance at which an outline point counts as missing, as a share of the square root of the area
+_TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
+_COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
+_MOST_JOINTS = 6  # from which initial motions are made
 
 
 @njit()
 def fit(
     pairs, points0, starts0, points1, starts1, centres0, centres1, areas, joints, firsts, some, scale, fits, start, stop
 ):
-    """Fit the pairs start … stop - 1; a kernel of `threads.run`.
+    """Fit the pairs start … stop - 1; for `threads.run`.
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         points0, starts0, points1, starts1: of `outlines.Outlines`.
         centres0, centres1: (n, 2) and (m, 2), of the pieces.
         areas: (k,), the mean of both.
-        some: so many points of each outline stand for all in the first rounds.
+        some: number of points that each outline is sampled to.
         scale: of lengths, 1 at 540×960.
-        joints: (j, 4), x, y in frame 0 and in frame 1, of where pair i touches others: firsts[i] … firsts[i + 1].
-        fits: (k, 7), result: the matrix by rows, then its cost, at most 1, of the outlines.
+        joints: (j, 4), x, y in frame 0 and in frame 1, of the contacts with other pieces.
+        firsts: (k + 1,); the contacts of pair i are joints[firsts[i]] … joints[firsts[i + 1] - 1].
+        fits: (k, 7), the result: the matrix by rows, then its cost in [0, 1].
     """
     for i in range(start, stop):
         one, other = pairs[i]
@@ -70,7 +71,7 @@ def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
     few1 = there[0][: min(some, size1)], there[1][: min(some, size1)]
     near = max(1.5 * scale, _BEND * np.sqrt(area))
     enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
-    # What does not move, or only shifts, does so rather than turn a little.
+    # Rest and pure shifts come first: a piece that does not turn should not get a small turn.
     result = np.eye(2, 3)
     full = _full_cost(result, few0, few1, here, there, near)
     shifted = np.eye(2, 3)
@@ -87,31 +88,32 @@ def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
         shifted[0, 2], shifted[1, 2] = x - centre0[0], y - centre0[1]
         _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
         _improve(best, few0, few1, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
-        for kind in (SHIFT, TURN, SIMILARITY, AFFINE):
-            candidate = shifted if kind == SHIFT else best.copy()
-            if kind > TURN:
-                if full <= enough:
-                    break
-                _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
-                if not _is_credible(candidate):
-                    continue
+        for kind, candidate in ((SHIFT, shifted), (TURN, best)):
             cost = _full_cost(candidate, few0, few1, here, there, near)
             if cost < _BETTER[kind] * full - _NOTICED:
+                result, full = candidate, cost
+        for kind in (SIMILARITY, AFFINE):
+            if full <= enough:
+                break
+            candidate = best.copy()
+            _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
+            cost = _full_cost(candidate, few0, few1, here, there, near)
+            if _is_credible(candidate) and cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
     found[:3], found[3:6], found[6] = result[0], result[1], full
 
 
 @njit()
 def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
-    """The best rigid motion of those that begin promisingly, by few points."""
+    """The best rigid motion: the most promising initial ones, refined on few points."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
-    begun = _beginnings(here, there, centre0, centre1, joints)
-    costs = np.empty(len(begun))
-    for k in range(len(begun)):
-        costs[k] = _full_cost(begun[k], few0, few1, few0, few1, wide) + _prior(begun[k], joints, area)
-    best, lowest = begun[0].copy(), np.inf
-    for k in np.argsort(costs)[: _KEPT + 1]:
-        trial = begun[k].copy()
+    initial = _initial_motions(here, there, centre0, centre1, joints)
+    costs = np.empty(len(initial))
+    for k in range(len(initial)):
+        costs[k] = _full_cost(initial[k], few0, few1, few0, few1, wide) + _prior(initial[k], joints, area)
+    best, lowest = initial[0].copy(), np.inf
+    for k in np.argsort(costs)[:_KEPT]:
+        trial = initial[k].copy()
         _improve(trial, few0, few1, few0, few1, TURN, _ROUNDS, wide, 1.5 * near)
         cost = _full_cost(trial, few0, few1, few0, few1, 2 * near) + _prior(trial, joints, area)
         if cost < lowest:
@@ -120,8 +122,8 @@ def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
 
 
 @njit()
-def _beginnings(here, there, centre0, centre1, joints):
-    """(k, 2, 3) rigid motions: none, the shift of the centres, those of the axes, those that contacts suggest."""
+def _initial_motions(here, there, centre0, centre1, joints):
+    """(k, 2, 3) rigid motions: the shift of the centres, turns by the axes, turns by contacts, and no motion."""
     angles = np.empty(12 + 2 * len(joints) + len(joints) ** 2)
     anchors = np.empty((len(angles), 4))
     anchors[:] = np.array([centre0[0], centre0[1], centre1[0], centre1[1]])
@@ -140,25 +142,23 @@ def _beginnings(here, there, centre0, centre1, joints):
             angles[size] = k * np.pi / 4
             size += 1
     for k in range(len(joints)):
-        for other in range(-1, len(joints)):
-            if other == k:
-                continue
+        for other in range(-1, k):
             x0, y0, x1, y1 = anchors[0] if other < 0 else joints[other]
             away0 = np.hypot(x0 - joints[k, 0], y0 - joints[k, 1])
             away1 = np.hypot(x1 - joints[k, 2], y1 - joints[k, 3])
-            if min(away0, away1) > 3 and (other < k):
+            if min(away0, away1) > 3:
                 before = np.arctan2(y0 - joints[k, 1], x0 - joints[k, 0])
                 angles[size] = np.arctan2(y1 - joints[k, 3], x1 - joints[k, 2]) - before
                 anchors[size] = joints[k]
                 size += 1
-    begun = np.zeros((size + 1, 2, 3))
-    begun[size, 0, 0] = begun[size, 1, 1] = 1
+    motions = np.zeros((size + 1, 2, 3))
+    motions[size, 0, 0] = motions[size, 1, 1] = 1
     for k in range(size):
         cos, sin = np.cos(angles[k]), np.sin(angles[k])
         x0, y0, x1, y1 = anchors[k]
-        begun[k, 0, 0], begun[k, 0, 1], begun[k, 0, 2] = cos, -sin, x1 - cos * x0 + sin * y0
-        begun[k, 1, 0], begun[k, 1, 1], begun[k, 1, 2] = sin, cos, y1 - sin * x0 - cos * y0
-    return begun
+        motions[k, 0, 0], motions[k, 0, 1], motions[k, 0, 2] = cos, -sin, x1 - cos * x0 + sin * y0
+        motions[k, 1, 0], motions[k, 1, 1], motions[k, 1, 2] = sin, cos, y1 - sin * x0 - cos * y0
+    return motions
 
 
 @njit()
@@ -168,7 +168,7 @@ def _mean(points):
 
 @njit()
 def _axis(points):
-    """The direction of the longer axis of an outline, and how many times as long it is."""
+    """The direction of the principal axis of an outline in radians, and the ratio of its axes."""
     x, y = _mean(points)
     xx = yy = xy = 0.0
     for k in range(len(points[0])):
@@ -182,7 +182,7 @@ def _axis(points):
 
 @njit()
 def _prior(motion, joints, area):
-    """What speaks against a motion but for the outlines."""
+    """The cost of a motion apart from the outlines: of its turn, and of contacts that come apart."""
     angle = np.arctan2(motion[1, 0] - motion[0, 1], motion[0, 0] + motion[1, 1])
     cost = _TURNING * (angle / np.pi) ** 2
     far = 0.12 * area
@@ -191,7 +191,7 @@ def _prior(motion, joints, area):
         x, y = _moved(motion, joints[k, 0], joints[k, 1])
         away = min((x - joints[k, 2]) ** 2 + (y - joints[k, 3]) ** 2, far) / far
         parted, least = parted + away, min(least, away)
-    # What is joined by one of its contacts may slide along the others.
+    # A piece that stays joined at one contact may slide along the others.
     return cost + (_TOUCHING * (parted / len(joints) + least) / 2 if len(joints) else 0.0)
 
 
@@ -202,7 +202,7 @@ def _moved(motion, x, y):
 
 @njit(fastmath=True)
 def _square(x, y, points):
-    """The square of the distance to the nearest of some points."""
+    """The squared distance to the nearest of points."""
     xs, ys = points
     x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
     for k in range(len(xs)):
@@ -213,7 +213,7 @@ def _square(x, y, points):
 
 @njit(fastmath=True)
 def _nearest(x, y, points, squares):
-    """The nearest of some points, and the square of the distance; `squares` is room for as many."""
+    """The index of the nearest of points, and the squared distance; `squares` is a buffer for as many."""
     xs, ys = points
     x, y, best = np.float32(x), np.float32(y), np.float32(1e30)
     for k in range(len(xs)):
@@ -236,7 +236,7 @@ def _carried(motion, points):
 
 @njit()
 def _full_cost(motion, few0, few1, here, there, far):
-    """The mean square of distances between outlines, both ways, as a share of that at which a point is missing."""
+    """The mean of squared distances between outlines in both directions, each clipped at `far`² and divided by it."""
     total, limit = 0.0, far * far
     for k in range(len(few0[0])):
         x, y = _moved(motion, few0[0][k], few0[1][k])
@@ -249,7 +249,7 @@ def _full_cost(motion, few0, few1, here, there, far):
 
 @njit()
 def _improve(motion, few0, few1, here, there, kind, rounds, widest, narrowest):
-    """Rounds of matching nearest points and solving for the motion, within ever smaller distances."""
+    """Refine a motion in place by iterative closest points, within distances from `widest` down to `narrowest`."""
     count0, count1 = len(few0[0]), len(few1[0])
     pairs, weights = np.empty((count0 + count1, 4)), np.empty(count0 + count1)
     squares = np.empty(max(len(here[0]), len(there[0])), np.float32)
@@ -274,7 +274,10 @@ def _improve(motion, few0, few1, here, there, kind, rounds, widest, narrowest):
 
 @njit()
 def _solve(pairs, weights, kind, motion):
-    """The motion of a kind that takes the first points of pairs closest to the second ones."""
+    """The weighted least-squares motion of a kind, from pairs (n, 4) of points; written to `motion`.
+
+    `motion` stays as it is where the points of an affine one lie on a line.
+    """
     total = weights.sum()
     middle = np.zeros(4)
     for k in range(len(pairs)):

@@ -1,4 +1,4 @@
-"""Pieces of ground, which stay where they are while everything moves over them.
+"""Detection of ground: pieces that do not move, while others move over them.
 
 In: two frames and their pieces. Out: which pieces are ground, and the colours of pieces without their outlines.
 """
@@ -12,7 +12,7 @@ from _util.segmentation import Segments
 _CORE = 5  # pixels around that are of the same piece, away from its border
 SAME, _STAYS = 10, 0.6  # levels of a colour that did not change, and the share of these that ground has
 _SIDES = 3  # of the frame, which ground touches
-LARGE = 0.12  # share of the frame; such pieces are no neighbours, everything moves over them
+LARGE = 0.12  # share of the frame; such pieces are not neighbours, everything moves over them
 _ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of what is drawn that has the ground's colour in line art
 
 

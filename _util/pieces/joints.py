@@ -1,4 +1,4 @@
-"""Pieces that were joined stay joined: the motion of a chain of pieces as one, at any time.
+"""Kinematic chains of pieces: pieces that touch in both frames stay joined at any time.
 
 In: the motion of each piece from frame 0 to frame 1, and where pieces touch in both. Out: `Chains`. A piece goes along
 with the piece that carries it, and turns about the point at which both moved alike, so that it travels on an arc. What
@@ -20,7 +20,7 @@ _NEAR = 3.0  # of the square root of the smaller area, from where pieces touch t
 
 
 class Chains(NamedTuple):
-    """Motions of k pieces. A piece is carried by another, or by none."""
+    """Motions of k pieces, each with a parent piece or none."""
 
     matrices: np.ndarray  # (k, 2, 3), x, y of frame 0 to frame 1
     parents: np.ndarray  # (k,) int64, -1 for none
@@ -51,7 +51,7 @@ class Chains(NamedTuple):
         return turns
 
     def _generations(self) -> list[np.ndarray]:
-        """Pieces that nothing carries, those that these carry, and so on."""
+        """The roots, their children, and so on."""
         found = [np.flatnonzero(self.parents < 0)]
         while len(found[-1]):
             found.append(np.flatnonzero(np.isin(self.parents, found[-1])))
@@ -61,7 +61,7 @@ class Chains(NamedTuple):
 def chain(
     matrices: np.ndarray, areas: np.ndarray, centres: np.ndarray, touching: np.ndarray, places: np.ndarray
 ) -> Chains:
-    """Who carries whom: of each group of pieces that are joined the largest carries its neighbours, these theirs.
+    """Chains of joined pieces: the largest of each group is the root, and carries its neighbours, which carry theirs.
 
     Args:
         matrices: (k, 2, 3).

@@ -1,4 +1,4 @@
-"""What lies before what: a piece lies in front of those that it covers where it comes from or goes to."""
+"""Depth order of pieces: a piece is in front of those that it covers in either frame."""
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -12,7 +12,7 @@ _COVERED = 12  # pixels at 540×960 by which one piece covers another before tha
 
 
 def find_layers(owners: tuple, bends: tuple, matrices: np.ndarray, scale: float) -> np.ndarray:
-    """(k,) float32: larger for what covers others where it comes from or goes to."""
+    """(k,) float32: larger for pieces in front, which cover others in either frame."""
     count = len(matrices)
     covers = np.zeros(0, np.int64)
     for i, motions in enumerate((matrices, inverted(matrices))):

@@ -1,10 +1,10 @@
-"""How matched pieces move, at any time, and what lies before what.
+"""Motion of matched pieces at any time, and their order in depth.
 
 In: two frames and a matching. Out: `Pieces`: which moving piece each pixel of both frames belongs to, the motion of
 each as a chain about joints, what bends within it, and its place in the order of layers; from these, flow or paths.
-A motion is fitted to outlines, then what is left is found by dense inverse search on the piece alone, and then the
-whole must explain what both frames show, or the piece does not move at all. What lies around everything and looks the
-same in both frames is ground, and stays.
+A motion is fitted to outlines, and the residual is estimated by dense inverse search on the piece alone. If the result
+does not explain both frames, the piece is not moved. What surrounds everything and looks the same in both frames is
+ground, which does not move.
 """
 
 from typing import NamedTuple
@@ -67,7 +67,7 @@ class Pieces(NamedTuple):
 
 
 def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
-    """How all matched pieces move that do so plausibly.
+    """The motion of all matched pieces that is plausible.
 
     A pair is left out where its centres are more than 250 pixels apart, where one has no more than 50 pixels or three
     times those of the other, or where less than 80 % of either piece, moved, lies in the other, but for what others

@@ -28,7 +28,7 @@ class Outlines(NamedTuple):
 
 
 def outlines(segments: Segments) -> Outlines:
-    """What lies at the border of the frame is no outline."""
+    """What lies at the border of the frame is not an outline."""
     labels, count = segments.labels, len(segments.areas)
     beside = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]

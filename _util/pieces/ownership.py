@@ -1,4 +1,4 @@
-"""Which moving piece each pixel belongs to: parts that were not matched, lines, and the rims of pieces.
+"""Assignment of pixels to moving pieces: parts that were not matched, lines, and the rims of pieces.
 
 In: pieces of which some move. Out: owners (h, w) int32 of either frame: the number of a motion, `GROUND` or `UNKNOWN`.
 """
@@ -28,9 +28,9 @@ _BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
 
 
 def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
-    """Parts of a piece that something in front cut off, or that were joined to another, go with it.
+    """Assign pieces without a match, such as parts that something in front cut off, to moving pieces; in place.
 
-    A piece without a partner goes with the moving piece, of its colour, in which most of it lies when moved so.
+    Such a piece gets the moving piece of its colour in which most of it lies when moved along.
     """
     inverse = inverted(matrices)
     before = [of.copy() for of in of_labels]
@@ -92,7 +92,7 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, own
 def with_lines(
     pictures: tuple, both: tuple, colours: list, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Owners with each pixel of a line beside a border given to that of the pieces around with which it moves."""
+    """The owners, with each line pixel near a border reassigned to the piece around with which it moves."""
     inverse, found = inverted(matrices), []
     for i, motions in enumerate((matrices, inverse)):
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
@@ -111,7 +111,7 @@ def with_lines(
 
 
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """(h, w) whether a pixel differs from the colour of its piece more than the piece does, if that is ground."""
+    """(h, w) bool: whether a pixel differs from its piece in colour; for ground, by more than the ground varies."""
     labels = segments.labels
     apart, squares = _differences(picture, labels, colours)
     spread = np.sqrt(squares / segments.areas)
@@ -137,63 +137,76 @@ def _differences(picture, labels, colours):
 
 @njit()
 def _give_lines(here, there, owners, old, motions, frame, beside, radius, changed, bends, start, stop):
-    h, w = owners.shape
+    # One task: one row. Writes the new owner of each line pixel to `changed`, and the bend there to `bends`.
     tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
     places = np.empty((16, 2), np.int64)
-    step = 1 + radius // _COARSE  # pieces are wider than that
     for y in range(start, stop):
-        for x in range(w):
+        for x in range(owners.shape[1]):
             if not beside[y, x]:
                 continue
             own = owners[y, x]
             if own > GROUND and _difference(here, there, x, y, motions[own], old[y, x], frame, 1) <= _LOYAL:
                 continue
-            count = 0
-            for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
-                for u in range(max(x - radius, (x - radius) % step), min(x + radius + 1, w), step):
-                    owner = owners[v, u]
-                    away = (v - y) ** 2 + (u - x) ** 2
-                    k = 0
-                    while k < count and tried[k] != owner:
-                        k += 1
-                    if k == count and count < len(tried):
-                        tried[k], distances[k] = owner, away + 1
-                        count += 1
-                    if k < count and away < distances[k]:
-                        distances[k] = away
-                        places[k] = v, u
-            best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
-            for k in range(count):
-                if tried[k] == GROUND and owners[y, x] > GROUND:
-                    continue
-                if tried[k] > GROUND and distances[k] <= nearest:
-                    beside_it, nearest = k, distances[k]
-                if tried[k] == UNKNOWN:
-                    cost = 60.0 if count > 1 else 0.0
-                else:
-                    bend = old[places[k, 0], places[k, 1]]
-                    cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
-                # The nearer one, and the one that moves, where both fit.
-                cost += 0.3 * np.sqrt(distances[k])
-                if tried[k] == owners[y, x] and tried[k] > GROUND:
-                    cost -= _LOYAL
-                if tried[k] == GROUND:
-                    cost += 4.0 if cost > _UNMOVED else -4.0
-                if cost < lowest:
-                    best, lowest = k, cost
-            if lowest > _LOST and owners[y, x] == GROUND:
-                best = beside_it
-                if best < 0:
-                    changed[y, x] = UNKNOWN
-                    continue
-            if best >= 0 and tried[best] != owners[y, x]:
+            count = _owners_around(owners, x, y, radius, tried, distances, places)
+            best = _best_owner(here, there, x, y, own, old, motions, frame, tried[:count], distances, places)
+            if best < 0 and own == GROUND:
+                changed[y, x] = UNKNOWN
+            elif best >= 0 and tried[best] != own:
                 changed[y, x] = tried[best]
                 bends[y, x] = old[places[best, 0], places[best, 1]]  # 0 on the ground
 
 
 @njit()
+def _owners_around(owners, x, y, radius, tried, distances, places):
+    """The number of different owners around a pixel, written to `tried`, with their squared distances and nearest
+    places (y, x)."""
+    h, w = owners.shape
+    step = 1 + radius // _COARSE  # pieces are wider than that
+    count = 0
+    for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
+        for u in range(max(x - radius, (x - radius) % step), min(x + radius + 1, w), step):
+            owner = owners[v, u]
+            away = (v - y) ** 2 + (u - x) ** 2
+            k = 0
+            while k < count and tried[k] != owner:
+                k += 1
+            if k == count and count < len(tried):
+                tried[k], distances[k] = owner, away + 1
+                count += 1
+            if k < count and away < distances[k]:
+                distances[k] = away
+                places[k] = v, u
+    return count
+
+
+@njit()
+def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, places):
+    """The index of the owner with whose motion a pixel agrees best; -1 if there is none."""
+    best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
+    for k in range(len(tried)):
+        if tried[k] == GROUND and own > GROUND:
+            continue
+        if tried[k] > GROUND and distances[k] <= nearest:
+            beside_it, nearest = k, distances[k]
+        if tried[k] == UNKNOWN:
+            cost = 60.0 if len(tried) > 1 else 0.0
+        else:
+            bend = old[places[k, 0], places[k, 1]]
+            cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
+        # Of several that agree, prefer the nearer one, and one that moves.
+        cost += 0.3 * np.sqrt(distances[k])
+        if tried[k] == own and own > GROUND:
+            cost -= _LOYAL
+        if tried[k] == GROUND:
+            cost += 4.0 if cost > _UNMOVED else -4.0
+        if cost < lowest:
+            best, lowest = k, cost
+    return beside_it if lowest > _LOST and own == GROUND else best
+
+
+@njit()
 def _difference(here, there, x, y, motion, bend, frame, around):
-    """How unlike a pixel is to the most alike around where a motion takes it, in levels."""
+    """The smallest mean difference in levels between a pixel and those around the place where a motion takes it."""
     column, row = landing(motion, bend, x, y, frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
         return 100.0
@@ -208,6 +221,7 @@ def _difference(here, there, x, y, motion, bend, frame, around):
 
 
 def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) bool of either frame: changed ground beside a moving piece, into which the rim of the piece is blended."""
     reach = max(1, round(_BLEND * scale))
     changed = largest_change(*pictures) > _UNMOVED
     near = [grown(owner > GROUND, reach) for owner in owners]
@@ -215,10 +229,7 @@ def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray
 
 
 def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: int) -> None:
-    """What is not the same in both frames though both show ground there is none, or not alone, and is not known.
-
-    What changed beside a moving piece alone is its rim.
-    """
+    """Mark ground that changed from frame to frame as unknown, in place, except beside moving pieces."""
     changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (largest_change(*pictures) > SAME)
     beside = grown((owners[0] > GROUND) | (owners[1] > GROUND), radius)
     count, parts = cv2.connectedComponents(changed.astype(np.uint8))

@@ -99,7 +99,7 @@ def _pixels(image: Tensor) -> np.ndarray:
 
 
 def _describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
-    """Labels of connected pieces, numbered anew in the order of their first pixels, and what is known of the pieces."""
+    """Labels of connected pieces, renumbered in the order of their first pixels, and what is known of the pieces."""
     numbers = np.full(labels.max() + 1, -1, np.int32)
     renumbered = np.empty(labels.shape, np.int32)
     count = _renumber(labels, numbers, renumbered)

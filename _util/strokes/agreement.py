@@ -1,4 +1,4 @@
-"""How well a flow carries the lines of two drawings onto each other, and how far it tears them."""
+"""How well a flow maps the lines of two drawings onto each other, and how far it tears them apart."""
 
 import numpy as np
 

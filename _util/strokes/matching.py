@@ -1,4 +1,4 @@
-"""Which lines of two drawings are the same, and how they move: greedily, the motion that explains most lines first.
+"""Matching of the lines of two drawings, greedily: the motion that explains most lines comes first.
 
 A motion is tried at a point and grows from there over neighbours that it carries onto lines of the other drawing which
 nothing has claimed; what it carries over mends it. It counts by the lines that it explains in both drawings, less where
@@ -85,7 +85,7 @@ def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
 class _Trials:
     """Motions that may be right, and what they counted when they were last looked at.
 
-    What a motion counts falls as others claim lines, but for those next to it. So those are looked at anew that counted
+    What a motion counts falls as others claim lines, but for those next to it. So those are examined again that counted
     most, until none can count more than the best of them (lazy greedy search, Minoux, 1978).
     """
 

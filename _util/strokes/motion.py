@@ -1,4 +1,4 @@
-"""How the lines of two drawings move, at any time.
+"""Motion of the lines of two drawings at any time.
 
 In: the share of ink and the lines of both. Out: `Pieces`: lines that move alike, on paper that stays.
 """

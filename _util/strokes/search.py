@@ -1,4 +1,4 @@
-"""Turns and shifts that carry the surroundings of a point of one drawing onto lines of the other.
+"""Search for rigid motions that map the surroundings of a point in one drawing onto lines of the other.
 
 All are tried that put the point on a line of the other drawing along its direction, and those that fit best are kept.
 A rigid motion is (cos, sin, x, y): the turn, then the shift.

@@ -1,4 +1,4 @@
-"""The middles of the lines of a drawing, and which of these points are neighbours.
+"""Centre lines of a drawing, as points with their neighbours.
 
 In: the share of ink (h, w). Out: `LinePoints`, a point for each pixel of the lines' skeletons.
 """

@@ -109,7 +109,7 @@ def test_missing_annotation(root):
         (np.zeros((2, 2, H, W + 1), np.float32), r"instead of floats \(2, 2, 72, 96\)"),
         (np.zeros((2, 2, H, W), int), "int64"),
         ([1, 2], "is list instead"),
-        (np.full((2, 2, H, W), np.nan), "no finite numbers"),
+        (np.full((2, 2, H, W), np.nan), "not finite"),
     ],
 )
 def test_bad_flows_are_told(root, flows, says):

@@ -50,6 +50,6 @@ def test_benchmark(tmp_path):
 
 def test_what_is_there_is_kept(tmp_path):
     (tmp_path / "note").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         benchmark_set.build(tmp_path)
     assert (tmp_path / "note").read_text() == "mine"

@@ -46,7 +46,7 @@ USES = '<circle id="a0" r="9"/>' + "".join(
 )
 UNUSABLE = {
     "damaged": ('<svg width="20"', "is damaged, or no SVG"),
-    "page": ("<html><body/></html>", "is no SVG"),
+    "page": ("<html><body/></html>", "is not an SVG"),
     "blank": (HEAD + "</svg>", "shows nothing"),
     "bare": (HEAD + '<rect width="99" height="99"/></svg>', "has 1 shapes"),
     "sizeless": (HEAD.replace("0 0 200 200", "0 0 nan 5") + FLAT + "</svg>", "has no size that makes sense"),
@@ -194,7 +194,7 @@ class TestAtlas:
     @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all"])
     def test_another_file_is_refused(self, tmp_path, content):
         (tmp_path / "a.zip").write_bytes(content)
-        with pytest.raises(InputError, match="is no atlas of clip art"):
+        with pytest.raises(InputError, match="is not an atlas of clip art"):
             Atlas(tmp_path / "a.zip")
 
     def test_a_picture_that_is_missing_is_reported(self, path, tmp_path):

@@ -183,7 +183,7 @@ def test_a_second_run_has_nothing_to_do(video, extracted):
     triplets = extraction.extract(video, extracted, never, report=said.report)
     assert [triplet.name for triplet in triplets] == EVEN
     results = ("video.mp4", "duplicates.db", "rrld.txt", "images", "flows")
-    assert said == [f"{extracted / result} is there already; nothing to do." for result in results]
+    assert said == [f"{extracted / result} already exists; nothing to do." for result in results]
     assert {path: path.stat().st_mtime_ns for path in extracted.rglob("*")} == before
 
 
@@ -289,14 +289,14 @@ def test_options_that_change_make_anew(video, tmp_path):
     options = dataclasses.replace(options, one_per_cut=True)
     best = extraction.extract(video, tmp_path, quick, options=options, report=said.report)
     assert best == [min(everything, key=lambda triplet: triplet.rrld)]
-    assert f"{tmp_path / 'rrld.txt'} is made anew; changed since: one_per_cut." in said
+    assert f"{tmp_path / 'rrld.txt'} is made again; changed since: one_per_cut." in said
     assert [path.name for path in (tmp_path / "images").iterdir()] == [best[0].name]
     assert [path.name for path in (tmp_path / "flows").iterdir()] == [f"{best[0].name}.pt"]
     said.clear()
     options = dataclasses.replace(options, format="jpg", quality=100, image_size=None)
     extraction.extract(video, tmp_path, quick, options=options, report=said.report)
-    assert f"{tmp_path / 'images'} is made anew; changed since: size, format, quality." in said
-    assert f"{tmp_path / 'flows'} is made anew; changed since: images." in said
+    assert f"{tmp_path / 'images'} is made again; changed since: size, format, quality." in said
+    assert f"{tmp_path / 'flows'} is made again; changed since: images." in said
     (triplet,) = open_source(tmp_path)
     assert triplet.frames.shape == (3, 3, H, W)
     assert sorted(path.suffix for path in (tmp_path / "images" / triplet.name).iterdir()) == [".jpg"] * 3
@@ -429,7 +429,7 @@ def test_sizes():
     assert parse_size("1080") == 1080
     assert parse_size("960x540") == parse_size("960×540") == (540, 960)
     for text in ("", "x", "12", "960x", "-100", "1e3", "4x4", "1x2x3"):
-        with pytest.raises(InputError, match="is no size"):
+        with pytest.raises(InputError, match="is not a size"):
             parse_size(text)
 
 
@@ -521,7 +521,7 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
         assert code == 0, said
         code, said = run(script, *places, *given)
         assert (code, said.count("\n")) == (0, 0)
-        assert said.endswith("is there already; nothing to do.")
+        assert said.endswith("already exists; nothing to do.")
     (triplet,) = open_source(out)
     assert triplet.frames.shape == (3, 3, 90, 160)
     assert triplet.flows[0].shape == (2, 90, 160)
@@ -532,7 +532,7 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["--size", "big"], "is no size"),
+        (["--size", "big"], "is not a size"),
         (["--crf", "70"], "from 0 to 51"),
         (["--quality", "0"], "from 1 to 100"),
         (["--format", "bmp"], "invalid choice"),
@@ -604,4 +604,4 @@ def test_the_pipeline_on_a_real_clip(tmp_path):
     assert again.returncode == 0
     said = again.stderr.splitlines()
     assert len(said) == 5
-    assert all(line.endswith("is there already; nothing to do.") for line in said)
+    assert all(line.endswith("already exists; nothing to do.") for line in said)

@@ -106,7 +106,7 @@ class TestWhatCannotBeUsed:
     def test_no_animation(self, folder, content):
         path = folder / "bad.json"
         path.write_bytes(content)
-        assert "bad.json is no Lottie animation" in self.refusal(path)
+        assert "bad.json cannot be rendered as a Lottie animation" in self.refusal(path)
 
     def test_nothing_moves(self, folder):
         path = folder / "still.json"

@@ -71,7 +71,7 @@ def test_a_damaged_listing(folder, text):
     ("flows", "reason"),
     [
         (torch.zeros(2, 2, 3, 4), "is 2×2×3×4 instead of 2×2×6×8"),
-        ({"flow": torch.zeros(2, 2, 6, 8)}, "is no tensor"),
+        ({"flow": torch.zeros(2, 2, 6, 8)}, "is not a tensor"),
         (Path("/"), "damaged or holds more than a tensor"),
     ],
 )

@@ -239,7 +239,7 @@ def test_drawings_are_their_seed(pictures):
 def test_a_damaged_atlas_is_told(tmp_path):
     path = tmp_path / "atlas.zip"
     path.write_bytes(b"PK\x03\x04 broken")
-    with pytest.raises(InputError, match="no atlas"):
+    with pytest.raises(InputError, match="not an atlas"):
         atlas.load(path)
 
 

@@ -123,7 +123,7 @@ def test_run_again_it_has_nothing_to_do(run, data, tmp_path):
     assert run(data, tmp_path / "a.h5", "--frames", "bytes").code == 2
     shutil.rmtree(data / "shot 3")
     code, said, _ = run(data, tmp_path / "a.h5")
-    assert (code, "is there already; remove it" in said) == (2, True)
+    assert (code, "already exists; remove it" in said) == (2, True)
     assert (tmp_path / "a.h5").read_bytes() == before
 
 
@@ -156,7 +156,7 @@ def test_items_that_cannot_be_read_are_left_out(run, data, tmp_path):
         (["a.h5"], "DATA or OUT.h5 is missing"),
         (["--check", "data", "a.h5"], "takes no DATA"),
         (["data", "none/a.h5"], "no folder none"),
-        (["data", "there.h5"], "there.h5 is there already"),
+        (["data", "there.h5"], "there.h5 already exists"),
         (["--check", "there.h5"], "damaged in its first 512 bytes or was not packed"),
         (["--check", "nothing.h5"], "no file nothing.h5"),
         (["data", "begun.h5", "--frames", "bytes"], "begun with other data or --frames"),

@@ -161,7 +161,7 @@ def spoil(kind: str, keys: Path) -> Path:
         ("file", "There is no folder"),
         ("two", "holds no triplets"),
         ("size", "key12.png is 64×49 pixels and key1.png 64×48"),
-        ("cut", "key11.png is damaged or cut short"),
+        ("cut", "key11.png is damaged or truncated"),
         ("text", "key11.png is not an image"),
         ("dangling", "no image"),
         ("small", "key1.png is 64×30 pixels; each side needs at least 31"),
@@ -259,7 +259,7 @@ def columns(table: str) -> dict[tuple[str, str], list[str]]:
 
 
 class Reference:
-    """The published protocol, calculated anew with other libraries."""
+    """The published protocol, calculated again with other libraries."""
 
     def __init__(self):
         self.lpips = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
@@ -441,12 +441,12 @@ def damage(kind: str, atd12k: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("png", "frame2.png is damaged or cut short"),
+        ("png", "frame2.png is damaged or truncated"),
         ("missing png", "holds 2 pictures; a triplet is three"),
-        ("pickle", "is damaged or is no pickle"),
+        ("pickle", "is damaged or is not a pickle"),
         ("missing pickle", ".pkl cannot be read"),
         ("malicious", "holds more than numbers (os.system), which could run code"),
-        ("nan", "no finite numbers"),
+        ("nan", "not finite"),
         ("region", "does not lie in its image"),
     ],
 )
@@ -491,7 +491,7 @@ def test_frames_that_are_no_numbers_are_told(run, atd12k, monkeypatch):
     code, table, said = run("--data", atd12k, "--compare", "blend")
     assert code == 2  # nothing is left
     assert "None of 5 items can be judged" in said
-    assert "blend draws Disney_a_1_frame with values that are no finite numbers" in said
+    assert "blend draws Disney_a_1_frame with values that are not finite" in said
     assert table == ""
 
 

@@ -128,16 +128,16 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is of two frames alone"),
-        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is of two frames alone"),
-        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is of two frames alone"),
+        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is only for two frames"),
+        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is only for two frames"),
+        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is only for two frames"),
         (["a.png", "b.png", "--between", "2", "--ticks", "0.5"], "not allowed with"),
         (["a.png", "b.png", "a.png"], "Two keys are named a"),
         (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),
         (["a.png", "b.png", "--ease", "bounce"], "There is no ease 'bounce'"),
         (["a.png", "b.png", "--chart", "none.csv"], "none.csv cannot be read"),
         (["a.png", "b.png", "--sheet", "none.xdts"], "none.xdts cannot be read"),
-        (["a.png", "b.png", "--sheet", "a.png"], "a.png is no t"),
+        (["a.png", "b.png", "--sheet", "a.png"], "a.png is not a t"),
         (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
         (["a.png", "b.png", "--layer", "A"], "add --sheet"),
         (["a.png", "b.png", "--between", "1", "--as", "ora"], "--as ora is of keys in layers, and these have none"),
@@ -147,7 +147,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "c.png"], "There is no image c.png"),
         (["."], "holds the keys"),
         ([".", "a.png", "b.png"], "is a folder"),
-        (["a.png", "b.psd"], "a.png has no layers, and the other keys have; give .ora, .psd or .psb alone"),
+        (["a.png", "b.psd"], "a.png has no layers, but other keys have; give only .ora, .psd or .psb"),
     ],
 )
 def test_sequences_that_cannot_be_drawn_are_one_sentence(run, arguments, says):
@@ -296,7 +296,7 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path):
 
 
 def test_hints(run):
-    """Of a pair, of keys, and beside keys; only what they concern is drawn anew."""
+    """Of a pair, of keys, and beside keys; only what they concern is redrawn."""
     code, _ = run("a.png", "b.png", "--times", 0.5, "--hint", "10,10:6,10", "--out", "pair", *SIMPLE)
     assert code == 0
     assert written("pair") == ["t0.50.png"]

@@ -66,7 +66,7 @@ def undisturbed(shows, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["shows", "out", "--size", "big"], "no size"),
+        (["shows", "out", "--size", "big"], "not a size"),
         (["shows", "out", "--quality", "101"], "--quality: 101 is out of range"),
         (["shows", "out", "--workers", "0"], "--workers: 0 is out of range"),
         (["shows", "out", "--near-duplicates", "nan"], "--near-duplicates: nan is out of range"),

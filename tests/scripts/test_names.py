@@ -114,7 +114,7 @@ def test_links_are_followed(call):
         (["a.png"], "Two frames are interpolated, not 1"),
         (["a.png", "b.png", "a.png"], "Two keys are named a"),
         (["a.png", "b.png", "small.png"], "bring all keys to one size"),
-        (["a.png", "b.png", "--between", "x"], "'x', which is no number"),
+        (["a.png", "b.png", "--between", "x"], "'x', which is not a number"),
         (["there", "b.png"], "there is a folder; give two files or more, or one folder of keys alone"),
         (["a.png", "none.png"], "There is no image none.png"),
         (["a.png", "b.png", "--flow", "raft"], "There is no flow 'raft'"),

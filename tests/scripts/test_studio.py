@@ -26,10 +26,10 @@ def refused(call, *arguments) -> str:
 
 
 def test_folders_that_are_none(call, tmp_path):
-    assert "nothing is no folder" in refused(call, "nothing")
+    assert "nothing is not a folder" in refused(call, "nothing")
     keys = write_keys(tmp_path / "keys", 1)
     assert "keys holds one picture; two keys or more are needed" in refused(call, keys)
-    assert "is no folder" in refused(call, keys / "k1.png")
+    assert "is not a folder" in refused(call, keys / "k1.png")
 
 
 def test_a_port_in_use(call, tmp_path):
@@ -49,7 +49,7 @@ def test_a_second_run_on_one_folder(call, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--between", "x"), "no number"),
+        (("--between", "x"), "not a number"),
         (("--between", "1,2,3,4,5"), "5 counts"),
         (("--ease", "odd"), "no ease"),
         (("--chart", "nothing.csv"), "cannot be read"),

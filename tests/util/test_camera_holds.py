@@ -123,7 +123,7 @@ def test_answers_do_not_depend_on_what_came_before():
 
 
 def over(frames: list[np.ndarray], draw) -> list[np.ndarray]:
-    """The frames (h, w, 3), onto each of which something is drawn anew, `draw(frame, number)`."""
+    """The frames (h, w, 3), onto each of which something is redrawn, `draw(frame, number)`."""
     for i, frame in enumerate(frames):
         draw(frame, i)
     return frames

@@ -180,7 +180,7 @@ def test_what_is_no_checkpoint(tmp_path, recwarn, kind, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content_of(kind))
     recwarn.clear()
-    assert "is damaged or is no checkpoint" in failure(path)
+    assert "is damaged or is not a checkpoint" in failure(path)
     assert not recwarn.list
 
 

@@ -254,10 +254,10 @@ def test_alpha_is_kept(tmp_path, suffix, options, name):
 @pytest.mark.parametrize(
     ("suffix", "options", "says"),
     [
-        (".mp4", {}, "alpha (laid over white)"),
-        (".mov", {"codec": "libx264"}, "alpha (laid over white)"),
+        (".mp4", {}, "alpha (composited over white)"),
+        (".mov", {"codec": "libx264"}, "alpha (composited over white)"),
         (".mp4", {"codec": "libvpx-vp9"}, "has no place for alpha"),
-        (".mkv", {"codec": "libsvtav1"}, "alpha (laid over white)"),
+        (".mkv", {"codec": "libsvtav1"}, "alpha (composited over white)"),
     ],
 )
 def test_alpha_that_cannot_be_kept_is_told_before_the_work(tmp_path, suffix, options, says):

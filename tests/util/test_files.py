@@ -135,7 +135,7 @@ def test_text_is_read_with_or_without_a_mark(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"\xff\xfe", "no text in UTF-8"), (b" " * 10_000_001, "longer than 10 MB")]
+    ("content", "says"), [(b"\xff\xfe", "not a text in UTF-8"), (b" " * 10_000_001, "longer than 10 MB")]
 )
 def test_what_is_no_text_is_reported(tmp_path, content, says):
     (tmp_path / "a.csv").write_bytes(content)

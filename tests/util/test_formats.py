@@ -154,7 +154,7 @@ def test_values_that_are_no_numbers_are_named(tmp_path, value):
     save_exr(tmp_path / "a.exr", pixels)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
     for name in ("a.exr", "a.tif"):
-        with pytest.raises(InputError, match=rf"{name} holds values that are no finite numbers, one at x 9, y 7"):
+        with pytest.raises(InputError, match=rf"{name} holds values that are not finite, one at x 9, y 7"):
             formats.read(tmp_path / name)
 
 

@@ -165,9 +165,9 @@ def damage(kind: str, folder):
         ("empty", "not an image"),
         ("text", "not an image"),
         ("headless", "not an image"),
-        ("cut PNG", "cut short"),
-        ("cut JPEG", "cut short"),
-        ("cut 16 bits", "cut short"),
+        ("cut PNG", "truncated"),
+        ("cut JPEG", "truncated"),
+        ("cut 16 bits", "truncated"),
         ("integers of 32 bits", "int32 values"),
     ],
 )

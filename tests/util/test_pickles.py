@@ -103,11 +103,11 @@ def test_all_else_is_refused(reread, monkeypatch, tmp_path, value, protocol):
 def test_damage_is_told(reread, tmp_path):
     whole = pickle.dumps(np.arange(1000.0))
     for content in (whole[:-100], whole[:40], b"", b"text", whole.replace(b"f8", b"f4")):
-        with pytest.raises(InputError, match="damaged or is no pickle"):
+        with pytest.raises(InputError, match="damaged or is not a pickle"):
             reread(content)
     holds_itself = []
     holds_itself.append(holds_itself)
-    with pytest.raises(InputError, match="damaged or is no pickle"):
+    with pytest.raises(InputError, match="damaged or is not a pickle"):
         reread(holds_itself)
     with pytest.raises(InputError, match=r"none\.pkl cannot be read"):
         pickles.read(tmp_path / "none.pkl")

@@ -157,11 +157,11 @@ def test_sheets_that_cannot_be_understood(tmp_path, json_sheet, says):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no time sheet"),
-        (b"{}", "no time sheet"),
+        (b"", "not a time sheet"),
+        (b"{}", "not a time sheet"),
         (b"\xff\xfe", "UTF-8"),
-        (FIRST_LINE.encode() + b'{"timeTables": [', "damaged or cut short"),
-        (FIRST_LINE.encode() + b"[" * 100_000, "damaged or cut short"),
+        (FIRST_LINE.encode() + b'{"timeTables": [', "damaged or truncated"),
+        (FIRST_LINE.encode() + b"[" * 100_000, "damaged or truncated"),
     ],
 )
 def test_files_that_are_no_sheets(tmp_path, content, says):

@@ -5,7 +5,7 @@ Each section runs in a process of its own and under a limit of time, for a kerne
 with it; what cannot be measured is reported, and the others continue. A section is a function of a device and of
 sizes, so that the CPU can run it too, and returns rows: dicts, which become a table.
 
-In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written anew after every section.
+In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written again after every section.
 """
 
 import json

@@ -106,7 +106,7 @@ def main() -> None:
         errors = [abs(row.width / row.true_width - 1) for row in rows]
         print(
             f"\nLine art {how}: {sum(row.grey for row in rows)} grey pixels far from lines in {len(rows)} drawings; "
-            f"widths off by {statistics.mean(errors):.1%} on average, {max(errors):.1%} at the most"
+            f"widths off by {statistics.mean(errors):.1%} on average, {max(errors):.1%} at most"
         )
 
 

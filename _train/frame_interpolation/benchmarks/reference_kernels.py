@@ -1,4 +1,4 @@
-"""Splatting and the distance transform as the published CUDA kernels compute them, written anew from that description.
+"""Splatting and the distance transform as the published CUDA kernels compute them, written from that description.
 
 The yardstick of our own kernels on the card. Splatting: PyTorch multiplies by exp(metric) and appends a channel of
 ones; one thread per image, channel and pixel computes where it lands and adds to four places; PyTorch divides. Its

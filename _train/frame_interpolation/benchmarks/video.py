@@ -83,7 +83,7 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     """Interpolate `source`, then draw the same frames alone.
 
     Raises:
-        InputError: it is no video that can be interpolated.
+        InputError: it is not a video that can be interpolated.
     """
     remembering = _Remembers(interpolator)
     with tempfile.TemporaryDirectory() as folder:

@@ -46,7 +46,7 @@ class JudgedMethod(ABC):
         that one alone if the method has no others.
 
         Raises:
-            InputError: it cannot be drawn, or is no picture of this size.
+            InputError: it cannot be drawn, or is not a picture of this size.
         """
 
     def flow01(self, triplet: Triplet) -> Tensor | None:
@@ -101,7 +101,7 @@ class JudgedInterpolation(JudgedMethod):
         if triplet.flows is None:
             raise InputError(f"{triplet.name} comes without flows; estimate them with --flow rfr or dis.")
         if not all(flow.isfinite().all() for flow in triplet.flows):
-            raise InputError(f"The flows of {triplet.name} hold values that are no finite numbers.")
+            raise InputError(f"The flows of {triplet.name} hold values that are not finite.")
         flow = Flows(*(flow[None].to(self.device) for flow in triplet.flows))
         return self.interpolator.pipeline.prepare(frame0, frame1, flow)
 

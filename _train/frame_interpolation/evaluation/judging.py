@@ -132,7 +132,7 @@ def draw(method: JudgedMethod, triplet: Triplet, measures: Measures) -> list[Ten
     """
     frames = method.draw(triplet, measures.times(triplet.time))
     if not all(frame.isfinite().all() for frame in frames):
-        raise InputError(f"{method.name} draws {triplet.name} with values that are no finite numbers.")
+        raise InputError(f"{method.name} draws {triplet.name} with values that are not finite.")
     return frames
 
 

@@ -92,7 +92,7 @@ class Gathered:
 
 
 def stamp(paths: Iterable[Path]) -> str:
-    """What changes when one of the files is written anew or comes or goes."""
+    """What changes when one of the files is written again or comes or goes."""
     states = []
     for path in sorted(paths):
         try:

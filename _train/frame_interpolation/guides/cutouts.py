@@ -1,76 +1,40 @@
-"""The pieces of a drawing that hints speak of: what they are, how each turns from a key to the next, what hangs on it.
+"""The pieces of a drawing that hints refer to, their motion from a key to the next, and the chains that they form.
 
-A piece is a colour piece of the segmentation with its outline, or the line that a stroke follows. Its way is a
-similarity: that of its hints where they are far enough apart to tell it, else the turn about its hint that makes both
-keys agree. Pieces that touch it and that the automatic motion tears off are turned about the place where they touch.
-All pieces that hang together make a chain, and each turns about its joint with the one before, so that limbs move on
-arcs.
+A piece is a segment of one colour with its outline, or the line that a stroke follows. Its motion is a similarity: the
+one fitted to its hints where these are far enough apart, else the turn about its hint that aligns both keys best. A
+neighbour that the automatic motion would tear off a piece is turned about the place where the two touch. Pieces that
+stay connected form a kinematic chain: each turns about its joint with its parent, so that limbs move on arcs.
 """
 
 import cmath
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from _train.frame_interpolation.guides.hints import Hint
 from _util import segmentation
 from _util.segmentation import lines
+from _util.similarity import Points, Similarity, about, fitted, power, warped
 
 _SMALLEST = 40  # pixels of a piece
-_LARGEST = 0.12  # of the frame; larger ones at two borders are ground, and larger ones hang on nothing
+_LARGEST = 0.12  # of the frame; larger pieces that touch two borders are ground, and larger pieces have no parent
 _GROUND = 0.5  # of the frame; larger ones are ground
-_OUTLINE = 4  # pixels that an outline is thick at the most, at 540 lines
-_APART = 10.0  # pixels from which on hints tell a turn
-_CAP = 0.3  # of a difference of colours, of which larger ones are as bad
-_ALIKE = 0.06  # mean difference of colours up to which a neighbour is found again
-_BETTER = 0.5  # of the difference where it was
+_OUTLINE = 4  # largest thickness of an outline in pixels, at 540 lines
+_APART = 10.0  # pixels that hints must be apart to give a turn
+_CAP = 0.3  # of a difference of colours: larger ones count as this
+_ALIKE = 0.06  # largest mean difference of colours at which a neighbour counts as found in key 1
+_BETTER = 0.5  # of the difference without motion
 _TORN = 2.5  # pixels by which the automatic motion misses a joint
-_WHOLE = 0.7  # of a piece that agrees, from which on it follows its hints as a whole
-_LOOSE = 10.0  # pixels by which two ways may differ at a joint that holds
+_WHOLE = 0.7  # share of a piece that must match for all of it to follow its hints
+_LOOSE = 10.0  # pixels by which the motions of two connected pieces may differ at their joint
 _MOST = 12  # pieces that are moved
 _POINTS = 1500  # of a piece that are compared
 _COARSE = np.radians(np.arange(-150, 151, 5.0))
 _STEPS = ((3.0, 4.0), (1.5, 2.0), (0.75, 1.0), (0.4, 0.5))  # pixels and degrees of refinement
-_TURN_COSTS = 0.03  # a radian, of the difference of colours
-
-
-Points = NDArray[np.complex128]  # x + iy
-
-
-class Similarity(NamedTuple):
-    """z → a z + b, of points as complex numbers x + iy."""
-
-    a: complex
-    b: complex
-
-    def __call__(self, z):
-        return self.a * z + self.b
-
-    def inverse(self) -> "Similarity":
-        return Similarity(1 / self.a, -self.b / self.a)
-
-    def at(self, t: float) -> "Similarity":
-        """The part t of the way: about the point that rests, on an arc, or straight where there is none."""
-        a = power(self.a, t)
-        return Similarity(a, self.b * (t if abs(self.a - 1) < 1e-6 else (a - 1) / (self.a - 1)))
-
-    def matrix(self) -> np.ndarray:
-        """(2, 3) as OpenCV takes it."""
-        return np.array([[self.a.real, -self.a.imag, self.b.real], [self.a.imag, self.a.real, self.b.imag]])
-
-
-def power(a: complex, t: float) -> complex:
-    return abs(a) ** t * cmath.exp(1j * t * cmath.phase(a))
-
-
-def about(centre: complex, a: complex, to: complex) -> Similarity:
-    """The similarity of a turn and scale that brings `centre` to a place."""
-    return Similarity(a, to - a * centre)
+_TURN_COSTS = 0.03  # added to the difference of colours for each radian
 
 
 @dataclass
@@ -79,23 +43,22 @@ class Piece:
 
     mask0: np.ndarray  # (h, w) bool, outline included
     mask1: np.ndarray
-    way: Similarity
+    motion: Similarity
     centroid: complex
-    hangs_on: "Piece | None" = None
+    parent: "Piece | None" = None
     joint: complex = 0  # in key 0
 
     def at(self, t: float) -> Similarity:
-        """From key 0 to time t."""
-        if self.hangs_on is None:
-            return self.way.at(t)
-        before = self.hangs_on
-        slip = self.way(self.joint) - before.way(self.joint)
-        return about(self.joint, power(self.way.a, t), before.at(t)(self.joint) + t * slip)
+        """The motion from key 0 to time t."""
+        if self.parent is None:
+            return self.motion.at(t)
+        slip = self.motion(self.joint) - self.parent.motion(self.joint)
+        return about(self.joint, power(self.motion.a, t), self.parent.at(t)(self.joint) + t * slip)
 
 
 @dataclass
 class CutKey:
-    """What is known of a key."""
+    """A key, its segmentation, and the masks of its pieces."""
 
     pixels: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
     labels: np.ndarray
@@ -120,7 +83,7 @@ class CutKey:
         return cls(pixels, pieces.labels, pieces.areas, lines.find(levels, "japanese"))
 
     def mask(self, label: int) -> np.ndarray:
-        """A piece with its outline."""
+        """(h, w) bool: a piece with its outline."""
         if label not in self.masks:
             inner = ((self.labels == label) & ~self.on_line).astype(np.uint8)
             if not inner.any():
@@ -150,7 +113,7 @@ def disc(radius: int) -> np.ndarray:
 
 
 def find(key0: CutKey, key1: CutKey, hints: Sequence[Hint], flow01: np.ndarray, within: np.ndarray) -> list[Piece]:
-    """The pieces that hints move, and those that hang on them, from the hindmost to the nearest.
+    """The pieces that hints move, and those connected to them, from back to front.
 
     Args:
         flow01: (2, h, w), the automatic motion from key 0 to key 1.
@@ -158,18 +121,18 @@ def find(key0: CutKey, key1: CutKey, hints: Sequence[Hint], flow01: np.ndarray, 
     """
     found: dict[int, Piece] = {}
     for label, points in _by_piece(key0, hints).items():
-        way = _way(key0, key1, label, points)
-        found[label] = _piece(key0, key1, _following(key0, key1, key0.mask(label), way, points[:, 0]), way)
+        motion = _motion(key0, key1, label, points)
+        found[label] = _piece(key0, key1, _following(key0, key1, key0.mask(label), motion, points[:, 0]), motion)
     for i, hint in enumerate(hints):
         if _follows_line(key0, key1, hint):
             start, end = _complex(hint).T
             drawn = _line(key0, start)
-            found[-1 - i] = Piece(drawn, _line(key1, end), _fitted(start, end), _centroid(drawn))
+            found[-1 - i] = Piece(drawn, _line(key1, end), fitted(start, end), _centroid(drawn))
     waiting = list(found)
     while waiting and len(found) < _MOST:
         parent = waiting.pop(0)
-        for label, way in _torn_off(key0, key1, parent, found, flow01, within):
-            found[label] = _piece(key0, key1, key0.mask(label), way)
+        for label, motion in _torn_off(key0, key1, parent, found, flow01, within):
+            found[label] = _piece(key0, key1, key0.mask(label), motion)
             waiting.append(label)
     pieces = list(found.values())
     _chain(pieces)
@@ -188,7 +151,7 @@ def _complex(hint: Hint) -> Points:
 
 
 def _label(key0: CutKey, pairs: np.ndarray) -> int | None:
-    """The piece of a point, or of most points of a stroke."""
+    """The piece at a point, or at most points of a stroke."""
     if len(pairs) == 1:
         return key0.label_at(pairs[0, 0])
     labels = [label for pair in pairs if (label := key0.label_at(pair[0], (1.5,))) is not None]
@@ -224,65 +187,61 @@ def _by_piece(key0: CutKey, hints: Sequence[Hint]) -> dict[int, np.ndarray]:
     return {label: np.concatenate(pairs) for label, pairs in found.items()}
 
 
-def _way(key0: CutKey, key1: CutKey, label: int, points: np.ndarray) -> Similarity:
+def _motion(key0: CutKey, key1: CutKey, label: int, points: np.ndarray) -> Similarity:
     start, end = points.T
     if abs(start - start.mean()).max() * 2 >= _APART:
-        return _fitted(start, end)
+        return fitted(start, end)
     centre, to = start.mean(), end.mean()
     there = key1.label_at(to)
     match = _PieceMatch(key0, key1, key0.mask(label), None if there is None else key1.mask(there))
     return match.refine(match.best_turn(centre, to, 0.0), reach=1.0)
 
 
-def _fitted(start: np.ndarray, end: np.ndarray) -> Similarity:
-    """The similarity of least squares."""
-    before, after = start - start.mean(), end - end.mean()
-    a = complex((before.conj() * after).sum() / (abs(before) ** 2).sum())
-    a *= np.clip(abs(a), 0.5, 2) / max(abs(a), 1e-6) if abs(a) > 1e-6 else 1
-    return about(complex(start.mean()), a or 1 + 0j, complex(end.mean()))
-
-
 class _PieceMatch:
-    """How well a way brings a piece of key 0 onto key 1, and back."""
+    """How well motions align a piece of key 0 with key 1, and its counterpart in key 1 with key 0."""
 
     def __init__(self, key0: CutKey, key1: CutKey, mask0: np.ndarray, mask1: np.ndarray | None):
-        self.there = [(*_points(key0, mask0), key1.smooth)]
-        self.back = [] if mask1 is None else [(*_points(key1, mask1), key0.smooth)]
+        self._points0, self._colours0 = _points(key0, mask0)
+        self._image0, self._image1 = key0.smooth, key1.smooth
+        self._back = None if mask1 is None else _points(key1, mask1)
 
-    def cost(self, way: Similarity) -> float:
-        costs = [_difference(way(z), colours, image) for z, colours, image in self.there]
-        inverse = way.inverse()
-        costs += [_difference(inverse(z), colours, image) for z, colours, image in self.back]
-        return float(np.mean(costs))
+    def cost(self, motion: Similarity) -> float:
+        """The mean difference of colours, in [0, `_CAP`]."""
+        there = _difference(motion(self._points0), self._colours0, self._image1)
+        if self._back is None:
+            return there
+        points1, colours1 = self._back
+        return float(np.mean([there, _difference(motion.inverse()(points1), colours1, self._image0)]))
 
     def cost_along(self, flow01: np.ndarray) -> float:
-        """The cost of the automatic motion."""
-        z, colours, image = self.there[0]
+        """The cost of the automatic motion, flow01 (2, h, w)."""
+        z = self._points0
         y, x = z.imag.astype(int), z.real.astype(int)
-        return _difference(z + flow01[0, y, x] + 1j * flow01[1, y, x], colours, image)
+        return _difference(z + flow01[0, y, x] + 1j * flow01[1, y, x], self._colours0, self._image1)
 
     def best_turn(self, centre: complex, to: complex, around: float) -> Similarity:
-        ways = [about(centre, cmath.exp(1j * (around + turn)), to) for turn in _COARSE]
-        costs = [self.cost(way) + _TURN_COSTS * abs(turn) for way, turn in zip(ways, _COARSE, strict=True)]
-        return self.refine(ways[int(np.argmin(costs))], centre=centre, reach=0.0)
+        """The turn that aligns the keys best, of those that take `centre` to `to`; `around` is in radians."""
+        motions = [about(centre, cmath.exp(1j * (around + turn)), to) for turn in _COARSE]
+        costs = [self.cost(motion) + _TURN_COSTS * abs(turn) for motion, turn in zip(motions, _COARSE, strict=True)]
+        return self.refine(motions[int(np.argmin(costs))], centre=centre, reach=0.0)
 
-    def refine(self, way: Similarity, centre: complex | None = None, reach: float = 1.0) -> Similarity:
-        """The best way around one, turned about a centre, and shifted where `reach` is 1."""
+    def refine(self, motion: Similarity, centre: complex | None = None, reach: float = 1.0) -> Similarity:
+        """Improve a motion in steps: turns about a centre (default: of the piece), and shifts scaled by `reach`."""
         if centre is None:
-            centre = complex(self.there[0][0].mean())
-        best = self.cost(way)
+            centre = complex(self._points0.mean())
+        best = self.cost(motion)
         for pixels, degrees in _STEPS:
             turn = cmath.exp(1j * np.radians(degrees))
             changes = [(turn, 0), (1 / turn, 0)]
             changes += [(1, pixels * reach * step) for step in (1, -1, 1j, -1j)] if reach else []
             for _ in range(4):
-                tried = [about(centre, way.a * a, way(centre) + b) for a, b in changes]
+                tried = [about(centre, motion.a * a, motion(centre) + b) for a, b in changes]
                 costs = [self.cost(one) for one in tried]
                 if min(costs) >= best:
                     break
                 best = min(costs)
-                way = tried[int(np.argmin(costs))]
-        return way
+                motion = tried[int(np.argmin(costs))]
+        return motion
 
 
 def _points(key: CutKey, mask: np.ndarray) -> tuple[Points, np.ndarray]:
@@ -306,7 +265,10 @@ def _difference(z: Points, colours: np.ndarray, image: np.ndarray) -> float:
 def _torn_off(
     key0: CutKey, key1: CutKey, parent: int, found: dict[int, Piece], flow01: np.ndarray, within: np.ndarray
 ) -> list[tuple[int, Similarity]]:
-    """Neighbours of a piece that the automatic motion tears off it, and that are found again where it went."""
+    """Neighbours of a piece that the automatic motion would tear off, and their motions with the piece.
+
+    A neighbour counts where its colours match better along that motion than without motion and than automatically.
+    """
     before = found[parent]
     around = np.unique(key0.labels[cv2.dilate(before.mask0.astype(np.uint8), disc(2)) > 0])
     torn = []
@@ -317,14 +279,14 @@ def _torn_off(
         joint = _centroid(touching)
         x, y = round(joint.real), round(joint.imag)
         goes = joint + complex(*flow01[:, y, x])
-        if not within[y, x] or abs(goes - before.way(joint)) < _TORN:
+        if not within[y, x] or abs(goes - before.motion(joint)) < _TORN:
             continue
         match = _PieceMatch(key0, key1, key0.mask(label), None)
-        way = match.best_turn(joint, before.way(joint), cmath.phase(before.way.a))
-        way = match.refine(way, reach=0.5)
+        motion = match.best_turn(joint, before.motion(joint), cmath.phase(before.motion.a))
+        motion = match.refine(motion, reach=0.5)
         resting, automatic = match.cost(Similarity(1, 0)), match.cost_along(flow01)
-        if match.cost(way) < min(_ALIKE, _BETTER * resting, automatic):
-            torn.append((int(label), way))
+        if match.cost(motion) < min(_ALIKE, _BETTER * resting, automatic):
+            torn.append((int(label), motion))
     return torn
 
 
@@ -333,9 +295,9 @@ def _centroid(mask: np.ndarray) -> complex:
     return complex(x.mean(), y.mean())
 
 
-def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity, points: Points) -> np.ndarray:
-    """The part of a piece that follows its hints, where the piece does not as a whole, as two that look like one."""
-    back = warped(key1.smooth, way.inverse(), mask0.shape)
+def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, motion: Similarity, points: Points) -> np.ndarray:
+    """The part of a piece that follows its hints: all of it, unless it is two things of one colour."""
+    back = warped(key1.smooth, motion.inverse(), mask0.shape)
     agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)
     if agrees.sum() > _WHOLE * mask0.sum():
         return mask0
@@ -348,14 +310,14 @@ def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity, p
     return mask0 & (cv2.dilate(part, disc(_OUTLINE)) > 0)
 
 
-def _piece(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity) -> Piece:
-    return Piece(mask0, _found_again(key0, key1, mask0, way), way, _centroid(mask0))
+def _piece(key0: CutKey, key1: CutKey, mask0: np.ndarray, motion: Similarity) -> Piece:
+    return Piece(mask0, _found_again(key0, key1, mask0, motion), motion, _centroid(mask0))
 
 
-def _found_again(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity) -> np.ndarray:
-    """Where a piece is in key 1: the pieces that it covers there, or where colours agree if it covers none."""
+def _found_again(key0: CutKey, key1: CutKey, mask0: np.ndarray, motion: Similarity) -> np.ndarray:
+    """The mask of a piece in key 1: the pieces that it covers there, or the pixels that match if it covers none."""
     h, w = mask0.shape
-    moved = warped(mask0.astype(np.float32), way, (h, w)) > 0.5
+    moved = warped(mask0.astype(np.float32), motion, (h, w)) > 0.5
     labels, counts = np.unique(key1.labels[moved], return_counts=True)
     covered = labels[(counts > 0.5 * key1.areas[labels]) & key1.is_small(labels)]
     union = np.zeros((h, w), bool)
@@ -363,40 +325,38 @@ def _found_again(key0: CutKey, key1: CutKey, mask0: np.ndarray, way: Similarity)
         union |= key1.mask(int(label))
     if (union & moved).sum() > 0.4 * moved.sum():
         return union
-    there = warped(key0.pixels, way, (h, w))
+    there = warped(key0.pixels, motion, (h, w))
     return moved & (abs(there - key1.pixels).mean(2) < _CAP / 2)
 
 
-def warped(image: np.ndarray, way: Similarity, size: tuple[int, int], flags: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """An image brought along a way onto (h, w) pixels, 0 outside."""
-    return cv2.warpAffine(image, way.matrix(), size[::-1], flags=flags, borderValue=0)
-
-
 def _chain(pieces: list[Piece]) -> None:
-    """Hang pieces that touch on one another, from the one that moves least."""
+    """Give pieces that touch and stay connected a parent and a joint; the one that moves least is the root."""
     joints = {}
     for i, one in enumerate(pieces):
         near = cv2.dilate(one.mask0.astype(np.uint8), disc(1)) > 0
         for j, other in enumerate(pieces[:i]):
             touching = near & other.mask0
-            if touching.any() and abs(one.way(c := _centroid(touching)) - other.way(c)) < _LOOSE:
-                joints[i, j] = joints[j, i] = c
-    free = sorted(range(len(pieces)), key=lambda i: abs(pieces[i].way(pieces[i].centroid) - pieces[i].centroid))
+            if not touching.any():
+                continue
+            joint = _centroid(touching)
+            if abs(one.motion(joint) - other.motion(joint)) < _LOOSE:
+                joints[i, j] = joints[j, i] = joint
+    free = sorted(range(len(pieces)), key=lambda i: abs(pieces[i].motion(pieces[i].centroid) - pieces[i].centroid))
     while free:
-        hanging = [free.pop(0)]
-        while hanging:
-            i = hanging.pop(0)
+        connected = [free.pop(0)]
+        while connected:
+            i = connected.pop(0)
             for j in [j for j in free if (i, j) in joints]:
-                pieces[j].hangs_on, pieces[j].joint = pieces[i], joints[i, j]
+                pieces[j].parent, pieces[j].joint = pieces[i], joints[i, j]
                 free.remove(j)
-                hanging.append(j)
+                connected.append(j)
 
 
 def _in_depth(pieces: list[Piece]) -> list[Piece]:
-    """Hindmost first: a piece is in front of another whose place it takes in either key."""
+    """From back to front: a piece is in front of another where it hides that one in either key."""
     size = pieces[0].mask0.shape if pieces else (0, 0)
-    moved = [warped(piece.mask0.astype(np.float32), piece.way, size) > 0.5 for piece in pieces]
-    back = [warped(piece.mask1.astype(np.float32), piece.way.inverse(), size) > 0.5 for piece in pieces]
+    moved = [warped(piece.mask0.astype(np.float32), piece.motion, size) > 0.5 for piece in pieces]
+    back = [warped(piece.mask1.astype(np.float32), piece.motion.inverse(), size) > 0.5 for piece in pieces]
 
     def covers(i: int, j: int) -> int:
         there = pieces[i].mask1 & ~pieces[j].mask1 & moved[j]

@@ -1,4 +1,4 @@
-"""Hints: which points of two neighbouring keys belong together, as whoever draws says it.
+"""Hints: corresponding points of two neighbouring keys, given by the user.
 
     --hint 120,80:161,94                  the point at x 120, y 80 of a key is at x 161, y 94 of the next
     --hint 10,10,30,20:12,40,28,60        or a stroke, of as many points as one likes
@@ -31,7 +31,7 @@ HintsByGap = dict[int, tuple["Hint", ...]]
 
 
 class Hint(NamedTuple):
-    """A stroke of one key and the same of the next; a point is a stroke of one."""
+    """A stroke of one key and the corresponding stroke of the next; a point is a stroke of one point."""
 
     start: tuple[Point, ...]  # x, y, pixels
     end: tuple[Point, ...]
@@ -60,7 +60,7 @@ def parse(text: str) -> Hint:
     try:
         numbers = [[float(number) for number in stroke.split(",")] for stroke in strokes]
     except ValueError as error:
-        raise InputError(f"The hint {text!r} holds something that is no number; it is written x0,y0:x1,y1.") from error
+        raise InputError(f"The hint {text!r} holds something other than numbers; it is written x0,y0:x1,y1.") from error
     if any(len(stroke) % 2 for stroke in numbers):
         raise InputError(f"The hint {text!r} has an x without a y; it is written as x0,y0:x1,y1.")
     return _checked(f"The hint {text!r}", *(list(zip(stroke[::2], stroke[1::2], strict=True)) for stroke in numbers))
@@ -153,7 +153,7 @@ def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:
 def _stroke(where: str, name: str, value: Any) -> list[Point]:
     points = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
     if not isinstance(points, list) or not points or not all(map(_is_point, points)):
-        raise InputError(f'{where}: "{name}" is no point [x, y], and no list of them.')
+        raise InputError(f'{where}: "{name}" is neither a point [x, y] nor a list of points.')
     return [(float(x), float(y)) for x, y in points]
 
 

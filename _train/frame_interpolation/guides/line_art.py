@@ -1,7 +1,7 @@
-"""Drawings of lines alone come out as lines, of the widths that the keys have.
+"""Line drawings: in-betweens are redrawn as clean lines with the widths of the keys.
 
 A drawing of lines is one ink on one ground, or on transparency: at each pixel a share of ink. Of an in-between, that
-share is only asked where lines are: along the ridges of what was drawn, a stroke is laid anew, as wide as the lines of
+share is only asked where lines are: along the ridges of what was drawn, a stroke is laid again, as wide as the lines of
 both keys are there. So what is blurred or mixed is a line again, and no grey is left.
 """
 
@@ -25,7 +25,7 @@ _AT_REST = 1.5 / 255  # difference of keys up to which they agree
 _LIKE = 0.25  # difference of shares of ink up to which an in-between shows what rests
 _GONE = 0.5  # difference of keys from which on a line has moved away
 _RIM = 2  # pixels around what moves in which its rim is
-_AROUND = 4  # pixels around what differs that are drawn anew
+_AROUND = 4  # pixels around what differs that are redrawn
 
 
 class Lines:
@@ -59,7 +59,7 @@ class Lines:
         return None
 
     def redraw(self, frame: np.ndarray, t: float, width: np.ndarray) -> np.ndarray:
-        """An in-between (h, w, 3 or 4) with its lines drawn anew, of a width (h, w) in pixels."""
+        """An in-between (h, w, 3 or 4) with its lines redrawn, of a width (h, w) in pixels."""
         first, last = self.tones
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
@@ -71,7 +71,7 @@ class Lines:
         """An in-between with the lines that both keys have and that it shows, exactly as they are in the keys.
 
         Args:
-            changed: what is drawn anew, (h, w).
+            changed: what is redrawn, (h, w).
             share: what was drawn, (h, w).
         """
         rest, differ = np.minimum(*self._shares), abs(self._shares[0] - self._shares[1])
@@ -103,7 +103,7 @@ def _widths(share: np.ndarray) -> np.ndarray:
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Lines drawn anew along the ridges of a share of ink, (h, w) float32, with widths (h, w) in pixels."""
+    """Lines redrawn along the ridges of a share of ink, (h, w) float32, with widths (h, w) in pixels."""
     trace = _trace(share)
     if not trace.any():
         return np.zeros_like(share)

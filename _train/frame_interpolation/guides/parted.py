@@ -1,4 +1,4 @@
-"""In-betweens whose parts have come further, or less far, than the rest.
+"""In-betweens in which parts of the drawing are ahead of the rest, or behind it.
 
 The time differs from pixel to pixel: it is that of a part where the part is at its own time, and where it would be at
 the time of the rest, so that its ground shows there as it is without it. Where a part is at a time is carried along the
@@ -31,7 +31,7 @@ class Carries(Protocol):
 
 
 class AutomaticMotion(NamedTuple):
-    """A pair that is drawn by the motion that is found."""
+    """A pair that is drawn by its estimated motion."""
 
     pipeline: Pipeline
     prepared: PreparedPair
@@ -46,11 +46,11 @@ class AutomaticMotion(NamedTuple):
 
 
 class Parted:
-    """A pair of keys and the parts of the first, ready to be drawn.
+    """A pair of keys and the parts of the first, prepared for drawing.
 
     Args:
-        motion: what draws the pair.
-        masks: (1, 1, h, w) in [0, 1], where key 0 shows each part, the hindmost first.
+        motion: draws the pair, and carries masks along.
+        masks: of each part in key 0, (1, 1, h, w) in [0, 1], from back to front.
     """
 
     def __init__(self, motion: Carries, masks: Sequence[Tensor]):
@@ -69,14 +69,14 @@ class Parted:
 
 
 def _grown(mask: Tensor) -> Tensor:
-    """A mask that is larger, with a soft edge."""
+    """A dilated mask with a soft edge."""
     reach = max(1, round(_GROWN * mask.shape[3]))
     larger = F.max_pool2d(mask, 2 * reach + 1, 1, reach)
     return F.avg_pool2d(larger, 3, 1, 1, count_include_pad=False)
 
 
 def _mixed(ground: Tensor, top: Tensor, share: Tensor) -> Tensor:
-    """Two frames, RGB or RGBA, mixed by their visible colours."""
+    """Two frames, RGB or RGBA, blended by a share (1, 1, h, w); colours are weighted by alpha."""
     if ground.shape[1] == 3:
         return ground.lerp(top, share)
     alpha = ground[:, 3:].lerp(top[:, 3:], share)

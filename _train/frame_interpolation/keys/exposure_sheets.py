@@ -1,14 +1,14 @@
-"""Timing from a time sheet: keys are drawn where it exposes them, and in-betweens where it asks for them.
+"""Timing from a time sheet: the exposures of keys, and marks for in-betweens.
 
     frame     1  2  3  4  5  6  7  8  9
     cell      1     ○     ○     ○     2        keys 1 and 2: ticks at 1/4, 1/2, 3/4, each exposed for two frames
 
-Between two keys, an in-between begins at each ○ or ●, and at each cell that is no key; where there is neither, every
-frame, or every second on twos. Its tick is its place in time between the beginnings of both keys. Where nothing shows
-between two keys and nothing is marked, nothing is drawn.
+Between two keys, an in-between begins at each ○ or ●, and at each cell that is not a key; without any, at every frame,
+or at every second one on twos. Its tick is its relative time between the first frames of both keys. Where cells between
+two keys are empty and nothing is marked, nothing is drawn.
 
-Where all keys are drawings of an earlier result, cells number them in their order, as `write` does, and what is held
-stays held: a sheet and the drawings that it was written for give the same exposures again.
+If all keys are drawings of an earlier result, cells number them in order, as `write` does, and holds stay holds: a
+sheet and the drawings that it was written for give the same exposures again.
 """
 
 import itertools
@@ -30,7 +30,7 @@ _NUMBERED = re.compile(r"[^+]*?(\d+[A-Za-z]*)")
 
 
 class SheetLayer(NamedTuple):
-    """A layer of a time sheet that was read."""
+    """A layer of a time sheet file."""
 
     path: Path
     sheet: TimeSheet
@@ -39,10 +39,10 @@ class SheetLayer(NamedTuple):
 
 
 def read_layer(path: Path, name: str | None = None) -> SheetLayer:
-    """The layer of a name, or the only one that has cells.
+    """The layer of the given name, or the only layer with cells.
 
     Raises:
-        InputError: the file is no time sheet, or there is no such layer, or more than one.
+        InputError: the file is not a time sheet, or has no such layer, or several.
     """
     sheet = xdts.read(path)
     layers = [
@@ -65,14 +65,14 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
 def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int | None = None) -> list[Gap]:
     """The timing of the gap that each key begins, as `timing.plan` gives it.
 
-    A cell means the key whose name it is, or ends in its number, with a letter if it has one: `12a` means `A_0012a`.
+    A cell stands for the key of that name, or whose name ends in that number and letter: `12a` for `A_0012a`.
 
     Args:
         keys: names of the keys, in order, without suffix.
-        is_loop: the last gap leads to the first key, and to the frame where that is exposed again, if it is.
-        ease: moves ticks further.
-        on: frames that in-betweens are exposed for in gaps where none are marked (default: 1; between drawings of an
-            earlier result, none are drawn there).
+        is_loop: whether the last gap leads to the first key, at the frame where that is exposed again, if it is.
+        ease: applied to the ticks.
+        on: frames for which in-betweens are exposed in gaps without marks (default: 1; between drawings of an earlier
+            result, such gaps get none).
 
     Raises:
         InputError: keys are not exposed in their order, once each, or other cells show before or after them.
@@ -86,7 +86,6 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
     gaps = []
     for i, (first, next_first) in enumerate(itertools.pairwise([*starts, end])):
         stop = next(f for f in range(next_first, first, -1) if cells[f - 1] is not None)
-        marks = [f for f in range(first + 1, stop) if f in ticks or cells[f] != cells[f - 1]]
         if None in cells[first:stop]:
             frame = first + cells[first:stop].index(None)
             raise InputError(f"{where}: nothing shows at frame {frame + 1}, amid drawings; expose one there.")
@@ -96,8 +95,10 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
                     f"{where}: another cell shows after the last key, {keys[i]}; give its drawing as a key."
                 )
             marks = []
-        elif not marks and stop == next_first and on:
-            marks = list(range(first + on, stop, on))
+        else:
+            marks = [f for f in range(first + 1, stop) if f in ticks or cells[f] != cells[f - 1]]
+            if not marks and stop == next_first and on:
+                marks = list(range(first + on, stop, on))
         if len(marks) > MOST_BETWEEN:
             raise InputError(f"{where}: {len(marks)} in-betweens follow {keys[i]}; up to {MOST_BETWEEN} are drawn.")
         positions = [Fraction(f - first, next_first - first) for f in marks]
@@ -107,7 +108,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
 
 
 def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: str) -> tuple[list[int], int]:
-    """The frames where the keys are exposed first, and where the exposures end."""
+    """The first frame of each key, and the frame after the last exposure."""
     numbers = _cells_of(keys)
     starts: list[int] = []
     for frame, cell in enumerate(cells):
@@ -131,7 +132,7 @@ def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: 
 
 
 def _cells_of(keys: Sequence[str]) -> dict[str, int]:
-    """What cells mean which key: its name, and its number in it, or among drawings."""
+    """The number of the key for each cell: by its name, and by the number in its name, or among drawings."""
     if _are_drawn(keys):
         labels: list[str | None] = [str(i) for i in range(1, len(keys) + 1)]
     else:
@@ -144,7 +145,7 @@ def _are_drawn(keys: Sequence[str]) -> bool:
 
 
 def _label(key: str) -> str | None:
-    """The cell that means a key by its number; none that means a corrected in-between."""
+    """The cell for the number in the name of a key; None for corrected in-betweens."""
     match = _NUMBERED.fullmatch(key)
     return _normal(match[1]) if match else None
 

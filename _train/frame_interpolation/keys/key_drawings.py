@@ -9,7 +9,7 @@
                                               .drawn.jsonl       what each drawing was made of
 
 Keys follow one another in the order of `key_names`, so that `key_002+fixed.png` lies between `key_002.png` and
-`key_003.png`. A drawing that is there already and was made of the same two keys in the same way is kept.
+`key_003.png`. A drawing that already exists and was made of the same two keys in the same way is kept.
 
 All that can be wrong with keys, places and options is found before PyTorch is imported.
 """
@@ -130,7 +130,7 @@ def interpolate_keys(
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
 
     In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
-    after a change of keys or timing, the gaps that it concerns are drawn anew, and what was drawn for others is
+    after a change of keys or timing, the gaps that it concerns are redrawn, and what was drawn for others is
     removed. A drawing that was changed by hand is never touched unless `overwrite` says so.
 
     Args:

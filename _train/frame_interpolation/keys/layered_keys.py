@@ -1,14 +1,14 @@
-"""In-betweens of keys in layers: each layer's keys are interpolated by themselves, and all are laid over one another.
+"""In-betweens of keys in layers: each layer is interpolated separately, and the layers are composited.
 
-    cut/  A/  key_001.png  key_002.png      folders, the hindmost first in the order of their names
+    cut/  A/  key_001.png  key_002.png      a folder for each layer, in order of name, from back to front
           B/  key_001.png  key_002.png
-    keys/  key_001.psd  key_002.psd         or OpenRaster and Photoshop documents, whose layers are known by name
-    cut.psd                                 or one document of groups: groups are layers, and what is in them is keys
+    keys/  key_001.psd  key_002.psd         or OpenRaster and Photoshop documents, whose layers correspond by name
+    cut.psd                                 or one document of groups: each group is a layer, and holds its keys
 
-    out/  key_001+0of1.png  key_001+1of1.png  …      all layers over one another, or .ora files of them
-          layers/A/key_001+0of1.png  …               each by itself
+    out/  key_001+0of1.png  key_001+1of1.png  …      all layers composited, or .ora files with the layers
+          layers/A/key_001+0of1.png  …               each layer
 
-A layer that a key has and the next one lacks is held until there.
+A layer that the next key lacks is held until that key.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from _util.preview import check_format, write_preview
 from _util.runs import digest
 
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
-_LAYERS = "layers"  # the folder of those by themselves
+_LAYERS = "layers"  # the folder of the single layers
 
 
 @dataclass
@@ -54,14 +54,14 @@ class Cel:
 
 
 class Cut(NamedTuple):
-    """Keys in layers."""
+    """The keys of a cut, in layers."""
 
     keys: list[str]  # names, in order
-    cels: list[Cel]  # the hindmost first
+    cels: list[Cel]  # from back to front
 
 
 class _Shown(NamedTuple):
-    """What a layer shows in a drawing."""
+    """The picture of one layer in a drawing."""
 
     name: str
     path: Path
@@ -79,7 +79,7 @@ def is_layered(sources: Sequence[Path]) -> bool:
 
 @contextlib.contextmanager
 def opened(sources: Sequence[Path]) -> Iterator[Cut]:
-    """The keys of sources that `is_layered`; layers of documents lie in files while the block runs.
+    """The keys of sources for which `is_layered`; layers of documents are kept in temporary files within the block.
 
     Raises:
         InputError: they cannot be used together.
@@ -102,9 +102,9 @@ def interpolate(
     overwrite: bool = False,
     **options: Any,
 ) -> DrawnSequence:
-    """Draw the in-betweens of all layers and gaps, and write them by themselves and over one another.
+    """Draw the in-betweens of all layers and gaps, and write the single layers and the composites.
 
-    Interrupted, the same call resumes; what was drawn of the same keys is kept.
+    After an interruption, the same call resumes; drawings of unchanged keys are kept.
 
     Args:
         out: folder, made where missing.
@@ -121,7 +121,7 @@ def interpolate(
         check_format(preview)
         pairs.try_to_write(preview)
     _check_sizes(cut)
-    _tell_missing(cut)
+    _report_missing(cut)
     named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
     options |= {"overwrite": overwrite}
     shown: dict[str, dict[tuple[int, int], _Shown]] = {}
@@ -147,7 +147,7 @@ def _interpolate_cel(
 ) -> DrawnSequence:
     present = [key for key in cut.keys if key in cel.paths]
     numbers = list(map(cut.keys.index, present))
-    own = [gaps[i] if _goes_on(cut, cel, i) else Gap.on((), 1) for i in numbers]
+    own = [gaps[i] if _spans(cut, cel, i) else Gap.on((), 1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
         guides = Guides(hints.read(cel.hints, present, bool(own[-1].ticks)))
@@ -155,21 +155,21 @@ def _interpolate_cel(
     return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
 
 
-def _goes_on(cut: Cut, cel: Cel, gap: int) -> bool:
-    """Whether a layer is in both keys of a gap."""
+def _spans(cut: Cut, cel: Cel, gap: int) -> bool:
+    """Whether both keys of a gap have the layer."""
     return all(cut.keys[i % len(cut.keys)] in cel.paths for i in (gap, gap + 1))
 
 
 def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> dict[tuple[int, int], _Shown]:
-    """What a layer shows, by gap and number in it."""
+    """The picture of a layer at each place: by the number of the gap, and of the drawing within it."""
     waiting, shown = iter(paths), {}
     for i, (key, gap) in enumerate(zip(cut.keys, gaps, strict=True)):
         if key not in cel.paths:
             continue
         opacity, path = cel.opacities.get(key, 1.0), next(waiting)
-        after = cel.opacities.get(cut.keys[(i + 1) % len(cut.keys)], 1.0) if _goes_on(cut, cel, i) else opacity
+        after = cel.opacities.get(cut.keys[(i + 1) % len(cut.keys)], 1.0) if _spans(cut, cel, i) else opacity
         for number, tick in enumerate((Fraction(0), *gap.ticks)):
-            if number and _goes_on(cut, cel, i):
+            if number and _spans(cut, cel, i):
                 path = next(waiting)
             shown[i, number] = _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
     return shown
@@ -192,7 +192,7 @@ def _compose(
     shown: dict[str, dict[tuple[int, int], _Shown]],
     overwrite: bool,
 ) -> list[Path]:
-    """Write all layers over one another."""
+    """Write the composites of all layers."""
     drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
     names = {
         (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
@@ -230,7 +230,7 @@ def _blank(cut: Cut) -> np.ndarray:
 
 
 def _digests(cut: Cut) -> list[str]:
-    """Of each key, of all its layers."""
+    """A digest of all layers of each key."""
     return [
         hashlib.sha256("".join(digest(cel.paths[key]) for cel in cut.cels if key in cel.paths).encode()).hexdigest()
         for key in cut.keys
@@ -243,7 +243,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
     documents = _documents(sources[0]) if len(sources) == 1 and sources[0].is_dir() else list(sources)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:
-            raise InputError(f"{path} has no layers, and the other keys have; give {_LISTED} alone.")
+            raise InputError(f"{path} has no layers, but other keys have; give only {_LISTED}.")
     if len(documents) == 1:
         return _of_groups(documents[0], folder)
     return _of_documents(documents, folder)
@@ -316,7 +316,7 @@ def _put(folder: Path, cel: Cel, key: str, pixels: np.ndarray, opacity: float) -
 
 
 def _merged(path: Path, order: list[str], names: list[str]) -> list[str]:
-    """The order of all layers so far, hindmost first, with those of another key."""
+    """The order of the layers of all keys so far, from back to front, extended by the layers of another key."""
     common = [name for name in names if name in order]
     if common != [name for name in order if name in names]:
         raise InputError(
@@ -345,7 +345,7 @@ def _check_sizes(cut: Cut) -> None:
         path = next(iter(cel.paths.values()))
         pixels = formats.read(path).pixels
         if not np.issubdtype(pixels.dtype, np.integer):
-            raise InputError(f"{path} holds floating values; layers are laid over one another in 8 or 16 bits.")
+            raise InputError(f"{path} holds floating values; layers are composited in 8 or 16 bits.")
         first = first or (path, pixels.shape[:2], pixels.dtype)
         if (pixels.shape[:2], pixels.dtype) != first[1:]:
             h, w = pixels.shape[:2]
@@ -355,11 +355,11 @@ def _check_sizes(cut: Cut) -> None:
             )
 
 
-def _tell_missing(cut: Cut) -> None:
+def _report_missing(cut: Cut) -> None:
     for cel in cut.cels:
         missing = [key for key in cut.keys if key not in cel.paths]
         if missing:
-            print(f"The layer {cel.name!r} is not in {listed(missing)}: it is held until there.", file=sys.stderr)
+            print(f"The layer {cel.name!r} is not in {listed(missing)}; it is held until then.", file=sys.stderr)
 
 
 def _documents(folder: Path) -> list[Path]:

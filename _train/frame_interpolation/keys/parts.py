@@ -1,4 +1,4 @@
-"""Parts of a drawing that have a timing of their own: the hair drags, the head leads.
+"""Parts of a drawing with their own timing: the hair drags, the head leads.
 
     --part hair.png=in                 white where the part is in the key that begins the gap; its ease
     --part hair.png=0.1,0.2,0.6        or its ticks, one for each in-between
@@ -28,7 +28,7 @@ _COLUMNS = ("key", "mask", "ease", "ticks")
 
 
 class TimedPart(NamedTuple):
-    """A part of the key that begins a gap, and where it is when each in-between is drawn."""
+    """A part of the key that begins a gap, and its own tick for each in-between."""
 
     path: Path  # of the mask
     ticks: tuple[Fraction, ...]  # as many as the gap has
@@ -62,7 +62,7 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
     for line, row in read_rows(path, "a list of parts", _COLUMNS, ["key", "mask"]):
         where = f"{path}, line {line}"
         if row["key"] not in keys:
-            raise InputError(f"{where} names {row['key']!r}, which is no key; keys are {listed(keys)}.")
+            raise InputError(f"{where} names {row['key']!r}, which is not a key; keys are {listed(keys)}.")
         i = list(keys).index(row["key"])
         part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
         found.setdefault(i, []).append(part)

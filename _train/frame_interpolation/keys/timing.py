@@ -1,17 +1,17 @@
 """Timing: where in-betweens lie between two keys, and how long drawings are exposed.
 
-A *gap* lies between a key and the next. Its *ticks* are the marks of an animator's timing chart: positions above 0,
-the first key, and below 1, the second, in rising order, one for each in-between. Positions are exact fractions.
+A *gap* lies between a key and the next. Its *ticks* are the marks of an animator's timing chart: one position for each
+in-between, ascending between 0, the first key, and 1, the second. Positions are exact fractions.
 
-    between   3            in-betweens in a gap, evenly spaced: ticks 1/4, 1/2, 3/4
-    ease      in           the even positions are moved along a curve of CSS: the motion starts slowly, so that ticks
-                           crowd at the first key; out: at the second; in-out: at both. (Animators call the first
-                           "slow out" of a key, and the second "slow in" to one.)
+    between   3            number of evenly spaced in-betweens: ticks 1/4, 1/2, 3/4
+    ease      in           the ticks are moved along a CSS easing curve: the motion starts slowly, so that ticks crowd
+                           at the first key; out: at the second; in-out: at both. (Animators call the first "slow out"
+                           of a key, and the second "slow in" to one.)
     ticks     0.1,1/4      or the positions themselves
-    on        2            each drawing is exposed for two frames, keys too; no more and no fewer are drawn
+    on        2            each drawing, keys included, is exposed for two frames; the number of drawings is the same
 
-A chart is a CSV file with a header. `key` names the key that begins the gap, by the name of its file with or without
-suffix. Every other column may be missing, and so may any value: what is given on the command line holds there.
+A chart is a CSV file with a header. `key` is the name of the key that begins the gap, with or without suffix. Other
+columns and values are optional; the options of the command line apply where they are missing.
 
     key,between,ease,ticks,on
     key_001,3,in-out,,2
@@ -33,9 +33,9 @@ from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
 
 MOST_BETWEEN = 9999
-MOST_FRAMES = 9999  # that a drawing is exposed for
+MOST_FRAMES = 9999  # for which a drawing is exposed
 _LARGEST_DENOMINATOR = 2**24  # of an eased position
-_HALVINGS = 80  # which bring a position closer than fractions of that denominator lie to one another
+_HALVINGS = 80  # of the interval of the parameter: more precise than fractions of that denominator
 _COLUMNS = ("key", "between", "ease", "ticks", "on")
 _LONGEST_NUMBER = 32  # characters
 
@@ -47,9 +47,9 @@ class Gap:
     """The timing of one gap.
 
     Attributes:
-        ticks: positions of the in-betweens, in (0, 1), rising.
+        ticks: positions of the in-betweens, in (0, 1), ascending.
         exposures: of its first key and of each in-between, in frames.
-        blank: frames after them in which nothing shows.
+        blank: number of empty frames after them.
     """
 
     ticks: tuple[Fraction, ...]
@@ -66,7 +66,7 @@ class Gap:
 class CubicBezier:
     """`cubic-bezier(x1, y1, x2, y2)` of CSS Easing Functions: progress over time, from (0, 0) to (1, 1).
 
-    Progress is the nearest fraction of a denominator up to 2²⁴; it is exact where there is one.
+    Progress is rounded to the nearest fraction with a denominator up to 2²⁴.
     """
 
     x1: Fraction
@@ -105,7 +105,7 @@ EASES: dict[str, Ease] = {
 
 
 def even(count: int) -> tuple[Fraction, ...]:
-    """The ticks of `count` in-betweens that are evenly spaced."""
+    """The ticks of `count` evenly spaced in-betweens."""
     return tuple(Fraction(i, count + 1) for i in range(1, count + 1))
 
 
@@ -113,7 +113,7 @@ def eased(ticks: Sequence[Fraction], ease: Ease) -> tuple[Fraction, ...]:
     """Ticks moved along a curve.
 
     Raises:
-        InputError: the curve turns back or overshoots, so that ticks no longer rise in (0, 1).
+        InputError: the curve turns back or overshoots, so that ticks do not ascend within (0, 1).
     """
     moved = tuple(map(ease, ticks))
     try:
@@ -125,10 +125,10 @@ def eased(ticks: Sequence[Fraction], ease: Ease) -> tuple[Fraction, ...]:
 
 
 def check_ticks(ticks: Sequence[Fraction]) -> tuple[Fraction, ...]:
-    """The ticks of a gap, which rise.
+    """Verify the ticks of a gap, and return them.
 
     Raises:
-        InputError: one is not in (0, 1), or not above the one before.
+        InputError: a tick is not in (0, 1), or not greater than the one before.
     """
     for tick in ticks:
         if not 0 < tick < 1:
@@ -144,10 +144,10 @@ def _shown(number: Fraction) -> str:
 
 
 def parse_ease(text: str) -> Ease:
-    """The curve of a name, `in`, `out`, `in-out` or `none`, or of `cubic-bezier(x1, y1, x2, y2)`, bare numbers too.
+    """The easing curve `in`, `out`, `in-out`, `none`, `cubic-bezier(x1, y1, x2, y2)`, or `x1, y1, x2, y2`.
 
     Raises:
-        InputError: it is none of these.
+        InputError: the text is none of these.
     """
     text = text.strip().lower()
     if text in EASES:
@@ -159,10 +159,10 @@ def parse_ease(text: str) -> Ease:
 
 
 def parse_between(text: str) -> list[int]:
-    """Counts of in-betweens, as `3,1,0,5`.
+    """Numbers of in-betweens, as `3,1,0,5`.
 
     Raises:
-        InputError: one is no count.
+        InputError: one is not an integer from 0 to `MOST_BETWEEN`.
     """
     return [_count("--between", part) for part in text.split(",")]
 
@@ -171,19 +171,19 @@ def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
     """The ticks of several gaps, as `0.25,0.5:0.5::1/3`.
 
     Raises:
-        InputError: ticks that `check_ticks` refuses.
+        InputError: as `check_ticks`, or a tick is not a number.
     """
     return [_ticks("--ticks", part.split(",")) for part in text.split(":")]
 
 
 def parse_on(text: str, name: str = "--on") -> int:
-    """For how many frames each drawing is exposed.
+    """The number of frames for which each drawing is exposed.
 
     Args:
-        name: of what holds the text, for messages.
+        name: of the option or column, for messages.
 
     Raises:
-        InputError: it is no number of 1 or more.
+        InputError: the text is not an integer from 1 to `MOST_FRAMES`.
     """
     on = _whole(name, text)
     if not 1 <= on <= MOST_FRAMES:
@@ -202,18 +202,18 @@ def plan(
     on: str = "1",
     chart: Path | None = None,
 ) -> list[Gap]:
-    """The timing of the gap that each key begins; the last one's leads to the first key, and is empty without a loop.
+    """The timing of the gap that each key begins; the last gap leads to the first key, and is empty without a loop.
 
-    A key whose name is that of a key before, `+` and more, as `key_002+fixed`, is a corrected in-between: the gap that
-    it begins has the timing of the one that it divides, unless it is given its own.
+    A key named like an earlier key followed by `+`, as `key_002+fixed`, is a corrected in-between. It divides the gap
+    of that key, and its own gap has the same timing unless another is given.
 
     Args:
         keys: names of the keys, in order, without suffix.
-        is_loop: another gap leads from the last key to the first.
-        between, ticks: texts, as `parse_between` and `parse_ticks` read them: of all gaps alike, or of each, where the
-            gap that closes a loop may be left out and is like the last; ticks take the place of between.
-        ease, on: texts, as `parse_ease` and `parse_on` read them.
-        chart: a CSV file, which overrides them where it has values.
+        is_loop: whether a gap leads from the last key to the first.
+        between, ticks: texts for `parse_between` and `parse_ticks`, with one value for all gaps or one for each. The
+            value of the gap that closes a loop may be omitted; it is then that of the last gap. ticks override between.
+        ease, on: texts for `parse_ease` and `parse_on`.
+        chart: a CSV file, whose values override the others.
 
     Raises:
         InputError: texts or a chart that cannot be used.
@@ -232,7 +232,7 @@ def plan(
 
 @dataclass(frozen=True)
 class _Row:
-    """What is said of a gap before it is eased."""
+    """The timing of a gap before easing."""
 
     marks: tuple[Fraction, ...]
     ease: Ease
@@ -240,9 +240,9 @@ class _Row:
 
 
 def _by_gap(option: str, what: str, values: list[Any], divided: list[int], is_loop: bool) -> list[Any]:
-    """A value for each gap, of values for all alike, for each, or for each that corrections divide.
+    """A value for each gap, from one for all, one for each, or one for each gap before corrections divide it.
 
-    The gap that closes a loop may be left out, and has the last value.
+    The value of the gap that closes a loop may be omitted; it is then that of the last gap.
     """
     wholes = list(dict.fromkeys(divided))
     if len(values) == 1:
@@ -319,8 +319,8 @@ def _whole(name: str, text: str) -> int:
 
 def _number(name: str, text: str) -> Fraction:
     try:
-        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take for ever
+        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take forever
             raise ValueError(text)
         return Fraction(text.strip())
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is no number.") from error
+        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is not a number.") from error

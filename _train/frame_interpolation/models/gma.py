@@ -5,7 +5,7 @@ In and out: as `models.rfr`. Where a pixel's match is hidden or its surroundings
 places that look alike: every pixel also sees the motion of all others, weighted by the likeness of their context.
 
 What each pixel attends to is the same in every iteration. It is worked out once and kept while there is room, up to
-540p; for larger pictures it is worked out anew for some pixels at a time, so that it never takes up more. Attribute
+540p; for larger pictures it is worked out again for some pixels at a time, so that it never takes up more. Attribute
 names follow the released weights, some of which the released network holds but does not use.
 """
 

@@ -1,9 +1,9 @@
 """IFNet that draws what animation is made of, sharp lines and what rests, and is faster than the published one.
 
-Blocks read frames that were reduced to their scale. Both frames are read along the motion with a kernel that keeps
-lines sharp, a little more than the bicubic one. What rests in both frames is taken from them as it is. What moves is placed on the straight way from
-one frame to the other, as far along as the time says: the network alone draws it some tenths of a pixel too near to the
-nearer frame, and at several times its motion would be uneven.
+Blocks read frames that were reduced to their scale. Both frames are sampled along the motion with a kernel that is a
+little sharper than the bicubic one, so that lines keep their width and contrast. What is at rest in both frames is
+copied from them. Motion is placed on the straight line from one frame to the other, in proportion to the time: the
+network alone places it some tenths of a pixel too close to the nearer frame, so that it would be uneven over time.
 
     frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
 

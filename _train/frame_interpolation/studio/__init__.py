@@ -1,4 +1,4 @@
-"""A page for whoever draws: keys, in-betweens, timing charts and hints, seen and mended in a browser.
+"""A page for whoever draws: keys, in-betweens, timing charts and hints, viewed and corrected in a browser.
 
     keys/  key_001.png  key_002.png  …    never written to
            studio.json                    rate, loop and timing: see `project`

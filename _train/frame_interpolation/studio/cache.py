@@ -1,4 +1,4 @@
-"""In-betweens that were drawn, each in a file that is named after all that determines it.
+"""Cache of in-betweens; the name of each file is a digest of all that determines the drawing.
 
 They can be drawn again at any time. What no project needs any more is removed when a page is opened.
 """
@@ -13,7 +13,7 @@ from _util.formats import Picture
 
 
 class Cache:
-    """Drawings by their `id`, in a folder that is made with the first one; for any number of threads."""
+    """Drawings by their `id`, in a folder that is created with the first one; thread-safe."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -21,7 +21,7 @@ class Cache:
         self._paths = {path.stem: path for path in files.pictures(folder)} if folder.is_dir() else {}
 
     def path(self, id: str) -> Path | None:
-        """Its file; None if it was not drawn, or its file is gone."""
+        """The file of a drawing; None if it was not drawn, or the file is gone."""
         with self._lock:
             path = self._paths.get(id)
             if path and not path.is_file():

@@ -1,11 +1,11 @@
-"""Server-sent events: what threads tell, to every page that listens."""
+"""Server-sent events: from any thread to all pages that listen."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-_HEARTBEAT = 15.0  # seconds without an event after which a page hears that the server lives
+_HEARTBEAT = 15.0  # seconds without an event after which a keep-alive comment is sent
 
 
 class Events:

@@ -1,6 +1,6 @@
-"""What the page writes: every frame at its rate, as pictures, animations and videos, or every drawing once.
+"""Exports of the page: all frames, as pictures, animation or video, or each drawing once.
 
-out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    names that are taken are not written over
+out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    existing files are not overwritten
       cut/cut_0001.png  …                                one picture for each frame
       cut-drawings/key_001+0of3.png  …                   one for each drawing, with the time sheet cut.xdts
 """
@@ -26,12 +26,12 @@ from _util.pixels import as_16_bits, with_channels
 
 
 class Format(NamedTuple):
-    """A kind of file or folder.
+    """A format of exports.
 
     Attributes:
-        label: for people.
-        ending: of the name.
-        write: makes it, at a path.
+        label: shown to users.
+        ending: of the name of the file or folder.
+        write: writes an export to a path.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Format(NamedTuple):
 
 
 class CancelledError(Exception):
-    """An export was given up."""
+    """An export was cancelled."""
 
 
 class Shot(NamedTuple):
@@ -53,7 +53,7 @@ class Shot(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """All that a file is made of; what is taken through `counted` is shown as progress."""
+    """The content of an export; iterating through `counted` advances the progress that is shown."""
 
     shots: Sequence[Shot]
     rows: Sequence[SheetRow]
@@ -63,11 +63,11 @@ class _Work(NamedTuple):
 
 
 class Export:
-    """An export as it was asked for; what is edited later is not in it.
+    """An export of the state at the time of the request; later edits are not included.
 
     Attributes:
         rows: the keys and gaps.
-        is_cancelled: ends it soon.
+        is_cancelled: set to end it soon.
 
     Raises:
         InputError: there is no such format, or there are no keys.
@@ -79,7 +79,7 @@ class Export:
         if len(rows) < 2:
             raise InputError("Two keys or more are needed for an export.")
         if problem := next((row.key.problem or row.problem for row in rows if row.key.problem or row.problem), ""):
-            raise InputError(f"There is something to mend before an export: {problem}")
+            raise InputError(f"There is a problem to fix before an export: {problem}")
         if any(not one.id for row in rows for one in row.drawings):
             raise InputError("The method is still being loaded; export in a moment.")
         if FORMATS[format].ending in animations.SUFFIXES and rate > animations.LARGEST_RATE:
@@ -92,7 +92,7 @@ class Export:
         self._done = 0
 
     def progress(self) -> Mapping[str, Any]:
-        """What the page shows of it."""
+        """The progress that the page shows, for JSON."""
         return {
             "label": FORMATS[self._format].label,
             "phase": self._phase,
@@ -103,7 +103,7 @@ class Export:
         }
 
     def check(self) -> None:
-        """Raise CancelledError if it was given up."""
+        """Raise CancelledError if the export was cancelled."""
         if self.is_cancelled:
             raise CancelledError
 
@@ -115,10 +115,10 @@ class Export:
         self._phase, self._sentence = phase, sentence
 
     def write(self, cache: Cache, show: Callable[[Mapping[str, Any]], None]) -> None:
-        """Write it, when all is drawn.
+        """Write the export, once all in-betweens are drawn.
 
         Raises:
-            CancelledError: it was given up; nothing is written.
+            CancelledError: the export was cancelled; nothing is written.
             InputError: a drawing cannot be read, or nothing can be written.
         """
         with files.making_folder(self._out):
@@ -138,13 +138,10 @@ class Export:
 
 
 def _unused(folder: Path, name: str, ending: str) -> Path:
-    """A path at which there is nothing, with a number in its name where it takes one."""
-    path = folder / files.fitting(name, ending)
-    numbers = itertools.count(2)
-    free = path
-    while free.exists():
-        free = path.with_name(f"{name}-{next(numbers)}{ending}")
-    return free
+    """A path that does not exist, numbered from the second on."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    paths = (folder / files.fitting(numbered, ending) for numbered in names)
+    return next(path for path in paths if not path.exists())
 
 
 def _shots(rows: Sequence[SheetRow]) -> Iterator[Shot]:
@@ -169,7 +166,7 @@ def _picture(shot: Shot, cache: Cache) -> Picture:
 
 
 def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
-    """What is shown at each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, all alike."""
+    """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames."""
     kinds = [_kind(shot, cache) for shot in shots if not shot.id]
     has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
     for shot in shots:
@@ -192,7 +189,7 @@ def _write_png(path: Path, work: _Work) -> None:
         temporary.mkdir()
         for i, shot in enumerate(work.counted(exposed), 1):
             picture = _picture(shot, work.cache)
-            picture.write(temporary / f"{path.name}_{i:0{digits}d}{picture.suffix}")
+            picture.write(temporary / files.fitting(path.name, f"_{i:0{digits}d}{picture.suffix}"))
 
 
 def _write_drawings(path: Path, work: _Work) -> None:
@@ -202,8 +199,8 @@ def _write_drawings(path: Path, work: _Work) -> None:
         for shot in work.counted(iter(work.shots)):
             picture = _picture(shot, work.cache)
             picture.write(temporary / f"{shot.name}{picture.suffix}")
-        exposure_sheets.write(temporary / f"{name}.xdts", [row.gap for row in work.rows], name)
-        _write_chart(temporary / f"{name}.csv", work.rows)
+        exposure_sheets.write(temporary / files.fitting(name, ".xdts"), [row.gap for row in work.rows], name)
+        _write_chart(temporary / files.fitting(name, ".csv"), work.rows)
 
 
 def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
@@ -250,7 +247,7 @@ def _opaque(pixels: np.ndarray) -> np.ndarray:
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
-    """With a last row and column more where they are odd, which H.264 as all players show it does not hold."""
+    """The frame with odd sides padded to even ones, as 4:2:0 needs, the format of H.264 that all players show."""
     h, w = pixels.shape[:2]
     return np.pad(pixels, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
 

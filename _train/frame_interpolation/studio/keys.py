@@ -1,4 +1,4 @@
-"""The key drawings in a folder, which may change while they are looked at."""
+"""The key drawings in a folder, which may change at any time."""
 
 import os
 from pathlib import Path

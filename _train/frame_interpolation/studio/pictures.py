@@ -1,4 +1,4 @@
-"""Pictures as a browser shows them: PNG of 8 bits, whole or reduced."""
+"""Pictures for the browser: PNG of 8 bits, in full size or scaled down."""
 
 import io
 import threading
@@ -19,7 +19,7 @@ _FAST = 1  # of zlib's levels
 
 
 class Pictures:
-    """Encoded pictures, the ones used last kept; for any number of threads."""
+    """Encodes pictures, and caches those used last; thread-safe."""
 
     def __init__(self):
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What the page edits: rate, loop, the timing of each gap and its hints; every edit can be undone.
+"""The state that the page edits: rate, loop, timing and hints of each gap; every edit can be undone.
 
 studio.json
 
@@ -6,8 +6,8 @@ studio.json
      "loop": false,
      "gaps": {"key_001": {"ticks": ["1/4", "1/2", "3/4"], "on": 2}}}
 
-A gap has the name of the key that begins it. What is said of keys that are not there at the moment is kept, as is
-anything else in the file. Hints are in `hints.json`, in the form of `frame_interpolation.guides.hints`.
+A gap has the name of the key that begins it. Entries of keys that are missing at the moment are kept, as is any other
+content of the file. Hints are in `hints.json`, in the form of `frame_interpolation.guides.hints`.
 """
 
 import json
@@ -74,7 +74,7 @@ def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
 
     Args:
         keys: names of the keys, in order.
-        defaults: options of `timing.plan`, for gaps of which nothing is said.
+        defaults: options of `timing.plan`, for gaps without a timing.
     """
     if not keys:
         return []
@@ -91,17 +91,17 @@ def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
 
 
 class Project:
-    """A state on the disk, with the ones before it.
+    """The state on disk, and its history for undo and redo.
 
-    What others have changed on the disk is never written over; `reload` takes it over.
+    Changes that other programs made to the files are never overwritten; `reload` reads them.
 
     Args:
         folder: of the keys.
-        lone: name of the key that begins the only gap, where there is one gap alone: hints need not name it.
+        lone: name of the key that begins the only gap, if there is only one: hints need not name it.
 
     Attributes:
-        state: as it is now.
-        version: rises with every change of it.
+        state: the current one.
+        version: increases with every change.
 
     Raises:
         InputError: a file cannot be used.
@@ -124,10 +124,10 @@ class Project:
         return bool(self._undone)
 
     def change(self, state: State) -> None:
-        """Make a state the one that is, on the disk too.
+        """Replace the state, on disk too.
 
         Raises:
-            InputError: it cannot be written, or was changed there; nothing is different then.
+            InputError: a file cannot be written, or was changed by another program; the state is unchanged.
         """
         if state == self.state:
             return
@@ -141,7 +141,7 @@ class Project:
         self._step(self._done, self._undone)
 
     def redo(self) -> None:
-        """Make again what was undone last, if anything was; raises as `change` does."""
+        """Reapply the change that was undone last, if any; raises as `change` does."""
         self._step(self._undone, self._done)
 
     def _step(self, source: list[State], target: list[State]) -> None:
@@ -152,10 +152,10 @@ class Project:
             target.append(before)
 
     def reload(self) -> bool:
-        """Take over what others have written meanwhile, as a change that can be undone; returns whether they had.
+        """Read changes that other programs made, as a change that can be undone; returns whether there were any.
 
         Raises:
-            InputError: what they have written cannot be used; the state is as before.
+            InputError: the changed files cannot be used; the state is unchanged.
         """
         if self._stamps() == self._known:
             return False
@@ -178,7 +178,7 @@ class Project:
         if self._stamps() != self._known:
             raise InputError(
                 f"{self._project_file} or {self._hints_file.name} was changed by another program; it is read "
-                "again, and the last edit was not made: make it once more."
+                "again, and the last edit was not made: repeat it."
             )
         if (state.rate, state.is_loop, state.timings) != (self.state.rate, self.state.is_loop, self.state.timings):
             self._document |= _as_json(state)
@@ -217,12 +217,12 @@ def _hints_as_json(hints: Mapping[str, Sequence[Hint]]) -> list[dict[str, Any]]:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if there is none."""
+    """The object in a JSON file; empty if there is no file."""
     if not os.path.lexists(path):
         return {}
-    document = read_json(path, "a project, or no such file to begin anew,")
+    document = read_json(path, "a project, or no file for a new one,")
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no JSON object; mend it, or move it away to begin anew.")
+        raise InputError(f"{path} does not hold a JSON object; correct it, or move it away for a new project.")
     return document
 
 
@@ -231,7 +231,7 @@ def _state(path: Path, document: dict[str, Any], hints: Mapping[str, tuple[Hint,
     try:
         state = State(hints=hints).with_rate(document.get("rate", str(RATE))).with_loop(document.get("loop", False))
         if not isinstance(gaps_said, dict):
-            raise InputError('"gaps" is no object.')
+            raise InputError('"gaps" is not an object.')
         for key, said in gaps_said.items():
             state = state.with_timing(key, read_timing(said))
     except InputError as error:
@@ -240,10 +240,10 @@ def _state(path: Path, document: dict[str, Any], hints: Mapping[str, tuple[Hint,
 
 
 def read_timing(said: Any) -> Timing:
-    """The timing of a gap as JSON has it.
+    """The timing of a gap from JSON.
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a timing.
     """
     if not isinstance(said, dict) or not isinstance(said.get("ticks"), list):
         raise InputError('The timing of a gap is of the form {"ticks": ["1/4", "1/2"], "on": 1}.')
@@ -254,10 +254,10 @@ def read_timing(said: Any) -> Timing:
 
 
 def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:
-    """The hints of a gap between keys of (h, w), as JSON has them.
+    """The hints of a gap between keys of (h, w) = `size`, from JSON.
 
     Raises:
-        InputError: they are none, lie outside, or contradict one another.
+        InputError: the value is not a list of hints, or hints lie outside the keys or contradict one another.
     """
     if not isinstance(said, list):
         raise InputError('The hints of a gap are a list of {"from": [x, y], "to": [x, y]}.')
@@ -271,7 +271,7 @@ def _rate(value: Any) -> Fraction:
     try:
         rate = Fraction(str(value)[:32])
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"The rate {str(value)[:32]!r} is no number of frames a second.") from error
+        raise InputError(f"The rate {str(value)[:32]!r} is not a number of frames a second.") from error
     if not 1 <= rate <= _FASTEST:
         raise InputError(f"The rate is {float(rate):g} frames a second; it is from 1 to {_FASTEST}.")
     return rate
@@ -285,7 +285,7 @@ def _hint_entries(path: Path) -> list[Any]:
 
 
 def _hints(path: Path, entries: list[Any], lone: str | None) -> dict[str, tuple[Hint, ...]]:
-    """By the name of the key, of keys that are not there too."""
+    """Hints by the name of the key, also of missing keys."""
     if not entries:
         return {}
     names = [str(entry["key"]) for entry in entries if isinstance(entry, dict) and "key" in entry]

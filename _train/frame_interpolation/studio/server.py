@@ -1,13 +1,13 @@
-"""The page and what it asks for, on this machine alone.
+"""The web server of the page, on the local machine only.
 
     /TOKEN/                          the page and its files
-    /TOKEN/api/state                 all that it shows
-    /TOKEN/api/events                the same, and what happens, as server-sent events
-    /TOKEN/api/edit …                what it does
-    /TOKEN/pictures/SIZE/ID.png      keys and drawings; an ID tells the content, so that they may be kept for ever
+    /TOKEN/api/state                 all that the page shows
+    /TOKEN/api/events                the same, and changes, as server-sent events
+    /TOKEN/api/edit …                actions of the page
+    /TOKEN/pictures/SIZE/ID.png      keys and drawings; an ID identifies the content, so they may be cached forever
 
-Without the token there is nothing. Requests of other origins, and those that reach this machine under another name, are
-refused, so that no other page can read or do anything.
+Nothing is served without the token. Requests from other origins, or to other host names of this machine, are refused,
+so no other page can read or change anything.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ class Studio:
         """The ASGI application.
 
         Args:
-            hosts: names with ports under which it may be asked, as `127.0.0.1:8000`.
+            hosts: allowed values of the Host header, as `127.0.0.1:8000`.
         """
         return Starlette(
             routes=[Mount(f"/{self._token}", routes=self._routes())],
@@ -75,12 +75,12 @@ class Studio:
             Route("/api/state", self._state),
             Route("/api/events", self._listen),
             Route("/api/edit", self._edit, methods=["POST"]),
-            self._post("undo", lambda said: self._session.undo()),
-            self._post("redo", lambda said: self._session.redo()),
+            self._post("undo", lambda body: self._session.undo()),
+            self._post("redo", lambda body: self._session.redo()),
             self._post("look", self._look),
-            self._post("redraw", lambda said: self._session.redraw(_text(said, "key"))),
-            self._post("export", lambda said: self._worker.export(_text(said, "format"))),
-            self._post("cancel", lambda said: self._worker.cancel()),
+            self._post("redraw", lambda body: self._session.redraw(_text(body, "key"))),
+            self._post("export", lambda body: self._worker.export(_text(body, "format"))),
+            self._post("cancel", lambda body: self._worker.cancel()),
             Route("/pictures/{size}/{id}.png", self._picture),
             Mount("/", StaticFiles(directory=_STATIC, html=True)),
         ]
@@ -107,23 +107,23 @@ class Studio:
         return StreamingResponse(stream, media_type="text/event-stream")
 
     async def _edit(self, request: Request) -> Response:
-        said = await _said(request)
-        version, action = said.get("version"), _text(said, "action")
+        body = await _json_object(request)
+        version, action = body.get("version"), _text(body, "action")
         if not isinstance(version, int):
-            raise InputError("An edit tells the version that it is of.")
-        await run_in_threadpool(self._session.edit, version, action, said.get("key"), said.get("value"))
+            raise InputError("An edit needs the version that it is based on.")
+        await run_in_threadpool(self._session.edit, version, action, body.get("key"), body.get("value"))
         return JSONResponse(await run_in_threadpool(self._session.snapshot))
 
     def _post(self, name: str, do: Callable[[dict[str, Any]], None]) -> Route:
         async def answer(request: Request) -> Response:
-            await run_in_threadpool(do, await _said(request))
+            await run_in_threadpool(do, await _json_object(request))
             return JSONResponse({})
 
         return Route(f"/api/{name}", answer, methods=["POST"])
 
-    def _look(self, said: dict[str, Any]) -> None:
-        number = said.get("number", 0)
-        self._session.look_at(_text(said, "key"), number if isinstance(number, int) else 0)
+    def _look(self, body: dict[str, Any]) -> None:
+        number = body.get("number", 0)
+        self._session.look_at(_text(body, "key"), number if isinstance(number, int) else 0)
 
     async def _picture(self, request: Request) -> Response:
         id, size = request.path_params["id"], request.path_params["size"]
@@ -138,7 +138,7 @@ class Studio:
 
 
 class _Guard:
-    """Refuses what does not come from the page itself."""
+    """Middleware that refuses requests which do not come from the page itself."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...]):
         self._app, self._hosts = app, hosts
@@ -158,29 +158,29 @@ class _Guard:
 
     def _refusal(self, headers: Headers) -> str:
         if headers.get("host") not in self._hosts:
-            return "This page is of this machine alone."
+            return "This page is served to this machine only."
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         is_own = origin is None or origin in {f"http://{host}" for host in self._hosts}
-        return "" if is_own and site in ("same-origin", "none") else "Another page may not ask for this."
+        return "" if is_own and site in ("same-origin", "none") else "Requests from other pages are refused."
 
 
-async def _said(request: Request) -> dict[str, Any]:
+async def _json_object(request: Request) -> dict[str, Any]:
     """The JSON object of a request."""
     if request.headers.get("content-type") != "application/json":
         raise InputError("Requests are JSON.")
     if int(request.headers.get("content-length", _MOST_BODY + 1)) > _MOST_BODY:
         raise InputError("A request is too long.")
     try:
-        said = await request.json()
+        body = await request.json()
     except ValueError as error:
-        raise InputError("A request is no JSON.") from error
-    if not isinstance(said, dict):
+        raise InputError("A request is not JSON.") from error
+    if not isinstance(body, dict):
         raise InputError("A request is a JSON object.")
-    return said
+    return body
 
 
-def _text(said: dict[str, Any], name: str) -> str:
-    value = said.get(name)
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
     if not isinstance(value, str):
         raise InputError(f"A request has no {name}.")
     return value
@@ -191,10 +191,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket of this machine alone; port 0 is any that is free.
+    """A socket that accepts local connections only; port 0 is any free one.
 
     Raises:
-        InputError: the port cannot be had.
+        InputError: the port is not available.
     """
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -203,19 +203,19 @@ def _listen(port: int) -> socket.socket:
         listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
-        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "cannot be had"
+        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else "is not available"
         raise InputError(f"The port {port} {why}; choose another --port, or leave it out for a free one.") from error
     return listening
 
 
 @contextlib.contextmanager
 def serving(folder: Path, defaults: Defaults, out: Path, port: int = 0, **options: Any) -> Iterator[str]:
-    """The address of the page of a folder of keys, as long as the block lasts.
+    """Serve the page of a folder of keys within the block; yields its address.
 
     Args:
-        defaults: options of `timing.plan`, for gaps of which the project says nothing.
+        defaults: options of `timing.plan`, for gaps without a timing in the project.
         out: folder of exports.
-        port: 0 is any that is free.
+        port: 0 is any free one.
         options: of `Interpolator`.
 
     Raises:

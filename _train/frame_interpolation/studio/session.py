@@ -1,4 +1,4 @@
-"""An open project: keys, what is edited, and drawings, for the threads that serve, watch and draw."""
+"""An open project: its keys, edits and drawings, shared by the threads that serve, watch and draw."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -15,25 +15,25 @@ from _util.counts import listed
 from _util.errors import InputError
 
 CACHE_FOLDER = ".studio"
-STALE = "Another tab or program has changed this meanwhile; here is the newest, make the last edit once more."
+STALE = "Another tab or program has changed the project; this is the newest version, repeat the last edit."
 
-Tell = Callable[[str, Any], None]  # an event's name, and what JSON holds
+Tell = Callable[[str, Any], None]  # the name of an event, and its value for JSON
 
 
 class StaleError(InputError):
-    """An edit of a version that is no longer the newest."""
+    """An edit was based on a version that is not the newest."""
 
 
 class Session:
-    """A folder of keys that is open; for any number of threads.
+    """An open folder of keys; thread-safe.
 
     Args:
         folder: of keys.
-        defaults: options of `timing.plan`, for gaps of which the project says nothing.
-        tell: is called with each event, from any thread.
+        defaults: options of `timing.plan`, for gaps without a timing in the project.
+        tell: called with each event, from any thread.
 
     Attributes:
-        changed: is notified when there may be something else to draw.
+        changed: notified when there may be something new to draw.
 
     Raises:
         InputError: the folder or the project in it cannot be used.
@@ -46,7 +46,7 @@ class Session:
         self.keys.scan()
         names = [key.name for key in self.keys.all]
         if len(names) > 1:
-            timing.plan(names, True, **defaults)  # what cannot be used is reported before anything is served
+            timing.plan(names, True, **defaults)  # raises InputError before anything is served
         self._defaults = defaults
         self.project = Project(folder, names[0] if len(names) == 2 else None)
         self.cache = Cache(folder / CACHE_FOLDER)
@@ -60,10 +60,10 @@ class Session:
         self._rows: tuple[Any, list[SheetRow]] | None = None
         self._snapshots = 0
 
-    # ---- What there is -------------------------------------------------------------------------------------------
+    # ---- State ---------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[SheetRow]:
-        """All keys with their gaps, as things are now."""
+        """All keys with their gaps, in the current state."""
         with self.changed:
             state = self.keys.version, self.project.version, self._settings
             if self._rows is None or self._rows[0] != state:
@@ -72,7 +72,7 @@ class Session:
             return self._rows[1]
 
     def snapshot(self) -> dict[str, Any]:
-        """All that the page shows, as JSON holds it; `serial` rises, so that one that comes late is known."""
+        """All that the page shows, for JSON; `serial` increases, so that the page can ignore late ones."""
         with self.changed:
             self._snapshots += 1
             state = self.project.state
@@ -117,14 +117,14 @@ class Session:
         key = next((key for key in self.keys.all if key.digest and key.digest[:32] == id), None)
         return key.path if key else self.cache.path(id)
 
-    # ---- What is edited ------------------------------------------------------------------------------------------
+    # ---- Edits ---------------------------------------------------------------------------------------------------
 
     def edit(self, version: int, action: str, key: str | None, value: Any) -> None:
-        """Make an edit, of the version that its author sees.
+        """Apply an edit that is based on a version of the project.
 
         Raises:
-            StaleError: that version is not the newest.
-            InputError: an edit that cannot be made; nothing is different then.
+            StaleError: the version is not the newest.
+            InputError: the edit is invalid; nothing is changed.
         """
         with self.changed:
             if version != self.project.version:
@@ -172,10 +172,10 @@ class Session:
             raise InputError(f"There is no key {key}; it was moved or renamed.")
         return row
 
-    # ---- What happens on the disk --------------------------------------------------------------------------------
+    # ---- Changes on disk -----------------------------------------------------------------------------------------
 
     def check_disk(self) -> None:
-        """Read what others have changed in the folder, and announce it."""
+        """Read changes that other programs made in the folder, and announce them."""
         with self.changed:
             before = self.keys.all
             try:
@@ -184,7 +184,7 @@ class Session:
                     self.tell("notice", _difference(before, self.keys.all))
                 if self.project.reload():
                     is_other = True
-                    self.tell("notice", "The project was changed by another program and is read again; undo goes back.")
+                    self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
                 is_other = is_other or bool(self._disk_problem)
                 self._disk_problem = ""
             except InputError as error:
@@ -193,29 +193,29 @@ class Session:
             if is_other:
                 self._announce()
 
-    # ---- What is drawn -------------------------------------------------------------------------------------------
+    # ---- Drawing -------------------------------------------------------------------------------------------------
 
     def begin_drawing(self, method: str, settings: str) -> None:
-        """The method is known; only now drawings have an `id`."""
+        """Set the method, now that it is loaded; drawings have an `id` from here on."""
         with self.changed:
             self.method, self._settings = method, settings
             self.cache.keep_only({one.id for row in self.rows() for one in row.drawings})
             self._announce()
 
     def cannot_draw(self, sentence: str) -> None:
-        """Nothing can be drawn at all."""
+        """Report why nothing can be drawn at all."""
         with self.changed:
             self._method_problem = sentence
             self._announce()
 
     def look_at(self, key: str, number: int) -> None:
-        """What is looked at is drawn first."""
+        """Set the drawing in view, which is drawn first."""
         with self.changed:
             self.look = key, number
             self.changed.notify_all()
 
     def redraw(self, key: str) -> None:
-        """Draw a gap anew."""
+        """Redraw a gap."""
         with self.changed:
             for one in self._row_of(key).drawings:
                 self.cache.forget(one.id)
@@ -223,7 +223,7 @@ class Session:
             self._announce()
 
     def wanted(self) -> tuple[SheetRow, sheet.InBetween] | None:
-        """What is to be drawn next: what is looked at, its gap from there, the gaps after it, and those before."""
+        """The next in-between to draw: the one in view, then those nearest to it, then of later and earlier gaps."""
         with self.changed:
             rows = self.rows()
             at = next((i for i, row in enumerate(rows) if row.key.name == self.look[0]), 0)
@@ -236,7 +236,7 @@ class Session:
             return None
 
     def is_wanted(self, row: SheetRow, one: sheet.InBetween) -> bool:
-        """Whether an in-between is not drawn and can be."""
+        """Whether an in-between can be drawn and has not been."""
         return bool(one.id) and not row.problem and one.id not in self.cache and one.id not in self._failed
 
     def began(self, one: sheet.InBetween) -> None:
@@ -267,7 +267,7 @@ class Session:
 
 
 def _spaced(value: Any, row: SheetRow) -> Timing:
-    """As many in-betweens as asked for, even in time and moved along a curve."""
+    """The timing of a number of evenly spaced in-betweens, eased along a curve."""
     if not isinstance(value, dict):
         raise InputError('The spacing of a gap is of the form {"count": 3, "ease": "in-out"}.')
     (count,) = timing.parse_between(str(value.get("count", len(row.gap.ticks))).replace(",", "?"))
@@ -276,7 +276,7 @@ def _spaced(value: Any, row: SheetRow) -> Timing:
 
 
 def _difference(before: list[Key], after: list[Key]) -> str:
-    """What has happened to the keys, in a sentence or more."""
+    """What has changed among the keys, in one or more sentences."""
     old, new = ({key.name: key.digest for key in keys} for keys in (before, after))
     gone = [name for name in old if name not in new]
     come = [name for name in new if name not in old]
@@ -290,9 +290,9 @@ def _difference(before: list[Key], after: list[Key]) -> str:
         sentences.append(f"{listed(come, 4)} {_is(come)} new among the keys.")
     if other:
         sentences.append(
-            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is drawn anew."
+            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is redrawn."
         )
-    return " ".join(sentences) or "The files of the keys were written anew; their pictures are the same."
+    return " ".join(sentences) or "The files of the keys were written again; their pictures are the same."
 
 
 def _is(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The drawings that follow from keys and a project: what each is made of, and how long it is exposed."""
+"""The drawings of a project: what each is made of, and how long it is exposed."""
 
 from collections.abc import Sequence
 from fractions import Fraction

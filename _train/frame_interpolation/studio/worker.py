@@ -1,7 +1,7 @@
-"""The one thread that draws: in-betweens in the order in which they are looked at, and exports.
+"""The thread that draws in-betweens, those in view first, and exports.
 
-What is to be drawn is asked for anew before each in-between, so that nothing that was edited away is drawn. Motion of
-the gaps that were drawn last is kept.
+The next in-between is determined after each one, so edits take effect at once. The motion of the gaps that were drawn
+last is kept in memory.
 """
 
 import threading
@@ -38,14 +38,14 @@ class Worker(threading.Thread):
         self._stopped = False
 
     def stop(self) -> None:
-        """End after what is drawn just now."""
+        """Stop after the current drawing."""
         with self._session.changed:
             self._stopped = True
             self.cancel()
             self._session.changed.notify_all()
 
     def export(self, format: str) -> None:
-        """Draw what is missing and write all to a file or folder.
+        """Draw missing in-betweens, then write all drawings to a file or folder.
 
         Raises:
             InputError: there is no such format, an export is running, or there is nothing to write.
@@ -61,7 +61,7 @@ class Worker(threading.Thread):
             self._session.changed.notify_all()
 
     def cancel(self) -> None:
-        """Cancel the export that is running, if one is."""
+        """Cancel the current export, if any."""
         with self._session.changed:
             if self._export:
                 self._export.is_cancelled = True
@@ -96,7 +96,7 @@ class Worker(threading.Thread):
             self._session.cache.keep(one.id, self._drawn(row, one))
         except _ChangedError:
             self._session.check_disk()
-        except Exception as error:  # of this gap; the others can be drawn
+        except Exception as error:  # an error of this gap; others can still be drawn
             problem = _sentence(error)
         self._session.finished(one, problem)
 
@@ -122,7 +122,7 @@ class Worker(threading.Thread):
         return self._prepared[gap]
 
     def _advance(self, export: exports.Export) -> None:
-        """Draw one in-between that an export lacks, or write it if it lacks none."""
+        """Draw one missing in-between of an export, or write the export if none is missing."""
         missing = next(
             ((row, one) for row in export.rows for one in row.drawings if one.id not in self._session.cache), None
         )
@@ -155,7 +155,7 @@ class Worker(threading.Thread):
 
 
 class _ChangedError(Exception):
-    """A key is no longer what it was when it was listed."""
+    """A key was changed after it was listed."""
 
 
 def _sentence(error: Exception) -> str:

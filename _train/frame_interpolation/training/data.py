@@ -1,11 +1,11 @@
-"""What a run learns from: the DATA of its command line, opened, with the flow that its task needs."""
+"""The training data of a run: the DATA of the command line, with the flow that the task needs."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from _databacks.sources import open_source
-from _train.frame_interpolation.training.batches import CachedFlows
+from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
 
 

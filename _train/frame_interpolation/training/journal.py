@@ -120,9 +120,9 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is damaged; move it away, and its curves begin anew.") from error
+        raise InputError(f"{path} is damaged; move it away, and its curves start again.") from error
     if not all("step" in row for row in rows):
-        raise InputError(f"{path} has rows without a step; move it away, and its curves begin anew.")
+        raise InputError(f"{path} has rows without a step; move it away, and its curves start again.")
     return rows
 
 
@@ -152,7 +152,7 @@ def read_checkpoint(path: Path) -> dict:
             state["metadata"] = {"options": state["facts"]["options"], "runs": state.pop("facts")["legs"]}
         state["step"], state["networks"], state["average"], state["metadata"]
     except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} is damaged or is no checkpoint of training; move it away.") from error
+        raise InputError(f"{path} is damaged or is not a checkpoint of training; move it away.") from error
     return state
 
 

@@ -32,7 +32,7 @@ def parse(description: str) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("data", metavar="DATA", nargs="+", help="toons, clipart, a folder or FILE.h5; PATH:0.3: with weight 0.3")
-    add("out", metavar="OUT", type=Path, help="where the run lives")
+    add("out", metavar="OUT", type=Path, help="folder of the run")
     add(
         "--model",
         default="rfr",
@@ -66,8 +66,8 @@ def parse(description: str) -> argparse.Namespace:
         "steps and fall along a cosine (default: the model's)",
     )
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
-    add("--ema", type=number(0, below=1), default=0.999, help="how slowly the averaged weights follow (default: 0.999)")
-    add("--seed", type=whole(0), default=0, help="of order, augmentation and first weights (default: 0)")
+    add("--ema", type=number(0, below=1), default=0.999, help="decay of the averaged weights (default: 0.999)")
+    add("--seed", type=whole(0), default=0, help="of order, augmentation and initial weights (default: 0)")
     add(
         "--flow",
         help="flow that synthesis learns on, as interpolation names it, or exact, that of toons (default: dis; "
@@ -144,12 +144,16 @@ def split_weight(data: str) -> tuple[str, float]:
 
 
 def take_defaults(options: argparse.Namespace, kind: type) -> None:
-    """What was not asked for becomes what the task has by default; what it has no use for must not be asked for."""
+    """Set options that were not given to the defaults of the task.
+
+    Raises:
+        InputError: an option was given that the task does not use.
+    """
     from _train.frame_interpolation import methods
 
     for name in ("flow", "style_features", "stages", "blocks"):
         if getattr(options, name) and not getattr(kind, name):
-            raise InputError(f"--{name.replace('_', '-')} is nothing that {options.model} makes use of; leave it out.")
+            raise InputError(f"{options.model} does not use --{name.replace('_', '-')}; leave it out.")
     if options.flow:
         methods.find("flow", methods.FLOWS, options.flow, ["exact"])
     for name in ("lr", "schedule", "crop", "flow", "style_features", "stages", "blocks"):

@@ -67,11 +67,11 @@ def parse_time(text: str) -> Fraction:
     """Seconds of `83.5`, `1:23.5` or `0:01:23.5`.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is not a time.
     """
     match = _CLOCK.fullmatch(text)
     if not match:
-        raise ValueError(f"{text} is no time; it is seconds, as 83.5, or M:S or H:M:S, as 1:23.5")
+        raise ValueError(f"{text} is not a time; it is seconds, as 83.5, or M:S or H:M:S, as 1:23.5")
     hours, minutes, seconds = match.groups("0")
     return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
 
@@ -84,7 +84,7 @@ def parse_crop(text: str) -> Area:
     """
     numbers = _numbers(text)
     if len(numbers) not in (2, 4) or 0 in numbers[:2]:
-        raise ValueError(f"{text} is no area; it is W:H or W:H:X:Y, in pixels")
+        raise ValueError(f"{text} is not an area; it is W:H or W:H:X:Y, in pixels")
     return Area(*numbers)
 
 
@@ -96,7 +96,7 @@ def parse_still(text: str) -> Area:
     """
     numbers = _numbers(text)
     if len(numbers) != 4 or 0 in numbers[2:]:
-        raise ValueError(f"{text} is no area; it is X,Y,W,H, in pixels")
+        raise ValueError(f"{text} is not an area; it is X,Y,W,H, in pixels")
     x, y, w, h = numbers
     return Area(w, h, x, y)
 
@@ -109,7 +109,7 @@ def parse_scale(text: str) -> Scale:
     """
     match = re.fullmatch(r"(?:([1-9]\d*)[x×:])?([1-9]\d*)", text)
     if not match:
-        raise ValueError(f"{text} is no size; it is WIDTHxHEIGHT, or a height")
+        raise ValueError(f"{text} is not a size; it is WIDTHxHEIGHT, or a height")
     return Scale(int(match[1]) if match[1] else None, int(match[2]))
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _train.frame_interpolation.video import results
-from _train.frame_interpolation.video.interpolate import Draws, drawings_of, open_source
+from _train.frame_interpolation.video.detection import drawings_of
+from _train.frame_interpolation.video.interpolate import Draws, open_source
 from _train.frame_interpolation.video.part_writer import as_written
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Stretch, stretches

@@ -2,22 +2,21 @@
 
 source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
 
-Each of the first four has a thread of its own, with short queues between them, so that memory does not grow with
-length. Frames that a GPU draws are waited for where they are encoded, so that it is given the next ones meanwhile. The
-result is made in parts of some seconds (see `parts`), and appears under its name when it is whole; where drawing a part
-takes long, each of its frames is kept as well. A run that resumes from parts reads the source from its start, since
-where drawings and cuts are depends on all before them, but draws only what is missing: its frames are those of a run
-without interruption. Drawings that are shown as they are keep the form in which they were stored, where the codec has
-it, so that a lossless codec gives them back bit by bit.
+Each of the first four stages runs in a thread of its own. Short queues connect them, so memory use does not grow with
+the length of the source. The encoder waits for frames of a GPU, which meanwhile computes the next ones. The result is
+made in parts of a few seconds (see `parts`) and appears under its name when it is complete. Where a part takes long to
+draw, each of its frames is kept as well. A run that resumes reads the source from its start, because the detection of
+drawings and cuts depends on all earlier frames, but it draws only missing parts; the frames are the same as without an
+interruption. Source drawings are passed to the encoder as they were stored where the codec supports that pixel format,
+so a lossless codec reproduces them bit by bit.
 """
 
-import bisect
 import contextlib
 import functools
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -27,14 +26,15 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results, stills
+from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.scenes import write as write_scenes
-from _train.frame_interpolation.video.timeline import Drawing, Stretch, stretches
-from _util import camera_holds, checkpoints, cuts, duplicates, files, locks, runs, sequences, video
+from _train.frame_interpolation.video.timeline import Stretch, stretches
+from _util import checkpoints, files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -45,7 +45,7 @@ _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 
 
 class Draws(Protocol):
-    """What interpolates: `Interpolator`, or a stand-in."""
+    """The interface of `Interpolator` that is used here."""
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
 
@@ -53,14 +53,14 @@ class Draws(Protocol):
 
 
 class Summary(NamedTuple):
-    """What has been made."""
+    """The result of a run."""
 
     frames: int
     fps: Fraction
     source_frames: int
     drawings: int
     cuts: int
-    notes: list[str]  # sentences about what was found, left out or could not be read; all have been said
+    notes: list[str]  # sentences about what was found, left out or could not be read, in the order of output
 
 
 def interpolate_video(
@@ -80,17 +80,16 @@ def interpolate_video(
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
             which frames are written as Y4M. Where it is a symbolic link, what it points to.
-        create: called once all else has been found in order; gives the interpolator and what determines how it draws.
-        resume: continue what an earlier run of the same kind has finished, where there is such. Where nothing is left
-            to be done, `out` stays as it is.
-        overwrite: replace a file `out`, and throw away what an earlier run has finished unless it is resumed.
-        scenes: where a list of the source's scenes is written as well (default: nowhere).
-        say: is given each sentence about what was found or lost as soon as that is known (default: it is printed to
-            standard error).
+        create: called after all checks; returns the interpolator, and all settings that determine its frames.
+        resume: continue an earlier run with the same settings, if there is one. Where nothing is left to do, `out` is
+            not changed.
+        overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
+        scenes: a file to which a list of the source's scenes is written as well (default: none).
+        say: called with each sentence about what was found or lost (default: it is printed to standard error).
 
     Raises:
-        InputError: something handed in cannot be used, another run writes to the same place, or there is no room.
-            Finished parts are kept for `resume`; nothing else is left.
+        InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
+            are kept for `resume`; nothing else is left.
     """
     say = say or functools.partial(print, file=sys.stderr)
     if resume and video.STREAM in (source, out):
@@ -122,7 +121,7 @@ def _interpolate(
     for note in notes:
         say(note)
     interpolator, settings = create()
-    run = {"source": fingerprint(source), **_determining(options, fps), **settings}
+    run = {"source": fingerprint(source), **_run_options(options, fps), **settings}
     parts = Parts(out, run, result.part_suffix) if out != video.STREAM else StreamedParts(out, run, "")
     if resume and out.exists():
         if (summary := parts.appeared()) is not None:
@@ -134,7 +133,7 @@ def _interpolate(
             and _is_made(out, source, reader, fps, results.shown_size(reader, options))
         ):
             parts.discard()
-            say(f"{out} is there already; nothing to do (--overwrite draws it anew).")
+            say(f"{out} already exists; nothing to do (--overwrite redraws it).")
             return None
         _check_place(out, overwrite)
     parts.begin(resume, overwrite)
@@ -162,10 +161,10 @@ def _interpolate(
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
-    """The reader of what is to be interpolated, and the frames a second of the result.
+    """The reader of the source, and the frames a second of the result.
 
     Raises:
-        InputError: something handed in cannot be used.
+        InputError: the source or an option cannot be used.
     """
     treatment = video.Treatment(options.deinterlace, options.detelecine)
     reader = video.Reader(source, options.in_fps, keep_alpha=True, treatment=treatment, close_gaps=options.close_gaps)
@@ -185,7 +184,7 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
 
 
 def _check_count(source: Path, reader: video.Reader) -> None:
-    """Raise InputError of one picture, or a folder or pattern of one; a video may have one frame."""
+    """Raise InputError if the source is a single picture; a video may have a single frame."""
     if video.is_drawings(source):
         is_one = len(sequences.find(source).paths) == 1
     else:
@@ -198,7 +197,7 @@ def _check_count(source: Path, reader: video.Reader) -> None:
 
 
 def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
-    """An `Interpolator` with its `options` and weights from `folder`, and what determines how it draws."""
+    """An `Interpolator` with `options` and weights from `folder`, and all settings that determine its frames."""
     interpolator = Interpolator(**options, folder=folder)
     weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
     settings = {
@@ -212,13 +211,13 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
 
 
 def fingerprint(source: Path) -> str:
-    """Of a file, its size and the time of its last change; of drawings, a digest of those of all of them."""
+    """Identifies the content of a source: size and modification time of a file, or a digest of those of drawings."""
     if not video.is_drawings(source):
         return "standard input" if source == video.STREAM else runs.stamp(source)
     return runs.stamp_of(sequences.find(source).paths)
 
 
-def _determining(options: Options, fps: Fraction) -> dict[str, Any]:
+def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     named = {name: value for name, value in options._asdict().items() if name not in ("fps", "times_fps")}
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
@@ -244,7 +243,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
 
 
 def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
-    """Whether `out` is what a run that ended has made of the source, as far as that can be seen from outside."""
+    """Whether `out` seems to be the result of a finished run: it is newer, and size, rate and duration match."""
     try:
         made = video.Reader(out, fps if video.is_drawings(out) else None)
         if _changed(out) < _changed(source):
@@ -257,55 +256,9 @@ def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size:
 
 
 def _changed(path: Path) -> int:
-    """When a file, or the newest file of those that are numbered, was changed last."""
+    """The latest modification time of a file, or of numbered drawings, in nanoseconds."""
     paths = sequences.find(path).paths if video.is_drawings(path) else [path]
     return max(one.stat().st_mtime_ns for one in paths)
-
-
-class _Count(NamedTuple):
-    source_frames: int
-    drawings: int
-    cuts: int
-
-
-class MarkedFrame(NamedTuple):
-    """A frame of the source."""
-
-    time: Fraction
-    picture: video.Frame | None  # None where it repeats the drawing before, or only moves it with the camera
-    opens_shot: bool
-
-
-class _Found:
-    """The drawings of a source, which are counted as they are gone through.
-
-    Attributes:
-        count: of frames, drawings and cuts so far.
-        scenes: seconds of the source at which its shots begin, so far.
-    """
-
-    def __init__(self, marked: Iterable[MarkedFrame], reader: video.Reader):
-        self._marked, self._reader = marked, reader
-        self.count = _Count(0, 0, 0)
-        self.scenes: list[Fraction] = []
-
-    def __iter__(self) -> Iterator[Drawing[video.Frame]]:
-        for time_, picture, opens_shot in self._marked:
-            if opens_shot:
-                self.scenes.append(in_source(self._reader, time_))
-            frames, drawings, _ = self.count
-            self.count = _Count(frames + 1, drawings + (picture is not None), len(self.scenes) - 1)
-            if picture is not None:
-                yield Drawing(time_, picture, opens_shot)
-
-    def end(self) -> Fraction:
-        """When the source ends; known once all has been read."""
-        return cast(Fraction, self._reader.end)
-
-
-def drawings_of(reader: video.Reader, options: Options) -> _Found:
-    """The drawings of a source, found as `interpolate_video` finds them."""
-    return _Found(mark(reader.frames(), options, reader), reader)
 
 
 def _draw(
@@ -316,8 +269,8 @@ def _draw(
     parts: Parts,
     result: Result,
     scenes: Path | None = None,
-) -> tuple[_Count, int]:
-    """Make the parts that are missing; returns what the source holds, and how many frames the result has."""
+) -> tuple[SourceCount, int]:
+    """Make the missing parts; returns what the source holds, and the number of frames of the result."""
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
@@ -325,7 +278,7 @@ def _draw(
     unmoved = stills.Stills(options.still or (), fps)
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
-    if isinstance(interpolator, Interpolator) and done < total:  # a stand-in draws nothing that was not asked for
+    if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate
         expected = expected_seconds(interpolator, reader.size, max(1, math.ceil(fps / reader.rate) - 1))
 
     def write(frame: ComingFrame) -> None:
@@ -339,60 +292,24 @@ def _draw(
         PartWriter(parts, length, result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
-        found = _Found(marked, reader)
+        found = FoundDrawings(marked, reader)
         for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
             frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
-            for waiting in _pictures(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
-                put(waiting)
+            for frame in _frames_of(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
+                put(frame)
     if scenes:
         write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
 
 
-def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
-    """Find what is no drawing and where shots begin. As many frames are held as `cuts.detect` reads ahead.
-
-    Args:
-        reader: of the frames, where `options` list the scenes of their source.
-    """
-    visible = functools.partial(stills.visible, hidden=options.still or ())
-    frames, seen = itertools.tee(frames)
-    threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
-    if options.scenes is None:
-        opens = cuts.detect(map(visible, seen), **threshold)
-    else:
-        assert reader is not None
-        opens = _opens_listed(seen, options.scenes, reader)
-    repeats: Iterable[bool] = itertools.repeat(False)
-    held: Iterable[bool] = itertools.repeat(False)
-    if options.dedup:
-        frames, compared = itertools.tee(frames)
-        repeats = duplicates.detect(map(visible, compared))
-        if options.camera_holds:
-            frames, tracked = itertools.tee(frames)
-            held = camera_holds.detect(map(visible, tracked))
-    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
-        is_drawing = opens_shot or not (repeats_last or is_held)
-        yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
-
-
-def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], reader: video.Reader) -> Iterator[bool]:
-    """Whether each frame is the first of a scene of a list; the first frame is."""
-    ahead_of, last = 1 / (2 * reader.rate), -1
-    for frame in frames:
-        number = bisect.bisect_right(starts, in_source(reader, frame.time + ahead_of))
-        yield number > last
-        last = max(number, last)
-
-
-def _pictures(
+def _frames_of(
     stretch: Stretch[video.Frame],
     interpolator: Draws,
     is_missing: Callable[[int], bool],
     kept: frozenset[int],
     parts: Parts,
 ) -> Iterator[ComingFrame]:
-    """The frames of a stretch that are missing; those of the numbers `kept` have been drawn before."""
+    """The missing frames of a stretch; those with numbers in `kept` are read instead of drawn."""
     for k in filter(is_missing, stretch.held):
         yield ComingFrame(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]

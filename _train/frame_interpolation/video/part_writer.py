@@ -1,6 +1,6 @@
-"""Frames of a result, written into its parts as they come.
+"""Writes the frames of a result into its parts.
 
-Each part is a file of its own, which counts once it is whole. Where drawing takes long, each frame is kept as well.
+Each part is a file, and counts as finished once it is complete. Where drawing takes long, each frame is kept as well.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept 
 
 
 class ComingFrame(NamedTuple):
-    """A frame of the result that is to come."""
+    """A frame of the result that is still to be written."""
 
     number: int
     wait: Callable[[], video.Frame | np.ndarray]

@@ -1,4 +1,4 @@
-"""Long work in parts: what is finished is kept, and a later run resumes from there.
+"""Long work in parts: finished parts are kept, and a later run resumes after them.
 
 DIR/.clip.mp4.parts/            beside clip.mp4, which appears when all parts are joined
     run.json                    what determines the result; only the same run resumes
@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a later run could resume from."""
+        """Whether no part or frame is finished that a later run could use."""
         return not self.finished and not self.drawn
 
     @property
@@ -84,7 +84,8 @@ class Parts:
             self._check_run()
         elif has_work and not overwrite:
             raise InputError(
-                f"{self.folder} holds what an earlier run finished; add --resume to keep it, --overwrite to begin anew."
+                f"{self.folder} holds what an earlier run finished; "
+                "add --resume to keep it, --overwrite to start again."
             )
         else:
             self.discard()
@@ -203,10 +204,10 @@ class Parts:
         return True
 
     def _check_run(self) -> None:
-        run = runs.read(self.folder / "run.json", "begin anew with --overwrite")
+        run = runs.read(self.folder / "run.json", "start again with --overwrite")
         if changes := runs.changes(run, self._run):
             raise InputError(
-                f"{self.folder} is of another run: {changes}; run that one, or begin anew with --overwrite."
+                f"{self.folder} is of another run: {changes}; run that one, or start again with --overwrite."
             )
 
 

@@ -1,4 +1,4 @@
-"""The bar of a video that is being made: the time left is known before the first frame, and soon goes by what is done.
+"""The progress bar of a video, which shows the time left from the beginning.
 
 Before the first frame, what one takes is extrapolated from two small ones, which the same method draws.
 Each frame that is done then counts as much as any other, up to the last two hundred.

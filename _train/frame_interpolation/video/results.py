@@ -1,7 +1,7 @@
-"""What an interpolated video becomes: a video file, numbered drawings, an animated picture, or Y4M.
+"""Outputs of video interpolation: a video file, numbered drawings, an animated picture, or Y4M.
 
-Each kind tells how one of its parts is written, and how all parts are put together; and beforehand, in sentences, what
-of the source it cannot hold.
+Each kind of output writes single parts and joins them. It states in advance, in sentences, what of the source it cannot
+hold.
 """
 
 import contextlib
@@ -24,35 +24,35 @@ from _util.errors import InputError
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
 _NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
-_ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs whose alpha is beside their stream, where the container has a place
+_ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs with alpha in a second stream, which the container must support
 _HOLDS_ALPHA_BESIDE = (".webm", ".mkv")
 
 
 class Options(NamedTuple):
-    """What is made of a video; the command line tells more."""
+    """How a video is interpolated; see the options of `_scripts.interpolate_video`."""
 
     fps: Fraction | None = None  # None: `times_fps` times the rate of the source
     times_fps: Fraction = Fraction(2)
     in_fps: Fraction | None = None  # of a folder of drawings
     dedup: bool = True
-    camera_holds: bool = True  # holds of a figure under a moving camera are found, where repeats are
+    camera_holds: bool = True  # with `dedup`, also detect holds of a figure under a moving camera
     cut_threshold: float | None = None  # None: that of `cuts.detect`
     longest_hold: Fraction = LONGEST_HOLD
     codec: str | None = None  # None: by suffix
     crf: float | None = None
     preset: str | None = None
-    pixel_format: str | None = None  # None: of the codec's the one that keeps most
+    pixel_format: str | None = None  # None: the one of the codec that preserves most of the source
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
     close_gaps: bool = False  # of numbered drawings
     excerpt: Excerpt = Excerpt()
     side_by_side: bool = False  # the source on the left, the result on the right
-    still: tuple[Area, ...] | None = None  # of the pictures that are made: what is not moved
-    scenes: tuple[Fraction, ...] | None = None  # seconds at which those of the source begin; None: they are found
+    still: tuple[Area, ...] | None = None  # areas of the result that are not interpolated
+    scenes: tuple[Fraction, ...] | None = None  # their start times in seconds of the source; None: they are detected
 
 
 class Result(Protocol):
-    """What is made: how a part of it is written, and how it is put together from all parts."""
+    """A kind of output: how a part of it is written, and how all parts are joined."""
 
     part_suffix: str
     notes: list[str]
@@ -62,11 +62,11 @@ class Result(Protocol):
     def part(self, path: Path) -> contextlib.AbstractContextManager[Any]: ...
 
     def join(self, parts: Parts, frames: int) -> Path | None:
-        """The whole, which is to be given its name; None if it is there already."""
+        """The complete result, which is to be renamed; None if it is in place already."""
 
 
 class _Video:
-    """A video file; its parts are encoded, and in the end joined with all else that the source holds."""
+    """A video file; its parts are encoded, then joined together with the other streams of the source."""
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         self._source = None if video.is_drawings(source) or source == video.STREAM else source
@@ -90,7 +90,7 @@ class _Video:
         return whole
 
     def _span(self) -> remux.Span:
-        """What of the other streams belongs to what was read."""
+        """The time span of the other streams that belongs to the frames that were read."""
         start, excerpt = self._reader.start, self._excerpt
         if not excerpt.is_partial and excerpt.slowness == 1:
             return remux.Span(start)
@@ -105,7 +105,7 @@ def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:
 
 
 def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options) -> tuple[video.Encoding, list[str]]:
-    """How a video is encoded, and sentences about what that loses."""
+    """How a video is encoded, and sentences about what is lost."""
     notes = []
     codec = options.codec or video.CODECS.get(suffix, video.CODEC)
     if reader.alpha and options.codec is None and suffix in _WITH_ALPHA:
@@ -113,25 +113,27 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
         codec = _WITH_ALPHA[suffix]
     source = reader.pixel_format
     if reader.alpha and codec in _ALPHA_BESIDE and suffix not in _HOLDS_ALPHA_BESIDE:
-        notes.append(f"{suffix} has no place for alpha of {codec}: laid over white; .webm has.")
+        notes.append(f"{suffix} has no place for alpha of {codec}: composited over white; .webm has.")
         source = pixel_formats.opaque(source)
     encoding = video.Encoding(
-        shown_size(reader, options),
-        fps,
-        codec,
-        options.crf,
-        reader.deep,
-        reader.colour,
-        reader.aspect,
-        options.preset,
-        source,
-        options.pixel_format,
-        reader.light,
+        size=shown_size(reader, options),
+        rate=fps,
+        codec=codec,
+        crf=options.crf,
+        deep=reader.deep,
+        colour=reader.colour,
+        aspect=reader.aspect,
+        preset=options.preset,
+        source=source,
+        pixel_format=options.pixel_format,
+        light=reader.light,
     )
     chosen = video.pixel_format(encoding)
     tags = video.carried_colour(encoding, suffix)
     if tags != encoding.colour:
-        notes.append(f"{codec} in {suffix} cannot tell these tags of colour: written as what players take for it.")
+        notes.append(
+            f"{codec} in {suffix} cannot store these colour tags: converted to what players assume without them."
+        )
         encoding = encoding._replace(colour=tags)
     losses = pixel_formats.lost(source, chosen)
     if losses:
@@ -145,7 +147,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
 
 
 class _Folder:
-    """A folder of numbered drawings to be made."""
+    """A folder of numbered drawings."""
 
     part_suffix = ""
 
@@ -154,7 +156,7 @@ class _Folder:
         self._tags = reader.tags
         self.notes = _square_pixels(reader, "PNG")
         if not video.is_drawings(source):
-            self.notes.append(f"{out} holds drawings alone; sound and all else is left out.")
+            self.notes.append(f"{out} holds drawings only; sound and all other streams are left out.")
 
     @contextlib.contextmanager
     def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
@@ -175,7 +177,7 @@ class _Folder:
 
 
 class _Animation:
-    """An animated picture, written from parts that are lossless."""
+    """An animated picture, written from lossless parts."""
 
     part_suffix = ".nut"
 
@@ -204,7 +206,7 @@ class _Animation:
 
 
 class _Y4M:
-    """Uncompressed video, whose parts are put one behind the other."""
+    """Uncompressed video; its parts are concatenated."""
 
     part_suffix = ".y4m"
 
@@ -212,7 +214,7 @@ class _Y4M:
         _check_unencoded(options, "Y4M is not compressed", pixel_format=True)
         self._encoding, self.notes = _encoding(".y4m", reader, fps, options)
         if not video.is_drawings(source):
-            self.notes.append(f"{out} holds frames alone; sound and all else is left out.")
+            self.notes.append(f"{out} holds frames only; sound and all other streams are left out.")
 
     def part(self, path: Path) -> video.Writer:
         return video.Writer(path, self._encoding)
@@ -230,7 +232,7 @@ class _Y4M:
 
 
 class _Stream(_Y4M):
-    """Y4M to standard output, in one part that appears as it is drawn."""
+    """Y4M to standard output, in one part that is written as it is drawn."""
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         super().__init__(source, out, reader, fps, options)
@@ -244,22 +246,22 @@ class _Stream(_Y4M):
 
 
 def _square_pixels(reader: video.Reader, kind: str) -> list[str]:
-    """A sentence where pixels are not square, for what cannot tell."""
+    """A sentence if pixels are not square, for outputs that cannot store their aspect."""
     if reader.aspect == 1:
         return []
     return [f"Pixels of {reader.aspect} width to height cannot be written to {kind}; viewers will show square ones."]
 
 
 def _unnamed_colours(reader: video.Reader, kind: str) -> list[str]:
-    """A sentence where values mean other colours than usual, for what cannot tell."""
+    """A sentence if the colour space is not sRGB, for outputs that cannot store it."""
     profile = png.shown_profile(reader.tags)
     if (profile is None or _is_srgb(profile)) and all(chunk.name != b"cICP" for chunk in reader.tags):
         return []
-    return [f"{kind} cannot tell which colours the values of {reader.path} stand for; viewers will show them as sRGB."]
+    return [f"{kind} cannot store the colour space of {reader.path}; viewers will show them as sRGB."]
 
 
 def _is_srgb(profile: bytes) -> bool:
-    """By the name that an ICC profile has; that of sRGB is in most files of painting programs."""
+    """Whether an ICC profile is that of sRGB, which most painting programs embed, by its name."""
     try:
         return "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (OSError, ImageCms.PyCMSError):
@@ -290,10 +292,10 @@ def _link(path: Path, place: Path) -> None:
 
 
 def kind_of(out: Path) -> type[Result]:
-    """What a path is for, by its suffix.
+    """The kind of output for a path, by its suffix.
 
     Raises:
-        InputError: a single picture, or a suffix alone.
+        InputError: the path is that of a single picture, or a suffix without a name.
     """
     if out == video.STREAM:
         return _Stream

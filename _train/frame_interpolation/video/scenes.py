@@ -38,7 +38,7 @@ def read(path: Path, rate: Fraction) -> list[Fraction]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if any(row)]
     except (OSError, ValueError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        why = getattr(error, "strerror", None) or "it is not a text in UTF-8"
         raise InputError(f"The scene list {path} cannot be read ({why}).") from error
     names = next(
         (i for i, row in enumerate(rows[:2]) if {_SECONDS, _TIMECODE, _FRAME} & set(map(str.strip, row))), None
@@ -51,7 +51,7 @@ def read(path: Path, rate: Fraction) -> list[Fraction]:
         try:
             starts.append(_start(row, columns, rate))
         except (ValueError, IndexError) as error:
-            raise InputError(f"Row {number} of {path} says no time at which its scene begins; mend it.") from error
+            raise InputError(f"Row {number} of {path} says no time at which its scene begins; correct it.") from error
     return sorted(set(starts))
 
 

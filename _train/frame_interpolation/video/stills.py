@@ -1,4 +1,4 @@
-"""Areas of a video that are never moved, such as captions: what they show goes by the frames of the source.
+"""Areas of a video that are not interpolated, such as captions: they are copied from the frames of the source.
 
 They are hidden where drawings and cuts are looked for, so that a caption that comes in the middle of a hold does not
 divide the motion of what is drawn.

@@ -277,6 +277,7 @@ def colour_at_centre(page, folder) -> tuple[int, ...]:
         return shot.convert("RGB").getpixel((shot.width // 2 + 3, shot.height // 2 + 30))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_two_thousand_items_stay_quick(tmp_path):
     """The page alone: without pictures, which load when they are in view."""

@@ -234,7 +234,7 @@ def spoil(kind: str) -> tuple[str, ...]:
         ("one method", "two methods or more"),
         ("same name", "2 folders of methods are named secretalpha"),
         ("one frame", "holds 1 pictures"),
-        ("damaged frame", "damaged or cut short"),
+        ("damaged frame", "damaged or truncated"),
         ("damaged animation", "wave.webp is damaged or no animation"),
         ("sizes within", "not as large as"),
         ("sizes between", "30×24"),

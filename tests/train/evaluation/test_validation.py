@@ -93,7 +93,7 @@ def test_no_interpolation_starts_before_all_keyframes_are_checked(keys):
 
 
 def test_frames_that_are_no_numbers(keys):
-    with pytest.raises(InputError, match=r"draws key2\.png with values that are no finite numbers"):
+    with pytest.raises(InputError, match=r"draws key2\.png with values that are not finite"):
         validate(lambda frame0, *_: frame0 * torch.nan, [keys], Measures(["psnr"]))
 
 

@@ -10,10 +10,10 @@ import torch
 from _train.frame_interpolation.benchmarks.articulated import Figure
 from _train.frame_interpolation.benchmarks.hinting import choose
 from _train.frame_interpolation.guides import cutouts, hints
-from _train.frame_interpolation.guides.cutouts import Similarity
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.errors import InputError
+from _util.similarity import Similarity, about
 
 SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
 SIZE = (120, 200)
@@ -85,8 +85,8 @@ def test_hints_outside_and_against_one_another():
             hints.check([good, other], SIZE)
 
 
-def test_a_similarity_goes_on_an_arc():
-    quarter = cutouts.about(10 + 20j, 1j, 10 + 20j)
+def test_a_similarity_moves_on_an_arc():
+    quarter = about(10 + 20j, 1j, 10 + 20j)
     half = quarter.at(0.5)
     assert half(15 + 20j) == pytest.approx(10 + 20j + 5 * np.exp(0.25j * np.pi))
     assert half(half(3 - 4j)) == pytest.approx(quarter(3 - 4j))
@@ -97,8 +97,8 @@ def test_a_similarity_goes_on_an_arc():
 def test_a_piece_turns_about_its_joint():
     """A forearm that hangs on an upper arm goes as a chain of two turns does."""
     empty = np.zeros((1, 1), bool)
-    upper = cutouts.about(0j, np.exp(1j), 0j)
-    lower = cutouts.about(10 + 0j, np.exp(0.2j), upper(10 + 0j))
+    upper = about(0j, np.exp(1j), 0j)
+    lower = about(10 + 0j, np.exp(0.2j), upper(10 + 0j))
     shoulder = cutouts.Piece(empty, empty, upper, 5)
     elbow = cutouts.Piece(empty, empty, lower, 15, shoulder, 10 + 0j)
     for t in (0.25, 0.5, 1.0):

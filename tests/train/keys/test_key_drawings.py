@@ -1,4 +1,4 @@
-"""Sequences of keys: names, times, what pairs give, what is kept, and what is drawn anew."""
+"""Sequences of keys: names, times, what pairs give, what is kept, and what is redrawn."""
 
 import json
 import shutil

@@ -86,17 +86,17 @@ def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
     ("name", "text", "match"),
     [
         ("studio.json", "{", "damaged"),
-        ("studio.json", "[]", "no JSON object"),
+        ("studio.json", "[]", "not hold a JSON object"),
         ("studio.json", '{"rate": 0}', "from 1 to 240"),
-        ("studio.json", '{"rate": "1/0"}', "no number of frames"),
+        ("studio.json", '{"rate": "1/0"}', "not a number of frames"),
         ("studio.json", '{"loop": 1}', "on or off"),
-        ("studio.json", '{"gaps": []}', "no object"),
+        ("studio.json", '{"gaps": []}', "not an object"),
         ("studio.json", '{"gaps": {"k": {"ticks": ["1/2", "1/4"]}}}', "ticks must rise"),
         ("studio.json", '{"gaps": {"k": {"ticks": ["2"]}}}', "a tick is at 2|A tick is at 2"),
         ("studio.json", '{"gaps": {"k": {"ticks": [], "on": 0}}}', "must be from 1"),
         ("hints.json", '{"hints": 1}', 'no list "hints"'),
         ("hints.json", '{"hints": [{"from": [1, 2], "to": [3, 4]}]}', "names no key"),
-        ("hints.json", '{"hints": [{"key": "k", "from": "x", "to": [3, 4]}]}', "no point"),
+        ("hints.json", '{"hints": [{"key": "k", "from": "x", "to": [3, 4]}]}', "neither a point"),
     ],
 )
 def test_files_that_cannot_be_used_are_named_and_kept(tmp_path, name, text, match):

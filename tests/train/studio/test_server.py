@@ -140,7 +140,7 @@ def test_an_edit_in_a_second_tab_is_told_in_the_first(client):
     assert edit(client, action="loop", value=True)[0] == 200
     answer = client.post("api/edit", json={"version": version, "action": "loop", "value": False})
     assert answer.status_code == 409
-    assert "once more" in answer.json()["error"]
+    assert "repeat the last edit" in answer.json()["error"]
     assert state(client)["loop"] is True
 
 
@@ -194,7 +194,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path):
         other.bind((server.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
-        for number, why in ((port, "is in use"), (70000, "cannot be had")):
+        for number, why in ((port, "is in use"), (70000, "is not available")):
             with (
                 pytest.raises(InputError, match=f"The port {number} {why}; choose another --port"),
                 server.serving(tmp_path, {}, tmp_path, number),

@@ -124,7 +124,7 @@ def test_only_what_is_in_the_cache_is_said_to_be_drawn(opened):
 def test_an_edit_of_an_older_version_is_refused(opened):
     version = opened.session.project.version
     opened.session.edit(version, "loop", None, True)
-    with pytest.raises(StaleError, match="once more"):
+    with pytest.raises(StaleError, match="repeat the last edit"):
         opened.session.edit(version, "rate", None, 12)
     assert opened.session.snapshot()["rate"] == 24
 
@@ -135,7 +135,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("timing", "k9", {"ticks": []}, "no key k9"),
         ("timing", "k1", {"ticks": ["1/2", "1/2"]}, "ticks must rise"),
         ("timing", "k1", {"ticks": ["1"]}, "below 1"),
-        ("timing", "k1", {"ticks": [None]}, "no number"),
+        ("timing", "k1", {"ticks": [None]}, "not a number"),
         ("timing", "k1", {"ticks": "1/2"}, "of the form"),
         ("on", "k1", 0, "from 1"),
         ("spacing", "k1", {"count": -1}, "from 0"),
@@ -144,7 +144,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
         ("hints", "k1", [1], "not of the form"),
         ("hints", "k1", {}, "a list"),
-        ("rate", None, "fast", "no number"),
+        ("rate", None, "fast", "not a number"),
         ("rate", None, 1000, "from 1 to 240"),
         ("loop", None, "yes", "on or off"),
         ("erase", "k1", None, "no edit"),
@@ -209,7 +209,7 @@ def test_a_damaged_key_and_one_of_another_size_are_told_where_they_are(opened):
     assert opened.row("k1")["problem"] == ""
     draw_all(opened.session, opened.worker)
     assert [one["drawn"] for one in opened.row("k1")["drawings"]] == [True]
-    with pytest.raises(InputError, match="something to mend before an export"):
+    with pytest.raises(InputError, match="a problem to fix before an export"):
         opened.worker.export("mp4")
 
 
@@ -317,6 +317,16 @@ def test_drawings_come_with_a_sheet_and_a_chart(opened, tmp_path):
 def test_an_export_is_never_written_over(opened, tmp_path):
     draw_all(opened.session, opened.worker)
     assert [Path(opened.export("mp4")["path"]).name for _ in range(3)] == ["keys.mp4", "keys-2.mp4", "keys-3.mp4"]
+
+
+def test_exports_of_a_folder_with_a_long_name_are_numbered(tmp_path):
+    one = Opened(write_keys(tmp_path / ("k" * 254)), tmp_path / "out")
+    draw_all(one.session, one.worker)
+    names = {Path(one.export(format)["path"]).name for format in ("png", "png", "drawings", "drawings")}
+    one.worker.stop()
+    one.worker.join()
+    assert names == {path.name for path in (tmp_path / "out").iterdir()}
+    assert len(names) == 4
 
 
 def test_a_cancelled_export_leaves_nothing(opened, tmp_path, monkeypatch):

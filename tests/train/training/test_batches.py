@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from _databacks.folders import Folders
 from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation import flows
-from _train.frame_interpolation.training import batches as loading
-from _train.frame_interpolation.training.batches import Batch, CachedFlows, ToonOrder, TripletBatches, Triplets
+from _train.frame_interpolation.training import augmentation
+from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, Triplets, collate, from_toons
+from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _util import files
 from _util.errors import InputError
 from _util.flow import backwarp
@@ -93,7 +94,7 @@ def equal(ours: Batch, theirs: Batch) -> bool:
 
 class TestCollate:
     def test_stacks(self):
-        batch = loading.collate([turning(time=0.25), turning(time=0.5)])
+        batch = collate([turning(time=0.25), turning(time=0.5)])
         assert batch.frames.shape == (2, 3, 3, 64, 80)
         assert batch.times.tolist() == [0.25, 0.5]
         assert [flow.shape for flow in batch.flows] == [(2, 2, 64, 80)] * 2
@@ -101,7 +102,7 @@ class TestCollate:
         assert (batch.occlusions, batch.names, batch.exact) == (None, ["turning"] * 2, False)
 
     def test_has_flows_only_if_all_have(self):
-        assert loading.collate([turning(), turning()._replace(flows=None)]).flows is None
+        assert collate([turning(), turning()._replace(flows=None)]).flows is None
 
 
 class TestAugmentation:
@@ -110,7 +111,9 @@ class TestAugmentation:
         wrong = turning()._replace(flows=turning().flows[::-1])
         assert mismatch(wrong) > 0.2
 
-    @pytest.mark.parametrize("change", [loading.mirror, loading.reverse, lambda t: loading.crop(t, 5, 9, (48, 56))])
+    @pytest.mark.parametrize(
+        "change", [augmentation.mirror, augmentation.reverse, lambda t: augmentation.crop(t, 5, 9, (48, 56))]
+    )
     def test_flows_follow_frames(self, change):
         changed = change(turning())
         assert not changed.frames.equal(turning().frames)
@@ -118,7 +121,7 @@ class TestAugmentation:
 
     @pytest.mark.parametrize("size", [(96, 96), (64, 150), (130, 60)])
     def test_small_frames_are_enlarged(self, size):
-        larger = loading.enlarge(turning(), size)
+        larger = augmentation.enlarge(turning(), size)
         h, w = larger.frames.shape[2:]
         assert h >= size[0]
         assert w >= size[1]
@@ -127,16 +130,16 @@ class TestAugmentation:
         assert larger.flows[0].mean() / turning().flows[0].mean() == pytest.approx(h / 64, rel=0.05)
 
     def test_large_frames_stay(self):
-        assert loading.enlarge(turning(), (64, 80)).frames.equal(turning().frames)
+        assert augmentation.enlarge(turning(), (64, 80)).frames.equal(turning().frames)
 
     def test_reversal_counts_time_from_the_other_end(self):
-        changed = loading.reverse(turning())
+        changed = augmentation.reverse(turning())
         assert changed.time == 0.75
         assert changed.frames[0].equal(turning().frames[2])
         assert changed.frames[1].equal(turning().frames[1])
 
     def test_all_is_tried_and_stays_consistent(self):
-        drawn = [loading.augment(turning(), (48, 56), torch.Generator().manual_seed(seed)) for seed in range(40)]
+        drawn = [augmentation.augment(turning(), (48, 56), torch.Generator().manual_seed(seed)) for seed in range(40)]
         assert all(triplet.frames.shape == (3, 3, 48, 56) for triplet in drawn)
         assert max(map(mismatch, drawn)) < 0.02
         is_reversed = [triplet.time == 0.75 for triplet in drawn]
@@ -149,13 +152,13 @@ class TestAugmentation:
 
     def test_the_generator_decides(self):
         first, again, other = (
-            loading.augment(turning(), (32, 32), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+            augmentation.augment(turning(), (32, 32), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
         )
         assert first.frames.equal(again.frames)
         assert not first.frames.equal(other.frames)
 
     def test_without_flows(self):
-        assert loading.augment(turning()._replace(flows=None), (99, 32), torch.Generator()).flows is None
+        assert augmentation.augment(turning()._replace(flows=None), (99, 32), torch.Generator()).flows is None
 
 
 class TestBatches:
@@ -205,7 +208,7 @@ class TestBatches:
         assert {order.source for order in orders} == {1}
         order = next(DataLoader(batches, batch_size=None, sampler=[orders[0].index], num_workers=1).__iter__())
         assert order == orders[0]
-        batch = loading.from_toons(toons.batch(order.index))
+        batch = from_toons(toons.batch(order.index))
         assert batch.exact
         assert batch.names == ["toons", "toons"]
         assert batch.flows[0].eq(order.index).all()

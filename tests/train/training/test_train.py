@@ -31,9 +31,8 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
-from _train.frame_interpolation.training import batches as data_
+from _train.frame_interpolation.training import augmentation, batches, journal, tasks
 from _train.frame_interpolation.training import data as training_data
-from _train.frame_interpolation.training import journal, tasks
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
@@ -565,7 +564,7 @@ def small(monkeypatch):
     monkeypatch.setattr(tasks.flow.RFRTask, "iterations", 2)
     refine = AnimeInterp.refine
     monkeypatch.setattr(AnimeInterp, "refine", lambda self, *inputs: refine(self, *inputs, iterations=2))
-    monkeypatch.setattr(data_, "augment", lambda triplet, size, _: data_.crop(triplet, 0, 0, size))
+    monkeypatch.setattr(batches, "augment", lambda triplet, size, _: augmentation.crop(triplet, 0, 0, size))
     monkeypatch.setattr(scenes, "Toons", Painted)
 
 

@@ -37,7 +37,7 @@ def test_a_queue_goes_on_after_a_failure_and_does_nothing_twice(call, monkeypatc
     finished = call(script.main, *arguments)
     assert finished.code == 1
     assert finished.written.splitlines()[-1] == "4 made, 0 made before, 1 failed."
-    assert finished.said.splitlines()[-1].startswith("c.mp4: c.mp4 is no video that can be read")
+    assert finished.said.splitlines()[-1].startswith("c.mp4: c.mp4 is not a supported video")
     made = [f"out/{name}" for name in ("a.mp4", "b.mkv", "d.mov", "e.mp4")]
     assert [Reader(path).rate for path in made] == [48] * 4
 

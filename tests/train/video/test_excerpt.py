@@ -185,9 +185,9 @@ def test_side_by_side_and_still(run, clip):
             ["--still", "60,0,8,8"],
             "An area of 8×8 at 60,0 reaches over the edge of pictures of 64×32; choose one within (--crop, --still).",
         ),
-        (["--crop", "x"], "x is no area; it is W:H or W:H:X:Y, in pixels"),
-        (["--from", "1:2:3:4"], "1:2:3:4 is no time"),
-        (["--scale", "0"], "0 is no size"),
+        (["--crop", "x"], "x is not an area; it is W:H or W:H:X:Y, in pixels"),
+        (["--from", "1:2:3:4"], "1:2:3:4 is not a time"),
+        (["--scale", "0"], "0 is not a size"),
     ],
 )
 def test_mistakes(call, clip, monkeypatch, arguments, says):

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from _train.frame_interpolation.video.interpolate import Options, mark
+from _train.frame_interpolation.video.detection import mark
+from _train.frame_interpolation.video.interpolate import Options
 from _train.frame_interpolation.video.timeline import Drawing, stretches
 from _util.video import Frame
 from tests.util.test_camera_holds import COUNT, clip, steady

@@ -103,11 +103,11 @@ def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
 
 
 def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
-    """Write a WebP that plays for ever, whole or not at all, of at most `LARGEST` pixels and `FASTEST` frames a second.
+    """Write a WebP that plays forever, whole or not at all, of at most `LARGEST` pixels and `FASTEST` frames a second.
 
     Args:
         seconds: from the first frame to the end of the last, one way.
-        loop: begin anew after the last frame, instead of playing back to the first.
+        loop: start again after the last frame, instead of playing back to the first.
 
     Raises:
         InputError: the file cannot be written.

@@ -42,7 +42,7 @@ class Showing(NamedTuple):
     """How clips are shown."""
 
     seconds: float | None = None  # one way; None: as long as an animation lasts, SECONDS for frames
-    loop: bool = False  # begin anew after the last frame, instead of playing back to the first
+    loop: bool = False  # start again after the last frame, instead of playing back to the first
 
 
 def build(

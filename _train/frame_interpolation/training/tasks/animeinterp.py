@@ -92,7 +92,7 @@ def combine(network: nn.Module, paths: Sequence[Path]) -> list[int]:
         How many tensors each file gave.
 
     Raises:
-        InputError: a file is missing, or is no checkpoint, or nothing in it fits.
+        InputError: a file is missing, or is not a checkpoint, or nothing in it fits.
     """
     wanted, taken, counts = network.state_dict(), {}, []
     for path in paths:

@@ -1,6 +1,6 @@
 """Networks of flow, trained by RAFT's sequence loss on exact flow in both directions.
 
-Triplets without exact flow are learned from by what they look like: each frame and the other one warped back to it,
+Triplets without exact flow are trained on by photometric losses: each frame against the other one warped back to it,
 and the truth and both frames splatted to its time.
 """
 

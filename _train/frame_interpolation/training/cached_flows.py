@@ -1,0 +1,83 @@
+"""Optical flow of triplets, estimated once and then read from files."""
+
+import contextlib
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from _databacks.triplet import Source, Triplet
+from _train.frame_interpolation.training.notices import Notices
+from _util import files, torchrun
+from _util.errors import InputError
+
+
+class CachedFlows(Source):
+    """A source with the flows of a frozen estimator, computed when a triplet is first read, then cached in a file.
+
+        folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
+
+    A file that is damaged, or that belongs to other frames, is computed again. One folder serves one estimator.
+
+    Args:
+        estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A
+            loader's workers need one that can be pickled, such as `_util.dis.dis`.
+        device: of the input of the estimator.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        estimator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ):
+        self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
+        self.names, self.path, self._notices = source.names, source.path, Notices()
+        files.make_folder(self.folder)
+
+    def __getitem__(self, index: int) -> Triplet:
+        triplet = self.source[index]
+        path = self.folder / f"{_file_name(triplet.name)}.safetensors"
+        checksum = f"{zlib.crc32(triplet.frames.numpy().tobytes()):08x}"
+        flows = _load(path, checksum)
+        if flows is None:
+            flows = self._estimate(triplet.frames).half()
+            try:
+                with files.replacing(path) as temporary:
+                    temporary.write_bytes(save({"flows": flows}, {"frames": checksum}))
+            except InputError as error:
+                self._notices.say(f"Flows are not kept: {error}")
+        return triplet._replace(flows=tuple(flows.float()))
+
+    def compute_all(self) -> None:
+        """Compute the flows of all triplets; processes start at different triplets and skip each other's files."""
+        first = len(self) * torchrun.rank() // torchrun.count()
+        for i in (*range(first, len(self)), *range(first)):
+            with contextlib.suppress(InputError):
+                self[i]
+
+    @torch.no_grad()
+    def _estimate(self, frames: Tensor) -> Tensor:
+        frame0, _, frame1 = frames[:, None].to(self.device)
+        return torch.cat(self.estimator(frame0, frame1)).cpu()
+
+
+def _load(path: Path, checksum: str) -> Tensor | None:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.get_tensor("flows") if (file.metadata() or {}).get("frames") == checksum else None
+    except (OSError, SafetensorError):
+        return None
+
+
+def _file_name(name: str) -> str:
+    """A file name for a triplet: the ASCII letters and digits of its name, and a digest."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"

@@ -1,0 +1,100 @@
+"""The drawings of a video: which of its frames are new drawings, and where its shots begin."""
+
+import bisect
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple, cast
+
+from _train.frame_interpolation.video import stills
+from _train.frame_interpolation.video.excerpt import in_source
+from _train.frame_interpolation.video.results import Options
+from _train.frame_interpolation.video.timeline import Drawing
+from _util import camera_holds, cuts, duplicates, video
+
+
+class MarkedFrame(NamedTuple):
+    """A frame of the source."""
+
+    time: Fraction
+    picture: video.Frame | None  # None where it repeats the previous drawing, or only moves it with the camera
+    opens_shot: bool
+
+
+class SourceCount(NamedTuple):
+    """What a source holds."""
+
+    source_frames: int
+    drawings: int
+    cuts: int
+
+
+class FoundDrawings:
+    """Iterates over the drawings of a source, and counts them.
+
+    Attributes:
+        count: of frames, drawings and cuts so far.
+        scenes: start times of the shots so far, in seconds of the source.
+    """
+
+    def __init__(self, marked: Iterable[MarkedFrame], reader: video.Reader):
+        self._marked, self._reader = marked, reader
+        self.count = SourceCount(0, 0, 0)
+        self.scenes: list[Fraction] = []
+
+    def __iter__(self) -> Iterator[Drawing[video.Frame]]:
+        for time_, picture, opens_shot in self._marked:
+            if opens_shot:
+                self.scenes.append(in_source(self._reader, time_))
+            frames, drawings, _ = self.count
+            self.count = SourceCount(frames + 1, drawings + (picture is not None), len(self.scenes) - 1)
+            if picture is not None:
+                yield Drawing(time_, picture, opens_shot)
+
+    def end(self) -> Fraction:
+        """When the source ends; known after the last drawing."""
+        return cast(Fraction, self._reader.end)
+
+
+def drawings_of(reader: video.Reader, options: Options) -> FoundDrawings:
+    """The drawings of a source, found as `interpolate_video` finds them."""
+    return FoundDrawings(mark(reader.frames(), options, reader), reader)
+
+
+def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
+    """Mark each frame as a new drawing or a repeat, and the first frame of each shot.
+
+    As many frames are held in memory as `cuts.detect` reads ahead.
+
+    Args:
+        reader: of the frames; needed where `options` list the scenes of the source.
+    """
+    visible = functools.partial(stills.visible, hidden=options.still or ())
+    frames, seen = itertools.tee(frames)
+    threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
+    if options.scenes is None:
+        opens = cuts.detect(map(visible, seen), **threshold)
+    else:
+        assert reader is not None
+        opens = _opens_listed(seen, options.scenes, reader)
+    repeats: Iterable[bool] = itertools.repeat(False)
+    held: Iterable[bool] = itertools.repeat(False)
+    if options.dedup:
+        frames, compared = itertools.tee(frames)
+        repeats = duplicates.detect(map(visible, compared))
+        if options.camera_holds:
+            frames, tracked = itertools.tee(frames)
+            held = camera_holds.detect(map(visible, tracked))
+    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
+        is_drawing = opens_shot or not (repeats_last or is_held)
+        yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
+
+
+def _opens_listed(frames: Iterable[video.Frame], starts: Sequence[Fraction], reader: video.Reader) -> Iterator[bool]:
+    """Whether each frame is the first of a listed scene; the first frame of all is."""
+    half_frame, last = 1 / (2 * reader.rate), -1
+    for frame in frames:
+        number = bisect.bisect_right(starts, in_source(reader, frame.time + half_frame))
+        yield number > last
+        last = max(number, last)
