@@ -65,7 +65,7 @@ class TestOneEntry:
 
     def test_is_compared(self, call, greys):
         options = ("--compare", "grey", "blend", "--metrics", "brightness", "psnr", "--out", "out.csv")
-        finished = call(evaluate.main, "--data", greys, *options, "--flow", "rightward", "--device", "cpu")
+        finished = call(evaluate.main, "--data", greys, *options, "--device", "cpu")
         assert finished.code == 0, finished.said
         rows = [line.split() for line in finished.written.split("\n\n")[0].splitlines()]
         assert rows[0] == ["subset", "metric", "rightward+grey", "blend"]
