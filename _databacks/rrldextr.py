@@ -74,7 +74,7 @@ def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} is damaged or holds more than a tensor; compute it again.") from error
     if not isinstance(stored, Tensor) or stored.shape != (2, 2, *size):
-        what = "×".join(map(str, stored.shape)) if isinstance(stored, Tensor) else "no tensor"
+        what = "×".join(map(str, stored.shape)) if isinstance(stored, Tensor) else "not a tensor"
         raise InputError(f"{path} is {what} instead of 2×2×{size[0]}×{size[1]}; compute it again at the frames' size.")
     flow10, flow01 = stored.float().flip(1)
     return flow01.contiguous(), flow10.contiguous()

@@ -108,12 +108,12 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
     notes = [
         f"{out.suffix} does not hold {', '.join(names[index] for index in chosen[fate])}{what}"
-        for fate, what in (("encoded", " as it is: encoded anew."), (None, ": left out."))
+        for fate, what in (("encoded", " as it is: re-encoded."), (None, ": left out."))
         if fate in chosen and not (fate and slowness != 1)
     ]
     if slowness != 1 and "encoded" in chosen:
         called = ", ".join(names[index] for index in chosen["encoded"])
-        notes.append(f"{called} is encoded anew, sound {float(slowness):g} times as long at the same pitch.")
+        notes.append(f"{called} is re-encoded, sound {float(slowness):g} times as long at the same pitch.")
     kept = {fate: indices for fate, indices in chosen.items() if fate}
     return Plan(**kept, notes=(*lost, *notes))
 
@@ -389,7 +389,7 @@ def _add_copy(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def _is_convertible(stream: Stream) -> bool:
-    """Whether its content can be encoded anew: sound, and subtitles that are text rather than pictures."""
+    """Whether its content can be re-encoded: sound, and subtitles that are text rather than pictures."""
     context = stream.codec_context
     return context is not None and (stream.type == "audio" or (stream.type == "subtitle" and context.codec.text_sub))
 
@@ -497,7 +497,7 @@ def _plain(key: str) -> str:
 def _add_streams(
     source: InputContainer, container: OutputContainer, streams: Plan, add_picture: Callable[[], av.VideoStream]
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
-    """Add all streams, in the order of the source: the picture, copies, and what is encoded anew, by index."""
+    """Add all streams, in the order of the source: the picture, copies, and what is re-encoded, by index."""
     shown, picture = _shown(source).index, None
     copies, anew = {}, {}
     for stream in source.streams:

@@ -212,8 +212,8 @@ def test_bad_files_are_one_sentence(run, kind):
     ("arguments", "says"),
     [
         (["--fps", "0"], "--fps: 0 is out of range"),
-        (["--fps", "x"], "--fps: x is no whole number"),
-        (["--fps", "1.5"], "--fps: 1.5 is no whole number"),
+        (["--fps", "x"], "--fps: x is not a whole number"),
+        (["--fps", "1.5"], "--fps: 1.5 is not a whole number"),
         (["--times", "1.5"], "--times: 1.5 is out of range"),
         (["--times", "0.5", "nan"], "--times: nan is out of range"),
         (["--times", "0"], "--times: 0 is out of range"),

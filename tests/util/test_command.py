@@ -114,20 +114,20 @@ def test_other_errors_that_cannot_be_raised_are_told():
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (command.whole(1), {"1": 1, "12": 12}, {"0": "must be 1 or more", "1.5": "no whole number", "x": "no whole"}),
+        (command.whole(1), {"1": 1, "12": 12}, {"0": "must be 1 or more", "1.5": "not a whole number", "x": "not a whole"}),
         (command.whole(0, 51), {"0": 0, "51": 51}, {"52": "must be from 0 to 51", "-1": "from 0 to 51"}),
         (
             command.number(0, 1),
             {"0": 0, "1": 1, "0.5": 0.5},
             {"1.01": "0 or more and 1 or less", "nan": "out of range"},
         ),
-        (command.number(above=0), {"1e-9": 1e-9}, {"0": "must be above 0", "inf": "above 0", "x": "no number"}),
+        (command.number(above=0), {"1e-9": 1e-9}, {"0": "must be above 0", "inf": "above 0", "x": "not a number"}),
         (command.number(above=0, below=1), {"0.5": 0.5}, {"1": "above 0 and below 1"}),
         (command.number(), {"-3": -3}, {"inf": "must be finite"}),
         (
             command.rate,
             {"24000/1001": Fraction(24000, 1001), "12.5": Fraction(25, 2)},
-            {"1/0": "no number", "0": "above 0"},
+            {"1/0": "not a number", "0": "above 0"},
         ),
     ],
 )

@@ -363,7 +363,7 @@ def test_stages_begin_at_steps_or_epochs():
         (["toons", "--weights", 1, 2], "--weights must be 1 numbers, one for each DATA, not 2"),
         (["toons:0.5", "--weights", 1], "--weights is not allowed with weights of DATA such as PATH:0.3"),
         (["toons", "--align"], "--align is of validation; add --validate FOLDER"),
-        (["toons", "--model", "ifnet", "--flow", "dis"], "--flow is nothing that ifnet makes use of; leave it out."),
+        (["toons", "--model", "ifnet", "--flow", "dis"], "ifnet does not use --flow; leave it out."),
         (["toons", "nowhere"], "There is no folder nowhere"),
     ],
 )

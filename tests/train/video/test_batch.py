@@ -58,8 +58,8 @@ def test_a_dry_run_of_a_queue_goes_on_after_a_failure_and_says_what_is_lost(call
     finished = call(script.main, "a.mp4", "b.mp4", "c.mp4", "out", "--suffix", ".y4m", "--dry-run", *SIMPLE)
     assert finished.code == 1
     assert [line.split(":")[0] for line in finished.written.splitlines()] == ["a.mp4", "c.mp4"]
-    assert "out/c.y4m holds frames alone; sound and all else is left out.\n" in finished.said
-    assert finished.said.splitlines()[-1].startswith("b.mp4: b.mp4 is no video that can be read")
+    assert "out/c.y4m holds frames only; sound and all other streams are left out.\n" in finished.said
+    assert finished.said.splitlines()[-1].startswith("b.mp4: b.mp4 is not a supported video")
     assert not Path("out").exists()
 
 

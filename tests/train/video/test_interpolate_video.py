@@ -250,11 +250,11 @@ def test_what_a_container_does_not_hold_is_told(tmp_path):
     source = rich(tmp_path / "in.mkv")
     summary = run(source, tmp_path / "out.mp4")
     assert summary.notes == [
-        ".mp4 does not hold stream 3 (subtitle, srt) as it is: encoded anew.",
+        ".mp4 does not hold stream 3 (subtitle, srt) as it is: re-encoded.",
         ".mp4 does not hold stream 4 (attachment, of an unknown kind): left out.",
     ]
     summary = run(source, tmp_path / "out.webm")
-    assert "stream 2 (audio, flac), stream 3 (subtitle, srt) as it is: encoded anew" in summary.notes[0]
+    assert "stream 2 (audio, flac), stream 3 (subtitle, srt) as it is: re-encoded" in summary.notes[0]
     assert "left out" in summary.notes[1]
 
 
@@ -763,9 +763,9 @@ def make_bad_things() -> None:
         (["in.mp4", "out", "--preset", "slow"], "are for videos"),
         (["in.mp4", "out.mp4", "--fps", "0"], "--fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--fps", "-24"], "--fps: -24 is out of range"),
-        (["in.mp4", "out.mp4", "--fps", "x"], "--fps: x is no number"),
-        (["in.mp4", "out.mp4", "--fps", "nan"], "nan is no number"),
-        (["in.mp4", "out.mp4", "--fps", "1/0"], "1/0 is no number"),
+        (["in.mp4", "out.mp4", "--fps", "x"], "--fps: x is not a number"),
+        (["in.mp4", "out.mp4", "--fps", "nan"], "nan is not a number"),
+        (["in.mp4", "out.mp4", "--fps", "1/0"], "1/0 is not a number"),
         (["in.mp4", "out.mp4", "--fps", "1e9"], "cannot be shown"),
         (["in.mp4", "out.mp4", "--times-fps", "0"], "--times-fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--fps", "48", "--times-fps", "2"], "not allowed with"),

@@ -164,7 +164,7 @@ def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path):
     summary = run(make(tmp_path / "in.mkv", sound="flac", with_font=True), out)
     with av.open(out) as container:
         assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
-    assert any("stream 1 (audio, flac) as it is: encoded anew" in note for note in summary.notes)
+    assert any("stream 1 (audio, flac) as it is: re-encoded" in note for note in summary.notes)
 
 
 def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
@@ -199,7 +199,7 @@ def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
 )
 def test_sound_of_any_layout_and_rate_is_encoded_anew(tmp_path, name, codec, layout, rate, suffix):
     source, out = write_sound(tmp_path / name, codec, layout, rate), tmp_path / f"out{suffix}"
-    assert any("encoded anew" in note for note in run(source, out).notes) or codec == "adpcm_ms"
+    assert any("re-encoded" in note for note in run(source, out).notes) or codec == "adpcm_ms"
     seconds, loudest, channels = 0.0, 0.0, set()
     with av.open(out) as container:
         for frame in container.decode(audio=0):
