@@ -114,7 +114,11 @@ def test_other_errors_that_cannot_be_raised_are_told():
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (command.whole(1), {"1": 1, "12": 12}, {"0": "must be 1 or more", "1.5": "not a whole number", "x": "not a whole"}),
+        (
+            command.whole(1),
+            {"1": 1, "12": 12},
+            {"0": "must be 1 or more", "1.5": "not a whole number", "x": "not a whole"},
+        ),
         (command.whole(0, 51), {"0": 0, "51": 51}, {"52": "must be from 0 to 51", "-1": "from 0 to 51"}),
         (
             command.number(0, 1),
