@@ -65,7 +65,7 @@ class Attention(nn.Module):
         self.pos_emb = RelativePositions(largest_side, channels)
 
     def forward(self, context: Tensor, kept: int = _KEPT) -> QueriesAndKeys | Weights:
-        """The attention of the context (b, c, h, w); as weights if there are at most `kept`, else as queries and keys."""
+        """The attention of the context (b, c, h, w): weights if there are at most `kept`, else queries and keys."""
         attention = QueriesAndKeys(*_as_tokens(self.to_qk(context)).chunk(2, 2))
         b, n, _ = attention.keys.shape
         return attention.keep() if b * n**2 <= kept else attention
