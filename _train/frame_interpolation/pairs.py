@@ -1,8 +1,7 @@
 """Interpolate between two image files, into a folder.
 
-Files of an earlier run are replaced if they are unchanged. Files that were modified since, or that no earlier run
-wrote, are kept unless `overwrite` is set (see `drawn`). Files, destinations and options are validated before PyTorch is
-imported.
+Files of an earlier run are replaced if they are unchanged. Other or modified files are an error unless `overwrite` is
+set (see `drawn`). Files, destinations and options are validated before PyTorch is imported.
 """
 
 import errno
@@ -220,10 +219,7 @@ def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
 
 
 def try_to_write(path: Path) -> None:
-    """Check that `path` can be written, by creating its folders and a temporary file, then removing them.
-
-    Permission bits alone do not say whether that is allowed.
-    """
+    """Check that `path` can be written: create its folders and a temporary file, as permission bits are not enough."""
     with files.writing(path), files.making_folder(path.parent):
         tempfile.TemporaryFile(dir=path.parent).close()
         if path.is_dir():

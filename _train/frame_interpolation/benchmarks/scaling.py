@@ -9,8 +9,7 @@ The estimate is a step of one process followed by a ring all-reduce, without ove
     step(n) = step(1) + 2 (n - 1) · latency + 2 (n - 1) / n · bytes / bandwidth
 
 Latency and bandwidth are fitted by the same formula to the measurement with the most processes. The estimate is rough:
-in practice, averaging overlaps with the computation of gradients, and GPUs of one machine exchange data faster than
-machines do.
+averaging in fact overlaps with the backward pass, and GPUs of one machine exchange data faster than machines do.
 """
 
 import csv
@@ -90,8 +89,7 @@ def ring(n: int, gradients: int, network: Network) -> float:
 
 
 def table(measured: Sequence[Measurement], beyond: Sequence[int]) -> str:
-    """Measurements and estimates in Markdown. The first measurement must be of one process; the network is fitted to
-    the last."""
+    """Measurements and estimates in Markdown. The first must be of one process; the network is fitted to the last."""
     one, known = measured[0].step, network(measured[-1])
     rows = [(m.processes, "measured", m.step, m.all_reduce) for m in measured]
     for n in beyond:
