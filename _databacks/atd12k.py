@@ -133,7 +133,7 @@ def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def _scale(noted: dict | list, size: Sequence[int]) -> tuple[float, float]:
-    """From pixels of the annotation to pixels of the frames, across and down."""
+    """The scale from pixels of the annotation to pixels of the frames, horizontally and vertically."""
     h, w = size
     if isinstance(noted, dict):
         width, height = float(noted["width"]), float(noted["height"])

@@ -67,7 +67,7 @@ class Actor:
             mesh.draw(canvas, _FINE * x, _FINE * y, self.figure.cell, picture, scale, corner, self.shade)
 
     def _paint(self, layer: np.ndarray, reduced: float) -> tuple[np.ndarray, np.ndarray]:
-        """A layer in its colours, not much larger than it is seen, and its pixels for each of the drawing, x and y."""
+        """A layer, recoloured and reduced by about the factor `reduced`, and the exact factors, x and y."""
         h, w = layer.shape[:2]
         size = max(1, round(reduced * w)), max(1, round(reduced * h))
         picture = cv2.resize(layer, size, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -24,7 +24,7 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, *frames: np.ndarray) -> "Range":
-        """[0, 1], extended to the minimum and maximum of floating frames; [0, 1] for integers, which dtype scales."""
+        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range."""
         if not np.issubdtype(frames[0].dtype, np.floating):
             return cls()
         return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
