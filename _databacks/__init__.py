@@ -1,1 +1,1 @@
-"""Where triplets come from."""
+"""Sources of triplets."""

@@ -28,11 +28,11 @@ COUNTS = {"test": 2000, "train": 10000}
 LEVELS = ("easy", "medium", "hard")
 _FRAMES = {"test": ("test_2k_540p",), "train": ("train_10k_540p", "train_10k")}
 _SUBSETS = {"Japan_": "east", "Disney_": "west"}
-_SLACK = 1.0  # pixel, by which the scaled region may reach over the border
+_SLACK = 1.0  # pixel by which the scaled region may exceed the border
 
 
 class ATD12K(Source):
-    """The triplets of a split in the order of their names, with flows where `preprocessed/` is there.
+    """The triplets of a split in order of their names, with flows if `preprocessed/` exists.
 
     Args:
         split: "test" or "train".
@@ -41,7 +41,7 @@ class ATD12K(Source):
         InputError: there are no frames.
     """
 
-    has_flows = True  # what the published protocol starts from must be there
+    has_flows = True  # the published protocol requires flows
     is_annotated = True
 
     def __init__(self, path: str | Path = FOLDER, split: str = "test"):
@@ -133,11 +133,11 @@ def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def _scale(noted: dict | list, size: Sequence[int]) -> tuple[float, float]:
-    """From pixels of the annotation to pixels of the frames, across and down."""
+    """The scale from pixels of the annotation to pixels of the frames, horizontally and vertically."""
     h, w = size
     if isinstance(noted, dict):
         width, height = float(noted["width"]), float(noted["height"])
-    else:  # in either order: the one whose shape is the frames'
+    else:  # either order occurs; take the one that gives the frames' shape
         width, height = min((noted[:2], noted[1::-1]), key=lambda pair: abs(pair[0] / pair[1] - w / h))
     return w / width, h / height
 

@@ -35,14 +35,14 @@ SIZE = 270, 480
 SEED = 20260
 COUNTS = {"toons": 20, "lottie": 10}  # in each difficulty
 _CANDIDATES = {"toons": 80, "lottie": 48}  # at least
-_SHARES = {"easier": (0.1, 0.45), "harder": (0.55, 0.9)}  # of the candidates in order; the ends are freaks
+_SHARES = {"easier": (0.1, 0.45), "harder": (0.55, 0.9)}  # of the ordered candidates, without outliers
 
 
 def build(folder: Path = FOLDER, size: tuple[int, int] = SIZE, seed: int = SEED) -> None:
-    """Draw the benchmark into a folder, which appears whole or not at all.
+    """Draw the benchmark into a new folder, atomically.
 
     Raises:
-        InputError: something already exists, resvg or rlottie is not installed, or there is no room.
+        InputError: the folder exists, resvg or rlottie is not installed, or the disk is full.
     """
     if folder.exists():
         raise InputError(f"{folder} already exists; delete it first.")
@@ -56,7 +56,7 @@ def build(folder: Path = FOLDER, size: tuple[int, int] = SIZE, seed: int = SEED)
 
 
 def digest(folder: Path = FOLDER) -> str:
-    """What distinguishes benchmarks: a checksum over the names and pixels of all pictures."""
+    """A checksum over the names and pixels of all pictures, which identifies the benchmark."""
     checksum = hashlib.sha256()
     for path in sorted(folder.glob("*/*/frame*.png")):
         checksum.update(path.relative_to(folder).as_posix().encode())
@@ -66,7 +66,7 @@ def digest(folder: Path = FOLDER) -> str:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """With several threads, last bits depend on how many there are."""
+    """Use a single thread: with several, results differ in the last bits by their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

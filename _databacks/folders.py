@@ -14,9 +14,9 @@ from _util.files import PICTURE_SUFFIXES, natural, pictures
 
 
 class Folders(Source):
-    """The triplets under a folder, in natural order, named by their paths in it.
+    """The triplets under a folder, in natural order, named by their relative paths.
 
-    A folder with pictures in any other number is an item too, one that cannot be read, so that readers tell of it.
+    A folder with any other number of pictures is also an item, but reading it raises, so that the error is reported.
 
     Raises:
         InputError: no folder holds three pictures.
@@ -34,7 +34,7 @@ class Folders(Source):
         self.names = sorted(relative, key=natural)
 
     def __getitem__(self, index: int) -> Triplet:
-        """The frames of a folder; transparent pictures lie on white.
+        """The frames of a folder; transparent pictures are composited over white.
 
         Raises:
             InputError: there are not three pictures, one cannot be read, or their sizes differ.

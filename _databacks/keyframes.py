@@ -1,4 +1,4 @@
-"""Keyframes of one cut, or of several, as triplets: each one but the ends is the truth between its neighbours.
+"""Keyframes of one or more cuts as triplets: each keyframe but the ends is the truth between its neighbours.
 
     FOLDER/
         key_1.png  key_2.png  key_3.png  …  key_10.png      of one cut and one size, in the order of their numbers
@@ -74,7 +74,7 @@ def keyframes(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> Tensor:
-    """A picture as (3, h, w) RGB in [0, 1]; what is transparent shows white.
+    """Read a picture as (3, h, w) RGB in [0, 1], composited over white.
 
     Raises:
         InputError: it cannot be read.

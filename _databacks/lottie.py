@@ -2,8 +2,8 @@
 
     FOLDER/  dance.json  rocket.json  …
 
-Each animation gives several triplets. Their start, a gap between the outer frames of up to a third of a second and the
-time of the truth between them are drawn at random, again where next to nothing moves.
+Each animation gives several triplets. The start, the gap between the outer frames, up to a third of a second, and the
+time of the truth between them are drawn at random, and drawn again if almost nothing moves.
 """
 
 import functools
@@ -32,7 +32,7 @@ LEAST_CHANGE = 0.004  # mean difference of the outer frames' colours and alpha
 _TRIES = 16
 _EACH_IN_TRAINING = 64
 _PREVIEW = 96, 96  # size at which motion is looked for
-_PATIENCE = 60  # seconds; a renderer that takes longer hangs
+_PATIENCE = 60  # timeout of the renderer, seconds
 
 
 def gradient(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
@@ -46,13 +46,13 @@ def gradient(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
 
 
 class Lottie(Source):
-    """Triplets of the animations in a folder. Item i is a function of the seed and i.
+    """Triplets of the animations in a folder. Item i depends on the seed and i alone.
 
     Args:
         size: (h, w) of the frames; an animation of another shape is centred.
-        each: triplets of each animation.
-        background: what lies still under the drawings, (3, h, w) RGB in [0, 1], from a random generator and the size;
-            picklable where a loader's workers are spawned.
+        each: number of triplets per animation.
+        background: creates the static background, (3, h, w) RGB in [0, 1], from a random generator and the size; must
+            be picklable if a loader's workers are spawned.
 
     Raises:
         InputError: there are no animations, or rlottie-python is not installed.
@@ -102,7 +102,7 @@ def _choose(path: Path, random: np.random.Generator) -> tuple[int, int, int]:
     count, rate = _length(path)
     shortest, longest = (max(1, min(int(gap * rate), count - 1) // 2) for gap in (SHORTEST_GAP, LONGEST_GAP))
     for _ in range(_TRIES if count > 2 else 0):
-        gap = 2 * int(random.integers(shortest, longest, endpoint=True))  # even, so that there is a middle
+        gap = 2 * int(random.integers(shortest, longest, endpoint=True))  # even, so that there is a middle frame
         first = int(random.integers(count - gap))
         time = 0.5 if random.uniform() < 0.5 else random.uniform(0.1, 0.9)
         middle = first + min(max(round(gap * time), 1), gap - 1)
@@ -128,7 +128,7 @@ def _render(path: Path, frames: list[int], size: tuple[int, int]) -> Tensor:
 
 @functools.cache
 def _renderer(_process: int) -> "_Renderer":
-    return _Renderer()  # one for each process: forked workers must not talk through their parent's
+    return _Renderer()  # one per process: forked workers must not share their parent's
 
 
 class _Renderer:

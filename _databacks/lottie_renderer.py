@@ -1,4 +1,4 @@
-"""A process that renders Lottie animations, so that a file which brings down the renderer brings down nothing else.
+"""A process that renders Lottie animations, so that a file which crashes the renderer does not affect other processes.
 
 A request on stdin is a line of JSON: {"path": FILE, "frames": [numbers], "size": [h, w]}. The answer on stdout is a
 line of JSON, {"error": why} or {"count": frames in all, "rate": frames per second}; after the latter come, for each

@@ -71,7 +71,7 @@ def _listed(path: Path) -> list[str]:
 def _read_flows(path: Path, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail in any way
+    except Exception as error:  # damaged files raise many types of errors
         raise InputError(f"{path} is damaged or holds more than a tensor; compute it again.") from error
     if not isinstance(stored, Tensor) or stored.shape != (2, 2, *size):
         what = "×".join(map(str, stored.shape)) if isinstance(stored, Tensor) else "not a tensor"

@@ -26,7 +26,7 @@ _STEPS, _HALVES = 16, 128.0  # to a pixel; the length up to which 16-bit floats 
 
 
 def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compress: bool = False) -> None:
-    """Write flow01 and flow10 into a folder, which is made if need be; each file appears whole or not at all.
+    """Write flow01 and flow10 into a folder, created if missing; each file is written atomically.
 
     Args:
         flows: (2, h, w) or (1, 2, h, w), x then y, pixels.

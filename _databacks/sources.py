@@ -1,4 +1,4 @@
-"""The one door to data: the source of triplets that words of a command line name, whatever its kind.
+"""Opens the source of triplets, of any kind, that the words of a command line name.
 
 A new kind is a class of `Source` in a file of its own, and one entry here.
 """
@@ -21,7 +21,7 @@ class SourceKind(NamedTuple):
     """A kind of data."""
 
     summary: str  # one line for help texts
-    source: str  # "module:class", called with the path; imported when it is used
+    source: str  # "module:class", called with the path; imported on use
     recognises: Callable[[Path], bool]  # whether a path is of this kind, if the user does not say
     default: str = ""  # the path, if the user names none
     has_splits: bool = False  # the class takes `split`
@@ -82,7 +82,7 @@ def open_source(words: str | Path | Sequence[str], split: str = "test") -> Sourc
         split: "test" or "train", of data that has splits.
 
     Raises:
-        InputError: unknown words, no such folder or file, or nothing of this kind in it.
+        InputError: unknown words, or a folder or file that does not exist or holds no such data.
     """
     kind, path = find_kind(words)
     if kind is not None:

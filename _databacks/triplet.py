@@ -1,6 +1,6 @@
-"""Three frames of an animation, the middle one being the truth that training and evaluation compare with.
+"""Three frames of an animation, of which the middle one is the ground truth of training and evaluation.
 
-`Source` is what all kinds of data have in common; `sources.open_source` opens them.
+`Source` is the base class of all kinds of data; `sources.open_source` opens them.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from _util.errors import InputError
 
 
 class Triplet(NamedTuple):
-    """Frames at the times 0, `time` and 1, and the flow between the first and the last if it is known."""
+    """Frames at times 0, `time` and 1, and the flow between the first and the last if known."""
 
     name: str
     frames: Tensor  # (3, 3, h, w) float32 RGB in [0, 1]: frame 0, the truth at `time`, frame 1
@@ -25,10 +25,10 @@ class Triplet(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """What AnimeInterp's authors note about a triplet of ATD-12K's test set."""
+    """The annotation of a triplet of ATD-12K's test set, by AnimeInterp's authors."""
 
     level: str  # "easy", "medium" or "hard"
-    roi: tuple[int, int, int, int]  # where it moves most: left, top, right, bottom, in pixels of the frames
+    roi: tuple[int, int, int, int]  # the region of largest motion: left, top, right, bottom, in pixels of the frames
     motion: str
     behaviour: str
 
@@ -53,15 +53,15 @@ class Source(ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Triplet:
-        """An item.
+        """Read an item.
 
         Raises:
-            InputError: one of its files is missing or damaged; the others stay usable.
+            InputError: one of its files is missing or damaged; other items remain usable.
         """
 
     @property
     def title(self) -> str:
-        """What it is called in tables and names of files."""
+        """The name used in tables and file names."""
         return self.path.resolve().name
 
     def files(self, index: int) -> list[Path]:
@@ -69,7 +69,7 @@ class Source(ABC):
         return self.pictures(index)
 
     def pictures(self, index: int) -> list[Path]:
-        """The three picture files of an item; none where frames are drawn, or come from one file."""
+        """The three picture files of an item; empty if frames are rendered or come from one file."""
         return []
 
     def subset(self, index: int) -> str:
@@ -98,7 +98,7 @@ class Source(ABC):
 def read_frames(folder: Path) -> Tensor:
     """The three pictures of a folder, in natural order, as (3, 3, h, w) RGB in [0, 1].
 
-    Grey becomes RGB; what is transparent shows white, the paper of a drawing.
+    Grey is converted to RGB; transparency is composited over white, the paper of a drawing.
 
     Raises:
         InputError: there are not three, one cannot be read, or their sizes differ.

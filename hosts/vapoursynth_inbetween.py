@@ -24,7 +24,7 @@ _FORMATS = {vs.RGB24: np.uint8, vs.RGB48: np.uint16}
 
 
 class _Source(NamedTuple):
-    """Which frames of the clip a new frame is drawn from."""
+    """The frames of the clip that a new frame is drawn from."""
 
     first: int
     second: int
@@ -41,16 +41,16 @@ def interpolate(
     cut_threshold: float | None = None,
     interpolator: Interpolator | None = None,
 ) -> vs.VideoNode:
-    """A clip at another frame rate.
+    """Convert a clip to another frame rate.
 
     The clip is read once from start to end when the script is evaluated, to find drawings, holds and cuts; frames are
-    drawn as they are asked for, in any order.
+    drawn on request, in any order.
 
     Args:
         clip: RGB24 or RGB48 of a constant rate and size.
-        fps: frames a second of the result; None: `times_fps` times those of the clip.
+        fps: frames per second of the result; None: `times_fps` times those of the clip.
         dedup, camera_holds, cut_threshold: as the options of `interpolate_video`.
-        interpolator: what draws (default: `Interpolator()`).
+        interpolator: draws the frames (default: `Interpolator()`).
 
     Raises:
         vs.Error: the clip has another format, or no constant rate or size.
@@ -69,7 +69,7 @@ def interpolate(
 
 
 def _plan(clip: vs.VideoNode, rate: Fraction, fps: Fraction, options: Options) -> list[_Source]:
-    """What each new frame is drawn from."""
+    """The source frames and the time of each new frame."""
     sources: list[_Source] = []
     end = clip.num_frames / rate
     for stretch in stretches(

@@ -3,9 +3,9 @@
     from inbetween import Interpolator
 
 The code is in the packages `_util`, `_databacks`, `_train` and `_scripts`. In the repository they are beside this
-folder; an installed package holds them within it, with the shipped weights. Either way, their names are the same: the
-folder of theirs is put on `sys.path` here. Processes that `multiprocessing` starts have it there too, so that functions
-and classes are pickled by the same names everywhere.
+folder; an installed package contains them, with the shipped weights. Either way, their names are the same, because
+their parent folder is added to `sys.path` here. Processes started by `multiprocessing` inherit it, so that functions
+and classes are pickled under the same names everywhere.
 """
 
 import importlib
@@ -30,10 +30,10 @@ def _find_root() -> Path:
 
 
 def _put_on_path(root: Path) -> None:
-    """Let the packages be imported from `root`.
+    """Make the packages importable from `root`.
 
     Raises:
-        ImportError: one of their names has been imported from elsewhere.
+        ImportError: a package of the same name is already imported from elsewhere.
     """
     for name in _PACKAGES:
         taken = sys.modules.get(name)

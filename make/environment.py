@@ -25,7 +25,7 @@ _USED = "import torch, torchvision, cv2, kornia, numba"
 
 
 class SetupError(Exception):
-    """What keeps the environment from being made, and what to do."""
+    """The environment cannot be created; the message says why and what to do."""
 
     def __init__(self, message: str, code: int = 1):
         super().__init__(message)
@@ -38,9 +38,9 @@ class _Torch(NamedTuple):
 
 
 def set_up(*wanted: str) -> int:
-    """Make the environment, with extras of pyproject.toml beside dev; those asked for once are remembered.
+    """Create the environment, with extras of pyproject.toml besides dev; extras requested once are remembered.
 
-    Returns at once, with 0, when it is up to date.
+    Returns 0 immediately if it is up to date.
     """
     remembered = dict(line.split(": ", 1) for line in _stamp().splitlines() if ": " in line)
     torch = _choose_torch(remembered.get("torch"))
@@ -64,7 +64,7 @@ def _stamp() -> str:
 
 
 def _state(extras: list[str], torch: str) -> str:
-    """What an environment that is up to date was made from."""
+    """The state that an up-to-date environment was created from."""
     version = _output(PYTHON, "-V")
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return f"{version}\npyproject.toml {digest}\nextras: {','.join(extras)}\ntorch: {torch}\n"
@@ -84,7 +84,7 @@ def _choose_torch(before: str | None) -> _Torch:
 
 
 def _create() -> None:
-    """Make an empty environment by the first interpreter that can, this one before others."""
+    """Create an empty environment with the first interpreter that can; this one is tried first."""
     interpreters = [os.environ["PYTHON"]] if os.environ.get("PYTHON") else [sys.executable, "python3", "python"]
     for python in interpreters:
         if not _is_recent(python) or Path(shutil.which(python) or python).absolute() == PYTHON.absolute():
@@ -126,7 +126,7 @@ def _install(requirements: list[str], extras: list[str], torch: _Torch, before: 
 
 
 def _index(torch: _Torch) -> list[str]:
-    """What pip needs to find the PyTorch that was chosen."""
+    """The options that make pip find the selected build of PyTorch."""
     if torch.build == "cuda":
         _say(f"taking PyTorch with CUDA, as {torch.why}.")
     elif _is_there(f"{_CPU_INDEX}/torch/"):
@@ -138,7 +138,7 @@ def _index(torch: _Torch) -> list[str]:
 
 
 def _requirements(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
-    """What a project requires, of extras as well; one that names other extras brings theirs."""
+    """The requirements of a project and of extras; extras that name other extras include theirs."""
     pending = [*project["dependencies"], *(f"{project['name']}[{extra}]" for extra in extras)]
     seen = set()
     while pending:

@@ -1,4 +1,4 @@
-"""What there is to do, each task in the project's environment, which is made first where needed."""
+"""The tasks, each run in the project's environment, which is created first if needed."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test(*arguments: str) -> int:
         return python("-m", "pytest", *arguments)
     set_up()
     parallel = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal", "--durations", "15")
-    # A thread for each process: more would wait for one another.
+    # One thread per process, as more would compete for the cores.
     code = _python("-m", "pytest", *parallel, "-m", "not alone", OMP_NUM_THREADS="1")
     return code or _python("-m", "pytest", "-m", "alone")
 

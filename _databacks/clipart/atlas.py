@@ -29,7 +29,7 @@ PATH = places.cache("clipart") / "atlas.zip"
 
 
 class Entry(NamedTuple):
-    """What the index holds of a drawing."""
+    """The index entry of a drawing."""
 
     number: int  # in the names of its pictures
     name: str
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 class LayeredDrawing(NamedTuple):
-    """A drawing to be moved."""
+    """A drawing in layers, to be animated."""
 
     entry: Entry
     layers: list[np.ndarray]  # (h, w, 4) uint8 RGBA, colours multiplied by alpha
@@ -49,14 +49,14 @@ class LayeredDrawing(NamedTuple):
 
 
 class Atlas:
-    """The drawings and grounds of a file, read when they are wanted.
+    """The drawings and grounds of a file, read on demand.
 
     Attributes:
         figures, things, scenes: the drawings of each kind.
-        grounds: how many there are.
+        grounds: number of grounds.
 
     Raises:
-        InputError: there is no such file, or it is not an atlas.
+        InputError: the file does not exist or is not an atlas.
     """
 
     def __init__(self, path: Path):
@@ -108,7 +108,7 @@ class Atlas:
 
 @functools.lru_cache(4)
 def _open(path: Path, _process: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)  # one for each process: forked workers must not share its place in the file
+    return zipfile.ZipFile(path)  # one per process: forked workers must not share the file position
 
 
 def layer_name(drawing: int, layer: int) -> str:
@@ -124,7 +124,7 @@ def ground_name(ground: int) -> str:
 
 
 def read_drawing(file: zipfile.ZipFile, entry: Entry) -> LayeredDrawing:
-    """A drawing of an atlas that is open, which may not be whole yet."""
+    """Read a drawing from an open atlas, which may still be incomplete."""
     layers = [
         _decode(file.read(layer_name(entry.number, i)), "RGBA").astype(np.uint16) for i in range(len(entry.corners))
     ]
@@ -138,7 +138,7 @@ def read_drawing(file: zipfile.ZipFile, entry: Entry) -> LayeredDrawing:
 
 
 def encode(picture: np.ndarray, **options: Any) -> bytes:
-    """A picture, uint8, as WebP."""
+    """Encode a uint8 picture as WebP."""
     encoded = io.BytesIO()
     Image.fromarray(picture).save(encoded, "webp", **options)
     return encoded.getvalue()

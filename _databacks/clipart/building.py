@@ -1,6 +1,6 @@
-"""Makes the atlas of clip art from folders of SVGs.
+"""Builds the atlas of clip art from folders of SVGs.
 
-Each drawing that is done is kept beside the atlas until that is whole, so that the work resumes after an interruption.
+Finished drawings are stored beside the atlas until it is complete, so that an interrupted build resumes.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from _util import extras, quiet, runs
 from _util.errors import InputError
 from _util.files import make_folder, natural, replacing
 
-_PATIENCE = 60  # seconds for one drawing
-_MEMORY = 8 * 2**30  # bytes that a process may ask for
+_PATIENCE = 60  # timeout per drawing, seconds
+_MEMORY = 8 * 2**30  # limit per process, bytes
 
 
 class DrawingJob(NamedTuple):
-    """A file that is to be a drawing."""
+    """A file to convert to a drawing."""
 
     number: int
     path: Path
@@ -49,14 +49,14 @@ def build(
     ground_count: int,
     processes: int = 1,
 ) -> tuple[int, dict[str, str]]:
-    """Render the SVGs of folders and write the atlas, whole or not at all; the same files give the same pictures.
+    """Render the SVGs of folders and write the atlas atomically; the same files give the same pictures.
 
     Args:
-        figures: folders of what moves in scenes.
-        things: folders of what grounds are made of, and what moves now and then; figures serve if there are none.
+        figures: folders of drawings that move in scenes.
+        things: folders of drawings that grounds are made of, and that move occasionally; figures are used if empty.
 
     Returns:
-        How many drawings the atlas has, and why a file could not be used, for each that could not.
+        The number of drawings in the atlas, and for each unusable file, the reason.
 
     Raises:
         InputError: a folder has no SVGs, none can be used, or the atlas cannot be written.
@@ -80,7 +80,7 @@ def build(
 
 
 def _draw(jobs: Sequence[DrawingJob], processes: int) -> dict[str, str]:
-    """Make the parts that are not there yet; why a file could not be used, for each that could not."""
+    """Create the missing parts; returns the reason for each unusable file."""
     unused: dict[str, str] = {}
     waiting = [job for job in jobs if not job.part.exists()]
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(waiting), desc="atlas of clip art", unit="drawing")
@@ -105,7 +105,7 @@ def _append(file: zipfile.ZipFile, job: DrawingJob) -> Entry:
 
 
 def _paint_grounds(file: zipfile.ZipFile, entries: Sequence[Entry], count: int) -> None:
-    """Add grounds to an atlas that has its drawings, made of things, or of figures if there are none, and of scenes."""
+    """Add grounds to an atlas that has its drawings; they are made of things (figures if there are none) and scenes."""
     kind = "thing" if any(entry.kind == "thing" for entry in entries) else "figure"
     ingredients = [entry for entry in entries if entry.kind in (kind, "scene")]
     for number in tqdm(range(count), desc="grounds", unit="ground"):
@@ -129,7 +129,7 @@ def _jobs(figures: Sequence[Path], things: Sequence[Path], parts: Path) -> list[
 
 
 def _work(job: DrawingJob, _tick: object) -> str:
-    """Make a drawing's part; why it cannot be used, or nothing. The process ends if it takes too long."""
+    """Create a drawing's part; returns why it is unusable, or "". The process ends if it takes too long."""
     _limit_memory()
     faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
@@ -146,7 +146,7 @@ def _work(job: DrawingJob, _tick: object) -> str:
 
 @functools.cache
 def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # other systems have no such limit
+    with contextlib.suppress(ImportError, OSError, ValueError):  # the limit is not available on all systems
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -176,7 +176,7 @@ def _write_part(job: DrawingJob) -> None:
 
 
 def _divide(picture: np.ndarray) -> np.ndarray:
-    """Colours that were multiplied by alpha as they are by themselves, uint8."""
+    """Convert premultiplied alpha to straight alpha, uint8."""
     alpha = picture[..., 3:]
     colours = np.divide(255 * picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0)
     return np.concatenate([colours, alpha], -1).round().clip(0, 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""A drawing cut into layers: parts that may move by themselves, as eyes and hair do, and what is behind and before.
+"""Cuts a drawing into layers: parts that can move on their own, such as eyes and hair, and what is behind and in front.
 
-Drawings without outlines get some, as nearly all of animation has them.
+Most drawings without outlines get some, as nearly all animation has them.
 """
 
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from _databacks.clipart.vectors import VectorDrawing
 from _util.errors import InputError
 
 SIDE = 640  # pixels of the longer side of a drawing
-_THUMBNAIL = 64  # pixels, at which shapes are compared
+_THUMBNAIL = 64  # size at which shapes are compared, pixels
 _MOST_PARTS = 4
-_INKED = 0.8  # share of drawings without outlines that get some
+_INKED = 0.8  # share of drawings without outlines that get outlines
 _INKS = ((26, 20, 22), (43, 29, 26), (16, 20, 32), (70, 40, 50), (0, 0, 0))
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -30,10 +30,10 @@ class CutDrawing(NamedTuple):
 
 
 def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
-    """Render a drawing in layers, which composed give the whole.
+    """Render a drawing in layers, which compose to the whole.
 
     Raises:
-        InputError: it is not of a kind that can move: a bar, a few shapes, a wash.
+        InputError: the drawing is not suited to be animated, such as a bar, a few shapes or a wash.
     """
     if not 4 <= drawing.shapes <= 1200:
         raise InputError(f"has {drawing.shapes} shapes; 4 to 1200 are wanted")
@@ -56,7 +56,7 @@ def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
     if not fills_page and 6 <= drawing.shapes <= 160:
         ranges, boxes = _divide(drawing.shapes, _choose_parts(drawing, size, covered, random))
         layers = [drawing.render(size, shapes) for shapes in ranges]
-        if np.abs(_compose(layers) - whole).mean() > 2.5:  # clipped or blended as a whole
+        if np.abs(_compose(layers) - whole).mean() > 2.5:  # the drawing is clipped or blended as a whole
             layers, boxes = [whole], [None]
     if not _has_outlines(whole) and random.random() < _INKED:
         layers = _draw_outlines(layers, whole, random)
@@ -66,9 +66,9 @@ def cut(drawing: VectorDrawing, random: np.random.Generator) -> CutDrawing:
 def _choose_parts(
     drawing: VectorDrawing, size: tuple[int, int], covered: float, random: np.random.Generator
 ) -> list[tuple[range, Box]]:
-    """Some parts, in the order in which they are painted: the numbers of their shapes, and their boxes.
+    """Choose some parts, in painting order: the numbers of their shapes, and their boxes.
 
-    A part is a shape of some size with the shapes painted next within its box, as a pupil is within its eye.
+    A part is a shape of some size and the following shapes inside its box, such as a pupil in an eye.
     """
     scale = _THUMBNAIL / max(size)
     w, h = (max(2, round(scale * side)) for side in size)
@@ -93,7 +93,7 @@ def _choose_parts(
 
 
 def _divide(count: int, parts: list[tuple[range, Box]]) -> tuple[list[range], list[Box | None]]:
-    """All shapes as layers, in the order in which they are painted, and their boxes, None of what is not a part."""
+    """Divide all shapes into layers, in painting order, with their boxes; None for layers that are not parts."""
     ranges: list[range] = []
     boxes: list[Box | None] = []
     painted = 0
@@ -107,7 +107,7 @@ def _divide(count: int, parts: list[tuple[range, Box]]) -> tuple[list[range], li
 
 
 def _box(seen: np.ndarray) -> tuple[Box | None, int]:
-    """The box of what is seen, with half a pixel around it, and its area."""
+    """The bounding box of the visible pixels, with a margin of half a pixel, and their area."""
     y, x = np.nonzero(seen)
     if not len(x):
         return None, 0
@@ -137,7 +137,7 @@ def _has_outlines(whole: np.ndarray) -> bool:
 
 
 def _draw_outlines(layers: list[np.ndarray], whole: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-    """Lines where the colours of the whole change, painted on the layers that show there."""
+    """Draw lines where the colours of the whole change, on the layers that are visible there."""
     colours = cv2.GaussianBlur(whole[..., :3].astype(np.uint8), (0, 0), 1)
     channels = (*cv2.split(colours), whole[..., 3].astype(np.uint8))
     edges = np.max([cv2.Canny(channel, 60, 140) for channel in channels], 0)

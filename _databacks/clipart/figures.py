@@ -1,7 +1,7 @@
-"""A drawing as a figure of a scene: where it lies, and how it shifts, turns, grows, bends and stirs its parts.
+"""A drawing as a figure of a scene: its placement, and its translation, rotation, scaling, bending and part motion.
 
-All motion is even: every quantity is linear in time. Lengths are in pixels of the drawing where the drawing itself is
-bent, in pixels of the frame where it lies in the frame; angles in radians; changes are from time 0 to time 1.
+All motion is even: every quantity is linear in time. Lengths inside the drawing are in its own pixels, placements in
+the frame in pixels of the frame; angles are in radians; changes are from time 0 to time 1.
 """
 
 import math
@@ -19,7 +19,7 @@ Vertices = tuple[np.ndarray, np.ndarray]  # x, y, (CELLS + 1, CELLS + 1) each
 
 
 class Swing(NamedTuple):
-    """A limb that turns about its joint."""
+    """The rotation of a limb about its joint."""
 
     weights: np.ndarray  # of the vertices, in [0, 1]
     joint: np.ndarray  # x, y
@@ -52,9 +52,9 @@ class BendingFigure:
     Attributes:
         scale: pixels of the frame for each of the drawing.
         centre: x, y half way, in the frame.
-        growth: x, y, logarithms of how much larger it becomes.
-        stirs: of each layer; None where it is not a part.
-        pace: what all its motion is multiplied by.
+        growth: x, y, logarithms of the scale change.
+        stirs: one per layer; None for layers that are not parts.
+        pace: factor of all motion.
     """
 
     drawing: LayeredDrawing
@@ -76,7 +76,7 @@ class BendingFigure:
         return max(self.drawing.entry.size) / CELLS
 
     def vertices(self, layer: int, time: float) -> Vertices:
-        """Where the mesh of a layer lies at a time in [0, 1], in pixels of a frame whose camera rests."""
+        """The mesh of a layer at a time in [0, 1], in pixels of the frame, without camera motion."""
         progress = (time - 0.5) * self.pace
         flat_x, flat_y = np.meshgrid(*[np.arange(CELLS + 1) * self.cell] * 2)
         x, y = flat_x, flat_y
@@ -100,21 +100,21 @@ class BendingFigure:
         return x + self.centre[0] + progress * self.shift[0], y + self.centre[1] + progress * self.shift[1]
 
     def speed(self, frame: tuple[int, int]) -> float:
-        """How far most of what lies in a frame of (h, w) goes from time 0 to 1, in pixels; 0 if nothing does."""
+        """How far most of what is inside a frame of (h, w) moves from time 0 to 1, in pixels; 0 if nothing is."""
         (x, y), (later_x, later_y) = (self.vertices(0, time) for time in (0, 1))
         seen = (x > 0) & (x < frame[1]) & (y > 0) & (y < frame[0])
         return float(np.percentile(np.hypot(later_x - x, later_y - y)[seen], 85)) if seen.any() else 0.0
 
 
 def _turn(x: np.ndarray, y: np.ndarray, angle, scale=(1, 1)) -> Vertices:
-    """Points scaled, x and y by themselves, then turned about the origin."""
+    """Scale points, x and y separately, then rotate them about the origin."""
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = x * scale[0], y * scale[1]
     return cos * x - sin * y, sin * x + cos * y
 
 
 def move(drawing: LayeredDrawing, random: np.random.Generator, size: float, centre: np.ndarray) -> BendingFigure:
-    """A drawing, its longer side of `size` pixels of the frame, that moves in some of the ways it can."""
+    """Give a drawing, with a longer side of `size` pixels of the frame, a random motion."""
     length = max(drawing.entry.size)
     direction = random.uniform(0, 2 * math.pi)
     way = random.exponential(0.12) * size if random.random() < 0.75 else 0.0

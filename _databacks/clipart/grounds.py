@@ -1,4 +1,4 @@
-"""Grounds that look painted: clip art in rows, over a sky or a drawn ground, blurred and toned."""
+"""Painted-looking grounds: clip art in rows, over a sky or a drawn ground, blurred and toned."""
 
 import io
 import zipfile
@@ -18,8 +18,8 @@ def paint(file: zipfile.ZipFile, ingredients: Sequence[Entry], random: np.random
     """A ground of `SIZE`, (h, w, 3) uint8 RGB.
 
     Args:
-        file: an atlas that has drawings already.
-        ingredients: drawings that things are taken from, and scenes that fill the ground.
+        file: an atlas that already has drawings.
+        ingredients: things to place on the ground, and scenes that fill it.
     """
     h, w = SIZE
     scenes = [entry for entry in ingredients if entry.kind == "scene"]
@@ -48,7 +48,7 @@ def flatten(drawing: LayeredDrawing) -> np.ndarray:
 
 
 def _horizon(random: np.random.Generator) -> np.ndarray:
-    """A sky that pales or deepens towards a floor that darkens to the front."""
+    """A sky that lightens or darkens towards a floor, which darkens towards the front."""
     h, w = SIZE
     top, low, floor = random.uniform(20, 255, (3, 3))
     y, horizon = np.linspace(0, 1, h)[:, None, None], random.uniform(0.3, 0.8)
@@ -66,7 +66,7 @@ def _drawn(random: np.random.Generator) -> np.ndarray:
 
 
 def _put(ground: np.ndarray, picture: np.ndarray, size: float, foot: tuple[float, float]) -> None:
-    """Draw a picture whose longer side becomes `size` pixels, the middle of its lower side at `foot`."""
+    """Draw a picture, its longer side scaled to `size` pixels, the middle of its lower side at `foot`."""
     scale = size / max(picture.shape[:2])
     w, h = (max(2, round(side * scale)) for side in (picture.shape[1], picture.shape[0]))
     picture = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Where a drawing can bend: its extremities, each with a joint, as weights of a turn about it."""
+"""Finds the limbs of a drawing: its extremities, each with a joint and the weights of a rotation about it."""
 
 from typing import NamedTuple
 
@@ -11,16 +11,16 @@ _LEAST_REACH = 7  # pixels from the middle of a drawing to a tip
 
 
 class DrawnLimb(NamedTuple):
-    """What turns about a joint."""
+    """A limb that rotates about a joint."""
 
-    weights: np.ndarray  # (GRID, GRID) uint8 of the drawing's square, 255 where all of a turn is followed
+    weights: np.ndarray  # (GRID, GRID) uint8 of the drawing's square, 255 for the full rotation
     joint: tuple[float, float]  # x, y, in lengths of the square's side
 
 
 def find_limbs(alpha: np.ndarray, random: np.random.Generator) -> list[DrawnLimb]:
-    """The limbs of a drawing: what lies around the points that are farthest from its middle and from one another.
+    """The limbs of a drawing: the areas around the points that are farthest from its middle and from one another.
 
-    Distances are those of ways within the drawing.
+    Distances are geodesic, along paths inside the drawing.
 
     Args:
         alpha: (h, w) uint8; its top left corner is that of the square.
@@ -44,7 +44,7 @@ def find_limbs(alpha: np.ndarray, random: np.random.Generator) -> list[DrawnLimb
             break
         from_tip = _ways(body, tip)
         length = from_middle[tip] * random.uniform(0.35, 0.75)
-        give = max(2.5, 0.3 * length)  # over which the turn fades
+        give = max(2.5, 0.3 * length)  # distance over which the rotation fades
         follows = np.clip((length + give - np.where(body, from_tip, np.inf)) / (2 * give), 0, 1)
         follows = follows**2 * (3 - 2 * follows)
         joint = body & (np.abs(np.where(body, from_tip, np.inf) - length) < 1.5)
@@ -63,7 +63,7 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
 
 
 def _ways(mask: np.ndarray, start: tuple[int, ...]) -> np.ndarray:
-    """How far each pixel of a mask is from one of them, by ways within it; infinite elsewhere."""
+    """The geodesic distance of each pixel of a mask from one of its pixels; infinite outside the mask."""
     from skimage.graph import MCP_Geometric
 
     return MCP_Geometric(np.where(mask, 1.0, np.inf)).find_costs([start])[0]

@@ -1,4 +1,4 @@
-"""Draws a picture that is bent by a mesh, over what has been drawn before."""
+"""Draws a picture deformed by a mesh over a canvas."""
 
 import math
 
@@ -79,7 +79,7 @@ def draw(
 
 @njit()
 def _read(picture: np.ndarray, x: float, y: float) -> tuple[float, float, float, float]:
-    """The bilinear value between pixels; nothing is around the picture."""
+    """Sample bilinearly; the picture is transparent outside."""
     left, top = math.floor(x), math.floor(y)
     red, green, blue, alpha = 0.0, 0.0, 0.0, 0.0
     for v in range(max(0, top), min(picture.shape[0], top + 2)):

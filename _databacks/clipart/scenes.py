@@ -18,12 +18,12 @@ from _databacks.clipart.figures import BendingFigure, Vertices, move
 from _databacks.toons.damage import damage
 from _databacks.triplet import Source, Triplet
 
-COUNT = 100_000  # triplets that a source has
-_FINE = 2  # pixels drawn for each of the frame, along each side
+COUNT = 100_000  # number of triplets in a source
+_FINE = 2  # supersampling factor along each side
 _USUAL = 256  # pixels, the side of a frame that sizes and speeds below are of
 _FIGURES = 0.72  # share of drawings that are figures, not things
 _GROUND = 0.78  # share of scenes on a ground of the atlas; others lie on plain colours
-_RESTING = 0.1  # share of figures that the camera alone moves
+_RESTING = 0.1  # share of figures that only the camera moves
 
 
 class MovingCamera(NamedTuple):
@@ -35,7 +35,7 @@ class MovingCamera(NamedTuple):
     turn: float = 0.0  # radians
 
     def see(self, points: Vertices, time: float, depth: float) -> Vertices:
-        """Where points of the scene are seen at a time; `depth` is the share of the motion that they follow."""
+        """Project points of the scene at a time; `depth` is the share of the camera's motion that they follow."""
         progress = time - 0.5
         grown = math.exp(progress * self.growth * depth)
         cos, sin = grown * math.cos(progress * self.turn), grown * math.sin(progress * self.turn)
@@ -52,8 +52,8 @@ class Actor:
 
     figure: BendingFigure
     depth: float  # share of the camera's motion that it follows
-    colours: np.ndarray  # (3, 3), by which colours are mixed
-    shade: np.ndarray  # as `mesh.draw` has it
+    colours: np.ndarray  # (3, 3), the colour matrix
+    shade: np.ndarray  # as in `mesh.draw`
 
     def __post_init__(self):
         reduced = min(1.0, 1.15 * _FINE * self.figure.scale)
@@ -67,7 +67,7 @@ class Actor:
             mesh.draw(canvas, _FINE * x, _FINE * y, self.figure.cell, picture, scale, corner, self.shade)
 
     def _paint(self, layer: np.ndarray, reduced: float) -> tuple[np.ndarray, np.ndarray]:
-        """A layer in its colours, not much larger than it is seen, and its pixels for each of the drawing, x and y."""
+        """A layer, recoloured and reduced by about the factor `reduced`, and the exact factors, x and y."""
         h, w = layer.shape[:2]
         size = max(1, round(reduced * w)), max(1, round(reduced * h))
         picture = cv2.resize(layer, size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -77,7 +77,7 @@ class Actor:
 
 
 class Backdrop(NamedTuple):
-    """What a scene is set before."""
+    """The background of a scene."""
 
     picture: np.ndarray  # (h, w, 3) float32 RGB in [0, 255]
     middle: tuple[float, float]  # x, y, in the picture, of the frame's middle half way
@@ -113,15 +113,15 @@ class ClipartScene(NamedTuple):
 
 
 class Clipart(Source):
-    """Triplets composed of the drawings of an atlas; item i is a function of the atlas, the seed and i.
+    """Triplets composed of the drawings of an atlas. Item i depends on the atlas, the seed and i alone.
 
     Args:
         path: the atlas.
         size: (h, w) of the frames.
-        damaged: whether frames suffer what sources suffer: compression, grain, fades, reduced chroma.
+        damaged: degrade frames as real sources do: compression, grain, fades, reduced chroma.
 
     Raises:
-        InputError: there is no atlas, or it is damaged.
+        InputError: the atlas is missing or damaged.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Clipart(Source):
         return "clipart"
 
     def __getitem__(self, index: int) -> Triplet:
-        """Frames at times 0, t and 1; t is 0.5 half of the time.
+        """Frames at times 0, t and 1; t is 0.5 with probability 1/2.
 
         Raises:
             InputError: the atlas is damaged.
@@ -182,7 +182,7 @@ def compose(atlas: Atlas, size: tuple[int, int], random: np.random.Generator) ->
 
 
 def _between(random: np.random.Generator, low: float, high: float) -> float:
-    """A number whose logarithm is drawn evenly."""
+    """A log-uniform random number."""
     return math.exp(random.uniform(math.log(low), math.log(high)))
 
 
@@ -192,7 +192,7 @@ def _choose(atlas: Atlas, random: np.random.Generator) -> Entry:
 
 
 def _pace(figures: list[BendingFigure], size: tuple[int, int], unit: float, random: np.random.Generator) -> None:
-    """Give a scene its speed: figures keep their own motion, or each has a share of the fastest one's."""
+    """Set the pace of a scene: figures keep their own speed, or get a share of the fastest one's."""
     fastest = max(figure.speed(size) for figure in figures)
     wanted = unit * _between(random, 1, 24 if random.random() < 0.85 else 60)
     together = random.random() < 0.5
@@ -202,7 +202,7 @@ def _pace(figures: list[BendingFigure], size: tuple[int, int], unit: float, rand
 
 
 def _film(size: tuple[int, int], unit: float, random: np.random.Generator) -> MovingCamera:
-    """Half of the time a camera that rests."""
+    """A camera, static with probability 1/2."""
     middle = size[1] / 2, size[0] / 2
     if random.random() < 0.5:
         return MovingCamera(middle)
@@ -216,7 +216,7 @@ def _film(size: tuple[int, int], unit: float, random: np.random.Generator) -> Mo
 
 
 def _set(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Generator) -> Backdrop:
-    """A ground of the atlas, or one colour or two that run into each other, from top to bottom."""
+    """A ground of the atlas, a plain colour, or a vertical gradient."""
     if not atlas.grounds or random.random() > _GROUND:
         top = np.full(3, 255.0) if random.random() < 0.4 else random.uniform(0, 255, 3)
         bottom = top if random.random() < 0.6 else random.uniform(0, 255, 3)

@@ -1,4 +1,4 @@
-"""What clip art looks like in motion."""
+"""Contact sheets of clip art triplets."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ _ROWS = 12
 
 
 def sheet(source: Clipart) -> np.ndarray:
-    """One row a triplet: frames 0, t and 1, and how the outer two differ: (rows, columns, 3) uint8."""
+    """One row per triplet: frames 0, t and 1, and the difference of the outer two: (rows, columns, 3) uint8."""
     rows = []
     for i in range(_ROWS):
         first, middle, last = source[i].frames

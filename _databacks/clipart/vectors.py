@@ -1,4 +1,4 @@
-"""SVG drawings whose shapes can be shown one by one, rendered by resvg."""
+"""SVG drawings whose shapes can be rendered separately, by resvg."""
 
 import io
 import math
@@ -23,11 +23,11 @@ _DISPLAY = re.compile(r"display\s*:\s*(\w+)\s*;?")
 
 
 class VectorDrawing:
-    """An SVG, cropped to what it shows.
+    """An SVG, cropped to its visible content.
 
     Attributes:
-        shapes: how many there are, in the order in which they are painted.
-        extent: (w, h) of what it shows, in its own units.
+        shapes: number of shapes, in painting order.
+        extent: (w, h) of the visible content, in its own units.
 
     Raises:
         InputError: the file is not an SVG, is too long, or shows nothing.
@@ -40,7 +40,7 @@ class VectorDrawing:
             self._root.attrib.pop(name, None)
         self._shapes = _clean(self._root)
         self.shapes = len(self._shapes)
-        self._box = x - w / 2, y - h / 2, 2 * w, 2 * h  # drawings leave their page
+        self._box = x - w / 2, y - h / 2, 2 * w, 2 * h  # drawings may extend beyond their page
         for _ in range(2):
             self._crop()
         self.extent = self._box[2:]
@@ -50,7 +50,7 @@ class VectorDrawing:
 
         Args:
             size: (w, h) in pixels, with the proportions of `extent`.
-            shown: numbers of the shapes that are shown; all by default.
+            shown: numbers of the shapes to render; all by default.
         """
         import resvg_py
 
@@ -84,7 +84,7 @@ class VectorDrawing:
 
 
 def _ends(places: np.ndarray) -> tuple[int, int]:
-    """The first place, and the one after the last."""
+    """The first index, and the last one plus 1."""
     return int(places.min()), int(places.max()) + 1
 
 

@@ -6,8 +6,8 @@ OUT/
     rrld.txt                                              triplet; its list, which `_databacks.rrldextr` reads
     index.csv                                             one row for each triplet
 
-Numbers follow the names of the videos and not the order in which they were prepared; triplets that are there already
-keep theirs. What is about to change is written down first, so that a run that was killed is completed by the next.
+Numbers follow the names of the videos, not the order in which they were prepared; existing triplets keep theirs.
+Changes are journaled first, so that the next run completes one that was killed.
 """
 
 import csv
@@ -64,10 +64,10 @@ def read_index(out: Path) -> list[MadeRow]:
 
 
 def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, threshold: float) -> int:
-    """Move the triplets of prepared videos into the data set, unless they are there or repeat one that is.
+    """Move the triplets of prepared videos into the data set, except existing ones and near-duplicates.
 
     Args:
-        videos: in the order of their numbers; those that are not prepared are passed over.
+        videos: in the order of their numbers; those that are not prepared are skipped.
         layout: one of `LAYOUTS`.
         threshold: as of `Selection`.
 
@@ -91,7 +91,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
 
 
 def complete(out: Path, work: Path) -> None:
-    """Do what is left of an assembly that was begun, if there is one."""
+    """Complete an interrupted assembly, if there is one."""
     journal = work / "assembly.json"
     if not journal.exists():
         return
@@ -111,7 +111,7 @@ def complete(out: Path, work: Path) -> None:
 def _plan(
     videos: Sequence[Video], before: list[MadeRow], work: Path, layout: str, threshold: float
 ) -> tuple[list[MadeRow], list[tuple[str, str]]]:
-    """The rows to be added, and the folders to be moved, from below `work` to below the data set."""
+    """The rows to add, and the folders to move, from paths in `work` to paths in the data set."""
     known = {row.video for row in before}
     fresh = [(video, preparing.read(work, video.key)) for video in videos if video.key not in known]
     fresh = [(video, prepared) for video, prepared in fresh if prepared and prepared.triplets]
@@ -167,7 +167,7 @@ def _row(name: str, video: Video, triplet: preparing.PreparedTriplet) -> MadeRow
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move the pictures of a triplet, named by their places; those that have gone have arrived."""
+    """Move the pictures of a triplet and name them by position; pictures missing at the source were moved before."""
     names = ("im1", "im2", "im3") if "-" not in target.name else target.name.split("-")
     target.mkdir(parents=True, exist_ok=True)
     for number, name in zip(source.name.split("-"), names, strict=True):

@@ -1,7 +1,7 @@
-"""Make a data set of triplets from shows: find the videos, prepare each, put together what they hold.
+"""Makes a data set of triplets from shows: finds the videos, prepares each, and assembles their triplets.
 
-In: videos and folders of videos. Out: the data set as `assembly` draws it, with index.csv and report.html, and `.work`
-beside them, from which it is continued.
+In: videos and folders of videos. Out: the data set as described in `assembly`, with index.csv and report.html, and
+`.work` beside them, from which a run resumes.
 """
 
 import contextlib
@@ -34,17 +34,17 @@ def make(
     threshold: float = THRESHOLD,
     say: Callable[[str], Any] = extraction.ALOUD.say,
 ) -> None:
-    """Make the data set `out`, resume it, or add what is new in the shows.
+    """Make the data set `out`, resume it, or add new videos of the shows.
 
     Args:
         shows: videos, and folders that are searched for videos at any depth.
-        execute: does the jobs; `workers.processes` or `workers.cluster`, but for the arguments that are theirs.
+        execute: runs the jobs; `workers.processes` or `workers.cluster` with their own arguments bound.
         layout: one of `assembly.LAYOUTS`.
         threshold: the largest disagreement of near-duplicates, as of `near_duplicates.Selection`.
-        say: takes a sentence on each video that cannot be used, and on how it ended.
+        say: receives a message for each unusable video, and on the result.
 
     Raises:
-        InputError: there are no videos or none can be used, or `out` cannot be written or is another data set.
+        InputError: there are no usable videos, or `out` cannot be written or is another data set.
     """
     videos = planning.find_videos(shows, out)
     work = out / WORK

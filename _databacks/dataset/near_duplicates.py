@@ -1,11 +1,11 @@
-"""Which triplets show what another one shows already: openings, endings, recaps, looped animation.
+"""Detects near-duplicate triplets: openings, endings, recaps, looped animation.
 
-In: thumbnails of the three pictures of each triplet. Out: which triplets to keep, the first of those that repeat each
-other. Two triplets repeat each other if
+In: thumbnails of the three pictures of each triplet. Out: the triplets to keep, the first of each set of
+near-duplicates. Two triplets are near-duplicates if
 
-- they look alike: most cells of their thumbnails have the same colours. A logo, a line of credits may differ; and
+- they look alike: most cells of their thumbnails have the same colours. A logo or a line of credits may differ; and
 - they move alike: where something moves, the pictures differ by much less than they change from one to the next. So
-  (a, b, c) and (b, c, d) of one shot are two triplets, and so are two poses before one background.
+  (a, b, c) and (b, c, d) of one shot are distinct, and so are two poses over the same background.
 
 Both hold for a video that was encoded again. Candidates are found by brute force on a few colours of the middle
 picture, as products of matrices: 10⁵ triplets take a few minutes.
@@ -39,17 +39,17 @@ def _thumbnail(picture: np.ndarray) -> np.ndarray:
 
 
 def disagreement(triplet: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How much triplets differ in what moves: 0 for the same motion, 1 for another.
+    """How much triplets differ in motion: 0 for the same motion, 1 for a different one.
 
     The motion of a cell is the variance of its colour over the three pictures of either triplet. The disagreement is
-    the share of motion in cells that differ by as much, cells between counting in part.
+    the share of motion in cells that differ by as much; cells in between count in part.
 
     Args:
         triplet: (3, 36, 64, 3) thumbnails.
         others: (n, 3, 36, 64, 3) thumbnails.
 
     Returns:
-        (n,) float32 in [0, 1]; 1 too where the pictures as a whole do not look alike.
+        (n,) float32 in [0, 1]; also 1 if the pictures as a whole do not look alike.
     """
     a, b = triplet.astype(np.float32), others.astype(np.float32)
     difference = b - a
@@ -66,9 +66,9 @@ def _motion(drawings: np.ndarray) -> np.ndarray:
 
 
 class Selection:
-    """Triplets that were chosen; more are admitted if they repeat none of these.
+    """The selected triplets; others are admitted if they are not near-duplicates of these.
 
-    Thumbnails lie in files, (n, 3, 36, 64, 3) uint8 `.npy` each, and are read as they are needed.
+    Thumbnails are stored in files, (n, 3, 36, 64, 3) uint8 `.npy` each, and read on demand.
 
     Args:
         threshold: the largest `disagreement` of two triplets that are near-duplicates; below 0, none are.
@@ -80,11 +80,11 @@ class Selection:
         self._colours = np.empty((0, 144), np.float32)
 
     def add(self, file: Path, rows: Sequence[int]) -> None:
-        """Choose these rows of a file of thumbnails, whatever they show."""
+        """Select these rows of a file of thumbnails unconditionally."""
         self._append(file, rows, _coarse(_open(file)[list(rows)]))
 
     def admit(self, file: Path, rows: Sequence[int]) -> list[int]:
-        """Choose, in order, those rows of a file of thumbnails that repeat nothing chosen before; return them."""
+        """Select, in order, the rows of a file of thumbnails that repeat no selected triplet, and return them."""
         admitted = []
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]

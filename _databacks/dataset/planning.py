@@ -1,7 +1,7 @@
-"""Which videos go into a data set, and whether its folder may take them.
+"""Finds the videos of a data set, and checks whether its folder can take them.
 
-In: videos and folders of videos, the folder of the data set. Out: the videos in the order of their names, each known by
-its content, so that one that was moved, renamed or is there twice is still one; one sentence on what cannot be used.
+In: videos and folders of videos, the folder of the data set. Out: the videos in order of their names, identified by
+content, so that moved, renamed or repeated files count once; for unusable input, a one-sentence error.
 """
 
 import contextlib
@@ -35,10 +35,10 @@ class Video(NamedTuple):
 def find_videos(shows: Sequence[Path], out: Path) -> list[Video]:
     """The videos given and those in the folders given, at any depth, in natural order; each content once.
 
-    Hidden files and folders are passed over, and so is `out`.
+    Hidden files and folders are skipped, and so is `out`.
 
     Raises:
-        InputError: there is no such file or folder, it lies in `out`, or there are no videos.
+        InputError: a file or folder does not exist or is inside `out`, or there are no videos.
     """
     out = out.resolve()
     found: dict[str, Video] = {}
@@ -81,7 +81,7 @@ def _files(root: Path, out: Path) -> Iterator[Path]:
 
 
 def _key(path: Path) -> str:
-    """A digest of the size and of pieces spread evenly over the file; all of it up to 4 MiB."""
+    """A digest of the size and of evenly spaced pieces of the file; of all of it up to 4 MiB."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -99,12 +99,12 @@ def _key(path: Path) -> str:
 
 @contextlib.contextmanager
 def claim(out: Path, work: Path, options: dict) -> Iterator[None]:
-    """Make the folder of a data set, or take it up again; no other run has it until the block ends.
+    """Create or resume the folder of a data set, locked against other runs until the block ends.
 
     Args:
-        out: the data set; it must not exist, be empty, or have been made with the same options.
-        work: its folder for what is not finished.
-        options: all that decides what the data set holds; values of JSON.
+        out: the data set; must not exist, be empty, or have been made with the same options.
+        work: its folder for unfinished results.
+        options: everything that determines the content of the data set, as JSON values.
 
     Raises:
         InputError: it was made with other options, holds something else, is in use, or cannot be written.
@@ -117,7 +117,7 @@ def claim(out: Path, work: Path, options: dict) -> Iterator[None]:
 
 
 def _require_place(out: Path, work: Path) -> None:
-    """Raise InputError if there is something else than a data set."""
+    """Raise InputError if the folder holds something other than a data set."""
     try:
         holds_more = out.exists() and any(path != work for path in out.iterdir())
     except OSError as error:
@@ -127,7 +127,7 @@ def _require_place(out: Path, work: Path) -> None:
 
 
 def _require_same(out: Path, record: Path, options: dict) -> None:
-    """Note what a data set is made with; raise InputError if it was begun with anything else."""
+    """Record the options of a data set; raise InputError if it was begun with others."""
     if not record.exists():
         runs.write(record, options)
     before = runs.read(record, f"delete {out}, or choose another folder")

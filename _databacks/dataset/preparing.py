@@ -32,7 +32,7 @@ from _util.errors import InputError
 from _util.files import pictures, replacing, write_text
 
 RATE = 24  # frames a second that are counted
-_KEPT = {"thumbnails.npy", "triplets.json"}  # when the triplets have left for the data set
+_KEPT = {"thumbnails.npy", "triplets.json"}  # files to keep when the triplets have been moved to the data set
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 Extract = Callable[..., list[extraction.ExtractedTriplet]]  # as `_databacks.extraction.extract`
@@ -47,7 +47,7 @@ class Settings(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A video to be prepared."""
+    """A video to prepare."""
 
     video: Video
     work: Path
@@ -55,10 +55,10 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How it went."""
+    """The result of a job."""
 
     error: str | None = None  # one sentence: why the video cannot be used
-    is_fatal: bool = False  # the error is about what is written, so that no other video will do better
+    is_fatal: bool = False  # a write error, which would affect all other videos
 
 
 class PreparedTriplet(NamedTuple):
@@ -81,18 +81,18 @@ class PreparedVideo(NamedTuple):
 
 
 def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
-    """Extract the triplets of a video, resuming where an earlier attempt ended.
+    """Extract the triplets of a video, resuming an earlier attempt.
 
-    Whatever is wrong with the video becomes an outcome.
+    Errors of the video are returned in the outcome.
     """
     folder = job.work / job.video.key
     try:
         folder.mkdir(exist_ok=True)
-        with FileLock(job.work / f"{job.video.key}.lock"):  # it ends with this process, however that ends
+        with FileLock(job.work / f"{job.video.key}.lock"):  # released when this process ends, even if it is killed
             if read(job.work, job.video.key) is None:
                 _extract(job, folder, tick)
         return Outcome()
-    except Exception as error:  # a damaged video can fail in any way
+    except Exception as error:  # damaged videos raise many types of errors
         said = f"{error}" if isinstance(error, InputError) else f"{job.video.path} cannot be used ({error!r})."
         return Outcome(error=" ".join(said.split()), is_fatal=_is_fatal(error))
 
@@ -107,7 +107,7 @@ def read(work: Path, key: str) -> PreparedVideo | None:
 
 
 def tidy(work: Path, key: str) -> None:
-    """Delete what is not needed once the triplets of a video are where they belong."""
+    """Delete the files that are not needed once the triplets of a video are in the data set."""
     for path in (work / key).iterdir():
         if path.name not in _KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -136,7 +136,7 @@ def _damage(folder: Path) -> str | None:
 
 def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tqdm]:
     class Bar(tqdm):
-        """Tells how far it is instead of showing it."""
+        """Reports progress to `tick` instead of showing it."""
 
         monitor_interval = 0
         _lock = threading.RLock()  # the default is shared between processes, and left behind if this one is killed

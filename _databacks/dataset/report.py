@@ -31,7 +31,7 @@ figure img { max-width: 32%; margin-right: .5% } svg rect { fill: #4878a8 } svg 
 
 
 class Totals(NamedTuple):
-    """What became of the videos."""
+    """Totals over the videos."""
 
     videos: int  # that were read
     found: int  # triplets in them, repetitions included
@@ -40,7 +40,7 @@ class Totals(NamedTuple):
 
 
 def write(out: Path, rows: Sequence[MadeRow], totals: Totals) -> bool:
-    """Write report.html into the folder of a data set, unless it says the same already; tell whether it was written.
+    """Write report.html into the folder of a data set if it has changed; returns whether it was written.
 
     Raises:
         InputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Do many jobs at once: in processes of this machine, or on a cluster by Ray.
+"""Runs jobs in parallel: in processes of this machine, or on a Ray cluster.
 
 In: `work`, a function of a module, of a job and of `tick`, which reports progress; jobs. Out: each job with its
 result as it is done, in any order; with None if its process died, for lack of memory, say. `processes` and `cluster`
@@ -29,7 +29,7 @@ _PATIENCE = 20  # seconds
 def processes(
     work: Work, jobs: Iterable[Job], tick: Callable[[Job, str], None], workers: int
 ) -> Generator[tuple[Job, Any], None, None]:
-    """Do jobs in up to `workers` processes, which share the cores evenly.
+    """Run jobs in up to `workers` processes, which share the cores evenly.
 
     Args:
         tick: called here with a job and its progress.
@@ -77,7 +77,7 @@ class _Process:
         theirs.close()
 
     def give(self, job: Job) -> None:
-        with contextlib.suppress(OSError):  # it died, which reading from it shows
+        with contextlib.suppress(OSError):  # the process died; reading from it reports that
             self.connection.send(job)
 
     def stop(self, is_idle: bool = False) -> None:
@@ -120,18 +120,18 @@ def _end_with_parent() -> None:
 def _limit_threads(threads: int) -> None:
     import cv2
 
-    cv2.setNumThreads(threads)  # it does not heed OMP_NUM_THREADS
+    cv2.setNumThreads(threads)  # OpenCV ignores OMP_NUM_THREADS
 
 
 def cluster(
     work: Work, jobs: Iterable[Job], tick: Callable[[Job, str], None], address: str, gpus: float = 0
 ) -> Generator[tuple[Job, Any], None, None]:
-    """Do jobs as tasks on the cluster at an address of Ray, "auto" being the one that runs here; each on one core.
+    """Run jobs as one-core tasks on the Ray cluster at `address`; "auto" is the cluster running on this machine.
 
-    A task whose node dies is done again on another. `tick` is not called.
+    A task whose node dies is retried on another. `tick` is not called.
 
     Args:
-        gpus: that a task needs.
+        gpus: number of GPUs per task.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
@@ -168,7 +168,7 @@ def _connect(address: str) -> Any:
 
 
 def _knock(address: str) -> None:
-    """Raise an `OSError` if nobody answers at HOST:PORT; Ray itself would wait forever."""
+    """Raise `OSError` if nothing answers at HOST:PORT, as Ray itself would wait forever."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()

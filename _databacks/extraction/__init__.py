@@ -8,8 +8,8 @@ OUT/
     flows/000012-000013-000015.pt          flow between the first and the last frame              extract_triplet_flows
     video.json  duplicates.json  …         what each was made from, with which options
 
-Every stage resumes where it was interrupted, says so and does nothing when its result is there, and makes it again when
-its input or its options have changed. Results appear whole. `_databacks.rrldextr` reads the folder.
+Every stage resumes after an interruption. If its result exists it reports so and does nothing; if its input or options
+have changed it makes the result again. Results are written atomically. `_databacks.rrldextr` reads the folder.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ def extract(
         flow: takes two frames (1, 3, h, w) RGB in [0, 1] on the CPU and returns flow01 and flow10, (1, 2, h, w), x then
             y in pixels, on any device. It sees frames of 360×640, and for the last stage those of the images; it is
             called from several threads.
-        with_flows: do the last stage too.
+        with_flows: also run the last stage.
         report: `ALOUD`, `QUIET` or one of the caller's own.
 
     Returns:

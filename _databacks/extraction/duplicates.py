@@ -24,7 +24,7 @@ from _util.prefetch import in_order
 from _util.video import Reader
 
 _COLUMNS = duplicates.Difference._fields
-_BATCH = RATE  # rows that are written together
+_BATCH = RATE  # rows per write
 _THREADS = 2
 
 
@@ -58,7 +58,7 @@ def read_differences(out: Path) -> list[tuple[int, float, float]]:
     """The columns frame, lab_mean and lab_max of duplicates.db in the folder `out`, in the order of frames.
 
     Raises:
-        InputError: it is not there, not finished, empty, or damaged.
+        InputError: the table is missing, unfinished, empty or damaged.
     """
     path = out / "duplicates.db"
     records.read(path)
@@ -72,13 +72,13 @@ def read_differences(out: Path) -> list[tuple[int, float, float]]:
 
 
 def _frames(video: Path, first: int) -> Iterator[np.ndarray]:
-    """Frames from a number on, no larger than they are compared at."""
+    """Frames from number `first` on, no larger than needed for comparison."""
     for _, pixels in at_constant_rate(Reader(video), first):
         yield resize(pixels, tuple(map(min, pixels.shape, duplicates.SIZE)))
 
 
 def _overlapping(frames: Iterator[np.ndarray], count: int) -> Iterator[list[np.ndarray]]:
-    """Batches of `count` pairs of frames, each beginning with the frame that the one before ends with."""
+    """Batches of `count` pairs of frames, each starting with the last frame of the previous one."""
     batch = list(itertools.islice(frames, count + 1))
     while len(batch) > 1:
         yield batch

@@ -30,7 +30,7 @@ _PRESET = "medium"  # of both codecs
 def encode_video(
     source: Path, out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD
 ) -> None:
-    """Write video.mp4 into the folder `out`, which is made where missing.
+    """Write video.mp4 into the folder `out`, which is created if missing.
 
     Args:
         source: a video, or a folder of numbered drawings.
@@ -80,7 +80,7 @@ def _counted(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
 
 
 def _encode(frames: Iterable[np.ndarray], path: Path, options: ExtractionOptions) -> None:
-    """Write frames (h, w, 3) uint8 RGB; a last row or column that makes a side odd is cut off."""
+    """Write frames (h, w, 3) uint8 RGB, cropped by a row or column if a side is odd."""
     frames = iter(frames)
     first = next(frames)
     h, w = (side // 2 * 2 for side in first.shape[:2])
@@ -93,7 +93,7 @@ def _encode(frames: Iterable[np.ndarray], path: Path, options: ExtractionOptions
 
 
 def _join(parts: list[Path], path: Path) -> int:
-    """Write the packets of the parts, one after the other, and return how many frames they are."""
+    """Concatenate the packets of the parts, and return the number of frames."""
     count = 0
     with replacing(path) as temporary, video.writing(path), video.open_output(temporary) as container:
         stream = None

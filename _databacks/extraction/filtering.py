@@ -1,7 +1,7 @@
-"""Stage 3: which triplets of drawings are worth training on.
+"""Stage 3: selects the triplets of drawings that are suited for training.
 
-video.mp4, duplicates.db → rrld.txt. A drawing is the first of the frames that show it. Within a shot, each three
-drawings that follow on each other are judged by the flow from the middle one to the others (`_util.rrld`), at 360×640.
+video.mp4, duplicates.db → rrld.txt. A drawing is the first of the frames that show it. Within a shot, every three
+successive drawings are judged by the flow from the middle one to the others (`_util.rrld`), at 360×640.
 """
 
 import collections
@@ -33,7 +33,7 @@ _FLOWS = 2  # estimated at once
 
 
 class NumberedDrawing(NamedTuple):
-    """The first of the frames that show it."""
+    """A drawing, with the number of the first frame that shows it."""
 
     number: int
     cut: int
@@ -128,9 +128,9 @@ def _drawings(
 def _judge(
     drawings: Iterator[NumberedDrawing], flow: FlowEstimator, thresholds: dict[str, float], journal: Path
 ) -> Iterator[tuple[ExtractedTriplet, bool]]:
-    """Each three drawings of a shot that follow on each other, and whether they are accepted.
+    """Every three successive drawings of a shot, and whether they are accepted.
 
-    What has been judged is in the journal and is not judged again.
+    Verdicts are stored in the journal, and are not computed again.
     """
     known = _read_journal(journal)
     with writing(journal), journal.open("a", buffering=1) as file, ThreadPoolExecutor(_FLOWS) as pool:
@@ -160,9 +160,9 @@ def _in_threes(drawings: Iterator[NumberedDrawing]) -> Iterator[Three]:
 def _with_flows(
     threes: Iterator[Three], flow: FlowEstimator, known: Container[str], pool: Executor
 ) -> Iterator[tuple[Three, tuple[Future, Future] | None]]:
-    """Three drawings each, and the flows to come between the first two and the last two; None where they are known."""
+    """Triples of drawings, with futures of the flows between the first two and the last two; None if in `known`."""
     begun: collections.deque[tuple[Three, tuple[Future, Future] | None]] = collections.deque()
-    latest, coming = None, None  # the last drawing that flow was asked for, and that flow
+    latest, coming = None, None  # the last drawing that flow was requested for, and that flow
     for first, middle, last in threes:
         flows = None
         if name_of((first.number, middle.number, last.number)) not in known:
@@ -178,7 +178,7 @@ def _with_flows(
 
 
 def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
-    """RRLD, coverage and verdict by name; a last line that was being written is cut off."""
+    """Read RRLD, coverage and verdict by name; an incomplete last line is truncated from the file."""
     if not path.exists():
         return {}
     with writing(path):

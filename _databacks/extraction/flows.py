@@ -21,7 +21,7 @@ from _util.files import make_folder, replacing
 def extract_triplet_flows(
     out: Path, flow: FlowEstimator, options: ExtractionOptions | None = None, report: StageReport = ALOUD
 ) -> None:
-    """Write the flows of the triplets that rrld.txt in the folder `out` lists, those that are not there yet.
+    """Write the missing flows of the triplets listed in rrld.txt in the folder `out`.
 
     Flows of triplets that are not listed are deleted.
 

@@ -1,4 +1,4 @@
-"""Frames of a video at a constant rate, numbered from 0, and at the size that is wanted."""
+"""Frames of a video at a constant rate, numbered from 0, and at a given size."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ _MARGIN = Fraction(10)  # seconds; a frame held for longer is looked for from th
 
 
 def open_original(source: Path) -> Reader:
-    """A reader of a video or of drawings; what is interlaced or telecined is made whole frames."""
+    """Open a video or drawings; interlaced and telecined video is converted to progressive frames."""
     return Reader(source, treatment=Treatment())
 
 
@@ -49,9 +49,9 @@ def _place(time: Fraction) -> int:
 
 
 def fit(pixels: np.ndarray, size: Size, aspect: Fraction = Fraction(1)) -> np.ndarray:
-    """Bring a frame (h, w, 3) to a size and its pixels to squares, without changing the proportions seen.
+    """Resize a frame (h, w, 3) to square pixels, keeping the display aspect ratio.
 
-    With a size (h, w), what protrudes is cut off evenly at both sides; with a height, higher frames are reduced.
+    With a size (h, w), the excess is cropped evenly on both sides; with a height, taller frames are reduced.
 
     Args:
         aspect: width of a pixel over its height.

@@ -27,9 +27,9 @@ _FULL_COLOUR = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTO
 
 
 def extract_triplet_images(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
-    """Write the pictures of the triplets that rrld.txt in the folder `out` lists, those that are not there yet.
+    """Write the missing pictures of the triplets listed in rrld.txt in the folder `out`.
 
-    A triplet's folder appears whole; folders of triplets that are not listed are deleted.
+    A triplet's folder is created atomically; folders of triplets that are not listed are deleted.
 
     Raises:
         InputError: the list or the video is missing or cannot be read, or something cannot be written.
@@ -77,7 +77,7 @@ def _names(folder: Path) -> set[str]:
 def _pictures(
     video: Path, triplets: list[ExtractedTriplet], options: ExtractionOptions
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Name by name, what the three files are to hold."""
+    """Yield the name of each triplet, and the contents of its three files."""
     waiting = collections.deque(sorted(triplets, key=lambda triplet: triplet.frames))
     needed = {number for triplet in triplets for number in triplet.frames}
     encoded: dict[int, bytes] = {}

@@ -1,4 +1,4 @@
-"""What can be chosen about extracting triplets."""
+"""The options of triplet extraction."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,14 @@ CODECS = {"h264": "libx264", "hevc": "libx265"}
 
 @dataclass(frozen=True)
 class ExtractionOptions:
-    """Of all stages; each heeds its own, and makes its result again when one of them has changed."""
+    """The options of all stages. Each stage uses its own, and makes its result again if one of them has changed."""
 
     # encode_video
     video_size: Size = 1080
     codec: str = "h264"  # one of CODECS
     crf: int = 18
     # rrld_filter
-    flow: str = "dis"  # what the estimator that is handed in is called
+    flow: str = "dis"  # the name of the estimator passed in
     repeats: str = "published"  # "published", the model on duplicates.db; "detected", by `_util.duplicates.detect`
     sensitivity: float = 1  # differences are multiplied by this before the published model calls them repeats or not
     cut_threshold: float | None = None  # of `_util.cuts.detect`; None is its own

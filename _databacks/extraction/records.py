@@ -1,4 +1,4 @@
-"""What a result was made from: a small JSON file beside it, by which a stage knows whether it has anything to do."""
+"""Records of what results were made from: a small JSON file beside each, which tells a stage if it is up to date."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ class Record:
 
     Args:
         result: the file or folder that a stage makes; the record is beside it, with the suffix .json.
-        partial: what the stage keeps of an unfinished result; it goes when the result is finished, or made again.
-        made_from: all that decides what the result is, by name, as JSON can hold it.
+        partial: the stage's unfinished result, deleted when the result is finished or made again.
+        made_from: everything that determines the result, by name, as JSON values.
 
     Raises:
-        InputError: there is a result, but no record that can be read, so that it may be somebody else's.
+        InputError: the result exists without a readable record, so it may not be of this stage.
     """
 
     def __init__(self, result: Path, partial: Path | None = None, /, **made_from: Any):
@@ -34,21 +34,21 @@ class Record:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What `finish` was given by the run that made the result."""
+        """The arguments of `finish` in the run that made the result."""
         assert self._stored is not None
         return self._stored["found"]
 
     @property
     def changed(self) -> list[str]:
-        """What has changed since the result, or its beginning, was made."""
+        """What has changed since the result was made or begun."""
         was = self._stored["made_from"] if self._stored else self.made_from
         return runs.changed(was, self.made_from)
 
     def is_finished(self, report: StageReport) -> bool:
-        """Whether the result already exists; says so if it is, and deletes the `partial` one that a kill left.
+        """Whether the result is finished; if so, reports it and deletes a leftover `partial`.
 
         Raises:
-            InputError: that cannot be deleted.
+            InputError: `partial` cannot be deleted.
         """
         finished = self._stored is not None and self._stored["finished"] and self.result.exists() and not self.changed
         if finished:
@@ -57,7 +57,7 @@ class Record:
         return finished
 
     def begin(self, report: StageReport) -> None:
-        """Note what is being made; what was made from something else is deleted, whole or partial.
+        """Record what is being made; an earlier result of other input or options, whole or partial, is deleted.
 
         Raises:
             InputError: something cannot be written or deleted.
@@ -69,7 +69,7 @@ class Record:
         self._write(False, {})
 
     def finish(self, **found: Any) -> None:
-        """Note that the result is whole, and what else was found; the `partial` one is deleted.
+        """Record that the result is finished, and the values in `found`; deletes `partial`.
 
         Raises:
             InputError: something cannot be written or deleted.
@@ -87,10 +87,10 @@ class Record:
 
 
 def read(result: Path) -> dict[str, Any]:
-    """What a finished result was made from and what else was found, under "made_from" and "found".
+    """Read the record of a finished result: what it was made from, and the values found: "made_from" and "found".
 
     Raises:
-        InputError: there is no such result, it is not finished, or its record cannot be read.
+        InputError: the result is missing or unfinished, or its record cannot be read.
     """
     path = result.with_suffix(".json")
     record = _read(path) if path.exists() and result.exists() else {}
@@ -100,7 +100,7 @@ def read(result: Path) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> str:
-    """A digest of a file, or of a folder of files, for which not every byte is read.
+    """A digest of a file, or of a folder of files, that does not read every byte.
 
     Raises:
         InputError: it cannot be read.

@@ -1,4 +1,4 @@
-"""How a stage reports what it does: sentences for the user, and a bar of its progress."""
+"""How a stage reports its work: messages to the user, and a progress bar."""
 
 import functools
 import sys
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class StageReport(NamedTuple):
-    """Where sentences and progress go."""
+    """The receivers of messages and progress."""
 
     say: Callable[[str], Any]
     bar: Callable[..., Any]  # with the arguments of `tqdm`

@@ -1,4 +1,4 @@
-"""The triplets that a video was found to hold: rrld.txt and, from its record, the cuts between which they lie."""
+"""The triplets found in a video: rrld.txt and, from its record, the shots that they belong to."""
 
 import bisect
 from collections.abc import Iterable

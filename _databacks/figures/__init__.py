@@ -19,7 +19,7 @@ SIZE = 270, 480
 
 
 class DrawnFigure(NamedTuple):
-    """One rig before its ground."""
+    """A rig in front of its ground."""
 
     rig: rigs.FigureRig
     ground: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
@@ -29,11 +29,11 @@ class DrawnFigure(NamedTuple):
         return drawing.draw(self.rig, self.ground, t)
 
     def parts(self, t: float) -> np.ndarray:
-        """(h, w) int32: which part each pixel shows at a time, -1 the ground."""
+        """(h, w) int32: the part that each pixel shows at a time, -1 for the ground."""
         return drawing.visible(self.rig, self.ground.shape[:2], t)
 
     def flow(self, start: float, end: float) -> np.ndarray:
-        """(h, w, 2) float32: the way of what each pixel shows at `start` until `end`, x then y, pixels."""
+        """(h, w, 2) float32: the displacement until `end` of what each pixel shows at `start`, x then y, pixels."""
         return drawing.flow(self.rig, self.ground.shape[:2], start, end)
 
 
@@ -41,9 +41,9 @@ class Figures:
     """A source of triplets, the middle one at time ½, with exact flows.
 
     Args:
-        count: of figures.
+        count: number of figures.
         size: (h, w), pixels.
-        seed: other figures.
+        seed: selects other figures.
         line_art: black lines on white instead of colours, and a plain ground.
     """
 

@@ -51,16 +51,16 @@ class BonePose(NamedTuple):
     curvature: float
 
     def place(self, points: Points) -> Points:
-        """(n, 2) of the bone in the frame."""
+        """Map points (n, 2) from the bone's coordinates to the frame."""
         return self.origin + _turned(_bent(points, self.curvature), self.angle)
 
     def find(self, points: Points) -> Points:
-        """(n, 2) of the frame on the bone."""
+        """Map points (n, 2) from the frame to the bone's coordinates."""
         return _straightened(_turned(points - self.origin, -self.angle), self.curvature)
 
 
 def poses(rig: FigureRig, t: float) -> list[BonePose]:
-    """All bones at a time in [0, 1]."""
+    """The poses of all bones at a time in [0, 1]."""
     found: list[BonePose] = []
     for bone in rig.bones:
         joint, angle, curvature = (
@@ -171,7 +171,7 @@ class _Builder:
         self.behind.append(FigurePart(bone, _tapered(length, wide, 0.1 * wide), colour))
 
     def limb(self, joints: int) -> int:
-        """A limb of that many bones, where there is still room for one; how many joints that took."""
+        """Add a limb of `joints` bones if there is still room; returns `joints` either way."""
         random = self.random
         if not self.slots:
             return joints

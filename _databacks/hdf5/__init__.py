@@ -1,4 +1,4 @@
-"""A data set of triplets in one HDF5 file, which any program that knows HDF5 can open.
+"""A data set of triplets in one HDF5 file, which any HDF5 program can open.
 
 FILE.h5
     items/000000/                   attributes: name, time, and what is known of it: subset, annotation (JSON)

@@ -30,7 +30,7 @@ def to_half(flow: np.ndarray) -> Half:
 
 
 def from_half(half: Half) -> np.ndarray:
-    """The float32 values again."""
+    """Restore the float32 values."""
     flow = half.values.astype(np.float32)
     flow.reshape(-1)[half.places] = half.exact
     return flow

@@ -1,4 +1,4 @@
-"""Where the arrays of a packed file lie, and a checksum of every byte of it.
+"""The index of a packed file: the positions of its arrays, and checksums of every byte.
 
     user block, 512 bytes      where the index is, its checksum and the block's own
     HDF5                       what HDF5 libraries read
@@ -58,7 +58,7 @@ class Index(NamedTuple):
 
 
 class DamageError(ValueError):
-    """Bytes are not what they were, of an item if it is known."""
+    """A checksum does not match; names the item if known."""
 
     def __init__(self, item: int | None = None):
         super().__init__(item)
@@ -69,7 +69,7 @@ def write(path: Path) -> None:
     """Add index and user block to a file that `packing` has made with HDF5, and written with a user block.
 
     Raises:
-        DamageError: an array of an item has no longer the checksum that it was written with.
+        DamageError: an array of an item no longer matches its checksum.
     """
     import h5py
 
@@ -97,10 +97,10 @@ def write(path: Path) -> None:
 
 
 def read(path: Path) -> Index:
-    """The index of a file, once it and what lies between items are found to be whole.
+    """Read the index of a file, and verify it and everything between items.
 
     Raises:
-        InputError: they are not, or it is something else.
+        InputError: the file is damaged there, or is not a packed file.
     """
     try:
         with path.open("rb") as file:
@@ -137,10 +137,10 @@ def _read(path: Path, file) -> Index:
 
 
 def load(file, array: Array) -> np.ndarray:
-    """An array from an open file.
+    """Read an array from an open file.
 
     Raises:
-        DamageError: its bytes have another checksum.
+        DamageError: its checksum does not match.
         OSError: it cannot be read.
     """
     values = np.empty(array.shape, array.dtype)
@@ -154,7 +154,7 @@ def load(file, array: Array) -> np.ndarray:
 
 
 def require_whole(file, checked: Checked) -> None:
-    """Raise DamageError if bytes of an open file have another checksum."""
+    """Raise DamageError if bytes of an open file do not match their checksum."""
     if _checksum(file, checked.extents) != checked.checksum:
         raise DamageError
 

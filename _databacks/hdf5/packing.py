@@ -34,14 +34,14 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
     Args:
         source: any.
         out: the file to make.
-        as_arrays: whether frames are stored decoded, which is quick to read, or as files of pictures, which is small.
+        as_arrays: store frames decoded, which is fast to read, or as picture files, which is small.
 
     Returns:
-        Why items were left out, by name.
+        The reasons for skipped items, by name.
 
     Raises:
-        InputError: the file is there and has other items, another packing was begun, no item can be read, or there is
-            no room.
+        InputError: the file exists with other items, another packing was begun, no item can be read, or the disk is
+            full.
     """
     extras.require("h5py")
     with holding(out):
@@ -128,7 +128,7 @@ def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> d
 
 
 def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
-    """Write an item, which HDF5 makes in memory, since on a full disk it ends the process."""
+    """Write an item. HDF5 builds it in memory, because on a full disk HDF5 ends the process."""
     import h5py
 
     if triplet.flows is not None:

@@ -31,10 +31,10 @@ class HDF5(Source):
         self.is_annotated = any("annotation" in item.metadata for item in self._items)
 
     def __getitem__(self, index_: int) -> Triplet:
-        """The frames and flows of an item, once all its bytes are found to be as they were.
+        """Read the frames and flows of an item and verify its checksums.
 
         Raises:
-            InputError: they are not; it says which are damaged.
+            InputError: the item is damaged; the message says which part.
         """
         item, arrays = self._items[index_], {}
         what = "header"

@@ -1,4 +1,4 @@
-"""How quickly triplets can be read at random by several workers, as training reads them."""
+"""Speed of random reads of triplets by several workers, as in training."""
 
 import time
 import warnings
@@ -11,10 +11,10 @@ from _databacks.triplet import Source
 
 
 def compare(sources: dict[str, Source], workers: int = 4, count: int = 100, rounds: int = 2) -> dict[str, float]:
-    """Triplets a second of each source, by name; its best round counts, the rounds of all taking turns.
+    """Triplets per second of each source, by name: the best of several rounds, in which the sources take turns.
 
     Args:
-        count: triplets that are read in a round, after one for each worker to warm up.
+        count: triplets read per round, after one per worker as warm-up.
     """
     rates = dict.fromkeys(sources, 0.0)
     for seed in range(rounds):
@@ -24,7 +24,7 @@ def compare(sources: dict[str, Source], workers: int = 4, count: int = 100, roun
 
 
 def random_reads(source: Source, workers: int, count: int, seed: int) -> float:
-    """Triplets a second that arrive from a loader's workers, in a random order with repeats."""
+    """Triplets per second from a loader's workers, in random order with repeats."""
     order = np.random.default_rng(seed).integers(len(source), size=workers + count).tolist()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # more workers than cores
         loaded = iter(DataLoader(cast(Dataset, source), batch_size=None, sampler=order, num_workers=workers))

@@ -97,7 +97,7 @@ def build(
 
 
 def _stack(parts: Iterable[Image.Image]) -> Image.Image:
-    """Pictures of one size, one below the other."""
+    """Stack pictures of one size vertically."""
     arrays = [np.asarray(part.convert("RGBA")) for part in parts]
     return Image.fromarray(np.concatenate(arrays))
 

@@ -1,7 +1,7 @@
-"""What sources do to frames between the drawing and the viewer, in torch and batched.
+"""Simulates the degradation of frames between drawing and viewer, batched, in PyTorch.
 
 Fades, chroma at half resolution, transform coding with 8×8 (JPEG) or 4×4 blocks (as H.264), softness of enlarged
-sources, film grain. Each sequence draws which it suffers, and all its frames suffer the same.
+sources, film grain. Degradations are drawn per sequence, and are the same for all its frames.
 """
 
 import functools
@@ -15,7 +15,7 @@ _TO_YCC = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.081
 
 
 def damage(frames: Tensor, times: Tensor, random: torch.Generator) -> Tensor:
-    """Frames as a source might give them.
+    """Degrade frames as real sources do.
 
     Args:
         frames: (b, 3, 3, h, w) RGB in [0, 1], at times 0, t and 1.

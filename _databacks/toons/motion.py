@@ -1,4 +1,4 @@
-"""How the pictures of scenes move: drawn at random for a batch, known at every time.
+"""Random motion of the pictures of a batch of scenes, known at every time.
 
 Every picture has a similarity of its own, two bends, and the camera over all. The parts of a rig share one similarity
 and have a map within it (see `rigs`).
@@ -18,7 +18,7 @@ RIGGED = 0.75  # share of scenes with a rig
 
 
 class Pose(NamedTuple):
-    """How each picture of each scene lies in the frame at one time."""
+    """The placement of each picture of each scene in the frame at one time."""
 
     matrix: Tensor  # (b, layers, 2, 3) from bent coordinates to pixels
     bend: Tensor  # (b, layers, 2) amplitude of the two shears
@@ -82,7 +82,7 @@ class Motion:
         self.phase = self._uniform(-torch.pi, torch.pi, k, 2)
 
     def _move(self, k: int, size: tuple[int, int]) -> None:
-        """Changes from time 0 to 1. A picture moves with the group (a character) or alone, or is still."""
+        """Draw the changes from time 0 to 1. A picture moves with a group (a character), on its own, or is static."""
         w = size[1]
         heading = self._uniform(0, 2 * torch.pi, k + 1)
         length = torch.exp(self._uniform(0, 1, k + 1) ** 1.5 * math.log(0.25 * w))
@@ -110,7 +110,7 @@ class Motion:
             quantity *= self.calm
 
     def _hold_ends(self, size: tuple[int, int]) -> None:
-        """The background fills the frame and has no motion but the camera's; the caption not even that."""
+        """Make the background fill the frame and move with the camera only; the caption does not move at all."""
         h, w = size
         self.middle = torch.tensor([w / 2, h / 2])
         self.centre[:, 0] = self.middle

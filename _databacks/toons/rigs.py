@@ -1,8 +1,8 @@
-"""Rigs: drawings in parts that move against one another, as limbs, heads and figures do.
+"""Rigs: drawings in parts that move relative to one another, such as limbs, heads and figures.
 
-All parts of a rig share one canvas, [-1, 1]², but for those of a limb, each of which is a segment of its own that hangs
-on the one before. A part is carried by the whole rig, turned about a joint, and shifted: the features of a head that
-turns go further than its outline, and the hair behind it the other way.
+All parts of a rig share one canvas, [-1, 1]², except those of a limb, each of which is a segment attached to the
+previous one. A part moves with the whole rig, rotates about a joint, and shifts: the features of a turning head move
+further than its outline, and the hair behind it moves the other way.
 """
 
 from typing import NamedTuple
@@ -13,17 +13,17 @@ Point = tuple[float, float]
 class Part(NamedTuple):
     """How a part may lie and move; angles in radians, coordinates in the canvas."""
 
-    joint: Point = (0.0, 0.0)  # where it turns, on its own canvas
-    hangs: Point | None = None  # where that is on the canvas that carries it; None: at the same place
-    angle: float = 0.0  # the most that it is turned at first
-    turn: float = 0.0  # the most that it turns from frame 0 to frame 1
+    joint: Point = (0.0, 0.0)  # centre of rotation, on its own canvas
+    hangs: Point | None = None  # the joint on the canvas of the carrier; None: the same point
+    angle: float = 0.0  # maximum initial rotation
+    turn: float = 0.0  # maximum rotation from frame 0 to frame 1
     parallax: float = 0.0  # shift as a share of the head's turn
 
 
 class Rig(NamedTuple):
     parts: tuple[Part, ...]  # the nearest last, as they are drawn
-    is_chain: bool = False  # each part is carried by the one before, not by the whole
-    turn: float = 0.35  # the most that the whole turns
+    is_chain: bool = False  # each part is carried by the previous one, not by the whole rig
+    turn: float = 0.35  # maximum rotation of the whole
     parallax: float = 0.0  # the most that a head turns, in the canvas
 
 

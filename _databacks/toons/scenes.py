@@ -44,11 +44,11 @@ class Toons:
     Args:
         size: (h, w) of the frames.
         device: where they are composed.
-        drawings: the most that one scene holds.
-        times: the range that t is drawn from; 0.5 half of the time.
-        between_ends: whether `flows` and `occlusions` are wanted.
-        from_middle: whether `motion` and `seen` are wanted.
-        damaged: whether frames suffer what sources suffer: compression, grain, fades, reduced chroma.
+        drawings: maximum number per scene.
+        times: the range that t is drawn from; 0.5 with probability 1/2.
+        between_ends: compute `flows` and `occlusions`.
+        from_middle: compute `motion` and `seen`.
+        damaged: degrade frames as real sources do: compression, grain, fades, reduced chroma.
         pictures: an atlas in memory; by default the one in `atlas.PATH`.
     """
 
@@ -176,7 +176,7 @@ def _to_picture(pixels: Tensor, pose: Pose) -> Tensor:
 
 
 def _draw(backgrounds: Tensor, drawings: Tensor, inverse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The frame (b, 3, h, w), and how much of each pixel is of each layer (b, layers, h, w)."""
+    """Draw the frame (b, 3, h, w); also returns the share of each layer in each pixel (b, layers, h, w)."""
     b, (h, w) = len(backgrounds), size
     inverse = inverse.permute(0, 1, 3, 4, 2)
     ground = F.grid_sample(backgrounds, inverse[:, 0], padding_mode="reflection", align_corners=False)
@@ -191,7 +191,7 @@ def _draw(backgrounds: Tensor, drawings: Tensor, inverse: Tensor, size: tuple[in
 
 
 def _follow(flows: Tensor, shown: Tensor, shown_there: Tensor) -> tuple[Tensor, Tensor]:
-    """Each pixel's flow, that of the layer it shows most of, and 1 where the other frame shows the same.
+    """The flow of each pixel's dominant layer, and 1 where the other frame shows the same.
 
     Args:
         flows: (b, layers, 2, h, w) of each layer from this frame to the other, shown or not.

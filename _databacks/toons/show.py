@@ -1,4 +1,4 @@
-"""What toons look like, and how fast they are composed."""
+"""Contact sheets of toons, and the speed of their composition."""
 
 import time
 
@@ -28,7 +28,7 @@ def sheet(toons: Toons) -> np.ndarray:
 
 
 def rate(toons: Toons, seconds: float = 5) -> float:
-    """Sequences composed in a second, measured for some seconds after three batches of warming up."""
+    """Sequences composed per second, measured for `seconds` after three warm-up batches."""
 
     def compose(index: int) -> None:
         toons.batch(index)

@@ -12,7 +12,7 @@ __all__ = ["Interpolator"]
 
 
 def __getattr__(name: str):
-    if name == "Interpolator":  # imported when it is used: names of methods need no PyTorch
+    if name == "Interpolator":  # lazy, so that method names can be read without importing PyTorch
         from _train.frame_interpolation.interpolator import Interpolator
 
         return Interpolator

@@ -1,6 +1,6 @@
-"""Which flow and which synthesis are used: those that were asked for, or the best that have weights.
+"""Selects the flow and the synthesis: those requested, or the best ones whose weights are available.
 
-PyTorch is not needed for that, so that mistakes are found at once.
+Does not import PyTorch, so that invalid options are reported immediately.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ COARSE_FLOW = "sgm"
 
 
 class Choice(NamedTuple):
-    """The names of a flow, None where none is needed, and of a synthesis, and notes for the user about them."""
+    """The selected flow (None if none is needed) and synthesis, by name, and notes to print for the user."""
 
     flow: str | None
     synthesis: str
@@ -26,10 +26,10 @@ class Choice(NamedTuple):
 
 
 def choose(flow: str, synthesis: str, folder: Path) -> Choice:
-    """The names that "auto" stands for: of the methods that rank, the first that has its weights.
+    """Resolve "auto" to the first ranked method whose weights are available, and check the combination.
 
     Raises:
-        InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are not there.
+        InputError: an unknown name, an incompatible flow and synthesis, or missing weights.
     """
     choice = _compatible(flow, synthesis, folder)
     of_flow = () if choice.flow is None else FLOWS[choice.flow].weights
@@ -43,7 +43,7 @@ def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
     flow_method = methods.find("flow", FLOWS, flow)
     methods.find("synthesis", SYNTHESES, synthesis)
     candidates = SYNTHESES
-    if flow_method is not None:  # wanted by name, so it must be used
+    if flow_method is not None:  # requested by name, so it must be used
         candidates = {name: method for name, method in SYNTHESES.items() if not method.finds_motion}
     synthesis, note = _first("synthesis", synthesis, candidates, folder)
     method = SYNTHESES[synthesis]

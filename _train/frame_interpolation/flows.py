@@ -1,8 +1,8 @@
 """Flow estimators, created by the entries of `methods.FLOWS`.
 
-An estimator is called with two frames and returns the flow between them in both directions:
-(1, 3, h, w) RGB in [0, 1], twice, to flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels. Estimators are
-imported where they are created, since what some of them need is not always installed, or takes long to import.
+An estimator takes two frames, (1, 3, h, w) RGB in [0, 1], and returns the flow between them in both directions: flow01
+and flow10, (1, 2, h, w) float32, x then y, in pixels. Estimators are imported where they are created, since some of
+their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from _util.sgm import SGM
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-LARGEST_AREA = 960 * 540  # what RFR was trained at; larger displacements than it has seen are lost
+LARGEST_AREA = 960 * 540  # RFR's training size; it misses displacements larger than those it was trained on
 
 
 def create(name: str, context: Context) -> FlowEstimator:
-    """The estimator of a name of `methods.FLOWS`.
+    """Create an estimator by its name in `methods.FLOWS`.
 
     Raises:
-        InputError: there is no such name, or its weights are missing or do not fit.
+        InputError: an unknown name, or its weights are missing or do not fit.
     """
     return methods.find("flow", methods.FLOWS, name, ()).creator()(context)
 
@@ -79,7 +79,7 @@ def _rfr(context: Context) -> "RFR":
 
 
 def sgm_rfr(context: Context, mode: "InitialMode") -> FlowEstimator:
-    """RFR that begins with the flow of segment-guided matching."""
+    """RFR, initialised with the flow of segment-guided matching."""
     network, matching = _rfr(context), sgm(context)
 
     def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
@@ -90,7 +90,7 @@ def sgm_rfr(context: Context, mode: "InitialMode") -> FlowEstimator:
 
 
 class MatchingAndSearch:
-    """At each pixel the flow, of segment-guided matching or of dense inverse search, that finds its surroundings."""
+    """At each pixel, the flow of segment-guided matching or of dense inverse search, whichever matches better."""
 
     def __init__(self, sgm: FlowEstimator):
         self.sgm = sgm
@@ -100,8 +100,8 @@ class MatchingAndSearch:
 
 
 def better(frame0: Tensor, frame1: Tensor, searched: tuple[Tensor, Tensor], matched: tuple[Tensor, Tensor]) -> Flows:
-    """At each pixel that of two flows, both ways, which finds its surroundings; where the second is 0, the first."""
-    # Where no piece was found again there is nothing to choose.
+    """Select per pixel, in both directions, the flow whose neighbourhood matches better (see `_util.dis.select`)."""
+    # `matched` is 0 where no segment was matched; there the searched flow is used.
     proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
     return Flows(_better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1]))
 
@@ -113,12 +113,12 @@ def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
 
 
 def with_paths(estimator: FlowEstimator) -> FlowEstimator:
-    """An estimator of paths (`_util.paths`) where that of flows has one, else the same."""
+    """The estimator's own estimator of paths (`_util.paths`) if it has one, else the estimator itself."""
     return getattr(estimator, "paths", estimator)
 
 
 def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> Flows:
-    """Estimate at no more than `LARGEST_AREA` pixels and scale the flow up to the size of the frames."""
+    """Estimate flow on frames reduced to at most `LARGEST_AREA` pixels, and upscale it to the size of the frames."""
     h, w = frame0.shape[2:]
     scale = min(1, (LARGEST_AREA / (h * w)) ** 0.5)
     if scale == 1:

@@ -17,20 +17,20 @@ _PIL_MODES = ("L", "RGB", "RGBA", "I;16", "F")
 
 
 class Range(NamedTuple):
-    """The values that frames hold, which become [0, 1] while they are worked on."""
+    """The value range of frames, which is mapped to [0, 1] for processing."""
 
     low: float = 0.0
     high: float = 1.0
 
     @classmethod
     def of(cls, *frames: np.ndarray) -> "Range":
-        """[0, 1], extended to hold all finite floating values; integers have theirs by their type."""
+        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range."""
         if not np.issubdtype(frames[0].dtype, np.floating):
             return cls()
         return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
 
     def to_unit(self, frame: np.ndarray) -> np.ndarray:
-        """The colours of a frame in [0, 1]; alpha is that already."""
+        """Map the colours of a frame to [0, 1]. Alpha is unchanged, as it is in [0, 1] already."""
         return self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
 
     def from_unit(self, frame: np.ndarray) -> np.ndarray:
@@ -47,13 +47,13 @@ class Range(NamedTuple):
 
 
 def as_arrays(frame0: Any, frame1: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two frames as arrays that `check_frames` has passed.
+    """Convert two frames to arrays and validate them with `check_frames`.
 
     Args:
-        frame0, frame1: arrays, what NumPy makes arrays of, tensors on any device, or images of Pillow.
+        frame0, frame1: arrays or array-likes, tensors on any device, or Pillow images.
 
     Raises:
-        InputError: they are none of these, or two that do not go together.
+        InputError: they cannot be converted, or are not two frames of one kind.
     """
     arrays = _as_array(frame0), _as_array(frame1)
     check_frames(*arrays)
@@ -67,7 +67,7 @@ def _as_array(frame: Any) -> np.ndarray:
         raise InputError(f"A picture of Pillow's mode {frame.mode} is not understood; convert it to RGB or RGBA.")
     if np.ma.is_masked(frame):
         raise InputError("A frame has masked pixels; fill them, or give them an alpha of 0.")
-    torch = sys.modules.get("torch")  # without which there are no tensors
+    torch = sys.modules.get("torch")  # if it is not imported, no frame is a tensor
     try:
         return _tensor_as_array(torch, frame) if torch and isinstance(frame, torch.Tensor) else np.asarray(frame)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
@@ -122,10 +122,10 @@ def _check_values(name: str, frame: np.ndarray) -> None:
 
 
 def check_times(times: float | Iterable[float]) -> list[float]:
-    """Times in (0, 1) as a list; a number is a list of one.
+    """Times in (0, 1) as a list; a single number gives a list of one.
 
     Raises:
-        InputError: they are not numbers, or one is not between the frames.
+        InputError: one is not a number, or not in (0, 1).
     """
     is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
     try:
@@ -139,6 +139,6 @@ def check_times(times: float | Iterable[float]) -> list[float]:
 
 
 def _as_number(t: Any) -> float:
-    if isinstance(t, str | bytes):  # which float() would read
+    if isinstance(t, str | bytes):  # float() would parse it
         raise TypeError(t)
     return float(t)

@@ -36,44 +36,43 @@ if TYPE_CHECKING:
     from _train.frame_interpolation.guides.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
-_PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # that a GPU draws at once
+_PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # limits of one batch on a GPU
 
 
 class PreparedFrames(NamedTuple):
     """Two frames, prepared for interpolation at any time."""
 
-    prepared: pipeline.PreparedPair | None  # None where they are equal
-    first: np.ndarray  # as it was given, and so are the frames between
+    prepared: pipeline.PreparedPair | None  # None if the frames are equal
+    first: np.ndarray  # as given; results have its shape and type
     values: Range
-    hinted: "Hinted | None" = None  # what draws instead, where there are hints
-    parted: Parted | None = None  # and where there are parts, by those or by the pair
-    lines: "Lines | None" = None  # where both are drawings of lines alone
+    hinted: "Hinted | None" = None  # draws in place of the pipeline if there are hints
+    parted: Parted | None = None  # draws if there are parts, by `hinted` or `prepared`
+    lines: "Lines | None" = None  # set if lines are to be redrawn
 
 
 class Interpolator:
     """Draws the frames between two frames.
 
     Args:
-        flow: a name of `methods.FLOWS` or "auto", the best that has weights where the synthesis needs flow.
-        synthesis: a name of `methods.SYNTHESES` or "auto", the best that has weights.
+        flow: a name of `methods.FLOWS`, or "auto": if the synthesis needs flow, the best with available weights.
+        synthesis: a name of `methods.SYNTHESES`, or "auto": the best with available weights.
         device: "cpu", "cuda", "cuda:1", …, a `torch.device`, or "auto", a GPU if there is one.
-        precision: of the networks: "fp32", "bf16", "fp16" or "auto", what the device is fast and close enough in. On a
-            GPU, "auto" also lets convolutions in fp32 round what they multiply to TF32, for the whole process, as is
-            PyTorch's default; any other precision forbids it.
-        folder: where checkpoints are looked for.
-        backend: "pytorch", or "onnxruntime" or "openvino", which take what `python -m _scripts.export_onnx` has
-            written and the devices that they support, whatever `device` and `precision` are.
-        line_art: whether lines of drawings of lines alone are redrawn, as wide as in both frames and without greys:
-            "off", "on", or "auto", where both frames are such drawings.
+        precision: of the networks: "fp32", "bf16", "fp16", or "auto", one that is fast and accurate on the device. On a
+            GPU, "auto" also allows TF32 in fp32 convolutions, for the whole process, as PyTorch does by default; any
+            other precision disables it.
+        folder: searched for checkpoints.
+        backend: "pytorch", "onnxruntime" or "openvino". The last two run models written by
+            `python -m _scripts.export_onnx`, on devices they choose themselves; they ignore `device` and `precision`.
+        line_art: whether the lines of line drawings are redrawn, with the widths they have in both frames and without
+            greys: "off", "on", or "auto" (on if both frames are line drawings).
 
     Attributes:
-        flow, synthesis: the names that are used; `flow` is None where the synthesis finds motion itself.
+        flow, synthesis: the selected names; `flow` is None if the synthesis finds motion itself.
         method: both, as one name.
-        pipeline: what draws, of tensors.
+        pipeline: the `Pipeline`, which works on tensors.
 
     Raises:
-        InputError: an unknown name, a flow and a synthesis that do not go together, or weights that are missing or do
-            not fit.
+        InputError: an unknown name, an incompatible flow and synthesis, or weights that are missing or do not fit.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Interpolator:
         self.context = create_context(self.device, precision, folder, backend)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"
-            torch.backends.cuda.matmul.allow_tf32 = False  # correlations are not rounded
+            torch.backends.cuda.matmul.allow_tf32 = False  # TF32 would round correlations
         memory.keep_freed()
         self.pipeline = pipeline.create(choice, self.context)
         for note in choice.notes:
@@ -108,39 +107,39 @@ class Interpolator:
         """The frames at the given times.
 
         Args:
-            frame0, frame1: two arrays, tensors on any device, or images of Pillow, of one shape and type: (h, w),
+            frame0, frame1: two arrays, tensors on any device, or Pillow images, of one shape and type: (h, w),
                 (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or finite floating values. Sides are at
-                least 16 pixels. Floating colours are meant for [0, 1]; where some lie beyond, all are scaled to it for
-                the work, and back. Alpha is in [0, 1].
-            times: in (0, 1); 0 is frame0 and 1 is frame1. One number, or any number of them in any order.
-            hints: what belongs together in both frames, where the automatic motion fails.
+                least 16 pixels. Floating colours are expected in [0, 1]; if some lie outside, all are scaled to [0, 1]
+                for processing, and back. Alpha is in [0, 1].
+            times: in (0, 1); 0 is frame0 and 1 is frame1. One number, or several in any order.
+            hints: correspondences between the frames, for where the automatic motion fails.
 
         Returns:
-            One frame per time, in the shape and type of the frames given; float32 where NumPy lacks a tensor's type,
-            as bfloat16. Between two equal frames, that frame bit by bit.
+            One frame per time, of the shape and type of the input; float32 if NumPy has no such type, as for bfloat16.
+            If both frames are equal, bit-exact copies.
 
         Raises:
-            InputError: frames or times that are none of these.
+            InputError: invalid frames, times or hints.
         """
         times = check_times(times)
         return [frame() for frame in self.draw(self.prepare(frame0, frame1, hints), times)]
 
     def __reduce__(self) -> tuple[type["Interpolator"], tuple]:
-        """Other processes create it anew, on devices of their own."""
+        """Pickle the arguments alone; another process creates its own interpolator, on its own device."""
         return type(self), self._arguments
 
     @torch.inference_mode()
     def prepare(
         self, frame0: ArrayLike, frame1: ArrayLike, hints: Sequence[Hint] = (), masks: Sequence[np.ndarray] = ()
     ) -> PreparedFrames:
-        """All that does not depend on the time; frames as in `__call__`.
+        """Compute everything that does not depend on the time; frames as in `__call__`.
 
         Args:
-            hints: what belongs together in both frames; none outside them.
-            masks: (h, w) in [0, 1], where frame 0 shows parts with times of their own, from back to front.
+            hints: correspondences between the frames; all must lie inside them.
+            masks: (h, w) in [0, 1], of parts of frame 0 that have their own timing, from back to front.
 
         Raises:
-            InputError: frames, hints or masks that cannot be used.
+            InputError: invalid frames or hints.
         """
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
@@ -178,7 +177,7 @@ class Interpolator:
         return self.pipeline.flow(pair.prepared)
 
     def at(self, pair: PreparedFrames, t: float) -> np.ndarray:
-        """The frame at time t, in (0, 1), of the kind that `prepare` was given."""
+        """The frame at time t in (0, 1), in the shape and type of the input."""
         (frame,) = self.draw(pair, [t])
         return frame()
 
@@ -186,13 +185,13 @@ class Interpolator:
     def draw(
         self, pair: PreparedFrames, times: Iterable[float], own: Sequence[Sequence[float]] = ()
     ) -> Iterator[Callable[[], np.ndarray]]:
-        """The frames at times in (0, 1), of the kind that `prepare` was given, each as a function that waits for it.
+        """Yield, for each time in (0, 1), a function that waits for the frame and returns it.
 
-        On the CPU, a frame is drawn when it is its turn. A GPU draws some at once, and continues while they are waited
-        for, in whatever thread.
+        On the CPU, frames are drawn one by one, as the iterator advances. A GPU draws several in a batch, and keeps
+        working while the caller waits, in any thread. Frames have the shape and type of the input.
 
         Args:
-            own: of each part that was prepared, as many times as there are frames.
+            own: for each mask given to `prepare`, the times of that part, one per frame.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
@@ -224,11 +223,11 @@ class Interpolator:
             return self.pipeline.frames(pair.prepared, t)
 
     def _precision_of_its_own(self) -> torch.autocast:
-        """A block in which `torch.autocast` of the caller has no say."""
+        """Disable any `torch.autocast` of the caller."""
         return torch.autocast(self.device.type, enabled=False)
 
     def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
-        """A frame (3 or 4, h, w) at time t on its way to the kind of the frames given."""
+        """Start converting a frame (3 or 4, h, w) at time t to the shape and type of the input."""
         if pair.lines is not None:
             assert pair.prepared is not None
             widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)

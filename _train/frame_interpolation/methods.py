@@ -1,8 +1,7 @@
-"""The one table of methods: how flow is found, how frames are drawn and what they are judged by, by the names that
-command lines take.
+"""The registry of flows, syntheses and metrics, by the names that command lines accept.
 
-A new flow, synthesis or metric is one file, with a function or class that creates it, and one entry here. Nothing of a
-method is imported before it is used, so that help texts and checks of names need no PyTorch.
+A new flow, synthesis or metric is one file, with a function or class that creates it, and one entry here. Methods are
+imported only when used, so help texts and name checks do not import PyTorch.
 """
 
 import pkgutil
@@ -16,16 +15,16 @@ BACKENDS = ("pytorch", "onnxruntime", "openvino")
 
 
 class Method(NamedTuple):
-    """One way to find flow, or to draw frames."""
+    """A flow estimator or a synthesis."""
 
-    summary: str  # one line; help texts and the README's table are made of it
+    summary: str  # one line, for help texts and the README's table
     create: str  # "module:function" or "module:function:argument:…", called with a `context.Context` and the arguments
-    weights: tuple[str, ...] = ()  # names of `checkpoints.NETWORKS`
-    ranks: bool = True  # "auto" takes the first that ranks and has its weights
-    refines: bool = False  # takes a coarse flow to begin with
+    weights: tuple[str, ...] = ()  # names in `checkpoints.NETWORKS`
+    ranks: bool = True  # "auto" selects the first ranked method whose weights are available
+    refines: bool = False  # refines a coarse initial flow
     finds_motion: bool = False  # needs no flow
-    along_paths: bool = False  # draws along motion that is known at any time (`_util.paths`)
-    onnx: str = ""  # what creates the same by other backends, as `create`
+    along_paths: bool = False  # accepts paths, motion that is defined at every time (`_util.paths`)
+    onnx: str = ""  # creates the same method for the ONNX backends; format as of `create`
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
         module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")
@@ -34,10 +33,10 @@ class Method(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """One way to compare a drawn frame with the true one."""
+    """A metric that compares a drawn frame with the ground truth."""
 
     create: str  # "module:class", a `_util.metrics.ImageMetric`
-    has_protocols: bool = False  # called with "paper" or "standard", else without arguments
+    has_protocols: bool = False  # takes "paper" or "standard" as its argument, else no arguments
 
     def creator(self) -> Callable[..., Any]:
         return pkgutil.resolve_name(self.create)
@@ -160,10 +159,10 @@ def find(kind: str, table: Mapping[str, Method], name: str, others: tuple[()]) -
 @overload
 def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None: ...
 def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str] = ("auto",)) -> Method | None:
-    """The method of a name; None if it is one of `others`.
+    """Look up a method by name; None if the name is one of `others`.
 
     Raises:
-        InputError: there is no such name; the message lists those there are.
+        InputError: an unknown name; the message lists the valid ones.
     """
     if name in others:
         return None

@@ -1,13 +1,13 @@
-"""The default synthesis as ONNX: written for other programs, and drawn with by ONNX Runtime or OpenVINO.
+"""The default synthesis as ONNX models: exported for other programs, and run by ONNX Runtime or OpenVINO.
 
     checkpoints/onnx/
         ifnet-1.onnx    for frames of up to 800 lines
-        ifnet-2.onnx    up to 1600: the same weights, motion found at half the size
+        ifnet-2.onnx    up to 1600: the same weights, motion estimated at half the size
         ifnet-4.onnx    larger
 
-Inputs of each are frame0 and frame1, (1, 3, h, w) RGB in [0, 1], and t, (1, 1, h, w) in (0, 1), the same everywhere or
-by pixel; h and w are multiples of 32 times the number in the name. Outputs are frame (1, 3, h, w), motion (1, 4, h, w),
-x y to frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's share. All are fp32.
+The inputs are frame0 and frame1, (1, 3, h, w) RGB in [0, 1], and t, (1, 1, h, w) in (0, 1), constant or per pixel; h
+and w are multiples of 32 times the number in the name. The outputs are frame (1, 3, h, w), motion (1, 4, h, w), x y to
+frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's share. All are fp32.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ from _util import checkpoints, extras, files, runs
 from _util.errors import InputError
 from _util.version import VERSION
 
-FOLDER = "onnx"  # within a folder of checkpoints
+FOLDER = "onnx"  # inside a folder of checkpoints
 COARSENESSES = (1, 2, 4)
-OPSET = 20  # the first whose GridSample is cubic as well as the name says
+OPSET = 20  # the first version whose GridSample has the mode "cubic"
 _MULTIPLE = 4 * ifnet.SCALES[0]
 _INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
-_KEPT = 8  # models for sizes of frames
-_PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, by preference
+_KEPT = 8  # cached models, one per frame size
+_PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, in order of preference
 
-_Model = Callable[[dict[str, np.ndarray]], list[np.ndarray]]  # inputs by name to the outputs in their order
+_Model = Callable[[dict[str, np.ndarray]], list[np.ndarray]]  # takes inputs by name, returns the outputs in order
 
 
 def place(folder: Path = checkpoints.FOLDER) -> Path:
-    """Where the models are, or are put, that belong to a folder of checkpoints."""
+    """The folder of the models that belong to a folder of checkpoints; it may not exist yet."""
     found = (searched / FOLDER for searched in checkpoints.searched(folder) if (searched / FOLDER).is_dir())
     return next(found, checkpoints.place_for_more(folder) / FOLDER)
 
@@ -57,7 +57,7 @@ def file_name(coarser: int) -> str:
 
 
 def _origin(weights: Path) -> dict[str, str]:
-    """Properties of a model by which it is known to draw as PyTorch does with some weights."""
+    """Model metadata that identifies the weights and the project version that a model was exported from."""
     return {"version": VERSION, "weights": runs.digest(weights)}
 
 
@@ -74,8 +74,8 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
     """Write a model for frames of any size.
 
     Args:
-        coarser: how many times coarser than at their own scales its blocks work.
-        precision: of its weights and convolutions, fp32 or fp16.
+        coarser: factor by which the blocks work coarser than at their default scales.
+        precision: of weights and convolutions, fp32 or fp16.
         folder: of the checkpoints with the weights.
 
     Raises:
@@ -119,7 +119,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
 
 @contextlib.contextmanager
 def _quietly():
-    """Without the exporter's progress."""
+    """Suppress the exporter's progress messages."""
     with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
         logging.disable(logging.WARNING)
         try:
@@ -129,8 +129,8 @@ def _quietly():
 
 
 def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> float | None:
-    """The largest difference of colours in [0, 1] between a model and PyTorch in fp32, of a pair of soft patterns; None
-    without ONNX Runtime."""
+    """The maximum absolute difference between a model and PyTorch in fp32, of colours in [0, 1], on a pair of smooth
+    patterns; None if ONNX Runtime is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     network = SharpIFNet().eval()
@@ -148,16 +148,16 @@ class Frames(NamedTuple):
     """A pair of frames as `OnnxIntermediate` prepares it."""
 
     frames: Tensor  # (2, 1, 3, h, w)
-    seen: Tensor | None  # the same, of what motion is found in, where that differs
+    seen: Tensor | None  # (2, 1, 3, h, w), the frames to estimate motion from, if different
 
 
 class OnnxIntermediate(Intermediate):
-    """The default synthesis by ONNX Runtime or OpenVINO.
+    """The default synthesis, run by ONNX Runtime or OpenVINO.
 
     Args:
         backend: "onnxruntime" or "openvino".
-        folder: of the checkpoints, in which the models lie in `onnx/`.
-        coarser: how many times coarser than by default motion is found.
+        folder: of the checkpoints, with the models in `onnx/`.
+        coarser: factor by which motion is estimated coarser than by default.
 
     Raises:
         InputError: the backend is not installed.
@@ -193,19 +193,19 @@ def _run(model: _Model, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tenso
 
 @functools.lru_cache(_KEPT)
 def _load(backend: str, path: Path, size: tuple[int, int], weights: Path | None = None) -> _Model:
-    """A model for frames of (h, w).
+    """Load a model for frames of (h, w).
 
     Args:
-        weights: that it must have been made of, by this version of the project.
+        weights: the file that this version of the project must have exported the model from; None skips the check.
 
     Raises:
-        InputError: the file is missing, is not a model, or was made of other weights or by another version.
+        InputError: the file is missing, is not a model, or was exported from other weights or by another version.
     """
     if not path.is_file():
         raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
     try:
         model, properties = _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
-    except Exception as error:  # of a kind of its own for each way to be damaged
+    except Exception as error:  # the type depends on how the file is damaged
         raise InputError(f"{path} is damaged or is not an ONNX model; write it again.") from error
     if weights is not None and not _origin(weights).items() <= properties.items():
         raise InputError(
@@ -217,7 +217,7 @@ def _load(backend: str, path: Path, size: tuple[int, int], weights: Path | None 
 
 @functools.cache
 def _onnxruntime(path: Path) -> tuple[_Model, Mapping[str, str]]:
-    """A model by the best provider that there is, and its properties."""
+    """Load a model with the best available provider; also returns its metadata."""
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
@@ -233,7 +233,7 @@ def _onnxruntime(path: Path) -> tuple[_Model, Mapping[str, str]]:
 
 
 def _openvino(path: Path, size: tuple[int, int]) -> tuple[_Model, Mapping[str, str]]:
-    """A model compiled for one size, which makes it faster, on the device that OpenVINO chooses; its properties."""
+    """Compile a model for one fixed size, which is faster, on the device that OpenVINO selects; also its metadata."""
     import openvino
 
     core = openvino.Core()

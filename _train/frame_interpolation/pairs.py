@@ -1,7 +1,7 @@
 """Interpolate between two image files, into a folder.
 
-What was written there before and is unchanged is replaced; what was changed since, or is of others, is not, unless that
-is asked for (see `drawn`). All that can be wrong with files, places and options is found before PyTorch is imported.
+Files of an earlier run are replaced if they are unchanged. Other or modified files are an error unless `overwrite` is
+set (see `drawn`). Files, destinations and options are validated before PyTorch is imported.
 """
 
 import errno
@@ -31,7 +31,7 @@ _RECORD = ".frames.jsonl"
 
 
 def even_times(fps: int) -> list[float]:
-    """The `fps - 1` times that cut the way between two frames into `fps` even parts."""
+    """The `fps - 1` times that divide the interval between two frames into `fps` equal parts."""
     return [i / fps for i in range(1, fps)]
 
 
@@ -42,7 +42,7 @@ def even_names(fps: int, suffix: str = ".png") -> list[str]:
 
 
 def names_by_time(times: list[float], suffix: str = ".png") -> list[str]:
-    """Names of frames at any times, `t0.25.png`, with as many digits as tell them apart and no fewer than two."""
+    """Names of frames at arbitrary times, `t0.25.png`, with as many digits as make them unique, at least two."""
     decimals = next((d for d in range(2, 17) if all(round(t, d) == t for t in times)), 17)
     return [f"t{t:.{decimals}f}{suffix}" for t in times]
 
@@ -60,27 +60,27 @@ def interpolate_files(
     overwrite: bool = False,
     **options: Any,
 ) -> list[Path]:
-    """Draw the frames between two image files and write them: as PNG, or of floating values as TIFF or EXR.
+    """Draw the frames between two image files and write them as PNG, or as TIFF or EXR if their values are floating.
 
-    Images of different kinds meet in the richer one: grey in RGB, RGB in RGBA, 8 bits in 16. What the first says of
-    colour and resolution goes into the frames between.
+    Images of different kinds are converted to the richer one: grey to RGB, RGB to RGBA, 8 to 16 bits. The new frames
+    take the colour and resolution metadata of the first image.
 
     Args:
-        out: folder, made where missing.
-        fps: write the frames at even times, and both ends as they were read, as `even_names` names them.
-        times: or write the frames at these times alone, as `names_by_time` names them.
-        preview: also write all frames in order, both ends included, as an animation of 2 seconds there and back.
+        out: destination folder, created if missing.
+        fps: write frames at even times, and both ends as they were read, named by `even_names`.
+        times: alternatively, write the frames at these times only, named by `names_by_time`.
+        preview: also write all frames, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
-        hints: what belongs together in both frames.
-        overwrite: replace files in `out` that were not drawn there, or changed since.
+        hints: correspondences between the frames.
+        overwrite: replace files in `out` that an earlier run did not write, or that were modified since.
         options: of `Interpolator`.
 
     Returns:
-        The files written, in order of time, flow and preview not among them.
+        The frames written, in order of time, without flow and preview.
 
     Raises:
-        InputError: an image, a size, a time, weights or a place to write that cannot be used, or a file in `out` that
-            is not as it was drawn; nothing is written.
+        InputError: an invalid image, size or time, unusable weights or destination, or a file in `out` that must not be
+            replaced; nothing is written.
     """
     ends = formats.read(path0), formats.read(path1)
     frame0, frame1 = common_kind((path0, path1), ends)
@@ -88,7 +88,7 @@ def interpolate_files(
     hinting.check(hints, frame0.shape[:2])
     suffix = ends[0].suffix
     if times is None:
-        assert fps is not None  # one of both is given
+        assert fps is not None  # exactly one of `fps` and `times` is given
         wanted, names = check_times(even_times(fps)), even_names(fps, suffix)
     else:
         wanted = check_times(sorted(set(times)))
@@ -113,7 +113,7 @@ def interpolate_files(
 
 
 class _Results(NamedTuple):
-    """What is written: frames in order of time, flow, and of what they are recorded to be made."""
+    """The files to write: frames in order of time and flow, and the recipe recorded with them."""
 
     paths: list[Path]
     flow_paths: list[Path]
@@ -140,7 +140,7 @@ def _draw(
     hints: Sequence[Hint],
     options: dict[str, Any],
 ) -> list[Picture]:
-    """Write the frames at the times, and both ends where there are paths for them; returns all of one kind."""
+    """Write the frames at `times`, and both ends if they have paths; returns all, ends included, as one kind."""
     from _train.frame_interpolation.interpolator import Interpolator
 
     interpolator = Interpolator(**options)
@@ -170,14 +170,14 @@ def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iter
 
 
 def tell_other_colours(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> None:
-    """Print a sentence if two frames have different profiles of colour."""
+    """Print a warning if two frames have different colour profiles."""
     if png.shown_profile(ends[0].tags) != png.shown_profile(ends[1].tags):
         path0, path1 = paths
         print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
 
 
 def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tuple[np.ndarray, np.ndarray]:
-    """Both frames as they are drawn: in the same channels and type, of EXR along a curve for display."""
+    """Convert both frames to the same channels and type for drawing; EXR is mapped from linear light to display."""
     if ends[0].suffix != ends[1].suffix:
         kinds = {".png": "8 or 16 bits", ".tif": "floating values", ".exr": "linear light"}
         message = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
@@ -196,7 +196,7 @@ def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
 
 
 def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
-    """What was drawn as a picture like both ends."""
+    """A drawn frame as a picture of the same format as both ends."""
     first = ends[0]
     if first.header is not None:
         frame = exr.from_display(frame, np.promote_types(*(end.pixels.dtype for end in ends)))
@@ -204,7 +204,7 @@ def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
 
 
 def _refuse_another_fps(out: Path, paths: list[Path]) -> None:
-    """Raise InputError if a folder holds frames at even times of another rate, or of another kind."""
+    """Raise InputError if a folder holds evenly timed frames of another rate or file type."""
     ours = {path.name for path in paths}
     for path in files.pictures(out) if out.is_dir() else []:
         if re.fullmatch(r"(\d\d+)_\d\d+", path.stem) and path.name not in ours:
@@ -219,7 +219,7 @@ def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
 
 
 def try_to_write(path: Path) -> None:
-    """Make the folders of `path` and a file in them, and remove both; permissions alone do not tell what is allowed."""
+    """Check that `path` can be written: create its folders and a temporary file, as permission bits are not enough."""
     with files.writing(path), files.making_folder(path.parent):
         tempfile.TemporaryFile(dir=path.parent).close()
         if path.is_dir():

@@ -1,7 +1,7 @@
-"""Flow by pieces that turn, grow and bend, alone or where it is better than that of matching and search. Of drawings of
-lines alone the pieces are strokes.
+"""Flow of pieces that rotate, scale and bend, used alone, or only where it is better than that of matching and search.
+In line drawings, the pieces are strokes.
 
-In: two frames. Out: the flow both ways, or paths (`_util.paths`), which hold where everything is at any time.
+In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
 import numpy as np
@@ -23,14 +23,14 @@ from _util.strokes.agreement import cost
 from _util.strokes.tracing import LinePoints, is_dense, scale_of, trace
 from _util.tones import find_tones, share_of_ink
 
-_NO_GROUND = 1.0  # order of what is not known to be ground
-_BOW = 0.5  # pixels off the straight way at half of the time, below which a piece does not turn
-_CONFIDENCE = 0.8  # of a piece that turns
-_WORSE = 0.01  # of a cost of at most 1, by which a motion may find the other frame worse than the flow does
-_BETTER = 0.95  # of what the flow leaves unexplained, the most that a piece that turns may leave
-_CHEAP = 0.1  # cost of a flow on lines, of 1.5, up to which it stays
-_MUCH_BETTER = 0.6  # of the cost of the flow on lines, the most that strokes may have
-_SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of what one frame or none shows at the middle; 1 is that both disagree
+_NO_GROUND = 1.0  # depth order of what is not known to be ground
+_BOW = 0.5  # minimum deviation from a straight path at t = 0.5, in pixels, of a piece that rotates
+_CONFIDENCE = 0.8  # minimum, of a piece that rotates
+_WORSE = 0.01  # tolerance of the mean matching cost (at most 1) against that of the flow
+_BETTER = 0.95  # maximum disagreement along a rotating piece, relative to that along the flow
+_CHEAP = 0.1  # cost of a flow on lines (at most 1.5) up to which the flow is kept
+_MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
+_SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
 
 
 def pieces_alone(context: Context) -> "PieceFlow":
@@ -42,7 +42,7 @@ def pieces_and_search(context: Context) -> "PiecesAndSearch":
 
 
 class PieceFlow:
-    """The motion of pieces alone, 0 where it is not known."""
+    """The motion of pieces alone; 0 where it is unknown."""
 
     def __init__(self, sgm: SGM):
         self.sgm = sgm
@@ -51,7 +51,7 @@ class PieceFlow:
         return _ends(self.paths(frame0, frame1))
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """The same as paths (1, 9, h, w)."""
+        """The same motion as paths (1, 9, h, w)."""
         drawing = _line_drawing(frame0, frame1)
         if drawing is not None:
             return _paths(strokes.find(*drawing), frame0)
@@ -59,16 +59,16 @@ class PieceFlow:
 
 
 class PiecesAndSearch(PieceFlow):
-    """The motion of pieces that turn and of ground that rests, where it is believed, else that of `sgm+dis`.
+    """The motion of rotating pieces and of a resting ground where it is reliable, else that of `sgm+dis`.
 
-    A piece is believed to turn where its outlines fit, where both frames find each other about as well by its motion as
-    by the flow of `sgm+dis`, and where at half of the time both frames, moved there, agree better: on the piece and on
-    all that it covers and uncovers, along both motions. Strokes are believed all together, where they carry the
-    lines of both drawings onto each other much better and tear them less.
+    The rotation of a piece is accepted if its outlines fit, if it matches both frames about as well as the flow of
+    `sgm+dis`, and if both frames, warped to t = 0.5, agree better along it: on the piece and on everything that it
+    covers and uncovers, along both motions. Strokes are accepted all or none: if they map the lines of both drawings
+    onto each other much better and tear them less.
     """
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """The same as paths (1, 9, h, w); as flow (1, 2, h, w), that of `sgm+dis`, where nothing turns."""
+        """The motion as paths (1, 9, h, w); if nothing rotates, the flow of `sgm+dis` (1, 2, h, w)."""
         matching = self.sgm.match(frame0, frame1)
         straight = better(frame0, frame1, multidis(frame0, frame1), self.sgm.flow(frame0, frame1, matching))
         drawing = _line_drawing(frame0, frame1)
@@ -93,8 +93,7 @@ class PiecesAndSearch(PieceFlow):
 def _line_drawing(
     frame0: Tensor, frame1: Tensor
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[LinePoints, LinePoints]] | None:
-    """The share of ink (h, w) and the lines of two frames that are drawings of lines alone; None of others, and
-    of lines too dense."""
+    """The share of ink (h, w) and the lines of two line drawings; None for other frames and for lines too dense."""
     inks = []
     for frame in (frame0, frame1):
         picture = image.to_array(frame[0], np.float32)
@@ -107,7 +106,7 @@ def _line_drawing(
 
 
 def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
-    """The paths of strokes, or the flow, if these do not carry lines onto lines much better."""
+    """The paths of strokes if they map lines onto lines much better than the flow, else the flow."""
     matched = _paths(strokes.find(inks, lines), straight[0])
     by_strokes, by_flow = (
         cost(lines, (to_array(paths.flow(forth)), to_array(paths.flow(back))), scale_of(inks[0].shape))
@@ -117,7 +116,7 @@ def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tup
 
 
 def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,), how far each piece is off the straight way at half of the time, at most, in pixels."""
+    """(k,): each piece's maximum deviation from a straight path at t = 0.5, in pixels."""
     found = np.zeros(len(pieces.layers))
     for owners, path in zip(pieces.owners, matched, strict=True):
         bow = paths.off_straight(path, 0.5)[0].norm(dim=0).cpu().numpy()
@@ -126,16 +125,16 @@ def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
 
 
 def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:
-    """The paths of pieces (k,) that are chosen, elsewhere the flow."""
+    """The paths of the chosen pieces (k,), and the flow elsewhere."""
     found = []
     for owners, path, flow in zip(pieces.owners, matched, straight, strict=True):
-        is_chosen = torch.from_numpy(np.append(chosen, False)[owners])  # the last is what is not known, -1
+        is_chosen = torch.from_numpy(np.append(chosen, False)[owners])  # the last entry is for unknown owners, -1
         found.append(torch.where(is_chosen.to(path.device), path, paths.straight(flow, _NO_GROUND)))
     return Flows(*found)
 
 
 def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:
-    """(k,), whether what shows of a piece in both frames finds itself about as well by its motion as by the flow."""
+    """(k,): whether the part of a piece visible in both frames matches about as well by its motion as by the flow."""
     pictures, count = _pictures(frame0, frame1), len(pieces.layers)
     is_found = np.ones(count, bool)
     for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
@@ -153,8 +152,8 @@ def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Fl
 def _agree_better(
     frame0: Tensor, frame1: Tensor, pieces: Pieces, turned: Flows, straight: Flows, turns: np.ndarray
 ) -> np.ndarray:
-    """(k,), whether both frames, moved to half of the time, agree better along paths than along the flow, wherever a
-    piece that turns lands along either."""
+    """(k,): whether both frames, warped to t = 0.5, agree better along paths than along the flow, on all pixels where a
+    rotating piece lands along either."""
     places, size, count = [], frame0.shape[2] * frame0.shape[3], len(turns)
     for i, owners in enumerate(pieces.owners):
         is_turning = np.append(turns, False)[owners]
@@ -168,7 +167,7 @@ def _agree_better(
 
 
 def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
-    """(h, w) in [0, 1], how unlike both frames are, moved to half of the time."""
+    """(h, w) in [0, 1]: how much the frames differ when both are warped to t = 0.5."""
     source = SplatSource(torch.cat([frame0, frame1]), torch.cat(motion), splat_metric(frame0, frame1, *motion))
     warp = half_warp(source, 0.5)
     moved = [image.to_array(warped[0].clamp(0, 1), np.uint8) for warped in warp.warps]
@@ -178,7 +177,7 @@ def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
 
 
 def _landings(motion: Tensor, t: float) -> np.ndarray:
-    """(h, w) int64, the pixel, counted by rows, where each is at a time, or the nearest in the frame."""
+    """(h, w) int64: the flat index of the pixel where each pixel is at time t, clamped to the frame."""
     x, y = paths.at(motion, t)[0].cpu().numpy()
     h, w = x.shape
     column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)

@@ -1,8 +1,8 @@
-"""The pipeline from two frames to the frames between them, as tensors: flow if needed, then synthesis.
+"""The interpolation pipeline on tensors: flow if needed, then synthesis.
 
     frame0, frame1 (1, 3 or 4, h, w)  ─prepare─▶  PreparedPair  ─frames(t)─▶  (n, 3 or 4, h, w)
 
-All interpolation in the project, of arrays, for evaluation or validation, uses `Pipeline`.
+All interpolation in the project, including evaluation and validation, uses `Pipeline`.
 """
 
 from typing import Any, NamedTuple, cast
@@ -27,7 +27,7 @@ class PreparedPair(NamedTuple):
 
 
 class Pipeline:
-    """A flow estimator, or None where the synthesis finds motion itself, and a synthesis."""
+    """A synthesis and its flow estimator, None if the synthesis finds motion itself."""
 
     def __init__(self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis):
         self.estimator, self.synthesiser = estimator, synthesiser
@@ -38,7 +38,7 @@ class Pipeline:
 
         Args:
             frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
-            flow: flow01 and flow10, (1, 2, h, w); by default the estimator's.
+            flow: flow01 and flow10, (1, 2, h, w); estimated by default.
         """
         pair, alpha = Pair(frame0, frame1, frame0, frame1), None
         if frame0.shape[1] == 4:
@@ -50,7 +50,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def frames(self, prepared: PreparedPair, t: float | Tensor) -> Tensor:
-        """The frame (1, c, h, w) at time t in (0, 1), or the frames (n, c, h, w) at times (n,), c as of the frames.
+        """The frame (1, c, h, w) at time t in (0, 1), or the frames (n, c, h, w) at times (n,); c is that of the input.
 
         Colours under zero alpha are 0.
         """
@@ -75,7 +75,7 @@ class Pipeline:
 
 
 def create(choice: Choice, settings: Context) -> Pipeline:
-    """The pipeline of the methods that `choice.choose` returned.
+    """Create the pipeline of the methods selected by `choice.choose`.
 
     Raises:
         InputError: weights are missing or do not fit.
@@ -87,7 +87,7 @@ def create(choice: Choice, settings: Context) -> Pipeline:
 
 
 def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
-    """Both frames composited over white or black, whichever contrasts more with the visible colours."""
+    """Composite both frames over white or black, whichever contrasts more with the visible colours."""
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]
     mean = torch.stack(totals).sum() / (3 * weight)
@@ -108,7 +108,7 @@ def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Ten
 def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:
     if hidden.all():
         return torch.zeros_like(colour)
-    from scipy.ndimage import distance_transform_edt  # few frames need it, and it takes long to import
+    from scipy.ndimage import distance_transform_edt  # rarely needed and slow to import
 
     y, x = cast(np.ndarray, distance_transform_edt(hidden, return_distances=False, return_indices=True))
     return colour[:, :, torch.from_numpy(y), torch.from_numpy(x)]

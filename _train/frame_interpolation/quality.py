@@ -1,7 +1,7 @@
-"""How thoroughly frames are drawn, by three names.
+"""The quality presets.
 
-fast        a network that finds motion at a smaller size
-balanced    the best method that has weights, in the precision that the device is fast and close enough in: the default
+fast        a network that estimates motion at a smaller size
+balanced    the best method with available weights, in a precision that is fast and accurate on the device (default)
 best        the same method, its networks in fp32 throughout
 """
 

@@ -1,7 +1,7 @@
-"""Flow by segment-guided matching for a whole data set, computed once and kept in files.
+"""Computes the flow of segment-guided matching for a whole data set and stores it in files.
 
-In: triplets from anywhere. Out: files as `_databacks.sgm_flows` describes, and pictures of pieces and matches. Begun
-again, it resumes: a triplet whose files are all there is left alone. Settings, in `sgm.json`, cannot be mixed.
+In: triplets from any source. Out: files as described in `_databacks.sgm_flows`, and pictures of segments and matches.
+A second run resumes: it skips triplets whose files all exist. Settings, stored in `sgm.json`, cannot be mixed.
 """
 
 import functools
@@ -28,11 +28,11 @@ from _util.sgm.matching import Penalty
 
 PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
 SETTINGS = "sgm.json"
-_UNMATCHED = 0.25  # of its brightness, what shows of a piece that was not found again
+_UNMATCHED = 0.25  # brightness of an unmatched segment in the pictures, relative to its own
 
 
 class SGMFlowOptions(NamedTuple):
-    """What flows are computed from and how; as of `SGM` where not said."""
+    """What flows are computed from, and the settings; those without a comment are as of `SGM`."""
 
     data: Path
     out: Path
@@ -48,13 +48,13 @@ class SGMFlowOptions(NamedTuple):
 
 
 def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
-    """Write the flows of all triplets that have none yet, with a bar on stderr.
+    """Write the flows of all triplets that have none yet, with a progress bar on stderr.
 
     Returns:
-        What is wrong with those that could not be used, by name.
+        The error messages of the triplets that failed, by name.
 
     Raises:
-        InputError: there are no triplets or no such weights, or the folder holds flows that were computed otherwise.
+        InputError: there are no triplets, weights are missing, or the folder holds flows of other settings.
     """
     source = open_source(options.data, options.split)
     _estimator(options)
@@ -71,7 +71,7 @@ def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
 
 
 def show_matches(frames: tuple[np.ndarray, np.ndarray], matching: Matching) -> np.ndarray:
-    """Both frames above their pieces: matched ones share a colour, the others are dark.
+    """Both frames above their segments: matched segments share a colour, the others are dark.
 
     Args:
         frames: (h, w, 3) uint8 RGB.
@@ -135,7 +135,7 @@ def _estimator(options: SGMFlowOptions) -> SGM:
 
 @torch.inference_mode()
 def _work(options: SGMFlowOptions, index: int, _tick: workers.Tick) -> tuple[bool, str]:
-    """Whether the files of a triplet are written, else why not."""
+    """Compute the flow of a triplet; returns whether its files were written, and the error message if not."""
     matchings = []
 
     def estimate(frame0: torch.Tensor, frame1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,8 @@
-"""Ways to draw the frame at a time, created by the entries of `methods.SYNTHESES`.
+"""Frame syntheses, created by the entries of `methods.SYNTHESES`.
 
-Each does what does not depend on the time in `prepare`, once for a pair of frames, and the rest in `synthesise`. Those
-that splat need the flow between the frames; those that find motion at the new frame need nothing. Networks are imported
-where they are created, since what some of them need is not always installed, or takes long to import.
+`prepare` computes what does not depend on the time, once per pair of frames; `synthesise` does the rest. Methods that
+splat need the flow between the frames; methods that estimate motion at the new frame do not. Networks are imported
+where they are created, since some of their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,38 +29,38 @@ if TYPE_CHECKING:
 
 
 class Pair(NamedTuple):
-    """Two frames, and what their motion is found in."""
+    """Two frames, and the versions of them that motion is estimated from."""
 
     frame0: Tensor  # (1, 3, h, w) RGB in [0, 1]
     frame1: Tensor
-    seen0: Tensor  # (1, 3, h, w), the same frames over a plain ground where they are transparent
+    seen0: Tensor  # (1, 3, h, w), the frames composited over a plain ground if they have transparency
     seen1: Tensor
 
 
 class FrameSynthesis(Protocol):
     def prepare(self, pair: Pair, flow: Flows | None) -> Any:
-        """What does not depend on the time: tensors in named tuples. `flow` is None where motion is found; methods that
-        draw `along_paths` take paths, too."""
+        """Compute what does not depend on the time, as named tuples of tensors. `flow` is None for methods that find
+        motion themselves; methods that are `along_paths` also accept paths."""
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
 
         Args:
-            t: times, or a map (1, 1, h, w) of how far what shows at a pixel has come, for methods that find motion.
-            carried: (2, c, h, w) more channels of both frames, such as alpha, that move with the drawing.
+            t: times, or for methods that find motion themselves, a map (1, 1, h, w) of the time of each pixel.
+            carried: (2, c, h, w) additional channels of both frames, such as alpha, that move with the drawing.
         """
         ...
 
     def flow(self, prepared: Any) -> Flows:
-        """The flow between the frames that it draws along."""
+        """The flow between the frames that the synthesis uses."""
         ...
 
 
 def create(name: str, context: Context) -> FrameSynthesis:
-    """The synthesis of a name of `methods.SYNTHESES`.
+    """Create a synthesis by its name in `methods.SYNTHESES`.
 
     Raises:
-        InputError: there is no such name, its weights are missing or do not fit, or the backend cannot draw it.
+        InputError: an unknown name, its weights are missing or do not fit, or the backend does not support it.
     """
     method = methods.find("synthesis", methods.SYNTHESES, name, ())
     if context.backend != "pytorch" and not method.onnx:
@@ -71,7 +71,7 @@ def create(name: str, context: Context) -> FrameSynthesis:
 
 
 class ReplayedSynthesis:
-    """A synthesis on a GPU, whose two steps are replayed as graphs."""
+    """A synthesis on a GPU whose two steps are replayed as CUDA graphs."""
 
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):
         self.prepare = graphs.replayed(synthesis.prepare, device)
@@ -87,9 +87,9 @@ class Splatting:
     """A network that splats along flow.
 
     Args:
-        prepare: two frames (1, 3, h, w) and flow01, flow10 to what does not depend on the time; its `image` is a
-            `SplatSource`.
-        synthesise: that and t to the frame (n, 3, h, w).
+        prepare: maps two frames (1, 3, h, w), flow01 and flow10 to what does not depend on the time; the `image` of the
+            result is a `SplatSource`.
+        synthesise: maps that and t to the frame (n, 3, h, w).
     """
 
     def __init__(self, prepare: Callable[..., Any], synthesise: Callable[[Any, float | Tensor], Tensor]):
@@ -113,10 +113,10 @@ class Splatting:
 
 
 class Intermediate:
-    """A network that finds the motion at the new frame.
+    """A network that estimates the motion at the new frame.
 
     Args:
-        coarseness: of a frame's size, how many times coarser than at their own scales its blocks work.
+        coarseness: maps a frame's size (h, w) to the factor by which blocks work coarser than at their default scales.
     """
 
     def __init__(self, network: IFNet, coarseness: Callable[[Sequence[int]], int]):
@@ -127,7 +127,7 @@ class Intermediate:
         return self.network.prepare(pair.frame0, pair.frame1, coarser, (pair.seen0, pair.seen1))
 
     def interpolate(self, prepared: Any, t: float | Tensor) -> Interpolation:
-        """The frame at time t, and what it is made from."""
+        """The frame at time t, with its motion and mask."""
         return self.network.synthesise(prepared, t)
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
@@ -138,7 +138,7 @@ class Intermediate:
         return torch.cat([frame, moved1.lerp(moved0, torch.sigmoid(mask))], 1)
 
     def flow(self, prepared: Any) -> Flows:
-        """Motion at both frames themselves."""
+        """The motion estimated at t = 0 and at t = 1."""
         motions = [self.interpolate(prepared, t).motion for t in (0.0, 1.0)]
         return Flows(motions[0][:, 2:], motions[1][:, :2])
 
@@ -148,7 +148,7 @@ class SplattedPair(NamedTuple):
 
 
 def splatting(_: Context) -> FrameSynthesis:
-    """Softmax splatting of both frames, holes filled from the other frame: what there is without learned weights."""
+    """Softmax splatting of both frames, holes filled from the other frame; needs no learned weights."""
     from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
 
     def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> SplattedPair:
@@ -163,7 +163,7 @@ def rife(context: Context) -> FrameSynthesis:
 
 
 def sharp_ifnet(context: Context, coarser: str = "1") -> FrameSynthesis:
-    """SharpIFNet, whose blocks work so many times coarser than by default: faster, and a little less exact."""
+    """SharpIFNet with blocks that work `coarser` times coarser than by default: faster, slightly less accurate."""
     from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 
     return _intermediate(SharpIFNet(), "ifnet", context, lambda size: int(coarser) * ifnet.coarseness(size))
@@ -218,7 +218,7 @@ def unet(context: Context, variant: "Variant") -> FrameSynthesis:
 
 
 def animeinterp(context: Context, weights: str, mode: "InitialMode") -> FrameSynthesis:
-    """AnimeInterp. Like every flow, it is refined at no more than `flows.LARGEST_AREA`."""
+    """AnimeInterp. Its flow, like any other, is refined at no more than `flows.LARGEST_AREA` pixels."""
     from _train.frame_interpolation.models.animeinterp import AnimeInterp
 
     network = AnimeInterp(aggregate=weights == "animeinterp-gma").eval()

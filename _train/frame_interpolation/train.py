@@ -25,7 +25,7 @@ def main() -> None:
     from _util.locks import holding
 
     checkpoints = options.out / "checkpoints"
-    if torchrun.rank():  # the first process alone writes, and removes what stays empty
+    if torchrun.rank():  # only rank 0 writes, and removes folders that stay empty
         train(options)
         return
     with holding(options.out), making_folder(checkpoints):
@@ -51,7 +51,7 @@ def train(options: argparse.Namespace) -> None:
     if options.device.type == "cuda" and options.device.index is None:
         options.device = torch.device("cuda", torchrun.local_rank())
     for folder in options.validate or []:
-        Keyframes(folder)  # raises if there are none
+        Keyframes(folder)  # raises InputError if there are none
 
     elastic.join(options.device)
     last = options.out / "checkpoints/last.ckpt"
@@ -90,7 +90,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes: int):
-    """What knows of devices, processes and precision, so that the loop need not."""
+    """Create the Fabric, which handles devices, processes and precision for the loop."""
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 

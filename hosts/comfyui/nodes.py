@@ -34,7 +34,7 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str) -> Tenso
 
 
 class _Node:
-    """What ComfyUI asks of a node besides its inputs: `run` gives a batch of images."""
+    """Base class with what ComfyUI requires of a node besides its inputs; `run` returns a batch of images."""
 
     CATEGORY = "inbetween"
     FUNCTION = "run"

@@ -1,7 +1,7 @@
-"""Seconds and memory of methods beside RIFE's published network in fp32, as its players run it, in the same run.
+"""Time and memory of methods against RIFE's published network in fp32, as its players run it, in the same run.
 
-A first frame is two arrays of 8 bits in and one out; a further one is another time of the same pair. The methods take
-turns, so that the machine's own speed, which drifts, cancels out of the ratios.
+A first frame is measured from two 8-bit arrays to one; a further frame is another time of the same pair. The methods
+take turns, so that drifts of the machine's speed cancel out in the ratios.
 """
 
 import statistics
@@ -25,12 +25,12 @@ _WARM_UP = 1
 def compare(
     frames: tuple[Path, Path], sizes: Sequence[str], methods: Sequence[str], repeats: int, folder: Path, device: str
 ) -> list[dict]:
-    """A row for each size and method: `first` and `further` in seconds, medians of `repeats`; how many times as long
-    they take as the baseline, medians over turns; and `peak_mb`, the most memory that the process has held.
+    """A row per size and method: `first` and `further` in seconds, medians of `repeats`; their ratios to the baseline,
+    medians over turns; and `peak_mb`, the peak memory of the process.
 
     Args:
-        methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", beside RIFE, which takes seeded weights, as they do not
-            change its time; each alone or with a precision or a backend, as "ifnet@fp32" or "ifnet@onnxruntime".
+        methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", optionally with a precision or a backend, as in
+            "ifnet@fp32" or "ifnet@onnxruntime". RIFE is added, with seeded weights, which do not affect its time.
         folder: of the methods' weights.
     """
     with tempfile.TemporaryDirectory() as seeded:

@@ -1,6 +1,6 @@
-"""How far what a device computes is from what the CPU computes: operators, their gradients, and networks.
+"""Agreement of a device with the CPU: operators, their gradients, and networks.
 
-In: a device. Out: for each, the difference in exact fp32 and whether that is near enough.
+In: a device. Out: for each, the difference in exact fp32 and whether it is within tolerance.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,15 @@ from _util.lines import difference_of_gaussians
 from _util.morphology import opening
 from _util.softsplat import softsplat
 
-_OPERATORS, _NETWORKS = 1e-4, 1e-3  # how far results may be from the CPU's
+_OPERATORS, _NETWORKS = 1e-4, 1e-3  # tolerated relative differences from the CPU
 
 
 @torch.no_grad()
 def compare(device: torch.device, size: tuple[int, int] = (128, 192), iterations: int = 12) -> list[dict[str, Any]]:
-    """How far operators and networks on a device are from those on the CPU, in exact fp32.
+    """The differences of operators and networks on a device from those on the CPU, in exact fp32.
 
-    Operators by the largest difference as a share of the largest value, and their gradients likewise; networks by the
-    mean difference as a share of the mean.
+    For operators and their gradients, the maximum difference relative to the maximum value; for networks, the mean
+    difference relative to the mean.
     """
     torch.manual_seed(0)
     frame0, frame1 = F.interpolate(torch.rand(2, 3, size[0] // 16, size[1] // 16), size, mode="bilinear").split(1)

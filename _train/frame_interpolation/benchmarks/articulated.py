@@ -1,4 +1,4 @@
-"""Figures whose limbs turn over a ground, drawn at any time, with the true places of their joints."""
+"""Figures with rotating limbs over a ground, drawn at any time, with exact joint positions."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 
 SIZE = (320, 480)
-_FINER = 4  # times that drawings are larger before they are reduced
+_FINER = 4  # supersampling factor
 _OUTLINE = 2.0  # pixels
 _INK = (0.1, 0.08, 0.1)
 
 
 class Bone(NamedTuple):
-    """A segment of a limb, which hangs on the one before."""
+    """A segment of a limb, attached to the previous one."""
 
     length: float  # pixels
-    widths: tuple[float, float]  # at its beginning and end
+    widths: tuple[float, float]  # at its start and end
     colour: tuple[float, float, float]
-    angles: tuple[float, float]  # against the bone before, at times 0 and 1; radians
+    angles: tuple[float, float]  # relative to the previous bone, at times 0 and 1; radians
 
 
 class Limb(NamedTuple):
@@ -26,7 +26,7 @@ class Limb(NamedTuple):
 
 
 class Figure:
-    """A figure of limbs, those in front last, over a ground that rests."""
+    """A figure of limbs, from back to front, over a static ground."""
 
     def __init__(self, seed: int):
         random = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ class Figure:
         return np.concatenate([np.stack([joints[:-1], joints[1:]], 1) for joints in self.joints(t)])
 
     def shows(self, bone: int, t: float) -> bool:
-        """Whether no bone drawn later covers the middle of one at time t."""
+        """Whether the middle of a bone is not covered by a bone drawn later, at time t."""
         all_bones = [bone for limb in self._limbs for bone in limb.bones]
         ends = self.bones(t)
         middle = ends[bone].mean(0)
@@ -69,7 +69,7 @@ class Figure:
 
 
 def _distance(point: np.ndarray, ends: np.ndarray) -> float:
-    """Of a point to a segment."""
+    """The distance from a point to a segment."""
     way = ends[1] - ends[0]
     along = np.clip(((point - ends[0]) @ way) / (way @ way), 0, 1)
     return float(np.linalg.norm(point - ends[0] - along * way))

@@ -1,7 +1,7 @@
-"""How well articulated figures are drawn: `python -m _train.frame_interpolation.benchmarks.figures`.
+"""Quality on articulated figures: `python -m _train.frame_interpolation.benchmarks.figures`.
 
-The figures are those of `_databacks.figures`, whose middle and motion are known. --sheet shows ten pairs as the
-last two methods draw them.
+The figures are those of `_databacks.figures`, whose middle frames and motion are known. --sheet shows ten pairs drawn
+by the last two methods.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from _util import command, image, metrics, tables
 
 METHODS = ("sgm+splat", "pieces+splat", "sgm+dis+splat", "pieces+dis+splat")
 _TURNED = 20  # degrees
-_SHOWN, _WIDTH = 10, 240  # pairs of a sheet, and pixels of each picture in it
+_SHOWN, _WIDTH = 10, 240  # pairs on a sheet, and width of each picture in pixels
 RULE = f"of all pairs in order of how far LPIPS falls, {_SHOWN} at even ranks: first the largest fall, last the least"
 
 
@@ -32,17 +32,17 @@ class FigureScore(NamedTuple):
 
     method: str
     number: int  # of the figure
-    turn: float  # degrees, the largest of a bone to its parent
+    turn: float  # degrees, the largest rotation of a bone relative to its parent
     lpips: float  # of the middle
     chamfer: float  # of the middle's lines
     error: float  # of the flow, both ways, where the figure is: pixels
 
 
 def measure(words: Sequence[str], figures: Figures) -> list[FigureScore]:
-    """Scores of methods, FLOW+SYNTHESIS or a synthesis that finds motion, on all figures; with a bar on stderr.
+    """Score methods, FLOW+SYNTHESIS or a synthesis that finds motion, on all figures; shows progress on stderr.
 
     Raises:
-        InputError: there is no such method, or its weights are missing.
+        InputError: an unknown method, or its weights are missing.
     """
     methods = [_open(word) for word in words]
     lpips, chamfer = metrics.LPIPS(), metrics.Chamfer()
@@ -60,7 +60,7 @@ def measure(words: Sequence[str], figures: Figures) -> list[FigureScore]:
 
 
 def table(scores: Sequence[FigureScore]) -> str:
-    """Means of all figures, and of those that turn by less and by more, as a table in Markdown."""
+    """A Markdown table of means over all figures, and over those with small and large rotations."""
     groups = {
         "all": scores,
         f"< {_TURNED}°": [score for score in scores if score.turn < _TURNED],
@@ -77,7 +77,7 @@ def table(scores: Sequence[FigureScore]) -> str:
 
 
 def choose(scores: Sequence[FigureScore]) -> list[tuple[FigureScore, FigureScore]]:
-    """Pairs by `RULE`, as the last two methods draw them."""
+    """Select pairs by `RULE`; returns their scores by the last two methods."""
     words = list(dict.fromkeys(score.method for score in scores))[-2:]
     before, after = ([score for score in scores if score.method == word] for word in words)
     ranked = sorted(zip(before, after, strict=True), key=lambda both: both[1].lpips - both[0].lpips)
@@ -109,7 +109,7 @@ def _open(word: str) -> Interpolator:
 
 @torch.inference_mode()
 def _draw(method: Interpolator, triplet: Triplet, masks: list[Tensor] | None) -> tuple[Tensor, float]:
-    """The middle as 8 bits hold it, and the end-point error within masks."""
+    """The middle frame, rounded to 8 bits, and the end-point error inside the masks."""
     prepared = method.pipeline.prepare(triplet.frames[:1], triplet.frames[2:])
     frame = method.pipeline.frames(prepared, triplet.time)[0].float().clamp(0, 1)
     frame = image.to_tensor(image.to_array(frame, np.uint8))

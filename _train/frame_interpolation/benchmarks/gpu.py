@@ -1,11 +1,10 @@
-"""What a CUDA GPU makes of the project, section by section: kernels, agreement with the CPU, frames, memory, video,
-LPIPS, training.
+"""Benchmark of a CUDA GPU, in sections: kernels, agreement with the CPU, frames, memory, video, LPIPS, training.
 
-Each section runs in a process of its own and under a limit of time, for a kernel that fails or hangs takes its process
-with it; what cannot be measured is reported, and the others continue. A section is a function of a device and of
-sizes, so that the CPU can run it too, and returns rows: dicts, which become a table.
+Each section runs in its own process with a time limit, because a kernel that fails or hangs takes its process down.
+Failures are reported, and the other sections continue. A section is a function of a device and of sizes, so that it can
+also run on the CPU, and returns the rows of a table, as dicts.
 
-In: two frames, perhaps a folder of keyframes. Out: a report in Markdown, written again after every section.
+In: two frames, and optionally a folder of keyframes. Out: a Markdown report, rewritten after every section.
 """
 
 import json
@@ -30,7 +29,7 @@ Rows = list[dict[str, Any]]
 
 
 class GpuSettings(NamedTuple):
-    """What is measured, on what; values that JSON can carry."""
+    """What is measured, and on what; JSON-serialisable."""
 
     device: str
     frames: tuple[str, str]
@@ -42,15 +41,15 @@ class GpuSettings(NamedTuple):
 class Section(NamedTuple):
     title: str
     measure: Callable[[GpuSettings], Rows]
-    note: str  # what the figures are
-    seconds: int  # after which it is given up
+    note: str  # what the figures mean
+    seconds: int  # time limit
     table: Callable[[Rows], str]
 
 
 def stages(
     device: torch.device, frames: tuple[Path, Path], size: tuple[int, int], precision: str, repeats: int
 ) -> Rows:
-    """Milliseconds and memory of each stage of interpolating two frames, in files, as published and as it is here."""
+    """Milliseconds and memory of each stage of interpolating two image files, published and in this project."""
     with tempfile.TemporaryDirectory() as folder:
         timing.resize(*frames, size, Path(folder))
         timing.write_checkpoints(Path(folder))
@@ -70,8 +69,8 @@ def stages(
 
 
 def lpips(device: torch.device, keyframes: Path) -> Rows:
-    """LPIPS of a folder of keyframes, each drawn from its neighbours by what users get: in exact fp32 and as chosen by
-    default."""
+    """LPIPS of a folder of keyframes, each drawn from its neighbours by the default method, in exact fp32 and in the
+    default precision."""
     rows = []
     for precision in ("fp32", "auto"):
         interpolator = Interpolator(device=str(device), precision=precision)
@@ -85,7 +84,7 @@ def lpips(device: torch.device, keyframes: Path) -> Rows:
 
 
 def table(rows: Rows) -> str:
-    """Rows with the same keys as a table in Markdown."""
+    """Format rows with the same keys as a Markdown table."""
     return tables.markdown([{name: _written(value) for name, value in row.items()} for row in rows])
 
 
@@ -213,13 +212,13 @@ SECTIONS = {
 def run(
     settings: GpuSettings, path: Path, longest: float = 340, sections: Sequence[str] = tuple(SECTIONS)
 ) -> dict[str, Any]:
-    """Measure some of `SECTIONS`, print each as it comes, and write the report to `path` after each.
+    """Run some of `SECTIONS`, print each when it is done, and write the report to `path` after each.
 
     Args:
-        longest: seconds for all of it; what there is no time for is left out.
+        longest: time limit of the whole run in seconds; sections that do not fit are skipped.
 
     Returns:
-        `machine`, and by section its rows, or a sentence why there are none.
+        `machine`, and by section its rows, or a sentence on why there are none.
     """
     end, hardware = time.monotonic() + longest, machine(torch.device(settings.device))
     found: dict[str, Any] = {"machine": hardware}
@@ -236,7 +235,7 @@ def run(
 
 
 def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | str, str]:
-    """The rows of a section and their table, or twice the sentence why there are none."""
+    """The rows of a section and their table; if there are none, the reason in place of both."""
     if seconds <= 0:
         return (why := "Not measured: there was no time left."), why
     command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings)]
@@ -252,13 +251,13 @@ def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | 
 
 
 def main(name: str, settings: str) -> None:
-    """What the processes run: print the rows of one section, and their table, as one line of JSON."""
+    """Entry point of the processes: print the rows of one section, and their table, as one line of JSON."""
     rows = SECTIONS[name].measure(GpuSettings(*json.loads(settings)))
     print(json.dumps([rows, SECTIONS[name].table(rows)]))
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """The card, its driver, and the versions that figures depend on."""
+    """The GPU, its driver, and the versions that the figures depend on."""
     hardware = timing.machine()
     found = {"CPU": f"{hardware['cpu']}, {hardware['threads']} threads", "PyTorch": torch.__version__}
     if device.type != "cuda":

@@ -1,8 +1,8 @@
-"""What hints gain on figures whose limbs turn far: `python -m _train.frame_interpolation.benchmarks.hinting`.
+"""The gain of hints on figures with large rotations: `python -m _train.frame_interpolation.benchmarks.hinting`.
 
-Of the figures of many seeds, those are taken whose automatic in-between at ½ has the highest LPIPS. Each is given up to
-three hints, from the true motion: at the middles of the bones around which the automatic in-between differs most from
-the truth, of those that nothing covers in either key. A hint is a point, or a stroke along the bone.
+From figures of many seeds, those are selected whose automatic in-between at ½ has the highest LPIPS. Each gets up to
+three hints from the true motion, at the middles of the bones around which the automatic in-between differs most from
+the truth, among those that are not covered in either key. A hint is a point, or a stroke along the bone.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from _util.metrics import LPIPS
 
 HINTS = 3
 _AROUND = 33  # pixels, the side of the square in which errors are averaged
-_MARGIN = 8  # pixels from the border within which nothing is hinted at
-_STROKE = (0.2, 0.8)  # of a bone
+_MARGIN = 8  # minimum distance of hints from the border, pixels
+_STROKE = (0.2, 0.8)  # the part of the bone that a stroke covers
 _FAR = 0.25  # of the width
 
 
@@ -35,11 +35,11 @@ class HintedPair(NamedTuple):
     automatic: float  # LPIPS
     hinted: float
     hints: int
-    far: int  # the largest change of a pixel further from a hint than a quarter of the width, in 255ths
+    far: int  # the largest change, of 255, of a pixel further from all hints than a quarter of the width
 
 
 def compare(seeds: int, worst: int, is_stroke: bool = False, **options: str) -> list[HintedPair]:
-    """The pairs whose automatic in-between is worst, worst first."""
+    """The pairs with the worst automatic in-betweens, worst first."""
     interpolator, lpips = Interpolator(**options), LPIPS()
     automatic = {
         seed: _lpips(lpips, seed, _between(interpolator, seed, [])) for seed in tqdm(range(seeds), "automatic")

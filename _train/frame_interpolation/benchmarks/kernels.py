@@ -1,8 +1,8 @@
-"""Our CUDA kernels beside the published design of them, and beside what the card's memory allows.
+"""The project's CUDA kernels against the published design, and against the GPU's memory bandwidth.
 
 In: a CUDA device, with CuPy. Out: for splatting, the distance transform and the correlation lookup, the time of both,
-the bytes that must move (every input read once and every output written once, as if caches were endless) and which
-share of the card's copy bandwidth ours reaches by that count.
+the minimum memory traffic (every input read once and every output written once, as with infinite caches), and the share
+of the GPU's copy bandwidth that our kernel reaches by that count.
 """
 
 import statistics
@@ -41,11 +41,11 @@ class Case(NamedTuple):
 
 
 def compare(device: torch.device | str = "cuda") -> list[dict]:
-    """Measure every kernel, by CUDA events, with nothing of it in a cache; medians after a warm-up.
+    """Measure every kernel with CUDA events and cold caches; medians after a warm-up.
 
     Returns:
-        For each: kernel; dtype; seconds of ours and of the published design; ratio of these; relative difference of
-        the results; bytes that must move; bandwidth of a copy, in bytes a second, read and written; share of it.
+        For each: kernel; dtype; seconds of ours and of the published design; their ratio; relative difference of the
+        results; minimum memory traffic in bytes; copy bandwidth in bytes per second, read and written; share of it.
 
     Raises:
         InputError: there is no CUDA device or no CuPy.
@@ -80,7 +80,7 @@ def compare(device: torch.device | str = "cuda") -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """The rows of `compare` in Markdown."""
+    """The rows of `compare` as a Markdown table."""
     lines = [f"Copy bandwidth: {rows[0]['bandwidth'] / 1e9:.0f} GB/s.", ""] if rows else []
     columns = {
         "kernel": "{kernel}",
@@ -96,7 +96,7 @@ def table(rows: list[dict]) -> str:
 
 
 def cases(device: torch.device | str) -> Iterator[Case]:
-    """What is measured, one by one, so that no more than one lies in memory."""
+    """Generate the cases one by one, so that only one is in memory."""
     random = torch.Generator().manual_seed(0)
     for shape in SPLATS:
         for dtype in DTYPES:
@@ -106,14 +106,14 @@ def cases(device: torch.device | str) -> Iterator[Case]:
 
 
 def difference(case: Case) -> float:
-    """Of what both compute, relative to the published result, the largest of all outputs."""
+    """The difference of both results relative to the published one, maximum over outputs."""
     both = [found if isinstance(found, tuple) else (found,) for found in (case.ours(), case.published())]
     norms = [((a.float() - b.float()).norm(), b.float().norm()) for a, b in zip(*both, strict=True)]
     return max(float(change) / max(float(size), 1e-30) for change, size in norms)
 
 
 def _seconds(run: Callable[[], object], empty_caches: Callable[[], None]) -> float:
-    """Median; emptying the caches also keeps the GPU busy until Python has launched what is measured."""
+    """The median time; emptying the caches also keeps the GPU busy until Python has launched the kernel."""
     for _ in range(_WARM_UP):
         run()
     times = []
@@ -195,7 +195,7 @@ def _lookup(device: torch.device | str, random: torch.Generator) -> Case:
     moved = places.nbytes + 4 * b * h * w * sum(min(side + 1, y) * min(side + 1, x) + side**2 for y, x in sizes)
 
     def look_up(with_gradient: bool) -> Tensor:
-        with torch.set_grad_enabled(with_gradient):  # which decides between our kernel and `grid_sample`
+        with torch.set_grad_enabled(with_gradient):  # selects our kernel or `grid_sample`
             return pyramid.lookup(places)
 
     return Case(f"correlation lookup {FEATURES}", "fp32", lambda: look_up(False), lambda: look_up(True), moved)

@@ -1,8 +1,8 @@
-"""Whether drawings of lines come out as lines: `python -m _train.frame_interpolation.benchmarks.lines`.
+"""Quality of lines in line drawings: `python -m _train.frame_interpolation.benchmarks.lines`.
 
-Curves of one width each move, turn and bend; keys and truth are rendered exactly, at ½. Of the in-between it is counted
-how many pixels between the two tones lie more than two pixels from a line, and how wide its lines are, against the
-truth measured in the same way.
+Curves, each of one width, move, rotate and bend; the keys, and the truth at ½, are rendered exactly. Two figures of the
+in-between are compared with those of the truth: the number of pixels between the two tones that are more than two
+pixels from a line, and the width of the lines.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _NEAR = 2.0  # pixels
 
 
 class DrawnLines(NamedTuple):
-    """One drawing."""
+    """The figures of one drawing."""
 
     seed: int
     grey: int  # pixels between the tones far from lines
@@ -65,7 +65,7 @@ def _curve(random: np.random.Generator, t: float) -> np.ndarray:
 
 
 def measure(seed: int, frame: np.ndarray) -> DrawnLines:
-    """Of an in-between at ½, (h, w, 3) uint8."""
+    """Measure an in-between at ½, (h, w, 3) uint8."""
     ink = 1 - frame.mean(2).astype(np.float32) / 255
     between = (ink > _TONES[0]) & (ink < _TONES[1])
     distance = cv2.distanceTransform((ink < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -74,7 +74,7 @@ def measure(seed: int, frame: np.ndarray) -> DrawnLines:
 
 
 def _width(ink: np.ndarray) -> float:
-    """The median of twice the distance from the middles of lines to their rims, in pixels."""
+    """The median line width in pixels: twice the distance from centre lines to edges."""
     lines = cv2.resize(ink, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC) > 0.5
     distance = cv2.distanceTransform(lines.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     middles = skeletonize(lines)

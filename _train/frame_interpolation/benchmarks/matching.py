@@ -1,4 +1,4 @@
-"""Time of segment-guided matching beside a literal reading of its specification, on cartoons drawn here."""
+"""Time of segment-guided matching against a literal implementation of its specification, on synthetic cartoons."""
 
 import statistics
 import time
@@ -16,14 +16,14 @@ from _util.pieces.motion import find
 from _util.segmentation import Segments
 from _util.sgm import SGM
 
-PIECES = {200: 300, 1800: 20}  # drawn, and the area below which they are joined: about 200 and 1500 are found
+PIECES = {200: 300, 1800: 20}  # number drawn -> area below which pieces are merged; about 200 and 1500 are found
 STAGES = ("segmentation", "matching", "flow", "turning")
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 _OUTLINE, _INK = 2, 0.08  # pixels, grey
 
 
 class Cartoon(NamedTuple):
-    """Two frames of characters that move over a still ground, and which piece each pixel is of."""
+    """Two frames of characters that move over a static ground, and the piece that each pixel belongs to."""
 
     frames: tuple[Tensor, Tensor]  # (1, 3, h, w) RGB in [0, 1]
     labels: tuple[np.ndarray, np.ndarray]  # (h, w) int32: 0 the ground, 1 … the same pieces in both
@@ -38,12 +38,12 @@ def draw(
     turn: float = 0.35,
     recolour: float = 0.03,
 ) -> Cartoon:
-    """A cartoon of about that many pieces with outlines, of one colour each.
+    """Draw a cartoon of about `pieces` outlined pieces, of one colour each.
 
     Args:
-        shift: the longest way of a character, in widths of the frame.
-        turn: its largest rotation, in radians.
-        recolour: the largest change of each channel of a colour.
+        shift: maximum displacement of a character, in frame widths.
+        turn: maximum rotation of a character, in radians.
+        recolour: maximum change of each colour channel.
     """
     random = np.random.default_rng(seed)
     each = max(2, round(pieces / characters))
@@ -111,12 +111,12 @@ def _ways(random: np.random.Generator, size: tuple[int, int], radius: float, cou
 
 
 def compare(repeats: int = 3) -> list[dict]:
-    """Measure both frames, both directions, at each of `PIECES`; what it takes once is not counted.
+    """Measure both frames, both directions, at each of `PIECES`, without one-time costs.
 
     Returns:
         For each: pieces found; seconds of segmentation, of features and matching, of flow, and of all these; seconds of
-        paths of pieces that turn in place of flow, and the most memory that they add, in MB; seconds of the literal
-        reading from the same pieces; how many times as fast features, matching and flow are.
+        paths of rotating pieces in place of flow, and the peak memory that they add, in MB; seconds of the literal
+        implementation on the same pieces; speed-up of features, matching and flow.
     """
     rows = []
     for pieces, smallest in PIECES.items():
@@ -195,7 +195,7 @@ def literal_flows(
             )
             within = np.zeros((h, w, 2), np.float32)
             before, after = (np.ascontiguousarray(picture[box]) for picture in patch)
-            nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+            nothing: Any = None  # no initial flow; OpenCV's stubs do not allow None
             within[box] = estimator.calc(before, after, nothing)
             flows[k][here] = within[here] + sign * shift
     return flows[0], flows[1]

@@ -1,7 +1,7 @@
-"""What a user waits for: seconds from two arrays to the first frame between them, and to each further one.
+"""Latency for users: the time from two arrays to the first frame between them, and to each further one.
 
-The published computation and the project, both on one device, with the same seeded weights of RFR, SoftsplatLite and
-DTM. By stage, and in processes of their own, `benchmark` measures them.
+Compares the published computation with the project, on one device, with the same seeded weights of RFR, SoftsplatLite
+and DTM. `stages` measures them by stage, in separate processes.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from _util import image
 def compare(
     device: torch.device, frames: tuple[np.ndarray, np.ndarray], precision: str, repeats: int, published: bool = True
 ) -> list[dict[str, Any]]:
-    """Milliseconds to the first frame and to each further one, and the memory in MB that the GPU gave, graphs included.
+    """Milliseconds to the first frame and to each further one, and the GPU memory in MB, CUDA graphs included.
 
     Args:
-        frames: (h, w, 3) uint8, in the host's memory, where the results arrive too.
+        frames: (h, w, 3) uint8, in host memory, as are the results.
         precision: of the project.
-        published: measure the published computation first, in exact fp32 and rounded as PyTorch does by default. Else
+        published: also measure the published computation, in exact fp32 and with PyTorch's default rounding; otherwise
             the project is compared with itself.
     """
     ways: list[_Published | _Ours] = []

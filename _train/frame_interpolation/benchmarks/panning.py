@@ -1,8 +1,8 @@
-"""Figures on ones, twos and threes under a camera on ones: how evenly figure and ground move in the result.
+"""Evenness of motion of figures on ones, twos and threes under a camera on ones.
 
-A figure of one colour is composed over a picture that pans or zooms on every frame, so that it is known where both are
-at any time. The result's figure is found by its colour; its ground is tracked from the ground as it should be then
-(Lucas and Kanade, IJCAI 1981).
+A figure of one colour is composed over a picture that pans or zooms on every frame, so that the exact positions of both
+are known at any time. In the result, the figure is found by its colour, and the ground is tracked from the expected
+ground of that time (Lucas and Kanade, IJCAI 1981).
 """
 
 import functools
@@ -20,23 +20,23 @@ from _util import video
 
 SIZE = 360, 640
 _FRAMES = 25
-_RATE, _TIMES = Fraction(24), 2  # frames a second, and how many times as many in the result
+_RATE, _TIMES = Fraction(24), 2  # frames per second, and the factor of the result
 _FIGURE = 44, 70  # half axes, pixels
 _INK, _FILL, _EYE = (20, 20, 30), (250, 20, 230), (250, 250, 250)
-_AROUND = 60  # pixels about the figure in which the ground is not tracked
+_AROUND = 60  # pixels around the figure where the ground is not tracked
 
 
 class Pan(NamedTuple):
-    """A clip: speeds and steps in pixels (x, y) of a picture of 360×640.
+    """A clip; speeds and steps are in pixels (x, y) of a 360×640 picture.
 
     Attributes:
-        speed: of the camera, a frame; the mean where it is eased.
-        zoom: factor a frame.
-        hold: frames for which each drawing of the figure is shown.
-        step: of the figure from drawing to drawing, beside the camera where it is not held on the screen.
-        on_screen: the figure is held on the screen; else on the ground.
-        is_eased: the camera starts and stops softly.
-        is_plain: a ground of sky and clouds; else one full of shapes.
+        speed: of the camera per frame; the mean if it is eased.
+        zoom: factor per frame.
+        hold: number of frames that each drawing of the figure is shown.
+        step: of the figure per drawing, in addition to the camera's motion unless the figure is held on the screen.
+        on_screen: the figure is held relative to the screen; otherwise relative to the ground.
+        is_eased: the camera eases in and out.
+        is_plain: a ground of sky and clouds; otherwise one full of shapes.
     """
 
     speed: tuple[float, float]
@@ -53,14 +53,14 @@ class Pan(NamedTuple):
         return f"{moves}, {'plain' if self.is_plain else 'textured'}, {_NAMES[self.hold]}, on {where}"
 
     def camera(self, time: float) -> np.ndarray:
-        """(2, 3): where points of the picture, from its middle, are at a time in frames."""
+        """(2, 3): the affine map from picture coordinates, relative to its centre, at a time in frames."""
         last = _FRAMES - 1
         passed = last * (1 - np.cos(np.pi * time / last)) / 2 if self.is_eased else time
         scale, (h, w) = self.zoom**passed, SIZE
         return np.array([[scale, 0, w / 2 + self.speed[0] * passed], [0, scale, h / 2 + self.speed[1] * passed]])
 
     def figure(self, time: float, even: bool = True) -> np.ndarray:
-        """(2,): the middle of the figure, moved evenly or as it is drawn."""
+        """(2,): the centre of the figure, moved evenly or as it is drawn."""
         last = (_FRAMES - 1) / self.hold
         drawn = time // self.hold * self.hold
         place = np.array(SIZE[::-1]) / 2 + np.array(self.step) * ((time if even else drawn) / self.hold - last / 2)
@@ -69,7 +69,7 @@ class Pan(NamedTuple):
         return place
 
     def ground(self, time: float) -> np.ndarray:
-        """(h, w, 3) uint8: what lies behind the figure at a time in frames."""
+        """(h, w, 3) uint8: the ground behind the figure at a time in frames."""
         picture = _picture(self.is_plain)
         camera = self.camera(time)
         camera[:, 2] -= camera[:, :2] @ np.array(picture.shape[1::-1]) / 2
@@ -81,7 +81,7 @@ class Pan(NamedTuple):
             yield with_figure(self.ground(i), self.figure(i, even=False))
 
     def repeats(self) -> np.ndarray:
-        """(n,) bool: the frames that show the figure as the frame before did."""
+        """(n,) bool: whether a frame shows the same drawing of the figure as the previous one."""
         return np.arange(_FRAMES) % self.hold != 0
 
 
@@ -102,8 +102,8 @@ PANS = (
 
 
 def compare(create: Callable[[], tuple[Draws, Any]], pans: tuple[Pan, ...] = PANS) -> list[dict]:
-    """By clip: how unevenly `figure` and `ground` move (see `judge`), the figure also `without` `camera_holds`; how
-    many `drawings` were found of those that were `drawn`."""
+    """By clip: the unevenness of `figure` and `ground` (see `judge`), and of the figure `without` `camera_holds`; the
+    number of `drawings` detected, and of those `drawn`."""
     rows = []
     for pan in pans:
         figure, ground, drawings = _interpolated(pan, create, Options(codec="ffv1"))
@@ -121,14 +121,14 @@ def _interpolated(pan: Pan, create: Callable[[], tuple[Draws, Any]], options: Op
             for frame in pan.frames():
                 writer.write(frame)
         summary = interpolate_video(source, out, options._replace(fps=_RATE * _TIMES), create)
-        assert summary is not None  # nothing was there before
+        assert summary is not None  # the output did not exist
         figure, ground = judge(pan, (frame.pixels for frame in video.Reader(out)))
         return figure, ground, summary.drawings
 
 
 def judge(pan: Pan, frames: Iterable[np.ndarray]) -> tuple[float, float]:
-    """How unevenly figure and ground move in a result: the largest difference of a step between frames from an even
-    one, as a share of the mean step. Frames of the last hold, from which nothing leads on, do not count."""
+    """The unevenness of figure and ground: the maximum deviation of a step between frames from an even one, relative to
+    the mean step. Frames of the last hold are ignored, as no drawing follows."""
     last = _TIMES * ((_FRAMES - 1) // pan.hold * pan.hold)
     found, even = np.empty((2, last + 1, 2, 2))
     for k, frame in zip(range(last + 1), frames, strict=False):
@@ -141,14 +141,14 @@ def judge(pan: Pan, frames: Iterable[np.ndarray]) -> tuple[float, float]:
 
 
 def figure_of(frame: np.ndarray) -> np.ndarray:
-    """(2,): the middle of the figure's colour."""
+    """(2,): the centre of the pixels of the figure's colour."""
     red, green, blue = frame.astype(np.float32).transpose(2, 0, 1)
     moments = cv2.moments((red + blue - 2 * green - 230).clip(0, 200))
     return np.array([moments["m10"], moments["m01"]]) / moments["m00"]
 
 
 def ground_of(frame: np.ndarray, pan: Pan, time: float) -> np.ndarray:
-    """(2,): where a point of the ground is, by how the frame is off the ground of that time."""
+    """(2,): the position of a point of the ground, from the offset of the frame to the expected ground of that time."""
     h, w = SIZE
     expected, found = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (pan.ground(time), frame))
     mask = np.full((h, w), 255, np.uint8)
@@ -162,7 +162,7 @@ def ground_of(frame: np.ndarray, pan: Pan, time: float) -> np.ndarray:
 
 
 def _tracked_point(camera: np.ndarray) -> np.ndarray:
-    """(2,): where the camera brings a point of the picture that moves under a zoom, too."""
+    """(2,): the position of a point of the picture, chosen off centre so that it also moves under a zoom."""
     return camera @ np.array([-150, -90, 1])
 
 
@@ -178,7 +178,7 @@ def with_figure(ground: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _picture(is_plain: bool) -> np.ndarray:
-    """(3 h, 3 w, 3): a picture that is wider and higher than a frame on all sides."""
+    """(3 h, 3 w, 3): a picture that extends beyond the frame on all sides."""
     random, (h, w) = np.random.default_rng(3), (3 * SIZE[0], 3 * SIZE[1])
     if is_plain:
         picture = np.linspace((120, 180, 240), (220, 235, 250), h)[:, None].repeat(w, 1).astype(np.uint8)

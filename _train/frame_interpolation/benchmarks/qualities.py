@@ -1,4 +1,4 @@
-"""What the levels of `--quality` take and give: seconds of a frame at 540p, and LPIPS of keyframes."""
+"""Cost and quality of the levels of `--quality`: seconds per frame at 540p, and LPIPS of keyframes."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ _SIZE = "540p"
 
 
 def compare(frames: tuple[Path, Path], repeats: int, folder: Path, device: str, keyframes: Path | None) -> list[dict]:
-    """A row for RIFE's published network in fp32 and one for each level, as of `against_rife.compare`, with `quality`,
-    and with `lpips` of keyframes where there are some; RIFE has none, as its weights are seeded."""
+    """A row for RIFE's published network in fp32 and one per level, as from `against_rife.compare`, with `quality` and,
+    if there are keyframes, their `lpips`; not for RIFE, whose weights are seeded."""
     words = {name: f"{quality.synthesis}@{quality.precision}" for name, quality in QUALITIES.items()}
     baseline, *rows = against_rife.compare(frames, [_SIZE], list(words.values()), repeats, folder, device)
     levels = [{"quality": name, **row} for name, row in zip(words, rows, strict=True)]

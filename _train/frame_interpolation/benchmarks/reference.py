@@ -1,9 +1,9 @@
-"""The published computation, step by step as the papers and their release describe it, in plain PyTorch.
+"""Reference implementation: the published computation, step by step as in the papers and their release, in PyTorch.
 
-The yardstick: `_scripts.benchmark` times the project against it, and tests compare results with it. It takes the
-networks' weights from the same modules but none of the project's kernels, nothing shared between the directions of the
-flow or between times, and no precision but fp32. It runs where its inputs are; on CUDA, as published, splatting and the
-distance transform are kernels, those of `literal_kernels`, if CuPy is there to launch them.
+`_scripts.benchmark` times the project against it, and tests compare results with it. It uses the weights of the same
+modules, but none of the project's kernels, shares nothing between flow directions or times, and runs in fp32 only. It
+runs on the device of its inputs. On CUDA, as published, splatting and the distance transform are kernels, those of
+`reference_kernels`, if CuPy is installed.
 """
 
 import kornia
@@ -34,7 +34,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def softsplat(values: Tensor, flow: Tensor, metric: Tensor) -> Tensor:
-    """Softmax splatting: `scatter_add_` for each of the four corners."""
+    """Softmax splatting, with `scatter_add_` for each of the four corners."""
     if cuda.available(values):
         from _train.frame_interpolation.benchmarks import reference_kernels
 
@@ -74,7 +74,7 @@ def nedt(image: Tensor) -> Tensor:
 
 
 def edt(lines: Tensor) -> Tensor:
-    """Distance from each pixel to the nearest line, (b, 1, h, w) float32, of drawings (b, 1, h, w) of bool."""
+    """Distance from each pixel to the nearest line, (b, 1, h, w) float32, for drawings (b, 1, h, w) bool."""
     h, w = lines.shape[2:]
     if cuda.available(torch.empty(0, device=lines.device)):
         from _train.frame_interpolation.benchmarks import reference_kernels
@@ -88,12 +88,12 @@ def edt(lines: Tensor) -> Tensor:
 
 
 def estimate_flow(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) -> Tensor:
-    """RFR in one direction: (b, 3, h, w) twice to (b, 2, h, w)."""
+    """RFR in one direction: maps two images (b, 3, h, w) to flow (b, 2, h, w)."""
     return refinements(rfr, image0, image1, iterations)[-1]
 
 
 def refinements(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) -> list[Tensor]:
-    """The flow after every iteration, (b, 2, h, w) each, which RAFT upsamples as training needs it."""
+    """The flow after every iteration, (b, 2, h, w) each, upsampled every time as RAFT does for training."""
     block, size = rfr.update_block, (image0.shape[2] // 8 * 8, image0.shape[3] // 8 * 8)
     reduced0, reduced1 = resize(image0, size), resize(image1, size)
     features0, features1 = rfr.fnet(torch.cat([reduced0, reduced1])).chunk(2)
@@ -139,7 +139,7 @@ def refinements(rfr: RFR, image0: Tensor, image1: Tensor, iterations: int = 12) 
 
 
 def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
-    """Frame 0 and frame 1 with their holes filled from each other, as they landed, and where they landed."""
+    """Splat both frames: with holes filled from each other, as they landed, and masks of where they landed."""
     splatted0 = softsplat(torch.cat([values0, torch.ones_like(metric0)], 1), t * flow01, metric0)
     splatted1 = softsplat(torch.cat([values1, torch.ones_like(metric1)], 1), (1 - t) * flow10, metric1)
     (warp0, mask0), (warp1, mask1) = (x.split([x.shape[1] - 1, 1], 1) for x in (splatted0, splatted1))
@@ -151,7 +151,7 @@ def half_warp(values0, values1, flow01, flow10, metric0, metric1, t):
 def synthesise(
     ssl: SoftsplatLite, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor, t: float | Tensor
 ) -> Synthesis:
-    """SoftsplatLite, whole."""
+    """All of SoftsplatLite."""
     lab0, lab1 = kornia.color.rgb_to_lab(frame0), kornia.color.rgb_to_lab(frame1)
     metric0 = -0.1 * (lab0 - backwarp(lab1, flow01)).norm(dim=1, keepdim=True)
     metric1 = -0.1 * (lab1 - backwarp(lab0, flow10)).norm(dim=1, keepdim=True)

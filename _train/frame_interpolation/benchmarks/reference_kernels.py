@@ -1,10 +1,10 @@
-"""Splatting and the distance transform as the published CUDA kernels compute them, written from that description.
+"""Reference CUDA kernels of splatting and the distance transform, written from the description of the published ones.
 
-The yardstick of our own kernels on the card. Splatting: PyTorch multiplies by exp(metric) and appends a channel of
-ones; one thread per image, channel and pixel computes where it lands and adds to four places; PyTorch divides. Its
-gradient is read by one thread per element. Distance transform: each pixel searches its whole row for a line, then its
-whole column for the nearest of what the rows found. In: tensors on CUDA, with CuPy installed. Out: as from
-`_util.softsplat` and `_util.distance_transform`, in fp32.
+The baseline for the project's kernels. Splatting: PyTorch multiplies by exp(metric) and appends a channel of ones; one
+thread per image, channel and pixel computes the target and adds to four pixels; PyTorch divides. The gradient uses one
+thread per element. Distance transform: each pixel searches its whole row for a line, then its whole column for the
+nearest row result. In: tensors on CUDA, with CuPy installed. Out: as from `_util.softsplat` and
+`_util.distance_transform`, in fp32.
 """
 
 import torch
@@ -17,7 +17,7 @@ def softsplat(values: Tensor, flow: Tensor, metric: Tensor) -> Tensor:
     """Softmax splatting, differentiable in all three tensors.
 
     Args:
-        values: (b, c, h, w) of any floating dtype; the kernels know fp32 alone.
+        values: (b, c, h, w) of any floating dtype; the kernels compute in fp32.
         flow: (b, 2, h, w), x then y, in pixels.
         metric: (b, 1, h, w), logarithm of each pixel's weight.
 

@@ -1,15 +1,15 @@
-"""How training scales with processes: measured on what is at hand, and estimated beyond.
+"""Scaling of training with the number of processes: measured on the available hardware, extrapolated beyond it.
 
-A short run of the trainer itself on each number of processes gives the time of a step; the same processes, having come
-together in the same way, then average tensors of as many bytes as there are gradients, and of next to none. Each
-process keeps the same batch, so twice the processes see twice the triplets in a step.
+A short run of the trainer with each number of processes gives the time of a step. As many processes, in a group formed
+in the same way, then all-reduce tensors of the size of the gradients, and of nearly no size. The batch per process is
+constant, so twice the processes see twice the triplets per step.
 
-The estimate is a step of one process, and after it, not beside it, a ring all-reduce:
+The estimate is a step of one process followed by a ring all-reduce, without overlap:
 
     step(n) = step(1) + 2 (n - 1) · latency + 2 (n - 1) / n · bytes / bandwidth
 
-Latency and bandwidth are those that the measurement with most processes gives by the same formula. As averaging begins
-while gradients are still computed, and GPUs of one machine exchange more quickly than machines do, it is a rough guide.
+Latency and bandwidth are fitted by the same formula to the measurement with the most processes. The estimate is rough:
+averaging in fact overlaps with the backward pass, and GPUs of one machine exchange data faster than machines do.
 """
 
 import csv
@@ -31,29 +31,29 @@ from _train.frame_interpolation.training.journal import read_checkpoint
 from _util import tables, torchrun
 from _util.errors import InputError
 
-WARM_UP = 2  # steps that do not count
+WARM_UP = 2  # steps that are not measured
 REPEATS = 10
-LITTLE = 4  # bytes, whose all-reduce is all latency
+LITTLE = 4  # bytes, so that the all-reduce is pure latency
 
 
 class Measurement(NamedTuple):
     processes: int
-    hardware: str  # as checkpoints note it
+    hardware: str  # as recorded in checkpoints
     step: float  # seconds, median
     gradients: int  # bytes
     all_reduce: float  # seconds, of the gradients, median
-    latency: float  # seconds, of the all-reduce of next to nothing, median
+    latency: float  # seconds, of the all-reduce of `LITTLE` bytes, median
 
 
 class Network(NamedTuple):
-    """What a ring's time is made of."""
+    """The parameters of the ring all-reduce."""
 
     latency: float  # seconds, of each of its 2 (n - 1) turns
     bandwidth: float  # bytes a second
 
 
 def measure(processes: int, training: Sequence[str], out: Path, steps: int, device: str) -> Measurement:
-    """Train for some steps on a number of processes of this machine.
+    """Train for some steps with a number of processes on this machine.
 
     Args:
         training: arguments of the trainer without OUT, `--steps` and `--device`.
@@ -61,7 +61,7 @@ def measure(processes: int, training: Sequence[str], out: Path, steps: int, devi
         steps: more than `WARM_UP`.
 
     Raises:
-        InputError: the trainer fails; with the last line that it says.
+        InputError: the trainer fails; the message is the last line of its output.
     """
     data, *rest = training
     options = [*rest, "--steps", str(steps), "--device", device, "--log-every", "1", "--save-every", str(steps)]
@@ -76,7 +76,7 @@ def measure(processes: int, training: Sequence[str], out: Path, steps: int, devi
 
 
 def network(measured: Measurement) -> Network:
-    """Latency and bandwidth by which a ring takes as long as was measured."""
+    """Fit latency and bandwidth of a ring to a measurement."""
     n = measured.processes
     latency = measured.latency / (2 * (n - 1))
     rest = max(measured.all_reduce - measured.latency, 1e-9)
@@ -84,12 +84,12 @@ def network(measured: Measurement) -> Network:
 
 
 def ring(n: int, gradients: int, network: Network) -> float:
-    """Seconds that a ring of n processes takes to average that many bytes."""
+    """The seconds that a ring all-reduce of n processes takes to average `gradients` bytes."""
     return 2 * (n - 1) * network.latency + 2 * (n - 1) / n * gradients / network.bandwidth
 
 
 def table(measured: Sequence[Measurement], beyond: Sequence[int]) -> str:
-    """Measurements and estimates in Markdown. The first measurement is of one process, the last gives the network."""
+    """Measurements and estimates in Markdown. The first must be of one process; the network is fitted to the last."""
     one, known = measured[0].step, network(measured[-1])
     rows = [(m.processes, "measured", m.step, m.all_reduce) for m in measured]
     for n in beyond:
@@ -112,7 +112,7 @@ def table(measured: Sequence[Measurement], beyond: Sequence[int]) -> str:
 
 def _torchrun(processes: int, module: str, arguments: Sequence[str]) -> str:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", module]
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # as torchrun has it where there are several
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # as torchrun sets it for several processes
     finished = subprocess.run([sys.executable, *launcher, *arguments], capture_output=True, text=True, env=environment)
     if finished.returncode:
         said = [line for line in finished.stderr.splitlines() if line.strip()]
@@ -122,7 +122,7 @@ def _torchrun(processes: int, module: str, arguments: Sequence[str]) -> str:
 
 
 def _step(out: Path) -> float:
-    """Seconds between two rows of `metrics.csv`, median."""
+    """The median time between two rows of `metrics.csv`, in seconds."""
     with (out / "metrics.csv").open(newline="") as file:
         seconds = [60 * float(row["minutes"]) for row in csv.DictReader(file)]
     steps = [after - before for before, after in itertools.pairwise(seconds)]
@@ -130,12 +130,12 @@ def _step(out: Path) -> float:
 
 
 def _gradient_bytes(state: dict) -> int:
-    """Of the weights that have moments in the optimiser, and so had gradients."""
+    """The bytes of the gradients: of all weights that have moments in the optimiser."""
     return sum(4 * moments["exp_avg"].numel() for moments in state["optimizer"]["state"].values())
 
 
 def time_all_reduce(size: int, device: torch.device) -> float:
-    """Seconds that the process group takes to sum that many bytes, median of several."""
+    """The median time that the process group takes to sum `size` bytes, in seconds."""
     tensor, times = torch.zeros(size // 4, device=device), []
     for _ in range(WARM_UP + REPEATS):
         dist.barrier()
@@ -147,7 +147,7 @@ def time_all_reduce(size: int, device: torch.device) -> float:
 
 
 def work(size: int, device: str) -> None:
-    """What each of several processes does: the first prints the times of an all-reduce of `size` bytes and of few."""
+    """Entry point of the processes: rank 0 prints the times of an all-reduce of `size` bytes and of `LITTLE`."""
     from _util.device import choose
 
     chosen = choose(device)

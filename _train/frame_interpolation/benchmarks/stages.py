@@ -1,8 +1,8 @@
-"""Time and memory of each stage of interpolating two frames, against the published computation read literally.
+"""Time and memory of each stage of interpolating two frames, against the reference implementation.
 
-Each of the two runs in a process of its own and on the same device: the baseline as plain PyTorch is found, the project
-as its scripts run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, the same frames, and fp32 for the
-baseline, exact even where a GPU would round what it multiplies.
+Each runs in its own process, on the same device: the baseline with PyTorch's default settings, the project as its
+scripts run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, and the same frames. The baseline runs
+in exact fp32, without TF32.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ from _util.device import choose as choose_device
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 STAGES = ("read", "flow", "prepare", "time", "write")
-WARM_UP = {"cpu": 1, "cuda": 3}  # rounds: kernels are compiled, memory is touched for the first time, graphs captured
+WARM_UP = {"cpu": 1, "cuda": 3}  # rounds that compile kernels, touch memory and capture graphs
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Files of the published names and wrappers, with seeded weights."""
+    """Write checkpoints with the published names and wrappers, with seeded weights."""
     for name, network in (("ssl", SoftsplatLite()), ("dtm", DTM()), ("rfr", RFR())):
         state = checkpoints.seeded(network.state_dict())
         if name == "rfr":
@@ -95,7 +95,7 @@ def measure(which: str, folder: Path, repeats: int, precision: str, device: str)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that some work takes, until it is finished on the device too; on CUDA by events around it."""
+    """The seconds that `work` takes, including its work on the device; measured with events on CUDA."""
     if device.type != "cuda":
         start = time.perf_counter()
         work()
@@ -111,7 +111,7 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def median_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """The median of `repeats` times, after those of `WARM_UP`."""
+    """The median of `repeats` times, after `WARM_UP` rounds."""
     times = [timed(work, device) for _ in range(WARM_UP[device.type] + repeats)]
     return statistics.median(times[-repeats:])
 
@@ -125,17 +125,17 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak(device: torch.device) -> float:
-    """The most memory in MB that this process has held since `reset_peak`, on a GPU what its tensors took up."""
+    """The peak memory of this process since `reset_peak`, in MB; on a GPU, that of its tensors."""
     return memory.peak() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2**20
 
 
 def convolutions(tf32: bool) -> contextlib.AbstractContextManager:
-    """Whether convolutions in fp32 are TF32 on GPUs that have it, as PyTorch lets them by default."""
+    """Allow TF32 in fp32 convolutions on GPUs, which is PyTorch's default, or disable it."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=tf32)
 
 
 def load_networks(folder: Path, device: torch.device) -> tuple[RFR, SoftsplatLite, DTM]:
-    """What `write_checkpoints` has written, for the published computation."""
+    """Load the checkpoints of `write_checkpoints` for the published computation."""
     networks = RFR().eval(), SoftsplatLite().eval(), DTM().eval()
     for name, network in zip(("rfr", "ssl", "dtm"), networks, strict=True):
         checkpoints.load(network.requires_grad_(False), name, folder)
@@ -144,7 +144,7 @@ def load_networks(folder: Path, device: torch.device) -> tuple[RFR, SoftsplatLit
 
 
 def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-    """flow01 and flow10 as published, one after the other, at no more than the size that flow is estimated at."""
+    """flow01 and flow10 as published, one after the other, at no more than the project's size limit for flow."""
 
     def both(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         return reference.estimate_flow(rfr, frame0, frame1), reference.estimate_flow(rfr, frame1, frame0)
@@ -215,7 +215,7 @@ def _in_process(which: str, folder: str, repeats: int, precision: str, device: s
 
 
 def main(which: str, folder: str, repeats: str, precision: str, device: str) -> None:
-    """What the processes run: print the measurement as one line of JSON."""
+    """Entry point of the processes: print the measurement as one line of JSON."""
     print(json.dumps(measure(which, Path(folder), int(repeats), precision, device)))
 
 
@@ -226,7 +226,7 @@ def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> N
 
 
 def machine() -> dict:
-    """What figures of a machine depend on: cpu, threads, bf16 (whether the CPU multiplies it), gpu, torch."""
+    """The machine that figures depend on: cpu, threads, bf16 (whether the CPU multiplies in it), gpu, torch."""
     names = [line.split(":", 1)[1].strip() for line in _cpu_info() if line.startswith("model name")]
     return {
         "cpu": names[0] if names else platform.processor(),

@@ -1,6 +1,6 @@
-"""Ten seconds of 540p at twice their rate: what rests stays, what moves moves evenly, and how long it takes.
+"""Ten seconds of 540p at twice the frame rate: stillness of what rests, evenness of motion, and time.
 
-A disc with an outline goes over a picture on a circle, twelve drawings a second. All is encoded without loss.
+A disc with an outline moves on a circle over a picture, at twelve drawings per second. Encoding is lossless.
 """
 
 import tempfile
@@ -15,18 +15,18 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import image, video
 
-METHODS = (("auto", "auto"), ("sgm+dis", "fusion"))  # the default, and the one before it
+METHODS = (("auto", "auto"), ("sgm+dis", "fusion"))  # the current default and the previous one
 _SIZE = 540, 960
 _RATE, _SECONDS = 12, 10
-_RADIUS, _ORBIT = 48, 120  # of the disc and of its way, pixels
-_STEP = 9.0  # pixels a drawing
+_RADIUS, _ORBIT = 48, 120  # of the disc and of its orbit, pixels
+_STEP = 9.0  # pixels per drawing
 _INK, _FILL = (20, 20, 30), (250, 20, 230)
-_MARGIN = 24  # pixels around the way of the disc that do not count as resting
+_MARGIN = 24  # pixels around the disc's orbit that do not count as resting
 
 
 def compare(picture: Path, size: tuple[int, int] = _SIZE, seconds: int = _SECONDS) -> list[dict]:
-    """By method: `seconds` of the whole, `flicker`, the largest difference of a resting pixel from the source in levels
-    of 255, and `unevenness`, the standard deviation of the disc's steps over their mean."""
+    """By method: total `seconds`; `flicker`, the maximum difference of a resting pixel from the source, of 255; and
+    `unevenness`, the standard deviation of the disc's steps over their mean."""
     ground = _resized(image.read(picture)[:, :, :3], size)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def compare(picture: Path, size: tuple[int, int] = _SIZE, seconds: int = _SECOND
 
 
 def drawing(ground: np.ndarray, angle: float) -> np.ndarray:
-    """The ground with the disc at an angle of its way, in radians."""
+    """The ground with the disc at an angle of its orbit, in radians."""
     frame = ground.copy()
     x, y = ground.shape[1] / 2 + _ORBIT * np.cos(angle), ground.shape[0] / 2 + _ORBIT * np.sin(angle)
     for radius, colour in ((_RADIUS, _INK), (_RADIUS - 4, _FILL)):
@@ -55,7 +55,7 @@ def drawing(ground: np.ndarray, angle: float) -> np.ndarray:
 
 
 def judge(ground: np.ndarray, path: Path) -> tuple[int, float]:
-    """`flicker` and `unevenness` of a video, as of `compare`; the last frame is held and does not count."""
+    """`flicker` and `unevenness` of a video, see `compare`; the last frame is a hold and is ignored."""
     h, w = ground.shape[:2]
     y, x = np.ogrid[:h, :w]
     rests = np.abs(np.hypot(x - w / 2, y - h / 2) - _ORBIT) > _RADIUS + _MARGIN

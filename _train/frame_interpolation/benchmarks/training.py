@@ -1,7 +1,7 @@
-"""How fast networks learn, and how much of that is waiting for data: steps as the trainer makes them, on toons.
+"""Training speed, and the share of it spent waiting for data: steps of the trainer on toons.
 
-Pictures of the toons are noise, as speed does not depend on what they show. Everything is a function of a device and of
-sizes, so that the CPU can run it too.
+The toons' pictures are noise, as their content does not affect speed. All functions take a device and sizes, so that
+they can also run on the CPU.
 """
 
 import contextlib
@@ -38,8 +38,8 @@ MODELS = ("rfr", "ssldtm")
 def steps(
     device: torch.device, size: tuple[int, int] = (256, 256), batch_size: int = 8, repeats: int = 5
 ) -> list[dict[str, Any]]:
-    """Steps a second of both networks: the published computation in exact fp32, then as the trainer computes, in fp32
-    and in bf16; how much of a step its batch takes; and the memory that the step takes."""
+    """Steps per second of both networks: the published computation in exact fp32, then the trainer's in fp32 and in
+    bf16; the share of a step that its batch takes; and the memory of a step."""
     rows, toons = [], noise(device, size, batch_size)
     for model in MODELS:
         slowest = None
@@ -78,14 +78,14 @@ def _rounding_of_the_trainer() -> Iterator[None]:
 def generator(
     device: torch.device, size: tuple[int, int] = (256, 256), batch_size: int = 32, repeats: int = 5
 ) -> list[dict[str, Any]]:
-    """Sequences of three frames, with their flow, that are composed in a second."""
+    """The number of three-frame sequences, with flow, composed per second."""
     toons, numbers = noise(device, size, batch_size), iter(range(10**6))
     seconds = median_seconds(lambda: toons.batch(next(numbers)), device, repeats)
     return [{"sequences a second": batch_size / seconds, "batches a second": 1 / seconds}]
 
 
 def noise(device: torch.device, size: tuple[int, int], batch_size: int) -> Toons:
-    """Toons whose pictures are noise, of the sizes that real ones have."""
+    """Toons with noise as pictures, of realistic sizes."""
     random = np.random.default_rng(0)
     sides = {"background": BACKGROUND_SIDE}
     parts = {kind: (len(rig.parts),) for kind, rig in RIGS.items()}

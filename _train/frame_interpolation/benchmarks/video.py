@@ -1,8 +1,8 @@
-"""How much time the way of a video adds to the interpolator's own: decoding, finding drawings and cuts, encoding.
+"""The overhead of video over the interpolator alone: decoding, detecting drawings and cuts, encoding.
 
-A video is interpolated as the command does it; then the interpolator alone draws the same frames again from the same
-drawings. Both run in one process, warmed up, and the ratio of their times is what users pay for having a video. On a
-GPU they overlap; there `rates` measures how fast the whole is, and for how long the GPU has nothing to do.
+A video is interpolated as by the command; then the interpolator alone draws the same frames again from the same
+drawings. Both run in one process after a warm-up, and the ratio of their times is the overhead. On a GPU they overlap;
+there `rates` measures the total throughput, and how long the GPU is idle.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ from _train.frame_interpolation.video.interpolate import Options, interpolate_vi
 from _util import checkpoints, image, video
 
 _SIZE = 480, 640
-_DRAWINGS = 12  # on twos: a second of animation
-METHODS = (("auto", "auto"), ("dis", "splat"))  # what users get, and the cheapest
+_DRAWINGS = 12  # one second of animation on twos
+METHODS = (("auto", "auto"), ("dis", "splat"))  # the default and the cheapest
 
 
 class Times(NamedTuple):
-    """Seconds for a whole video, and for its interpolated frames alone."""
+    """The seconds for a whole video, and for its interpolated frames alone."""
 
     video: float
     interpolator: float
-    drawn: int  # frames that are drawn
+    drawn: int  # number of interpolated frames
     frames: int  # of the result
 
     @property
@@ -43,7 +43,7 @@ class Times(NamedTuple):
 
 
 class _Remembers:
-    """An interpolator that notes what it is asked for."""
+    """An interpolator that records its calls."""
 
     def __init__(self, interpolator: Interpolator):
         self._interpolator = interpolator
@@ -63,7 +63,7 @@ def compare(picture: Path, repeats: int) -> list[dict]:
     """Measure `METHODS` on a pan over a picture.
 
     Returns:
-        By method, of the round of median ratio: its name, frames that are drawn, seconds of both, their ratio.
+        By method, for the round with the median ratio: its name, number of drawn frames, seconds of both, their ratio.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,13 +83,13 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     """Interpolate `source`, then draw the same frames alone.
 
     Raises:
-        InputError: it is not a video that can be interpolated.
+        InputError: the video cannot be interpolated.
     """
     remembering = _Remembers(interpolator)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
-        assert summary is not None  # as the folder is new
+        assert summary is not None  # the folder is new
         whole = time.perf_counter() - start
     start = time.perf_counter()
     for frame0, frame1, times in remembering.asked:
@@ -107,11 +107,11 @@ def _warm_up(source: Path, interpolator: Interpolator) -> None:
 def write_pan(
     picture: Path, path: Path, size: tuple[int, int] = _SIZE, drawings: int = _DRAWINGS, held: int = 2
 ) -> None:
-    """A video at 24 frames a second that pans over a picture, enlarged where it would not leave room for that.
+    """Write a video at 24 frames per second that pans over a picture, which is enlarged if it is too small.
 
     Args:
         size: (h, w) of the frames.
-        held: frames that each drawing stays for.
+        held: number of frames per drawing.
     """
     pixels = image.read(picture)[:, :, :3]
     room = min(pixels.shape[0] / size[0], pixels.shape[1] / size[1])
@@ -133,8 +133,8 @@ def _crops(pixels: np.ndarray, size: tuple[int, int], drawings: int) -> Iterator
 def rates(
     device: torch.device, picture: Path, size: tuple[int, int] = (1080, 1920), drawings: int = 192
 ) -> list[dict[str, Any]]:
-    """Frames a second of a video interpolated to twice its rate, from decoding to encoding, and the share of its steady
-    state in which the GPU had nothing to do: by rfr + ssldtm with seeded weights, and by what users get."""
+    """Frames per second of interpolating a video to twice its rate, from decoding to encoding, and the share of the
+    steady state in which the GPU was idle: for rfr + ssldtm with seeded weights, and for the default method."""
     rows = []
     with tempfile.TemporaryDirectory() as folder_:
         folder = Path(folder_)
@@ -165,7 +165,7 @@ def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], 
     def interpolate(name: str) -> int:
         target = folder / f"out-{name}"
         summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
-        assert summary is not None  # as the file is removed each time
+        assert summary is not None  # the file is removed each time
         target.unlink()
         return summary.frames
 
@@ -173,7 +173,7 @@ def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], 
 
 
 class Watch:
-    """Asks the driver, while a block runs, how busy a GPU has been."""
+    """Context manager that samples the utilisation of a GPU from the driver."""
 
     def __init__(self, device: torch.device):
         self.busy: list[int] = []  # percent of time in which a kernel ran
@@ -189,7 +189,7 @@ class Watch:
         self._thread.join()
 
     def idle(self) -> float | None:
-        """Share of the time, but for the first and last fifth, in which no kernel ran; None where nobody knows."""
+        """The share of time, without the first and last fifth, in which no kernel ran; None if unknown."""
         cut = len(self.busy) // 5
         middle = self.busy[cut : len(self.busy) - cut]
         return 1 - statistics.fmean(middle) / 100 if middle else None

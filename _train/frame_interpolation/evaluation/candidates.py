@@ -1,10 +1,10 @@
-"""What evaluation judges, by name: ways to draw the frame between two frames.
+"""The methods that evaluation compares, by name.
 
 dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
 ifnet, rife               a synthesis that finds motion itself
-precomputed+ssldtm        with the flows that come with the data
-blend                     both frames, each as strong as it is near: what there is without interpolation
-frames/film               a folder of frames that something else has drawn, named by item: NAME.png, or NAME/ with one
+precomputed+ssldtm        a synthesis with the flows that come with the data
+blend                     both frames, weighted by nearness in time: the baseline without interpolation
+frames/film               a folder of frames drawn by another program, named by item: NAME.png, or NAME/ with one
                           picture
 """
 
@@ -30,10 +30,10 @@ BLEND = ("blend", "mean")
 
 
 class JudgedMethod(ABC):
-    """Draws the frame of a triplet from its outer ones.
+    """Draws the middle frame of a triplet from its outer frames.
 
     Attributes:
-        name: as it appears in tables.
+        name: as shown in tables.
         device: where it draws.
     """
 
@@ -42,24 +42,24 @@ class JudgedMethod(ABC):
 
     @abstractmethod
     def draw(self, triplet: Triplet, times: Sequence[float]) -> list[Tensor]:
-        """The frames (3, h, w) float32 in [0, 1], on the method's device, at times in (0, 1), the triplet's own first;
-        that one alone if the method has no others.
+        """The frames (3, h, w) float32 in [0, 1], on the method's device, at times in (0, 1), the triplet's own first.
+        Methods that cannot draw other times return that frame alone.
 
         Raises:
-            InputError: it cannot be drawn, or is not a picture of this size.
+            InputError: a frame cannot be drawn or read, or has another size.
         """
 
     def flow01(self, triplet: Triplet) -> Tensor | None:
-        """The flow (2, h, w) that the method draws along, if it has one."""
+        """The flow (2, h, w) that the method uses, if any."""
         return None
 
     def sources(self, name: str) -> list[Path]:
-        """Files on which the frame of an item depends, other than the item's own."""
+        """The files that the frame of an item depends on, besides the item's own."""
         return []
 
 
 class Blend(JudgedMethod):
-    """The mean of both frames, weighed by their nearness in time."""
+    """The mean of both frames, weighted by nearness in time."""
 
     name = "blend"
 
@@ -71,7 +71,7 @@ class JudgedInterpolation(JudgedMethod):
     """A flow and a synthesis.
 
     Args:
-        flow, synthesis: of `Interpolator`, or "precomputed" flow: that of the triplets.
+        flow, synthesis: as of `Interpolator`; the flow "precomputed" is that of the triplets.
         options: `device`, `precision` and `folder` of `Interpolator`.
 
     Raises:
@@ -80,7 +80,7 @@ class JudgedInterpolation(JudgedMethod):
 
     def __init__(self, flow: str, synthesis: str, **options: Any):
         self.is_precomputed = flow == PRECOMPUTED
-        # An estimator without weights stands in for one that is never asked.
+        # With precomputed flow the estimator is never called, so take one that needs no weights.
         self.interpolator = Interpolator("dis" if self.is_precomputed else flow, synthesis, **options)
         self.device = self.interpolator.device
         self.folder = Path(options.get("folder", checkpoints.FOLDER))
@@ -111,7 +111,7 @@ class JudgedInterpolation(JudgedMethod):
 
 
 class FrameFolder(JudgedMethod):
-    """Frames that were drawn by something else.
+    """Frames that were drawn by another program.
 
     Raises:
         InputError: the folder holds none of the frames.
@@ -142,7 +142,7 @@ class FrameFolder(JudgedMethod):
         for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in files.PICTURE_SUFFIXES)):
             if path.is_file():
                 return path
-        if bare.suffix in files.PICTURE_SUFFIXES:  # keyframes have files for names
+        if bare.suffix in files.PICTURE_SUFFIXES:  # keyframes are named by their files
             return self._find(str(Path(name).with_suffix("")))
         inside = files.pictures(bare) if bare.is_dir() else []
         return inside[0] if len(inside) == 1 else None
@@ -152,15 +152,15 @@ class FrameFolder(JudgedMethod):
 
 
 def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> JudgedMethod:
-    """The method of a name, as in the module's docstring.
+    """Create a method by its name, see the module's docstring.
 
     Args:
-        names: of the items that will be judged.
-        has_flows: whether they come with flows, which flow "auto" then takes.
+        names: of the items to evaluate.
+        has_flows: whether the items come with flows; "auto" then selects these.
         options: `device`, `precision` and `folder` of `Interpolator`.
 
     Raises:
-        InputError: there is no such method, or it lacks weights or frames.
+        InputError: an unknown method, or its weights, flows or frames are missing.
     """
     if word in BLEND:
         return Blend()
@@ -185,7 +185,7 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
 
 
 def _split(word: str, flow_names: Sequence[str], synthesis_names: Sequence[str]) -> tuple[str, str]:
-    """FLOW+SYNTHESIS, where either may be left out; a name of both kinds is a flow."""
+    """Split FLOW+SYNTHESIS, where either may be omitted; a name of both kinds is taken as a flow."""
     if word in flow_names:
         return word, "auto"
     if word in synthesis_names:
@@ -195,10 +195,10 @@ def _split(word: str, flow_names: Sequence[str], synthesis_names: Sequence[str])
 
 
 def create_all(words: list[str], names: list[str], has_flows: bool, **options: str | Path) -> list[JudgedMethod]:
-    """As `create`, for several.
+    """As `create`, for several methods.
 
     Raises:
-        InputError: as there, or two of them are one and the same.
+        InputError: as of `create`, or two names stand for the same method.
     """
     created = [create(word, names, has_flows, **options) for word in words]
     for i, method in enumerate(created):

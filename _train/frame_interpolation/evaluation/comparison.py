@@ -1,7 +1,7 @@
-"""Tables of scores: of one method as published, of several side by side, and of how two differ on the same items.
+"""Tables of scores: of one method in the published form, of several side by side, and paired differences of two.
 
-Means alone mislead: on hard items all methods do badly, and that spread hides how they differ. What counts is the
-difference item by item, how sure its mean is, and how often which one wins.
+Means alone are misleading: all methods do badly on hard items, and that spread hides the differences between methods.
+So methods are compared by the difference per item, the confidence interval of its mean, and the share of wins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from _train.frame_interpolation.evaluation.scores import Row
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_AT_ONCE = 2**22  # resampled numbers
+_AT_ONCE = 2**22  # resampled values
 _PERCENT = ("ssim", "roi_ssim")
 _SMALL = ("lpips", "chamfer", "hausdorff", "dists")
 
@@ -25,9 +25,9 @@ class PairedDifference(NamedTuple):
     """How the scores of one method differ from those of another on the same items."""
 
     mean: float
-    low: float  # of a 95 % interval for the mean
+    low: float  # ends of the 95 % interval of the mean
     high: float
-    wins: float  # share of items on which the first is better, those where both are equal counted half
+    wins: float  # share of items on which the first method is better; ties count half
 
 
 def difference(
@@ -35,14 +35,14 @@ def difference(
 ) -> PairedDifference:
     """The paired difference first - second, with a bootstrap interval over items.
 
-    Percentiles are expanded for the number of items (Hesterberg, "What Teachers Should Know About the Bootstrap", The
-    American Statistician 2015), without which the intervals of few items are too narrow.
+    Percentiles are expanded for the number of items, as intervals of few items are too narrow otherwise (Hesterberg,
+    "What Teachers Should Know About the Bootstrap", The American Statistician 2015).
 
     Args:
         seed: of the resampling; equal seeds give equal intervals.
 
     Raises:
-        ValueError: not equally many of each, or none.
+        ValueError: the sequences differ in length or are empty.
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} scores cannot be paired")
@@ -66,7 +66,7 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
-    """The items of all subsets: all, then by each fact, such as east and west, easy, medium and hard."""
+    """The names of the items of each subset: all, then by each metadata value, such as east, west, easy or hard."""
     metadata = {row.name: row.metadata for row in rows}
     found = {"all": set(metadata)}
     for fact in dict.fromkeys(fact for row in rows for fact in row.metadata):
@@ -78,7 +78,7 @@ def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
 
 
 def by_method(rows: Sequence[Row], metric: str, names: set[str]) -> dict[str, list[float]]:
-    """The scores of some items by method, in one order for all."""
+    """The scores of the named items by method, in the same order for all methods."""
     columns: dict[str, list[float]] = {}
     for row in rows:
         if row.name in names:
@@ -90,9 +90,9 @@ TEXT_COLUMNS = ("item", "subset", "metric", "difference")
 
 
 def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
-    """Means as they are shown: a row for each subset and metric, a column for each method.
+    """Formatted means: one row per subset and metric, one column per method.
 
-    One method's column is called `score`, as in the published table.
+    The column of a single method is named `score`, as in the published table.
     """
     methods = list(dict.fromkeys(row.method for row in rows))
     table = []
@@ -108,12 +108,12 @@ def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]
 
 
 def items(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
-    """The scores of every item as they are shown."""
+    """The formatted scores of every item."""
     return [{"item": row.name, **{metric: shown(metric, row.scores[metric]) for metric in metrics}} for row in rows]
 
 
 def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> list[dict[str, str]]:
-    """How each two methods differ, by subset and metric, as it is shown."""
+    """The formatted paired differences of every two methods, by subset and metric."""
     table = []
     for subset, names in groups(rows).items():
         for metric, higher in higher_is_better.items():
@@ -136,7 +136,7 @@ def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> li
 
 
 def shown(metric: str, value: float, signed: bool = False) -> str:
-    """A score as tables show it: LPIPS and chamfer as 3.4943e-2, PSNR as 29.29, SSIM in percent."""
+    """Format a score for tables: LPIPS and chamfer as 3.4943e-2, PSNR as 29.29, SSIM in percent."""
     sign = "+" if signed else ""
     metric = metric.removeprefix("aligned_").removeprefix("registered_")
     if metric in _SMALL:

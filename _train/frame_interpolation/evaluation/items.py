@@ -1,4 +1,4 @@
-"""What evaluation runs over: triplets by index, with what is known of each and the files it is read from."""
+"""The items of an evaluation: triplets by index, with their metadata and source files."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _ANNOTATED = ("level", "motion", "behaviour")
 class JudgedItem(NamedTuple):
     triplet: Triplet
     metadata: dict[str, str]
-    roi: tuple[int, int, int, int] | None  # left, top, right, bottom: where it moves most
+    roi: tuple[int, int, int, int] | None  # left, top, right, bottom: the region of largest motion
 
 
 class Items:
@@ -22,17 +22,17 @@ class Items:
     Args:
         data: as `sources.open_source` takes it.
         split: of ATD-12K.
-        annotated: whether its annotations are used; if so, an item needs one.
+        annotated: whether annotations of ATD-12K are used; if so, every item must have one.
 
     Attributes:
         source: what the items are read from.
         names: of all items, in order.
-        metadata: the names of what is known of an item; it may be empty for some.
+        metadata: the names of the metadata; values may be empty for some items.
         has_flows: whether flows come with the frames.
-        shortages: a sentence for each folder that holds less than the data set has.
+        shortages: a sentence for each folder with fewer items than the data set has.
 
     Raises:
-        InputError: there is no such folder or file, or nothing in it.
+        InputError: a folder or file does not exist or is empty.
     """
 
     def __init__(self, data: Sequence[str], split: str = "test", annotated: bool = False):
@@ -42,14 +42,14 @@ class Items:
             raise InputError(f"{self.source.path} has no annotations; those of ATD-12K are what --annotations reads.")
         self.metadata = ("subset", *(_ANNOTATED if annotated else ()))
         self.has_flows = self.source.has_flows
-        # A folder named by the user is what it is; the data set itself has a known size.
+        # Only the data set itself has a known size; a folder given by the user may have any.
         self.shortages = self.source.shortages() if list(data) == ["atd12k"] else []
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> JudgedItem:
-        """An item.
+        """Read an item.
 
         Raises:
             InputError: one of its files is missing or damaged.
@@ -63,5 +63,5 @@ class Items:
 
 
 def is_keyframes(data: Sequence[str]) -> bool:
-    """Whether `Items` takes this for keyframes."""
+    """Whether `Items` reads this data as keyframes."""
     return find_kind(data)[0] == "keyframes"

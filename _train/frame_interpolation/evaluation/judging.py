@@ -1,9 +1,9 @@
-"""Judge methods on items: every method draws every item, and every metric compares it with the truth.
+"""Evaluate methods on items: every method draws every item, and every metric compares the result with the truth.
 
-An item is computed by one thread from end to end, and several items by several threads, processes or GPUs. So on a CPU
-its scores do not depend, to the last bit, on how many share the work, nor on whether a run was killed and resumed.
+Each item is processed by a single thread; several threads, processes or GPUs work on different items. So on a CPU the
+scores are bit-exact for any number of workers, and for a run that was killed and resumed.
 
-An item that cannot be read, drawn or measured is left out for all methods, so that all are judged on the same ones.
+An item that cannot be read, drawn or measured is excluded for all methods, so that all are scored on the same items.
 """
 
 import contextlib
@@ -34,17 +34,17 @@ from _util.files import fitting
 from _util.lines import difference_of_gaussians
 from _util.prefetch import in_order
 
-_BYTES_AN_ITEM = 3 << 30  # of memory that drawing and measuring one takes at most, about
+_BYTES_AN_ITEM = 3 << 30  # approximate peak memory of drawing and measuring one item
 
 
 def device_of(methods: Sequence[JudgedMethod]) -> torch.device:
-    """Where the methods draw: a GPU if one of them does."""
+    """The device of the methods: a GPU if any of them uses one."""
     return next((method.device for method in methods if method.device.type != "cpu"), torch.device("cpu"))
 
 
 class Judged(NamedTuple):
-    rows: list[Row]  # of each method, in its order, each item that all methods have, in its order
-    damaged: dict[str, str]  # item -> a sentence about why it is left out
+    rows: list[Row]  # by method, then by item, of the items that all methods have
+    damaged: dict[str, str]  # item -> a sentence on why it is excluded
 
 
 def judge(
@@ -56,18 +56,18 @@ def judge(
     report: Report | None = None,
     strict: bool = False,
 ) -> Judged | None:
-    """Judge all methods on all items, this process its share of them, and write the table.
+    """Evaluate all methods on this process's share of the items, gather the results, and write the table.
 
     Args:
-        gathered: what is known already is not computed again.
-        report: gets every item, if wanted.
-        strict: whether the first damaged item ends it.
+        gathered: rows that it already holds are not computed again.
+        report: receives every item, if given.
+        strict: stop at the first damaged item.
 
     Returns:
         All rows in the first process, None in the others.
 
     Raises:
-        InputError: no item is left, something cannot be written, or, where `strict`, an item is damaged.
+        InputError: no item is left, something cannot be written, or an item is damaged and `strict` is set.
     """
     known = gathered.read()
     share = range(processes.rank, len(items), processes.count)
@@ -91,7 +91,7 @@ def judge(
                 flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
         except InputError as error:
             return index, error, ""
-        if report:  # what cannot be written ends all, rather than leaving the item out
+        if report:  # outside the `try`: a write error ends the run instead of excluding the item
             first = {method: frames[0] for method, frames in drawn.items()}
             report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
         return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
@@ -125,10 +125,10 @@ def judge(
 
 
 def draw(method: JudgedMethod, triplet: Triplet, measures: Measures) -> list[Tensor]:
-    """The frames (3, h, w) of a triplet at the times that are measured.
+    """Draw the frames (3, h, w) of a triplet at the times to be measured.
 
     Raises:
-        InputError: one cannot be drawn, or has values that are not finite.
+        InputError: a frame cannot be drawn, or has values that are not finite.
     """
     frames = method.draw(triplet, measures.times(triplet.time))
     if not all(frame.isfinite().all() for frame in frames):
@@ -138,9 +138,9 @@ def draw(method: JudgedMethod, triplet: Triplet, measures: Measures) -> list[Ten
 
 @contextlib.contextmanager
 def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A pool whose threads compute alone, and how many; the libraries' own threads are as before afterwards."""
+    """A pool of single-threaded workers, and their number; the libraries' thread counts are restored afterwards."""
     torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    workers = 2  # one reads while the other one computes
+    workers = 2  # one reads while the other computes
     if device.type == "cpu":
         workers = max(1, min(torch_threads, memory.installed() // 2 // _BYTES_AN_ITEM))
     cv2.setNumThreads(1)
@@ -159,7 +159,7 @@ def _known(metadata: dict[str, str]) -> dict[str, str]:
 
 @torch.inference_mode()
 def _pictures(item: JudgedItem, drawn: dict[str, Tensor], flows: dict[str, Tensor | None]) -> dict[str, np.ndarray]:
-    """What the report shows of an item, in order."""
+    """The pictures that the report shows of an item, in order."""
     frame0, truth, frame1 = item.triplet.frames
     shown = {"frame 0": frame0, "truth": truth, "frame 1": frame1}
     for name, frame in drawn.items():
@@ -176,11 +176,11 @@ def _pictures(item: JudgedItem, drawn: dict[str, Tensor], flows: dict[str, Tenso
 
 
 def _drawing(frame: Tensor) -> Tensor:
-    """The lines that chamfer sees, black on white."""
+    """The lines that the chamfer distance is computed from, black on white."""
     return 1 - (difference_of_gaussians(frame[None], sigma=1.0)[0] > 0.5).float().expand(3, -1, -1)
 
 
 def default_out(items: Items, methods: Sequence[JudgedMethod]) -> Path:
-    """Where the table goes if the user does not say."""
+    """The default path of the table."""
     names = "-".join(Path(method.name).name for method in methods)
     return places.results("evaluation") / fitting(f"{items.source.title}-{names}", ".csv")

@@ -1,12 +1,12 @@
-"""What a drawn frame is compared with the truth by: metrics by name, of whole frames, of regions, at the time that fits
-best, and with position set aside.
+"""Metrics of a drawn frame against the truth, by name: on whole frames, on regions, at the best-fitting time, and after
+registration.
 
-Frames are judged as the 8-bit pictures that people get.
+Frames are compared as 8-bit pictures, as users get them.
 
-Two drawings do not tell when the one between them was drawn: in films it often stands at a fifth of the way. So
-`aligned` draws an item at nine times and reports every metric at the time with the best LPIPS as well. Nor do they tell
-its place to the pixel, which is not what one sees: `registered` moves the frame onto the truth by smooth flow first, so
-that what is torn, doubled or blurred is what remains.
+Two drawings do not determine the timing of the one between them: in films it is often at a fifth of the way. So
+`aligned` draws an item at nine times and also reports every metric at the time with the best LPIPS (or the best first
+metric if LPIPS is not among them). Nor do they determine its position to the pixel, which viewers do not notice:
+`registered` first warps the frame onto the truth by smooth flow, so that tears, ghosts and blur remain.
 """
 
 from collections.abc import Sequence
@@ -29,15 +29,15 @@ REGISTERED = ("lpips", "chamfer")
 ALIGNED_TIMES = tuple(i / 10 for i in range(1, 10))
 BEST_TIME = "aligned_time"
 SEQUENCE = {"unevenness": sequences.unevenness, "flicker": sequences.flicker}
-SMALLEST_REGION = 11  # of SSIM in its wider window
-_SMOOTH = 8  # pixels, the standard deviation that registering flow is smoothed by
+SMALLEST_REGION = 11  # the larger window of SSIM
+_SMOOTH = 8  # pixels, the standard deviation of the Gaussian that smooths the flow of `register`
 
 
 class Truth(NamedTuple):
-    """What is computed once for an item, for all methods."""
+    """The truth of an item, prepared once for all methods."""
 
     frame: Tensor  # (1, 3, h, w)
-    whole: dict[str, Any]  # what metrics keep of it, by name
+    whole: dict[str, Any]  # what each metric prepared from it, by name
     roi: dict[str, Any]
 
 
@@ -48,13 +48,13 @@ class Measures:
         names: of `methods.METRICS`, in the order of the columns.
         protocol: "paper" or "standard", see `_util.metrics`.
         device: where they are computed.
-        in_roi: whether those of `IN_ROI` are also measured in the region, as `roi_NAME`.
-        aligned: whether all are also measured at the best time, as `aligned_NAME`, and that time is reported.
-        in_sequence: whether `sequences.unevenness` and `flicker` of four times the frames are measured too.
-        registered: whether those of `REGISTERED` are also measured with position set aside, as `registered_NAME`.
+        in_roi: also measure those of `IN_ROI` in the region, as `roi_NAME`.
+        aligned: also measure all at the best time, as `aligned_NAME`, and report that time.
+        in_sequence: also measure `sequences.unevenness` and `flicker`, at four times the frame rate.
+        registered: also measure those of `REGISTERED` after registration, as `registered_NAME`.
 
     Attributes:
-        higher_is_better: the columns in their order, and their direction.
+        higher_is_better: the columns in order -> whether higher is better.
 
     Raises:
         InputError: a metric lacks its weights.
@@ -86,20 +86,20 @@ class Measures:
 
     @property
     def comparable(self) -> dict[str, bool]:
-        """The columns of which one value is better than another: all but the time."""
+        """The columns that can be compared as better or worse: all but the time."""
         return {name: higher for name, higher in self.higher_is_better.items() if name != BEST_TIME}
 
     def times(self, t: float) -> list[float]:
-        """The times at which an item whose truth is at time t is drawn, t first, each once."""
+        """The times at which to draw an item whose truth is at time t: unique, t first."""
         times = [t, *(ALIGNED_TIMES if self.aligned else ()), *(SEQUENCE_TIMES if self.in_sequence else ())]
         return list(dict.fromkeys(times))
 
     @torch.inference_mode()
     def prepare(self, item: JudgedItem) -> Truth:
-        """What is computed once for an item, for all methods.
+        """Prepare the truth of an item, once for all methods.
 
         Raises:
-            InputError: the frames, or the region, are too small.
+            InputError: the frames or the region are too small.
         """
         frame = item.triplet.frames[1, None].to(self.device)
         if min(frame.shape[2:]) < SMALLEST_SIDE:
@@ -116,10 +116,10 @@ class Measures:
 
     @torch.inference_mode()
     def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
-        """Every column, of the frames (3, h, w) drawn at `times`.
+        """Compute every column for the frames (3, h, w) drawn at `times`.
 
         Raises:
-            InputError: frames at one time only, where a sequence is measured.
+            InputError: a sequence is to be measured, but there is only one frame.
         """
         if self.in_sequence and len(frames) == 1:
             raise InputError("A sequence is measured of methods that draw at any time; leave folders of frames out.")
@@ -142,7 +142,7 @@ class Measures:
         return found
 
     def _aligned(self, frames: dict[float, Tensor], truth: Truth) -> dict[str, float]:
-        """Every metric at the best of these times."""
+        """Every metric at the time with the best LPIPS, or the best first metric if there is no LPIPS."""
         name = "lpips" if "lpips" in self.metrics else next(iter(self.metrics))
         sign = -1 if self.higher_is_better[name] else 1
         best = min(frames, key=lambda time: sign * self._value(name, frames[time], truth.whole))
@@ -162,12 +162,12 @@ def _create(name: str, protocol: str) -> ImageMetric:
 
 
 def as_8_bits(frame: Tensor) -> Tensor:
-    """Values in [0, 1] as a picture of 8 bits stores them."""
+    """Round values to what an 8-bit picture stores, in [0, 1]."""
     return (255 * frame.clamp(0, 1)).round() / 255
 
 
 def register(frame: Tensor, truth: Tensor) -> Tensor:
-    """A frame (1, 3, h, w) moved onto the truth, by dense inverse search smoothed by a Gaussian of 8 pixels."""
+    """Warp a frame (1, 3, h, w) onto the truth, along dense inverse search smoothed by a Gaussian of σ = 8 pixels."""
     flow = cv2.GaussianBlur(sequences.motion(truth[0], frame[0]), (0, 0), _SMOOTH)
     return sequences.moved(frame, flow)
 

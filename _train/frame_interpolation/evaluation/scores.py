@@ -1,10 +1,10 @@
-"""Scores of methods on items: while they are gathered, and as a table of all of them.
+"""Scores of methods on items: partial files during a run, and the final table.
 
-    out.csv                             method, name, metadata, metrics; a row for each method and item, in their order
-    .out-1f0c3a…-<process>.csv          what processes have found so far, in any order, until out.csv is written
+    out.csv                             method, name, metadata, metrics; one row per method and item, in order
+    .out-1f0c3a…-<process>.csv          the partial results of each process, in any order, until out.csv is written
 
-A process appends whole lines to a file of its own. A run with the same options resumes: `Gathered` reads what
-there is, whichever processes have left it. A line that was cut short does not count.
+Each process appends whole lines to its own file. A run with the same options resumes: `Gathered` reads the partial
+files of any earlier processes. Truncated lines are ignored.
 """
 
 import csv
@@ -20,7 +20,7 @@ from _util import files, runs
 
 
 class Row(NamedTuple):
-    """What a method scores on an item."""
+    """The scores of a method on an item."""
 
     method: str
     name: str
@@ -29,11 +29,11 @@ class Row(NamedTuple):
 
 
 class Gathered:
-    """Rows on their way into a table.
+    """Collects rows in partial files and writes the table.
 
     Args:
-        out: the table; parts lie beside it.
-        options: everything that the rows depend on and that is not in a file; plain values.
+        out: the table; partial files are in the same folder.
+        options: everything that the rows depend on, other than files, as plain values.
         metadata, metrics: the columns.
 
     Raises:
@@ -51,7 +51,7 @@ class Gathered:
         files.make_folder(out.parent, "choose another --out")
 
     def read(self) -> dict[tuple[str, str, str], Row]:
-        """The rows so far by method, name and stamp."""
+        """Read the rows of all partial files, by method, name and stamp."""
         rows = {}
         for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
             for values in csv.reader(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()):
@@ -65,7 +65,7 @@ class Gathered:
         return rows
 
     def append(self, rows: Iterable[Row], stamp: str) -> None:
-        """Keep rows of one item, whose files have that stamp."""
+        """Append the rows of one item, whose files have this stamp, to the partial file."""
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(
             [row.method, row.name, stamp, *_cells(row, self.metadata, self.metrics), "."] for row in rows
@@ -76,7 +76,7 @@ class Gathered:
             os.write(self.part, text.getvalue().encode(errors="surrogateescape"))
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Write the table of all rows; it appears whole or not at all."""
+        """Write the table atomically."""
         with (
             files.replacing(self.out) as temporary,
             temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -86,13 +86,13 @@ class Gathered:
             table.writerows([row.method, row.name, *_cells(row, self.metadata, self.metrics)] for row in rows)
 
     def remove(self) -> None:
-        """Delete the parts."""
+        """Delete the partial files."""
         for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
             path.unlink(missing_ok=True)
 
 
 def stamp(paths: Iterable[Path]) -> str:
-    """What changes when one of the files is written again or comes or goes."""
+    """A digest of the paths, sizes and modification times, which changes if a file is rewritten, added or removed."""
     states = []
     for path in sorted(paths):
         try:

@@ -1,7 +1,7 @@
-"""Whether frames make a good sequence: how evenly motion proceeds from one to the next, and whether lines flicker.
+"""Temporal quality of a sequence: how even the motion is, and how much lines flicker.
 
-A frame can be fine on its own and still jump or shimmer in play. Both are measured along dense inverse search between
-successive frames, ends included, so they need no truth.
+Frames can be good on their own and still jump or shimmer in playback. Both measures use dense inverse search between
+successive frames, ends included, and need no ground truth.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from _util.dis import search
 from _util.flow import backwarp
 from _util.lines import difference_of_gaussians
 
-SEQUENCE_TIMES = (0.25, 0.5, 0.75)  # four times the frames
+SEQUENCE_TIMES = (0.25, 0.5, 0.75)  # four times the frame rate
 _MOVES = 0.5  # pixels, summed over the sequence, from which on a pixel counts as moving
-_LINE = 0.5  # of `difference_of_gaussians`, above which a pixel is line
+_LINE = 0.5  # response of `difference_of_gaussians` above which a pixel belongs to a line
 
 
 def unevenness(frames: Sequence[Tensor]) -> float:
-    """How much the lengths of successive motions differ, as the standard deviation over the mean: 0 for motion at an
-    even pace, 1.7 where all of four steps happens in one; the mean over moving pixels, weighed by how far they move.
+    """The standard deviation of successive motion lengths over their mean, averaged over moving pixels and weighted by
+    how far they move: 0 for even motion, 1.7 if all the motion of four steps is in one.
 
     Args:
-        frames: three or more of (3, h, w) in [0, 1], in order and at even times.
+        frames: three or more frames (3, h, w) in [0, 1], in order and at even times.
     """
     steps = np.stack([np.linalg.norm(flow, axis=2) for flow in map(motion, frames, frames[1:])])
-    steps = np.stack([cv2.blur(step, (9, 9)) for step in steps])  # where, not which pixel exactly
+    steps = np.stack([cv2.blur(step, (9, 9)) for step in steps])  # tolerates small offsets of motion
     total = steps.sum(0)
     moving = total > _MOVES
     if not moving.any():
@@ -39,8 +39,8 @@ def unevenness(frames: Sequence[Tensor]) -> float:
 
 
 def flicker(frames: Sequence[Tensor]) -> float:
-    """How much lines come and go: the mean, over the lines of every frame but the ends, of how far its line response
-    lies from the mean of the frames before and after, moved onto it, as a share of the response.
+    """How much lines appear and disappear: the difference between the line response of every frame but the ends and the
+    mean response of its neighbours, warped onto it, summed over line pixels, as a share of the larger of the two.
 
     Args:
         frames: as of `unevenness`.
@@ -64,5 +64,5 @@ def motion(here: Tensor, there: Tensor) -> np.ndarray:
 
 
 def moved(image: Tensor, flow: np.ndarray) -> Tensor:
-    """An image (1, c, h, w) read where a flow (h, w, 2) points to."""
+    """Warp an image (1, c, h, w) backward along a flow (h, w, 2)."""
     return backwarp(image, torch.from_numpy(flow).permute(2, 0, 1)[None].to(image), quirk=False)

@@ -1,6 +1,6 @@
-"""Judge a function that draws frames on folders of keyframes, within one process: what validation of a training needs.
+"""Evaluate a drawing function on folders of keyframes in one process, for validation during training.
 
-Tables to compare with others' come from `judging`; the figures are the same.
+The figures are the same as those of `judging`, which writes the tables for comparison with other methods.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ Further = Callable[[Tensor, Tensor], dict[str, float]]
 
 
 class Function(JudgedMethod):
-    """A function from two frames (1, 3, h, w) in [0, 1] and a time to the frame (1, 3, h, w) there."""
+    """A function of two frames (1, 3, h, w) in [0, 1] and a time that returns the frame (1, 3, h, w) at that time."""
 
     name = "function"
 
@@ -39,14 +39,13 @@ class Function(JudgedMethod):
 def validate(
     function: Draw, folders: Sequence[Path], measures: Measures, further: Further | None = None
 ) -> dict[str, float]:
-    """The mean of every column of `measures` over each folder of keyframes, and of these over the folders, so that each
-    folder counts the same.
+    """The mean of every column of `measures` over each folder of keyframes, averaged over folders with equal weight.
 
     Args:
-        further: more columns, of a drawn frame as it is and the truth, (1, 3, h, w) each; the same for all.
+        further: computes more columns from an unrounded frame and the truth, (1, 3, h, w) each; the same for all.
 
     Raises:
-        InputError: as `Keyframes`, or a frame that is not finite.
+        InputError: as of `Keyframes`, or a frame has values that are not finite.
     """
     method = Function(function, measures.device)
     means = [
@@ -72,10 +71,10 @@ def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def flow_errors(
     estimator: FlowEstimator, scenes: Iterable[Scenes], device: str | torch.device = "cpu"
 ) -> dict[str, float]:
-    """Mean errors of estimated flow, both ways, in pixels, by region: see `metrics.EndPointError`.
+    """Mean errors of the estimated flow, in both directions, in pixels, by region; see `metrics.EndPointError`.
 
     Args:
-        scenes: with exact flow and occlusion, as toons have.
+        scenes: scenes with exact flow and occlusion, such as toons.
     """
     measure = metrics.EndPointError().to(device)
     for scene in scenes:

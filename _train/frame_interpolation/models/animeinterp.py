@@ -1,12 +1,12 @@
 """AnimeInterp (Li et al., "Deep Animation Video Interpolation in the Wild", CVPR 2021), and its variant with global
 motion aggregation (`models.gma`).
 
-In: two frames, a coarse flow between them in both directions, as segment-guided matching gives it, and a time. Out: the
-frame at that time. RFR refines the flow; both frames and three levels of their features are splatted to the time; a
+In: two frames, a coarse flow between them in both directions, such as that of segment-guided matching, and a time. Out:
+the frame at that time. RFR refines the flow; both frames and three levels of their features are splatted to the time; a
 SynthesisGrid draws the frame from them.
 
-`AnimeInterp.prepare` does all that does not depend on the time, `AnimeInterp.synthesise` the rest. Attribute names
-follow the published checkpoint `anime_interp_full.ckpt`.
+`AnimeInterp.prepare` computes everything that does not depend on the time, `AnimeInterp.synthesise` the rest. Attribute
+names follow the published checkpoint `anime_interp_full.ckpt`.
 """
 
 from typing import NamedTuple
@@ -58,10 +58,10 @@ def upsample(i: int, o: int) -> nn.Sequential:
 
 
 class SynthesisGrid(nn.Module):
-    """Three rows, one for each size, and four columns, two downwards and two upwards (Fourure et al., BMVC 2017).
+    """A GridNet of three rows, one per size, and four columns, two down and two up (Fourure et al., BMVC 2017).
 
-    The first digit of a name is the row it leads to, the second the column; of the six columns that the names count,
-    two are not there.
+    In attribute names, the first digit is the target row and the second the column. The names count six columns, of
+    which two do not exist.
     """
 
     def __init__(self):
@@ -81,8 +81,8 @@ class SynthesisGrid(nn.Module):
         self.residual_model_tail = lateral(a, 3)
 
     def forward(self, images: Tensor, features: list[Tensor]) -> Tensor:
-        """Of both frames, one after the other: images (b, 6, h, w), and features (b, 64, h, w), (b, 128, ⌈h/2⌉, ⌈w/2⌉)
-        and (b, 192, ⌈h/4⌉, ⌈w/4⌉), to the frame (b, 3, h, w)."""
+        """Map images (b, 6, h, w) and features (b, 64, h, w), (b, 128, ⌈h/2⌉, ⌈w/2⌉) and (b, 192, ⌈h/4⌉, ⌈w/4⌉) to the
+        frame (b, 3, h, w). Channels are those of frame 0, then those of frame 1."""
         row0 = self.residual_model_head(images) + self.residual_model_head1(features[0])
         row1 = self.downsample_model_10(row0) + self.residual_model_head2(features[1])
         row2 = self.downsample_model_20(row1) + self.residual_model_head3(features[2])
@@ -102,7 +102,7 @@ class SynthesisGrid(nn.Module):
 
 
 def crop(x: Tensor, like: Tensor) -> Tensor:
-    """Twice a size that was halved and rounded up can be a pixel too much."""
+    """Crop to the size of `like`: halving rounds up, so doubling can give one pixel too many."""
     return x[:, :, : like.shape[2], : like.shape[3]]
 
 
@@ -113,7 +113,7 @@ class ReleasedRFR(RFR):
 class SplatFeatures(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: SplatSource  # values RGB as normalised; its flow is the refined one, and every pixel counts alike
+    image: SplatSource  # normalised RGB and the refined flow; all pixels weigh the same
     features: list[Tensor]  # (2b, c, h, w), three levels
 
 
@@ -122,7 +122,7 @@ class AnimeInterp(nn.Module):
 
     Args:
         aggregate: refine the flow with global motion aggregation.
-        mean, std: of RGB, which frames are normalised by; the published weights were trained with these values.
+        mean, std: of RGB, for normalisation; the published weights were trained with the default values.
     """
 
     def __init__(
@@ -150,12 +150,12 @@ class AnimeInterp(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
-            initial01, initial10: (b, 2, h, w), x then y, pixels: the flow to begin with, both or none.
-            initial_mode: how RFR begins with it.
+            t: time in (0, 1): one for all, or (b,), or (n,) for a single pair.
+            initial01, initial10: (b, 2, h, w), x then y, pixels: the initial flow, both or none.
+            initial_mode: how RFR uses the initial flow.
 
         Returns:
-            The frame, and both frames as splatted, (b, 3, h, w) with 0 in holes.
+            The frame, and both splatted frames, (b, 3, h, w) with 0 in holes.
         """
         initial = None
         if initial01 is not None:
@@ -171,12 +171,12 @@ class AnimeInterp(nn.Module):
         initial_mode: InitialMode = "released",
         iterations: int = 12,
     ) -> Flows:
-        """flow01 and flow10, (b, 2, h, w), by RFR; arguments as in `forward`."""
+        """Estimate flow01 and flow10, (b, 2, h, w), with RFR; arguments as in `forward`."""
         image0, image1 = (self._centre(self._normalise(frame)) for frame in (frame0, frame1))
         return self.flownet.both_ways(image0, image1, iterations, initial, initial_mode)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> SplatFeatures:
-        """Features of both frames, to be carried along flows that are refined already; (b, 2, h, w) as in `forward`."""
+        """Extract the features of both frames, to be splatted along refined flows (b, 2, h, w); see `forward`."""
         images, flow = self._normalise(torch.cat([frame0, frame1])), torch.cat([flow01, flow10])
         weight = self.feat_ext.conv1.weight
         features = self.feat_ext(self._centre(images).to(weight.dtype, memory_format=torch.channels_last))
@@ -190,11 +190,11 @@ class AnimeInterp(nn.Module):
         images, flow, _ = prepared.image
         times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(flow) // 2)
         flow = flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
-        # In double precision: what lands a trifle beyond a pixel fills the next one whole, if nothing else does.
+        # In double precision, since a rounding error that reaches the next pixel fills it if nothing else lands there.
         splats, masks = (x.to(images.dtype) for x in softsplat_with_mask(images.double(), flow, mode="average"))
         inputs = [splats]
         for level, feature in enumerate(prepared.features):
-            every = 2**level  # the pixels that the strides of the features have kept
+            every = 2**level  # stride of the features
             splat = softsplat(feature.double(), flow[:, :, ::every, ::every] / every, mode="average")
             inputs.append(splat.to(feature.dtype))
         both = [torch.cat(x.chunk(2), 1).to(dtype_of(self.synnet), memory_format=torch.channels_last) for x in inputs]
@@ -212,5 +212,5 @@ class AnimeInterp(nn.Module):
 
     @staticmethod
     def _centre(images: Tensor) -> Tensor:
-        """[0, 1] to [-1, 1], which RFR and the features are trained on."""
+        """Map [0, 1] to [-1, 1], the input range of RFR and of the feature pyramid."""
         return 2 * images - 1

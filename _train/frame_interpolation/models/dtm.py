@@ -1,7 +1,7 @@
 """The distance transform module (Chen and Zwicker, ECCV 2022, section 3.3), which corrects lines.
 
-In: a synthesis of SoftsplatLite. It predicts the distance transform that the true frame would have, and retouches the
-frame accordingly. Attribute names follow the published checkpoint `dtm.pt`.
+In: a synthesis of SoftsplatLite. The module predicts the distance transform of the true frame and refines the frame
+with it. Attribute names follow the published checkpoint `dtm.pt`.
 """
 
 import itertools
@@ -38,7 +38,7 @@ class NetNedt(nn.Module):
 
 
 class NetTail(nn.Module):
-    """Retouches the frame, in logits, given its own and the predicted distance transform."""
+    """Refines the frame, in logits, given its own distance transform and the predicted one."""
 
     halo = 4
 
@@ -57,7 +57,7 @@ class DTM(nn.Module):
         self.net_tail = NetTail()
 
     def forward(self, synthesis: Synthesis) -> tuple[Tensor, Tensor]:
-        """A synthesis of size (h, w) to the frame (b, 3, h, w) and the predicted NEDT (b, 1, h, w), both in [0, 1]."""
+        """Map a synthesis to the frame (b, 3, h, w) and the predicted NEDT (b, 1, h, w), both in [0, 1]."""
         frame, distance = synthesis.frame, nedt(synthesis.frame)
         predicted = _of_all(self.net_nedt, [frame, distance, *synthesis.bases, *synthesis.masks])
         return _of_all(self.net_tail, [frame, distance, predicted.detach()]), predicted

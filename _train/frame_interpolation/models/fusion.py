@@ -1,14 +1,14 @@
-"""Synthesis that decides, pixel by pixel, between two ways to carry a drawing to the time between.
+"""Synthesis that mixes forward splatting and backward warping per pixel.
 
-In: two frames, the flow between them in both directions, a time. Out: the frame at that time. Splatting a frame forward
-(Niklaus and Liu, CVPR 2020) knows what covers what, but tears thin lines and leaves holes; reading it backward keeps
-every line whole, but needs to know the motion at the new frame. So both frames are splatted together with their
-motion. Networks at 1/4 and 1/2 of the size mend the splatted motion: they see both frames' features along it, and how
-well these match some steps away from it (a bilateral cost volume, Park et al., ECCV 2020). It then reads both frames
-backward, and a network at full size mixes the two splats and the two readings, one weight each, and corrects the
-mixture in logits, as SoftsplatLite does. How much a pixel counts when several land on one place is learned too.
+In: two frames, the flow between them in both directions, a time. Out: the frame at that time. Forward splatting
+(Niklaus and Liu, CVPR 2020) resolves occlusions, but tears thin lines and leaves holes. Backward warping keeps lines
+intact, but needs the motion at the new frame. So both frames are splatted together with their motion. Networks at 1/4
+and 1/2 of the size correct the splatted motion, given both frames' features along it; at 1/4, also how well these match
+some steps away from it (a bilateral cost volume, Park et al., ECCV 2020). The corrected motion is used to warp both
+frames backward. A network at full size mixes the two splats and the two warps, with one weight each, and corrects the
+mixture in logits, as SoftsplatLite does. The weights of pixels that land on the same place are also learned.
 
-`Fusion.prepare` does all that does not depend on the time, `Fusion.synthesise` the rest.
+`Fusion.prepare` computes everything that does not depend on the time, `Fusion.synthesise` the rest.
 """
 
 from typing import NamedTuple
@@ -38,9 +38,9 @@ from _util.sampling import sample
 from _util.softsplat import softsplat
 
 _CANDIDATES = 4
-_CORRECTION = 0.4  # the weights were learned with 0.5, on toons; real drawings come out better with a little less
+_CORRECTION = 0.4  # trained with 0.5, on toons; a slightly smaller value is better for real drawings
 _LARGEST_METRIC = 10.0
-_REACH = 3  # of the steps that are tried, in pixels of 1/4 and of 1/8 of the size
+_REACH = 3  # radius of the cost volume, in pixels at 1/4 and at 1/8 of the size
 
 
 def convolution(i: int, o: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -48,7 +48,7 @@ def convolution(i: int, o: int, kernel: int = 3, stride: int = 1, dilation: int 
 
 
 class Residual(nn.Module):
-    """ReLU(x + conv(ReLU(conv(x)))), without effect when new."""
+    """ReLU(x + conv(ReLU(conv(x)))); the last convolution is initialised to 0."""
 
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__()
@@ -63,7 +63,7 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(b, 3, h, w) RGB to features at 1/2, 1/4, … of the size, one level for each number of channels."""
+    """Maps (b, 3, h, w) RGB to features at 1/2, 1/4, … of the size, one level per entry of `channels`."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -84,9 +84,9 @@ class FusedPair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
     image: SplatSource  # values RGB, at the size of the frames
-    padded: SplatSource  # the same at sides that are multiples of 4
+    padded: SplatSource  # the same, padded to sides that are multiples of 4
     features: list[Tensor]  # (2b, c, h, w) at 1/2 and 1/4
-    matched: list[Tensor]  # (2b, c, h, w) of length 1, at 1/4 and 1/8
+    matched: list[Tensor]  # (2b, c, h, w), normalised to length 1, at 1/4 and 1/8
 
 
 class Fusion(SplattingNetwork):
@@ -115,7 +115,7 @@ class Fusion(SplattingNetwork):
             zeroed(head)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FusedPair:
-        """Features of both frames and what each pixel counts; arguments as in `forward`."""
+        """Compute the features of both frames and the splatting metric; arguments as in `forward`."""
         h, w = frame0.shape[2:]
         frames, flow = pad(torch.cat([frame0, frame1]), 4), pad(torch.cat([flow01, flow10]), 4)
         features = self.encoder(frames.to(dtype_of(self.encoder)))
@@ -125,8 +125,8 @@ class Fusion(SplattingNetwork):
         return FusedPair(SplatSource(*(x[:, :, :h, :w] for x in padded)), padded, features, matched)
 
     def _importance(self, frames: Tensor, flow: Tensor, features: Tensor) -> Tensor:
-        """The logarithm of what each pixel counts, (2b, 1, h, w), from how well it and its features, at half the
-        size, agree with where they go."""
+        """The logarithm of each pixel's weight, (2b, 1, h, w), from how well the pixel, and its features at half the
+        size, agree with the other frame where the flow points."""
         size = features.shape[2:]
         half = resize_flow(paths.flow(flow), size)
         opposite, others = (torch.cat(x.chunk(2)[::-1]) for x in (half, features))
@@ -146,7 +146,7 @@ class Fusion(SplattingNetwork):
         splats, weights, velocity, off = self._splat(prepared.padded, torch.cat([1 - times, times]))
         share = torch.cat(
             [-times, 1 - times]
-        )  # of the motion from 0 to 1, from time t back to frame 0 and on to frame 1
+        )  # of the motion from frame 0 to frame 1: from time t to frame 0, and to frame 1
         motion = share * torch.cat([velocity, velocity]) - torch.cat([off, off])
         motion, state = self._mend(prepared, splats, weights, motion, share)
         candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)
@@ -158,7 +158,7 @@ class Fusion(SplattingNetwork):
     def _mend(
         self, prepared: FusedPair, splats: Tensor, weights: Tensor, motion: Tensor, share: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The motion from time t to each frame, (2b, 2, h, w), corrected; and features at 1/2 of the size."""
+        """Correct the motion from time t to each frame, (2b, 2, h, w); also returns features at 1/2 of the size."""
         size, state = motion.shape[2:], None
         for features, net, correct, hand_on in zip(
             prepared.features[::-1], (self.at_quarter, self.at_half), self.flows, self.states, strict=True
@@ -182,7 +182,7 @@ class Fusion(SplattingNetwork):
         return motion, state
 
     def _mix(self, candidates: Tensor, weights: Tensor, state: Tensor) -> Tensor:
-        """One frame (b, 3, h, w) of four candidates (b, 4, 3, h, w)."""
+        """Mix four candidates (b, 4, 3, h, w) into one frame (b, 3, h, w)."""
         inputs = candidates.flatten(1, 2) - 0.5, *weights.log1p().chunk(2), F.pixel_shuffle(state, 2)
         x = self.full(torch.cat([x.to(state.dtype) for x in inputs], 1))
         shares, correction = self.mix(x).float().split([_CANDIDATES, 3], 1)
@@ -191,15 +191,15 @@ class Fusion(SplattingNetwork):
 
     @staticmethod
     def _splat(source: SplatSource, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Both frames and their motion from 0 to 1, splatted to the time.
+        """Splat both frames, and their motion from frame 0 to frame 1, to the time.
 
         Args:
-            nearness: (2b, 1, 1, 1), of each frame to the time, 1 - t and t.
+            nearness: (2b, 1, 1, 1), of each frame to the time: 1 - t and t.
 
         Returns:
-            The splats (2b, 3, h, w), holes filled from each other, and the less weight has landed, the more so; the
-            weight that landed (2b, 1, h, w); and the mean velocity of both together (b, 2, h, w), holes filled from
-            around, and how far off the straight way they are at this time (b, 2, h, w), 0 unless the flow is a path.
+            The splats (2b, 3, h, w), filled from each other the more, the less weight has landed; the weight that
+            landed (2b, 1, h, w); the mean velocity of both (b, 2, h, w), holes filled from the surroundings; and the
+            deviation from the straight path at this time (b, 2, h, w), 0 unless the flow is a path.
         """
         frames, path, metric = source
         flow, is_straight = paths.flow(path), path.shape[1] == 2
@@ -223,12 +223,12 @@ class Fusion(SplattingNetwork):
 
 
 def _match(features: Tensor, motion: Tensor, share: Tensor) -> Tensor:
-    """How alike both frames are if the motion from 0 to 1 is some steps off.
+    """The bilateral cost volume: the similarity of both frames for each offset added to the motion from 0 to 1.
 
     Args:
         features: (2b, c, h, w) of length 1.
         motion: (2b, 2, h, w) from time t to each frame, in pixels of this size.
-        share: (2b, 1, 1, 1), how much of the motion from 0 to 1 that is, -t and 1 - t.
+        share: (2b, 1, 1, 1), the fraction of the motion from 0 to 1 that this is: -t and 1 - t.
 
     Returns:
         (b, steps, h, w), cosines.

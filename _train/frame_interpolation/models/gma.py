@@ -1,12 +1,12 @@
 """RFR with global motion aggregation (Jiang et al., "Learning to Estimate Hidden Motions with Global Motion
 Aggregation", ICCV 2021).
 
-In and out: as `models.rfr`. Where a pixel's match is hidden or its surroundings are flat, its motion follows that of
-places that look alike: every pixel also sees the motion of all others, weighted by the likeness of their context.
+In and out: as `models.rfr`. Each pixel also sees the motion of all others, weighted by the similarity of their context.
+So where a pixel's match is occluded or its surroundings are flat, its motion follows that of similar places.
 
-What each pixel attends to is the same in every iteration. It is worked out once and kept while there is room, up to
-540p; for larger pictures it is worked out again for some pixels at a time, so that it never takes up more. Attribute
-names follow the released weights, some of which the released network holds but does not use.
+Attention is the same in every iteration. Up to 540p it is computed once and kept. For larger pictures it is recomputed
+in every iteration, for some pixels at a time, to limit memory. Attribute names follow the released weights, some of
+which the released network contains but does not use.
 """
 
 import math
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.rfr import RFR, BasicEncoder, GRUContext, UpdateBlock
 
-_KEPT = 2**27  # likenesses of pairs of pixels, 512 MB
-_AT_ONCE = 2**24  # where they are not kept, whatever PyTorch does inside
+_KEPT = 2**27  # attention weights of pairs of pixels that may be kept, 512 MB
+_AT_ONCE = 2**24  # limit per step if they are not kept, whatever PyTorch does internally
 
 
 class RelativePositions(nn.Module):
-    """Embeddings of GMA's positional variant: part of the released weights, without a share in the result."""
+    """Embeddings of GMA's positional variant: part of the released weights, but without effect on the result."""
 
     def __init__(self, largest_side: int, channels: int):
         super().__init__()
@@ -34,13 +34,13 @@ class RelativePositions(nn.Module):
 
 
 class QueriesAndKeys(NamedTuple):
-    """What each pixel looks for and what it is found by, (b, n, c) of n pixels."""
+    """Attention queries and keys, (b, n, c) for n pixels."""
 
     queries: Tensor
     keys: Tensor
 
     def attend(self, values: Tensor, at_once: int = _AT_ONCE) -> Tensor:
-        """softmax(queries · keysᵀ / √c) · values, (b, n, c), with no more than `at_once` likenesses at a time."""
+        """softmax(queries · keysᵀ / √c) · values, (b, n, c), with at most `at_once` attention weights at a time."""
         together = max(1, at_once // math.prod(self.keys.shape[:2]))
         some = self.queries.split(together, 1)
         return torch.cat([F.scaled_dot_product_attention(queries, self.keys, values) for queries in some], 1)
@@ -50,7 +50,7 @@ class QueriesAndKeys(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """How much each pixel attends to each other, (b, n, n)."""
+    """Attention weights between all pixels, (b, n, n)."""
 
     weights: Tensor
 
@@ -65,14 +65,14 @@ class Attention(nn.Module):
         self.pos_emb = RelativePositions(largest_side, channels)
 
     def forward(self, context: Tensor, kept: int = _KEPT) -> QueriesAndKeys | Weights:
-        """What each pixel of the context (b, c, h, w) attends to; as weights, if there are no more than `kept`."""
+        """The attention of the context (b, c, h, w): weights if there are at most `kept`, else queries and keys."""
         attention = QueriesAndKeys(*_as_tokens(self.to_qk(context)).chunk(2, 2))
         b, n, _ = attention.keys.shape
         return attention.keep() if b * n**2 <= kept else attention
 
 
 class Aggregator(nn.Module):
-    """Adds to the motion a view of it that takes in what moves elsewhere."""
+    """Appends to the motion features a copy with the attended motion of other pixels added."""
 
     def __init__(self, channels: int = 128):
         super().__init__()
@@ -95,7 +95,7 @@ class AggregatingRFR(RFR):
     def __init__(self, scales: int = 4, radius: int = 4):
         super().__init__(scales, radius)
         self.fnet = BasicEncoder(nn.InstanceNorm2d)
-        # The released network has a context network too, but takes its context from `fnet`, as RFR does.
+        # Unused: the released network has a context network, but takes its context from `fnet`, as RFR does.
         self.cnet = BasicEncoder(nn.BatchNorm2d)
         self.att = Attention()
         self.update_block = UpdateBlock(scales * (2 * radius + 1) ** 2, Aggregator())

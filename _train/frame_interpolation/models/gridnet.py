@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class PReLU(nn.PReLU):
-    """One slope per channel, as `torch.nn.PReLU`.
+    """`torch.nn.PReLU` with one slope per channel, faster on the CPU for few channels.
 
-    Its CPU kernel vectorises over the channels of one pixel, which is slow where they are few; so several pixels that
-    lie side by side in memory are handed over as one.
+    PyTorch's CPU kernel vectorises over the channels of one pixel, which is slow if they are few, so pixels that are
+    adjacent in memory are passed to it as one.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -88,7 +88,7 @@ class GridNet(nn.Module):
         self.decoders = nn.ModuleList([nn.ModuleDict(decoder)])
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        """(b, channels[i], h_i, w_i) per level, h_(i+1) = ⌈h_i / 2⌉ and likewise w, to (b, channels[0], h_0, w_0)."""
+        """Map (b, channels[i], h_i, w_i) per level, h_(i+1) = ⌈h_i / 2⌉, same for w, to (b, channels[0], h_0, w_0)."""
         encoder, decoder = (cast(nn.ModuleDict, column[0]) for column in (self.encoders, self.decoders))
         encoded: list[Tensor] = []
         for i, x in enumerate(inputs):
@@ -99,6 +99,6 @@ class GridNet(nn.Module):
         decoded = decoder[f"resnet_{len(encoded) - 1}"](encoded[-1])
         for i in reversed(range(len(encoded) - 1)):
             h, w = encoded[i].shape[2:]
-            above = decoder[f"upsample_{i + 1}{i}"](decoded)[:, :, :h, :w]  # a level of odd size is one pixel short
+            above = decoder[f"upsample_{i + 1}{i}"](decoded)[:, :, :h, :w]  # sizes may be odd
             decoded = decoder[f"resnet_{i}"](encoded[i]) + above
         return decoded

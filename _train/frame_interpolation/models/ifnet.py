@@ -1,16 +1,16 @@
-"""Intermediate flow: motion estimated at the new frame, read backward from both frames and mixed.
+"""Intermediate flow: motion is estimated at the new frame; both frames are warped backward along it and mixed.
 
 `IFNet` is the network of RIFE 4.6 (Huang et al., Real-Time Intermediate Flow Estimation for Video Frame Interpolation,
-ECCV 2022; Practical-RIFE): four blocks from coarse to fine, each of which sees both frames as read along the motion so
-far, and corrects the motion and the mask that mixes what is read.
+ECCV 2022; Practical-RIFE): four blocks from coarse to fine. Each sees both frames warped along the motion so far, and
+corrects the motion and the mask that mixes the warped frames.
 
     frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
 
-The time is an input plane, so it may differ from pixel to pixel: how far what shows there has come along its way from
-frame 0 to frame 1 (distance indexing; Zhong et al., Clearer Frames, Anytime, ECCV 2024).
+The time is an input plane, so it may differ per pixel: the fraction of the way from frame 0 to frame 1 that the content
+at the pixel has covered (distance indexing; Zhong et al., Clearer Frames, Anytime, ECCV 2024).
 
-`IFNet.prepare` does what does not depend on the time, `IFNet.synthesise` the rest. Attribute names follow the published
-weights.
+`IFNet.prepare` computes what does not depend on the time, `IFNet.synthesise` the rest. Attribute names follow the
+published weights.
 """
 
 import copy
@@ -27,7 +27,7 @@ from _util.flow import backwarp
 PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
 SCALES = (8, 4, 2, 1)
 _SLOPE = 0.2
-_LARGEST_SIDE = 800  # of the shorter sides that blocks work on at their own scales; larger frames at coarser ones
+_LARGEST_SIDE = 800  # largest shorter side at which blocks use their default scales; coarser above
 
 
 class Interpolation(NamedTuple):
@@ -39,17 +39,17 @@ class Interpolation(NamedTuple):
 
 
 class FramePyramid(NamedTuple):
-    """A pair of frames, padded to what the blocks can halve, and as small as each block reads them."""
+    """A pair of frames, padded to sides that the blocks can divide, and reduced to the size that each block reads."""
 
     frames: Tensor  # (2, b, 3, H, W)
-    levels: list[Tensor]  # (2, b, 3, H / r, W / r), what motion is found in, as each block reads it
+    levels: list[Tensor]  # (2, b, 3, H / r, W / r), the frames to estimate motion from, at each block's size
     size: tuple[int, int]  # (h, w) before padding
 
 
 def coarseness(size: Sequence[int]) -> int:
-    """How many times coarser than at 540 lines the blocks work on a frame of (h, w), a power of 2.
+    """The factor, a power of 2, by which blocks work coarser on a frame of (h, w) than at 540 lines.
 
-    Motion of a share of the frame then has the same reach at every size: 1 up to 800 lines, 2 up to 1600, 4 at 4K.
+    Keeps the reach of the motion, as a fraction of the frame, about constant: 1 up to 800 lines, 2 up to 1600, 4 at 4K.
     """
     factor = 1
     while min(size) > _LARGEST_SIDE * factor:
@@ -58,12 +58,12 @@ def coarseness(size: Sequence[int]) -> int:
 
 
 def players_coarseness(size: Sequence[int]) -> int:
-    """The same as players of RIFE choose it: 2 beyond 1088 lines, 4 at 4K."""
+    """The same factor as RIFE's players choose it: 2 above 1088 lines, 4 from 2160 lines (4K)."""
     return 1 if min(size) <= 1088 else 2 if min(size) < 2160 else 4
 
 
 class ResidualConv(nn.Module):
-    """A 3×3 convolution, scaled by channel, added to its input."""
+    """A 3×3 convolution with per-channel scale, added to its input, then leaky ReLU."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -74,7 +74,7 @@ class ResidualConv(nn.Module):
         return F.leaky_relu(self.conv(x) * self.beta + x, _SLOPE)
 
     def folded(self) -> nn.Module:
-        """The same with scale and input within the convolution, for inference."""
+        """The same with the scale and the residual connection folded into the convolution, for inference."""
         conv = copy.deepcopy(self.conv).requires_grad_(False)
         scale, middle = self.beta.detach().flatten(), torch.arange(len(conv.weight))
         conv.weight *= scale.view(-1, 1, 1, 1)
@@ -88,9 +88,9 @@ class Block(nn.Module):
     """Corrects motion and mask at one scale.
 
     Args:
-        in_channels: of the images, the motion included.
-        channels: within the block.
-        depth: residual convolutions.
+        in_channels: of the input, motion included.
+        channels: inside the block.
+        depth: number of residual convolutions.
     """
 
     def __init__(self, in_channels: int, channels: int, depth: int):
@@ -104,8 +104,8 @@ class Block(nn.Module):
         self.lastconv = nn.Sequential(nn.ConvTranspose2d(channels, 4 * 6, 4, stride=2, padding=1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        """Images (b, c, h / scale, w / scale), motion in pixels of that size, to the changes of motion (b, 4, h, w),
-        in pixels of the frame, and of the mask (b, 1, h, w)."""
+        """Map images (b, c, h / scale, w / scale), with motion in pixels of that size, to the corrections of the motion
+        (b, 4, h, w), in pixels of the full size, and of the mask (b, 1, h, w)."""
         inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
         change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5]
         change = change.to(x.dtype, memory_format=torch.contiguous_format)
@@ -118,10 +118,10 @@ class IFNet(nn.Module):
     """RIFE 4.6's intermediate flow network, 5,306,256 parameters with the published widths.
 
     Args:
-        widths: channels of the blocks, from the coarsest on; with fewer than four, the finest are left out.
-        depths: residual convolutions of each block.
-        reads_small: blocks read frames that were reduced to their scale, rather than reduce what they read at full
-            size, as published. About as good with the published weights, and a third faster.
+        widths: channels of the blocks, coarsest first; with fewer than four, the finest are omitted.
+        depths: number of residual convolutions of each block.
+        reads_small: warp frames that are already reduced to each block's scale, rather than warp at full size and then
+            reduce, as published. About as accurate with the published weights, and a third faster.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class IFNet(nn.Module):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
 
     def fold(self) -> Self:
-        """Fold constants into convolutions, in place, for inference in fp32; half precision would lose digits by it."""
+        """Fold constants into convolutions, in place, for inference in fp32; in half precision it costs accuracy."""
         for block in self.blocks:
             block.convblock = nn.Sequential(*(cast(ResidualConv, conv).folded() for conv in block.convblock))
         return self
@@ -152,19 +152,19 @@ class IFNet(nn.Module):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1].
-            t: time in (0, 1): one for all, (b,), or (b, 1, h, w) by pixel; for a single pair several, (n,).
-            coarser: how many times coarser the blocks work than at their own scales; by default `coarseness` of the
-                frame.
+            t: time in (0, 1): one for all, (b,), or (b, 1, h, w) per pixel; or (n,) for a single pair.
+            coarser: factor by which the blocks work coarser than at their default scales; by default `coarseness` of
+                the frame.
         """
         return self.synthesise(self.prepare(frame0, frame1, coarser), t)
 
     def prepare(
         self, frame0: Tensor, frame1: Tensor, coarser: int | None = None, seen: tuple[Tensor, Tensor] | None = None
     ) -> FramePyramid:
-        """What does not depend on the time; arguments as in `forward`.
+        """Compute what does not depend on the time; arguments as in `forward`.
 
         Args:
-            seen: two frames (b, 3, h, w) to find motion in, by default the same that are read along it.
+            seen: two frames (b, 3, h, w) to estimate motion from; by default frame0 and frame1.
         """
         h, w = frame0.shape[2:]
         scales = [scale * (coarser or coarseness((h, w))) for scale in self.scales]
@@ -188,15 +188,15 @@ class IFNet(nn.Module):
         return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
 
     def stages(self, prepared: FramePyramid, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block; all but the last at the size that the next block
-        reads at, in pixels of it."""
+        """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block. All but the last are at the size that the next
+        block reads, with motion in pixels of that size."""
         frames, levels, _ = prepared
         time = time_plane(t, frames)
         stages: list[tuple[Tensor, Tensor]] = []
         for i, block in enumerate(self.blocks):
             scale = frames.shape[-1] // levels[0].shape[-1] // 2**i
             images = levels[i]
-            within = scale * images.shape[-1] // frames.shape[-1]  # of the block, against what it reads
+            within = scale * images.shape[-1] // frames.shape[-1]  # the block's scale relative to its input
             if not stages:
                 both = torch.cat([*images], 1).expand(len(time), -1, -1, -1)
                 motion, mask = block(torch.cat([both, shrink(time, scale)], 1), 1)
@@ -213,7 +213,7 @@ class IFNet(nn.Module):
 
 
 def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:
-    """Times as (b, 1, H, W); maps of the frame's size are padded as the frames (2, b, 3, H, W) are."""
+    """Expand times to (b, 1, H, W); maps of the unpadded size are padded like the frames (2, b, 3, H, W)."""
     b, (h, w) = frames.shape[1], frames.shape[-2:]
     if not isinstance(t, Tensor):
         return frames.new_full((b, 1, h, w), t)
@@ -225,7 +225,7 @@ def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:
 
 
 def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
-    """Both frames (2, b, c, h, w) as read where motion (n, 4, h, w) points to, (n, c, h, w) each; n is b, or b is 1."""
+    """Warp both frames (2, b, c, h, w) backward along motion (n, 4, h, w), to (n, c, h, w) each; n is b, or b is 1."""
     n = len(motion)
     frame0, frame1 = (frame.expand(n, -1, -1, -1) for frame in frames)
     to0, to1 = motion.split(2, 1)
@@ -233,7 +233,7 @@ def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor
 
 
 def shrink(image: Tensor, scale: int) -> Tensor:
-    """(b, c, h, w) to (b, c, h / scale, w / scale), bilinearly: the mean of the four pixels in the middle of each cell.
+    """Reduce (b, c, h, w) to (b, c, h / scale, w / scale), bilinearly: the mean of each cell's four central pixels.
 
     Args:
         scale: 1, or an even number that divides both sides.
@@ -246,7 +246,7 @@ def shrink(image: Tensor, scale: int) -> Tensor:
 
 
 def _enlarge(motion: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Motion and mask at another size, motion in pixels of it."""
+    """Resize motion and mask; motion is scaled to pixels of the new size."""
     factor = size[1] // motion.shape[3]
     if factor == 1:
         return motion, mask

@@ -1,11 +1,11 @@
 """Recurrent flow refinement, RFR (Li et al., "Deep Animation Video Interpolation in the Wild", CVPR 2021), from RAFT.
 
-In: two images, and perhaps a flow to begin with. Out: the flow from the first to the second. One encoder gives the
-features that are correlated, and also the context; a recurrent block looks up correlations around the present flow and
-refines it, at an eighth of the size.
+In: two images and optionally an initial flow. Out: the flow from the first to the second. One encoder extracts both the
+features to correlate and the context. A recurrent block looks up correlations around the current flow and refines it,
+at an eighth of the size.
 
-What does not change between iterations is computed once: the context's share of every convolution of the recurrent
-block. Attribute names follow the published checkpoint (`module.flownet.*` of `anime_interp_full.ckpt`).
+The context's contribution to each convolution of the recurrent block does not change between iterations, so it is
+computed once. Attribute names follow the published checkpoint (`module.flownet.*` of `anime_interp_full.ckpt`).
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ class MotionEncoder(nn.Module):
 
 
 class GatesOfContext(NamedTuple):
-    """One pass of the recurrent unit: weights for what varies, and what the context, which does not, contributes."""
+    """One pass of the recurrent unit: weights of the varying inputs, and the constant contribution of the context."""
 
     weight_zr: Tensor
     context_zr: Tensor
@@ -130,15 +130,15 @@ class GRUContext(NamedTuple):
     """What the recurrent block takes from the context in every iteration."""
 
     gates: list[GatesOfContext]
-    attention: Any = None  # for the aggregator of motion, if there is one
+    attention: Any = None  # for the aggregator, if there is one
 
 
 class UpdateBlock(nn.Module):
     """The recurrent block.
 
     Args:
-        correlations: looked up per pixel.
-        aggregator: of motion (b, 128, h, w) and the context's attention to (b, 256, h, w); None: the motion as it is.
+        correlations: number of correlations looked up per pixel.
+        aggregator: maps motion (b, 128, h, w) and the context's attention to (b, 256, h, w); None leaves motion as is.
     """
 
     def __init__(self, correlations: int, aggregator: nn.Module | None = None):
@@ -150,7 +150,7 @@ class UpdateBlock(nn.Module):
         self.mask = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 64 * 9, 1))
 
     def forward(self, hidden: Tensor, context: GRUContext, correlation: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """The next hidden state and what to add to the flow, all at an eighth of the size."""
+        """The next hidden state and the update of the flow, both at an eighth of the size."""
         layout = {"dtype": hidden.dtype, "memory_format": torch.channels_last}
         motion = self.encoder(flow.to(**layout), correlation.to(**layout))
         if self.aggregator is not None:
@@ -169,7 +169,7 @@ class UpdateBlock(nn.Module):
 
 
 class ConfidenceNet(nn.Module):
-    """How far an initial flow can be trusted: exp(-g²) per pixel (AnimeInterp, section 4.2)."""
+    """The confidence of an initial flow: exp(-g²) per pixel (AnimeInterp, section 4.2)."""
 
     def __init__(self):
         super().__init__()
@@ -210,7 +210,7 @@ class RFR(nn.Module):
         Args:
             image0, image1: (b, 3, h, w), in the range the weights were trained with; sides of at least 16 pixels.
             iterations: number of refinements.
-            initial: (b, 2, h, w), a flow to begin with, in pixels.
+            initial: (b, 2, h, w), the initial flow, in pixels.
             initial_mode: "released" adds the initial flow twice, as the published code does; "paper" adds it once,
                 weighted by the confidence network.
 
@@ -228,10 +228,10 @@ class RFR(nn.Module):
         initial: Flows | None = None,
         initial_mode: InitialMode = "released",
     ) -> Flows:
-        """flow01 and flow10, as two calls of `forward` give them; one encoder pass, one correlation matrix.
+        """flow01 and flow10, the same as from two calls of `forward`, with one encoder pass and one correlation matrix.
 
         Args:
-            initial: flow01 and flow10 to begin with; the other arguments are those of `forward`.
+            initial: the initial flow01 and flow10; the other arguments are those of `forward`.
         """
         return Flows(*self.refinements(image0, image1, iterations, initial, initial_mode, last_only=True)[-1].chunk(2))
 
@@ -245,11 +245,11 @@ class RFR(nn.Module):
         last_only: bool = False,
         ways: Literal[1, 2] = 2,
     ) -> list[Tensor]:
-        """The flow after every iteration: each (2b, 2, h, w), flow01 first, then flow10; one way, flow01 alone.
+        """The flow after every iteration: each (2b, 2, h, w), flow01 first, then flow10; with one way, flow01 alone.
 
         Args:
-            initial: as many flows to begin with as ways; the other arguments are those of `forward`.
-            last_only: leave out all but the last iteration's.
+            initial: one initial flow per way; the other arguments are those of `forward`.
+            last_only: return only the flow of the last iteration.
         """
         reduced = _to_multiples_of_8(torch.cat([image0, image1]))
         features = self._encode(reduced)

@@ -1,9 +1,9 @@
-"""IFNet that draws what animation is made of, sharp lines and what rests, and is faster than the published one.
+"""IFNet for animation: keeps lines sharp and static areas still, and is faster than the published network.
 
-Blocks read frames that were reduced to their scale. Both frames are sampled along the motion with a kernel that is a
-little sharper than the bicubic one, so that lines keep their width and contrast. What is at rest in both frames is
-copied from them. Motion is placed on the straight line from one frame to the other, in proportion to the time: the
-network alone places it some tenths of a pixel too close to the nearer frame, so that it would be uneven over time.
+Blocks read frames that are reduced to their scale. Both frames are sampled along the motion with a kernel slightly
+sharper than bicubic, so that lines keep their width and contrast. Areas that rest in both frames are copied from them.
+Motion is placed on the straight line between the frames, in proportion to the time: the network alone places it some
+tenths of a pixel too close to the nearer frame, which makes motion uneven over time.
 
     frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
 
@@ -25,14 +25,14 @@ from _train.frame_interpolation.models.ifnet import (
 )
 
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
-_RESTING = 0.5  # pixels of motion up to which what agrees rests
+_RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
 _AROUND = 2  # pixels to each side within which frames must agree
-_CELL = 4  # pixels, the side of the cells in which motion is straightened; the means of 3×3 of them
-_STRAY = 0.7  # pixels up to which motion is straightened in full; from 1 on it is not: it is meant, or found wrong
+_CELL = 4  # side of the cells that motion is straightened in, pixels; corrections are averaged over 3×3 cells
+_STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is intended or an error, and is kept
 
 
 class SharpIFNet(IFNet):
-    """IFNet read with a sharp kernel, still where frames are, and even over time.
+    """IFNet with a sharp sampling kernel, still where the frames are still, and with motion that is even over time.
 
     Args:
         widths, depths: of `IFNet`.
@@ -52,14 +52,14 @@ class SharpIFNet(IFNet):
 
 
 def straightened(motion: Tensor, time: Tensor, coarser: int = 1) -> Tensor:
-    """Motion whose two ends lie on opposite sides of each pixel, in the ratio of the times to them.
+    """Straighten motion, so that its ends lie on opposite sides of each pixel, in the ratio of the times to them.
 
-    Only what is off by a fraction of a pixel is changed, by as much at both ends, so that they still fit one another.
+    Only deviations of a fraction of a pixel are corrected, by the same amount at both ends, so that they still match.
 
     Args:
         motion: (n, 4, h, w) x y to frame 0, x y to frame 1, pixels.
         time: (n, 1, h, w) in [0, 1].
-        coarser: how many times coarser than usual it was found; h and w are multiples of 4 times that.
+        coarser: factor by which motion was estimated coarser than by default; h and w are multiples of 4 times that.
     """
     to0, to1 = motion.split(2, 1)
     stray = F.avg_pool2d(to0.lerp(to1, time), _CELL * coarser)
@@ -70,7 +70,7 @@ def straightened(motion: Tensor, time: Tensor, coarser: int = 1) -> Tensor:
 
 
 def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
-    """Both frames read along a motion and mixed; what rests is left where it is.
+    """Warp both frames along the motion and mix them; pixels at rest are not moved.
 
     Args:
         frames: (2, b, 3, h, w).
@@ -85,12 +85,12 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
 
 
 def _agreement(frames: Tensor) -> Tensor:
-    """(2, b, 3, h, w) to (b, 1, h, w): whether the colours around a pixel are the same in both frames."""
+    """Map frames (2, b, 3, h, w) to (b, 1, h, w): whether colours agree in the neighbourhood of each pixel."""
     return _around((frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE)
 
 
 def _around(mask: Tensor) -> Tensor:
-    """Where a mask (b, 1, h, w) is true all around; several times faster than pooling."""
+    """Erode a mask (b, 1, h, w) by `_AROUND` pixels; several times faster than pooling."""
     for dim in (2, 3):
         size = mask.shape[dim]
         found = mask.clone()

@@ -1,11 +1,11 @@
 """SoftsplatLite (Chen and Zwicker, "Improving the Perceptual Quality of 2D Animation Interpolation", ECCV 2022).
 
 In: two frames, the flow between them in both directions, a time. Out: the frame at that time. Both frames, with their
-distance transforms, and three levels of ResNet features are splatted to the time; what one frame leaves open is taken
-from the other; a U-Net fuses the features, and a small network at full size corrects the mean of the two warps.
+distance transforms, and three levels of ResNet features are splatted to the time; holes of one frame are filled from
+the other; a U-Net fuses the features, and a small network at full size corrects the mean of the two warps.
 
-`SoftsplatLite.prepare` does all that does not depend on the time, `SoftsplatLite.synthesise` the rest. Attribute names
-follow the published checkpoint `ssl.pt`.
+`SoftsplatLite.prepare` computes everything that does not depend on the time, `SoftsplatLite.synthesise` the rest.
+Attribute names follow the published checkpoint `ssl.pt`.
 """
 
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self):
         super().__init__()
-        from torchvision.models.resnet import Bottleneck, ResNet  # takes as long to import as PyTorch
+        from torchvision.models.resnet import Bottleneck, ResNet  # lazy: as slow to import as PyTorch
 
         resnet = ResNet(Bottleneck, [3, 4, 1, 1])
         self.conv1, self.bn1 = resnet.conv1, resnet.bn1
@@ -71,7 +71,7 @@ class FeatureExtractor(nn.Module):
 
 
 class GridNetConverter(nn.Module):
-    """Brings ResNet features to the channels of the GridNet."""
+    """Converts ResNet features to the channel counts of the GridNet."""
 
     def __init__(self, in_channels: tuple[int, ...], out_channels: tuple[int, ...]):
         super().__init__()
@@ -87,7 +87,7 @@ class GridNetConverter(nn.Module):
 class Synthesizer(nn.Module):
     """Corrects the mean of the two bases, in logits, at full size."""
 
-    halo = 9  # 3×3 convolutions in a row
+    halo = 9  # number of successive 3×3 convolutions
 
     def __init__(self, features: int = 32):
         super().__init__()
@@ -102,7 +102,7 @@ class Synthesizer(nn.Module):
         )
 
     def forward(self, warp: Warp, features: Tensor) -> Tensor:
-        """Full-size warps of (b, 4, h, w) and features (b, 32, any, any) to a frame (b, 3, h, w)."""
+        """Map full-size warps (b, 4, h, w) and features (b, 32, any, any) to a frame (b, 3, h, w)."""
         return in_bands(self, lambda start, stop: self.rows(warp, features, start, stop), warp.masks[0])
 
     def rows(self, warp: Warp, features: Tensor, start: int, stop: int) -> Tensor:
@@ -127,7 +127,7 @@ class SoftsplatLite(SplattingNetwork):
         self.synthesizer = Synthesizer(32)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> FeaturePair:
-        """Metric, distance transforms and features of both frames; arguments as in `forward`."""
+        """Compute metric, distance transforms and features of both frames; arguments as in `forward`."""
         frames, flow = torch.cat([frame0, frame1]), torch.cat([flow01, flow10])
         metric = splat_metric(frame0, frame1, flow01, flow10)
         features = []

@@ -1,7 +1,7 @@
-"""What networks that splat have in common: what is splatted, what results, and how both frames are brought to a time.
+"""Common parts of networks that splat: their inputs and outputs, and the splatting of both frames to a time.
 
-Softmax splatting (Niklaus and Liu, CVPR 2020) carries each pixel of a frame along its flow. What one frame leaves open
-is taken from the other.
+Softmax splatting (Niklaus and Liu, CVPR 2020) moves each pixel of a frame along its flow. Holes of one frame are filled
+from the other.
 """
 
 from abc import ABC, abstractmethod
@@ -19,11 +19,11 @@ from _util.morphology import opening
 from _util.softsplat import softsplat, softsplat_with_mask
 
 T = TypeVar("T")
-NOTHING = 1e-6  # weight under which nothing has landed
-ENOUGH = 0.05  # weight from which on what has landed is believed
-_HALVINGS = 5  # to fill holes over
-_OPAQUE = 0.75  # share of a pixel from which on what lands there hides what is behind
-_TRUST = 0.3  # share of the metric that counts along paths, whose order says already what is hidden
+NOTHING = 1e-6  # weight below which a pixel counts as empty
+ENOUGH = 0.05  # weight from which on a pixel is used as it is, without filling
+_HALVINGS = 5  # levels of the pyramid that fills holes
+_OPAQUE = 0.75  # coverage of a pixel from which on it hides what is behind
+_TRUST = 0.3  # factor of the metric along paths, whose depth order already resolves occlusion
 
 
 class Synthesis(NamedTuple):
@@ -31,11 +31,11 @@ class Synthesis(NamedTuple):
 
     frame: Tensor  # (b, 3, h, w) RGB in [0, 1]
     bases: tuple[Tensor, Tensor]  # (b, 4, h, w) RGB and NEDT, frame 0 warped and filled from frame 1, and vice versa
-    masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where frame 0 (frame 1) landed
+    masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where pixels of frame 0 (frame 1) landed
 
 
 class SplatSource(NamedTuple):
-    """What is splatted at one size. Frame 0 and its flow01 fill the first half of each batch, frame 1 the second."""
+    """The input of splatting at one size. The first half of each batch is frame 0 with flow01, the second frame 1."""
 
     values: Tensor  # (2b, c, h, w)
     flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size; or a path, (2b, 9, h, w)
@@ -61,14 +61,14 @@ class SplattingNetwork(nn.Module, ABC):
 
         Args:
             frame0, frame1: (b, 3, h, w) RGB in [0, 1], h and w at least 16.
-            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w), where the network draws along those.
-            t: time in (0, 1), one for all or (b,), or for a single pair several, (n,).
+            flow01, flow10: (b, 2, h, w), x then y, pixels, or paths, (b, 9, h, w), if the network supports them.
+            t: time in (0, 1): one for all, or (b,), or (n,) for a single pair.
         """
         return self.synthesise(self.prepare(frame0, frame1, flow01, flow10), t)
 
     @abstractmethod
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Any:
-        """What does not depend on the time; arguments as in `forward`."""
+        """Compute what does not depend on the time; arguments as in `forward`."""
 
     @abstractmethod
     def synthesise(self, prepared: Any, t: float | Tensor) -> Synthesis:
@@ -76,16 +76,16 @@ class SplattingNetwork(nn.Module, ABC):
 
 
 def halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """What belongs to frame 0 and what to frame 1, of a batch as of a `SplatSource`."""
+    """Split a batch laid out as in `SplatSource` into the halves of frame 0 and frame 1."""
     of_frame0, of_frame1 = both.chunk(2)
     return of_frame0, of_frame1
 
 
 def at_times(prepared: T, t: float | Tensor) -> T:
-    """What was prepared of a pair of frames, once for each of several times (n,); of several pairs, as it is.
+    """Repeat the prepared tensors of a single pair once per time (n,); those of several pairs are returned unchanged.
 
     Args:
-        prepared: tensors, whose batch is that of a `SplatSource`, in named tuples and lists.
+        prepared: tensors with a batch laid out as in `SplatSource`, in named tuples and lists.
     """
     pairs = len(pytree.tree_leaves(prepared)[0]) // 2
     times = t.numel() if isinstance(t, Tensor) else 1
@@ -95,7 +95,7 @@ def at_times(prepared: T, t: float | Tensor) -> T:
 
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
-    """How well each pixel agrees with where it goes, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
+    """How well each pixel agrees with where its flow points, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
     lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
     seen = backwarp(torch.cat([lab1, lab0]), paths.flow(torch.cat([flow01, flow10])), quirk=True)
     return -0.1 * length(torch.cat([lab0, lab1]) - seen)
@@ -108,15 +108,15 @@ def length(vectors: Tensor) -> Tensor:
 
 
 def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    """What lands on each pixel, where what lies in front hides what lies behind.
+    """Splat in depth order, so that what is in front hides what is behind.
 
     Args:
         values: (b, c, h, w).
-        path: (b, 9, h, w), of which the order alone counts.
-        way: (b, 2, h, w), how far each pixel goes.
+        path: (b, 9, h, w), of which only the depth order is used.
+        way: (b, 2, h, w), the displacement of each pixel.
 
     Returns:
-        Sums (b, c, h, w), and the share of each pixel that is covered (b, 1, h, w).
+        Sums (b, c, h, w), and the coverage of each pixel (b, 1, h, w).
     """
     order = path[:, -1:].round()
     sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
@@ -131,7 +131,7 @@ def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, T
 
 
 def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
-    """Values that went some way, and where any landed; along paths, the share of each pixel that is covered."""
+    """Splat values along displacements; returns them and the mask of where any landed, along paths the coverage."""
     if source.flow.shape[1] == 2:
         return softsplat_with_mask(source.values, way, source.metric)
     weights = (_TRUST * source.metric).exp()
@@ -150,12 +150,12 @@ def half_warp(source: SplatSource, t: float | Tensor) -> Warp:
 
 
 def splat(source: SplatSource, t: float | Tensor) -> Tensor:
-    """Both images splatted to time t, mixed by their nearness in time; where neither lands, they fade into each
-    other, or, along paths, the hole shows what lies behind around it.
+    """Splat both images to time t and mix them, weighted by nearness in time. Holes in both are filled with a
+    cross-fade of the images or, along paths, with what lies behind in the surroundings.
 
     Args:
         source: values (2, c, h, w).
-        t: one time, or several, (n,).
+        t: one time, or (n,).
 
     Returns:
         (1 or n, c, h, w).
@@ -178,7 +178,7 @@ def splat(source: SplatSource, t: float | Tensor) -> Tensor:
 
 
 def fill(sums: Tensor, weights: Tensor) -> Tensor:
-    """Means from sums and weights; the less weight, the more of the mean around (pull-push, Gortler et al. 1996)."""
+    """Divide sums by weights; the less weight, the more of the surrounding mean (pull-push, Gortler et al. 1996)."""
     pyramid = [(sums, weights)]
     for _ in range(_HALVINGS):
         if min(pyramid[-1][0].shape[2:]) < 2:

@@ -10,9 +10,9 @@ Each comes in three variants, which differ in the blocks of their levels:
                 decoder: upsampling, residual block, attention
     transunet   as unet, with transformer layers at the bottleneck (TransUNet, Chen et al., 2021)
 
-Both take a picture in blocks of 2×2 pixels, so their finest level is at half the size. Neither has to learn from
-nothing: a new FlowUNet says that nothing moves and a new FrameUNet fades the two frames, splatted along the flow, into
-each other. Sizes are any: inside, borders are repeated up to a multiple of what the levels need.
+Both unshuffle pictures into blocks of 2×2 pixels, so their finest level is at half the size. At initialisation,
+FlowUNet predicts zero flow and FrameUNet cross-fades the two splatted frames. Any size is accepted; frames are padded
+internally, by replication, to a multiple that the levels need.
 """
 
 import itertools
@@ -40,22 +40,22 @@ from _util.image import logit
 Variant = Literal["unet", "resunet", "transunet"]
 VARIANTS = ("unet", "resunet", "transunet")
 _CHANNELS_OF_MATCHING = 16
-_REACH = 3  # of the matching, in pixels of each level
-_UNIT = 8.0  # pixels that flow is measured in inside the network
+_REACH = 3  # radius of the cost volume, in pixels of each level
+_UNIT = 8.0  # unit of flow inside the network, in pixels
 _HEADS = 4
 _LAYERS = 4
 
 
 def convolution(i: int, o: int, stride: int = 1) -> nn.Sequential:
     convolved = nn.Conv2d(i, o, 3, stride, padding=1)
-    nn.init.kaiming_normal_(convolved.weight, nonlinearity="relu")  # or the head of a new network sees next to nothing
+    nn.init.kaiming_normal_(convolved.weight, nonlinearity="relu")  # the default initialisation makes features vanish
     assert convolved.bias is not None
     nn.init.zeros_(convolved.bias)
     return nn.Sequential(convolved, nn.ReLU(inplace=True))
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(x + conv(ReLU(conv(x)))), with a 1×1 convolution of x where the channels change."""
+    """ReLU(x + conv(ReLU(conv(x)))), with a 1×1 convolution of x if the number of channels changes."""
 
     def __init__(self, i: int, o: int):
         super().__init__()
@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Weighs channels, from 0 to 2, by their means over the picture (Hu et al., CVPR 2018); without effect when new."""
+    """Scales channels by 0 to 2, given their spatial means (Hu et al., CVPR 2018). The identity at initialisation."""
 
     def __init__(self, channels: int, summaries: int = 1):
         super().__init__()
@@ -77,14 +77,14 @@ class ChannelAttention(nn.Module):
         zeroed(self.weigh[2])
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        """Features (b, c, h, w), and further summaries of them (b, c)."""
+        """`x`: features (b, c, h, w); `others`: further summaries of them (b, c)."""
         summary = torch.cat([x.mean((2, 3)), *others], 1)
         return x * (2 * self.weigh(summary).sigmoid())[:, :, None, None]
 
 
 class MaskAttention(nn.Module):
-    """Weighs channels, by their means over everything and over what moves, and then places, by what stands out there
-    and whether it moves (as CBAM, Woo et al., ECCV 2018, with a mask). Without effect when new."""
+    """Channel attention from the means over all pixels and over moving ones, then spatial attention from the mean and
+    maximum over channels and the mask (CBAM, Woo et al., ECCV 2018, with a mask). The identity at initialisation."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -101,7 +101,7 @@ class MaskAttention(nn.Module):
 
 
 class EncoderLevel(nn.Module):
-    """Features (b, i, h, w) to (b, o, h/stride, w/stride)."""
+    """Maps features (b, i, h, w) to (b, o, h/stride, w/stride)."""
 
     def __init__(self, variant: Variant, i: int, o: int, stride: int):
         super().__init__()
@@ -110,7 +110,7 @@ class EncoderLevel(nn.Module):
         self.attention = MaskAttention(o) if variant == "resunet" else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """`mask`: (b, 1, H, W) in [0, 1] at any size, which only attention looks at."""
+        """`mask`: (b, 1, H, W) in [0, 1] at any size, used by attention alone."""
         x = self.block(self.reduce(x))
         if self.attention is None:
             return x
@@ -118,7 +118,7 @@ class EncoderLevel(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """What a coarser level knows, (b, i, h, w), and a skip connection, (b, s, 2h, 2w), to (b, o, 2h, 2w)."""
+    """Maps features of the coarser level (b, i, h, w) and a skip connection (b, s, 2h, 2w) to (b, o, 2h, 2w)."""
 
     def __init__(self, variant: Variant, i: int, skip: int, o: int):
         super().__init__()
@@ -128,18 +128,18 @@ class DecoderLevel(nn.Module):
             self.block = nn.Sequential(convolution(i + skip, o), convolution(o, o))
 
     def forward(self, x: Tensor | None, skip: Tensor) -> Tensor:
-        """`x` is None at the coarsest level, if that has a decoder too."""
+        """`x` is None at the coarsest level, if that also has a decoder."""
         if x is None:
             return self.block(skip)
         return self.block(torch.cat([F.interpolate(x, skip.shape[2:], mode="nearest"), skip], 1))
 
 
 class TransformerLayer(nn.Module):
-    """Attention over all places, then a perceptron at each, both added to what they are given."""
+    """Self-attention over all positions, then a perceptron at each, both with residual connections."""
 
     def __init__(self, channels: int):
         super().__init__()
-        # This tells places apart at any size of picture (conditional positional encoding, Chu et al., ICLR 2023).
+        # Encodes positions at any picture size (conditional positional encoding, Chu et al., ICLR 2023).
         self.position = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.qkv, self.project = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
@@ -156,7 +156,7 @@ class TransformerLayer(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """(b, i, h, w) to features at 1/2, 1/4, … of the size, one level for each number of channels."""
+    """Maps (b, i, h, w) to features at 1/2, 1/4, … of the size, one level per entry of `channels`."""
 
     def __init__(self, variant: Variant, i: int, channels: tuple[int, ...]):
         super().__init__()
@@ -177,9 +177,9 @@ class FrameEncoder(nn.Module):
 class FlowUNet(nn.Module):
     """The flow between two frames.
 
-    One encoder sees each frame. The skip connections of the decoder are enhanced: beside a frame's features they carry
-    the other frame's, read where the flow from the coarser levels points, how well the two match there and some pixels
-    around (a cost volume, as in PWC-Net, Sun et al., CVPR 2018), and that flow. Each level corrects it.
+    A shared encoder processes each frame. The skip connections of the decoder carry the frame's features, the other
+    frame's features warped by the flow of the coarser levels, a cost volume of the two (as in PWC-Net, Sun et al., CVPR
+    2018), and that flow. Each level corrects the flow.
     """
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (24, 40, 64, 96, 128)):
@@ -202,7 +202,7 @@ class FlowUNet(nn.Module):
             frame0, frame1: (b, 3, h, w) RGB in [0, 1].
 
         Returns:
-            Two of (b, 2, h, w) float32, x then y, pixels.
+            Two tensors (b, 2, h, w) float32, x then y, pixels.
         """
         return Flows(*self.refinements(frame0, frame1)[-1].chunk(2))
 
@@ -211,7 +211,7 @@ class FlowUNet(nn.Module):
         h, w = frame0.shape[2:]
         frames = pad(torch.cat([frame0, frame1]), 2 ** len(self.heads))
         frame0, frame1 = frames.chunk(2)
-        mask = (4 * (frame0 - frame1).abs().mean(1, keepdim=True)).clamp(max=1)  # what changes, moves
+        mask = (4 * (frame0 - frame1).abs().mean(1, keepdim=True)).clamp(max=1)  # changing pixels count as moving
         dtype = dtype_of(self.heads)
         features = self.encoder((frames - 0.5).to(dtype), torch.cat([mask, mask]).to(dtype))
         flow = frames.new_zeros((len(frames), 2, *features[-1].shape[2:]), dtype=torch.float32)
@@ -232,7 +232,7 @@ class FlowUNet(nn.Module):
 
 
 def _match(features: Tensor, others: Tensor) -> Tensor:
-    """Cosines of vectors of length 1, (b, c, h, w), with others up to `_REACH` pixels away: (b, steps, h, w)."""
+    """Cost volume (b, steps, h, w): cosines of unit vectors (b, c, h, w) with others up to `_REACH` pixels away."""
     h, w = features.shape[2:]
     around = F.pad(others, [_REACH] * 4)
     steps = range(2 * _REACH + 1)
@@ -242,11 +242,11 @@ def _match(features: Tensor, others: Tensor) -> Tensor:
 class EncodedPair(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: SplatSource  # RGB, and how far a pixel moves: 0 for not at all, towards 1 for many pixels
+    image: SplatSource  # RGB, and how far a pixel moves: 0 if it rests, towards 1 for many pixels
 
 
 class FrameUNet(SplattingNetwork):
-    """The frame at a time between two frames, from both splatted to it: which of the two to take, and a correction."""
+    """The frame at a time between two frames: predicts how to mix both splatted frames, and a correction."""
 
     def __init__(self, variant: Variant = "resunet", channels: tuple[int, ...] = (32, 48, 72, 96)):
         super().__init__()
@@ -258,7 +258,7 @@ class FrameUNet(SplattingNetwork):
         zeroed(self.head)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> EncodedPair:
-        """What both frames are splatted with; arguments as in `forward`."""
+        """Compute the splatting input of both frames; arguments as in `forward`."""
         flow = torch.cat([flow01, flow10])
         moves = 1 - (-length(flow) / 2).exp()
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
@@ -271,7 +271,8 @@ class FrameUNet(SplattingNetwork):
 
     @staticmethod
     def _warp(image: SplatSource, t: float | Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
-        """Both frames at the time, with holes filled from each other; where each landed; and what moves there."""
+        """Splat both frames to the time, with holes filled from each other; also returns masks of where each landed and
+        a map of what moves there."""
         warp = half_warp(image, t)
         landed = torch.maximum(*warp.masks)
         fade = _fade(*halves(image.values), t)

@@ -11,7 +11,7 @@ from _util import flow
 
 
 def augment(triplet: Triplet, size: tuple[int, int], random: torch.Generator) -> Triplet:
-    """A random crop of (h, w) = `size`, mirrored half of the time and played backwards half of the time.
+    """Crop randomly to (h, w) = `size`, mirror with probability 1/2 and reverse in time with probability 1/2.
 
     The published augmentations (Chen and Zwicker, ECCV 2022). Frames smaller than the crop are enlarged first.
     """
@@ -27,7 +27,7 @@ def augment(triplet: Triplet, size: tuple[int, int], random: torch.Generator) ->
 
 
 def enlarge(triplet: Triplet, size: tuple[int, int]) -> Triplet:
-    """Resized, by the same factor both ways, so that it is at least (h, w) = `size`; as it is if it is that large."""
+    """Upscale, keeping the aspect ratio, to at least (h, w) = `size`; larger triplets are returned unchanged."""
     h, w = triplet.frames.shape[2:]
     factor = max(size[0] / h, size[1] / w)
     if factor <= 1:
@@ -38,7 +38,7 @@ def enlarge(triplet: Triplet, size: tuple[int, int]) -> Triplet:
 
 
 def crop(triplet: Triplet, top: int, left: int, size: tuple[int, int]) -> Triplet:
-    """The part of (h, w) = `size` that begins at a row and a column."""
+    """Crop to (h, w) = `size`, starting at row `top` and column `left`."""
 
     def cut(field: Tensor) -> Tensor:
         return field[..., top : top + size[0], left : left + size[1]].contiguous()
@@ -47,13 +47,13 @@ def crop(triplet: Triplet, top: int, left: int, size: tuple[int, int]) -> Triple
 
 
 def mirror(triplet: Triplet) -> Triplet:
-    """Left becomes right, in flows too."""
+    """Mirror horizontally, flows included."""
     sign = torch.tensor([-1.0, 1.0]).view(2, 1, 1)
     return _with(triplet, triplet.frames.flip(-1), lambda field: field.flip(-1) * sign)
 
 
 def reverse(triplet: Triplet) -> Triplet:
-    """Played backwards: the last frame first, flow10 as flow01, time counted from the other end."""
+    """Reverse in time: frames in reverse order, flow01 and flow10 swapped, time t becomes 1 - t."""
     flows = None if triplet.flows is None else triplet.flows[::-1]
     return triplet._replace(frames=triplet.frames.flip(0), flows=flows, time=1 - triplet.time)
 

@@ -1,4 +1,4 @@
-"""Averaged weights: an exponential moving average of the trained ones, which validation and exports use."""
+"""Exponential moving average of the trained weights, used for validation and export."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class AveragedWeights:
-    """The average of tensors that training changes in place.
+    """The moving average of tensors that training updates in place.
 
     Args:
-        live: the tensors by name, as of `Module.state_dict`.
-        decay: from 0, no average, to below 1: the share of the average that each step keeps.
+        live: the tensors by name, as from `Module.state_dict`.
+        decay: in [0, 1), the share of the average that each step keeps; 0 for no averaging.
     """
 
     def __init__(self, live: dict[str, Tensor], decay: float):
@@ -24,7 +24,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
-        """Move toward the trained weights; at first faster, as these come from far away."""
+        """Update the average, with a lower decay in the first steps, as the initial weights are far off."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         for average, live in zip(self.tensors.values(), self.live.values(), strict=True):
             if live.is_floating_point():
@@ -34,7 +34,7 @@ class AveragedWeights:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within the block, the networks have the averaged weights."""
+        """Context manager: inside the block, the networks have the averaged weights."""
         trained = {name: tensor.clone() for name, tensor in self.live.items()}
         _copy(self.live, self.tensors)
         try:

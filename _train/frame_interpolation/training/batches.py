@@ -1,7 +1,7 @@
 """Batches of augmented triplets for training.
 
-Batch i is a function of the seed and i alone. A run that was killed resumes with the batches it would have had, and
-processes share the work by taking every n-th batch:
+Batch i depends on the seed and i alone. A run that was killed resumes with the same batches, and n processes share the
+work by taking every n-th batch:
 
     batches = TripletBatches([(folders, 2), (toons, 1)], batch_size=8, size=(256, 256), seed=0)
     for batch in DataLoader(batches, batch_size=None, sampler=range(first + rank, last, processes)): ...
@@ -30,16 +30,16 @@ class Batch(NamedTuple):
     frames: Tensor  # (b, 3, 3, h, w) RGB in [0, 1]: frame 0, truth, frame 1
     times: Tensor  # (b,) of the truth, in (0, 1)
     flows: tuple[Tensor, Tensor] | None  # flow01, flow10, (b, 2, h, w), x then y, pixels
-    occlusions: tuple[Tensor, Tensor] | None  # (b, 1, h, w) 1 where the other frame does not show this pixel
+    occlusions: tuple[Tensor, Tensor] | None  # (b, 1, h, w) 1 where a pixel is occluded in the other frame
     names: list[str]
-    exact: bool  # flows are the truth, not an estimate
-    motion: Tensor | None = None  # (b, 4, h, w) true, from the truth, x y to frame 0, x y to frame 1, pixels
-    seen: Tensor | None = None  # (b, 2, h, w) 1 where frame 0, where frame 1 shows what a pixel of the truth shows
-    progress: Tensor | None = None  # (b, 1, h, w) how far what a pixel of the truth shows has come from frame 0 to 1
+    exact: bool  # flows are ground truth, not estimates
+    motion: Tensor | None = None  # (b, 4, h, w) exact, from the middle frame, x y to frame 0, x y to frame 1, pixels
+    seen: Tensor | None = None  # (b, 2, h, w) 1 where a pixel of the truth is visible in frame 0, in frame 1
+    progress: Tensor | None = None  # (b, 1, h, w) fraction of the way from frame 0 to 1, per pixel of the truth
 
 
 def collate(triplets: Sequence[Triplet]) -> Batch:
-    """Triplets of one size as a batch; without flows if one of them has none."""
+    """Collate triplets of one size into a batch; without flows if any of them has none."""
     flows = [triplet.flows for triplet in triplets if triplet.flows is not None]
     return Batch(
         frames=torch.stack([triplet.frames for triplet in triplets]),
@@ -93,18 +93,18 @@ class ToonOrder(NamedTuple):
 
 
 class TripletBatches(Dataset):
-    """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` where it is drawn from toons.
+    """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` if its source is toons.
 
-    A batch comes from one source, drawn according to the weights. The triplets of a source are reshuffled for each
-    pass.
+    Each batch comes from one source, drawn according to the weights. Triplets are reshuffled for each pass over a
+    source.
 
     Args:
-        sources: sources of triplets, or `Toons` (anything with `batch(index)`), and how often each is drawn; the sum of
-            the weights does not matter.
+        sources: sources of triplets, or `Toons` (anything with `batch(index)`), and their weights, which need not sum
+            to 1.
         size: (h, w) of the crops.
 
     Raises:
-        InputError: as `Triplets`.
+        InputError: as of `Triplets`.
     """
 
     def __init__(self, sources: Sequence[tuple], batch_size: int, size: tuple[int, int], seed: int = 0):
@@ -137,7 +137,7 @@ def _order(count: int, seed: int, round_: int) -> np.ndarray:
 
 
 def from_toons(scenes) -> Batch:
-    """The result of `Toons.batch` as a batch with exact flow."""
+    """Convert the result of `Toons.batch` to a batch with exact flow."""
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
@@ -145,7 +145,7 @@ def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) ->
     """A loader of the batches of the given numbers, in order.
 
     Args:
-        workers: number of processes that load; 0 loads in this one.
+        workers: number of loading processes; 0 loads in this process.
         pinned: whether batches are put into pinned memory, for asynchronous copies to a GPU.
     """
     return DataLoader(

@@ -20,16 +20,16 @@ from _util.errors import InputError
 
 
 class CachedFlows(Source):
-    """A source with the flows of a frozen estimator, computed when a triplet is first read, then cached in a file.
+    """A source with the flows of a frozen estimator, computed when a triplet is first read and cached in a file.
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
 
-    A file that is damaged, or that belongs to other frames, is computed again. One folder serves one estimator.
+    Files that are damaged, or that belong to other frames, are computed again. Each estimator needs its own folder.
 
     Args:
-        estimator: as in `flows`: (1, 3, h, w) RGB in [0, 1] twice to flow01 and flow10, (1, 2, h, w). A
-            loader's workers need one that can be pickled, such as `_util.dis.dis`.
-        device: of the input of the estimator.
+        estimator: as in `flows`: takes two frames (1, 3, h, w) RGB in [0, 1], returns flow01 and flow10, (1, 2, h, w).
+            A loader's workers need one that can be pickled, such as `_util.dis.dis`.
+        device: of the estimator's input.
     """
 
     def __init__(

@@ -13,25 +13,25 @@ def open_all(options: argparse.Namespace, task: Task) -> list:
     """The sources of all DATA, in order: triplets by index, or `Toons`.
 
     Raises:
-        InputError: there is nothing to read, or it cannot be read.
+        InputError: data is missing or cannot be read.
     """
-    late = sorted(options.data, key=lambda data: data == "toons")  # which may have to be drawn first, for minutes
+    late = sorted(options.data, key=lambda data: data == "toons")  # toons last, since drawing them may take minutes
     opened = {data: open_data(data, options, task.finds_motion) for data in late}
     sources = [opened[data] for data in options.data]
     return [with_flow(source, options.out / f"flows/{i}", options, task) for i, source in enumerate(sources)]
 
 
 def steps_in_epoch(sources: Sequence, options: argparse.Namespace, processes: int) -> int | None:
-    """Steps that see as many triplets as there are; None if some are drawn without end."""
+    """The number of steps that process as many triplets as there are; None if a source is endless."""
     if any(hasattr(source, "batch") for source in sources):
         return None
     return -(-sum(map(len, sources)) // (options.batch_size * options.accumulate * processes))
 
 
 def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
-    """Toons, or the triplets of a folder or file."""
+    """Open toons, or the triplets of a folder or file."""
     if data == "toons":
-        from _databacks.toons.scenes import Toons  # where no toons are drawn, resvg is not needed
+        from _databacks.toons.scenes import Toons  # lazy: only toons need resvg
 
         return Toons(
             tuple(options.crop),
@@ -45,10 +45,10 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
 
 
 def with_flow(source, cache: Path, options: argparse.Namespace, task):
-    """A source with the flow that the task learns on; toons have theirs."""
+    """Add the flow that the task trains on to a source; toons have their own."""
     if task.flow is None or hasattr(source, "batch"):
         return source
     source = CachedFlows(source, task.estimate, cache, options.device)
-    if options.workers and options.device.type == "cuda":  # of which a loader's workers cannot make use
+    if options.workers and options.device.type == "cuda":  # a loader's workers cannot use the GPU
         source.compute_all()
     return source

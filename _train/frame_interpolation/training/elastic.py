@@ -1,8 +1,8 @@
-"""Processes that `torchrun` starts, and starts again when one was lost, possibly with others beside them.
+"""Process groups under elastic `torchrun`, which restarts all processes if one is lost, possibly in other numbers.
 
-A run of training resumes from the last checkpoint after every start, so all that a start needs is that the processes
-find each other, and nothing but each other: torchrun keeps one store for all starts, and an address that a process of
-an earlier start left there leads nowhere.
+Training resumes from the last checkpoint after every restart. So a restart only requires that its processes find each
+other, and none of an earlier start: torchrun keeps one store for all restarts, and addresses that earlier processes
+left there are stale.
 """
 
 import atexit
@@ -17,12 +17,12 @@ import torch.distributed as dist
 from _util import torchrun
 from _util.errors import InputError
 
-_PATIENCE = timedelta(minutes=30)  # until a process that does not answer counts as lost
+_PATIENCE = timedelta(minutes=30)  # timeout after which a process counts as lost
 _PAUSE = 0.02  # seconds
 
 
 def join(device: torch.device) -> None:
-    """Make the process group of this start: NCCL between GPUs, Gloo else, none of a process alone."""
+    """Create the process group of this start: NCCL between GPUs, otherwise Gloo; none for a single process."""
     rank, count = torchrun.rank(), torchrun.count()
     if count == 1 or dist.is_initialized():
         return
@@ -36,10 +36,10 @@ def join(device: torch.device) -> None:
 
 
 def agree(store: dist.Store, rank: int, count: int) -> str:
-    """A word that the processes of this start have in common, and those of no earlier one.
+    """Agree on a key shared by the processes of this start, and by none of an earlier start.
 
-    Each writes a word of its own. The first gathers them until all others have seen their own among what it gathered;
-    the words of an earlier start are there until new ones replace them.
+    Each process writes a random word. Rank 0 collects the words until every other process has seen its own among
+    them; until then, some may be left over from an earlier start.
     """
     word, others = uuid.uuid4().hex, range(1, count)
     if rank:
@@ -58,10 +58,10 @@ def agree(store: dist.Store, rank: int, count: int) -> str:
 
 
 def share(batches_a_step: int, processes: int) -> int:
-    """Batches of each process in a step, where a run resumes with another number of processes than it had.
+    """Batches per process and step, when a run resumes with another number of processes.
 
     Raises:
-        InputError: they cannot share a step's batches equally.
+        InputError: the batches of a step cannot be divided equally.
     """
     if batches_a_step % processes:
         raise InputError(
@@ -72,7 +72,7 @@ def share(batches_a_step: int, processes: int) -> int:
 
 
 def require_one_state(step: int, path: os.PathLike) -> None:
-    """Raise InputError in all processes if they do not resume from one step."""
+    """Raise InputError in all processes unless they resume from the same step."""
     if not dist.is_initialized():
         return
     steps = [step] * dist.get_world_size()

@@ -1,4 +1,4 @@
-"""What a run of training leaves behind: checkpoints, figures by step, their curves, sample pictures.
+"""The output of a training run: checkpoints, metrics by step, their curves, sample pictures.
 
 OUT/
     checkpoints/last.ckpt  best.ckpt
@@ -21,10 +21,10 @@ from _util.version import VERSION
 
 
 class Journal:
-    """Writes into a folder, from a step on; what a resumed run had noted after that step is dropped.
+    """Writes into a folder, starting at a step; rows after that step, from before a resume, are dropped.
 
     Raises:
-        InputError: here and in every method, if something cannot be written; what was there stays as it was.
+        InputError: here and in every method, if something cannot be written; existing files are kept.
     """
 
     def __init__(self, out: Path, step: int):
@@ -40,12 +40,12 @@ class Journal:
         self.events = SummaryWriter(str(self._readable.path), purge_step=step + 1)
 
     def gather(self, figures: dict[str, float]) -> None:
-        """Take note of figures, whose means are written next."""
+        """Collect figures; the next `write` writes their means."""
         for name, value in figures.items():
             self.gathered.setdefault(name, []).append(value)
 
     def write(self, step: int, **figures: float) -> dict[str, float]:
-        """Write a row of `metrics.csv` and TensorBoard's events, and return it."""
+        """Append a row to `metrics.csv` and to TensorBoard's events, and return it."""
         means = {name: float(np.mean(values)) for name, values in self.gathered.items()}
         self.gathered.clear()
         self.rows.append({"step": step, **figures, **means})
@@ -61,7 +61,7 @@ class Journal:
         return self.rows[-1]
 
     def draw(self) -> None:
-        """`curves.png`, one panel per figure; what training and validation both measure shares one."""
+        """Write `curves.png`, one panel per figure; training and validation of the same figure share a panel."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -83,14 +83,14 @@ class Journal:
         write_durably(self.out / "curves.png", content.getbuffer())
 
     def show(self, step: int, pictures: list[np.ndarray]) -> None:
-        """Sample pictures, (h, w, 3) uint8 each."""
+        """Write sample pictures, (h, w, 3) uint8 each."""
         (self.out / "samples").mkdir(exist_ok=True)
         for i, picture in enumerate(pictures):
             image.write(self.out / "samples" / f"{step:07d}-{i}.png", picture)
             self.events.add_image(f"sample {i}", picture, step, dataformats="HWC")
 
     def save(self, state: dict, names: list[str]) -> None:
-        """Write a checkpoint under each of the names."""
+        """Write the same checkpoint under each of the names."""
         content = io.BytesIO()
         torch.save(state, content)
         for name in names:
@@ -98,10 +98,10 @@ class Journal:
 
 
 class _Readable:
-    """A folder by a name in UTF-8, which TensorBoard needs: its own, or where it has none, that of a link.
+    """A path to a folder that is valid UTF-8, as TensorBoard needs: the folder itself, or a symbolic link to it.
 
     Attributes:
-        path: valid for as long as this is.
+        path: valid during the lifetime of this object.
     """
 
     def __init__(self, folder: Path):
@@ -127,10 +127,10 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def write_durably(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is there whole, or as it was before, even if the power goes.
+    """Write a file atomically, so that it is either new or unchanged even after a power failure.
 
     Raises:
-        InputError: there is no room, or no permission to write.
+        InputError: the file cannot be written, for lack of space or permission.
     """
     try:
         with files.replacing(path) as temporary:
@@ -141,32 +141,32 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
 
 
 def read_checkpoint(path: Path) -> dict:
-    """What `Journal.save` wrote, on the CPU, as tensors and plain values alone.
+    """Read a checkpoint of `Journal.save`, onto the CPU; only tensors and plain values are accepted.
 
     Raises:
-        InputError: it is damaged or something else.
+        InputError: the file is damaged or is not a checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if "facts" in state:  # of checkpoints of earlier versions
+        if "facts" in state:  # format of earlier versions
             state["metadata"] = {"options": state["facts"]["options"], "runs": state.pop("facts")["legs"]}
         state["step"], state["networks"], state["average"], state["metadata"]
-    except Exception as error:  # a damaged file can fail in any way
+    except Exception as error:  # damaged files raise many types of errors
         raise InputError(f"{path} is damaged or is not a checkpoint of training; move it away.") from error
     return state
 
 
 def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.0) -> list[Path]:
-    """Write the averaged weights of the best checkpoint in OUT, else of the last, and return the files.
+    """Export the averaged weights of OUT's best checkpoint, or of the last if there is no best, and return the files.
 
-    Where a `start` is given, only a share of the way from there is gone: halfway, weights often keep what they knew and
-    what they learned (WiSE-FT; Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
+    If `start` is given, weights are interpolated from it by `share`: halfway, they often keep old and new abilities
+    (WiSE-FT; Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022).
 
-    Each network becomes `NAME.safetensors`, with its training's metadata: in fp16, but for tensors beyond
-    its range, as statistics of batch norms can be, which stay in fp32.
+    Each network becomes `NAME.safetensors` in fp16, with the metadata of its training. Tensors beyond the range of
+    fp16, as batch norm statistics can be, stay in fp32.
 
     Raises:
-        InputError: there is no checkpoint, a weight is not finite, the start is of another network, or a file cannot be
+        InputError: there is no checkpoint, a weight is not finite, `start` is of another network, or a file cannot be
             written.
     """
     from safetensors.torch import save
@@ -210,6 +210,6 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
 
 
 def _endings(name: str) -> list[str]:
-    """A name, and what is left of it without the modules that hold the others: "ifnet.block0.beta", "block0.beta", …"""
+    """A name and all its suffixes without leading modules: "ifnet.block0.beta", "block0.beta", …"""
     parts = name.split(".")
     return [".".join(parts[i:]) for i in range(len(parts))]

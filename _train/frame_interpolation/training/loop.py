@@ -1,7 +1,7 @@
-"""The loop: batches → losses → gradients, clipped → step → averaged weights → validation → checkpoint.
+"""The training loop: batches → losses → clipped gradients → step → averaged weights → validation → checkpoint.
 
-The state after a step is a function of the state before it, the seed and the number of the step alone, so a run that
-was killed and resumed ends in the same bits as one that never was. Fabric brings devices, processes and precision.
+The state after a step depends on the state before it, the seed and the step number alone, so a run that was killed and
+resumed gives bit-exact results. Fabric handles devices, processes and precision.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from _train.frame_interpolation.training.tasks.task import warm_cosine
 from _util import image
 from _util.errors import InputError
 
-SKIPS_ALLOWED = 2  # in a row
+SKIPS_ALLOWED = 2  # consecutive steps
 SAMPLES = 4
 COUNTERS = ("step", "seconds", "best", "skipped", "skipped_in_a_row")
 
@@ -38,9 +38,9 @@ class Loop:
 
     Args:
         options: of the command line, see `options.py`.
-        sources: of triplets, or `Toons`; `options.weights` says how often each is drawn.
-        metadata: plain values to keep in checkpoints: what is trained, on what, by what.
-        state: of a checkpoint, to resume from.
+        sources: of triplets, or `Toons`; `options.weights` gives their weights.
+        metadata: plain values to store in checkpoints: model, data and environment of the training.
+        state: the checkpoint to resume from.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Loop:
                     break
 
     def _ask_to_stop(self, number: int, _) -> None:
-        """Ctrl-C and SIGTERM end the run after the present step; a second one at once."""
+        """Stop after the current step on Ctrl-C or SIGTERM; the second signal stops immediately."""
         self.wants_to_stop = True
         signal.signal(number, signal.SIG_DFL)
 
@@ -98,7 +98,7 @@ class Loop:
                     module.eval()
 
     def _batches(self) -> Iterator[list[Batch | ToonOrder]]:
-        """For every step to come, the batches of this process; batches are numbered through steps and processes."""
+        """The batches of this process for each remaining step; batches are numbered over steps and processes."""
         options, processes = self.options, self.fabric.world_size
         in_a_step = options.accumulate * processes
         numbers = range(self.step * in_a_step + self.fabric.global_rank, options.steps * in_a_step, processes)
@@ -107,10 +107,10 @@ class Loop:
         return map(list, zip(*[iter(loader)] * options.accumulate, strict=True))
 
     def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
-        """One step of the optimiser on the batches' mean loss; skipped if that, or its gradient, is not finite.
+        """One optimiser step on the mean loss of the batches; skipped if the loss or its gradient is not finite.
 
         Returns:
-            Whether a process wants to stop.
+            Whether any process wants to stop.
         """
         torch.manual_seed(hash((self.options.seed, self.step, self.fabric.global_rank)))
         self.task.begin_step(self.step)
@@ -121,7 +121,7 @@ class Loop:
         for i, batch in enumerate(batches):
             if isinstance(batch, ToonOrder):
                 batch = from_toons(self.sources[batch.source][0].batch(batch.index))
-            # While gradients accumulate, processes do not exchange them.
+            # Synchronise gradients only after the last accumulated batch.
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
                 loss, figures = self.model(self.fabric.to_device(batch))
                 self.fabric.backward(loss / len(batches))
@@ -155,14 +155,14 @@ class Loop:
             )
 
     def _mean_over_processes(self, figures: dict[str, Tensor | float]) -> dict[str, float]:
-        """All processes get the same numbers, and so decide alike."""
+        """Average figures over processes, so that all of them make the same decisions."""
         values = [torch.as_tensor(x, dtype=torch.float32, device=self.fabric.device) for x in figures.values()]
         means = self.fabric.all_reduce(torch.stack(values), reduce_op="mean")
         assert isinstance(means, Tensor)
         return dict(zip(figures, means.tolist(), strict=True))
 
     def _set_lr(self) -> None:
-        """The learning rate of this step. How often a plateau halved it is kept in the optimiser's own alone."""
+        """Set the learning rate of this step. Reductions by the plateau schedule are stored in the optimiser alone."""
         rate, before = self.task.rate(self.step), self.task.rate(self.step - 1) if self.step else 1
         for group in self.optimizer.param_groups:
             if self.options.schedule == "cosine":
@@ -171,7 +171,7 @@ class Loop:
                 group["lr"] *= rate / before
 
     def _keep(self, ends: bool) -> dict[str, float]:
-        """Validate, write figures and checkpoints, where this step is due for them; returns the row of figures."""
+        """Validate and write figures and checkpoints if due at this step; returns the row of figures."""
         options, row = self.options, {}
         validates = options.validate and (self.step % options.validate_every == 0 or self.step == options.steps)
         lpips = self._validate() if validates else math.inf
@@ -183,13 +183,13 @@ class Loop:
         if ends or validates or self.step % options.save_every == 0:
             is_best, self.best = lpips < self.best, min(lpips, self.best)
             self.journal.draw()
-            # The last one is written last: until then a resumed run repeats this step, and so all that belongs to it.
+            # last.ckpt is written last: if interrupted before, a resumed run repeats this step with all its output.
             self._save(["best.ckpt", "last.ckpt"] if is_best else ["last.ckpt"])
         return row
 
     def _validate(self) -> float:
-        """Mean LPIPS on the held-out keyframes, by the averaged weights. The first process measures for all."""
-        figures: Any = None  # known in the first process until it is broadcast
+        """The mean LPIPS of the averaged weights on the held-out keyframes, measured by rank 0 for all processes."""
+        figures: Any = None  # set by rank 0, then broadcast
         if self.fabric.is_global_zero:
             shown: list[np.ndarray] = []
             align = self.options.align
@@ -217,14 +217,14 @@ class Loop:
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The networks have the averaged weights and are in evaluation mode."""
+        """Context manager: the networks have the averaged weights and are in evaluation mode."""
         with torch.no_grad(), self.average.in_place():
             self.task.networks.eval()
             yield
         self._set_training_mode()
 
     def _save(self, names: list[str]) -> None:
-        """Write checkpoints of tensors and plain values; a failure leaves those there were as they were."""
+        """Write checkpoints of tensors and plain values; existing ones are kept if writing fails."""
         state = {name: getattr(self, name) for name in COUNTERS}
         state |= {"networks": self.average.live, "average": self.average.tensors, "metadata": self.metadata}
         state |= {"optimizer": self.optimizer.state_dict(), "plateau": self.plateau.state_dict()}

@@ -1,4 +1,4 @@
-"""Warnings that are printed once, whichever of a loader's worker processes meets them first."""
+"""Warnings that are printed once, over all worker processes of a loader."""
 
 import sys
 import zlib

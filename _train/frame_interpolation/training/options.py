@@ -1,4 +1,4 @@
-"""The options of training: of the command line, by default of what is trained, and what a run keeps to its end."""
+"""The options of training: the command line, defaults per task, and options that are fixed for a run."""
 
 import argparse
 import math
@@ -14,7 +14,7 @@ from _util import command, places, runs
 from _util.command import Parser, number, whole
 from _util.errors import InputError
 
-# What a run keeps to its end; other options may change when it is resumed.
+# Options that are fixed for a run; the others may change when it is resumed.
 FIXED = (
     "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
     "task", "flow", "features", "style_features", "stages", "blocks", "self_supervise", "freeze_batch_norm",
@@ -22,7 +22,7 @@ FIXED = (
 
 
 def parse(description: str) -> argparse.Namespace:
-    """The options of the command line."""
+    """Parse the command line."""
     parser = Parser(
         prog="python -m _train.frame_interpolation.train",
         description=description,
@@ -133,7 +133,7 @@ def parse(description: str) -> argparse.Namespace:
 
 
 def split_weight(data: str) -> tuple[str, float]:
-    """`PATH:0.3` to the path and the weight, which is 1 if there is none."""
+    """Split `PATH:0.3` into the path and the weight, which is 1 by default."""
     path, _, weight = data.rpartition(":")
     if not path or Path(data).exists():
         return data, 1.0
@@ -147,7 +147,7 @@ def take_defaults(options: argparse.Namespace, kind: type) -> None:
     """Set options that were not given to the defaults of the task.
 
     Raises:
-        InputError: an option was given that the task does not use.
+        InputError: an option is set that the task does not use.
     """
     from _train.frame_interpolation import methods
 
@@ -162,7 +162,7 @@ def take_defaults(options: argparse.Namespace, kind: type) -> None:
 
 
 def describe(options: argparse.Namespace, processes: int) -> dict:
-    """Plain values that say how a checkpoint came about."""
+    """The metadata of a checkpoint's training, as plain values."""
     import torch
 
     cuda = options.device.type == "cuda"
@@ -180,7 +180,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
 
 
 def _commit() -> str:
-    """Of the project, where it is a clone and there is git."""
+    """The project's commit, if it is a clone and git is installed."""
     git = shutil.which("git") if places.IS_REPOSITORY else None
     if git is None:
         return "unknown"
@@ -189,12 +189,12 @@ def _commit() -> str:
 
 
 def refuse_changes(before: dict, now: dict, last: Path) -> None:
-    """Raise InputError if a run is resumed with other options than it was begun with."""
+    """Raise InputError if a fixed option differs from that of the run to resume."""
     if changes := runs.changes(before, now):
         raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
 
 
 def require_writing(folder: Path) -> None:
-    """Raise InputError if nothing can be written to a folder."""
+    """Raise InputError if a folder cannot be written to."""
     if not os.access(folder, os.W_OK):
         raise InputError(f"{folder} cannot be written to; choose another OUT.")

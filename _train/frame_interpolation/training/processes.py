@@ -1,4 +1,4 @@
-"""The processes that `torchrun` starts, which share a work and tell each other their parts of it."""
+"""The processes of `torchrun`, which share work and exchange results."""
 
 from datetime import timedelta
 from typing import TypeVar
@@ -9,11 +9,11 @@ import torch.distributed as dist
 from _util import torchrun
 
 T = TypeVar("T")
-_PATIENCE = timedelta(days=7)  # shares may take very different times
+_PATIENCE = timedelta(days=7)  # processes may finish at very different times
 
 
 class Processes:
-    """This process among those of one `torchrun`; alone without it.
+    """This process among those of one `torchrun`; a single process without it.
 
     Attributes:
         rank: from 0 to count - 1.
@@ -25,13 +25,13 @@ class Processes:
             dist.init_process_group("gloo", timeout=_PATIENCE)
 
     def device(self, name: str) -> str:
-        """The device of that name; of "auto" and "cuda", this process's share of the GPUs."""
+        """The device of this name; for "auto" and "cuda" with several processes, GPUs are assigned by local rank."""
         if self.count == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
             return name
         return f"cuda:{torchrun.local_rank() % torch.cuda.device_count()}"
 
     def gather(self, part: T) -> list[T]:
-        """The parts of all processes in their order, once all have come here."""
+        """Gather the parts of all processes, in order of rank; blocks until all have called it."""
         if self.count == 1:
             return [part]
         parts = [part] * self.count
@@ -39,6 +39,6 @@ class Processes:
         return parts
 
     def leave(self) -> None:
-        """Part from the others."""
+        """Leave the process group."""
         if self.count > 1:
             dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal; in a file, a line of step, figures, seconds a step and time left."""
+"""Training progress: a bar on a terminal; otherwise lines of step, figures, seconds per step and time left."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """A bar where someone watches, else a line for every row of figures."""
+    """A progress bar on a terminal, otherwise one line per row of figures."""
 
     def __init__(self, step: int, steps: int, shown: bool):
         self._lines = shown and not sys.stderr.isatty()
@@ -21,7 +21,7 @@ class Progress:
         self._bar.close()
 
     def update(self, row: dict[str, float]) -> None:
-        """One step more, with the figures that were written at it, if any were."""
+        """Advance by one step; `row` holds the figures written at this step, if any."""
         self._step += 1
         self._bar.update()
         shown = {name: row[name] for name in ("loss", "validation_lpips") if name in row}

@@ -1,9 +1,9 @@
-"""Answers to a study: the files that its page lets participants download, read with distrust.
+"""Answers to a study: the files that participants download from its page. Their content is untrusted.
 
 {"study": "5e0c…", "sealed": "eyJx…", "participant": "91ab…",
  "answers": [{"left": "3f9c…", "right": "a410…", "choice": "left", "milliseconds": 2310}, …]}
 
-`sealed` says what each clip is (see `study`), so that the files are enough.
+`sealed` identifies each clip (see `study`), so that the files can be analysed on their own.
 """
 
 import base64
@@ -23,7 +23,7 @@ class Preference(NamedTuple):
     """One answer."""
 
     item: str
-    winner: int  # of the study's methods
+    winner: int  # index of a method of the study
     loser: int
 
 
@@ -34,18 +34,18 @@ class Sheet(NamedTuple):
     methods: list[str]
     participant: str
     preferences: list[Preference]
-    attention: float  # the share of checks passed of those met; 0 if none was met, 1 if the study has none
+    attention: float  # share of answered checks that were passed; 0 if none was answered, 1 if the study has none
 
 
 class Answers(NamedTuple):
-    """The sheets of one study, one per participant, and a sentence for each file left out."""
+    """The sheets of one study, one per participant, and a sentence for each excluded file."""
 
     sheets: list[Sheet]
     complaints: list[str]
 
 
 def gather(paths: list[Path]) -> Answers:
-    """Read answers; of several studies the one with the most files counts, of several by one participant the longest.
+    """Read answers. Only the study with the most files, and the longest file of each participant, are used.
 
     Raises:
         InputError: no file can be used.
@@ -76,7 +76,7 @@ def read(path: Path) -> Sheet:
     """Read one file of answers.
 
     Raises:
-        InputError: it cannot be read, or any field is not what the page writes.
+        InputError: it cannot be read, or a field is invalid.
     """
     content = read_json(path, "a file of answers, as the page of the study writes it,")
     try:
@@ -86,7 +86,7 @@ def read(path: Path) -> Sheet:
 
 
 class _UnexpectedError(Exception):
-    """A field is not what it should be; the message says which and what."""
+    """A field is invalid; the message says which and why."""
 
 
 def _sheet(content: object) -> Sheet:

@@ -1,4 +1,4 @@
-"""Clips of animation: the items of a method's folder, read as frames, and written to be watched in a browser.
+"""Animation clips: the items of a method's folder, read as frames, and written for playback in a browser.
 
 METHOD_DIR/
     shot_1/  12_00.png  12_01.png  …      an item is a folder of frames in natural order,
@@ -19,22 +19,22 @@ from _util.files import natural, pictures, replacing
 
 PICTURES = (".webp", ".gif")
 VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
-LARGEST = 960  # pixels of the longer side: two clips lie side by side
-FASTEST = 60  # frames a second; browsers slow down what is faster than 90
+LARGEST = 960  # pixels of the longer side, as two clips are shown side by side
+FASTEST = 60  # frames per second; browsers slow down animations above 90
 
 
 class Clip(NamedTuple):
     """Frames at even times."""
 
     frames: list[np.ndarray]  # (h, w, 3) uint8 RGB, all of one size
-    seconds: float | None  # that they last, where the source says so
+    seconds: float | None  # duration, if the source specifies it
 
 
 def items(folder: Path) -> dict[str, Path]:
     """The folders of frames and the animations in a method's folder, by item, in natural order.
 
     Raises:
-        InputError: no such folder, no items, or two of one name.
+        InputError: no such folder, no items, or two items of the same name.
     """
     try:
         paths = [path for path in folder.iterdir() if path.name[0] != "."]
@@ -58,7 +58,7 @@ def sources(path: Path) -> list[Path]:
     """The files that a clip is read from, in order.
 
     Raises:
-        InputError: a folder with fewer than two pictures.
+        InputError: the folder has fewer than two pictures.
     """
     if not path.is_dir():
         return [path]
@@ -69,7 +69,7 @@ def sources(path: Path) -> list[Path]:
 
 
 def read(path: Path) -> Clip:
-    """Read a folder of frames or an animation; what is transparent shows white.
+    """Read a folder of frames or an animation, composited over white.
 
     Raises:
         InputError: fewer than two frames, one that cannot be read, or frames of different sizes.
@@ -88,7 +88,7 @@ def read(path: Path) -> Clip:
 
 
 def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
-    """The same clip with its parts, 6 × 6, in other places: what anybody who watches will find worse."""
+    """Shuffle the 6 × 6 tiles of a clip, which any attentive viewer finds worse."""
     height, width = (side // 6 for side in clip.frames[0].shape[:2])
     parts = [np.s_[y * height : (y + 1) * height, x * width : (x + 1) * width] for y in range(6) for x in range(6)]
     moved = [parts[i] for i in generator.permutation(len(parts))]
@@ -103,11 +103,11 @@ def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
 
 
 def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
-    """Write a WebP that plays forever, whole or not at all, of at most `LARGEST` pixels and `FASTEST` frames a second.
+    """Write a WebP that repeats forever, atomically, of at most `LARGEST` pixels and `FASTEST` frames per second.
 
     Args:
         seconds: from the first frame to the end of the last, one way.
-        loop: start again after the last frame, instead of playing back to the first.
+        loop: restart after the last frame, instead of playing back to the first.
 
     Raises:
         InputError: the file cannot be written.
@@ -138,7 +138,7 @@ def _read_pictures(path: Path) -> Clip:
             for picture in ImageSequence.Iterator(file):
                 frames.append(_opaque(np.array(picture.convert("RGBA"))))
                 milliseconds += picture.info.get("duration", 0)
-    except Exception as error:  # a damaged file can fail in any way
+    except Exception as error:  # damaged files raise many types of errors
         raise InputError(f"{path} is damaged or no animation ({error}); export it again.") from error
     return Clip(frames, milliseconds / 1000 or None)
 
@@ -148,12 +148,12 @@ def _read_video(path: Path) -> Clip:
     frames = [_opaque(frame.pixels) for frame in reader]
     if reader.damage:
         raise InputError(reader.damage)
-    assert reader.end is not None  # all has been read
+    assert reader.end is not None  # the whole video was read
     return Clip(frames, float(reader.end))
 
 
 def _opaque(pixels: np.ndarray) -> np.ndarray:
-    """Any image as (h, w, 3) uint8."""
+    """Convert any image to (h, w, 3) uint8."""
     colours = image.to_tensor(pixels)
     if len(colours) == 4:
         colours = 1 + (colours[:3] - 1) * colours[3:]

@@ -1,6 +1,6 @@
-"""What pairwise preferences tell: shares with exact intervals, Bradley-Terry strengths, and how far people agree.
+"""Statistics of pairwise preferences: shares with exact intervals, Bradley-Terry strengths, and agreement.
 
-Counts of preferences are (m, m) arrays, `wins[i, j]` being how often i was preferred to j.
+Counts of preferences are (m, m) arrays; `wins[i, j]` is how often i was preferred to j.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval."""
+    """A value and its 95 % interval."""
 
     value: float
     low: float
@@ -20,14 +20,14 @@ class Interval(NamedTuple):
 
 
 class Strengths(NamedTuple):
-    """What `bradley_terry` finds."""
+    """The result of `bradley_terry`."""
 
     intervals: list[Interval]
     has_prior: bool
 
 
 def share(successes: int, trials: int) -> Interval:
-    """A share with its exact binomial interval (Clopper and Pearson, 1934); of no trials, NaN within 0 … 1."""
+    """A share with its exact binomial interval (Clopper and Pearson, 1934); for no trials, NaN with interval [0, 1]."""
     if trials == 0:
         return Interval(np.nan, 0.0, 1.0)
     ends = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
@@ -35,11 +35,11 @@ def share(successes: int, trials: int) -> Interval:
 
 
 def bradley_terry(wins: np.ndarray) -> Strengths:
-    """Strengths s with P(i is preferred to j) = 1 / (1 + exp(s_j - s_i)) and mean 0, of largest likelihood.
+    """Maximum likelihood strengths s with P(i is preferred to j) = 1 / (1 + exp(s_j - s_i)) and mean 0.
 
-    Intervals are s ± 1.96 standard errors from the Fisher information, which takes answers as independent. Where no
-    finite strengths are the likeliest (Ford, 1957), such as when a method wins always, half a win each way is added
-    between every two methods.
+    Intervals are s ± 1.96 standard errors from the Fisher information, which assumes independent answers. If the
+    maximum is not finite (Ford, 1957), as when a method always wins, half a win each way is added between every two
+    methods.
 
     Args:
         wins: (m, m) counts; the diagonal does not matter.
@@ -83,10 +83,10 @@ def bradley_terry(wins: np.ndarray) -> Strengths:
 
 
 def agreement(counts: np.ndarray) -> float:
-    """The chance that two people who judged the same subject chose alike, on average; NaN if no two did.
+    """The mean probability that two people who judged the same subject agree; NaN if no subject has two judgements.
 
     Args:
-        counts: (subjects, categories), how many people put a subject into a category.
+        counts: (subjects, categories), how many people assigned a subject to a category.
     """
     people = counts.sum(1)
     alike = (counts * (counts - 1)).sum(1)[people > 1] / (people * (people - 1))[people > 1]
@@ -94,9 +94,9 @@ def agreement(counts: np.ndarray) -> float:
 
 
 def fleiss_kappa(counts: np.ndarray) -> float:
-    """Agreement above chance (Fleiss, 1971), over subjects that two people or more judged; NaN where chance is 1.
+    """Agreement above chance (Fleiss, 1971), over subjects judged by at least two people.
 
-    Subjects may have been judged by different numbers of people.
+    Subjects may have different numbers of judgements. NaN if there are no such subjects or chance agreement is 1.
 
     Args:
         counts: as of `agreement`.

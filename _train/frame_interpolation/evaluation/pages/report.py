@@ -1,14 +1,14 @@
-"""A report to browse: every item's pictures to flip and wipe between, scores to sort by, distributions.
+"""An HTML report: every item's pictures to flip and wipe between, sortable scores, distributions.
 
 DIR/
-    index.html  report.css  report.js  data.js      opens from disk: no server, nothing from elsewhere
+    index.html  report.css  report.js  data.js      opens from disk: no server, no external resources
     items/NAME_1f0c…/
         0.webp  1.webp  …                           the pictures, lossless, about 0.25 MB each at 540p
-        thumbnails.webp                             all of them small, side by side
-        item.json                                   written last: names, metadata, scores and what the files must be
+        thumbnails.webp                             all of them reduced, side by side
+        item.json                                   written last: names, metadata, scores, digests and sizes of files
 
-Items go in one by one, from several processes if wanted, and a run that was killed resumes where it was: a picture
-whose file is whole and which has not changed is not encoded again.
+Items are added one by one, possibly from several processes. A run that was killed resumes: pictures that have not
+changed and whose files are intact are not encoded again.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ from PIL import Image
 from _train.frame_interpolation.evaluation.pages import site
 from _util.files import make_folder, natural, replacing, write_text
 
-THUMBNAIL = 160, 90  # pixels that a thumbnail fits in
+THUMBNAIL = 160, 90  # maximum width and height of a thumbnail, pixels
 
 
 class ReportItem(NamedTuple):
-    """What the report shows of one item."""
+    """The content of one item."""
 
     name: str
-    metadata: dict[str, str]  # such as subset and level: shown, and to filter by
-    scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or not a number
-    pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in the order in which one flips through them
+    metadata: dict[str, str]  # such as subset and level; shown, and used as filters
+    scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or NaN
+    pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in display order
 
 
 class Report:
     """Writes a report into a folder, item by item.
 
     Args:
-        folder: made where missing; may hold what an earlier run wrote. Items of a report of another title, other
-            metrics or other methods do not count and are not shown.
-        higher_is_better: metric -> whether its larger values are the better ones, in the order to show them.
-        methods: that every item has, in the order to show them; by default, whichever the items have.
+        folder: created if missing; may hold the files of an earlier run. Items of a report with another title, other
+            metrics or other methods are ignored.
+        higher_is_better: metric -> whether higher is better, in display order.
+        methods: the methods that every item has, in display order; by default, those of the items.
 
     Raises:
         InputError: here and in every method, if something cannot be written, or the folder holds another page.
@@ -58,16 +58,16 @@ class Report:
         site.make_page_folder(folder, "report")
 
     def has(self, name: str) -> bool:
-        """Whether an item of this name has been added, by this run or an earlier one, and its files are whole."""
+        """Whether this run or an earlier one has added an item of this name, and its files are intact."""
         folder = self._folder(name)
         record = _read_record(folder)
         return record is not None and self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
 
     def add(self, item: ReportItem) -> None:
-        """Write an item's pictures and record; takes the place of an earlier item of the same name.
+        """Write an item's pictures and record, replacing an earlier item of the same name.
 
         Raises:
-            ValueError: no pictures, one that is not (h, w, 3) uint8, or a metric that the report does not know.
+            ValueError: no pictures, one that is not (h, w, 3) uint8, or an unknown metric.
         """
         _check(item, self.higher_is_better)
         folder = self._folder(item.name)
@@ -106,13 +106,13 @@ class Report:
         write_text(folder / "item.json", json.dumps(record))
 
     def finish(self, summary: list[dict[str, str]]) -> Path:
-        """Write the page over all items of this report in the folder, in the natural order of their names.
+        """Write the page for all items of this report in the folder, in natural order of their names.
 
         Args:
-            summary: the rows of the table on top, each column -> cell as it is shown.
+            summary: the rows of the table at the top, each column -> formatted cell.
 
         Returns:
-            The page, `index.html`, written last.
+            The path of `index.html`, which is written last.
         """
         folders = {path.parent: _read_record(path.parent) for path in (self.folder / "items").glob("*/item.json")}
         records = {folder.name: record for folder, record in folders.items() if record and self._belongs(record)}
@@ -131,7 +131,7 @@ class Report:
         )
 
     def _data(self, records: dict[str, dict], summary: list[dict[str, str]]) -> dict:
-        """Everything the page shows but the pictures, by columns, which are compact and quick to sort by."""
+        """The data of the page, without pictures, in columns, which are compact and fast to sort."""
         items = list(records.values())
         columns = _distinct(column for row in summary for column in row)
         sets = _distinct(tuple(item["labels"]) for item in items)
@@ -168,7 +168,7 @@ def _check(item: ReportItem, metrics: dict[str, bool]) -> None:
 
 
 def _thumbnails(pictures: list[np.ndarray]) -> np.ndarray:
-    """All pictures reduced to one size, side by side."""
+    """Reduce all pictures to one size and place them side by side."""
     height, width = pictures[0].shape[:2]
     scale = min(1, THUMBNAIL[0] / width, THUMBNAIL[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -176,7 +176,7 @@ def _thumbnails(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def _read_record(folder: Path) -> dict | None:
-    """An item's record, or None where there is none that a run has finished."""
+    """Read an item's record; None if there is no complete one."""
     try:
         record = json.loads((folder / "item.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -196,7 +196,7 @@ def _distinct(values: Iterable) -> list:
 
 
 def _metadata_column(name: str, items: list[dict]) -> dict:
-    """The distinct values of one name, in natural order, and which one each item has, -1 for none."""
+    """The distinct values of one metadata name, in natural order, and the index of each item's value, -1 for none."""
     values = sorted({item["metadata"][name] for item in items if name in item["metadata"]}, key=natural)
     places = {value: i for i, value in enumerate(values)}
     return {"name": name, "values": values, "column": [places.get(item["metadata"].get(name), -1) for item in items]}

@@ -1,4 +1,4 @@
-"""From the answers to a study to its results: every two methods, and every method against all others."""
+"""Computes the results of a study from its answers: for every two methods, and for each method against all others."""
 
 import itertools
 from collections import Counter
@@ -23,41 +23,41 @@ class PairResult(NamedTuple):
     first: str
     second: str
     answers: int
-    share: Interval  # that preferred the first
+    share: Interval  # of answers that preferred the first
     agreement: float  # see `preferences.agreement`, over items
     kappa: float
 
 
 class MethodResult(NamedTuple):
-    """How one method compares with all others."""
+    """How one method compares with all others together."""
 
     name: str
     answers: int
-    share: Interval  # that preferred it
+    share: Interval  # of answers that preferred this method
     strength: Interval  # Bradley-Terry, in log-odds, mean 0
 
 
 class Results(NamedTuple):
-    """What a study found."""
+    """The results of a study."""
 
     participants: int
-    inattentive: int  # left out
+    inattentive: int  # participants excluded by their checks
     answers: int
     pairs: list[PairResult]
     methods: list[MethodResult]
     agreement: float  # over items and pairs of methods
     kappa: float
-    has_prior: bool  # of `preferences.bradley_terry`
+    has_prior: bool  # see `preferences.bradley_terry`
 
 
 def results(sheets: list[Sheet], min_attention: float) -> Results:
-    """The results of participants who passed at least `min_attention` of their checks.
+    """Compute the results of participants who passed at least the share `min_attention` of their checks.
 
     Args:
         sheets: of one study, one per participant.
 
     Raises:
-        InputError: nobody did, or they compared nothing.
+        InputError: there are no such participants, or they gave no answers.
     """
     attentive = [sheet for sheet in sheets if sheet.attention >= min_attention]
     preferences = [preference for sheet in attentive for preference in sheet.preferences]

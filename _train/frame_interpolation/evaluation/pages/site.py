@@ -1,7 +1,7 @@
-"""What pages that open from disk have in common.
+"""Common parts of pages that open from disk.
 
-A page is files that lie beside this module, copied as they are, and its data in a script, because a page on file://
-may run scripts but not fetch anything else.
+A page consists of static files from this folder, copied unchanged, and a script with its data, because a page on
+file:// can run scripts but not fetch other files.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ _FILES = Path(__file__).parent
 
 
 def safe_name(name: str) -> str:
-    """A file name for any text, alike for like texts alone: letters, digits, `-`, `_`, at most 60 characters."""
+    """A unique file name for any text: letters, digits, `-` and `_`, at most 60 characters."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:43]
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"{readable}_{digest}"
 
 
 def write_page(folder: Path, page: str, data: object) -> Path:
-    """Write `PAGE.css`, `PAGE.js`, the script `data.js` that sets `DATA`, and at last `index.html`, which is returned.
+    """Write `PAGE.css`, `PAGE.js`, `data.js`, which sets `DATA`, and last `index.html`, whose path is returned.
 
     Args:
-        data: what JSON can hold; floats may also be infinite or not a number.
+        data: JSON-serialisable; floats may also be infinite or NaN.
 
     Raises:
         InputError: a file cannot be written.
@@ -40,10 +40,10 @@ def write_page(folder: Path, page: str, data: object) -> Path:
 
 
 def make_page_folder(folder: Path, page: str) -> None:
-    """Make a folder for a page, where there is none.
+    """Create a folder for a page if it does not exist.
 
     Raises:
-        InputError: it cannot be made, or holds an `index.html` of something else.
+        InputError: it cannot be created, or holds another `index.html`.
     """
     make_folder(folder)
     if (folder / "index.html").exists() and not (folder / f"{page}.js").exists():

@@ -1,14 +1,14 @@
-"""A study page: two animations side by side, and the participant says which looks better.
+"""A study page: shows two animations side by side and asks the participant which looks better.
 
 METHOD_A/  METHOD_B/  …  (truth/)   →   OUT/
     one clip per item                       index.html  study.css  study.js  data.js
     as `clips` reads them                   clips/3f9c0d….webp  …
 
-Every two methods are compared on every item, in an order and on sides that the page draws for each participant. Between
-them come checks of attention: a clip against itself with its parts in other places, which whoever watches will find. No
-file name and no text on the page names the method: clips are named by digests, and what each is lies in `data.js` in
-Base64, which hides it from eyes though not from a curious programmer. The page copies it into the answers, so that
-they can be analysed wherever they are (see `answers`).
+Every two methods are compared on every item. The page randomises order and sides for each participant, and inserts
+attention checks: a clip against itself with shuffled tiles, which any attentive viewer notices. File names and page
+text do not reveal the methods: clips are named by digests, and their identity is in `data.js`, in Base64, which hides
+it from viewers though not from programmers. The page copies it into the answers, so that these can be analysed on their
+own (see `answers`).
 """
 
 import base64
@@ -26,23 +26,23 @@ from _train.frame_interpolation.evaluation.pages import clips, site
 from _util.errors import InputError
 from _util.files import make_folder
 
-SECONDS = 1.0  # that a clip lasts one way if nothing else says
+SECONDS = 1.0  # default duration of a clip, one way
 
 
 class Study(NamedTuple):
-    """What was built."""
+    """Summary of a page."""
 
     page: Path
     items: int
-    comparisons: int  # that a participant answers
-    checks: int  # of attention, beside those
+    comparisons: int  # per participant
+    checks: int  # attention checks per participant, in addition
 
 
 class Showing(NamedTuple):
     """How clips are shown."""
 
-    seconds: float | None = None  # one way; None: as long as an animation lasts, SECONDS for frames
-    loop: bool = False  # start again after the last frame, instead of playing back to the first
+    seconds: float | None = None  # one way; None: the animation's own duration, SECONDS for frames
+    loop: bool = False  # restart after the last frame, instead of playing back to the first
 
 
 def build(
@@ -56,19 +56,19 @@ def build(
     checks: int | None = None,
     seed: int = 0,
 ) -> Study:
-    """Build a study page; clips that an earlier run of the same call has written are kept.
+    """Build a study page; clips that an earlier run with the same arguments wrote are kept.
 
     Args:
-        methods: two folders or more, of different names, which hold clips of the same items.
-        out: folder of the page, made where missing.
-        truth: a folder with clips of the items as they should be; checks of attention show these, whole and broken.
-            Without it they show the methods' clips.
-        trials: comparisons per participant, drawn at random and as many of each two methods; None for all there are.
-        checks: of attention per participant, at most one per item; None for one in ten comparisons, and at least two.
-        seed: decides which clips become checks and how they are broken.
+        methods: two or more folders, of different names, with clips of the same items.
+        out: folder of the page, created if missing.
+        truth: a folder with ground-truth clips of the items, which attention checks then use; without it, they use the
+            methods' clips.
+        trials: comparisons per participant, drawn at random, balanced over pairs of methods; None for all.
+        checks: attention checks per participant, at most one per item; None for one in ten comparisons, at least two.
+        seed: selects the clips of the checks and how they are shuffled.
 
     Raises:
-        InputError: folders or clips that cannot be used, or a place that cannot be written to.
+        InputError: unusable folders or clips, or a destination that cannot be written to.
     """
     found, of_truth = _matching_items(methods, truth)
     names = list(found[0])
@@ -120,19 +120,19 @@ def build(
 
 
 def study_name(sealed: str) -> str:
-    """The name by which answers belong to a study: a digest of what its clips are."""
+    """The identifier of a study, which its answers repeat: a digest of the identity of its clips."""
     return hashlib.blake2b(sealed.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 class _Writer:
-    """Writes clips under names that say nothing, and only those that are not there."""
+    """Writes clips under anonymous names, skipping those that exist."""
 
     def __init__(self, folder: Path, showing: Showing):
         self.folder = folder
         self.showing = showing
 
     def write(self, source: Path, who: str, broken_seed: int | None = None) -> str:
-        """Write a clip, scrambled if there is a seed for that, and return its name."""
+        """Write a clip, with shuffled tiles if `broken_seed` is given, and return its name."""
         what = repr((who, broken_seed, self.showing, clips.LARGEST))
         digest = hashlib.blake2b(what.encode("utf-8", "backslashreplace"), digest_size=8)
         for file in clips.sources(source):
@@ -164,7 +164,7 @@ class _Writer:
 
 
 def _matching_items(methods: list[Path], truth: Path | None) -> tuple[list[dict[str, Path]], dict[str, Path]]:
-    """The items of each method, alike in name and order, and the truth's, which may have more."""
+    """The items of each method, which must have the same names, and those of the truth, which may have more."""
     if len(methods) < 2:
         raise InputError("A study compares two methods or more; give a folder of clips for each.")
     names = [_name(method) for method in methods]

@@ -1,8 +1,8 @@
-"""What can be trained, by name. A task holds its networks, the loss on a batch and how the result interpolates.
+"""The training tasks, by name. A task defines its networks, the loss of a batch and how the result interpolates.
 
-A new model is one more class in a file here and one more line in `TASKS`; `loop.py` does everything else.
+A new model needs a class in a file here and a line in `TASKS`; `loop.py` does everything else.
 
-    task.py           what all tasks have in common, and those that learn synthesis on flow
+    task.py           base classes of all tasks and of those that train synthesis on flow
     flow.py           RFR
     ifnet.py          IFNet
     synthesis.py      SoftsplatLite + DTM, Fusion
@@ -31,10 +31,10 @@ TASKS: dict[str, type[Task]] = {
 
 
 def choose(model: str, task: str | None) -> type[Task]:
-    """The task of a model; `task`, "vfi" or "optflow", chooses between those of a U-Net.
+    """The task of a model; `task`, "vfi" or "optflow", selects the task of a U-Net.
 
     Raises:
-        InputError: no such model, or a model that has but one task.
+        InputError: an unknown model, or `task` is set for a model with only one.
     """
     if model not in TASKS:
         raise InputError(f"There is no model {model!r}; it is {', '.join(TASKS)}.")

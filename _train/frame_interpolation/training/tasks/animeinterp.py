@@ -1,4 +1,4 @@
-"""AnimeInterp, with and without global motion aggregation, in stages: flow frozen at first, style loss at last."""
+"""AnimeInterp, with and without global motion aggregation, in stages: flow frozen first, style loss last."""
 
 import sys
 from argparse import Namespace
@@ -21,7 +21,7 @@ GMA = "gma-*.pth"  # as published, in the folder of checkpoints
 class AnimeInterpTask(SynthesisTask):
     """`--model animeinterp`, or `animeinterp-gma`, whose flow network aggregates motion.
 
-    It is fine-tuned as published: Adam with 3e-6, a third of that where the loss is L1 alone, crops of 380×380.
+    Fine-tuned as published: Adam with 3e-6, a third of that while the loss is L1 alone, crops of 380×380.
     """
 
     lr, schedule, crop = 3e-6, "plateau", (380, 380)
@@ -37,10 +37,10 @@ class AnimeInterpTask(SynthesisTask):
         self.style = losses.Style(losses.style_features(options.style_features))
 
     def begin(self) -> None:
-        """Start from the files of `--from`, else from published ones, and say what comes from where.
+        """Load the files of `--from`, or published ones by default, and print what each contributes.
 
-        AnimeInterp with GMA begins, as in the thesis, with AnimeInterp's weights wherever name and shape agree; what is
-        left is taken from the next file, GMA's own.
+        AnimeInterp with GMA starts, as in the thesis, from AnimeInterp's weights where names and shapes match; the
+        others come from the next file, GMA's own.
         """
         name, paths = self.options.model, self.options.start
         if paths is None:
@@ -74,7 +74,7 @@ class AnimeInterpTask(SynthesisTask):
 
 
 def published(name: str) -> list[Path]:
-    """The files that a network starts from: its own, else for GMA's variant AnimeInterp's and then GMA's."""
+    """The files that a network starts from: its own; if missing, AnimeInterp's and then GMA's for the GMA variant."""
     own = checkpoints.find(name)
     if own or name == "animeinterp":
         return [own] if own else []
@@ -84,15 +84,15 @@ def published(name: str) -> list[Path]:
 
 
 def combine(network: nn.Module, paths: Sequence[Path]) -> list[int]:
-    """Load into `network`, in place, every tensor that fits by name and shape, from the first file that has it.
+    """Load into `network`, in place, each tensor from the first file that has one of the same name and shape.
 
     A file may hold all of AnimeInterp or, as GMA's, its flow network alone.
 
     Returns:
-        How many tensors each file gave.
+        The number of tensors taken from each file.
 
     Raises:
-        InputError: a file is missing, or is not a checkpoint, or nothing in it fits.
+        InputError: a file is missing, is not a checkpoint, or contains nothing that fits.
     """
     wanted, taken, counts = network.state_dict(), {}, []
     for path in paths:

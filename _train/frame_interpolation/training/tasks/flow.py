@@ -1,7 +1,7 @@
-"""Networks of flow, trained by RAFT's sequence loss on exact flow in both directions.
+"""Flow networks, trained with RAFT's sequence loss on exact flow in both directions.
 
-Triplets without exact flow are trained on by photometric losses: each frame against the other one warped back to it,
-and the truth and both frames splatted to its time.
+Triplets without exact flow are trained with photometric losses: each frame against the other one warped back to it, and
+the truth against both frames splatted to its time.
 """
 
 from abc import abstractmethod
@@ -24,17 +24,17 @@ from _util.losses import LPIPSLoss, census, sequence
 
 
 class FlowTask(Task):
-    """What networks of flow have in common."""
+    """Base class of the tasks of flow networks."""
 
     schedule, weight_decay, gamma = "cosine", 1e-4, 0.8
 
     @abstractmethod
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
-        """Flows, the last one the best: each (2b, 2, h, w), flow01 first, then flow10."""
+        """Successive flow estimates, best last: each (2b, 2, h, w), flow01 first, then flow10."""
 
     @abstractmethod
     def appearance(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
-        """The name and the mean of the loss of splatted frames, (b, 3, h, w) in [0, 1]."""
+        """The name and the mean of the loss on splatted frames, (b, 3, h, w) in [0, 1]."""
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
         supervised = batch.flows is not None and batch.exact
@@ -50,8 +50,8 @@ class FlowTask(Task):
             return sequence(refined, truth, self.gamma), {"end_point_error": error}
 
     def self_supervision(self, batch: Batch, flow01: Tensor, flow10: Tensor) -> tuple[Tensor, Figures]:
-        """Census distance of each frame to the other warped back, where it is seen there (UnFlow, Meister et al.,
-        AAAI 2018), and what the splat of both at the truth's time looks like."""
+        """The census distance of each frame to the other warped back, where it is not occluded (UnFlow, Meister et al.,
+        AAAI 2018), and the appearance loss of both frames splatted to the truth's time."""
         frame0, truth, frame1 = batch.frames.unbind(1)
         frames, others = torch.cat([frame0, frame1]), torch.cat([frame1, frame0])
         flow, opposite = torch.cat([flow01, flow10]), torch.cat([flow10, flow01])
@@ -70,14 +70,14 @@ class FlowTask(Task):
 
 
 class RFRTask(FlowTask):
-    """RFR; without exact flow, by LPIPS."""
+    """RFR; without exact flow, its appearance loss is LPIPS."""
 
     lr, iterations = 2e-4, 12
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
         self.networks["rfr"] = RFR()
-        self.networks["rfr"].attention2.requires_grad_(False)  # weighs an initial flow, and none is given
+        self.networks["rfr"].attention2.requires_grad_(False)  # weights the initial flow, which training does not use
         self.lpips = LPIPSLoss(protocol="paper") if options.self_supervise else None
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:

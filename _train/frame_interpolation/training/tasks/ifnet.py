@@ -1,11 +1,12 @@
-"""IFNet, by what frames look like and, on toons, by true motion.
+"""IFNet, trained on the appearance of frames and, on toons, on exact motion.
 
-What is drawn is compared by LPIPS, colours and line responses. Toons also know where each pixel of the middle frame
-comes from and which frames show it, so each block's motion and the last mask are taught directly, and how far it has
-come on its way, so that the network is never asked for a time that the truth does not have (distance indexing; Zhong
-et al., Clearer Frames, Anytime, ECCV 2024).
+Frames are compared by LPIPS, colours and line responses. Toons also provide where each pixel of the middle frame comes
+from and which frames show it, which supervises each block's motion and the last mask directly. They also provide the
+fraction of the way that each pixel has covered, so that the time given to the network always matches the truth
+(distance indexing; Zhong et al., Clearer Frames, Anytime, ECCV 2024).
 
-From published weights the coarse blocks are best left alone: they know more of real motion than cartoons can teach.
+When starting from published weights, it is best to freeze the coarse blocks: they were trained on more real motion than
+toons can provide.
 """
 
 from argparse import Namespace
@@ -22,13 +23,13 @@ from _util.errors import InputError
 from _util.losses import LPIPSLoss
 
 _MOTION, _MASK = 0.004, 0.02
-_FADE = 0.7  # weight of a block's motion against the next one's
-_UNSEEN = 0.1  # weight of motion to where a frame does not show the pixel
-_SOFT = 0.1  # pixels of motion below which errors count by their square
+_FADE = 0.7  # weight of a block's motion relative to the next block's
+_UNSEEN = 0.1  # weight of motion to a frame that does not show the pixel
+_SOFT = 0.1  # error in pixels below which the loss is about quadratic
 
 
 class IFNetTask(Task):
-    """SharpIFNet. Starts from RIFE's published weights, or from its own, by `--from`; `--blocks` of it learn."""
+    """SharpIFNet. `--from` loads RIFE's published weights or its own; only `--blocks` are trained."""
 
     lr, schedule, weight_decay, finds_motion = 1e-4, "cosine", 1e-4, True
     blocks = 1
@@ -69,10 +70,10 @@ class IFNetTask(Task):
 
 
 def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """The last stage's mean end-point error where motion leads to what is seen, and the weighted error of all stages.
+    """The last stage's mean end-point error where the frame shows the pixel, and the weighted error of all stages.
 
     Args:
-        stages: motion (b, 4, any, any) in pixels of its own size, the last one the best.
+        stages: motion (b, 4, any, any) in pixels of its own size, best last.
         truth: (b, 4, h, w).
         seen: (b, 2, h, w) 1 where a frame shows the pixel.
     """
@@ -90,7 +91,7 @@ def motion_loss(stages: list[Tensor], truth: Tensor, seen: Tensor) -> tuple[Tens
 
 
 def mask_loss(mask: Tensor, seen: Tensor) -> Tensor:
-    """Cross-entropy of the mask where one frame alone shows the pixel."""
+    """Cross-entropy of the mask where only one frame shows the pixel."""
     h, w = seen.shape[2:]
     one = (seen[:, :1] - seen[:, 1:]).abs()
     entropy = F.binary_cross_entropy_with_logits(mask[:, :, :h, :w].float(), seen[:, :1], reduction="none")

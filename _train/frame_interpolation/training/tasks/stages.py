@@ -1,7 +1,7 @@
-"""Stages of training: at which step what is trained, by which weights of the loss, and how fast.
+"""Training stages: what is trained from which step on, with which loss weights and learning rate.
 
-`--stages frozen vgg@20000 style@5e`: a name of `STAGES`, and the step at which it begins, or the epoch, 5e. The first
-begins at once.
+`--stages frozen vgg@20000 style@5e`: names of `STAGES`, each with the step at which it begins, or the epoch, as in 5e.
+The first begins immediately.
 
     frozen    all but the flow network, by L1
     l1        the whole network, by L1
@@ -20,7 +20,7 @@ from _util.losses import StyleWeights
 class Stage(NamedTuple):
     trains_flow: bool
     weights: StyleWeights
-    rate: float  # share of the learning rate
+    rate: float  # factor of the learning rate
 
 
 STAGES = {
@@ -36,11 +36,11 @@ class StagePlan:
     """The stage of every step.
 
     Args:
-        words: as of `--stages`.
-        steps_in_epoch: None if the training data have no end.
+        words: the values of `--stages`.
+        steps_in_epoch: None if the training data is endless.
 
     Raises:
-        InputError: words that say something else, or epochs of data without end.
+        InputError: invalid words, or epochs of endless data.
     """
 
     def __init__(self, words: Sequence[str], steps_in_epoch: int | None):

@@ -19,7 +19,7 @@ from _util.losses import LPIPSLoss, gaussian_pyramid_l1
 
 
 class FusionTask(SynthesisTask):
-    """Fusion by LPIPS, and by the mean difference of colours and of line responses, equally."""
+    """Fusion, trained with LPIPS plus the mean difference of colours and of line responses, equally weighted."""
 
     lr, schedule, weight_decay = 6e-4, "cosine", 1e-4
 
@@ -40,7 +40,7 @@ class FusionTask(SynthesisTask):
 
 
 class LineTask(SynthesisTask):
-    """SoftsplatLite and DTM by the published loss (Chen and Zwicker, ECCV 2022)."""
+    """SoftsplatLite and DTM, trained with the published loss (Chen and Zwicker, ECCV 2022)."""
 
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
@@ -62,7 +62,7 @@ class LineTask(SynthesisTask):
         return self.networks["dtm"](self.networks["ssl"](frame0, frame1, flow01, flow10, t))[0]
 
     def begin(self) -> None:
-        """Without `--from`, the weights of the ResNet-50 are those of `--features`."""
+        """As the base class; without `--from`, the ResNet-50 takes the weights of `--features`."""
         super().begin()
         wanted, network = self.options.features, cast(SoftsplatLite, self.networks["ssl"]).feature_extractor
         if self.options.start or wanted == "random":
@@ -76,7 +76,7 @@ class LineTask(SynthesisTask):
 
 
 def imagenet() -> dict[str, Tensor]:
-    """ResNet-50 as torchvision downloads it."""
+    """The weights of torchvision's ResNet-50, downloaded by torchvision."""
     from torchvision.models import ResNet50_Weights
 
     try:

@@ -1,4 +1,4 @@
-"""What is common to all tasks, and to those whose synthesis learns on the flow of a frozen estimator."""
+"""Base classes of all tasks, and of those that train synthesis on the flow of a frozen estimator."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,23 +16,23 @@ from _util.flow import Flows
 from _util.lines import difference_of_gaussians
 from _util.losses import LPIPSLoss
 
-Figures = dict[str, Tensor]  # what is logged beside the loss
+Figures = dict[str, Tensor]  # what is logged besides the loss
 
 
 class Task(nn.Module, ABC):
-    """What is common to all tasks.
+    """Base class of all tasks.
 
     Attributes:
-        networks: what is trained and exported, by the names that `_util.checkpoints` knows. What stays frozen lives
-            beside it.
+        networks: the networks to train and export, by their names in `_util.checkpoints`. Frozen networks are stored in
+            other attributes.
         lr, schedule, weight_decay, gradient_norm, crop: defaults of the optimisation.
-        flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files, and in the class the
-            default of it; None if the task needs none.
-        style_features: default backbone of the perceptual loss; None if the loss has no such choice.
+        flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files; on the class, its
+            default; None if the task needs no flow.
+        style_features: default backbone of the perceptual loss; None if the loss has no such option.
         stages: default of `--stages`; None if the task has none.
-        blocks: default of `--blocks`; None if the network has none that may be left as they are.
-        finds_motion: it learns motion from the middle frame, not flow between the ends.
-        uses_all_weights: every step gives every weight a gradient.
+        blocks: default of `--blocks`; None if the network has no blocks that can be frozen.
+        finds_motion: learns motion from the middle frame, instead of flow between the ends.
+        uses_all_weights: every step computes a gradient for every weight.
     """
 
     lr, schedule, weight_decay, gradient_norm = 1e-3, "plateau", 0.0, 1.0
@@ -58,7 +58,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
-        """(1, 3, h, w) RGB in [0, 1], twice, to the frame at time t, (1, 3, h, w)."""
+        """Map two frames (1, 3, h, w) RGB in [0, 1] to the frame at time t, (1, 3, h, w)."""
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures] | None:
         """The loss of drawn frames, (b, 3, h, w), and figures to log; None if the loss depends on more than these."""
@@ -69,7 +69,7 @@ class Task(nn.Module, ABC):
         return torch.optim.AdamW(trained, lr, weight_decay=self.weight_decay)
 
     def begin(self) -> None:
-        """Load what a new run starts from: `--from`, a folder of `NAME.safetensors` or the file of a single network."""
+        """Load the initial weights of a new run: `--from`, a folder of `NAME.safetensors` or one network's file."""
         paths = self.options.start or []
         if len(paths) > 1:
             raise InputError(f"--from names {len(paths)} places; {self.options.model} starts from one.")
@@ -78,18 +78,18 @@ class Task(nn.Module, ABC):
                 checkpoints.load(network, path / f"{name}.safetensors" if path.is_dir() else path)
 
     def plan(self, steps_in_epoch: int | None) -> None:
-        """Told once, before training: how many steps go through all triplets once, None if these have no end."""
+        """Called once before training, with the number of steps per epoch, None if the data is endless."""
 
     def begin_step(self, step: int) -> None:
-        """Called before every step; what the step does may depend on its number alone."""
+        """Called before every step. Its effect may depend on the step number alone."""
 
     def rate(self, step: int) -> float:
-        """The share of the learning rate that a step takes."""
+        """The factor of the learning rate at a step."""
         return 1.0
 
 
 class SynthesisTask(Task):
-    """Synthesis on the flow of a frozen estimator, or on exact flow."""
+    """Trains synthesis on the flow of a frozen estimator, or on exact flow."""
 
     flow = "dis"
 
@@ -101,7 +101,7 @@ class SynthesisTask(Task):
 
     @torch.no_grad()
     def flows_of(self, batch: Batch) -> Flows:
-        """flow01 and flow10 as the options say: those of the batch, exact or cached, or estimated now."""
+        """flow01 and flow10 as selected by the options: exact or cached ones of the batch, or estimated now."""
         if batch.flows is not None and batch.exact == (self.flow is None):
             return Flows(*batch.flows)
         if self.flow is None:
@@ -115,12 +115,12 @@ class SynthesisTask(Task):
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
-    """Losses stay fp32 where networks run in bf16."""
+    """Disable autocast, so that losses stay in fp32 when networks run in bf16."""
     return torch.autocast(tensor.device.type, enabled=False)
 
 
 def drawing_loss(lpips: LPIPSLoss, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
-    """LPIPS, and the mean difference of colours and of line responses, equally, of frames (b, 3, h, w)."""
+    """LPIPS plus the mean difference of colours and of line responses, equally weighted, of frames (b, 3, h, w)."""
     distance, colour = lpips(frame, truth).mean(), (frame - truth).abs().mean()
     with full_precision(frame):
         lines = (difference_of_gaussians(frame) - difference_of_gaussians(truth)).abs().mean()
@@ -128,5 +128,5 @@ def drawing_loss(lpips: LPIPSLoss, frame: Tensor, truth: Tensor) -> tuple[Tensor
 
 
 def warm_cosine(step: int, steps: int, warm: float = 0.05) -> float:
-    """Share of the learning rate: up over the first 5 % of the steps, then down along a cosine to 0."""
+    """The factor of the learning rate: linear warm-up over the first 5 % of the steps, then cosine decay to 0."""
     return min(1, (step + 1) / (warm * steps)) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -1,4 +1,4 @@
-"""The U-Nets' two tasks: the flow between two frames, and the frame between them on some flow."""
+"""The two tasks of the U-Nets: the flow between two frames, and the frame between them given flow."""
 
 from argparse import Namespace
 from typing import cast
@@ -14,7 +14,7 @@ from _util import losses, metrics
 
 
 class FlowUNetTask(FlowTask):
-    """`--task optflow`: the flow; without exact flow, by the loss of `FrameUNetTask`."""
+    """`--task optflow`: the flow; without exact flow, its appearance loss is that of `FrameUNetTask`."""
 
     lr = 4e-4
     style_features = "vgg19"
@@ -34,7 +34,7 @@ class FlowUNetTask(FlowTask):
 
 
 class FrameUNetTask(SynthesisTask):
-    """`--task vfi`: the frame, by a perceptual loss over several layers of a backbone, and L1."""
+    """`--task vfi`: the frame, trained with L1 and a perceptual loss over several layers of a backbone."""
 
     lr, schedule, weight_decay = 1e-3, "cosine", 1e-4
     style_features = "vgg19"
