@@ -178,7 +178,7 @@ def make_folder(folder: Path, remedy: str = "choose another place") -> None:
 
 @contextlib.contextmanager
 def making_folder(folder: Path) -> Iterator[None]:
-    """Create a folder and its parents; at the end of the block, those of them that are empty are removed again.
+    """Create a folder and its missing parents; at the end of the block, those created are removed again if empty.
 
     Raises:
         InputError: the folder cannot be created.
@@ -255,7 +255,7 @@ def _sync(path: Path) -> None:
 @functools.cache
 def _remove_stale(folder: Path) -> None:
     """Remove temporary files left in a folder by dead processes of this machine; once per folder."""
-    if os.name != "posix":  # `_lives` needs signal 0
+    if os.name != "posix":  # elsewhere, os.kill(process, 0) is no mere test
         return
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):

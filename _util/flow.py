@@ -44,8 +44,8 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
         quirk: use the grid of the released EISAI code, with which its weights were trained: pixel x samples at
             `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
         mode: "bilinear", or "sharp": bicubic plus a quarter of its difference from bilinear, so that lines keep their
-            contrast between pixels. Results may slightly exceed the range of the image. On the CPU, without gradients
-            and `quirk`, positions are rounded to 1/32 of a pixel, which halves the time.
+            contrast between pixels. Results may slightly exceed the range of the image. On the CPU, if `quirk` is False
+            and no gradient is needed, positions may be rounded to 1/32 of a pixel, which halves the time.
 
     Returns:
         (b, c, h, w), differentiable in both tensors.
