@@ -232,7 +232,7 @@ class StreamedParts(Parts):
 
 
 def rename(path: Path, place: Path) -> None:
-    """Rename a file or folder.
+    """Rename a file or folder that has been synced to disk.
 
     Raises:
         InputError: renaming fails.

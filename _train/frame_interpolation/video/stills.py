@@ -59,7 +59,7 @@ class Stills:
 
         Args:
             picture: the frame, an in-between or the drawing itself.
-            drawing: the last drawing of the source.
+            drawing: the source's drawing at that time.
         """
         for i, area in enumerate(self._areas):
             change = self._at(i, (number + _NEAR) / self._fps)
