@@ -115,8 +115,7 @@ def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0 on success, 2 on errors that the user can fix, 1 if the reader of standard
-    output has closed it, 130 when interrupted."""
+    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 if interrupted."""
     from _util import extras
     from _util.errors import InputError
 

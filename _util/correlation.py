@@ -109,7 +109,7 @@ class CorrelationPyramid:
         shared = (places, out, b, h, w, self.radius, len(scales), int(self.stretched))
         for level, products in enumerate(scales):
             height, width = products.shape[3:]
-            # Either the maps lie one after the other, or, looked at from the other side, value by value.
+            # The maps are contiguous one after the other, or, in the reverse direction, interleaved value by value.
             if products.is_contiguous():
                 steps = height * width, 1
             else:

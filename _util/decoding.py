@@ -25,7 +25,7 @@ STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
 # PyAV 19 always replaces invalid text.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-_LARGEST_RATE = 1000  # frames a second; a larger stated rate is that of a clock, as in short raw DV
+_LARGEST_RATE = 1000  # frames per second; a larger stated rate is that of a clock, as in short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header states the duration
 _OF_WHOLE_FRAMES = ("gif", "apng")
 _OF_DECODING_TIMES = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times

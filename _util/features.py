@@ -158,9 +158,9 @@ def open_backbone(name_or_path: str | Path, layers: Sequence[str], folder: Path 
     """A backbone with its weights.
 
     Args:
-        name_or_path: one of `BACKBONES`, or the file of a state dict as torchvision has it, recognised by its shapes.
-        layers: as of `Backbone`.
-        folder: of checkpoints, where files are looked for by name.
+        name_or_path: one of `BACKBONES`, or a file with torchvision's state dict, recognised by its shapes.
+        layers: see `Backbone`.
+        folder: of checkpoints, in which files are searched by name.
 
     Raises:
         InputError: the weights cannot be found or downloaded, or fit none of the architectures.
@@ -190,10 +190,10 @@ def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[
 
 
 def recognise(path: Path) -> str:
-    """The architecture, of `BACKBONES`, of the weights in a file.
+    """The architecture, one of `BACKBONES`, of the weights in a file.
 
     Raises:
-        InputError: there is no such file, or it is none of them.
+        InputError: the file does not exist, or fits none of them.
     """
     return _recognised(path)[0]
 

@@ -196,8 +196,7 @@ def _graph_of_idet(frame: av.VideoFrame) -> av.filter.Graph:
 
 
 def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float] | None:
-    """Shares of moving pixels that comb: in the frame as stored, with the previous odd lines, with the previous even
-    lines. None if too few pixels move."""
+    """Shares of moving pixels that comb: as stored, with the odd lines before, with the even ones; None if few move."""
     changed = np.abs(luma - before) > _STANDS_OUT
     moving = changed[:-2] | changed[1:-1] | changed[2:]
     count = moving.sum()

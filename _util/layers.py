@@ -1,8 +1,7 @@
 """Layered pictures: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
 
 Layers are the top-level nodes of a document. A group is one layer, composited from the layers in it; hidden layers are
-left out. Only normal blending is supported: a document that uses anything else is rejected with a message that names
-it.
+left out. Only normal blending is supported: a document that uses anything else is rejected by name.
 """
 
 import math

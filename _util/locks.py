@@ -33,8 +33,7 @@ def holding(*paths: str | Path) -> Iterator[None]:
     Of the processes of one `torchrun`, the first holds the locks for all.
 
     Args:
-        paths: they need not exist; links are followed. Missing parent folders are created, and removed again if they
-            stay empty.
+        paths: they need not exist; links are followed. Missing parents are created, and removed again if left empty.
 
     Raises:
         InputError: another run holds one (the message names its process), or there is no permission to write.

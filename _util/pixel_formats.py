@@ -1,7 +1,7 @@
 """Choice of the pixel format of an encoder: of those it supports, the one that preserves most of the source.
 
 Formats are named as in FFmpeg. The losses between formats are computed by FFmpeg, in this order: alpha, bit depth,
-chroma resolution. Lossy encoders that support Y'CbCr are not given RGB, which few players support there.
+chroma resolution. Lossy encoders get RGB only for RGB sources and without Y'CbCr 4:4:4, as few players support it.
 """
 
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def is_deep(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """The format that stands for another one: full and limited range differ; no palette, no grey with alpha."""
+    """The format that represents another one in comparisons: without range, palette, or grey with alpha."""
     if av.VideoFormat(name).has_palette or name == "ya8":
         return "bgra"
     if name.startswith("ya16"):
@@ -91,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def _candidates(codec: av.Codec, source: str) -> tuple[list[str], str]:
-    """Formats to choose from, and that of the source as it compares with them."""
+    """Formats to choose from, and the format with which they are compared to represent the source."""
     names = [name for name in _names(codec) if _is_usable(name)]
     names = [name for name in names if not name.startswith("yuvj")] or names
     greys = [name for name in names if len(av.VideoFormat(name).components) == 1]

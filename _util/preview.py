@@ -31,8 +31,7 @@ def write_preview(
 
     Args:
         path: ends in .webp, .gif or .mp4; written atomically.
-        frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. WebP keeps alpha; for other formats it is
-            composited over white.
+        frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. Except in WebP, alpha is put over white.
         fps: frames per second.
         largest: largest length of the longer side in pixels; larger frames are scaled down.
         tags: PNG chunks of colour and resolution, kept in WebP; for other formats, colours are converted to sRGB.

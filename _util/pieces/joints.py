@@ -61,8 +61,7 @@ class Chains(NamedTuple):
 def chain(
     matrices: np.ndarray, areas: np.ndarray, centres: np.ndarray, touching: np.ndarray, places: np.ndarray
 ) -> Chains:
-    """Build chains of joined pieces: the largest of each group is the root and carries its neighbours, which carry
-    theirs.
+    """Build chains of joined pieces: the largest of each group is the root, carries its neighbours, and so on.
 
     Args:
         matrices: (k, 2, 3).

@@ -3,8 +3,7 @@
 In: two frames and a matching. Out: `Pieces`: the moving piece that each pixel of both frames belongs to, the motion of
 each piece as part of a chain about joints, its bends and its layer; from these, flow or paths. A motion is fitted to
 outlines, and the residual is estimated by dense inverse search on the piece alone. If the result does not explain both
-frames, the piece is not moved. Pieces that surround everything and look the same in both frames are ground, which does
-not move.
+frames, the piece is not moved. Pieces that surround everything and look the same in both frames are static ground.
 """
 
 from typing import NamedTuple

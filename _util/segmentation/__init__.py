@@ -152,8 +152,7 @@ def _measure(labels, pixels, areas, sums, boxes):
 
 @njit()
 def _connect(labels, pieces):
-    # Union-find over 4-connected pixels of one label: every number's parent is an earlier one of the same piece, or
-    # itself.
+    # Union-find over 4-connected pixels of one label; a parent is an earlier number of the same piece, or itself.
     h, w = labels.shape
     parent = np.empty(h * w, np.int32)
     count = 0

@@ -1,8 +1,7 @@
 """Bending lines: the residual of a rigid motion between matched lines, and lines that only a bend explains.
 
-Starting at points with a motion, other points on the same line follow their neighbours: each is moved towards the
-nearest unclaimed line, and turned a little towards its direction. The remaining offset across the nearest line is
-smoothed.
+Starting at points with a motion, other points on the same line follow their neighbours: each moves towards the nearest
+unclaimed line, and turns a little towards its direction. The remaining offset across the nearest line is smoothed.
 """
 
 import numpy as np

@@ -120,7 +120,7 @@ class Hinted:
         return frame, carried
 
     def _near_hints(self, automatic: Tensor, hinted: Tensor) -> Tensor:
-        """A blend of both by how far hints have effect; exactly `automatic` where they have none."""
+        """Blend both by the weight of hints; exactly `automatic` where it is 0."""
         share = torch.from_numpy(self.share).to(automatic)
         return torch.where(share > 0, automatic.lerp(hinted.to(automatic), share), automatic)
 

@@ -6,7 +6,7 @@
            key_003.png                        key_002+0of3.png
                                               …
                                               key_003+0of0.png   the last key
-                                              .drawn.jsonl       what each drawing was made of
+                                              .drawn.jsonl       how each drawing was made
 
 Keys are in the order of `key_names`, so that `key_002+fixed.png` lies between `key_002.png` and `key_003.png`. An
 existing drawing that was made from the same two keys with the same settings is kept.

@@ -161,7 +161,7 @@ def _interpolate(
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
-    """The reader of the source, and the frames a second of the result.
+    """Open the source; returns its reader and the frame rate of the result.
 
     Raises:
         InputError: the source or an option cannot be used.
