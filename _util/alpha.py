@@ -18,7 +18,7 @@ def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np
 
 
 def premultiplied(pixels: np.ndarray, largest: float) -> np.ndarray:
-    """Straight (h, w, 4), alpha in [0, largest], as premultiplied float32 of the same range."""
+    """Convert (h, w, 4) with straight alpha in [0, largest] to premultiplied float32 of the same range."""
     values = pixels.astype(np.float32)
     values[:, :, :3] *= values[:, :, 3:] / np.float32(largest)
     return values

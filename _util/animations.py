@@ -1,7 +1,7 @@
 """Animated pictures: GIF, WebP and APNG.
 
-They are written by FFmpeg, a frame at a time: WebP and APNG without loss, GIF with a palette of each frame's own.
-A WebP that moves is read by libwebp through Pillow, since FFmpeg reads none.
+FFmpeg writes them frame by frame: WebP and APNG losslessly, GIF with a palette per frame. Animated WebP, which FFmpeg
+does not decode, is read by libwebp through Pillow.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from _util.errors import InputError
 from _util.pixels import as_8_bits
 
 SUFFIXES = (".gif", ".webp", ".apng")
-LARGEST_RATE = 100  # GIF counts hundredths of a second, and what shows one in less shows it in ten
+LARGEST_RATE = 100  # GIF counts hundredths of a second; players show shorter delays as ten of them
 _CONTAINERS = {"gif": "gif", "apng": "apng", "libwebp_anim": "webp"}
 _OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
 _USUAL_RATE = Fraction(24)
@@ -31,7 +31,7 @@ _PALETTE = "stats_mode=single:reserve_transparent=1"
 
 
 def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
-    """Sentences about what the format of `path` cannot hold."""
+    """Sentences about what the format of `path` does not support."""
     notes = [f"{path.suffix} holds pictures only; sound and all other streams are left out."]
     if path.suffix.lower() == ".gif":
         clear = ", and a pixel is clear or opaque" if alpha else ""
@@ -87,7 +87,7 @@ def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_forma
 
 
 def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.VideoFrame]:
-    """Frames of at most 256 colours, each with a palette of its own."""
+    """Reduce frames to at most 256 colours, each frame with its own palette."""
     graph = None
     for i, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgba" if pixels.shape[2] == 4 else "rgb24")
@@ -117,7 +117,7 @@ def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
 
 
 class WebP:
-    """The frames of a WebP that moves, as of a video file; see `decoding.File`."""
+    """The frames of an animated WebP, with the interface of `decoding.File`."""
 
     def __init__(self, path: Path, keep_alpha: bool = False):
         self.path = path
@@ -139,7 +139,7 @@ class WebP:
         )
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        """The frames; all from the first, since each is drawn over those before it."""
+        """All frames from the first, whatever `start` is, since each is drawn over the previous ones."""
         with _open_webp(self.path) as picture:
             time = Fraction(0)
             for i in range(self._count):
@@ -158,7 +158,7 @@ class WebP:
 
 
 def is_moving_webp(path: Path) -> bool:
-    """Whether a file is a WebP of several frames."""
+    """Whether a file is an animated WebP."""
     try:
         with path.open("rb") as file:
             head = file.read(21)
@@ -177,7 +177,7 @@ def _open_webp(path: Path) -> Iterator[Image.Image]:
 
 
 def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:
-    """When each frame begins, and when the last ends, in seconds; and whether a pixel is clear in any of them."""
+    """The start of each frame and the end of the last, in seconds; and whether any pixel is not opaque."""
     times, is_clear = [Fraction(0)], False
     for i in range(picture.n_frames):  # pyright: ignore[reportAttributeAccessIssue]
         picture.seek(i)

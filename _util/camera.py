@@ -1,8 +1,8 @@
-"""How the camera moves from one frame to the next: a shift, zoom and turn (similarity) of what fills the picture.
+"""Camera motion between two frames: the similarity transform (shift, zoom and rotation) of most of the picture.
 
 Corners are tracked (Lucas and Kanade, IJCAI 1981), and motions are fitted to them one after the other by RANSAC
-(Fischler and Bolles, CACM 1981). The camera's is that which goes on as before, or else covers most of the picture: a
-figure that steps may have more corners than the ground has.
+(Fischler and Bolles, CACM 1981). The camera's is the one that continues the previous motion, or else covers most of the
+picture. The number of corners does not decide, as a moving figure may have more than the background.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,27 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-_CELL = 20  # pixels: the side of the cells in each of which corners are looked for; divides both sides of frames
-_IN_CELL = 3  # corners at most
+_CELL = 20  # pixels; side of the cells in which corners are detected; divides both sides of frames
+_IN_CELL = 3  # largest number of corners per cell
 _FAINTEST = 2e-6  # least eigenvalue of a corner
-_FEWEST = 8  # corners that a motion is believed from
-_MOTIONS = 3  # that are told from one another
-_MOVING = 0.08  # pixels a frame; less is no motion
-_NEAR = 0.5  # pixels within which a corner moves with others
-_AS_SHIFT = 0.9  # share of those that a shift alone must explain to be taken instead, since it is the more exact
-_CONTINUES = 0.3, 0.15  # how far the camera's motion may change from frame to frame: share of it, and pixels
-_AGREEING = 0.3  # share of the cells with moving corners in which some move with the camera
-_SPREAD = 0.4  # of a side of the picture, over which they are spread
+_FEWEST = 8  # least number of corners that support a motion
+_MOTIONS = 3  # largest number of motions fitted
+_MOVING = 0.08  # pixels per frame; less is no motion
+_NEAR = 0.5  # pixels; inlier threshold
+_AS_SHIFT = 0.9  # least share of inliers that a pure shift must explain to be preferred, since it is more exact
+_CONTINUES = 0.3, 0.15  # largest change of the camera's motion between frames: share of the motion, plus pixels
+_AGREEING = 0.3  # least share of the cells with moving corners in which some move with the camera
+_SPREAD = 0.4  # least extent of these, as a share of a side of the picture
 
 
 def find(one: np.ndarray, other: np.ndarray, before: np.ndarray | None) -> np.ndarray | None:
-    """(2, 3): where the camera brings points of one grey frame (h, w) uint8 in the other; None where it does not move.
+    """Estimate the camera's motion between two grey frames (h, w) uint8.
 
     Args:
-        before: what was found between the frame before and the first, if anything was.
+        before: the motion found between the previous frame and `one`, if any.
+
+    Returns:
+        (2, 3), the affine transform from points of `one` to points of `other`; None if the camera does not move.
     """
     start, end = _tracked(one, other)
     found = list(_motions(start, end))
@@ -42,14 +45,14 @@ def find(one: np.ndarray, other: np.ndarray, before: np.ndarray | None) -> np.nd
 
 
 def of_picture(camera: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """(5, 2) pixels: how a camera (2, 3) moves the centre and the corners of a picture of a size (h, w)."""
+    """Displacements (5, 2) in pixels of the centre and corners of a picture of `size` (h, w) by a camera (2, 3)."""
     h, w = size
     points = np.array([[w / 2, h / 2], [0, 0], [w, 0], [0, h], [w, h]])
     return points @ camera[:, :2].T + camera[:, 2] - points
 
 
 def _tracked(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) each: the corners that move, before and after."""
+    """The positions of moving corners in both frames, (n, 2) each."""
     corners = _corners(one)
     if not len(corners):
         return corners, corners
@@ -59,7 +62,7 @@ def _tracked(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _corners(grey: np.ndarray) -> np.ndarray:
-    """(n, 2) float32: the best corners of each cell of a frame, so that strong outlines do not hide a faint ground."""
+    """The best corners (n, 2) float32 of each cell, so that strong outlines do not crowd out a faint background."""
     h, w = grey.shape
     strength = cv2.cornerMinEigenVal(grey, 3)
     strength[strength < cv2.dilate(strength, np.ones((5, 5)))] = 0
@@ -71,17 +74,17 @@ def _corners(grey: np.ndarray) -> np.ndarray:
 
 
 def _covered(points: np.ndarray) -> int:
-    """Cells of the frame in which there are points (n, 2)."""
+    """The number of cells that contain points (n, 2)."""
     return len(np.unique(points // _CELL, axis=0))
 
 
 def _motions(start: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Motions (2, 3) of points (n, 2), each with the numbers of those that move by it, from most to fewest."""
+    """Fit motions (2, 3) to points (n, 2) one after the other, each with the indices of its inliers."""
     left = np.arange(len(start))
     for _ in range(_MOTIONS):
         if len(left) < _FEWEST:
             return
-        cv2.setRNGSeed(0)  # RANSAC samples: the same frames give the same answer, whatever came before
+        cv2.setRNGSeed(0)  # makes RANSAC deterministic
         motion, inliers = cv2.estimateAffinePartial2D(start[left], end[left], ransacReprojThreshold=_NEAR, maxIters=500)
         if motion is None or np.count_nonzero(inliers) < _FEWEST:
             return
@@ -95,7 +98,7 @@ def _motions(start: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, n
 
 
 def _continues(before: np.ndarray, after: np.ndarray, size: tuple[int, ...]) -> bool:
-    """Whether a camera's motion may be what another becomes a frame later."""
+    """Whether a camera's motion `after` is close enough to `before` to continue it."""
     one, other = of_picture(before, size), of_picture(after, size)
     share, pixels = _CONTINUES
     return bool(np.linalg.norm(other - one, axis=1).max() < share * np.linalg.norm(one, axis=1).max() + pixels)

@@ -1,11 +1,11 @@
-"""Frames of a moving camera in which nothing is redrawn: the camera is on ones, the figure on twos or threes.
+"""Detection of holds under a moving camera: the camera is on ones, the figure on twos or threes.
 
-Under a smooth pan or zoom all frames differ, though the figure steps only every second or third frame. Interpolated
-from frame to frame, the ground would move evenly and the figure would not. `detect` finds the frames between two steps,
-so that motion leads from one step to the next, over the hold.
+Under a smooth pan or zoom all frames differ, though the figure is redrawn only every second or third frame. If each
+pair of frames were interpolated, the background would move evenly and the figure would not. `detect` finds the frames
+between two drawings, so that motion can be interpolated from drawing to drawing, over the hold.
 
-A frame is explained where it shows what the frame before it shows, moved with the camera, or standing still on the
-screen, or where the camera uncovers what was behind something that stands still.
+A pixel is explained if it shows the previous frame, moved with the camera or standing still on the screen, or if the
+camera uncovers what was behind something that stands still.
 
 Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are measured at 180×320.
 """
@@ -21,43 +21,43 @@ import numpy as np
 
 from _util import camera, duplicates
 
-LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole of the next
+LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole next one
 
-_HOLDS = 2, 3  # frames from step to step
-_LEAST = 4.5  # ‖ΔLab‖ in one place that is a step
+_HOLDS = 2, 3  # lengths of holds, frames
+_LEAST = 4.5  # least local ‖ΔLab‖ of a new drawing
 _FEWEST_STANDING = 16  # pixels
-_DIFFERS = 3  # ‖ΔLab‖ of a pixel that is not explained
-_HELD = 5.5  # ‖ΔLab‖ in one place, unexplained, that outlines over a moving ground may leave in a hold
-_FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the pixels with as much, that they do not leave
-_GRAIN = 6  # times as much as nine tenths of the picture have at most, that compression and grain leave besides
-_INEXACT = 0.2  # pixels by which what moves may be off, by rounding and in what outlines are mixed with
-_STEP = 2  # times as much at least, where something is redrawn
-_UNEVEN = 0.2, 0.25  # how far the camera may be off its mean motion: share of it, and pixels
+_DIFFERS = 3  # ‖ΔLab‖ from which a pixel is unexplained
+_HELD = 5.5  # largest unexplained local ‖ΔLab‖ in a hold, as outlines over a moving background leave it
+_FAINT, _WIDE = 1, 320  # ‖ΔLab‖, and the number of pixels above it that a hold may not reach
+_GRAIN = 6  # compression and grain may add this times the 0.9 quantile of the unexplained ‖ΔLab‖
+_INEXACT = 0.2  # pixels; tolerated error of motion, from rounding and from antialiased outlines
+_STEP = 2  # least ratio of the change at a new drawing to that within the hold
+_UNEVEN = 0.2, 0.25  # largest deviation from the camera's mean motion: share of it, plus pixels
 
 
 class _View(NamedTuple):
-    """A frame as it is measured."""
+    """A reduced frame."""
 
-    lab: np.ndarray  # (h, w, 3), smoothed, so that it can be moved by a fraction of a pixel
+    lab: np.ndarray  # (h, w, 3), smoothed for subpixel motion
     grey: np.ndarray  # (h, w) uint8
 
 
 class _Change(NamedTuple):
-    """What happens from one frame to the next, where there is a camera that moves (`camera.find`)."""
+    """The change from one frame to the next under a moving camera (`camera.find`)."""
 
     motion: np.ndarray  # (5, 2) pixels, of the centre and the corners of the picture
     unexplained: float  # the largest ‖ΔLab‖ that neither the camera nor standing still explains
-    wide: int  # pixels of which some is not explained
-    stands: np.ndarray  # (h, w): where something stands on the screen, and does not move with the camera
+    wide: int  # number of pixels above _FAINT and grain
+    stands: np.ndarray  # (h, w): where something stands on the screen instead of moving with the camera
     differs: np.ndarray  # (h, w): ‖ΔLab‖ on the screen
 
 
 def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Whether each frame (h, w, 3) shows only the motion of the camera, within a figure's hold on twos or threes.
+    """Whether each frame (h, w, 3) shows only camera motion, within a figure's hold on twos or threes.
 
-    Holds count where two follow each other, and where the camera moves evenly from step to step: then nothing is lost
-    by leaving out what lies between. A pan on which nothing steps has no holds. At most `LOOKAHEAD` frames are read
-    beyond the one answered for.
+    A hold counts only if another one precedes or follows it and the camera moves evenly through it, so that nothing is
+    lost by dropping its later frames. A pan in which nothing is redrawn has no holds. At most `LOOKAHEAD` frames are
+    read ahead.
     """
     changes = _changes(map(_view, frames))
     size = 2 * LOOKAHEAD + 1
@@ -79,7 +79,7 @@ def _view(frame: np.ndarray) -> _View:
 
 
 def _changes(views: Iterable[_View]) -> Iterator[_Change | None]:
-    """How each frame follows from the one before; the first from none."""
+    """The change from the previous frame for each frame; None for the first one and where no camera moves."""
     last = moved_by = None
     for view in views:
         moved_by = None if last is None else camera.find(last.grey, view.grey, moved_by)
@@ -88,7 +88,7 @@ def _changes(views: Iterable[_View]) -> Iterator[_Change | None]:
 
 
 def _hold_before_middle(changes: list[_Change | None]) -> int:
-    """Frames of the hold that begins with the frame before the middle, if one follows it or precedes it; else 1."""
+    """Length of the hold that begins with the frame before the middle, if a hold follows or precedes it; else 1."""
     start = LOOKAHEAD - 1
     for length in _HOLDS:
         if _is_hold(changes, start, length) and any(
@@ -99,7 +99,7 @@ def _hold_before_middle(changes: list[_Change | None]) -> int:
 
 
 def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
-    """Whether something new is drawn at `start`, nothing for `length` frames, and then something new again."""
+    """Whether `start` and `start + length` show new drawings, and no frame between them does."""
     if start < 0 or start + length >= len(changes):
         return False
     within = changes[start + 1 : start + length + 1]
@@ -115,19 +115,20 @@ def _is_hold(changes: list[_Change | None], start: int, length: int) -> bool:
 
 
 def _new(change: _Change, held: list[_Change]) -> float:
-    """‖ΔLab‖ of what is redrawn: what nothing explains, and what stands on the screen there or in a hold alone."""
+    """‖ΔLab‖ of redrawn content: unexplained change, and change where something stands still only in this change or
+    only in the held ones."""
     left = (_typical(change.differs[other.stands]) for other in held)
     stopped = (_typical(other.differs[change.stands]) for other in held)
     return max(change.unexplained, *left, *stopped)
 
 
 def _typical(differences: np.ndarray) -> float:
-    """Of the pixels of what stands; 0 where they are too few to be a thing."""
+    """The 0.75 quantile over pixels that stand still; 0 if there are too few."""
     return float(np.quantile(differences, 0.75)) if differences.size > _FEWEST_STANDING else 0.0
 
 
 def _is_even(motions: np.ndarray) -> bool:
-    """Whether a camera's motions (n, 5, 2), one a frame, are those of one speed."""
+    """Whether a camera's motions (n, 5, 2), one per frame, have constant speed."""
     mean = motions.mean(0)
     share, pixels = _UNEVEN
     largest = np.linalg.norm(mean, axis=1).max()
@@ -146,14 +147,14 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
     reach = np.ones((2 * math.ceil(np.linalg.norm(motion, axis=1).max()) + 5,) * 2)
     figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), reach) > 0)
     uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
-    uncovered &= cv2.dilate(moves.astype(np.uint8), reach, iterations=2) > 0  # not within a large figure
+    uncovered &= cv2.dilate(moves.astype(np.uint8), reach, iterations=2) > 0  # exclude the inside of a large figure
     inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
     edge = cv2.dilate(stands.astype(np.uint8), np.ones((3, 3))) > 0
     change[edge | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
     excess = np.maximum(duplicates.lab_length(change) - _misplaced(other), 0)
     unexplained = cv2.blur(excess, (5, 5), borderType=cv2.BORDER_CONSTANT)
     back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))
-    stands &= back > _DIFFERS  # not where the camera would have brought the figure to
+    stands &= back > _DIFFERS  # exclude the place to which the camera would have moved the figure
     grain = min(_GRAIN * float(np.quantile(unexplained[::3, ::3], 0.9)), _FAINT)
     wide = int(np.count_nonzero(unexplained > _FAINT + grain))
     stands = cv2.erode(stands.astype(np.uint8), np.ones((2, 2))) > 0
@@ -161,7 +162,7 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
 
 
 def _misplaced(lab: np.ndarray) -> np.ndarray:
-    """(h, w): ‖ΔLab‖ that motion makes which is off by `_INEXACT` pixels, at what lies within a pixel."""
+    """(h, w): the largest ‖ΔLab‖ within one pixel that an error of `_INEXACT` pixels in the motion causes."""
     slopes = (cv2.Sobel(lab[:, :, 0], cv2.CV_32F, *order, scale=_INEXACT / 8) for order in ((1, 0), (0, 1)))
     return cv2.dilate(cv2.magnitude(*slopes), np.ones((3, 3)))
 

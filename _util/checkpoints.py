@@ -1,7 +1,7 @@
 """Verify and load weights: published checkpoints if the user has put them there, else those the project ships.
 
-A file is read as tensors alone, never as Python objects that could run code, and a model is touched only once every
-name and shape in the file has been found to fit.
+A file is read as tensors only, never as Python objects that could run code, and a model is modified only after every
+name and shape in the file has been verified.
 """
 
 import collections
@@ -38,14 +38,14 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
     """Load weights into `model` in place and return the file they came from.
 
     Names in the file may carry a common prefix (`module.flownet.fnet.conv1.weight`) and be wrapped in a
-    dictionary under `model_state_dict` or `state_dict`; what is outside the prefix is another network's.
+    dictionary under `model_state_dict` or `state_dict`; entries without the prefix belong to another network.
 
     Args:
-        name_or_path: one of `NETWORKS`, looked for in `folder`, or the path of a file.
+        name_or_path: one of `NETWORKS`, searched in `folder`, or the path of a file.
 
     Raises:
-        InputError: no such file, not a file of weights, or names, shapes or values that do not fit. The model is as
-            it was before.
+        InputError: the file does not exist, is not a file of weights, or has names, shapes or values that do not fit.
+            The model is unchanged.
     """
     if name_or_path in NETWORKS:
         path = find(str(name_or_path), folder)
@@ -61,7 +61,7 @@ def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> P
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, on the CPU, taken out of known wrappers.
+    """The tensors of a checkpoint by name, on the CPU, unwrapped from known containers.
 
     Raises:
         InputError: the file is missing, is not a checkpoint, or holds more than weights.

@@ -5,5 +5,5 @@ from numbers import Rational
 
 
 def fraction(number: Rational | None) -> Fraction | None:
-    """What PyAV gives, from version 19 on as a type that rounds as FFmpeg does; None where it is unknown."""
+    """Convert a rational of PyAV, which since version 19 rounds as FFmpeg does, to a `Fraction`; None if unknown."""
     return Fraction(int(number.numerator), int(number.denominator)) if number else None

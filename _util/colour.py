@@ -54,20 +54,20 @@ def holds_rgb(frame_format: av.VideoFormat) -> bool:
 
 
 def has_alpha(frame_format: av.VideoFormat) -> bool:
-    """Whether pixels of a format can be clear."""
+    """Whether pixels of a format can be transparent."""
     return frame_format.has_palette or any(component.is_alpha for component in frame_format.components)
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool = False) -> np.ndarray:
     """A decoded frame as (h, w, 3) RGB; alpha is composited over white, or kept: (h, w, 4).
 
-    An unspecified matrix is BT.709 from 720 lines on and BT.601 below, and an unspecified range is limited, as players
-    have it.
+    An unspecified matrix counts as BT.709 from 720 lines on and as BT.601 below, and an unspecified range as limited,
+    as in players.
 
     Args:
-        size: (h, w) wanted.
-        deep: uint16 is wanted rather than uint8.
-        keep_alpha: four channels are wanted, whether the frame has alpha or not.
+        size: (h, w) of the result.
+        deep: return uint16 rather than uint8.
+        keep_alpha: return four channels, whether the frame has alpha or not.
     """
     tag = frame.colorspace
     if not holds_rgb(frame.format):
@@ -148,7 +148,7 @@ def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> 
 
 
 def plain(name: str) -> str:
-    """The pixel format of the same values, whose name does not tell their range: yuv420p for yuvj420p."""
+    """The pixel format without a range in its name: yuv420p for yuvj420p."""
     return name.replace("yuvj", "yuv")
 
 
@@ -168,7 +168,7 @@ def _matrix(tag: int, height: int) -> int:
 
 
 def usual_matrix(height: int) -> int:
-    """The matrix that players take where none is named."""
+    """The matrix that players assume if none is specified."""
     return BT709 if height >= _HD_HEIGHT else BT601
 
 
@@ -219,7 +219,7 @@ def _planar_rgb(pixels: np.ndarray, pixel_format: str) -> av.VideoFrame:
 
 
 def _grey_in_limited_range(grey: av.VideoFrame) -> av.VideoFrame:
-    # swscale takes all grey for full range; as luma of a format that it does not, the levels stay as they are.
+    # swscale treats all grey formats as full range; as luma of another format, the levels are unchanged.
     luma = VideoReformatter().reformat(
         grey, format="yuv444p16le" if is_deep(grey) else "yuv444p", src_color_range=FULL, dst_color_range=FULL
     )

@@ -1,4 +1,4 @@
-"""What every command line here does alike: errors are one sentence on stderr and exit code 2."""
+"""What all command lines share: argument types, and errors as one sentence on stderr with exit code 2."""
 
 import _thread
 import argparse
@@ -17,24 +17,24 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T", float, Fraction)
 
 _PYTHON = "python -m "
-_name: str | None = None  # of the command, where it is not run by `python -m`
+_name: str | None = None  # of the command, if it is not run by `python -m`
 
 
 def begin_as(name: str) -> None:
-    """Let usage and errors of the command that is to run call it so: `inbetween video`."""
+    """Set the name of the command, such as `inbetween video`, for its usage and error messages."""
     global _name
     _name = name
 
 
 def name(module: str) -> str:
-    """What the command line of a module begins with: `python -m _scripts.evaluate`, or what `begin_as` was given."""
+    """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `begin_as`."""
     return _name or _PYTHON + module
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence, and that takes options between positional arguments.
+    """An argument parser whose errors are one sentence and which accepts options between positional arguments.
 
-    `prog` is `python -m MODULE`, unless `begin_as` gave a name.
+    `prog` is `python -m MODULE`, unless `begin_as` set a name.
     """
 
     def __init__(self, prog: str | None = None, **options: Any):
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog if module == prog else name(module), **options)
 
     def parse_args(self, *arguments: Any, **options: Any) -> Any:
-        if self._subparsers:  # argparse cannot mix these
+        if self._subparsers:  # argparse does not support intermixed arguments with subparsers
             return super().parse_args(*arguments, **options)
         return self.parse_intermixed_args(*arguments, **options)
 
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type of `add_argument`: whole numbers from `least` to `most`."""
+    """A type for `add_argument`: integers from `least` to `most`."""
     span = f"{least} or more" if most is None else f"from {least} to {most}"
 
     def convert(text: str) -> int:
@@ -69,12 +69,12 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 def number(
     least: float | None = None, most: float | None = None, *, above: float | None = None, below: float | None = None
 ) -> Callable[[str], float]:
-    """A type of `add_argument`: finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
+    """A type for `add_argument`: finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
     return _within(float, least, most, above, below)
 
 
 def rate(text: str) -> Fraction:
-    """A type of `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
+    """A type for `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
     return _within(Fraction, above=0)(text)
 
 
@@ -107,7 +107,7 @@ def _within(
 
 
 def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:
-    """Print names and their reasons to stderr, a line each; beyond `most` of them, the names alone."""
+    """Print names with their reasons to stderr, one per line; after the first `most`, only the names."""
     for name, reason in list(reasons.items())[:most]:
         print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
     if rest := list(reasons)[most:] if most else []:
@@ -115,12 +115,12 @@ def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 if interrupted."""
     from _util import extras
     from _util.errors import InputError
 
     _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+    for stream in (sys.stdout, sys.stderr):  # file names may hold characters that the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
@@ -137,7 +137,7 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         print(sentence, file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # whoever read what is printed has read enough
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
@@ -147,12 +147,12 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Let standard streams that are closed (`>&-`) lead nowhere, so that no file that is opened takes their place."""
+    """Redirect closed standard streams (`>&-`) to the null device, so that no opened file takes their descriptors."""
     for descriptor in range(3):
         with contextlib.suppress(OSError):
             os.fstat(descriptor)
             continue
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open as long as the process
@@ -162,13 +162,13 @@ def _require_current_folder() -> None:
     from _util.errors import InputError
 
     try:
-        os.getcwd()  # noqa: PTH109 - of pathlib, the error names no cause
+        os.getcwd()  # noqa: PTH109 - pathlib's error does not name the cause
     except FileNotFoundError as error:
         raise InputError("The current folder has been removed; go to another one (cd), and run again.") from error
 
 
 def _keep_interrupt(unraisable) -> None:
-    """Where Ctrl-C met code that cannot raise, such as a callback of a C library, raise it again, shortly after."""
+    """Raise Ctrl-C again, shortly after, if it arrived in code that cannot raise, such as a callback of a C library."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         threading.Timer(0.05, _interrupt).start()
     else:
@@ -177,6 +177,6 @@ def _keep_interrupt(unraisable) -> None:
 
 def _interrupt() -> None:
     if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # ends a call that waits, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also ends a blocking call
     else:  # Windows
         _thread.interrupt_main()

@@ -1,7 +1,7 @@
-"""Functions compiled by Numba, kept from run to run where there is a place for it.
+"""Functions compiled by Numba, cached from run to run where possible.
 
-Numba keeps what it has compiled beside the source or in the user's home. Where neither can be written, a folder of the
-user's own among the temporary files serves; where that is not available either, each run compiles again.
+Numba caches compiled code beside the source or in the user's home. If neither can be written, a private folder among
+the temporary files is used; if that is not available either, each run compiles again.
 """
 
 import os
@@ -15,9 +15,9 @@ import numba
 
 
 def njit(**options: Any) -> Callable[[Callable], Callable]:
-    """`numba.njit` of functions that release the GIL."""
+    """`numba.njit` with `nogil=True` and a cache."""
 
-    config: Any = numba.config  # which makes its settings as it is imported
+    config: Any = numba.config  # its attributes are created at import, which type checkers do not see
 
     def compiled(function: Callable) -> Callable:
         try:
@@ -33,7 +33,7 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 
 
 def _own_folder() -> str:
-    """A folder that nobody else can write to, since what is in it is run; empty if there is none."""
+    """A folder that nobody else can write to, since its contents are executed; "" if there is none."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     try:
         folder = Path(tempfile.gettempdir(), f"inbetween-numba-{user}")

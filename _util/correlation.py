@@ -1,7 +1,7 @@
 """All-pairs correlation of two feature maps, at several scales (RAFT: Teed and Deng, ECCV 2020, section 3.2).
 
-Without gradient, products are looked up by one kernel of ours, in Numba on the CPU and in CUDA, which reads them where
-they are; with it, or without CuPy on CUDA, by PyTorch's `grid_sample`.
+Without gradient, products are looked up in place by the project's own kernel, in Numba on the CPU and in CUDA; with
+gradient, or on CUDA without CuPy, by PyTorch's `grid_sample`.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ class CorrelationPyramid:
         radius: a lookup returns (2 · radius + 1)² products per scale.
     """
 
-    stretched = False  # whether maps are read in other places than they should be; see `_util.stretched_correlation`
+    stretched = False  # whether maps are sampled at displaced positions; see `_util.stretched_correlation`
 
     def __init__(self, features0: Tensor, features1: Tensor, both_ways: bool = False, scales: int = 4, radius: int = 4):
         self.radius = radius
@@ -88,14 +88,14 @@ class CorrelationPyramid:
         return found.view(n, h, w, -1).permute(0, 3, 1, 2)
 
     def _is_read_in_place(self, tensor: Tensor) -> bool:
-        """Whether products can lie in any order, as our kernels for inference read them."""
+        """Whether lookups use the kernels for inference, which read products in place, in any order."""
         if torch.is_grad_enabled():
             return False
         on_cpu = tensor.device.type == "cpu"
         return on_cpu or (cuda.available(tensor) and self.radius <= _LARGEST_RADIUS)
 
     def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
-        """Where a map of a size (w, h) is read to see places (…, 2), x then y."""
+        """The positions at which a map of a size (w, h) is sampled for places (…, 2), x then y."""
         return places
 
     def _read(self, maps: np.ndarray, places: np.ndarray, level: int, out: np.ndarray) -> None:
@@ -109,7 +109,7 @@ class CorrelationPyramid:
         shared = (places, out, b, h, w, self.radius, len(scales), int(self.stretched))
         for level, products in enumerate(scales):
             height, width = products.shape[3:]
-            # Either the maps lie one after the other, or, looked at from the other side, value by value.
+            # The maps are contiguous one after the other, or, in the reverse direction, interleaved value by value.
             if products.is_contiguous():
                 steps = height * width, 1
             else:

@@ -79,7 +79,7 @@ def _kernel(source: str, name: str, dtype: torch.dtype, device: int):
 
 
 def blocks_for(threads: int) -> int:
-    """How many blocks hold that many threads."""
+    """The number of blocks for that many threads."""
     return -(-threads // BLOCK)
 
 
@@ -88,7 +88,7 @@ def launch(
 ) -> None:
     """Run `name` from `source` on a grid of blocks, each of `BLOCK` threads along x, asynchronously.
 
-    Tensors (contiguous, all on the device of the first one) go as pointers, None as a null pointer, integers as `int`.
+    Tensors (contiguous, all on one device) are passed as pointers, None as a null pointer, integers as `int`.
     """
     import cupy
 
@@ -100,7 +100,7 @@ def launch(
 
 
 class _Address(NamedTuple):
-    """Of a stream, for the CUDA stream protocol."""
+    """The address of a stream, for the CUDA stream protocol."""
 
     address: int
 
@@ -110,7 +110,7 @@ class _Address(NamedTuple):
 
 @functools.cache
 def _stream(device: int, address: int):
-    """PyTorch's stream as CuPy sees it; PyTorch has few, and makes no others."""
+    """PyTorch's stream as a CuPy stream; PyTorch has a fixed pool of few."""
     import cupy
 
     return cupy.cuda.Stream.from_external(_Address(address))

@@ -1,12 +1,12 @@
-"""Where the shots of a video begin.
+"""Shot boundary detection.
 
-Two frames are of one shot if much of what changed from one to the other is found again by optical flow that agrees
-forth and back. Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts; distance matters
-little, so neither are pans and big gestures, though a picture that jumps as a whole while it is calm before and after
-is a cut within a scene. Alike palettes do not hide a cut. Frames of one colour, as flashes have, belong to the shot
-that is seen again behind them.
+Two frames belong to one shot if optical flow that is consistent forward and backward finds much of what changed in the
+one again in the other. Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts. Distance
+matters little, so pans and big gestures are not cuts either; but if the whole picture jumps while it is calm before and
+after, that is a cut within a scene. Similar palettes do not hide a cut. Frames of a single colour, as in flashes,
+belong to the current shot if it is seen again after them.
 
-Frames come as (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108×192.
+Frames are (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108×192.
 """
 
 import functools
@@ -19,37 +19,37 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-LOOKAHEAD = 6  # frames; as long as a flash may last, and the frame behind it
+LOOKAHEAD = 6  # frames; the longest flash and the frame after it
 THRESHOLD = 0.2
 
 _SIZE = 108, 192
-_GRID = 12, 16  # blocks that the picture is judged in
-_FLAT = 1  # of 255: detail of a picture that shows nothing
-_FAINT = 0.3  # contrast relative to another frame's, below which a flash may have hidden the picture
-_FADING = 0.7  # contrast relative to the neighbourhood's, below which a frame is within a fade
-_CHANGED = 3  # of 255
-_EVEN = 0.5  # of 255: contrast that even surroundings are counted with
-_STILL = 0.35  # share of the picture whose being unchanged is enough
-_SMALL = 0.1  # share of the picture's area that alone can be no cut
-_SURE = 0.5  # found again without flow: flow need not be asked
+_GRID = 12, 16  # blocks in which frames are compared
+_FLAT = 1  # of 255; contrast below which a frame is blank
+_FAINT = 0.3  # contrast relative to another frame's, below which a flash may hide the picture
+_FADING = 0.7  # contrast relative to neighbouring frames', below which a frame is part of a fade
+_CHANGED = 3  # of 255; grey difference above which a block or pixel has changed
+_EVEN = 0.5  # of 255; contrast added to the weight of every block
+_STILL = 0.35  # share of the picture that suffices for a hold if it is unchanged
+_SMALL = 0.1  # share of the picture's area below which a change is no cut
+_SURE = 0.5  # share found again above which no further flow is computed
 
-_JUMP = 0.07  # of the width: motion of the picture that is a cut where it is calm before and after
+_JUMP = 0.07  # of the width; motion above which a jump is a cut if the picture is calm before and after
 _CALM = 1 / 3  # of that motion
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
     grey: np.ndarray  # (h, w) float32 in [0, 255]
-    stretched: np.ndarray  # (h, w) uint8 of like mean and contrast in all frames
-    detail: np.ndarray  # (h, w) float32, grey less its surroundings
-    contrast: float  # of the detail, root mean square
+    stretched: np.ndarray  # (h, w) uint8, normalized in mean and contrast
+    detail: np.ndarray  # (h, w) float32, grey minus its local mean
+    contrast: float  # root mean square of the detail
 
 
 class _Match(NamedTuple):
-    """What of one frame is found again in another."""
+    """How much of one frame is found again in another."""
 
     share: float  # of what changed between them: 1 for a held frame, 0 for a cut
-    motion: float  # of most of it, pixels
+    motion: float  # median displacement, pixels
 
 
 _HELD = _Match(1.0, 0.0)
@@ -60,10 +60,9 @@ def detect(frames: Iterable[np.ndarray], threshold: float = THRESHOLD) -> Iterat
     """Whether each frame begins a new shot, in order. The first does.
 
     Args:
-        frames: (h, w, 3) RGB, uint8 or uint16, all of one size. At most `LOOKAHEAD` are read beyond the one answered
-            for.
-        threshold: share of what changed that must be found again in the next frame of a shot, in [0, 1]. The higher,
-            the more cuts.
+        frames: (h, w, 3) RGB, uint8 or uint16, all of one size. At most `LOOKAHEAD` are read ahead.
+        threshold: share of what changed that must be found again in the next frame of a shot, in [0, 1]. A higher
+            threshold finds more cuts.
     """
     match = functools.lru_cache(8 * LOOKAHEAD)(_FlowMatcher())
     past: deque[_Frame] = deque(maxlen=LOOKAHEAD + 1)  # of this shot
@@ -76,7 +75,7 @@ def detect(frames: Iterable[np.ndarray], threshold: float = THRESHOLD) -> Iterat
 
 
 def _windows(frames: Iterator[_Frame]) -> Iterator[list[_Frame]]:
-    """Each frame and the `LOOKAHEAD` after it; fewer at the end."""
+    """Each frame and the next `LOOKAHEAD` frames; fewer at the end."""
     window = deque(itertools.islice(frames, LOOKAHEAD))
     while window:
         window.extend(itertools.islice(frames, 1))
@@ -85,7 +84,7 @@ def _windows(frames: Iterator[_Frame]) -> Iterator[list[_Frame]]:
 
 
 def _begins_shot(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher, threshold: float) -> bool:
-    """Whether `frame` begins a shot, given the frames of the shot before it and those after it."""
+    """Whether `frame` begins a shot, given the previous frames of the current shot and the next frames."""
     previous = past[-1]
     found = match(previous, frame)
     if found.share >= threshold:
@@ -122,7 +121,7 @@ def _cuts_from_faint(
 
 
 def _around(past: deque[_Frame], frame: _Frame, ahead: list[_Frame], match: _Matcher) -> Iterator[_Match]:
-    """The last change between frames before this one, and the first after it; a hold where there is none."""
+    """The last match before this frame, and the first after it, that is not a hold; a hold where there is none."""
     for frames in (reversed(past), [frame, *ahead]):
         matches = itertools.starmap(match, itertools.pairwise(frames))
         yield next((found for found in matches if found.share < 1), _HELD)
@@ -138,10 +137,10 @@ def _reduce(frame: np.ndarray) -> _Frame:
 
 
 class _FlowMatcher:
-    """Finds one frame again in another by optical flow.
+    """Matches two frames by optical flow.
 
-    The picture is judged in blocks, each by the correlation of its detail, with a say as its contrast. Pixels that stay
-    as they are have none, unless they are much of the picture: black bars and captions cannot speak for the rest.
+    Blocks are compared by the correlation of their detail, weighted by contrast. Unchanged pixels do not count, unless
+    they make up much of the picture, so black bars and captions cannot outweigh the rest.
     """
 
     def __init__(self):
@@ -160,7 +159,7 @@ class _FlowMatcher:
             return _HELD
         differs = (difference > _CHANGED).astype(np.float32)
         standing = _correlation(one.detail * differs, other.detail * differs, changed)
-        found = _Match(abs(standing), 0.0)  # a negative is the same picture
+        found = _Match(abs(standing), 0.0)  # absolute, as an inverted picture is the same one
         if found.share > _SURE or min(one.contrast, other.contrast) < _FLAT:
             return found
         found = max(found, self._follow(one, other, changed, differs, (0, 0)))
@@ -190,7 +189,7 @@ class _FlowMatcher:
 
 
 def _correlation(one: np.ndarray, other: np.ndarray, weight: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Weighted mean over blocks of the correlation of detail, which is 0 outside of the mask."""
+    """Weighted mean over blocks of the correlation of detail; pixels outside the mask count as 0."""
     product = one * other if mask is None else one * other * mask
     scale = np.sqrt(np.maximum(_pool(one**2) * _pool(other**2), 0.01))
     return float((weight * _pool(product) / scale).sum() / weight.sum()) if weight.any() else 0.0

@@ -25,7 +25,7 @@ STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
 # PyAV 19 always replaces invalid text.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-_LARGEST_RATE = 1000  # frames a second; a larger stated rate is that of a clock, as in short raw DV
+_LARGEST_RATE = 1000  # frames per second; a larger stated rate is that of a clock, as in short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header states the duration
 _OF_WHOLE_FRAMES = ("gif", "apng")
 _OF_DECODING_TIMES = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
@@ -35,7 +35,7 @@ _CLOCK_RESTARTS = 5  # frames by which time must step back
 
 
 class Metadata(NamedTuple):
-    """What is known of a source before its frames are read; see the attributes of `video.Reader`."""
+    """Metadata of a source, known before its frames are read; see the attributes of `video.Reader`."""
 
     size: tuple[int, int]
     rate: Fraction
@@ -62,7 +62,7 @@ class Decoded(NamedTuple):
 
 
 class Losses:
-    """What was damaged or missing in a source."""
+    """Counts of what was damaged or missing in a source."""
 
     def __init__(self) -> None:
         self.undecodable = 0  # packets or pictures
@@ -175,7 +175,7 @@ class File:
         return False
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        """The frames from `start` seconds, or from somewhat earlier."""
+        """The frames from `start` seconds on, possibly preceded by earlier ones."""
         sought = start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM
         for decoded in self._decode_from(start if sought else Fraction(0), losses):
             if sought and decoded.time > start:  # the index of the file is wrong
@@ -231,7 +231,7 @@ class File:
 
 
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
-    """Frames a second, on average."""
+    """The average frame rate."""
     average, guessed, base = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
     counts_fields = container.format.name == "avi" and base and average == 2 * base
     is_rounded = container.format.name == "asf" and base and average and average > base  # to milliseconds a frame
@@ -325,10 +325,10 @@ def shown(container: InputContainer) -> av.VideoStream | None:
 
 @contextlib.contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
-    """A container to read.
+    """Open a container for reading.
 
     Raises:
-        InputError: no such file, or none that FFmpeg reads.
+        InputError: the file does not exist, or FFmpeg cannot read it.
     """
     try:
         place = "pipe:0" if path == STREAM else path.absolute()  # so that a colon does not name a protocol
@@ -391,7 +391,7 @@ def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame
 
 
 def _time_base(timed: av.VideoStream | av.VideoFrame) -> Fraction:
-    """Seconds in a tick of a stream or frame that was read from a container."""
+    """Seconds per tick of a stream or frame that was read from a container."""
     time_base = fraction(timed.time_base)
     assert time_base is not None
     return time_base
@@ -421,7 +421,7 @@ def _declared_duration(container: InputContainer, stream: av.VideoStream, first:
 
 
 def _turn(frame: av.VideoFrame) -> _Turn:
-    """The turn that the display matrix of a frame demands, rounded to quarters."""
+    """The orientation given by the display matrix of a frame, rounded to quarter turns."""
     for data in hdr.side_data(frame):
         if data.type == Type.DISPLAYMATRIX:
             # A stored pixel (x, y) is shown at (a x + c y, b x + d y).

@@ -1,10 +1,10 @@
-"""Optical flow by dense inverse search, and the best of it at several sizes.
+"""Optical flow by dense inverse search (DIS), and its multi-scale combination.
 
-DIS (Kroeger et al., ECCV 2016; OpenCV) at full size finds what small things do and loses wide motion; at half the size
-it is the other way round. `multidis` runs it at several sizes and takes at each pixel the flow that carries the frame
-over best, judged over the part of the surroundings that looks alike (cost-volume filtering, Rhemann et al., CVPR 2011):
-so the flow changes where the drawing has an outline, not in a halo around it. As there, a median ends it: what a few
-pixels chose by themselves would be torn out of their drawing.
+DIS (Kroeger et al., ECCV 2016; OpenCV) at full size finds the motion of small objects but loses large motion; at half
+size it is the other way round. `multidis` runs it at several sizes and selects at each pixel the flow that warps the
+frame best, with costs aggregated over similar pixels nearby (cost-volume filtering, Rhemann et al., CVPR 2011), so that
+flow edges follow the outlines of the drawing without halos. As there, a median filter follows, which removes the
+choices of isolated pixels.
 
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels.
 """
@@ -21,7 +21,7 @@ from _util.flow import Flows, from_arrays
 SCALES = (0.5, 1, 1.5)
 _SMALLEST = 16  # pixels of a side that OpenCV can work on
 _RADIUS, _SMOOTHNESS = 7, 1e-3  # of the guided filter: pixels, variance of grey below which a part is flat
-_COLOUR, _SLOPE = 0.1, 0.08  # differences above these say no more than that it is wrong
+_COLOUR, _SLOPE = 0.1, 0.08  # differences in colour and gradient are truncated at these
 _OUTSIDE = 0.7  # cost, in [0, 1], of pointing out of the frame
 _MEDIAN = 5  # pixels of its side
 
@@ -32,7 +32,7 @@ def dis(frame0: Tensor, frame1: Tensor) -> Flows:
 
 
 def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
-    """At each pixel the best of DIS at several sizes."""
+    """The best flow of DIS at several sizes, selected per pixel."""
     picture0, picture1 = _to_array(frame0), _to_array(frame1)
     flows01, flows10 = zip(*(_at_scale(picture0, picture1, scale) for scale in SCALES), strict=True)
     best = select(picture0, picture1, flows01), select(picture1, picture0, flows10)
@@ -40,7 +40,7 @@ def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
 
 
 def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
-    """At each pixel that flow of several which finds in the other frame what is around it; and of these a median.
+    """Select at each pixel the flow of lowest aggregated cost, then apply a median filter.
 
     Args:
         here, there: (h, w, 3) RGB uint8.
@@ -61,7 +61,7 @@ def select(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> 
 
 
 def costs(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """For each of several flows, as in `select`, how badly it finds what is around each pixel: (h, w), 0 … 1."""
+    """The aggregated matching cost (h, w) in [0, 1] of each of several flows, as in `select`."""
     seen_here, seen_there = _features(here), _features(there)
     smooth = _GuidedFilter(cv2.cvtColor(seen_here[:, :, :3], cv2.COLOR_RGB2GRAY))
     for flow in flows:
@@ -69,7 +69,7 @@ def costs(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> I
 
 
 def unlikeness(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(h, w) in [0, 1], how unlike the colours and slopes of two pictures (h, w, 3) RGB uint8 are."""
+    """Difference (h, w) in [0, 1] of two pictures (h, w, 3) RGB uint8, by colour and gradient."""
     return _unlikeness(_features(picture), _features(other))
 
 
@@ -82,7 +82,7 @@ def _features(picture: np.ndarray) -> np.ndarray:
 
 
 def _cost(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """(h, w) in [0, 1], how unlike the features of both frames are along a flow."""
+    """Difference (h, w) in [0, 1] between the features of both frames along a flow."""
     h, w = flow.shape[:2]
     x = flow[:, :, 0] + np.arange(w, dtype=np.float32)
     y = flow[:, :, 1] + np.arange(h, dtype=np.float32)[:, None]
@@ -99,7 +99,7 @@ def _unlikeness(features: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 class _GuidedFilter:
-    """Means over surroundings, weighted by likeness to a picture (He et al., TPAMI 2013)."""
+    """Guided filter (He et al., TPAMI 2013): local means that respect the edges of a guide picture."""
 
     def __init__(self, guide: np.ndarray):
         self.guide, self.mean = guide, self._around(guide)
@@ -131,7 +131,7 @@ def search(grey0: np.ndarray, grey1: np.ndarray) -> np.ndarray:
     Returns:
         (h, w, 2) float32, x then y, pixels.
     """
-    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    nothing: Any = None  # no initial flow; OpenCV's stubs do not allow None
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey0, grey1, nothing)
 
 

@@ -1,4 +1,4 @@
-"""Numbered drawings as the frames of a video, each shown for as long as the others."""
+"""Numbered drawings as the frames of a video, at a constant rate."""
 
 import contextlib
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ class Drawings:
     """The drawings of a folder, a pattern or a glob.
 
     Args:
-        rate: drawings a second.
-        close_gaps: numbers that are missing take no time.
+        rate: drawings per second.
+        close_gaps: missing numbers take no time.
     """
 
     declared = None
@@ -58,7 +58,7 @@ class Drawings:
         )
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
-        """The drawings from `start` seconds on."""
+        """The drawings whose time is `start` seconds or later."""
         for place, path in zip(self.places, self.paths, strict=True):
             if place / self.rate < start:
                 continue
@@ -81,14 +81,14 @@ def _first_readable(paths: list[Path]) -> formats.Picture:
 
 
 class _Kind(NamedTuple):
-    """What a picture needs of a frame."""
+    """What a frame must hold to keep a picture."""
 
     alpha: bool
     deep: bool  # more than 8 bits
 
 
 def _richest(paths: list[Path]) -> _Kind:
-    """What some of the pictures need, which all are given."""
+    """What frames must hold to keep all pictures."""
     alpha = deep = False
     for path in paths:
         kind = _kind(path)
@@ -99,14 +99,14 @@ def _richest(paths: list[Path]) -> _Kind:
 
 
 def _kind(path: Path) -> _Kind:
-    """By the header of a picture, where OpenEXR or Pillow reads it."""
+    """The kind of a picture, from its header where OpenEXR or Pillow reads it."""
     if not path.is_file():
         return _Kind(False, False)
     with contextlib.suppress(Exception):  # damage is reported when it is read
         if exr.is_exr(path):
             return _Kind(exr.has_alpha(path), deep=True)
     with contextlib.suppress(Exception), Image.open(path) as opened:
-        stored = str(getattr(opened, "tile", ""))  # in which PNG and TIFF have the modes that Pillow reduces to 8 bits
+        stored = str(getattr(opened, "tile", ""))  # names the stored mode, which Pillow may reduce to 8 bits
         is_deep = opened.mode in _DEEP_MODES or ";16" in stored
         return _Kind(opened.mode in _CLEAR_MODES or "transparency" in opened.info, is_deep)
     with contextlib.suppress(InputError):

@@ -1,11 +1,10 @@
-"""Which frames of an animation repeat the drawing before them.
+"""Detection of frames that repeat the previous drawing.
 
 Animation is drawn on twos and threes: each drawing is shown for several frames, which compression makes slightly
-different. `difference` measures two frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
-`is_duplicate` is its published model of when they show one drawing, and `detect` finds the repeats of a video.
+different. `difference` compares two frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
+`is_duplicate` is its published classifier, and `detect` finds the repeats in a video.
 
-Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are measured at 360×640,
-and repeats are found at half of it.
+Frames are (h, w, 3) RGB, uint8 or uint16, of any size. Differences are measured at 360×640, repeats at 180×320.
 """
 
 import itertools
@@ -22,16 +21,16 @@ from _util.lab import pixels_to_lab
 SIZE = 360, 640  # (h, w) at which frames are measured
 
 _DETECTION_SIZE = 180, 320
-_CHROMA = 0.25  # weight of Δa* and Δb*, which compression keeps worst
-_LOCAL = 4  # ‖ΔLab‖ in one place that is a new drawing
-_DRIFT = 6  # the same, from the first frame of a hold, which compression refines further
-_CORRECTED = 0.45  # share of the last change near by that compression may still be correcting
-_GLOBAL = 0.1  # root mean square of ΔL* that a moving camera makes at least
-_EXPLAINED = 0.35  # share of the square change that is the camera's or the light's
+_CHROMA = 0.25  # weight of Δa* and Δb*, which suffer most from compression
+_LOCAL = 4  # local ‖ΔLab‖ of a new drawing
+_DRIFT = 6  # the same, relative to the first frame of a hold, which compression keeps refining
+_CORRECTED = 0.45  # share of the last change nearby that compression may still be correcting
+_GLOBAL = 0.1  # least root mean square of ΔL* under a moving camera
+_EXPLAINED = 0.35  # least share of the squared change that camera or light explains
 
 
 class Difference(NamedTuple):
-    """How two frames differ, reduced to 360×640: the columns of the RRLD pipeline's table of duplicates."""
+    """The difference of two frames at 360×640: the columns of the RRLD pipeline's table of duplicates."""
 
     rgb_mean: float  # ‖ΔRGB‖ over pixels, of values in [0, 1]
     rgb_max: float
@@ -42,22 +41,22 @@ class Difference(NamedTuple):
 
 
 class _Reduced(NamedTuple):
-    """A frame at 360×640, with what is needed of it more than once."""
+    """A frame at 360×640, with values that both its comparisons need."""
 
     rgb: np.ndarray
     lab: np.ndarray
     luma: np.ndarray
-    mean: np.ndarray  # of luma around each pixel
-    square: np.ndarray  # mean of its square
+    mean: np.ndarray  # Gaussian-weighted local mean of luma
+    square: np.ndarray  # the same of its square
 
 
 def difference(frame0: np.ndarray, frame1: np.ndarray) -> Difference:
-    """How two frames (h, w, 3) differ."""
+    """The difference of two frames (h, w, 3)."""
     return _compare(_reduce(frame0), _reduce(frame1))
 
 
 def differences(frames: Iterable[np.ndarray]) -> Iterator[Difference]:
-    """How each frame (h, w, 3) differs from the one before it: one value fewer than there are frames."""
+    """The difference of each frame (h, w, 3) from the previous one; one value fewer than there are frames."""
     for one, other in itertools.pairwise(map(_reduce, frames)):
         yield _compare(one, other)
 
@@ -68,11 +67,11 @@ def is_duplicate(lab_mean: float, lab_max: float) -> bool:
 
 
 def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Whether each frame (h, w, 3) repeats the drawing before it. The first does not.
+    """Whether each frame (h, w, 3) repeats the previous drawing. The first does not.
 
-    The published model takes slow pans, zooms and fades for holds, and keyframes of poor compression for drawings. So
-    a new drawing is here what differs in one place by more than compression makes it, or all over in a way that a
-    camera or light does, from the frame before or from the first frame of the hold. Nothing is read ahead.
+    The published classifier mistakes slow pans, zooms and fades for holds, and poorly compressed keyframes for new
+    drawings. Here, a frame is new if it differs from the previous frame or from the first frame of the hold: locally by
+    more than compression explains, or globally in the way that a camera or light does. Nothing is read ahead.
     """
     labs = map(reduced_lab, frames)
     first = last = next(labs, None)
@@ -93,24 +92,24 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
 
 
 def reduced_lab(frame: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* (180, 320, 3) float32 of a frame (h, w, 3), as repeats are found in."""
+    """CIE L*a*b* (180, 320, 3) float32 of a frame (h, w, 3), in which repeats are detected."""
     return pixels_to_lab(_resize(frame, _DETECTION_SIZE))
 
 
 def lab_length(change: np.ndarray) -> np.ndarray:
-    """‖ΔLab‖ (h, w) of differences (h, w, 3) in L*a*b*, with less weight to the chroma that compression keeps worst."""
+    """‖ΔLab‖ (h, w) of differences (h, w, 3) in L*a*b*, with less weight on chroma, which compression degrades most."""
     return cv2.sqrt(cv2.transform(cv2.multiply(change, change), np.array([[1, _CHROMA**2, _CHROMA**2]])))
 
 
 def _local_change(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """‖ΔLab‖ (h, w) of the mean colour around each pixel, so that noise cancels and strokes do not."""
+    """‖ΔLab‖ (h, w) of local mean colours, in which noise cancels and strokes do not."""
     return lab_length(cv2.blur(one - other, (5, 5)))
 
 
 def _moves_as_a_whole(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether much of the change of L* is what a shift, zoom or turn of the picture, a gain or an offset would make.
+    """Whether a shift, zoom or rotation of the picture, a gain or an offset explains much of the change of L*.
 
-    By least squares on the gradient (Lucas and Kanade, IJCAI 1981), so motion of a fraction of a pixel is enough.
+    Least squares on the gradient (Lucas and Kanade, IJCAI 1981), so subpixel motion is detected.
     """
     change = cv2.blur(other[:, :, 0] - one[:, :, 0], (3, 3))
     if cv2.norm(change) < _GLOBAL * change.size**0.5:
@@ -127,7 +126,7 @@ def _moves_as_a_whole(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) integers to another size."""
+    """Resize (h, w, 3) integers: area averages down, bilinear up."""
     h, w = map(min, frame.shape, size)
     reduced = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
     return reduced if (h, w) == size else cv2.resize(reduced, size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -154,7 +153,7 @@ def _compare(one: _Reduced, other: _Reduced) -> Difference:
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
 def _lengths(one, other):
-    """Mean, maximum and mean square over pixels of the length of the difference in colour."""
+    """Mean, maximum and mean square over pixels of the length of colour differences."""
     h, w = one.shape[:2]
     total, squares, largest = 0.0, 0.0, np.float32(0)
     for y in range(h):
@@ -176,7 +175,7 @@ def _ssim(one: _Reduced, other: _Reduced) -> float:
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
 def _similarity(mean0, mean1, square0, square1, product):
-    """Mean of SSIM over pixels from the means, around each, of both images, of their squares, and of their product."""
+    """Mean SSIM from the local means of both images, of their squares, and of their product."""
     unbiased, c1, c2 = np.float32(121 / 120), np.float32(0.01**2), np.float32(0.03**2)
     h, w = mean0.shape
     total = 0.0

@@ -11,7 +11,7 @@ from _util import hdr
 from _util.errors import InputError
 
 CRF = 18
-CRFS = {"libx264": 16}  # by codec, where it is another: its quick preset needs finer steps to look as good
+CRFS = {"libx264": 16}  # exceptions by codec: its fast preset needs a finer quantizer for the same quality
 
 _SOME = "libx264, libx265, libvpx-vp9 and libsvtav1"
 _OPTIONS = {
@@ -45,10 +45,10 @@ _PRESETS = {"libx264": _X26X, "libx264rgb": _X26X, "libx265": _X26X}
 
 
 def find(name: str) -> av.Codec:
-    """A video encoder by FFmpeg's name of it or of its format.
+    """A video encoder, by FFmpeg's name for it or for its format.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such encoder.
     """
     try:
         codec = av.Codec(name, "w")
@@ -62,7 +62,7 @@ def find(name: str) -> av.Codec:
 
 
 def hardware(name: str) -> str | None:
-    """What an encoder works on, where it is not the CPU."""
+    """The hardware that an encoder needs; None for encoders on the CPU."""
     return _HARDWARE.get(name.rpartition("_")[2]) if "_" in name else None
 
 

@@ -29,8 +29,8 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         (h, w), (h, w, 3) or (h, w, 4), float16 or float32; the header.
 
     Raises:
-        InputError: the file holds something else than such a picture.
-        Exception: of any kind, where it is damaged.
+        InputError: the file does not hold such a picture.
+        Exception: of any kind, if it is damaged.
     """
     import OpenEXR
 
@@ -64,16 +64,16 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def is_exr(path: Path) -> bool:
-    """By the beginning of a file."""
+    """Whether a file begins with the magic number of OpenEXR."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
 def has_alpha(path: Path) -> bool:
-    """By the header of a file.
+    """Whether a picture has RGBA channels, according to its header.
 
     Raises:
-        Exception: of any kind, where the file is damaged.
+        Exception: of any kind, if the file is damaged.
     """
     import OpenEXR
 
@@ -85,7 +85,7 @@ def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
     """Write (h, w), (h, w, 3) or (h, w, 4), float16 or float32, as one part of scan lines, with the rest of a header.
 
     Raises:
-        Exception: of any kind, where it cannot be written.
+        Exception: of any kind, if the file cannot be written.
     """
     import OpenEXR
 
@@ -113,7 +113,7 @@ def _readable_name(path: Path) -> Iterator[str]:
 
 
 def to_display(pixels: np.ndarray) -> np.ndarray:
-    """What is stored as straight colours along sRGB's curve, float64; alpha in [0, 1]."""
+    """Convert stored values to display-referred ones: straight colours on sRGB's curve, float64; alpha in [0, 1]."""
     values = pixels.astype(np.float64, order="C")
     colours = colours_of(values)
     if values.ndim == 3 and values.shape[2] == 4:

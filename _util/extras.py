@@ -1,4 +1,4 @@
-"""Packages that not every installation has: the extras of pyproject.toml that they come with."""
+"""Optional packages and the extras of pyproject.toml that install them."""
 
 import importlib.util
 
@@ -33,12 +33,12 @@ EXTRAS = {
 
 
 def how_to_install(extra: str) -> str:
-    """What to do for the packages of an extra, as the end of a sentence."""
+    """How to install the packages of an extra, as the end of a sentence."""
     return f"run make/setup {extra}" if places.IS_REPOSITORY else f'run pip install "inbetween[{extra}]"'
 
 
 def missing(error: ModuleNotFoundError) -> str | None:
-    """A sentence about the package that could not be imported; None if it is of no extra."""
+    """A sentence about the package that could not be imported; None if no extra installs it."""
     package = (error.name or "").partition(".")[0]
     return _sentence(package) if package in EXTRAS else None
 

@@ -1,6 +1,6 @@
-"""Features of images by networks trained on ImageNet: VGG-19, VGG-16 and AlexNet, cut off after the last layer wanted.
+"""Features of networks trained on ImageNet: VGG-19, VGG-16 and AlexNet, truncated after the last requested layer.
 
-In: images, (b, 3, h, w) RGB in [0, 1]. Out: activations after the ReLUs asked for. Layers of VGG are named by block and
+In: images, (b, 3, h, w) RGB in [0, 1]. Out: activations after the requested ReLUs. Layers of VGG are named by block and
 convolution, `relu1_1` … `relu5_4`, those of AlexNet `relu1` … `relu5`.
 
 AlexNet is shipped with the project. VGG is taken from a file in the folder of checkpoints, else from torchvision, which
@@ -29,7 +29,7 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Convolution(NamedTuple):
-    """One convolution and its ReLU, with what pools before it."""
+    """One convolution and its ReLU, with the pooling before it."""
 
     layer: str
     index: int  # pyright: ignore[reportIncompatibleMethodOverride] # in torchvision's `features`
@@ -77,11 +77,11 @@ class Backbone(nn.Module):
     Args:
         architecture: one of `BACKBONES`.
         weights: `<index>.weight` and `<index>.bias` of each convolution, by torchvision's index in `features`.
-        layers: whose activations are wanted, in the order of the network.
-        mean, deviation: of the channels, by default of ImageNet; images less the mean are divided by the deviation.
+        layers: whose activations are returned, in the order of the network.
+        mean, deviation: normalization of the channels, by default ImageNet's: `(image - mean) / deviation`.
 
     Raises:
-        ValueError: a layer that the architecture does not have, none, or another order.
+        ValueError: there are no layers, an unknown one, or they are in another order.
     """
 
     mean: Tensor
@@ -114,12 +114,12 @@ class Backbone(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @property
     def smallest_side(self) -> int:
-        """In pixels; smaller images have no activations."""
+        """Least side of images in pixels; smaller ones have no activations."""
         side = 1
         for convolution in reversed(self.convolutions):
             side = max((side - 1) * convolution.stride + convolution.kernel - 2 * convolution.padding, 1)
@@ -158,9 +158,9 @@ def open_backbone(name_or_path: str | Path, layers: Sequence[str], folder: Path 
     """A backbone with its weights.
 
     Args:
-        name_or_path: one of `BACKBONES`, or the file of a state dict as torchvision has it, recognised by its shapes.
-        layers: as of `Backbone`.
-        folder: of checkpoints, where files are looked for by name.
+        name_or_path: one of `BACKBONES`, or a file with torchvision's state dict, recognised by its shapes.
+        layers: see `Backbone`.
+        folder: of checkpoints, in which files are searched by name.
 
     Raises:
         InputError: the weights cannot be found or downloaded, or fit none of the architectures.
@@ -190,10 +190,10 @@ def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[
 
 
 def recognise(path: Path) -> str:
-    """The architecture, of `BACKBONES`, of the weights in a file.
+    """The architecture, one of `BACKBONES`, of the weights in a file.
 
     Raises:
-        InputError: there is no such file, or it is none of them.
+        InputError: the file does not exist, or fits none of them.
     """
     return _recognised(path)[0]
 

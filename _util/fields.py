@@ -1,14 +1,14 @@
-"""Interlaced and telecined video: found out, and made whole frames by FFmpeg's own filters.
+"""Detection of interlaced and telecined video, and the FFmpeg filters that restore progressive frames.
 
-An interlaced frame is woven of two fields, the even lines of one moment and the odd lines of the next. Film is
-telecined when four of its frames become five woven ones, of which two mix fields of different frames.
+An interlaced frame weaves two fields: one holds the even lines, the other the odd lines of another moment. Telecine
+turns four frames of film into five, two of which weave fields of different film frames.
 
-Flags tell of it, but not reliably, so the pictures are judged, by two measures. FFmpeg's filter idet compares each
-field with those before and after it: it gives the order of fields, and which one repeats that of the frame before, in
-which telecine has a cycle. It finds an order of fields in progressive video with moving slanted lines, too. So combing
-is measured: lines that stand out from both their neighbours in turn are counted in each frame as it is, and in the
-frames woven of a field of it and the other field of the frame before. What comes from one moment combs far less as it
-is than woven otherwise.
+The container's flags are unreliable, so the pictures are analysed. FFmpeg's filter idet compares each field with its
+neighbours in time. It reports the field order, and the field that repeats the previous frame's, which is cyclic in
+telecined video. Because idet also reports a field order for progressive video with moving slanted lines, combing is
+measured as well: pixels whose line stands out from both neighbouring lines, alternately up and down. It is counted in
+each frame as stored, and in two frames woven from one of its fields and the other field of the previous frame. A
+progressive frame combs far less as stored than rewoven.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ import numpy as np
 from _util.clock import fraction
 
 _LOOKED_AT = 150  # frames
-_COLUMNS = 480  # no fewer of a wide frame
+_COLUMNS = 480  # wide frames are subsampled to no fewer
 _STANDS_OUT = 12  # levels of luma
-_MOVING = 0.002  # share of pixels from which on a frame counts
-_TELLING = 5  # frames that must move
-_CYCLE = 5  # frames that four of film become
-_CYCLES = 2  # that must be seen; one is enough if flags agree
-_REGULAR = 0.85  # share of repeated fields that are where telecine has them
-_ONE_ORDER, _ORDERED = 0.9, 0.25  # shares of the frames that have an order, and of all
-_COMBS, _COMBS_IF_FLAGGED = 1.7, 2.5  # combing of the better weave, over that of the frame as it is, at most
-_WORSE = 1.06  # combing of the other weave, over that of the better one, at least
+_MOVING = 0.002  # least share of moving pixels in a frame that is measured
+_TELLING = 5  # least number of frames with motion
+_CYCLE = 5  # video frames per four frames of film
+_CYCLES = 2  # telecine cycles that must be seen; one is enough if flags agree
+_REGULAR = 0.85  # least share of repeated fields at the positions of the telecine cycle
+_ONE_ORDER, _ORDERED = 0.9, 0.25  # least share of the dominant order among frames with an order, and among all
+_COMBS, _COMBS_IF_FLAGGED = 1.7, 2.5  # largest ratio of combing, the better weave to the stored frame
+_WORSE = 1.06  # least ratio of combing, the worse weave to the better one
 
 
 class Kind(Enum):
@@ -47,29 +47,29 @@ class Kind(Enum):
 
 
 class Finding(NamedTuple):
-    """What was found out of a video."""
+    """The result of `find`."""
 
     kind: Kind
-    top_first: bool | None = None  # whether the even lines are the earlier; None: as the flags say
+    top_first: bool | None = None  # whether the even lines come first in time; None: as the flags say
     flagged: bool = False
 
 
 class Judgement(NamedTuple):
-    """What idet says of a frame."""
+    """The verdict of idet on one frame."""
 
     order: str  # "tff", "bff", "progressive" or "undetermined"
-    repeated: str  # the field that is as in the frame before: "top", "bottom" or "neither"
+    repeated: str  # the field that repeats the previous frame's: "top", "bottom" or "neither"
 
 
 class Filters(NamedTuple):
-    """What frames go through, by names and options of FFmpeg."""
+    """A chain of FFmpeg filters."""
 
-    chain: tuple[tuple[str, str], ...] = ()
-    frames: Fraction = Fraction(1)  # that come out for each that goes in
+    chain: tuple[tuple[str, str], ...] = ()  # names and options
+    frames: Fraction = Fraction(1)  # output frames per input frame
 
 
 def find(frames: Iterable[av.VideoFrame]) -> Finding:
-    """Find out how the first frames of a video were made."""
+    """Detect from its first frames whether a video is interlaced or telecined."""
     judge = _Judge()
     judgements: list[Judgement] = []
     combing: list[tuple[float, float, float] | None] = []
@@ -99,11 +99,11 @@ def find(frames: Iterable[av.VideoFrame]) -> Finding:
 
 
 def filters(finding: Finding, deinterlace: str, detelecine: bool) -> Filters:
-    """What makes whole frames of what was found.
+    """The filters that restore progressive frames.
 
     Args:
-        deinterlace: "auto", as found; "on", "off".
-        detelecine: bring telecined film back to its 24 frames, whatever was found.
+        deinterlace: "auto" (according to the finding), "on" or "off".
+        detelecine: apply inverse telecine (four frames from five), whatever was found.
     """
     order = {True: "tff", False: "bff", None: "auto"}[finding.top_first]
     match = ("fieldmatch", f"order={order}:combmatch=full")
@@ -118,7 +118,7 @@ def filters(finding: Finding, deinterlace: str, detelecine: bool) -> Filters:
 
 
 def message(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
-    """A sentence about what was found and is done."""
+    """A sentence about what was found and what is done; None if there is nothing to report."""
     if detelecine:
         if finding.kind is Kind.TELECINED:
             return "is telecined: brought back to the frames of the film, four of five"
@@ -134,7 +134,7 @@ def message(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
 
 
 def run(chain: Filters, frames: Iterator[av.VideoFrame], template: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """The frames through the filters; those of another size or format than the first are brought to it."""
+    """Filter the frames; frames that differ from the first in size or pixel format are converted to match it."""
     first = next(frames, None)
     if first is None:
         return
@@ -159,21 +159,21 @@ def run(chain: Filters, frames: Iterator[av.VideoFrame], template: av.VideoStrea
 
 
 def pull(graph: av.filter.Graph) -> Iterator[Any]:
-    """The frames, of pictures or of sound, that have come through a graph so far."""
+    """The video or audio frames that a graph has ready."""
     with contextlib.suppress(av.BlockingIOError, av.EOFError):
         while True:
             yield graph.pull()
 
 
 class _Judge:
-    """FFmpeg's filter idet, to which frames of one size and format are given."""
+    """FFmpeg's filter idet, for frames of one size and format."""
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
         self._count = 0
 
     def push(self, frame: av.VideoFrame | None) -> list[Judgement]:
-        """What it has to say once it has a frame, or has had the last (None); it needs the frame after each."""
+        """Pass a frame, or None to flush, and return the verdicts that are ready; each needs the next frame."""
         if frame is None:
             if self._graph is None:
                 return []
@@ -196,7 +196,7 @@ def _graph_of_idet(frame: av.VideoFrame) -> av.filter.Graph:
 
 
 def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float] | None:
-    """Shares of moving pixels that comb: as it is, with the odd lines before, with the even lines before."""
+    """Shares of moving pixels that comb: as stored, with the odd lines before, with the even ones; None if few move."""
     changed = np.abs(luma - before) > _STANDS_OUT
     moving = changed[:-2] | changed[1:-1] | changed[2:]
     count = moving.sum()
@@ -209,7 +209,7 @@ def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float]
 
 
 def _stands_out(luma: np.ndarray) -> np.ndarray:
-    """Where a line stands out from both its neighbours and one of them does so the other way, as no thin line does."""
+    """Where a line stands out from both neighbours, and one of these does so with opposite sign, unlike a thin line."""
     above, here, below = luma[:-2], luma[1:-1], luma[2:]
     brighter = here - np.maximum(above, below) > _STANDS_OUT
     darker = np.minimum(above, below) - here > _STANDS_OUT
@@ -220,12 +220,12 @@ def _stands_out(luma: np.ndarray) -> np.ndarray:
 
 
 def _is_telecined(repeated: Sequence[str], cycles: int) -> bool:
-    """Whether fields repeat as in telecine: once in five frames the top one, and once the bottom one.
+    """Whether fields repeat as in telecine: in every five frames, the top field once and the bottom field once.
 
-    Which frames these are shifts by one where film is held.
+    The positions shift by one where the film is held.
 
     Args:
-        cycles: that must be seen.
+        cycles: least number of cycles that must be seen.
     """
     for field in ("top", "bottom"):
         places = _places(repeated, field)
@@ -236,7 +236,7 @@ def _is_telecined(repeated: Sequence[str], cycles: int) -> bool:
 
 
 def _top_is_first(repeated: Sequence[str]) -> bool:
-    """Of telecine: the earlier field is repeated where two frames of film first meet, the later one soon after."""
+    """The field order of telecined video: the later field repeats one or two frames after the earlier one."""
     (top, _), (bottom, _) = (_places(repeated, field).most_common(1)[0] for field in ("top", "bottom"))
     return (bottom - top) % _CYCLE in (1, 2)
 
@@ -251,7 +251,7 @@ def _has_one_order(orders: Counter[str]) -> bool:
 
 
 def _combs(combing: Sequence[tuple[float, float, float]], limit: float) -> bool:
-    """Whether frames come from two moments, of which one weave mixes neighbours, the other those that are far apart."""
+    """Whether frames hold two moments: then one reweaving mixes adjacent fields, the other fields further apart."""
     as_it_is, later, earlier = map(sum, zip(*combing, strict=True))
     better, other = sorted((later, earlier))
     return better < limit * as_it_is and other > _WORSE * better

@@ -1,4 +1,4 @@
-"""File names, the pictures of a folder, and atomic writing of files."""
+"""File names, the image files of a folder, and atomic writes."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
     *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm"),
 )
-_LONGEST = 255  # bytes of a name, on nearly all file systems
+_LONGEST = 255  # bytes of a file name, on nearly all file systems
 _LONGEST_TEXT = 10_000_000  # bytes
 _NUMBERED = re.compile(r"(\D*?)((?:^|(?<=[\s_.(]))-(?=\d))?(\d+|$)")  # a minus sign begins a name or follows one of _.(
 _HOST = hashlib.sha256(socket.gethostname().encode(errors="replace")).hexdigest()[:8]
@@ -26,18 +26,18 @@ _TEMPORARY = re.compile(rf"\..*\.tmp-{_HOST}-(\d+)(\.[^.]*)?", re.DOTALL)
 
 
 def natural(name: str) -> list[tuple[str, int]]:
-    """The key that sorts 2 before 10, and -10 before -2 before 1."""
+    """Key for natural sorting: 2 before 10, and -10 before -2 before 1."""
     return [(text, number or 0) for text, number in _parts(name)]
 
 
 def _parts(name: str) -> list[tuple[str, int | None]]:
-    """Pieces of a name, in lower case, each with the number after it, None at the end of the name."""
+    """The parts of a name in lower case, each with the number that follows it; None at the end of the name."""
     parts = _NUMBERED.findall(name)
     return [(text.lower(), int(sign + digits) if digits else None) for text, sign, digits in parts]
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The image files of a folder, by suffix, in natural order, hidden ones left out.
+    """The image files of a folder, recognised by suffix, in natural order, without hidden ones.
 
     Raises:
         InputError: the folder cannot be read.
@@ -57,22 +57,22 @@ class Numbered(NamedTuple):
 
 
 def numbered(folder: Path) -> list[Numbered]:
-    """The pictures of a folder in natural order, with their numbers, which rise and may have gaps.
+    """The pictures of a folder in natural order, with increasing numbers that may have gaps.
 
-    A number is the last one of a file's name, where all names are alike but for it: `shot2_-01.png`, `shot2_00.png`.
-    Where they are not (`a1.png`, `a2.png`, `b1.png`), pictures are numbered from 0 in their order.
+    If all names differ only in their last number (`shot2_-01.png`, `shot2_00.png`), it is the picture's number.
+    Otherwise (`a1.png`, `a2.png`, `b1.png`), pictures are numbered from 0 in their order.
 
     Raises:
-        InputError: the folder cannot be read, two files have one number, or some have a number and others none.
+        InputError: the folder cannot be read, two files have the same number, or only some have a number.
     """
     return number(pictures(folder))
 
 
 def number(paths: list[Path]) -> list[Numbered]:
-    """`numbered` of files that are in natural order.
+    """Like `numbered`, for files in natural order.
 
     Raises:
-        InputError: two files have one number, or some have a number and others none.
+        InputError: two files have the same number, or only some have a number.
     """
     names = [_parts(path.stem) for path in paths]
     for before, path, name in zip(paths, paths[1:], names, strict=False):
@@ -89,13 +89,13 @@ def number(paths: list[Path]) -> list[Numbered]:
 
 
 def _around(name: list[tuple[str, int | None]]) -> tuple[tuple[str, int | None], ...]:
-    """What a name holds but for its last number."""
+    """The parts of a name without its last number."""
     last = max(i for i, (_, number) in enumerate(name) if number is not None)
     return tuple((text, None if i == last else number) for i, (text, number) in enumerate(name))
 
 
 def fitting(name: str, suffix: str) -> str:
-    """`name` and `suffix`; the name is cut where both are too long for a file system, and a digest keeps it unique."""
+    """`name + suffix`; if that is too long for a file system, `name` is shortened and ends in a digest of itself."""
     room = _LONGEST - len(os.fsencode(suffix))
     whole = os.fsencode(name)
     if len(whole) > room:
@@ -108,7 +108,7 @@ def hidden_beside(path: Path, suffix: str) -> Path:
     """The hidden path beside `path` that ends in `suffix`: `.clip.mp4.lock` for `clip.mp4`.
 
     Raises:
-        InputError: the path has no name, as that of a whole disk.
+        InputError: the path has no name, such as a root directory.
     """
     if not path.name:
         raise InputError(f"{path} has no name that could be given to anything; choose another place.")
@@ -116,14 +116,14 @@ def hidden_beside(path: Path, suffix: str) -> Path:
 
 
 def read_text(path: Path, wanted: str, errors: str = "strict") -> str:
-    """The text of a file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
     Args:
-        wanted: what is to be read, for messages: "a chart as CSV".
-        errors: what is done with bytes that are not UTF-8, as of `bytes.decode`.
+        wanted: the expected content, for messages: "a chart as CSV".
+        errors: how bytes that are not UTF-8 are handled, as for `bytes.decode`.
 
     Raises:
-        InputError: the file cannot be read, is longer than 10 MB, or no text in UTF-8.
+        InputError: the file cannot be read, is longer than 10 MB, or is not UTF-8.
     """
     try:
         if path.stat().st_size > _LONGEST_TEXT:
@@ -136,13 +136,13 @@ def read_text(path: Path, wanted: str, errors: str = "strict") -> str:
 
 
 def read_json(path: Path, wanted: str) -> Any:
-    """What a JSON file holds; names of files that are not UTF-8 are read as the system gives them.
+    """Read a JSON file. Bytes that are not UTF-8, as in file names, become surrogate escapes.
 
     Args:
-        wanted: what is to be read, for messages: "a JSON file of hints".
+        wanted: the expected content, for messages: "a JSON file of hints".
 
     Raises:
-        InputError: the file cannot be read, is longer than 10 MB, or no JSON.
+        InputError: the file cannot be read, is longer than 10 MB, or is not JSON.
     """
     text = read_text(path, wanted, "surrogateescape")
     try:
@@ -152,7 +152,7 @@ def read_json(path: Path, wanted: str) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, names of files in it as the system gives them; the file appears whole or not at all.
+    """Write a text file atomically, in UTF-8; surrogate escapes, as in file names, become their original bytes.
 
     Raises:
         InputError: the file cannot be written.
@@ -162,13 +162,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path, remedy: str = "choose another place") -> None:
-    """Make a folder and those above it, where there is none.
+    """Create a folder and its parents, unless they exist.
 
     Args:
-        remedy: what the user can do where it cannot be made, for the message.
+        remedy: what the user can do about a failure, for the message.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,14 +178,14 @@ def make_folder(folder: Path, remedy: str = "choose another place") -> None:
 
 @contextlib.contextmanager
 def making_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; when the block ends, those that were made and are empty are removed.
+    """Create a folder and its missing parents; at the end of the block, those created are removed again if empty.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     missing = []
     try:
-        with contextlib.suppress(OSError):  # which is reported when the folder is made
+        with contextlib.suppress(OSError):  # make_folder reports it
             missing += [path for path in (folder, *folder.parents) if not path.exists()]
         make_folder(folder)
         yield
@@ -196,20 +196,20 @@ def making_folder(folder: Path) -> Iterator[None]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Where this process writes what becomes `path`: a hidden file named after its process that keeps the suffix."""
+    """The temporary file of `path`: hidden, named after host and process, with the same suffix."""
     bare = path.with_suffix("") if path.name else path
     return hidden_beside(bare, f".tmp-{_HOST}-{os.getpid()}{path.suffix}")
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and deleted when it does not.
+    """A temporary path beside `path`, renamed to `path` when the block succeeds and deleted when it fails.
 
-    The file is on the disk before it is renamed, and so is its name when the block has ended. A link is followed: what
-    it is of is replaced. What processes that were killed have left in the folder is removed.
+    The file is synced to disk before the rename, and its folder after it. A symbolic link is followed: its target is
+    replaced. Temporary files that killed processes have left in the folder are removed.
 
     Raises:
-        InputError: there is no room, or no permission to write.
+        InputError: there is no space, or no permission to write.
     """
     real = Path(os.path.realpath(path))
     temporary = temporary_beside(real)
@@ -224,10 +224,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: str | Path, remedy: str = "choose another place") -> Iterator[None]:
-    """What the system refuses while `path` is written becomes an `InputError`.
+    """Convert an `OSError` raised in the block into an `InputError` about `path`.
 
     Args:
-        remedy: what the user can do, for the message.
+        remedy: what the user can do about it, for the message.
     """
     try:
         yield
@@ -236,10 +236,10 @@ def writing(path: str | Path, remedy: str = "choose another place") -> Iterator[
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Rename a file that is whole, so that after a power cut, `path` is what it was before or this."""
+    """Rename a complete file, so that after a power failure, `path` is either the old file or the new one."""
     _sync(temporary)
     temporary.replace(path)
-    with contextlib.suppress(OSError):  # not all systems sync folders
+    with contextlib.suppress(OSError):  # not all systems can sync folders
         _sync(path.parent)
 
 
@@ -254,8 +254,8 @@ def _sync(path: Path) -> None:
 
 @functools.cache
 def _remove_stale(folder: Path) -> None:
-    """Remove the temporary files that dead processes of this machine have left in a folder; once for each folder."""
-    if os.name != "posix":  # elsewhere, processes cannot be asked whether they live
+    """Remove temporary files left in a folder by dead processes of this machine; once per folder."""
+    if os.name != "posix":  # elsewhere, os.kill(process, 0) is no mere test
         return
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):

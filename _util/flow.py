@@ -1,4 +1,4 @@
-"""Optical flow: (b, 2, h, w), x then y, in pixels of its own grid."""
+"""Optical flow: (b, 2, h, w), x then y, in pixels of its grid."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from _util import threads
 from _util.graphs import constant
 from _util.sampling import sample
 
-_MOST_CHANNELS, _LONGEST = 4, 32767  # of images that OpenCV remaps
-_BAND = 32768  # pixels: OpenCV takes further threads for twice as many
-_CONTRAST = 1.25  # of mode "sharp": how many times what bicubic adds to bilinear
+_MOST_CHANNELS, _LONGEST = 4, 32767  # limits of cv2.remap
+_BAND = 32768  # pixels; OpenCV starts further threads from twice as many
+_CONTRAST = 1.25  # weight of bicubic in mode "sharp"; bilinear has the rest, -0.25
 
 
 class Flows(NamedTuple):
@@ -26,26 +26,26 @@ class Flows(NamedTuple):
 
 
 def from_arrays(flows: Iterable[np.ndarray], device: torch.device) -> Flows:
-    """flow01 and flow10, or paths, (h, w, c) each, as tensors (1, c, h, w) on a device."""
+    """Convert flow01 and flow10, or paths, from arrays (h, w, c) to tensors (1, c, h, w) on a device."""
     return Flows(*(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(device) for flow in flows))
 
 
 def to_array(flow: Tensor) -> np.ndarray:
-    """(1, c, h, w) as (h, w, c)."""
+    """Convert a flow or path from (1, c, h, w) to (h, w, c)."""
     return flow[0].permute(1, 2, 0).cpu().contiguous().numpy()
 
 
 def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilinear") -> Tensor:
-    """Look up `image` where `flow` points to; positions outside take the nearest border pixel.
+    """Sample `image` at the positions that `flow` points to; positions outside take the nearest border pixel.
 
     Args:
         image: (b, c, h, w).
         flow: (b, 2, h, w), from the grid of the result to the grid of `image`.
-        quirk: The grid of the released EISAI code, with which its weights were trained: pixel x reads at
+        quirk: use the grid of the released EISAI code, with which its weights were trained: pixel x samples at
             `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
-        mode: "bilinear", or "sharp": bicubic, and once more a quarter of what that adds to bilinear, so that lines keep
-            their contrast between pixels. It may leave the range of the image a little. Its positions are rounded to
-            1/32 of a pixel on the CPU where no gradient is wanted, which halves the time.
+        mode: "bilinear", or "sharp": bicubic plus a quarter of its difference from bilinear, so that lines keep their
+            contrast between pixels. Results may slightly exceed the range of the image. On the CPU, if `quirk` is False
+            and no gradient is needed, positions may be rounded to 1/32 of a pixel, which halves the time.
 
     Returns:
         (b, c, h, w), differentiable in both tensors.
@@ -76,10 +76,10 @@ def _fits_opencv(image: Tensor, flow: Tensor) -> bool:
 
 
 def _remap(image: Tensor, flow: Tensor) -> Tensor:
-    """`backwarp` in mode "sharp" by OpenCV's kernels, which are PyTorch's, on the threads of PyTorch.
+    """`backwarp` in mode "sharp" by OpenCV, with the same kernels as PyTorch's, on PyTorch's threads.
 
-    Threads of both spin while they wait for work, so that those of OpenCV would take the cores from those of PyTorch. A
-    band of few rows OpenCV reads on the thread that it is called from.
+    Both libraries' threads spin while they wait for work, so OpenCV's would compete with PyTorch's for the cores.
+    OpenCV processes a band of few rows on the calling thread.
     """
     b, c, h, w = image.shape
     rows = max(1, _BAND // w)
@@ -104,7 +104,7 @@ def _remap(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """Resample a flow, or a path, bilinearly to (h, w) = `size` and rescale its vectors to pixels of the new grid."""
+    """Resize a flow or path bilinearly to (h, w) = `size`, and scale its vectors to pixels of the new grid."""
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):
         return flow
@@ -114,11 +114,11 @@ def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def to_colours(flow: Tensor, largest: float | None = None) -> np.ndarray:
-    """Show a flow in the colours of Middlebury (Baker et al., IJCV 2011): hue is direction, saturation is length.
+    """Visualize a flow in Middlebury's colours (Baker et al., IJCV 2011): hue is direction, saturation is length.
 
     Args:
         flow: (2, h, w).
-        largest: length in pixels that is fully saturated; by default the longest vector.
+        largest: length in pixels at full saturation; by default that of the longest vector.
 
     Returns:
         (h, w, 3) uint8 RGB; white where nothing moves, black where the flow is not finite.
@@ -139,7 +139,7 @@ def to_colours(flow: Tensor, largest: float | None = None) -> np.ndarray:
 
 
 def _colour_wheel() -> np.ndarray:
-    """55 hues in [0, 1], red through yellow, green, cyan, blue and magenta; as many steps as the eye tells apart."""
+    """55 hues in [0, 1], red through yellow, green, cyan, blue and magenta, spaced by perceptual similarity."""
     steps = {"ry": 15, "yg": 6, "gc": 4, "cb": 11, "bm": 13, "mr": 6}
     corners = {"r": (1, 0, 0), "y": (1, 1, 0), "g": (0, 1, 0), "c": (0, 1, 1), "b": (0, 0, 1), "m": (1, 0, 1)}
     return np.concatenate(

@@ -7,10 +7,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Replace, in place, each convolution whose next sibling is a batch norm by one convolution that does both.
+    """Fuse, in place, each convolution with the batch norm that is its next sibling.
 
-    The network must be in evaluation mode, and its modules registered in the order in which they are applied, as those
-    of this project and of torchvision's ResNets are. Returns the network; its state dict has changed.
+    The network must be in evaluation mode, with modules registered in the order in which they are applied, as in this
+    project and in torchvision's ResNets. Returns the network; its state dict has changed.
     """
     for module in list(network.modules()):
         for (name, layer), (next_name, next_layer) in itertools.pairwise(list(module.named_children())):

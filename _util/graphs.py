@@ -1,12 +1,11 @@
-"""CUDA graphs: the kernels that a function launches are captured once, then replayed together.
+"""CUDA graphs: capture the kernels that a function launches once, then replay them together.
 
 A network of small layers leaves a GPU waiting for Python, which launches one kernel after another. A graph is a single
-launch. What is captured must not depend on the values of tensors, only on their shapes and types, and must not move
-anything between host and device; `constant` is for numbers that would be.
+launch. Captured work may depend only on the shapes and types of tensors, not on their values, and must not copy between
+host and device; `constant` creates numbers without such a copy.
 
-In: a function of tensors, or of named tuples, tuples and lists of them; what else is among them, a size or None, is a
-part of what is captured. Out: a function that gives the same. Where no graph is available, the function runs as it
-is.
+Arguments are tensors, or named tuples, tuples and lists of them. Anything else among them, such as a size or None, is a
+constant of the graph. If graphs are unavailable, the function runs eagerly.
 """
 
 import collections
@@ -18,32 +17,32 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-_KEPT = 6  # graphs of one function
-_LARGEST = 2**26  # elements of all arguments together; more keep the GPU busy anyway, and graphs hold memory
-_TOLERANCE, _NOTHING = 1e-2, 1e-5  # of the mean, and beside it; atomic additions have no order
+_KEPT = 6  # largest number of graphs per function
+_LARGEST = 2**26  # elements of all arguments; larger ones keep the GPU busy anyway, and graphs occupy memory
+_TOLERANCE, _NOTHING = 1e-2, 1e-5  # relative and absolute, of the mean; atomic additions have no fixed order
 
 
 def replayed(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """`function` as a `Replayed` one on a GPU, and as it is on other devices."""
+    """Wrap `function` in `Replayed` on a GPU; return it unchanged on other devices."""
     return Replayed(function) if device.type == "cuda" and torch.cuda.is_available() else function
 
 
 def constant(values: Sequence[float], like: Tensor) -> Tensor:
-    """`like.new_tensor(values)`, made on the device: nothing is copied from the host, and nobody waits."""
+    """`like.new_tensor(values)`, created on the device without a copy from the host or a synchronization."""
     return torch.stack([like.new_full((), value) for value in values])
 
 
 class Replayed:
-    """A function on a GPU whose first call for some shapes and types runs as it is, whose second is captured, and
-    whose later ones are replays.
+    """A function on a GPU. For each combination of shapes and types, the first call runs eagerly, the second is
+    captured, and later ones are replayed.
 
-    Results are copies, so they stay as they are when the graph runs again. Graphs are used in inference mode alone, and
-    no more than a few are kept, those used last. A capture that fails, or a first replay that differs from the
-    function, is reported once on stderr, and the function runs as it is from then on.
+    Results are copies, so later replays do not overwrite them. Graphs are used only in inference mode, and only the few
+    most recently used are kept. A failed capture, or a first replay that differs from the function, is reported once on
+    stderr, and the function runs eagerly from then on.
 
     Args:
-        function: called with tensors, or named tuples, tuples and lists of them, all on one device and, from call to
-            call, on one stream. Leaves its arguments as they are. What is not a tensor among them is hashable.
+        function: takes tensors, or named tuples, tuples and lists of them, all on one device, and is always called on
+            the same stream. It must not modify its arguments. Arguments other than tensors must be hashable.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -79,15 +78,15 @@ class Replayed:
 
 
 def _leave_capture(device: torch.device) -> None:
-    """Let random numbers be drawn again: after a capture that failed, PyTorch's generator takes itself for captured."""
+    """Make random numbers available again: a failed capture leaves PyTorch's generator in its capturing state."""
     for generator in torch.cuda.default_generators:
         if generator.device == device:
             generator.graphsafe_set_state(generator.clone_state())
 
 
 class _Place:
-    """Where the graphs of one function are captured. They share memory for what is between arguments and results,
-    since no two run at a time, and results are copied before the next one runs."""
+    """The stream and memory pool in which the graphs of one function are captured. They can share memory for
+    intermediate results, since no two run at a time, and results are copied before the next one runs."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -96,10 +95,10 @@ class _Place:
 
 
 class _Graph:
-    """One graph, with the tensors that it reads and writes.
+    """One graph, with its input and output tensors.
 
     Raises:
-        RuntimeError: it cannot be captured, or does not give what the function gives.
+        RuntimeError: the capture failed, or its replay differs from the function.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple, place: _Place):
@@ -107,12 +106,12 @@ class _Graph:
         self._arguments = _tensors(pytree.tree_leaves(arguments))
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(place.device):
-            # What libraries set up at their first call on a stream must not be captured.
+            # Warm up: what libraries set up at their first call on a stream must not be captured.
             place.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(place.stream):
                 expected = _tensors(pytree.tree_leaves(function(*arguments)))
             torch.cuda.current_stream().wait_stream(place.stream)
-            # Threads that encode and decode a video may use the device meanwhile.
+            # Other threads, such as those that encode and decode a video, may use the device meanwhile.
             with torch.cuda.graph(self._graph, place.pool, place.stream, capture_error_mode="thread_local"):
                 results = function(*arguments)
         self._results, self._structure = pytree.tree_flatten(results)

@@ -29,7 +29,7 @@ class Light(NamedTuple):
 
 
 def read(frame: av.VideoFrame) -> Light | None:
-    """What a decoded frame states; None if nothing."""
+    """The HDR metadata of a decoded frame; None if there is none."""
     mastering = content = None
     for data in side_data(frame):
         if data.type == Type.MASTERING_DISPLAY_METADATA:
@@ -41,25 +41,25 @@ def read(frame: av.VideoFrame) -> Light | None:
 
 
 def _unnamed(kind: type[Type], value: int) -> Type:
-    """A type of side data that FFmpeg has and PyAV does not name, as that of EXIF."""
+    """A type of side data that FFmpeg has but PyAV does not name, such as EXIF."""
     one = object.__new__(kind)
     one._name_, one._value_ = f"UNNAMED_{value}", value
     return one
 
 
-# Without it, one such type keeps all side data of a frame from being read.
+# Otherwise one such type makes all side data of a frame unreadable.
 cast(Any, Type)._missing_ = classmethod(_unnamed)
 
 
 def side_data(frame: av.VideoFrame) -> list[SideData]:
-    """What a decoder leaves beside a frame: what PyAV's iterator gives, or, from version 19 on, what a slice does."""
+    """The side data of a frame. PyAV's iterator returns it before version 19, a slice since."""
     beside = cast(Any, frame.side_data)
     found = list(beside)
     return beside[:] if found and isinstance(found[0], Type) else found
 
 
 def changing(frame: av.VideoFrame) -> list[str]:
-    """The names of metadata given for each frame, which frames between cannot have."""
+    """The names of per-frame metadata, which interpolated frames cannot have."""
     names = {
         Type.DOVI_METADATA: "Dolby Vision",
         Type.DOVI_RPU_BUFFER: "Dolby Vision",
@@ -71,7 +71,7 @@ def changing(frame: av.VideoFrame) -> list[str]:
 
 
 def options(encoder: str, light: Light) -> dict[str, str] | None:
-    """The parameters that make an encoder write `light`, as `key=value` by the name of its option; None: it cannot."""
+    """The options that make an encoder write `light`, with `key=value` parameters; None if it cannot."""
     if encoder == "libx265":
         return {"x265-params": ":".join(["hdr10=1", *_h26x(light, "master-display", "max-cll")])}
     if encoder == "libx264":

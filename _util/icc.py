@@ -1,4 +1,4 @@
-"""ICC profiles made of what a PNG file says by numbers: the gamma of its values and the place of its primaries."""
+"""ICC profiles built from the gamma and chromaticities that a PNG file states."""
 
 import struct
 
@@ -10,14 +10,14 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 
 def of_gamma(exponent: float, white_and_primaries: tuple[float, ...] = _SRGB) -> bytes:
-    """A profile of RGB values that become light by a power.
+    """An RGB profile with a power-law transfer curve.
 
     Args:
-        exponent: that power, 2.2 for instance.
-        white_and_primaries: x and y of white, red, green and blue.
+        exponent: of the curve from values to light, for example 2.2.
+        white_and_primaries: chromaticities x and y of white, red, green and blue.
 
     Raises:
-        ValueError: primaries in one line, or another that span no colours.
+        ValueError: the chromaticities are degenerate: collinear primaries, y of 0, or unbounded colorants.
     """
     colorants = _colorants(np.reshape(white_and_primaries, (4, 2)))
     curve = struct.pack(">4s4xIH2x", b"curv", 1, round(256 * exponent))
@@ -40,7 +40,7 @@ def of_gamma(exponent: float, white_and_primaries: tuple[float, ...] = _SRGB) ->
 
 
 def _colorants(xy: np.ndarray) -> np.ndarray:
-    """XYZ of red, green and blue as columns, seen under the illuminant D50."""
+    """XYZ of red, green and blue as columns, adapted to the illuminant D50 (Bradford)."""
     if (xy[:, 1] <= 0).any():
         raise ValueError("A chromaticity has no y.")
     xyz = np.stack([xy[:, 0] / xy[:, 1], np.ones(4), (1 - xy.sum(1)) / xy[:, 1]])

@@ -1,7 +1,7 @@
 """Image files, arrays and tensors.
 
-An image in a file is an array of its own kind: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16. The
-networks see (b, 3, h, w) float32 in [0, 1].
+Image files are arrays of their own kind: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16. Networks take
+(b, 3, h, w) float32 in [0, 1].
 """
 
 from pathlib import Path
@@ -16,13 +16,13 @@ from _util import formats
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The picture in a file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16.
+    """Read an image file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16.
 
-    Of a file of floating values, what a screen shows of it; `formats.read` gives the values, and what the file says of
-    colour and resolution.
+    Floating-point values are converted for display; `formats.read` returns them unchanged, with colour and resolution
+    metadata.
 
     Raises:
-        InputError: no such file, not an image, or a damaged one.
+        InputError: the file does not exist, is not an image, or is damaged.
     """
     return formats.for_display(formats.read(path))
 
@@ -56,13 +56,13 @@ def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
 
 
 def logit(image: Tensor) -> Tensor:
-    """`log(p / (1 - p))` of values in [0, 1], drawn in by one step of 255 on both sides to keep it finite."""
+    """`log(p / (1 - p))` of values in [0, 1], first scaled to [1/255, 254/255] to keep it finite."""
     p = (253 * image + 1) / 255
     return (p / (1 - p)).log()
 
 
 def inverse_logit(logits: Tensor) -> Tensor:
-    """Values in [0, 1] whose `logit` it is; 0 and 1 where it is beyond theirs."""
+    """The inverse of `logit`, clamped to [0, 1]."""
     return ((255 * logits.sigmoid() - 1) / 253).clamp(0, 1)
 
 

@@ -1,8 +1,8 @@
-"""CIE L*a*b* (D65) of sRGB: what differences of colour are measured in.
+"""Conversion of sRGB to CIE L*a*b* (D65), in which colour differences are measured.
 
-In: images as tensors, (b, 3, h, w) in [0, 1], or the integers of a picture, (h, w, 3). Out: the same layout in L*a*b*,
-L* from 0 to 100, as kornia has it. Tensors on the CPU that need no gradient, and pictures, go through a kernel that
-reads both powers of the formula off tables, to within 0.002.
+In: tensors (b, 3, h, w) in [0, 1], or integer arrays (h, w, 3). Out: the same layout in L*a*b*, L* from 0 to 100, as in
+kornia. Arrays, and float32 tensors on the CPU without gradient, are converted by a kernel that takes both powers of the
+formula from tables, to within 0.002.
 """
 
 import functools
@@ -23,7 +23,7 @@ _XYZ = (
 
 
 def rgb_to_lab(image: Tensor) -> Tensor:
-    """(b, 3, h, w) RGB in [0, 1] to L*a*b*, float32 where the kernel does it; differentiable."""
+    """Convert (b, 3, h, w) RGB in [0, 1] to L*a*b* of the same dtype; differentiable."""
     if image.device.type != "cpu" or image.requires_grad or image.dtype != torch.float32:
         return _formula(image)
     image = image.contiguous()
@@ -36,7 +36,7 @@ def rgb_to_lab(image: Tensor) -> Tensor:
 
 
 def _formula(image: Tensor) -> Tensor:
-    # kornia's copies its matrix from the host: that waits for the device, and no CUDA graph can hold it.
+    # Unlike kornia's, which copies a matrix from the host: that synchronizes, and cannot be captured in a CUDA graph.
     linear = torch.where(image > 0.04045, ((image + 0.055).clamp(min=0) / 1.055) ** 2.4, image / 12.92)
     r, g, b = linear.unbind(1)
     xyz = (shares[0] * r + shares[1] * g + shares[2] * b for shares in _XYZ.tolist())
@@ -53,7 +53,7 @@ def pixels_to_lab(pixels: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _linear(largest: int) -> np.ndarray:
-    """Linear light of the sRGB values 0, 1 / largest, …, 1; the last once more, for interpolation at 1."""
+    """Linear light for sRGB values 0, 1 / largest, …, 1; the last entry is repeated, for interpolation at 1."""
     x = np.arange(largest + 1) / largest
     linear = np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
     return np.append(linear, linear[-1]).astype(np.float32)
@@ -68,10 +68,10 @@ def _root() -> np.ndarray:
 
 @njit(inline="always")
 def _between(table, x):
-    # Beyond the table, its ends; so for what is not a number, which must not become an index.
+    # Clamps to the table; NaN becomes 0, as it must not become an index.
     last = np.float32(len(table) - 2)
     x = (x if x < last else last) if x > np.float32(0) else np.float32(0)
-    i = np.uint32(x)  # unsigned: an index that may be negative costs a test
+    i = np.uint32(x)  # unsigned, which avoids Numba's test for negative indices
     return table[i] + (x - np.float32(i)) * (table[i + np.uint32(1)] - table[i])
 
 

@@ -1,7 +1,7 @@
 """Layered pictures: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
 
-A layer is what lies at the top of a document's tree. A group is one layer, made of the layers in it; hidden layers are
-left out. Blending is normal: what a document asks beyond that is refused by name, never left out silently.
+Layers are the top-level nodes of a document. A group is one layer, composited from the layers in it; hidden layers are
+left out. Only normal blending is supported: a document that uses anything else is rejected by name.
 """
 
 import math
@@ -27,7 +27,7 @@ _MIMETYPE = b"image/openraster"
 _LONGEST_XML = 10_000_000  # bytes
 _LONGEST_PICTURE = 2**30
 _NORMAL = ("svg:src-over", "", None)
-_THUMBNAIL = 256  # pixels of its longer side, as the specification says
+_THUMBNAIL = 256  # pixels of its longer side, as specified
 
 
 class Layer(NamedTuple):
@@ -48,7 +48,7 @@ def read(path: Path) -> Document:
     """The layers of a file.
 
     Raises:
-        InputError: it cannot be read, has no layers, or asks for more than layers laid over one another.
+        InputError: it cannot be read, has no visible layers, or uses more than normal blending of layers.
     """
     try:
         document = _read_ora(path) if path.suffix.lower() == ".ora" else _read_psd(path)
@@ -116,12 +116,12 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
 
 
 def _printable(name: str) -> str:
-    """A name without what XML cannot hold."""
+    """A name with unprintable characters, which XML may not hold, replaced."""
     return "".join(c if c.isprintable() else "_" for c in name)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, how: int = zipfile.ZIP_STORED) -> None:
-    """Without the time of day, so that the same layers are the same file."""
+    """Add a member without a time stamp, so that the same layers give the same file."""
     archive.writestr(zipfile.ZipInfo(name), content, how)
 
 

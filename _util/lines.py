@@ -1,8 +1,8 @@
-"""Line drawings of animation frames, by difference of Gaussians, and how far each pixel is from a line.
+"""Line extraction by difference of Gaussians, and each pixel's distance to the nearest line.
 
 EISAI (Chen and Zwicker, "Improving the Perceptual Quality of 2D Animation Interpolation", ECCV 2022), section 3.2:
-the normalised Euclidean distance transform (NEDT) turns a drawing of thin lines into a smooth image that networks and
-losses can compare.
+the normalised Euclidean distance transform (NEDT) turns thin lines into a smooth image that networks and losses can
+compare.
 """
 
 import operator
@@ -26,7 +26,7 @@ def difference_of_gaussians(
 
     Args:
         image: (b, 3, h, w) RGB in [0, 1].
-        sigma: width of the narrower Gaussian in pixels; both kernels reach to four times their width.
+        sigma: standard deviation of the narrower Gaussian in pixels; both kernels are truncated at four of theirs.
 
     Returns:
         (b, 1, h, w) float32, not clipped; differentiable.
@@ -48,7 +48,7 @@ def nedt(image: Tensor) -> Tensor:
     """Normalised distance to the nearest line: `1 - exp(-36 · d / max(h, w))`, 0 on lines.
 
     Args:
-        image: (b, 3, h, w) RGB in [0, 1]; the Gaussians scale with it, σ = h / 540.
+        image: (b, 3, h, w) RGB in [0, 1]; the Gaussians scale with its height, σ = h / 540.
 
     Returns:
         (b, 1, h, w) float32 in [0, 1), without gradient.
@@ -71,14 +71,14 @@ def _blur(grey: Tensor, kernel: np.ndarray) -> Tensor:
     if grey.device.type == "cpu":
         weight = torch.from_numpy(kernel)
         return F.conv2d(F.conv2d(padded, weight.view(1, 1, 1, -1)), weight.view(1, 1, -1, 1))
-    # A GPU may round what a convolution multiplies to TF32, and lines come and go with the last digits.
+    # A GPU may round the inputs of a convolution to TF32, and lines are sensitive to the last digits.
     rows = reduce(operator.add, (share * padded[:, :, :, i : i + w] for i, share in enumerate(kernel.tolist())))
     return reduce(operator.add, (share * rows[:, :, i : i + h] for i, share in enumerate(kernel.tolist())))
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
 def _dog_rows(grey, narrow, wide, gain, epsilon, out, start, stop):
-    # One task: one row of one image, down the columns first, then along the row; borders repeat the edge.
+    # One task: one row of one image, blurred vertically, then horizontally; borders repeat the edge.
     h, w = grey.shape[1:]
     reach = wide.size // 2
     row = np.empty(w + 2 * reach, np.float32)

@@ -1,9 +1,8 @@
-"""One run at a time writes to a file or folder.
+"""Locks, so that only one run at a time writes to a file or folder.
 
-clip.mp4  .clip.mp4.lock     while `holding("clip.mp4")`; who holds it is written in there
+clip.mp4  .clip.mp4.lock     while `holding("clip.mp4")`; names the process that holds it
 
-The lock is one of the operating system: it is released when its process ends for any reason, so a lock file that was
-left behind does no harm.
+The operating system releases a lock when its process ends for any reason, so a stale lock file does no harm.
 """
 
 import contextlib
@@ -29,12 +28,12 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 @contextlib.contextmanager
 def holding(*paths: str | Path) -> Iterator[None]:
-    """Hold files or folders that are being made, so that no other run holds them; call it before anything is discarded.
+    """Lock the files or folders that a run writes; acquire the lock before anything is discarded.
 
-    Of the processes of one `torchrun`, the first holds them for all.
+    Of the processes of one `torchrun`, the first holds the locks for all.
 
     Args:
-        paths: they need not exist; links are followed. Folders above are made, and removed again if they stay empty.
+        paths: they need not exist; links are followed. Missing parents are created, and removed again if left empty.
 
     Raises:
         InputError: another run holds one (the message names its process), or there is no permission to write.
@@ -67,7 +66,7 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
 
 
 def _acquire(path: str | Path, real: Path) -> FileLock | None:
-    """The lock, held; None where the file system has no locks."""
+    """Acquire the lock; None if the file system has no locks."""
     beside = hidden_beside(real, ".lock")
     for file in (beside, real / ".lock"):
         try:
@@ -75,7 +74,7 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
             lock.acquire()
             return lock
         except Timeout as error:
-            if not file.exists():  # a file system that makes no files, as /proc
+            if not file.exists():  # a file system on which no files can be created, such as /proc
                 raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
             raise InputError(
                 f"{path} is in use by another run{_told(file)}; wait for it, or choose another place."
@@ -95,7 +94,7 @@ def _this_run() -> dict[str, str | int]:
 
 
 def _told(file: Path) -> str:
-    """Who holds a lock, in parentheses, as far as it can be read."""
+    """The holder of a lock, in parentheses; "" if it cannot be read."""
     try:
         run = json.loads(file.read_text())
         return f" (process {run['process']} on {run['host']}, since {run['since']})"

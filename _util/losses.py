@@ -1,4 +1,4 @@
-"""Losses: what training minimises. What evaluation reports is in `_util.metrics`, from the same definitions.
+"""Training losses. The metrics of evaluation are in `_util.metrics`, from the same definitions.
 
 Images are (b, 3, h, w) RGB in [0, 1]; flows are (b, 2, h, w), x then y, in pixels. Every loss is differentiable in its
 first argument and computed in fp32; only the convolutions of LPIPS follow autocast.
@@ -33,11 +33,11 @@ STYLE_LAYER_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 class LPIPSLoss(nn.Module):
     """Learned perceptual distance (Zhang et al., CVPR 2018): version 0.1 over AlexNet.
 
-    Its weights are buffers outside the state dict: they need no gradient and do not swell checkpoints. They are shipped
-    with the project and the `lpips` package; nothing is downloaded.
+    Its weights are non-persistent: they get no gradient and do not enlarge checkpoints. They are shipped with the
+    project and the `lpips` package; nothing is downloaded.
 
     Args:
-        protocol: "paper" takes images in [0, 1] as they are, as EISAI does, in training too; "standard" scales them to
+        protocol: "paper" uses images in [0, 1] unchanged, as EISAI does, in training too; "standard" scales them to
             [-1, 1], as LPIPS was calibrated.
 
     Raises:
@@ -76,7 +76,7 @@ class LPIPSLoss(nn.Module):
         return self.distance(predicted, expected)
 
     def distance(self, predicted: Tensor, expected: list[Tensor]) -> Tensor:
-        """The same from the truth's `features`, which so are computed once for several predictions."""
+        """Like `forward`, but from the `features` of the truth, which several predictions can share."""
         distances = []
         for i, (ours, theirs) in enumerate(zip(self._activations(predicted), expected, strict=True)):
             difference = (_unit(ours) - theirs).square()
@@ -84,7 +84,7 @@ class LPIPSLoss(nn.Module):
         return reduce(operator.add, distances)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """What images are compared by: after each convolution, at every pixel, a vector of length 1 or 0."""
+        """The features that are compared: per layer, activations with a vector of length 1 or 0 at every pixel."""
         return [_unit(x) for x in self._activations(image)]
 
     def _activations(self, image: Tensor) -> list[Tensor]:
@@ -128,13 +128,13 @@ class StyleWeights(NamedTuple):
 
 
 class Style(nn.Module):
-    """`weights.l1 · L1 + weights.vgg · L_vgg + weights.gram · L_gram`, as FILM (Reda et al., ECCV 2022) weighs them.
+    """`weights.l1 · L1 + weights.vgg · L_vgg + weights.gram · L_gram`: FILM's style loss (Reda et al., ECCV 2022).
 
     L1 is the mean absolute difference of colours, L_vgg is `feature_l1` and L_gram is `gram_distance`, both of
     activations of VGG-19. Terms of weight 0 are not computed.
 
     Args:
-        features: (b, 3, h, w) RGB in [0, 1] to five activations, such as `style_features` makes them.
+        features: maps (b, 3, h, w) RGB in [0, 1] to five activations, such as a backbone of `style_features`.
     """
 
     def __init__(self, features: Callable[[Tensor], list[Tensor]]):
@@ -177,7 +177,7 @@ def gram_distance(
 
 
 def gram(features: Tensor) -> Tensor:
-    """Which channels appear together: F Fᵀ / (c · h · w) of activations (b, c, h, w), as (b, c, c) float32."""
+    """Gram matrices F Fᵀ / (c · h · w) of activations (b, c, h, w), as (b, c, c) float32."""
     b, c, h, w = features.shape
     flat = features.float().reshape(b, c, h * w)
     with torch.autocast(features.device.type, enabled=False):
@@ -185,9 +185,9 @@ def gram(features: Tensor) -> Tensor:
 
 
 def perceptual(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
-    """LPIPS without its learned weights (Zhang et al., CVPR 2018), of the activations of any backbone: each pixel's
-    vector is brought to length 1; squared differences are summed over channels, averaged over images and places, and
-    averaged over the layers. In [0, 2] for activations that are never negative.
+    """LPIPS without its learned weights (Zhang et al., CVPR 2018), for the activations of any backbone: each pixel's
+    vector is normalized to length 1; squared differences are summed over channels, averaged over images and places, and
+    averaged over the layers. In [0, 2] for non-negative activations.
 
     Args:
         ours, theirs: activations (b, c, h, w).
@@ -199,11 +199,11 @@ def perceptual(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
 def gaussian_pyramid_l1(predicted: Tensor, truth: Tensor, levels: int = 3) -> Tensor:
     """Mean absolute difference at each level of a Gaussian pyramid (Burt and Adelson, 1983), summed over the levels.
 
-    With NEDTs, this is EISAI's loss of the DTM's line drawing: thin differences count at several widths.
+    Applied to NEDTs, this is EISAI's loss for the DTM's line drawing: thin differences count at several scales.
 
     Args:
         predicted, truth: (b, c, h, w).
-        levels: the full size included; each further one is blurred by 1 4 6 4 1 and halved.
+        levels: number of levels, including full size; each further one is blurred by (1 4 6 4 1) / 16 and halved.
 
     Returns:
         A number.
@@ -226,14 +226,15 @@ def _halve(image: Tensor) -> Tensor:
 
 
 def census(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How differently the pixels of two images stand to their neighbours: a ternary census transform, made smooth.
+    """Soft census loss: the distance between smooth ternary census transforms of two images.
 
-    Changes of brightness that a neighbourhood shares do not count. As in UnFlow (Meister et al., AAAI 2018): neighbours
-    in 7×7 pixels, d grey levels above the centre, become d / √(0.81 + d²), and differences s of those s² / (0.1 + s²).
+    It is invariant to brightness changes shared by a neighbourhood. As in UnFlow (Meister et al., AAAI 2018), with 7×7
+    neighbourhoods: a difference d in grey levels from the centre becomes d / √(0.81 + d²), and a difference s between
+    the two images' transforms becomes s² / (0.1 + s²).
 
     Args:
         a, b: (b, 3, h, w) RGB in [0, 1], sides of at least 7 pixels; differentiable in both.
-        mask: (b, 1, h, w), the weight of each pixel; by default all count. The 3 pixels along the border never do.
+        mask: (b, 1, h, w), the weight of each pixel; by default 1. The 3 pixels along the border never count.
 
     Returns:
         A number in [0, 1): the mean over neighbours and pixels; 0 where the mask is empty.
@@ -260,9 +261,9 @@ def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8, valid: Tens
     """RAFT's loss over the flows of all iterations (Teed and Deng, ECCV 2020): `Σ gammaⁿ⁻¹⁻ⁱ · mean |flowᵢ - truth|`.
 
     Args:
-        flows: n flows (b, 2, h, w), the last one the best.
-        truth: (b, 2, h, w); where it is not valid it may hold anything.
-        valid: (b, 1, h, w), 1 where the truth is known; the mean is over these pixels. By default it is everywhere.
+        flows: n flows (b, 2, h, w) in order of iteration; the last one has weight 1.
+        truth: (b, 2, h, w); ignored where it is not valid.
+        valid: (b, 1, h, w), 1 where the truth is known; the mean is over these pixels. By default all are valid.
 
     Returns:
         A number, in pixels; 0 where nothing is valid.

@@ -1,4 +1,4 @@
-"""Memory of this process: keep what is freed, and measure the peak."""
+"""Memory of this process: allocator settings and measurement of the peak."""
 
 import contextlib
 import ctypes
@@ -13,10 +13,9 @@ _SMALL_MACHINE = 4 * 2**30
 
 
 def keep_freed() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
+    """Make glibc keep freed memory in the process; no effect with other C libraries.
 
-    Otherwise each tensor of more than 32 MB is newly mapped, page fault by page fault, which on the CPU costs more than
-    many an operation on it.
+    By default each tensor of more than 32 MB is newly mapped, and its page faults cost more than many operations on it.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -25,7 +24,7 @@ def keep_freed() -> None:
 
 
 def peak() -> float:
-    """The most memory in MB that this process has held since `reset_peak`, or ever where that cannot be reset."""
+    """Peak memory of this process in MB since `reset_peak`, or since its start where that cannot be reset."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
@@ -37,7 +36,7 @@ def peak() -> float:
 
 
 def installed() -> int:
-    """Bytes of memory of this machine; where the system does not say, as on Windows, what a small one has."""
+    """Bytes of memory of this machine; 4 GiB where the system does not tell, as on Windows."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -45,6 +44,6 @@ def installed() -> int:
 
 
 def reset_peak() -> None:
-    """Begin a new measurement of `peak`; Linux only, elsewhere nothing happens."""
+    """Reset `peak`; no effect except on Linux."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""Morphology: of grey (b, c, h, w) tensors and of masks, with a square window and a border that never wins."""
+"""Morphology of grey (b, c, h, w) tensors and of masks, with a square window; pixels beyond the border are ignored."""
 
 import cv2
 import numpy as np
@@ -32,12 +32,12 @@ def _highest(image: Tensor, size: int) -> Tensor:
 
 
 def grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """A mask (h, w) and all around it, as far as `reach` pixels along either axis; bool."""
+    """Dilate a mask (h, w) by `reach` pixels along both axes; bool."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def spread(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At each pixel the value (h, w) of the nearest known one, and how far that is, in pixels, float32."""
+    """The value of the nearest known pixel at each pixel (h, w), and its distance in pixels, float32."""
     distance, labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -1,8 +1,8 @@
-"""Read NumPy arrays from pickles without running anything that a pickle asks for.
+"""Read NumPy arrays from pickles without executing anything that a pickle requests.
 
-A pickle is a program; loading one from elsewhere can do whatever its writer liked. This reader lets it build plain
-containers, strings, numbers and NumPy arrays of numbers. The few names that a pickled array refers to are answered by
-stand-ins of ours, so nothing of NumPy's own is called by the file either; every other name is refused.
+A pickle is a program; loading an untrusted one can execute arbitrary code. This reader only builds plain containers,
+strings, numbers and NumPy arrays of numbers. The few names that a pickled array refers to resolve to stand-ins of this
+module, so the file cannot call NumPy's own functions either; every other name is rejected.
 """
 
 import io

@@ -1,7 +1,7 @@
 """Choice of the pixel format of an encoder: of those it supports, the one that preserves most of the source.
 
-A format is known by FFmpeg's name of it. What one format loses of another is FFmpeg's own reckoning, in this order:
-alpha, bits, resolution of colour; a lossy encoder of Y'CbCr is not given RGB, which few players know there.
+Formats are named as in FFmpeg. The losses between formats are computed by FFmpeg, in this order: alpha, bit depth,
+chroma resolution. Lossy encoders get RGB only for RGB sources and without Y'CbCr 4:4:4, as few players support it.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ _SUBSAMPLING = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (4, 1): "4:1:
 
 
 def choose(codec: av.Codec, source: str, opens: Callable[[str], bool]) -> str:
-    """The format of `codec` that keeps most of frames of the format `source`.
+    """The format of `codec` that keeps most of frames in the format `source`.
 
     Args:
-        opens: whether the encoder takes frames of their size in a format; asked of the best first.
+        opens: whether the encoder accepts frames of their size in a format; called with the best formats first.
     """
     left, compared = _candidates(codec, _plain(source))
     best = None
@@ -42,10 +42,10 @@ def choose(codec: av.Codec, source: str, opens: Callable[[str], bool]) -> str:
 
 
 def check(codec: av.Codec, name: str) -> str:
-    """The name of a format that a user asks for.
+    """Check the name of a requested format, and return it.
 
     Raises:
-        InputError: the codec does not take it.
+        InputError: the codec does not support it.
     """
     known = _names(codec)
     usable = [one for one in known if _is_usable(one)]
@@ -58,7 +58,7 @@ def check(codec: av.Codec, name: str) -> str:
 
 
 def lost(source: str, chosen: str) -> list[str]:
-    """What of frames of one format another cannot hold, in words, most important first."""
+    """What is lost by converting from one format to another, in words, most important first."""
     before, after = av.VideoFormat(_plain(source)), av.VideoFormat(chosen)
     losses = []
     if colour.has_alpha(before) and not colour.has_alpha(after):
@@ -82,7 +82,7 @@ def is_deep(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """The format that stands for another one: full and limited range differ; no palette, no grey with alpha."""
+    """The format that represents another one in comparisons: without range, palette, or grey with alpha."""
     if av.VideoFormat(name).has_palette or name == "ya8":
         return "bgra"
     if name.startswith("ya16"):
@@ -91,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def _candidates(codec: av.Codec, source: str) -> tuple[list[str], str]:
-    """Formats to choose from, and that of the source as it compares with them."""
+    """Formats to choose from, and the format with which they are compared to represent the source."""
     names = [name for name in _names(codec) if _is_usable(name)]
     names = [name for name in names if not name.startswith("yuvj")] or names
     greys = [name for name in names if len(av.VideoFormat(name).components) == 1]
@@ -117,7 +117,7 @@ def _names(codec: av.Codec) -> list[str]:
 
 
 def _is_usable(name: str) -> bool:
-    """Whether RGB can be brought into a format: no surface of a GPU, no floats, none of few colours."""
+    """Whether RGB can be converted to a format: not GPU surfaces, floats, or formats of few colours."""
     is_packed_rgb = av.VideoFormat(name).is_rgb and not name.startswith("gbr")
     return not (
         name in _FEW_COLOURS
@@ -144,12 +144,12 @@ def _subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
 
 
 def of_rgb(deep: bool, alpha: bool) -> str:
-    """The format of RGB pixels as pictures have them."""
+    """The packed RGB format of pictures."""
     return ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
 
 
 def opaque(name: str) -> str:
-    """The format that holds the same without alpha."""
+    """The corresponding format without alpha."""
     one = av.VideoFormat(_plain(name))
     if not colour.has_alpha(one):
         return name

@@ -5,19 +5,19 @@ import numpy as np
 
 
 def as_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 as uint8, rounded."""
+    """Convert uint8 or uint16 to uint8, rounded."""
     return (pixels / 257).round().astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def as_16_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 as uint16."""
+    """Convert uint8 or uint16 to uint16."""
     return pixels.astype(np.uint16) * np.uint16(257) if pixels.dtype == np.uint8 else pixels
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """(h, w), (h, w, 1), (h, w, 3) or (h, w, 4) with 3 or 4 channels, or more where there are more.
+    """Extend (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) to at least 3 or 4 channels.
 
-    Grey becomes RGB, and what has no alpha is opaque: 1 of floating values, the largest of integers.
+    Grey becomes RGB. Added alpha is opaque: 1 for floating-point values, the largest value for integers.
     """
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2)
@@ -28,7 +28,7 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resample to (h, w) = `size`: by areas where it gets smaller, bicubically where it gets larger."""
+    """Resize to (h, w) = `size`: area averages to smaller sizes, else bicubic."""
     if pixels.shape[:2] == size:
         return pixels
     shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
@@ -36,7 +36,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def placed(pixels: np.ndarray, at: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Pixels at (y, x) of a canvas of (h, w) = `size`, which is 0 elsewhere; what lies outside is cut off."""
+    """Place pixels at (y, x) on a canvas of (h, w) = `size`, 0 elsewhere; what lies outside is cropped."""
     if (at, pixels.shape[:2]) == ((0, 0), size):
         return pixels
     canvas = np.zeros((*size, *pixels.shape[2:]), pixels.dtype)
@@ -58,7 +58,7 @@ def colours_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels (h, w, …) as an orientation of EXIF or TIFF, 1 to 8, says that they are shown."""
+    """Turn stored pixels (h, w, …) upright, by an orientation of EXIF or TIFF, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -22,27 +22,27 @@ def user_folder() -> Path:
 
 
 def weights() -> list[Path]:
-    """Folders of weights, those that come first taking precedence."""
+    """Folders of weights, in order of precedence."""
     shipped = ROOT / "checkpoints"
     return [shipped] if IS_REPOSITORY else [Path("checkpoints"), user_folder() / "checkpoints", shipped]
 
 
 def added_weights() -> Path:
-    """Where a user puts weights."""
+    """The folder in which users put weights."""
     return ROOT / "checkpoints" if IS_REPOSITORY else user_folder() / "checkpoints"
 
 
 def results(kind: str) -> Path:
-    """Where results of a kind go if no other place is given: within the current folder."""
+    """The default folder for results of a kind, within the current folder."""
     return Path("_data", kind) if IS_REPOSITORY else Path(kind)
 
 
 def data(name: str) -> Path:
-    """Where a data set is looked for if no other place is given."""
+    """The default folder of a data set."""
     here = results(name)
     return here if IS_REPOSITORY or here.exists() else user_folder() / name
 
 
 def cache(name: str) -> Path:
-    """Where something is kept that is made once and read again."""
+    """The folder of a cache."""
     return ROOT / "_data" / name if IS_REPOSITORY else user_folder() / name

@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 
 
 def read(data: bytes) -> tuple[Chunk, ...]:
-    """What a PNG file says of colour and resolution."""
+    """The chunks of a PNG file that state colour and resolution."""
     return tuple(chunk for chunk in _before_pixels(data) if chunk.name in (*COLOUR, RESOLUTION))
 
 
@@ -42,7 +42,7 @@ def _before_pixels(data: bytes) -> Iterator[Chunk]:
 
 
 def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
-    """A PNG file with chunks after its header, where all of those that `read` gives may stand."""
+    """Insert chunks after the header of a PNG file, a valid position for all that `read` returns."""
     written = [
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         for name, content in chunks
@@ -55,14 +55,14 @@ def icc_chunk(profile: bytes) -> Chunk:
 
 
 def coding_chunk(primaries: int, transfer: int) -> Chunk | None:
-    """Of RGB with primaries and transfer by their numbers of H.273; None if viewers assume them anyway."""
+    """The cICP chunk for RGB with primaries and transfer as numbered in H.273; None if viewers assume them anyway."""
     if transfer not in _HDR and primaries not in _WIDE:
         return None
     return Chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
 
 
 def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:
-    """The ICC profile of chunks; None if there is none of up to `most` bytes."""
+    """The ICC profile in chunks, truncated to `most` bytes; None if there is none."""
     content = dict(chunks).get(b"iCCP", b"")
     with contextlib.suppress(zlib.error):
         profile = zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], most)
@@ -71,7 +71,7 @@ def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:
 
 
 def shown_profile(chunks: Iterable[Chunk]) -> bytes | None:
-    """The ICC profile of the colours, made of their gamma and primaries where they have none; None for sRGB."""
+    """The ICC profile of the colours, or one built from their gamma and primaries if they have none; None for sRGB."""
     contents = dict(chunks)
     if b"iCCP" in contents:
         return icc_profile(chunks)
@@ -88,7 +88,7 @@ def shown_profile(chunks: Iterable[Chunk]) -> bytes | None:
 
 
 def resolution_chunk(x: float, y: float, per_metre: bool = True) -> Chunk | None:
-    """Pixels per metre, or without a unit their ratio alone; None if it is nothing that PNG can say."""
+    """The pHYs chunk: pixels per metre, or just their ratio if there is no unit; None if PNG cannot represent it."""
     if not (0.5 <= x < 2**31 and 0.5 <= y < 2**31):
         return None
     return Chunk(RESOLUTION, struct.pack(">IIB", round(x), round(y), per_metre))
@@ -99,7 +99,7 @@ def inches_to_metres(dots_per_inch: float) -> float:
 
 
 def dots_per_inch(chunks: Iterable[Chunk]) -> tuple[float, float] | None:
-    """The resolution of chunks, x then y; None if they have none in a unit."""
+    """The resolution in chunks, x then y; None if they state none with a unit."""
     content = dict(chunks).get(RESOLUTION, b"")
     if len(content) != 9 or content[8] != 1:
         return None
@@ -108,7 +108,7 @@ def dots_per_inch(chunks: Iterable[Chunk]) -> tuple[float, float] | None:
 
 
 def transposed(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
-    """The chunks of a picture whose axes change places."""
+    """The chunks of a transposed picture."""
     return tuple(
         Chunk(name, content[4:8] + content[:4] + content[8:])
         if name == RESOLUTION and len(content) == 9

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterator[T], size: int = 1) -> Generator[T, None, None]:
-    """The same items, of which `size` are made in another thread before they are asked for."""
+    """Iterate over items that another thread computes up to `size` items ahead."""
     end = object()
     with ThreadPoolExecutor(1, "ahead") as thread:
         coming: collections.deque[Future[T | object]] = collections.deque()
@@ -24,16 +24,16 @@ def ahead(items: Iterator[T], size: int = 1) -> Generator[T, None, None]:
             while (item := coming.popleft().result()) is not end:
                 coming.append(thread.submit(next, items, end))
                 yield cast(T, item)
-                del item  # it may be large, and the next one may be long in coming
+                del item  # it may be large, and the next one may take long
         finally:
             thread.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
 def behind(work: Callable[[T], None], size: int = 1) -> Iterator[Callable[[T], None]]:
-    """A function that hands an item to `work`, which another thread does with all in order, up to `size` items later.
+    """A function that queues an item for `work` in another thread, which processes all in order, up to `size` behind.
 
-    The block ends when all work has been done. After an error none is begun any more.
+    The block ends when all work is done. After an error, no further work is started.
     """
     begun: collections.deque[Future[None]] = collections.deque()
     has_failed = False
@@ -63,7 +63,7 @@ def behind(work: Callable[[T], None], size: int = 1) -> Iterator[Callable[[T], N
 
 
 def in_order(pool: Executor, work: Callable[[S], T], items: Iterable[S], ahead: int = 2) -> Iterator[T]:
-    """The results of `work` on the items, in their order, of which `ahead` are begun before the first is asked for."""
+    """The results of `work` on the items, in order; up to `ahead` further items are submitted in advance."""
     begun: collections.deque[Future[T]] = collections.deque()
     for item in items:
         begun.append(pool.submit(work, item))

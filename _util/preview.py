@@ -1,4 +1,4 @@
-"""Animations for looking at: WebP, GIF or MP4."""
+"""Preview animations in WebP, GIF or MP4."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -27,19 +27,19 @@ def write_preview(
     exposures: Sequence[int] | None = None,
     there_and_back: bool = True,
 ) -> None:
-    """Write frames that play there and back, forever where the format knows how.
+    """Write an animation that plays forward and backward, and loops forever in WebP and GIF.
 
     Args:
-        path: ends in .webp, .gif or .mp4; appears whole or not at all.
-        frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. WebP keeps alpha, the others show white.
+        path: ends in .webp, .gif or .mp4; written atomically.
+        frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. Except in WebP, alpha is put over white.
         fps: frames per second.
-        largest: longer side in pixels above which frames are reduced.
-        tags: of the frames' colour and resolution, kept in WebP. For the others, colours are converted to sRGB.
-        exposures: how often each frame is shown in a row; once by default.
-        there_and_back: otherwise they play forward alone.
+        largest: largest length of the longer side in pixels; larger frames are scaled down.
+        tags: PNG chunks of colour and resolution, kept in WebP; for other formats, colours are converted to sRGB.
+        exposures: number of times that each frame is repeated; 1 by default.
+        there_and_back: False plays the frames forward only.
 
     Raises:
-        InputError: another suffix, or the file cannot be written.
+        InputError: the suffix is another one, or the file cannot be written.
     """
     path = Path(path)
     check_format(path)
@@ -90,7 +90,7 @@ def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:
 
 
 def _in_srgb(frames: list[np.ndarray], icc_profile: bytes) -> list[np.ndarray]:
-    """Frames (h, w, 3) uint8 in sRGB; as they are where the profile is damaged."""
+    """Convert frames (h, w, 3) uint8 to sRGB; unchanged if the profile is damaged."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
@@ -102,7 +102,7 @@ def _in_srgb(frames: list[np.ndarray], icc_profile: bytes) -> list[np.ndarray]:
 def _write_mp4(path: Path, frames: list[np.ndarray], fps: float) -> None:
     import av
 
-    h, w = (side // 2 * 2 for side in frames[0].shape[:2])  # H.264 with halved colour has no odd sides
+    h, w = (side // 2 * 2 for side in frames[0].shape[:2])  # H.264 in 4:2:0 needs even sides
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"

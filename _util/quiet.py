@@ -13,7 +13,7 @@ _inside = 0
 
 @contextlib.contextmanager
 def without_messages() -> Iterator[None]:
-    """What is written to standard output and error in this block goes nowhere; any number of threads may be in it."""
+    """Discard all writes to standard output and error within the block, in any number of threads."""
     _enter()
     try:
         yield

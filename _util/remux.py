@@ -1,8 +1,8 @@
-"""Encoded video joined with all else that a source file holds: sound, subtitles, attachments, chapters, tags.
+"""Mux encoded video with the other contents of its source: audio, subtitles, attachments, chapters, tags.
 
-Packets are copied as they are, so that sound is bit-exact, and streams keep their order. What the new container does
-not hold is left out, except sound and subtitles of text, which are then encoded anew; `plan` finds out beforehand, by
-asking the container, and says so. A cover is a stream that is an attached picture; in Matroska, it is an attachment.
+Packets are copied, so audio is bit-exact, and streams keep their order. What the output container does not support is
+left out, except audio and text subtitles, which are re-encoded. `plan` determines this beforehand by trial muxing, and
+reports it. Cover art is a stream with the disposition attached_pic; in Matroska, it is an attachment.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ from _util import decoding, fields, video
 from _util.errors import InputError
 from _util.video import Encoding
 
-_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT holds nothing beside a stream
-_TICKS = 90_000  # at least as many a second in the time base of the video
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
+_TICKS = 90_000  # least ticks per second in the video's time base
 _FASTSTART = (".mp4", ".mov", ".m4v")
-# Encoders by container; elsewhere those that FFmpeg has as the container's defaults.
+# Encoders by container; others use FFmpeg's default.
 _SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
-_BIT_RATES = {"wmav2": 128_000}  # of encoders that refuse to choose one
+_BIT_RATES = {"wmav2": 128_000}  # for encoders without a default
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
 _REHEARSED = 6  # frames
-_TRIED, _LOOKED_THROUGH = 8, 500  # packets of a stream that are tried, and packets among which they are looked for
-_SLOWEST = Fraction(1, 2)  # of what atempo does at once
-_DEFAULT_SOUND = "aac"  # where FFmpeg's default for the container is older than that
-# What is more than dead data in a transport stream, whose muxer takes anything, and in FLV, whose muxer aborts the
-# process over some of the rest.
+_TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
+_SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
+_DEFAULT_SOUND = "aac"  # replaces mp2 and mp3 as the container's default
+# The codecs that can be played from MPEG-TS, whose muxer accepts anything, and from FLV, whose muxer aborts the process
+# on some others.
 _PLAYED = {
     "mpegts": {
         "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
@@ -59,37 +59,37 @@ _ABOUT_THE_PICTURES |= {"alpha_mode"}
 
 
 class Plan(NamedTuple):
-    """What becomes of the other streams of a source, by their index in it."""
+    """How the other streams of a source are handled, by their index in it."""
 
     copied: tuple[int, ...] = ()
     encoded: tuple[int, ...] = ()
-    attached: tuple[int, ...] = ()  # covers that become attachments
-    notes: tuple[str, ...] = ()  # a sentence each for the user: what is lost, left out or encoded anew
+    attached: tuple[int, ...] = ()  # cover art that becomes an attachment
+    notes: tuple[str, ...] = ()  # sentences for the user about what is lost, left out or re-encoded
 
 
 class Span(NamedTuple):
-    """What of a source is in the file, in seconds by its clock."""
+    """The part of a source that is written, in seconds of the source's clock."""
 
-    start: Fraction  # when the video begins
-    stop: Fraction | None = None  # None: all is kept, also what is before the video
-    slowness: Fraction = Fraction(1)  # how many times as long it becomes
+    start: Fraction  # start of the video
+    stop: Fraction | None = None  # None: everything is kept, including what precedes the video
+    slowness: Fraction = Fraction(1)  # factor by which the duration grows
 
 
 class _Timed(NamedTuple):
-    """A packet and the second at which it is to be decoded."""
+    """A packet and its decoding time in seconds."""
 
     time: Fraction
     packet: av.Packet
 
 
 def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction = Fraction(1)) -> Plan:
-    """Find out what of `source`, beside its video, a container named `out` takes with such a video.
+    """Determine which other streams of `source` can be muxed into `out` beside video of this encoding.
 
     Args:
-        slowness: how many times as long all becomes; if that is not 1, sound is encoded anew.
+        slowness: factor by which the duration grows; unless it is 1, audio is re-encoded.
 
     Raises:
-        InputError: the container is unknown or does not take the video, or the source cannot be read.
+        InputError: the container is unknown or does not support the video, or the source cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
@@ -124,10 +124,10 @@ def _chapters(source: Path) -> list[Any]:
 
 
 def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
-    """Write a short video of that kind and read it again; returns sentences about what the container does not keep.
+    """Write a short video of this encoding and read it back. Returns sentences about what the container does not keep.
 
     Raises:
-        InputError: it does not take such video, or what it takes cannot be read from it.
+        InputError: the container does not support the video, or it cannot be read back.
     """
     try:
         _begin(out, encoding)
@@ -161,7 +161,7 @@ def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, 
 
 
 def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
-    """The field of `Plan` that a stream belongs to in a container of FFmpeg's name `kind`; None: it is left out."""
+    """The field of `Plan` that a stream belongs to, in the container that FFmpeg names `kind`; None: it is left out."""
     if stream.type == "audio" and not keeps_pace:
         return "encoded" if _is_convertible(stream) and can_begin(anew=True) else None
     if _is_cover(stream):
@@ -175,7 +175,7 @@ def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace:
 
 
 def _plays(kind_of_stream: str, context: CodecContext | None, kind: str) -> bool:
-    """Whether what a container takes can be played from it."""
+    """Whether a stream that the container accepts can be played from it."""
     if kind not in _PLAYED:
         return True
     return context is not None and context.codec.canonical_name in _PLAYED[kind].get(kind_of_stream, ())
@@ -186,7 +186,7 @@ def _is_cover(stream: Stream) -> bool:
 
 
 def part_suffix(encoding: Encoding) -> str:
-    """Of files of encoded video that are to be joined: of a container that takes it as it is."""
+    """The suffix for parts that `join` concatenates: that of a container which supports the encoding."""
     with tempfile.TemporaryDirectory() as folder:
         suffixes = _PART_SUFFIXES[1:] if video.has_alpha_beside(encoding) else _PART_SUFFIXES
         fitting = (suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding))
@@ -203,20 +203,20 @@ def join(
     span: Span,
     chapters: Sequence[Any] = (),
 ) -> None:
-    """Write the packets of the parts, one after the other, and those of the source's other streams beside them.
+    """Concatenate the video packets of the parts, and mux them with the source's other streams.
 
     Args:
         parts: files that `Writer` wrote with `encoding`.
-        counts: how many frames each of them holds.
+        counts: number of frames in each part.
         out: written in place.
-        span: what of the other streams belongs to the video.
-        chapters: where there is no source, as PyAV has them.
+        span: the part of the source that the video covers.
+        chapters: in PyAV's form, used if there is no source.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
     """
     ranks = [_presentation_ranks(part, count) for part, count in zip(parts, counts, strict=True)]
-    options = {"fflags": "+bitexact"}  # no random numbers in the file: the same run gives the same bytes
+    options = {"fflags": "+bitexact"}  # the same run gives the same bytes
     if out.suffix.lower() in _FASTSTART:
         options["movflags"] = "+faststart"
     with contextlib.ExitStack() as stack:
@@ -233,7 +233,7 @@ def join(
         else:
             original = stack.enter_context(video.open_input(source))
             epoch = span.start
-            if span.stop is None:  # what is there before the video is kept
+            if span.stop is None:  # keep what precedes the video
                 epoch = min(epoch, Fraction(original.start_time or 0, av.time_base))
             start -= epoch
             picture, copies, anew = _add_streams(original, container, streams, add_picture)
@@ -251,7 +251,7 @@ def join(
 
 
 def _check_whole(out: Path, count: int) -> None:
-    """Raise InputError if a file does not hold a video of so many frames."""
+    """Raise InputError unless a file holds a video of `count` frames."""
     try:
         with av.open(out.absolute()) as written:
             stream = written.streams.best("video")
@@ -271,22 +271,22 @@ def _add_picture(container: OutputContainer, template: av.VideoStream, encoding:
     if context.format is None or not context.format.is_rgb:
         tags = encoding.colour
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
-    if context.name in ("utvideo", "rawvideo"):  # whose tag tells the pixel format
+    if context.name in ("utvideo", "rawvideo"):  # the tag states the pixel format
         context.codec_tag = template.codec_context.codec_tag
     if context.name == "hevc" and container.format.name in ("mp4", "mov"):
-        context.codec_tag = "hvc1"  # the form of HEVC that QuickTime plays
+        context.codec_tag = "hvc1"  # required by QuickTime
     return stream
 
 
 def _time_base(rate: Fraction, container: Container) -> Fraction:
-    """One in which each frame lasts a whole number of ticks."""
-    if container.format.name == "avi":  # which takes it for the rate
+    """A time base in which each frame lasts a whole number of ticks."""
+    if container.format.name == "avi":  # uses its inverse as the frame rate
         return 1 / rate
     return Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))
 
 
 def _presentation_ranks(part: Path, count: int) -> list[int]:
-    """The place in order of presentation of each packet of a part, in order of decoding."""
+    """The presentation index of each packet of a part, in decoding order."""
     try:
         with av.open(part.absolute()) as container:
             times = [packet.pts for packet in container.demux(video=0) if packet.size]
@@ -302,8 +302,8 @@ def _presentation_ranks(part: Path, count: int) -> list[int]:
 def _video_packets(
     parts: list[Path], ranks: list[list[int]], stream: av.VideoStream, rate: Fraction, start: Fraction
 ) -> Iterator[_Timed]:
-    """The packets of all parts, timed anew; `ranks` as `_presentation_ranks` gives them."""
-    time_base = _time_base(rate, stream.container)  # which the container rounds to its own
+    """The packets of all parts with new timestamps; `ranks` are those of `_presentation_ranks`."""
+    time_base = _time_base(rate, stream.container)  # the muxer converts it to the container's own
     ticks = int(1 / (rate * time_base))
     offset = round(start / time_base)
     delay = max(i - rank for part in ranks for i, rank in enumerate(part))
@@ -322,7 +322,7 @@ def _video_packets(
 
 
 def _others(container: InputContainer) -> list[Stream]:
-    """All streams but the video that is shown; chapters, which MP4 has as a stream of data too, are not among them."""
+    """All streams but the shown video, without the data stream in which MP4 duplicates its chapters."""
     shown = _shown(container)
     has_chapters = bool(container.chapters())
     return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
@@ -334,9 +334,9 @@ def _called(stream: Stream) -> str:
 
 
 def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
-    """Some packets of each stream, by its index, as far as they are near the beginning."""
+    """The first few packets of each stream, by stream index, among those near the start of the file."""
     packets: dict[int, list[av.Packet]] = {}
-    with contextlib.suppress(av.FFmpegError):  # of a damaged file, those before the damage
+    with contextlib.suppress(av.FFmpegError):  # a damaged file gives the packets before the damage
         for packet in itertools.islice(container.demux(), _LOOKED_THROUGH):
             found = packets.setdefault(packet.stream.index, [])
             if packet.size and len(found) < _TRIED:
@@ -347,13 +347,14 @@ def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
 def _begin(
     path: Path, encoding: Encoding, stream: Stream | None = None, packets: Sequence[av.Packet] = (), anew: bool = False
 ) -> None:
-    """Write the beginning of a file with a video and, if given, a stream beside it.
+    """Write the start of a file with a video stream and, if given, one other stream.
 
     Args:
-        packets: of the stream, which are written too unless it is encoded anew.
+        packets: of the other stream; they are written too, unless it is re-encoded.
+        anew: re-encode the other stream.
 
     Raises:
-        InputError, av.FFmpegError or ValueError: such a file cannot be.
+        InputError, av.FFmpegError or ValueError: such a file is not possible.
     """
     with video.open_output(path) as container:
         picture = video.add_video(container, encoding)
@@ -389,16 +390,16 @@ def _add_copy(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def _is_convertible(stream: Stream) -> bool:
-    """Whether its content can be re-encoded: sound, and subtitles that are text rather than pictures."""
+    """Whether the stream can be re-encoded: audio, and text subtitles (not bitmap ones)."""
     context = stream.codec_context
     return context is not None and (stream.type == "audio" or (stream.type == "subtitle" and context.codec.text_sub))
 
 
 def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
-    """A stream for what `stream` holds, in a codec of the container.
+    """Add a stream that re-encodes `stream` with a codec of the container.
 
     Raises:
-        ValueError or av.FFmpegError: it has none.
+        ValueError or av.FFmpegError: the container has no such codec.
     """
     name = container.format.name
     if isinstance(stream, av.AudioStream):
@@ -411,7 +412,7 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
             anew.bit_rate = _BIT_RATES[codec]
     else:
         source: Any = stream.codec_context
-        source.open(strict=False)  # which makes the header, of styles, that the encoder needs
+        source.open(strict=False)  # creates the header with styles that the encoder needs
         anew = container.add_stream(_SUBTITLES.get(name, container.default_subtitle_codec))
         assert isinstance(anew, SubtitleStream)
         anew.codec_context.subtitle_header = source.subtitle_header
@@ -421,7 +422,7 @@ def _add_anew(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def _rate(codec: str, rate: int) -> int:
-    """Of the rates that an encoder of sound has, the smallest that keeps all, or the largest."""
+    """The encoder's smallest sample rate that is not below `rate`, or else its largest."""
     rates = av.Codec(codec, "w").audio_rates
     if not rates or rate in rates:
         return rate
@@ -429,7 +430,7 @@ def _rate(codec: str, rate: int) -> int:
 
 
 def _layout(codec: str, rate: int, layout: av.AudioLayout) -> str:
-    """That of the sound, or where an encoder does not have it, the usual one of as many channels, or stereo."""
+    """`layout` if the encoder supports it, else the usual layout of as many channels, else stereo."""
     candidates = (layout.name, _USUAL_LAYOUTS.get(layout.nb_channels), "stereo")
     return next(name for name in candidates if name == "stereo" or (name and _encodes(codec, rate, name)))
 
@@ -474,7 +475,7 @@ def _copy_tags(
 
 
 def _fit(chapter: Any, span: Span) -> bool:
-    """Bring a chapter, whose times are since the beginning of a span, to what there is of it; False if nothing is."""
+    """Clip a chapter, whose times count from the start of the span, to the span; False if nothing of it is left."""
     assert span.stop is not None
     length = (span.stop - span.start) / chapter["time_base"]
     start, end = max(chapter["start"], 0), min(chapter["end"], length)
@@ -483,21 +484,21 @@ def _fit(chapter: Any, span: Span) -> bool:
 
 
 def _shown(source: InputContainer) -> Stream:
-    """The stream that a player would show; there is one, as `video.Reader` found."""
+    """The stream that a player would show; `video.Reader` has made sure that there is one."""
     stream = decoding.shown(source)
     assert stream is not None
     return stream
 
 
 def _plain(key: str) -> str:
-    """A key of Matroska's statistics without its language: BPS-eng is bps."""
+    """A key of Matroska's statistics in lower case without its language: BPS-eng becomes bps."""
     return key.lower().split("-")[0]
 
 
 def _add_streams(
     source: InputContainer, container: OutputContainer, streams: Plan, add_picture: Callable[[], av.VideoStream]
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
-    """Add all streams, in the order of the source: the picture, copies, and what is re-encoded, by index."""
+    """Add all streams in the order of the source. Returns the video, and the copied and re-encoded ones by index."""
     shown, picture = _shown(source).index, None
     copies, anew = {}, {}
     for stream in source.streams:
@@ -538,7 +539,7 @@ def _read_packets(
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the file is cut short; what there is has been read
+        except av.FFmpegError:  # the file is truncated
             packet = None
         if packet is None:
             break
@@ -574,10 +575,10 @@ def _read_packets(
 
 
 def _cut(packet: av.Packet, span: Span) -> bool:
-    """Bring a packet to what there is of it within a span; False if nothing is.
+    """Clip a packet to a span; False if nothing of it is left.
 
-    A subtitle is cut, so that one that was shown before is shown from the start. Sound is within where it begins there,
-    and so is what has no time, such as a cover.
+    Subtitles are cut, so that one shown before the span is shown from its start. An audio packet belongs to the span if
+    it starts within it. Packets without a time, and cover art, always belong to it.
     """
     if packet.pts is None or packet.stream.disposition & Disposition.attached_pic:
         return True
@@ -601,7 +602,7 @@ def _slow(packet: av.Packet, slowness: Fraction) -> None:
 
 
 class _Pace:
-    """Sound that becomes longer or shorter at the same pitch, by FFmpeg's filter atempo."""
+    """Re-encodes audio at another tempo and the same pitch, by FFmpeg's filter atempo."""
 
     def __init__(self, stream: av.AudioStream, span: Span):
         self._stream, self._span = stream, span
@@ -616,7 +617,7 @@ class _Pace:
         return [encoded for frame in frames for encoded in self._push(frame)]
 
     def end(self) -> list[av.Packet]:
-        """What is still to come."""
+        """Flush the filters and the encoder."""
         last = [] if self._graph is None else self._push(None)
         return [*last, *self._stream.encode(None)]
 
@@ -631,7 +632,7 @@ class _Pace:
         return encoded
 
     def _begin(self, frame: Any) -> Any:
-        """A graph of filters for frames like the first."""
+        """A filter graph for frames like the first."""
         graph = av.filter.Graph()
         ends = graph.add_abuffer(
             sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
@@ -679,7 +680,7 @@ def _shift(packet: av.Packet, epoch: Fraction) -> None:
 
 
 def _keep_order(packet: av.Packet, last: dict[int, int]) -> None:
-    """Move a packet behind the one before it, where a damaged source has it otherwise; containers insist."""
+    """Make decoding times increase where a damaged source violates this; muxers require it."""
     index = packet.stream.index
     if packet.dts is None:
         return

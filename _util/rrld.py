@@ -1,9 +1,9 @@
-"""Which triplets of frames are worth training on, by their RRLD (Chen and Zwicker, ECCV 2022, section 4).
+"""Selection of training triplets by their RRLD (Chen and Zwicker, ECCV 2022, section 4).
 
-In: the flow from the middle frame to the one before and to the one after, and the middle frame itself. Out: how far
-what moves is from moving straight and evenly, how much of the picture that is, and whether the triplet is accepted:
-enough of the drawing moves, its middle position is near the middle of its way, and it is neither the camera nor a roll
-of credits that moves. The published thresholds are meant for 360×640 pixels.
+In: the flow from the middle frame to the previous and to the next one, and the middle frame. Out: how far the motion
+deviates from linear motion, the share of the picture that moves, and whether the triplet is accepted: enough of the
+drawing moves, its middle position is near the middle of its way, and the motion is neither a camera pan nor a roll of
+credits. The published thresholds are for 360×640 pixels.
 """
 
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-SIZE = (360, 640)  # h, w that the thresholds are meant for
+SIZE = (360, 640)  # h, w for which the thresholds are meant
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The published ones by default; lengths in pixels, the others are shares of the picture or ratios."""
+    """Thresholds, by default the published ones; lengths in pixels, others are shares of the picture or ratios."""
 
     largest_rrld: float = 0.3
     smallest_share: float = 0.05**2  # of the picture that moves
     largest_share: float = 0.5
-    moving: float = 2  # a longer displacement, to either frame, is motion
+    moving: float = 2  # displacement to either frame above which a pixel moves
     pan_length: float = 0.25  # mean length of a flow above which it may be a pan
-    pan_deviation: float = 0.25  # standard deviation of its x or its y below which it is one
+    pan_deviation: float = 0.25  # standard deviation of its x or y below which it is one
     dark: float = 2 / 255  # a pixel is dark if all its channels are below
-    dark_share: float = 0.8  # of the picture, from which on it is taken for credits
+    dark_share: float = 0.8  # least share of dark pixels in credits
 
 
 class RRLD(NamedTuple):
-    """What `judge` finds."""
+    """The result of `judge`."""
 
-    rrld: float  # 0: straight and even; ½: the middle frame equals one of the others; nan where nothing moves
+    rrld: float  # 0: linear motion; ½: the middle frame equals one of the others; NaN if nothing moves
     coverage: float  # share of the picture that moves and stays inside it
-    pan: bool  # either flow is nearly uniform, along one axis at least, or more moves than the largest share
+    pan: bool  # a flow is nearly uniform along at least one axis, or more than the largest share moves
     accepted: bool
 
 
 def judge(flow_to_previous: Tensor, flow_to_next: Tensor, middle: Tensor | None = None, **thresholds: float) -> RRLD:
-    """Judge the triplet whose middle frame has these flows.
+    """Judge a triplet by the flows of its middle frame.
 
-    A pixel moves if it is displaced by more than `moving` in either flow and leaves the picture in neither; RRLD is the
+    A pixel moves if it is displaced by more than `moving` in either flow and leaves the picture in neither. RRLD is the
     mean over these of ‖(to previous + to next) / 2‖ / ‖to previous − to next‖.
 
     Args:
         flow_to_previous, flow_to_next: (2, h, w) or (1, 2, h, w), x then y in pixels, on the grid of the middle frame.
-        middle: (3, h, w) or (1, 3, h, w) RGB in [0, 1]; without it, credits are not looked for.
-        thresholds: those of `Thresholds` that are to differ from the published ones.
+        middle: (3, h, w) or (1, 3, h, w) RGB in [0, 1]; without it, credits are not detected.
+        thresholds: fields of `Thresholds` that override the published values.
     """
     limits = Thresholds(**thresholds)
     flows = [_array(flow, 2) for flow in (flow_to_previous, flow_to_next)]

@@ -1,7 +1,7 @@
-"""Settings of long work, which is resumed only with the settings that it was started with.
+"""Settings of long runs, which resume only with the settings that they were started with.
 
-What a run depends on is a dictionary of plain values, `settings`, which is kept beside its result. Work resumes by the
-same settings alone. Files enter as digests: of their contents, or of their sizes and times where reading takes long.
+`settings` is a dictionary of plain values that holds everything a run depends on. It is stored beside the result. Files
+are represented by digests of their contents, or of their sizes and times where reading them takes long.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ Settings = Mapping[str, Any]
 
 
 def changed(before: Settings, now: Settings) -> list[str]:
-    """The names whose values differ, or that one of both lacks."""
+    """The names whose values differ; a missing value counts as None."""
     return [name for name in {**before, **now} if before.get(name) != now.get(name)]
 
 
 def changes(before: Settings, now: Settings) -> str:
-    """What differs, for messages: `fps 48 instead of 60, crf 18 instead of None`; empty if nothing does."""
+    """The differences, for messages: `fps 48 instead of 60, crf 18 instead of None`; empty if there are none."""
     return ", ".join(f"{name} {before.get(name)} instead of {now.get(name)}" for name in changed(before, now))
 
 
 def read(path: Path, remedy: str) -> dict[str, Any]:
-    """The settings that `write` has kept.
+    """Read the settings that `write` stored.
 
     Args:
-        remedy: what the user can do where there are none, for the message.
+        remedy: what the user can do about a failure, for the message.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -46,12 +46,12 @@ def read(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def write(path: Path, settings: Settings) -> None:
-    """Keep settings as JSON; the file appears whole or not at all."""
+    """Store settings as JSON, atomically."""
     write_text(path, json.dumps(settings, indent=1))
 
 
 def plain(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON gives them back, tuples as lists, to compare with those that were read."""
+    """Settings after a round trip through JSON, tuples as lists, for comparison with those that `read` returns."""
     return json.loads(json.dumps(settings))
 
 
@@ -65,20 +65,20 @@ def digest(path: Path) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of what JSON holds."""
+    """SHA-256 of a value that JSON can represent; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def stamp(path: Path) -> str:
-    """What changes when a file is written again: its size and the time of its last change; of none, a word."""
+    """Size and modification time of a file, to detect changes; "nothing" if it does not exist."""
     try:
         status = path.stat()
-    except FileNotFoundError:  # a link that leads nowhere
+    except FileNotFoundError:  # such as a broken link
         return "nothing"
     return f"{status.st_size} bytes of {status.st_mtime_ns}"
 
 
 def stamp_of(paths: Iterable[Path]) -> str:
-    """A digest of the names and stamps of files, in their order."""
+    """SHA-256 of the names and stamps of files, in the given order."""
     lines = (os.fsencode(path.name) + f" {stamp(path)}".encode() for path in paths)
     return hashlib.sha256(b"\n".join(lines)).hexdigest()

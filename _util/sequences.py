@@ -1,7 +1,7 @@
-"""Numbered drawings: which files make up a folder, a pattern such as `shot.%04d.png`, or a glob such as `shot.*.png`.
+"""Numbered drawings: the files of a folder, a pattern such as `shot.%04d.png`, or a glob such as `shot.*.png`.
 
-Files whose names differ in one number alone are a sequence: they are ordered by it, and a number that is missing is a
-gap, which lasts as long as the drawings would. Any other files follow one another in natural order, without gaps.
+Files whose names differ only in one number are a sequence: they are sorted by it, and missing numbers are gaps, which
+last as long as the drawings would. Other files are in natural order, without gaps.
 """
 
 import itertools
@@ -21,16 +21,16 @@ class Sequence(NamedTuple):
     """The drawings of a source, in order."""
 
     paths: list[Path]
-    numbers: list[int]  # of each; they rise, and may have gaps
+    numbers: list[int]  # of each drawing, increasing, may have gaps
 
     @property
     def places(self) -> list[int]:
-        """Of each, counted in drawings from the first, gaps included."""
+        """The position of each drawing, counted from the first, including gaps."""
         return [number - self.numbers[0] for number in self.numbers]
 
     @property
     def gaps(self) -> list[range]:
-        """The numbers that are missing."""
+        """The missing numbers."""
         return [range(a + 1, b) for a, b in itertools.pairwise(self.numbers) if b - a > 1]
 
 
@@ -43,7 +43,7 @@ def find(source: Path) -> Sequence:
     """The drawings of a folder, a pattern or a glob.
 
     Raises:
-        InputError: there are none, two have one number, or the folder cannot be read.
+        InputError: there are none, two have the same number, or the folder cannot be read.
     """
     if source.is_dir():
         numbered = files.numbered(source)

@@ -1,4 +1,4 @@
-"""Similarities of the plane: turn, scale and shift, with points as complex numbers x + iy."""
+"""Similarities of the plane: rotation, scale and shift, with points as complex numbers x + iy."""
 
 import cmath
 from typing import NamedTuple
@@ -11,7 +11,7 @@ Points = NDArray[np.complex128]  # x + iy
 
 
 class Similarity(NamedTuple):
-    """z → a z + b; turns by the argument of a, and scales by its modulus."""
+    """z → a z + b: rotates by the argument of a, and scales by its modulus."""
 
     a: complex
     b: complex
@@ -21,7 +21,7 @@ class Similarity(NamedTuple):
         return self.a * z + self.b
 
     def inverse(self) -> "Similarity":
-        """The similarity that undoes this one."""
+        """The inverse similarity."""
         return Similarity(1 / self.a, -self.b / self.a)
 
     def at(self, t: float) -> "Similarity":
@@ -30,7 +30,7 @@ class Similarity(NamedTuple):
         return Similarity(a, self.b * (t if abs(self.a - 1) < 1e-6 else (a - 1) / (self.a - 1)))
 
     def matrix(self) -> np.ndarray:
-        """The matrix (2, 3) that OpenCV takes, of x and y."""
+        """The matrix (2, 3) for OpenCV."""
         return np.array([[self.a.real, -self.a.imag, self.b.real], [self.a.imag, self.a.real, self.b.imag]])
 
 
@@ -40,7 +40,7 @@ def power(a: complex, t: float) -> complex:
 
 
 def about(centre: complex, a: complex, to: complex) -> Similarity:
-    """The similarity that turns and scales by a, and takes `centre` to `to`."""
+    """The similarity that rotates and scales by a, and takes `centre` to `to`."""
     return Similarity(a, to - a * centre)
 
 

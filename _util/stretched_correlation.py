@@ -1,8 +1,8 @@
-"""Correlation as the released AnimeInterp looks it up.
+"""Correlation lookup as in the released AnimeInterp.
 
-Its code leaves the alignment of `grid_sample` to PyTorch, whose default has changed since: pixel x of n is now read at
-x · n / (n - 1) - ½, which on coarse maps is far from x. In and out: as `CorrelationPyramid`. A map of one pixel, at
-which the released code fails, is read exactly.
+Its code uses the default alignment of PyTorch's `grid_sample`, which has changed since: pixel x of n is now sampled at
+x · n / (n - 1) - ½, which on coarse maps is far from x. The interface is that of `CorrelationPyramid`. A map of one
+pixel, at which the released code fails, is sampled exactly.
 """
 
 import numpy as np

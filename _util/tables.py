@@ -7,7 +7,7 @@ Pattern = str | Callable[[Mapping[str, Any]], str]
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """A table in Markdown; its columns are those of all rows, in the order in which they first appear."""
+    """A table in Markdown. Its columns are those of all rows, in order of first appearance."""
     columns = _columns(rows)
     lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -17,7 +17,7 @@ def of_figures(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Pattern]
     """A table of figures in Markdown.
 
     Args:
-        columns: by title, a format of what a row holds, such as `{seconds:.1f} s`, or a function of the row.
+        columns: for each title, a format string for the values of a row, such as `{seconds:.1f} s`, or a function.
     """
     return markdown(
         [
@@ -28,7 +28,7 @@ def of_figures(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Pattern]
 
 
 def aligned(rows: Sequence[Mapping[str, str]], left: Collection[str] = ()) -> str:
-    """The same in columns that line up: to the left those named, to the right all others, as figures are."""
+    """A table with aligned columns: those in `left` to the left, all others to the right."""
     columns = _columns(rows)
     cells = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]

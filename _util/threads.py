@@ -1,12 +1,12 @@
 """Run compiled kernels on as many threads as PyTorch uses.
 
 A kernel here is a Numba function compiled with `nogil=True` whose last two arguments are a range of independent tasks.
-Where PyTorch runs on GNU OpenMP, its own threads do the work: they spin for milliseconds after each operation, and
-other threads would have to share their cores with them. Elsewhere, and in a forked process, which inherits OpenMP
-without its threads, a pool of ours does.
+If PyTorch uses GNU OpenMP, its threads run the kernel: they spin for milliseconds after each operation, and would
+compete with other threads for the cores. Otherwise, and in a forked process, which inherits OpenMP without its threads,
+a thread pool of this module is used.
 
-Numba's own `parallel=True` is not used: its thread pools may not be entered from two threads at once, or break in a
-process forked after their first use, and both happen here (video pipelines, data loaders).
+Numba's own `parallel=True` is not used: its thread pools must not be entered from two threads at once, or break in a
+process forked after their first use. Both happen here (video pipelines, data loaders).
 """
 
 import ctypes
@@ -40,7 +40,7 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def _openmp() -> ctypes.CDLL | None:
-    """The GNU OpenMP that PyTorch has loaded; none on other systems or where PyTorch was built with another."""
+    """The GNU OpenMP library that PyTorch has loaded; None on other systems or with another OpenMP."""
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -52,10 +52,10 @@ def _openmp() -> ctypes.CDLL | None:
 
 
 def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
-    """Call `kernel(*arguments, start, stop)` so that the ranges cover `0 … tasks - 1` once, in parallel.
+    """Call `kernel(*arguments, start, stop)` in parallel on ranges that cover `0 … tasks - 1` once.
 
-    As many threads as PyTorch uses, the calling one among them, take several ranges each, as they are ready for them.
-    An error of a kernel is raised once all threads have stopped.
+    Ranges are scheduled dynamically on as many threads as PyTorch uses, including the calling one. An exception in a
+    kernel is raised once all threads have stopped.
     """
     workers = min(tasks, torch.get_num_threads())
     if workers <= 1:

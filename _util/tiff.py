@@ -1,4 +1,4 @@
-"""TIFF files of floating values; those of integers are read by Pillow."""
+"""TIFF files with floating-point values; Pillow reads those with integers."""
 
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, tuple[png.Chunk, ...
         (h, w), (h, w, 3) or (h, w, 4), float32 or float64; the tags.
 
     Raises:
-        InputError: the file does not hold one such picture.
-        Exception: of any kind, where it is damaged.
+        InputError: the file does not hold a single picture of such a kind.
+        Exception: of any kind, if the file is damaged.
     """
     from tifffile import TiffFile
 

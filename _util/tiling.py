@@ -13,7 +13,7 @@ _AT_ONCE = 2**22  # pixels that a GPU works on together
 class Banded(Protocol):
     """A network that can be run over bands."""
 
-    halo: int  # rows that it looks up and down
+    halo: int  # rows of context above and below
     training: bool
 
 
@@ -24,7 +24,7 @@ def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: 
         network: called with (start, stop), returns (b, c, stop - start, w) computed from these rows alone. Right except
             within `halo` rows of a band's edge that is not an edge of the image.
         size: (h, w) of the image.
-        halo: how many rows the network looks up and down.
+        halo: rows of context that the network needs above and below.
 
     Returns:
         (b, c, h, w).
@@ -40,8 +40,8 @@ def by_rows(network: Callable[[int, int], Tensor], size: tuple[int, int], halo: 
 
 
 def in_bands(network: Banded, rows: Callable[[int, int], Tensor], image: Tensor) -> Tensor:
-    """What `rows(start, stop)` computes of an image's rows, for all of them: at once in training, in inference so that
-    caches, or a GPU's memory, hold the activations."""
+    """Compute `rows(start, stop)` for all rows of an image: at once in training, in bands in inference, so that
+    activations fit the caches or a GPU's memory."""
     b, _, h, w = image.shape
     fits = image.is_cuda and b * h * w <= _AT_ONCE
     if network.training or torch.is_grad_enabled() or fits:

@@ -8,27 +8,27 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-_OFF = 0.15  # difference from the mixtures of ink and ground, of 1
+_OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pixel is off
 _FEW = 0.01  # share of pixels that may be off
-_THICK = 1 / 60  # of the height; what is thicker is an area
-_FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # shares of ink of a line that is fainter than others; pixels around it
-_MANY_FAINT = 0.05  # share of what is drawn that may be
-_UNEVEN, _AREA = 0.03, 33  # difference of paper from the ground, of 1; pixels over which it is taken
-_BLANK = 0.7  # share of the pixels, at least, that show the ground
+_THICK = 1 / 60  # of the height; thicker ink is an area
+_FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
+_MANY_FAINT = 0.05  # share of the drawn pixels that may be fainter
+_UNEVEN, _AREA = 0.03, 33  # of 1; difference of paper from the ground; pixels over which it is measured
+_BLANK = 0.7  # least share of pixels that show the ground
 
 
 class Tones(NamedTuple):
-    """What a drawing of lines is made of: RGB in [0, 1]; `ground` is None where it is transparent."""
+    """Ink and ground of a line drawing, RGB in [0, 1]; `ground` is None if it is transparent."""
 
     ink: np.ndarray
     ground: np.ndarray | None
 
 
 def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
-    """The tones of a drawing of lines alone, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]; None of any other.
+    """The tones of a pure line drawing, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]; None for any other picture.
 
     Args:
-        is_forced: of any drawing that has two tones.
+        is_forced: accept any drawing that has two tones.
     """
     is_clear = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
     if frame.shape[2] == 4 and not is_clear and frame[:, :, 3].min() < 1:
@@ -89,7 +89,7 @@ def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
 
 
 def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:
-    """(h, w) float32 in [0, 1], how much ink a pixel has."""
+    """The share of ink at each pixel, (h, w) float32 in [0, 1]."""
     if tones.ground is None:
         return frame[:, :, 3].astype(np.float32)
     way = tones.ink - tones.ground
@@ -98,7 +98,7 @@ def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:
 
 
 def with_ink(share: np.ndarray, tones: Tones, channels: int) -> np.ndarray:
-    """(h, w, 3 or 4) float32 of a share of ink."""
+    """A picture (h, w, 3 or 4) float32 of a share of ink (h, w)."""
     share = share[:, :, None]
     if tones.ground is None:
         return np.concatenate([tones.ink * (share > 0), share], 2).astype(np.float32)

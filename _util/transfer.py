@@ -25,9 +25,9 @@ def upload(pixels: np.ndarray, device: torch.device) -> Tensor:
 
 
 def download(frame: Tensor, dtype: np.dtype) -> Callable[[], np.ndarray]:
-    """`image.to_array(frame, dtype)`, of a frame (c, h, w) in [0, 1], as a function that waits for it.
+    """`image.to_array(frame, dtype)` for a frame (c, h, w) in [0, 1], as a function that waits for the result.
 
-    From a GPU, the copy runs beside what the device is given to do next.
+    From a GPU, the copy overlaps with the device's further work.
     """
     if not _is_gpu(frame.device):
         array = image.to_array(frame, dtype)

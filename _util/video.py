@@ -27,9 +27,9 @@ __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_
 
 DRAWINGS_RATE = drawings.RATE
 CODEC = "libx264"
-CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # by suffix, where it is another
+CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # exceptions by suffix
 CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
-_CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, where FFmpeg does not find it
+_CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, if FFmpeg does not recognise it
 
 _Source = drawings.Drawings | animations.WebP | File
 
@@ -51,14 +51,14 @@ class Reader:
     Args:
         path: a file; or a folder of pictures, a pattern such as `shot.%04d.png`, or a glob (see `sequences`); or
             `STREAM`, standard input, which is read only once.
-        rate: of drawings, in frames a second (default: 24).
+        rate: of drawings, in frames per second (default: 24).
         keep_alpha: pixels are (h, w, 4) RGBA where the source has alpha.
         treatment: of interlaced and telecined video (default: none).
         close_gaps: missing numbers of drawings take no time; otherwise the drawing before is held.
 
     Attributes:
         size: (h, w), upright.
-        rate: average frames a second.
+        rate: average frames per second.
         count: number of frames according to the container, which may be wrong; None if it states none.
         duration: in seconds according to the container, which may be wrong.
         deep: whether pixels are uint16.
@@ -145,9 +145,9 @@ class Encoding(NamedTuple):
     """How frames are encoded."""
 
     size: tuple[int, int]  # (h, w)
-    rate: Fraction  # frames a second
+    rate: Fraction  # frames per second
     codec: str = CODEC  # as FFmpeg names its encoders
-    crf: float | None = None  # or the quality option that the codec has instead; None: 18, 16 for libx264
+    crf: float | None = None  # or the codec's equivalent quality option; None: 18, 16 for libx264
     deep: bool = False  # 10 bits, if the codec supports them and neither of the formats below is given
     colour: Colour = Colour()
     aspect: Fraction = Fraction(1)  # width of a pixel over its height

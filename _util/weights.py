@@ -1,4 +1,4 @@
-"""Where weights are looked for; PyTorch is not needed for that.
+"""Locations of weights; does not need PyTorch.
 
 checkpoints/
     ssl.pt                    published SoftsplatLite
@@ -31,7 +31,7 @@ NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in
 
 
 def expected(name: str) -> str:
-    """The file, within a folder of checkpoints, that the weights of one of `NETWORKS` are expected in."""
+    """The file in a folder of checkpoints that is expected to hold the weights of one of `NETWORKS`."""
     return PUBLISHED.get(name, f"default/{name}.safetensors")
 
 
@@ -43,15 +43,15 @@ def find(name: str, folder: Path = FOLDER) -> Path | None:
 
 
 def searched(folder: Path) -> list[Path]:
-    """The folders that weights are looked for in, in order: those of `places` for the default, else `folder` alone."""
+    """The folders searched for weights, in order: those of `places` for the default folder, else only `folder`."""
     return places.weights() if folder == FOLDER else [folder]
 
 
 def place_for_more(folder: Path) -> Path:
-    """The folder, of those that are searched for `folder`, that a user puts weights into."""
+    """The folder into which users put weights, among those searched for `folder`."""
     return places.added_weights() if folder == FOLDER else folder
 
 
 def missing(name: str, folder: Path = FOLDER) -> InputError:
-    """What is raised where one of `NETWORKS` has no weights."""
+    """The error for missing weights of one of `NETWORKS`."""
     return InputError(f"There are no weights for {name}: put {expected(name)} into {place_for_more(folder)}.")

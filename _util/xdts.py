@@ -1,17 +1,17 @@
-"""XDTS, the exchange digital time sheet of Celsys and Toei Animation: which cell each layer shows at each frame.
+"""XDTS, the exchange digital time sheet of Celsys and Toei Animation: the cell that each layer shows at each frame.
 
 OpenToonz, Clip Studio Paint, TVPaint and CACANi read and write it. A file is the line
 `exchangeDigitalTimeSheet Save Data` and one JSON object. A frame's entry holds until the next one:
 
-    "12", "12a"          the cell that shows from here on
-    SYMBOL_NULL_CELL     nothing shows from here on
+    "12", "12a"          the cell that is shown from here on
+    SYMBOL_NULL_CELL     nothing is shown from here on
     SYMBOL_HYPHEN        the cell continues
     SYMBOL_TICK_1        it continues, and ○ stands here: an in-between
     SYMBOL_TICK_2        it continues, and ● stands here: reverse sheet
 
-What Clip Studio writes beyond that (entries at negative frames, of which the last one is what shows at first) and what
-OpenToonz does (`options` that mark keys and reference drawings, with `subversion`) is read; options are written.
-Frames a second are not in the file; 24 are the custom.
+Extensions are read: those of Clip Studio (entries at negative frames, the last of which is shown at frame 0) and of
+OpenToonz (`options` that mark keys and reference drawings, with `subversion`). Options are also written. The file does
+not state the frame rate, which is 24 by convention.
 """
 
 import collections
@@ -42,9 +42,9 @@ class Track:
 
     Attributes:
         name: of the layer; may be empty.
-        cells: of each frame, the cell that shows, as it is written, or None.
-        number: its place from below, from 0.
-        in_betweens, reverse_sheets: frames with ○ and ●, at which the cell continues.
+        cells: for each frame, the name of the cell that is shown, or None.
+        number: position of the layer, counted from the bottom, from 0.
+        in_betweens, reverse_sheets: frames marked ○ and ●, at which the cell continues.
         keys, references: frames whose cells are marked as key drawings and as reference drawings.
     """
 
@@ -64,8 +64,8 @@ class TimeTable:
     Attributes:
         name: of the sheet.
         duration: in frames.
-        tracks: the layers that have cells, from below; each has `duration` cells. Entries after them are not read.
-        other_fields, other_headers: dialogue and camera work, as JSON has them; they are kept as they are.
+        tracks: the layers that have cells, from the bottom; each has `duration` cells. Later entries are ignored.
+        other_fields, other_headers: dialogue and camera work, in JSON; they are preserved unchanged.
     """
 
     name: str
@@ -77,7 +77,7 @@ class TimeTable:
 
 @dataclass
 class TimeSheet:
-    """What a file holds: one table or more, and numbers of cut and scene, as text, where they are given."""
+    """The content of a file: one or more tables, and the numbers of cut and scene, as text, if given."""
 
     tables: list[TimeTable]
     cut: str | None = None
@@ -88,7 +88,7 @@ def read(path: str | Path) -> TimeSheet:
     """Read a file.
 
     Raises:
-        InputError: there is no such file, or it is not a time sheet that can be understood.
+        InputError: the file does not exist, or is not a valid time sheet.
     """
     path = Path(path)
     text = read_text(path, "a time sheet (.xdts)")
@@ -105,15 +105,15 @@ def read(path: str | Path) -> TimeSheet:
 
 
 def write(path: str | Path, sheet: TimeSheet) -> None:
-    """Write a file, which appears whole or not at all.
+    """Write a file atomically.
 
     Raises:
-        InputError: a track has another number of cells than its table has frames, two have one number, or the file
+        InputError: the cells of a track do not match its table's duration, two tracks have the same number, or the file
             cannot be written.
     """
     text = f"{FIRST_LINE}\n{json.dumps(_sheet_json(sheet), ensure_ascii=False, indent=1)}\n"
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", errors="replace"))  # names of files need not be UTF-8
+        temporary.write_bytes(text.encode("utf-8", errors="replace"))  # file names need not be valid UTF-8
 
 
 def _sheet(json_sheet: dict[str, Any]) -> TimeSheet:
@@ -191,7 +191,7 @@ def _track(item: dict[str, Any], names: list[str], duration: int) -> Track:
 
 
 def _instruction(entry: dict[str, Any]) -> tuple[str, list[str]]:
-    """The value and the options of a frame; as in OpenToonz, nothing shows where there is no value."""
+    """The value and the options of a frame; as in OpenToonz, an empty value shows nothing."""
     for item in _list(entry, "data"):
         item = _of(item, dict, "an instruction")
         if item.get("id") == 0:

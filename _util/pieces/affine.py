@@ -6,26 +6,26 @@ from _util.compiled import njit
 
 
 def applied(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(…, 2), where motions (…, 2, 3) take points (…, 2)."""
+    """Apply motions (…, 2, 3) to points (…, 2)."""
     return (matrices[..., :2] @ points[..., None])[..., 0] + matrices[..., 2]
 
 
 def inverted(matrices: np.ndarray) -> np.ndarray:
-    """(k, 2, 3), the other way."""
+    """The inverse motions (k, 2, 3)."""
     linear = np.linalg.inv(matrices[:, :, :2])
     return np.concatenate([linear, -linear @ matrices[:, :, 2:]], 2)
 
 
 def angles(matrices: np.ndarray) -> np.ndarray:
-    """(k,), by how much motions (k, 2, 2 or 3) turn, from x towards y, radians."""
+    """Rotation angles (k,) of motions (k, 2, 2 or 3), from x towards y, radians."""
     return np.arctan2(matrices[:, 1, 0] - matrices[:, 0, 1], matrices[:, 0, 0] + matrices[:, 1, 1])
 
 
 @njit()
 def landing(motion, bend, x, y, frame):
-    """Column and row of the pixel of the other frame at which a pixel of frame 0 or 1 lands.
+    """Column and row at which a pixel of frame 0 or 1 lands in the other frame.
 
-    What bends (2,) is in pixels of frame 0: `motion` takes them to frame 1, or, of frame 1, back.
+    `bend` (2,) is in pixels of frame 0. `motion` takes frame 0 to frame 1, or for a pixel of frame 1, back.
     """
     u, v = x + 0.0, y + 0.0
     if frame == 0:

@@ -1,7 +1,7 @@
 """Residual motion within a piece, by dense inverse search, and whether it explains both frames.
 
-In: pairs of pieces and the motions that were fitted to their outlines. Out: bends, in pixels, and which pairs are
-believed. Each is worked on by itself, on a canvas on which all but the piece is blank.
+In: pairs of pieces and the motions fitted to their outlines. Out: bends, in pixels, and which pairs are accepted. Each
+pair is processed on a canvas of its own, blank outside the piece.
 """
 
 from typing import Any, NamedTuple
@@ -15,14 +15,14 @@ from _util.pieces.affine import angles, inverted
 from _util.sgm.matching import Matching
 from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estimator
 
-LEAST_SEEN = 0.35  # of a piece, what must lie in the other though the rest is covered,
-_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # and of one that turns by so many degrees, which is believed less easily
-_AGREES, _UNLIKE = 0.12, 24  # share of a canvas, and levels, within which nothing is searched for;
-_TINY = 300  # pixels at 540×960 of what is nearly all outline, in which nothing is searched for, either
+LEAST_SEEN = 0.35  # least share of a piece that must lie in its match, even if the rest is covered
+_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # the same for pieces that rotate by so many degrees or more
+_AGREES, _UNLIKE = 0.12, 24  # no bend is searched if less than this share of pixels differs by more than so many levels
+_TINY = 300  # pixels at 540×960; smaller pieces are nearly all outline and do not bend
 
 
 class _Canvas(NamedTuple):
-    """A piece of one frame, and the one of the other moved onto it."""
+    """A piece of one frame, and its match from the other frame moved onto it."""
 
     corner: np.ndarray  # (2,) x, y in the frame
     own: np.ndarray  # (h, w) uint8
@@ -32,7 +32,7 @@ class _Canvas(NamedTuple):
 def bend_within(
     pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures: tuple, bends: tuple, scale: float
 ) -> np.ndarray:
-    """Fill in `bends`; for each pair, whether it explains both frames."""
+    """Fill in `bends`. Returns for each pair whether it explains both frames."""
     believed = np.zeros(len(pairs), bool)
     if not len(pairs):
         return believed
@@ -105,7 +105,7 @@ def _bend_one(
         ):
             for i in range(2):
                 if tried[i] is not None:
-                    # In frame 1, what bends is what is added to the position in frame 0.
+                    # In frame 1, too, bends are offsets of positions in frame 0.
                     turn = np.eye(2) if i == 0 else matrices[1][:, :2]
                     _paste(tried[i], np.ascontiguousarray(turn), canvases[i].own, *canvases[i].corner, bends[i])
             return True
@@ -134,10 +134,10 @@ def _canvas(pair: np.ndarray, i: int, matrix: np.ndarray, both: tuple, greys: li
 
 
 def _search(canvas: _Canvas) -> np.ndarray | None:
-    """(h, w, 2), what is left of the motion; none where the pieces agree without."""
+    """The residual motion (h, w, 2); None if the pieces agree without."""
     if _disagreement(canvas.own, canvas.other) < _AGREES:
         return None
-    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    nothing: Any = None  # no initial flow; OpenCV's stubs do not allow None
     return estimator().calc(canvas.own, canvas.other, nothing)
 
 
@@ -168,7 +168,7 @@ def _disagreement(own, other):
 
 @njit()
 def _overlap(own, bend, corner, matrix, other, labels, covering):
-    """How many pixels a piece has, and how many of them, moved, lie in the other or beside it, and under others."""
+    """The number of pixels of a piece, of those that land in its match or next to it, and of those under others."""
     h, w = labels.shape
     count = inside = covered = 0
     straight = bend.shape[0] == 1

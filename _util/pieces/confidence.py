@@ -9,10 +9,10 @@ from _util.pieces.ownership import GROUND
 
 
 def confidences(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
-    """(k,) in [0, 1]: of what shows of a piece in both frames once moved, the share that lies in its other self.
+    """(k,) in [0, 1]: the share of a moved piece that lies within its match, the lower of both directions.
 
-    What other pieces cover in the other frame counts neither for nor against. 1 for the ground, 0 for what one of the
-    frames does not show, and for what is not chosen.
+    Parts that other moving pieces cover in the other frame do not count. 1 for the ground; 0 for pieces that one of the
+    frames does not show, and for those not chosen.
 
     Args:
         chosen: (k,) bool.

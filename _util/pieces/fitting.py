@@ -35,8 +35,8 @@ def fit(
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         points0, starts0, points1, starts1: of `outlines.Outlines`.
         centres0, centres1: (n, 2) and (m, 2), of the pieces.
-        areas: (k,), the mean of both.
-        some: number of points that each outline is sampled to.
+        areas: (k,), the mean of both pieces'.
+        some: number of points to which each outline is sampled.
         scale: of lengths, 1 at 540×960.
         joints: (j, 4), x, y in frame 0 and in frame 1, of the contacts with other pieces.
         firsts: (k + 1,); the contacts of pair i are joints[firsts[i]] … joints[firsts[i + 1] - 1].
@@ -105,7 +105,7 @@ def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
 
 @njit()
 def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
-    """The best rigid motion: the most promising initial ones, refined on few points."""
+    """The best rigid motion, from the most promising initial ones, refined on few points."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
     initial = _initial_motions(here, there, centre0, centre1, joints)
     costs = np.empty(len(initial))

@@ -9,21 +9,21 @@ import numpy as np
 from _util.compiled import njit
 from _util.segmentation import Segments
 
-_CORE = 5  # pixels around that are of the same piece, away from its border
-SAME, _STAYS = 10, 0.6  # levels of a colour that did not change, and the share of these that ground has
-_SIDES = 3  # of the frame, which ground touches
-LARGE = 0.12  # share of the frame; such pieces are not neighbours, everything moves over them
-_ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of what is drawn that has the ground's colour in line art
+_CORE = 5  # pixels; window that must lie within one piece for a pixel to be away from its border
+SAME, _STAYS = 10, 0.6  # levels within which a pixel is unchanged, and least share of such pixels in ground
+_SIDES = 3  # least number of the frame's sides that ground touches
+LARGE = 0.12  # share of the frame; larger pieces are not neighbours, as everything moves over them
+_ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of the drawn area in the ground's colour that means line art
 
 
 def largest_change(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(h, w), the largest of the differences of the channels of two pictures (h, w, 3)."""
+    """(h, w), the largest absolute difference over the channels of two pictures (h, w, 3)."""
     red, green, blue = cv2.split(cv2.absdiff(picture, other))
     return np.maximum(np.maximum(red, green), blue)
 
 
 def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
-    """For each piece of either frame, whether it is ground that did not change but for what covers it."""
+    """For each piece of either frame, whether it is ground: mostly unchanged, and touching most sides of the frame."""
     h, w = pictures[0].shape[:2]
     same = largest_change(*pictures) <= SAME
     found = []
@@ -35,14 +35,14 @@ def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.nda
 
 
 def have_its_colour(colours: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Whether pieces are of the very colour of a piece of ground, which shows between two limbs."""
+    """Whether pieces have the colour of a piece of ground, as ground enclosed between two limbs does."""
     if not ground.any():
         return ground
     return np.abs(colours[:, None] - colours[ground]).max(2).min(1) <= 255 * _ONE_COLOUR
 
 
 def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarray, ground: np.ndarray) -> bool:
-    """Whether most of what is drawn on the ground has its colour, so that colours tell nothing."""
+    """Whether much of the drawn area has the ground's colour, so that colours do not distinguish pieces."""
     if not ground.any():
         return False
     enclosed = (segments.areas < LARGE * segments.labels.size) & ~ground
@@ -52,7 +52,7 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
 
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
-    """(n, 3) float32, 0 … 255: the mean of each piece away from its border, so without its outline."""
+    """(n, 3) float32, 0 … 255: the mean colour of each piece away from its border, so without its outline."""
     labels = segments.labels.astype(np.float32)
     square = np.ones((_CORE, _CORE), np.uint8)
     inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
@@ -63,7 +63,7 @@ def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
 
 @njit()
 def _count_alike(picture, labels, chosen, colour, most):
-    """How many pixels of chosen pieces differ from a colour by so much at most in every channel."""
+    """The number of pixels in chosen pieces that differ from a colour by at most `most` in every channel."""
     count = 0
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
@@ -78,7 +78,7 @@ def _count_alike(picture, labels, chosen, colour, most):
 
 @njit()
 def _sums(picture, labels, chosen, pieces):
-    """Of the chosen pixels of each piece, the sum of their colours (n, 3), and how many they are (n,)."""
+    """The sums of colours (n, 3) and the numbers (n,) of the chosen pixels of each piece."""
     sums, counts = np.zeros((pieces, 3), np.int64), np.zeros(pieces, np.int64)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):

@@ -1,8 +1,8 @@
 """Kinematic chains of pieces: pieces that touch in both frames stay joined at any time.
 
-In: the motion of each piece from frame 0 to frame 1, and where pieces touch in both. Out: `Chains`. A piece goes along
-with the piece that carries it, and turns about the point at which both moved alike, so that it travels on an arc. What
-hangs on nothing turns about its own fixed point if that is near, else about its centre, which moves straight.
+In: the motion of each piece from frame 0 to frame 1, and where pieces touch in both. Out: `Chains`. A piece follows its
+parent and rotates about the point that both motions take to the same place, so that it travels on an arc. A piece
+without a parent rotates about its own fixed point if that is near, else about its centre, which moves straight.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 
 from _util.pieces.affine import angles, applied
 
-_STIFF = np.radians(2)  # a turn below which there is no telling about what
-_SINGULAR = 1e-4  # of a difference of two motions
-_LINK = 1e-6  # no link weighs nothing, or it would be none
-_NEAR = 3.0  # of the square root of the smaller area, from where pieces touch to the point that both move alike
+_STIFF = np.radians(2)  # relative rotation below which the pivot is undetermined
+_SINGULAR = 1e-4  # determinant of the difference of two motions
+_LINK = 1e-6  # added to weights of links, as SciPy's graph algorithms ignore links of weight 0
+_NEAR = 3.0  # largest distance of a pivot from the contact, in square roots of the smaller area
 
 
 class Chains(NamedTuple):
@@ -24,10 +24,10 @@ class Chains(NamedTuple):
 
     matrices: np.ndarray  # (k, 2, 3), x, y of frame 0 to frame 1
     parents: np.ndarray  # (k,) int64, -1 for none
-    pivots: np.ndarray  # (k, 2), in frame 0: what is carried along by the parent, and turned about
+    pivots: np.ndarray  # (k, 2), in frame 0: centres of rotation, carried along by the parent
 
     def at(self, t: float) -> np.ndarray:
-        """(k, 2, 3), x, y of frame 0 to the time t in [0, 1]: nothing at 0, `matrices` at 1."""
+        """(k, 2, 3), the motions from frame 0 to time t in [0, 1]: the identity at 0, `matrices` at 1."""
         turns, stretches = _decomposed(self.matrices[:, :, :2])
         linear = _rotations(t * self._unwound(turns)) @ (np.eye(2) + t * (stretches - np.eye(2)))
         ends = applied(self.matrices, self.pivots)
@@ -43,7 +43,7 @@ class Chains(NamedTuple):
         return result
 
     def _unwound(self, turns: np.ndarray) -> np.ndarray:
-        """Turns that differ from the parent's by no more than half a turn."""
+        """Turns, shifted by full turns to within half a turn of the parent's."""
         turns = turns.copy()
         for generation in self._generations()[1:]:
             carried = turns[self.parents[generation]]
@@ -61,13 +61,13 @@ class Chains(NamedTuple):
 def chain(
     matrices: np.ndarray, areas: np.ndarray, centres: np.ndarray, touching: np.ndarray, places: np.ndarray
 ) -> Chains:
-    """Chains of joined pieces: the largest of each group is the root, and carries its neighbours, which carry theirs.
+    """Build chains of joined pieces: the largest of each group is the root, carries its neighbours, and so on.
 
     Args:
         matrices: (k, 2, 3).
         areas, centres: (k,) and (k, 2), in frame 0.
         touching: (j, 2), pieces that touch in both frames.
-        places: (j, 4), where: x, y in frame 0, and in frame 1.
+        places: (j, 4), the contacts: x, y in frame 0, and in frame 1.
     """
     count = len(matrices)
     one, other = touching.T
@@ -97,8 +97,8 @@ def chain(
 
 
 def _pivots(one: np.ndarray, other: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (k, 2) that two motions take to one place, if they turn against each other, else `near`; and how far apart
-    these end up (k,)."""
+    """Points (k, 2) that both motions take to the same place, or `near` if these hardly rotate relative to each other;
+    and how far apart the motions take `near` in that case, else 0 (k,)."""
     turns = _decomposed(one[:, :, :2])[0] - _decomposed(other[:, :, :2])[0]
     relative = one[:, :, :2] - other[:, :, :2]
     turning = (np.abs(_wrapped(turns)) > _STIFF) & (np.abs(np.linalg.det(relative)) > _SINGULAR)
@@ -117,6 +117,6 @@ def _rotations(turns: np.ndarray) -> np.ndarray:
 
 
 def _decomposed(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(k, 2, 2) as turns (k,) of symmetric stretches (k, 2, 2): the polar decomposition."""
+    """Polar decomposition of (k, 2, 2) into turns (k,) and symmetric stretches (k, 2, 2)."""
     turns = angles(linear)
     return turns, _rotations(-turns) @ linear

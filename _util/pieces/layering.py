@@ -8,11 +8,11 @@ from _util.pieces.affine import inverted, landing
 from _util.pieces.ownership import GROUND
 
 _MOST_LAYERS = 3
-_COVERED = 12  # pixels at 540×960 by which one piece covers another before that says something
+_COVERED = 12  # pixels at 540×960 of net overlap that count as evidence
 
 
 def find_layers(owners: tuple, bends: tuple, matrices: np.ndarray, scale: float) -> np.ndarray:
-    """(k,) float32: larger for pieces in front, which cover others in either frame."""
+    """Layers (k,) float32, larger for pieces in front, which cover others in either frame."""
     count = len(matrices)
     covers = np.zeros(0, np.int64)
     for i, motions in enumerate((matrices, inverted(matrices))):
@@ -50,6 +50,6 @@ def _covers(owners, others, bends, motions, frame, count):
                 other = others[row, column]
                 if other >= 0 and other != owner:
                     found[size] = np.int64(other) * count + owner
-                    size += 4  # of four pixels, one is looked at
+                    size += 4  # one of four pixels is sampled
                     found[size - 3 : size] = found[size - 4]
     return found[:size]

@@ -1,10 +1,9 @@
 """Motion of matched pieces at any time, and their order in depth.
 
-In: two frames and a matching. Out: `Pieces`: which moving piece each pixel of both frames belongs to, the motion of
-each as a chain about joints, what bends within it, and its place in the order of layers; from these, flow or paths.
-A motion is fitted to outlines, and the residual is estimated by dense inverse search on the piece alone. If the result
-does not explain both frames, the piece is not moved. What surrounds everything and looks the same in both frames is
-ground, which does not move.
+In: two frames and a matching. Out: `Pieces`: the moving piece that each pixel of both frames belongs to, the motion of
+each piece as part of a chain about joints, its bends and its layer; from these, flow or paths. A motion is fitted to
+outlines, and the residual is estimated by dense inverse search on the piece alone. If the result does not explain both
+frames, the piece is not moved. Pieces that surround everything and look the same in both frames are static ground.
 """
 
 from typing import NamedTuple
@@ -25,22 +24,21 @@ from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
-_RIM = 10  # pixels at 540×960 to either side of a border, in which lines are given to the piece they move with
+_RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
 class Pieces(NamedTuple):
-    """k moving pieces of two frames of (h, w); the first is the ground, which stays.
+    """k moving pieces of two frames of (h, w); the first is the ground, which does not move.
 
-    `chains.at(t)` takes positions of frame 0 to the time t. What bends is in `bends`, in pixels of frame 0, and is
-    added to positions before.
+    `chains.at(t)` takes positions of frame 0 to time t. Before that, `bends` are added to them, in pixels of frame 0.
     """
 
     owners: tuple[np.ndarray, np.ndarray]  # (h, w) int32 in either frame: the piece, or -1 where it is not known
     chains: Chains
     bends: tuple[np.ndarray, np.ndarray]  # (h, w, 2) float32, by pixels of either frame
     layers: np.ndarray  # (k,) float32, larger in front
-    mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: of ground, with the rim of something in it
-    is_line_art: bool  # nearly all pieces have the colour of the ground, so that they are often mistaken
+    mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
+    is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
 
     def flows(self) -> tuple[np.ndarray, np.ndarray]:
         """flow01 and flow10, (h, w, 2) float32, x then y, pixels; 0 where the piece is not known."""
@@ -48,7 +46,7 @@ class Pieces(NamedTuple):
         return forth, back
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
-        """From either frame to the other, (h, w, 9) float32, as `_util.paths`; 0 where the piece is not known."""
+        """Paths from either frame to the other, (h, w, 9) float32, see `_util.paths`; 0 where the piece is unknown."""
         found = self._traced((0.0, *paths.KNOTS, 1.0))
         for path, mixed in zip(found, self.mixed, strict=True):
             path[mixed, -1] = paths.NOT_DRAWN
@@ -67,11 +65,11 @@ class Pieces(NamedTuple):
 
 
 def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
-    """The motion of all matched pieces that is plausible.
+    """The motion of all matched pieces that move plausibly.
 
-    A pair is left out where its centres are more than 250 pixels apart, where one has no more than 50 pixels or three
-    times those of the other, or where less than 80 % of either piece, moved, lies in the other, but for what others
-    cover. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
+    A pair is left out if its centres are more than 250 pixels apart, if one piece has no more than 50 pixels or at
+    least three times as many as the other, or if at most 80 % of either piece, once moved, lies in the other, not
+    counting what other pieces cover. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
 
     Args:
         picture0, picture1: (h, w, 3) RGB uint8.
@@ -113,7 +111,7 @@ def _scale(picture: np.ndarray) -> float:
 
 
 class _Touching:
-    """Which pairs of pieces touch in both frames, and where."""
+    """The matched pieces that touch in both frames, and their contacts."""
 
     def __init__(self, pairs: np.ndarray, both: tuple[Segments, Segments]):
         borders = [contacts(segments) for segments in both]
@@ -132,7 +130,7 @@ class _Touching:
         self.places = np.concatenate([first.centres[known][again], borders[1].centres[there[again]]], 1)
 
     def by_pair(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """(j, 4), x, y in frame 0 and in frame 1, those of pair i from firsts[i] to firsts[i + 1]; and firsts."""
+        """Contacts (j, 4), x, y in frames 0 and 1, those of pair i from firsts[i] to firsts[i + 1]; and firsts."""
         ends = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
         order = np.argsort(ends, kind="stable")
         firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
@@ -175,7 +173,7 @@ def _chain(
 
 @njit()
 def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start, stop):
-    """Paths of pixels, row by row: `matrices` (k, times, 2, 3), the last takes frame 0 to frame 1."""
+    """Paths of pixels, row by row; of `matrices` (k, times, 2, 3), the last takes frame 0 to frame 1."""
     last = len(times) - 1
     for y in range(start, stop):
         for x in range(owners.shape[1]):
@@ -193,7 +191,7 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
                     motion[0, 0] * x + motion[0, 1] * y + motion[0, 2],
                     motion[1, 0] * x + motion[1, 1] * y + motion[1, 2],
                 )
-                # The whole bend is already in the pixel: without it, it came from elsewhere.
+                # In frame 1 the whole bend has been applied: start from the unbent position in frame 0, and undo it.
                 u, v = u + bend_x, v + bend_y
                 bend_x, bend_y = -bend_x, -bend_y
             for k in range(1, last + 1):

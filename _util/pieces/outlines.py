@@ -1,7 +1,7 @@
-"""Outlines of pieces, and where pieces touch.
+"""Outlines of pieces, and contacts between pieces.
 
-In: label maps. Out: the pixels of each piece that lie beside another piece, some of them or all, and for each two
-pieces that touch the centre of their border.
+In: label maps. Out: for each piece, a sample of its pixels beside other pieces; for each pair of touching pieces, the
+centre of their border.
 """
 
 from typing import NamedTuple
@@ -12,23 +12,23 @@ from _util.compiled import njit
 from _util.segmentation import Segments
 from _util.segmentation.joining import count_borders
 
-_MOST, _SOME = 240, 32  # points of an outline that are kept, and that are looked at first
+_MOST, _SOME = 240, 32  # largest number of points kept per outline, and size of the coarse sample
 
 
 class Outlines(NamedTuple):
-    """Of n pieces. Those of piece i are `points[:, starts[i] : starts[i + 1]]`, in random order."""
+    """Outline points of n pieces; those of piece i are `points[:, starts[i] : starts[i + 1]]`, in random order."""
 
     points: np.ndarray  # (2, k) float32, x, y
     starts: np.ndarray  # (n + 1,) int64
 
     @property
     def some(self) -> int:
-        """So many points at the beginning of each stand for all."""
+        """Number of leading points of each outline that serve as its coarse sample."""
         return _SOME
 
 
 def outlines(segments: Segments) -> Outlines:
-    """What lies at the border of the frame is not an outline."""
+    """The outlines of all pieces; the border of the frame does not count as an outline."""
     labels, count = segments.labels, len(segments.areas)
     beside = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
@@ -38,7 +38,7 @@ def outlines(segments: Segments) -> Outlines:
     beside[:-1] |= down
     y, x = np.nonzero(beside)
     found = labels[y, x]
-    # Random order, so that the first of each are as good as any.
+    # Random order, so that the first points of each outline are a fair sample.
     order = np.random.default_rng(0).permutation(len(found))
     order = order[np.argsort(found[order], kind="stable")]
     lengths = np.bincount(found, minlength=count)
@@ -49,7 +49,7 @@ def outlines(segments: Segments) -> Outlines:
 
 
 class Contacts(NamedTuple):
-    """Pairs of pieces that touch, in order."""
+    """Pairs of touching pieces, sorted by key."""
 
     keys: np.ndarray  # (k,) int64, one · n + other, one < other
     centres: np.ndarray  # (k, 2) float64, x, y
@@ -57,7 +57,7 @@ class Contacts(NamedTuple):
     pieces: int  # n
 
     def find(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """(m,) places in this list of pairs (m,), -1 where they do not touch."""
+        """Indices (m,) of pairs (m,) in this list, -1 where they do not touch."""
         wanted = np.minimum(one, other) * self.pieces + np.maximum(one, other)
         if not len(self.keys):
             return np.full(len(wanted), -1)
@@ -66,7 +66,7 @@ class Contacts(NamedTuple):
 
 
 def contacts(segments: Segments) -> Contacts:
-    """Where the pieces of a frame touch."""
+    """The contacts between the pieces of a frame."""
     labels, count = segments.labels, len(segments.areas)
     keys, places = _borders(labels, count)
     found, inverse, lengths = np.unique(keys, return_inverse=True, return_counts=True)

@@ -1,6 +1,6 @@
 """Assignment of pixels to moving pieces: parts that were not matched, lines, and the rims of pieces.
 
-In: pieces of which some move. Out: owners (h, w) int32 of either frame: the number of a motion, `GROUND` or `UNKNOWN`.
+In: pieces, some of which move. Out: owners (h, w) int32 for either frame: the index of a motion, `GROUND` or `UNKNOWN`.
 """
 
 import cv2
@@ -17,20 +17,20 @@ from _util.segmentation import Segments
 from _util.sgm.motion import OVERLAP
 
 GROUND, UNKNOWN = 0, -1
-_ALIKE = 0.08  # of a channel, by which parts of one piece differ
-_COARSE = 5  # pixels of a rim from which on not every one is looked at
-_OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and from ground that is painted
-_UNMOVED = 3  # levels within which ground is seen in both frames
-_LOYAL = 12  # levels by which another piece must do better
-_LOST = 30  # levels of the difference from which on a line goes with nothing around it,
-_BESIDE = 3  # but what is within so many pixels
+_ALIKE = 0.08  # of a channel; largest difference in colour between parts of one piece
+_COARSE = 5  # pixels of radius from which pixels are subsampled
+_OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and deviations from painted ground
+_UNMOVED = 3  # levels within which ground counts as seen in both frames
+_LOYAL = 12  # levels by which another piece must match better
+_LOST = 30  # levels of difference above which a line pixel matches no owner around it,
+_BESIDE = 3  # and takes the moving piece within so many pixels
 _BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
 
 
 def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
-    """Assign pieces without a match, such as parts that something in front cut off, to moving pieces; in place.
+    """Assign unmatched pieces, such as parts cut off by something in front, to moving pieces, in place.
 
-    Such a piece gets the moving piece of its colour in which most of it lies when moved along.
+    Each gets the moving piece of similar colour whose motion takes most of its pixels into that piece.
     """
     inverse = inverted(matrices)
     before = [of.copy() for of in of_labels]
@@ -70,7 +70,7 @@ def _mean_colours(of_labels: np.ndarray, segments: Segments, count: int) -> tupl
 
 @njit()
 def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, owners, counts, start, stop):
-    # For each candidate: pixels that land in it, and in other pieces that move.
+    # For each candidate: the number of pixels that land in it, and in other moving pieces.
     h, w = labels.shape
     for k in range(start, stop):
         for c in range(firsts[k], firsts[k + 1]):
@@ -92,7 +92,7 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, own
 def with_lines(
     pictures: tuple, both: tuple, colours: list, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The owners, with each line pixel near a border reassigned to the piece around with which it moves."""
+    """The owners, with each line pixel near a border reassigned to the nearby piece whose motion it follows."""
     inverse, found = inverted(matrices), []
     for i, motions in enumerate((matrices, inverse)):
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
@@ -111,7 +111,7 @@ def with_lines(
 
 
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """(h, w) bool: whether a pixel differs from its piece in colour; for ground, by more than the ground varies."""
+    """(h, w) bool: whether a pixel's colour differs from its piece's; for ground, by more than the ground varies."""
     labels = segments.labels
     apart, squares = _differences(picture, labels, colours)
     spread = np.sqrt(squares / segments.areas)
@@ -121,8 +121,8 @@ def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, ow
 
 @njit()
 def _differences(picture, labels, colours):
-    """(h, w) float32, by how much a pixel differs from the colour of its piece in the channel of the largest
-    difference; and the sums of their squares (n,)."""
+    """(h, w) float32, the largest difference over channels between a pixel and its piece's colour; and the sums of
+    their squares per piece (n,)."""
     apart, squares = np.empty(labels.shape, np.float32), np.zeros(len(colours))
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
@@ -137,7 +137,7 @@ def _differences(picture, labels, colours):
 
 @njit()
 def _give_lines(here, there, owners, old, motions, frame, beside, radius, changed, bends, start, stop):
-    # One task: one row. Writes the new owner of each line pixel to `changed`, and the bend there to `bends`.
+    # One task: one row. Writes the new owner of each line pixel to `changed`, and its bend to `bends`.
     tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
     places = np.empty((16, 2), np.int64)
     for y in range(start, stop):
@@ -158,10 +158,10 @@ def _give_lines(here, there, owners, old, motions, frame, beside, radius, change
 
 @njit()
 def _owners_around(owners, x, y, radius, tried, distances, places):
-    """The number of different owners around a pixel, written to `tried`, with their squared distances and nearest
-    places (y, x)."""
+    """Write the distinct owners around a pixel to `tried`, with their squared distances and nearest places (y, x);
+    returns their number."""
     h, w = owners.shape
-    step = 1 + radius // _COARSE  # pieces are wider than that
+    step = 1 + radius // _COARSE  # pieces are wider than this
     count = 0
     for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
         for u in range(max(x - radius, (x - radius) % step), min(x + radius + 1, w), step):
@@ -181,7 +181,7 @@ def _owners_around(owners, x, y, radius, tried, distances, places):
 
 @njit()
 def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, places):
-    """The index of the owner with whose motion a pixel agrees best; -1 if there is none."""
+    """The index of the owner whose motion fits a pixel best; -1 if none does."""
     best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
     for k in range(len(tried)):
         if tried[k] == GROUND and own > GROUND:
@@ -193,7 +193,7 @@ def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, p
         else:
             bend = old[places[k, 0], places[k, 1]]
             cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
-        # Of several that agree, prefer the nearer one, and one that moves.
+        # Prefer near owners, and moving ones.
         cost += 0.3 * np.sqrt(distances[k])
         if tried[k] == own and own > GROUND:
             cost -= _LOYAL
@@ -206,7 +206,7 @@ def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, p
 
 @njit()
 def _difference(here, there, x, y, motion, bend, frame, around):
-    """The smallest mean difference in levels between a pixel and those around the place where a motion takes it."""
+    """The smallest mean difference in levels between a pixel and those around the position to which it moves."""
     column, row = landing(motion, bend, x, y, frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
         return 100.0
@@ -221,7 +221,7 @@ def _difference(here, there, x, y, motion, bend, frame, around):
 
 
 def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w) bool of either frame: changed ground beside a moving piece, into which the rim of the piece is blended."""
+    """(h, w) bool for either frame: changed ground beside a moving piece, blended with the rim of the piece."""
     reach = max(1, round(_BLEND * scale))
     changed = largest_change(*pictures) > _UNMOVED
     near = [grown(owner > GROUND, reach) for owner in owners]

@@ -1,14 +1,14 @@
-"""The colour pieces of a drawing, for matching them between frames.
+"""Segmentation of a drawing into colour pieces, for matching between frames.
 
-What AnimeInterp does to a frame before it matches anything (Li et al., CVPR 2021): lines are found in the smoothed
-frame, the area between them is filled by balls too large to slip through gaps in a line (Zhang et al., "Vectorizing
-Cartoon Animations", TVCG 2009), small fills join the neighbour that looks most like them, and line pixels join the
-piece they touch. Here every step treats the whole frame at once: the fills of all balls of one radius are the
-connected components of where their centres fit, grown back by the radius. Time is linear in pixels but for the joining
-of small fills, which is n log n. One step is ours: fills that only a narrow between two other things parts, with no
-line between them, are one piece again.
+This is AnimeInterp's segmentation (Li et al., CVPR 2021): lines are detected in the smoothed frame, the area between
+them is filled by trapped balls, which are too large to slip through gaps in a line (Zhang et al., "Vectorizing Cartoon
+Animations", TVCG 2009), small fills are merged into the neighbour of most similar colour, and line pixels into an
+adjacent piece. Here every step processes the whole frame at once: the fills of all balls of one radius are the
+connected components of the pixels where their centres fit, grown back by the radius. Time is linear in pixels except
+for merging small fills, which is n log n. One step is added: fills of one colour that only a narrow passage separates,
+with no line between them, are merged again.
 
-In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and what is known of each piece.
+In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and statistics of each piece.
 """
 
 import colorsys
@@ -36,15 +36,15 @@ class Segments(NamedTuple):
 
 
 def segment(image: Tensor, style: Style = "japanese", smallest: int = 500) -> Segments:
-    """Cut a frame into its colour pieces.
+    """Segment a frame into its colour pieces.
 
     Args:
         image: (3, h, w) or (1, 3, h, w), RGB in [0, 1], any size.
-        style: whose drawing; western ones are smoothed over a wider range of colours and further.
-        smallest: fills of fewer pixels join a neighbour.
+        style: of the drawing; "western" smooths over a wider range of colours and further.
+        smallest: fills of fewer pixels are merged into a neighbour.
 
     Returns:
-        At least one piece; the same for the same frame, whatever the number of threads.
+        At least one piece; the result does not depend on the number of threads.
 
     Raises:
         ValueError: not one RGB image, or an unknown style.
@@ -56,10 +56,10 @@ def segment(image: Tensor, style: Style = "japanese", smallest: int = 500) -> Se
 
 
 def describe(labels: np.ndarray, image: Tensor) -> Segments:
-    """What `segment` returns of pieces, for a label map that comes from elsewhere.
+    """Build `Segments` from a label map of another source.
 
     Args:
-        labels: (h, w), any integers; parts of one label that do not touch become pieces of their own.
+        labels: (h, w), any integers; parts of one label that are not 4-connected become separate pieces.
         image: (3, h, w) or (1, 3, h, w), RGB in [0, 1].
 
     Raises:
@@ -76,7 +76,7 @@ def describe(labels: np.ndarray, image: Tensor) -> Segments:
 
 
 def show(segments: Segments) -> np.ndarray:
-    """A picture of the pieces: (h, w, 3) uint8 RGB, neighbours in unlike colours, borders black."""
+    """Visualize the pieces: (h, w, 3) uint8 RGB, in varied colours with black borders."""
     count = len(segments.areas)
     golden = 0.618034
     palette = [
@@ -99,7 +99,7 @@ def _pixels(image: Tensor) -> np.ndarray:
 
 
 def _describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
-    """Labels of connected pieces, renumbered in the order of their first pixels, and what is known of the pieces."""
+    """Renumber labels of connected pieces in the order of their first pixels, and measure the pieces."""
     numbers = np.full(labels.max() + 1, -1, np.int32)
     renumbered = np.empty(labels.shape, np.int32)
     count = _renumber(labels, numbers, renumbered)
@@ -152,8 +152,7 @@ def _measure(labels, pixels, areas, sums, boxes):
 
 @njit()
 def _connect(labels, pieces):
-    # Connected pixels of one label get one number: 0, 1 … in the order of their first pixels. Every number points to an
-    # earlier one of the same piece, or to itself.
+    # Union-find over 4-connected pixels of one label; a parent is an earlier number of the same piece, or itself.
     h, w = labels.shape
     parent = np.empty(h * w, np.int32)
     count = 0

@@ -1,7 +1,7 @@
-"""Filling the area between lines by balls that do not slip through gaps (Zhang et al., TVCG 2009).
+"""Trapped-ball filling of the area between lines, which does not leak through gaps (Zhang et al., TVCG 2009).
 
-In: a mask of lines. Out: labels. All balls of one radius fill at once: what they fill is each connected component of
-the pixels where their centres fit, grown back by the radius.
+In: a mask of lines. Out: labels. All balls of one radius fill at once: each fill is a connected component of the pixels
+where their centres fit, grown back by the radius.
 """
 
 import cv2
@@ -13,7 +13,7 @@ RADII = (3, 2, 1)  # of the balls, in pixels, in this order; of the first, only 
 
 
 def fill(lines: np.ndarray) -> tuple[np.ndarray, int]:
-    """(h, w) int32, 0 on lines and 1 … count on what the balls fill and on what they leave; and count."""
+    """Labels (h, w) int32, 0 on lines and 1 … count on the balls' fills and on the remaining areas; and count."""
     labels = np.zeros(lines.shape, np.int32)
     free = 1 - lines.astype(np.uint8)
     count = 0
@@ -48,7 +48,7 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 @njit()
 def grow(labels, room):
-    # Labels spread where there is room for them and none yet, ring by ring, each pixel taking that of a neighbour.
+    # Breadth-first: unlabelled pixels where there is `room` take the label of a neighbour, ring by ring.
     h, w = labels.shape
     queue = np.empty(h * w, np.int32)
     first, last = 0, 0

@@ -1,6 +1,6 @@
-"""Joining fills into pieces: small ones by colour, and those that only a narrow parts.
+"""Merging of fills into pieces: small ones by colour, and those separated only by a narrow passage.
 
-In: labels of fills between lines, the lines and the frame. Out: a piece for every pixel, lines too.
+In: labels of fills between lines, the lines and the frame. Out: a piece for every pixel, including lines.
 """
 
 import numpy as np
@@ -10,14 +10,14 @@ from _util.compiled import njit
 from _util.segmentation.fills import grow
 
 _BINS = 32  # of a colour histogram, per channel
-_ALIKE = 2  # bins, over the channels, by which colours of one piece may differ on both sides of a narrow
-_OPEN, _CROSSED = 3, 16  # pixels at least of a narrow, and at most of a line between the two pieces
+_ALIKE = 2  # bins, over the channels, by which colours on both sides of a narrow passage may differ
+_OPEN, _CROSSED = 3, 16  # least length of the open border, and largest of the line, between two pieces, in pixels
 
 
 def join(labels: np.ndarray, count: int, lines: np.ndarray, pixels: np.ndarray, smallest: int) -> np.ndarray:
-    """Pieces of all pixels, lines too: fills of fewer than `smallest` pixels join others, then whatever should be one.
+    """Assign all pixels, including lines, to pieces: merge fills of fewer than `smallest` pixels, then narrow passages.
 
-    Takes over `labels`. Pieces are not numbered consecutively.
+    Modifies `labels`. Pieces are not numbered consecutively.
     """
     if count == 0:
         return labels
@@ -32,10 +32,10 @@ def join(labels: np.ndarray, count: int, lines: np.ndarray, pixels: np.ndarray, 
 
 
 def _join_narrow(pieces: np.ndarray, lines: np.ndarray, histograms: np.ndarray) -> np.ndarray:
-    """Pieces that are one but for a narrow where no ball passed.
+    """Merge pieces separated only by a passage too narrow for the balls.
 
-    They look alike and touch where there is no line. A gap in a line is such a place, too, but there the line goes on
-    between the two pieces, which it does not in a narrow between two other things.
+    They have similar colours and touch where there is no line. So do pieces at a gap in a line, but there the line
+    continues between the two pieces, unlike in a passage between two other things.
     """
     count = len(histograms)
     touching, opening = np.unique(_open_borders(pieces, lines, count), return_counts=True)
@@ -51,7 +51,7 @@ def _join_narrow(pieces: np.ndarray, lines: np.ndarray, histograms: np.ndarray) 
 
 @njit()
 def _open_borders(pieces, lines, count):
-    # one · count + other for all pixels side by side that are of two pieces, one < other, and not on a line.
+    # one · count + other for all adjacent pixels of two pieces, one < other, neither on a line.
     h, w = pieces.shape
     pairs = np.empty(2 * h * w, np.int64)
     size = 0
@@ -67,7 +67,7 @@ def _open_borders(pieces, lines, count):
 
 @njit()
 def _count_crossings(pieces, lines, count, pairs, crossed):
-    # How often pixels of each of these pairs of pieces are side by side on a line.
+    # For each of these pairs of pieces, the number of adjacent pixels of which one is on a line.
     h, w = pieces.shape
     for y in range(h):
         for x in range(w):
@@ -93,7 +93,7 @@ def _count_colours(labels, pixels, areas, histograms):
 
 @njit()
 def count_borders(labels):
-    """How many pairs of pixels of (h, w), side by side or one below the other, have different labels."""
+    """The number of horizontally or vertically adjacent pixels of (h, w) with different labels."""
     h, w = labels.shape
     count = 0
     for y in range(h):
@@ -105,9 +105,9 @@ def count_borders(labels):
 
 @njit()
 def _join_small(labels, areas, histograms, smallest):
-    # For each label the one it ends in. The smallest piece always goes first. Pieces wait in lists by area; borders are
-    # lists too, and those of two pieces become one in a step. Histograms are cumulative: their mean difference is what
-    # it takes to move one into the other. Changes `areas` and `histograms`.
+    # For each label, the one it is merged into, smallest piece first. Pieces wait in linked lists by area; neighbours
+    # are linked lists too, so that those of two pieces are concatenated in constant time. Histograms are cumulative, so
+    # that their distance is the earth mover's. Modifies `areas` and `histograms`.
     count, bins = histograms.shape
     h, w = labels.shape
     borders = count_borders(labels)
@@ -132,7 +132,7 @@ def _join_small(labels, areas, histograms, smallest):
                     size += 1
 
     parent = np.arange(count)
-    waiting = np.full(smallest, -1)  # the last that came of each area
+    waiting = np.full(smallest, -1)  # heads of the lists
     before = np.full(count, -1)
     for piece in range(count - 1, 0, -1):
         if areas[piece] < smallest:
@@ -143,7 +143,7 @@ def _join_small(labels, areas, histograms, smallest):
         while waiting[area] >= 0:
             piece = waiting[area]
             waiting[area] = before[piece]
-            if areas[piece] > area:  # others have joined it since
+            if areas[piece] > area:  # others have been merged into it
                 if areas[piece] < smallest:
                     before[piece] = waiting[areas[piece]]
                     waiting[areas[piece]] = piece

@@ -1,7 +1,7 @@
-"""Where a drawing has lines.
+"""Line detection.
 
-In: a frame, (h, w, 3) uint8 RGB. Out: a mask. The frame is smoothed but for its edges by a bilateral filter; a line is
-where a channel is darker than around it (Laplacian), found by hysteresis.
+In: a frame, (h, w, 3) uint8 RGB. Out: a mask. The frame is smoothed by a bilateral filter, which keeps edges; lines are
+where a channel is darker than its surroundings (Laplacian), with hysteresis.
 """
 
 from typing import Literal, NamedTuple
@@ -14,11 +14,11 @@ from _util.compiled import njit
 
 Style = Literal["western", "japanese"]
 
-_TILE = 64  # columns that are smoothed together
+_TILE = 64  # columns smoothed together
 
 
 class _Settings(NamedTuple):
-    """Of the filter, in pixels and levels of 255, and of the hysteresis, in 255ths of the strongest response."""
+    """Bilateral filter, in pixels and levels of 255, and hysteresis thresholds, in 255ths of the strongest response."""
 
     diameter: int
     sigma_colour: float
@@ -28,7 +28,7 @@ class _Settings(NamedTuple):
     certain: float
 
 
-# A line is drawn in white less 20 times its response and counts where that leaves no more than 220 of 255.
+# Lines are drawn as white minus 20 times the response, and count where that is 220 of 255 or less.
 _MARKED = 35 / 20
 _STYLES = {"western": _Settings(30, 40, 30, 1, _MARKED, 20), "japanese": _Settings(10, 10, 10, 2, _MARKED, 20)}
 
@@ -38,7 +38,7 @@ def find(pixels: np.ndarray, style: Style) -> np.ndarray:
 
     Args:
         pixels: (h, w, 3) uint8.
-        style: whose drawing; western ones are smoothed over a wider range of colours and further.
+        style: of the drawing; "western" smooths over a wider range of colours and further.
 
     Returns:
         (h, w) bool.
@@ -58,7 +58,7 @@ def find(pixels: np.ndarray, style: Style) -> np.ndarray:
 
 
 def bilateral(pixels: np.ndarray, diameter: int, sigma_colour: float, sigma_space: float) -> np.ndarray:
-    """`cv2.bilateralFilter`, up to one level where a mean lies between two, in half the time.
+    """Like `cv2.bilateralFilter`, but in half the time; rounding may differ by one level.
 
     Args:
         pixels: (h, w, 3) uint8.
@@ -82,8 +82,8 @@ def bilateral(pixels: np.ndarray, diameter: int, sigma_colour: float, sigma_spac
 
 @njit(fastmath=True, error_model="numpy")
 def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
-    # One task: one row. exp(-v) is a polynomial in v / 32, to the 32nd power; beyond v = 18 nothing counts. Inner loops
-    # over a fixed number of columns of flat arrays become vector instructions.
+    # One task: one row. exp(-v) is computed as a polynomial in v / 32, to the 32nd power; v is clipped at 18. Inner
+    # loops over a fixed number of columns of flat arrays are vectorized.
     h, w = smooth.shape[:2]
     radius, width = (padded.shape[1] - h) // 2, padded.shape[2]
     plane = np.uintp(padded.shape[1] * width)
@@ -130,8 +130,8 @@ def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
 
 @njit()
 def _trace(response, weakest, marked, certain, lines):
-    # Hysteresis in each channel: what is above `weakest` and touches, over such, something above `certain`; of that,
-    # what is at least `marked`. Takes responses away as it goes.
+    # Hysteresis in each channel: pixels above `weakest` that are connected, through such pixels, to one above
+    # `certain`; of these, those of at least `marked`. Zeroes the responses that it visits.
     h, w, channels = response.shape
     stack = np.empty((h * w, 2), np.int32)
     for channel in range(channels):

@@ -1,14 +1,14 @@
 """Segment-guided matching, SGM (Li et al., "Deep Animation Video Interpolation in the Wild", CVPR 2021, section 4.1).
 
-Flat colours have nothing to follow pixel by pixel, but the pieces that outlines cut a drawing into can be found again
-as wholes, however far they move. Both frames are segmented, each piece is described by the mean features that a network
-sees in it, pieces are matched, and a matched pair gives flow: the shift of its centres, and optical flow within it.
+Flat colours have no texture to track, but the pieces into which outlines divide a drawing can be matched as wholes,
+however far they move. Both frames are segmented, each piece is described by a network's features averaged over it,
+pieces are matched, and a matched pair gives flow: the shift of its centres, and optical flow within it.
 
 In: two frames, (1, 3, h, w) RGB in [0, 1]. Out: flow01 and flow10, (1, 2, h, w) float32, x then y, in pixels, 0 where
-no piece was found again.
+no piece was matched.
 
     pooling     activations and label maps to features of pieces
-    colours     features that AlexNet's are joined by
+    colours     features that complement AlexNet's
     matching    features to pairs of pieces
     motion      pairs to flow
 """
@@ -35,21 +35,21 @@ LAYERS = {
     "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
     "alexnet": ("relu1", "relu2", "relu3"),
 }
-# AlexNet's activations lie far apart, and see what is around a piece more than the piece. Each of its layers has a
-# weight of 1, the colour of the piece and those around it have these.
+# AlexNet's activations are sparse in space and describe the surroundings of a piece more than the piece. Each of its
+# layers has weight 1; the colours of the piece and of those around it have these.
 _OWN_COLOUR, _COLOURS_AROUND = 3, 2
 _REFERENCE = 540 * 960
 
 
 class SGM:
-    """A flow estimator by pieces.
+    """Flow estimation by segment-guided matching.
 
     Args:
         features: "vgg19" as published, "vgg16", "alexnet", or "auto": VGG-19 if its file is in the folder of
             checkpoints, else AlexNet, which is shipped. Or the file of one of them.
-        penalty: of sizes and distances, as `match`: as "released" or as in the "paper".
-        style: of drawing, as `segment`.
-        smallest: area in pixels of 540×960 below which pieces are merged into others; it scales with the frame.
+        penalty: of sizes and distances, see `match`: as "released" or as in the "paper".
+        style: of the drawing, see `segment`.
+        smallest: area in pixels at 540×960 below which pieces are merged into others; it scales with the frame.
         device: where the network runs.
         folder: of checkpoints.
 
@@ -72,10 +72,10 @@ class SGM:
         self.smallest, self.device = smallest, torch.device(device)
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """The flow between two frames of one size, of any size.
+        """The flow between two frames of equal size.
 
         Raises:
-            InputError: frames of two sizes.
+            InputError: the sizes differ.
         """
         return self.flow(frame0, frame1, self.match(frame0, frame1))
 
@@ -85,13 +85,13 @@ class SGM:
         return segment(frame.cpu(), self.style, smallest)
 
     def match(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments] | None = None) -> Matching:
-        """The pieces of two frames that are each other's best.
+        """Match the pieces of two frames.
 
         Args:
-            segments: pieces of both frames, where they are known.
+            segments: the pieces of both frames, if they are known.
 
         Raises:
-            InputError: frames, or label maps, of two sizes.
+            InputError: the sizes of frames or label maps differ.
         """
         if frame0.shape != frame1.shape:
             raise InputError(f"Frames of {_size(frame0)} and {_size(frame1)} cannot be matched; make both one size.")
@@ -105,7 +105,7 @@ class SGM:
         return match(*segments, features0, features1, self.penalty)
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
-        """The flow, both ways, of the pieces of two frames that were matched."""
+        """The flow of matched pieces in both directions."""
         picture0, picture1 = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
         flows = flow_of_pieces(picture0, picture1, matching)
         return from_arrays(flows, frame0.device)

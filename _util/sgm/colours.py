@@ -1,7 +1,7 @@
-"""Features of pieces by colour: their own, and those of the pieces around them.
+"""Colour features of pieces: their own colour, and those of the pieces around them.
 
-In: pieces. Out: for each a soft histogram of one colour, its mean, and one of its neighbours' by length of border. Both
-stay what they are when a drawing is shifted, turned or scaled, and change little when it is recoloured slightly.
+In: pieces. Out: for each piece, a soft histogram of its mean colour, and one of its neighbours', weighted by length of
+border. Both are invariant to shift, rotation and scale, and change little under slight recolouring.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def _histogram(colours: np.ndarray) -> np.ndarray:
 
 
 def borders(segments: Segments) -> csr_array:
-    """(n, n), the pixels along which two pieces touch."""
+    """(n, n), the lengths of borders between pieces in pixels."""
     labels, count = segments.labels, len(segments.areas)
     one = np.concatenate([labels[:, :-1].ravel(), labels[:-1].ravel()])
     other = np.concatenate([labels[:, 1:].ravel(), labels[1:].ravel()])

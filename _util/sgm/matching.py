@@ -1,11 +1,10 @@
-"""Which piece of one frame is which piece of another: mutual best matches of likeness, distance and size.
+"""Matching of pieces between two frames: mutual best matches by similarity, distance and size.
 
-In: the pieces of both frames and their features. Out: pairs. No more than a block of all affinities is in memory at
-once, so thousands of pieces cost time alone.
+In: the pieces of both frames and their features. Out: pairs. Affinities are computed in blocks, so thousands of pieces
+cost time but little memory.
 
-Where a piece vanishes and another appears, each may well be the other's best. So pairs are also refused that differ too
-much in size or colour, or that are torn out of their surroundings: several neighbours were found again, none of them
-around the supposed piece.
+If one piece vanishes and another appears, each may be the other's best match. So pairs are rejected if they differ too
+much in size or colour, or if several neighbours of one piece were matched, but none to a neighbour of the other.
 """
 
 from typing import Literal, NamedTuple
@@ -19,19 +18,19 @@ from _util.segmentation import Segments
 from _util.sgm.colours import borders
 
 Penalty = Literal["released", "paper"]
-_BLOCK = 512  # pieces of the first frame at once
-_TILE = 8  # of these, those that a kernel holds in its cache
-_NEAR = {"released": 0.14, "paper": 0.15}  # of the diagonal; what is nearer costs nothing
-_FARNESS = 0.2  # cost of one diagonal
+_BLOCK = 512  # pieces of the first frame at a time
+_TILE = 8  # of these, those that a kernel keeps in cache
+_NEAR = {"released": 0.14, "paper": 0.15}  # of the diagonal; shorter distances cost nothing
+_FARNESS = 0.2  # cost of a distance of one diagonal
 _GROWTH, _LARGEST_RATIO = 0.05, 3
 _LARGEST_CHANGE = 0.25  # of a channel of a piece's colour
-_LARGEST_NEIGHBOUR, _NEIGHBOURS = 0.12, 2  # share of the frame; how many make surroundings
+_LARGEST_NEIGHBOUR, _NEIGHBOURS = 0.12, 2  # share of the frame; least number of matched neighbours
 
 
 class Matching(NamedTuple):
-    """Pieces that were found again."""
+    """Matched pieces."""
 
-    pairs: np.ndarray  # (k, 2) int64, piece of frame 0, piece of frame 1; every piece once at most
+    pairs: np.ndarray  # (k, 2) int64, piece of frame 0, piece of frame 1; each piece at most once
     affinities: np.ndarray  # (k,) float32, at most 1
     segments0: Segments
     segments1: Segments
@@ -44,11 +43,11 @@ def match(
     features1: np.ndarray,
     penalty: Penalty = "released",
 ) -> Matching:
-    """Pairs of pieces each of which is the other's best, and credible.
+    """Pairs of pieces that are mutual best matches and credible.
 
-    The affinity of two pieces is Σ min(f0, f1) of their features, brought to be 0 or more and to sum to 1, less 0.2 of
-    their distance in diagonals if they are not near, less a penalty of size: "paper" 0.05 of the difference in areas as
-    a share of the image, "released" 1/20 of their ratio if that exceeds 3.
+    The affinity of two pieces is Σ min(f0, f1) of their features, which are shifted to be non-negative and normalized
+    to sum to 1, minus 0.2 times their distance in diagonals if they are not near, minus a penalty of size: for "paper",
+    0.05 times the difference in areas as a share of the image; for "released", 1/20 of their ratio if it exceeds 3.
 
     Args:
         features0, features1: (n, c) and (m, c), of any scale.
@@ -118,7 +117,7 @@ def _are_credible(matching: Matching) -> np.ndarray:
     partners = coo_array(
         (np.ones(len(first), np.float32), (first, second)), (len(segments0.areas), len(segments1.areas))
     )
-    # Row i: pieces of frame 1 that are partners of what touched piece i of frame 0.
+    # Row i: pieces of frame 1 that match neighbours of the i-th pair's piece in frame 0.
     expected = csr_array((_touching(segments0) @ partners)[first])
     kept = expected.multiply(_touching(segments1)[second])
     torn = (expected.sum(1) >= _NEIGHBOURS) & np.equal(kept.sum(1), 0)
@@ -126,7 +125,7 @@ def _are_credible(matching: Matching) -> np.ndarray:
 
 
 def _touching(segments: Segments) -> csr_array:
-    """(n, n), 1 where two pieces touch, but for large ones, which everything moves over."""
+    """(n, n), 1 where two pieces touch, except for large ones, as everything moves over them."""
     touching = borders(segments).astype(bool).astype(np.float32)
     small = segments.areas < _LARGEST_NEIGHBOUR * segments.labels.size
     return csr_array(touching @ diags_array(small.astype(np.float32)))

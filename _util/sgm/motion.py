@@ -1,7 +1,7 @@
-"""How matched pieces move: the shift of their centres, and within that, dense inverse search between the two pieces.
+"""Flow of matched pieces: the shift of their centres, plus dense inverse search between the two pieces.
 
-In: two frames and a matching. Out: flow both ways, 0 where no piece was found again or its motion is not plausible.
-Pieces are worked on in parallel, each on a canvas of its own on which all but the piece is blank.
+In: two frames and a matching. Out: flow in both directions, 0 where no piece was matched or its motion is not
+plausible. Pieces are processed in parallel, each on a canvas of its own, blank outside the piece.
 """
 
 from typing import Any, NamedTuple
@@ -18,23 +18,23 @@ REFERENCE = 540 * 960
 _LONGEST, _SMALLEST = 250, 50  # pixels
 _LARGEST_SHARE, _LARGEST_RATIO, OVERLAP = 0.12, 3, 0.8
 MARGIN, SMALLEST_CANVAS = 4, 24  # pixels
-BLANK, _DARKEST = 0, 64  # grey around a piece, and of black in it
+BLANK, _DARKEST = 0, 64  # grey outside a piece, and grey that represents black in it
 
 
 class _Piece(NamedTuple):
-    """A matched pair on a canvas: the box of both pieces in either frame, once their centres coincide."""
+    """A matched pair and its canvas, which bounds both pieces once their centres are aligned."""
 
     indices: tuple[int, int]
-    corners: tuple[tuple[int, int], tuple[int, int]]  # x y of the canvas in both frames; may lie outside
+    corners: tuple[tuple[int, int], tuple[int, int]]  # x, y of the canvas in both frames; may lie outside
     size: tuple[int, int]  # h, w
 
 
 def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> tuple[np.ndarray, np.ndarray]:
     """Flow of all matched pieces that move plausibly.
 
-    A pair is left out where its centres are more than 250 pixels apart, where a piece fills 12 % of the frame or has no
-    more than 50 pixels, where one has three times the pixels of the other, or where less than 80 % of either piece,
-    moved, lies in the other. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
+    A pair is left out if its centres are more than 250 pixels apart, if a piece fills at least 12 % of the frame or has
+    no more than 50 pixels, if one has at least three times as many pixels as the other, or if at most 80 % of either
+    piece, once moved, lies in the other. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
 
     Args:
         picture0, picture1: (h, w, 3) RGB uint8.
@@ -58,7 +58,7 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
 
 
 def are_plausible(matching: Matching, largest: float = _LARGEST_SHARE) -> np.ndarray:
-    """Whether a pair (k,) is not too far apart, too small, too unlike in size, or more than a share of the frame."""
+    """Whether pairs (k,) are near enough, large enough, similar in size, and below a share of the frame's area."""
     segments0, segments1 = matching.segments0, matching.segments1
     first, second = matching.pairs.T
     h, w = segments0.labels.shape
@@ -92,7 +92,7 @@ def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
         cut(grey, pieces, index, *corner, canvas)
     search = estimator()
     one, other = canvases
-    nothing: Any = None  # no flow to begin with, which OpenCV's stubs leave out
+    nothing: Any = None  # no initial flow; OpenCV's stubs do not allow None
     within = [search.calc(one, other, nothing), search.calc(other, one, nothing)]
     if min(_overlap(canvases[0], canvases[1], within[0]), _overlap(canvases[1], canvases[0], within[1])) <= OVERLAP:
         return
@@ -102,8 +102,8 @@ def _add_flow(piece: _Piece, greys: list, labels: tuple, flows: list) -> None:
 
 
 def estimator() -> cv2.DISOpticalFlow:
-    # One for each piece: on a small canvas it changes its own settings, and would keep them for the next.
-    # Small canvases: what is not looked for at their full size costs little, and refinement over blank paper much.
+    # A new one for each piece: on a small canvas OpenCV changes its settings, which would persist for the next piece.
+    # Canvases are small: skipping their full size loses little, and refinement over blank areas would cost much.
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     estimator.setFinestScale(1)
     estimator.setPatchSize(8)
@@ -124,7 +124,7 @@ def cut(grey, labels, piece, left, top, canvas):
 
 @njit()
 def _overlap(canvas, other, flow):
-    """The share of a piece that, moved, lies in the other."""
+    """The share of a piece that lies in the other, once moved."""
     h, w = canvas.shape
     count = inside = 0
     for y in range(h):

@@ -2,9 +2,9 @@
 
 In: activations, each on the grid of its level, and label maps of the size of images. Out: one vector for each piece.
 
-The mean is that of the activations resized bilinearly to the image, without resizing them: all pixels of a piece that
-lie between the same four activations share one product. So a small piece among large activations still has features
-of its own.
+The mean equals that of activations resized bilinearly to the image, without resizing them: all pixels of a piece that
+lie between the same four activations share one product. So even a piece smaller than the spacing of activations has
+features of its own.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def pool(
 
     Args:
         activations: for each image, for each level, (height, width, channels) float32, contiguous.
-        grids: for each level (stride, offset), where its activations lie, as `features.Backbone.grids`.
+        grids: for each level (stride, offset), the positions of its activations, see `features.Backbone.grids`.
         labels: for each image (h, w) int32, 0 … n - 1.
 
     Returns:
@@ -49,7 +49,7 @@ def pool(
 
 
 def _places(pixels: int, cells: int, stride: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of one axis: the first pixel of each cell, between two activations; each pixel's place in its cell."""
+    """For one axis: the first pixel of each cell between two activations, and each pixel's position in its cell."""
     place = np.clip((np.arange(pixels) - offset) / stride, 0, cells - 1)
     cell = place.astype(np.int64)
     return np.searchsorted(cell, np.arange(cells + 1)), (place - cell).astype(np.float32)

@@ -1,13 +1,13 @@
-"""Line drawings matched stroke by stroke: the motion of lines at any time, where no colour tells pieces apart.
+"""Stroke matching: the motion of lines at any time, for line drawings, whose pieces no colour distinguishes.
 
 In: the share of ink at each pixel of two drawings. Out: `_util.pieces.motion.Pieces`, whose pieces are lines that move
-alike; the paper stays.
+together; the paper does not move.
 
-    tracing     ink to the middles of lines, and which of these are neighbours
-    fields      how far it is to the nearest line of a direction
-    search      turns and shifts that carry the surroundings of a point onto the lines of the other drawing
-    matching    which of these are right: the one that explains most lines first
-    bending     lines that bend, and what is left between a line and its other self
-    agreement   how well a flow carries lines onto lines
+    tracing     ink to centre lines and their neighbours
+    fields      distance to the nearest line of a given direction
+    search      rigid motions that map the surroundings of a point onto lines of the other drawing
+    matching    greedy choice among these: the one that explains most lines first
+    bending     lines that bend, and the residual between matched lines
+    agreement   how well a flow maps lines onto lines
     motion      all of these: two drawings to moving lines
 """

@@ -1,15 +1,15 @@
-"""How well a flow maps the lines of two drawings onto each other, and how far it tears them apart."""
+"""Cost of a flow between two line drawings: how well it maps lines onto each other, and how far it tears them apart."""
 
 import numpy as np
 
 from _util.strokes.tracing import LinePoints, nearest_of
 
-_FAR = 9  # pixels at 540×960 from which on it makes no difference how far off a line is
-_TORN, _WEIGHT = 4, 0.5  # pixels by which neighbours on a line part at most, and what that counts beside
+_FAR = 9  # pixels at 540×960 at which distances to lines are clipped
+_TORN, _WEIGHT = 4, 0.5  # pixels at which the separation of neighbours on a line is clipped, and its weight
 
 
 def cost(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, np.ndarray], scale: float) -> float:
-    """What speaks against a flow, from 0 to 1.5: `unexplained` and half of `torn`.
+    """The cost of a flow, from 0 to 1.5: `unexplained` plus half of `torn`.
 
     Args:
         flows: flow01 and flow10, (h, w, 2), x then y, pixels.
@@ -19,7 +19,7 @@ def cost(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, np.ndarr
 
 
 def unexplained(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, np.ndarray], scale: float) -> float:
-    """In [0, 1], how far lines land from those of the other drawing, and these from what lands, both ways."""
+    """Chamfer distance in [0, 1] between moved lines and those of the other drawing, in both directions of flow."""
     if not all(len(of.points) for of in lines):
         return 1.0
     off = []
@@ -30,7 +30,7 @@ def unexplained(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, n
 
 
 def torn(lines: tuple[LinePoints, LinePoints], flows: tuple[np.ndarray, np.ndarray]) -> float:
-    """In [0, 1], by how much more or less apart neighbours on lines are once moved, both ways."""
+    """In [0, 1], how far the displacements of neighbours on lines differ, in both directions of flow."""
     parted = []
     for of, flow in zip(lines, flows, strict=True):
         ways = _ways(of, flow)

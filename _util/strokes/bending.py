@@ -1,7 +1,7 @@
-"""Lines that bend: what a rigid motion leaves between a line and its other self, and lines that only a bend explains.
+"""Bending lines: the residual of a rigid motion between matched lines, and lines that only a bend explains.
 
-Beginning at points that go with a motion, others on the same line follow their neighbours, each put onto the nearest
-line that nothing claimed and turned a little as that runs. What is left to the nearest line, across it, is smoothed.
+Starting at points with a motion, other points on the same line follow their neighbours: each moves towards the nearest
+unclaimed line, and turns a little towards its direction. The remaining offset across the nearest line is smoothed.
 """
 
 import numpy as np
@@ -13,24 +13,24 @@ from _util.strokes.matching import UNKNOWN, StrokeMatching, on_line
 from _util.strokes.search import moved
 from _util.strokes.tracing import LinePoints, Neighbours, nearest_of
 
-_OFF = 4  # pixels at 540×960 off a line at which a point may still be put onto it
-_PUT, _TURNED = 0.7, 0.3  # shares of the way to it, and of the turn
+_OFF = 4  # pixels at 540×960; largest distance of a point from the line onto which it is moved
+_PUT, _TURNED = 0.7, 0.3  # shares of the way to it, and of the turn, per step
 _SMOOTHED = 6  # steps along lines
-_NEAR = 12  # pixels at 540×960 within which a point bends as those of the other drawing do
+_NEAR = 12  # pixels at 540×960 within which a point of the second drawing takes a bend of the first
 
 
 def bend(
     lines: tuple[LinePoints, LinePoints], field: LineField, matching: StrokeMatching, scale: float
 ) -> tuple[StrokeMatching, tuple[np.ndarray, np.ndarray]]:
-    """Where lines go that bend.
+    """Extend a matching to lines that bend.
 
     Args:
         field: of the second drawing's lines.
         scale: of lengths, 1 at 540×960.
 
     Returns:
-        The matching with the points that follow, and the bends (n, 2) and (m, 2) of points of both drawings, in pixels
-        of drawing 0: what is added to positions there, before the motion to drawing 1, or after that back from it.
+        The matching with the points added, and the bends (n, 2) and (m, 2) of points of both drawings: offsets in
+        pixels of drawing 0, added to positions there before the motion to drawing 1, or after the motion back from it.
     """
     here, there = lines
     owners = matching.owners[0].copy(), matching.owners[1].copy()
@@ -59,7 +59,7 @@ def bend(
 
 
 def _back(motions: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The points (k, 2) that rigid motions take to their ends."""
+    """Apply the inverse of rigid motions (k, 4) to points (k, 2)."""
     cos, sin, right, down = motions.T
     u, v = ends[:, 0] - right, ends[:, 1] - down
     return np.stack([cos * u + sin * v, cos * v - sin * u], 1)
@@ -68,7 +68,7 @@ def _back(motions: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def _seen_there(
     owners: tuple, known: np.ndarray, ends: np.ndarray, bends: np.ndarray, there: LinePoints, scale: float
 ) -> np.ndarray:
-    """(m, 2), the bends of points of the second drawing: those of what lands next to them, undone."""
+    """(m, 2), the bends of points of the second drawing: the negated bends of the points that land next to them."""
     found = np.zeros((len(there.points), 2))
     for owner in np.unique(owners[0][known]).tolist():
         own, others = np.flatnonzero(owners[0][known] == owner), np.flatnonzero(owners[1] == owner)
@@ -80,7 +80,7 @@ def _seen_there(
 
 
 def _smoothed(along: Neighbours, owners: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Means of values (n, 2) by weights (n,), over some steps along lines that go with one motion."""
+    """Means of values (n, 2) with weights (n,), over some steps along lines of one motion."""
     count = len(owners)
     one, other = np.repeat(np.arange(count), np.diff(along.firsts)), along.points
     same = owners[one] == owners[other]
@@ -107,7 +107,7 @@ def _follow(
     claimed,
     bends,
 ):
-    """Give points without a motion that of the point before them on the line; `bends` in drawing 1."""
+    """Give points without a motion that of a neighbour on the line; `bends` are in drawing 1."""
     count = len(points)
     queue, turned = np.empty(count, np.int64), np.zeros(count)
     reached = 0
@@ -146,7 +146,7 @@ def _follow(
 
 @njit()
 def _rest(ends, directions, others, other_directions, distances, nearest, off):
-    """(k, 2), the way from each end to the nearest line, across it, and whether there is one."""
+    """(k, 2), the perpendicular offset from each end to the nearest line; and 1 where there is one, else 0 (k,)."""
     rest, found = np.zeros((len(ends), 2)), np.zeros(len(ends))
     for k in range(len(ends)):
         place, _ = nearest_at(distances, nearest, ends[k, 0], ends[k, 1], directions[k], off)
@@ -158,7 +158,7 @@ def _rest(ends, directions, others, other_directions, distances, nearest, off):
 
 @njit()
 def _across(x, y, point, direction):
-    """The way from a position to the line through a point."""
+    """The perpendicular offset from a position to the line through a point."""
     right, down = -np.sin(direction), np.cos(direction)
     way = (point[0] - x) * right + (point[1] - y) * down
     return np.array([way * right, way * down])

@@ -1,5 +1,5 @@
-"""How far it is from any pixel to the nearest line of about a direction (directional chamfer matching, Liu et al.,
-CVPR 2010), and which point of the line that is."""
+"""Distance transforms by direction (directional chamfer matching, Liu et al., CVPR 2010): the distance from each pixel
+to the nearest line of about a given direction, and the nearest point."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,16 @@ from _util.morphology import spread
 from _util.strokes.tracing import LinePoints
 
 _DIRECTIONS = 12
-_TURNED = 1.5  # pixels at 540×960 that a line lies further off, for each twelfth of half a turn that it is turned by
+_TURNED = 1.5  # pixels at 540×960 added to the distance per 15° between directions
 _MOST_TURNED = 2  # such steps
-NOTHING = 1e3  # pixels, where no line has the direction
+NOTHING = 1e3  # distance in pixels if no line has the direction
 
 
 class LineField(NamedTuple):
-    """For each of k directions, evenly over half a turn."""
+    """Fields for k directions, evenly spaced over half a turn."""
 
     distances: np.ndarray  # (k, h, w) float32, pixels
-    nearest: np.ndarray  # (k, h, w) int32, the point; -1 where there is none
+    nearest: np.ndarray  # (k, h, w) int32, index of the point; -1 where there is none
 
 
 def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineField:
@@ -52,7 +52,7 @@ def channel_of(direction, channels):
 
 @njit()
 def distance_at(distances, x, y, direction, most):
-    """The distance from a position to the nearest line of a direction, `most` at most, and outside the frame."""
+    """The distance from a position to the nearest line of a direction, clipped at `most`; `most` outside the frame."""
     column, row = round(x), round(y)
     if not (0 <= row < distances.shape[1] and 0 <= column < distances.shape[2]):
         return most
@@ -61,7 +61,7 @@ def distance_at(distances, x, y, direction, most):
 
 @njit()
 def nearest_at(distances, nearest, x, y, direction, most):
-    """The point of the nearest line of a direction and its distance, -1 and `most` if it is further away than that."""
+    """The nearest point on a line of a direction, and its distance; -1 and `most` if it is further away than that."""
     column, row = round(x), round(y)
     if not (0 <= row < distances.shape[1] and 0 <= column < distances.shape[2]):
         return -1, most

@@ -1,9 +1,9 @@
-"""Matching of the lines of two drawings, greedily: the motion that explains most lines comes first.
+"""Greedy matching of the lines of two drawings: the motion that explains most lines comes first.
 
-A motion is tried at a point and grows from there over neighbours that it carries onto lines of the other drawing which
-nothing has claimed; what it carries over mends it. It counts by the lines that it explains in both drawings, less where
-it turns far, and less where it parts lines that were joined. What a motion claims begets others: lines next to it turn
-about the point that both share.
+A motion is tried at a point and grows from there over neighbours that it maps onto unclaimed lines of the other
+drawing; it is refitted to the points mapped. Its score is the length of lines explained in both drawings, lower if it
+rotates far or separates lines that were joined. Each accepted motion proposes others: rotations of adjacent lines about
+the point that they share with it.
 """
 
 from typing import NamedTuple
@@ -17,28 +17,28 @@ from _util.strokes.search import about, moved, search
 from _util.strokes.tracing import LinePoints, nearest_of, thinned
 
 UNKNOWN = -1
-_OFF, _LEAST_OFF = 2.2, 1.0  # pixels at 540×960 off a line at which a point still lies on it; and at any size
-_FIRST = 2  # times as far off in the first round, when a motion is still rough
+_OFF, _LEAST_OFF = 2.2, 1.0  # largest distance from a line, in pixels at 540×960, and its least value at any size
+_FIRST = 2  # factor on it in the first round, when a motion is still rough
 _ROUNDS = 4
-_FEWEST = 4  # points that a motion carries over
-_LEAST = 24  # what a motion must count, in pixels of lines of both drawings at 540×960
-_RESIDUE = 0.5  # what points as far off as may be count less
-_PARTED, _PARTS = 20, 0.3  # pixels from which on joined lines are parted, and what a motion loses by that, of 1
-_TURNED = 0.3  # what it loses by half a turn
-_APART, _STEP = 4, 10  # pixels between points that lines are turned about, degrees between turns
+_FEWEST = 4  # least number of points that a motion maps
+_LEAST = 24  # least score, in pixels of lines of both drawings at 540×960
+_RESIDUE = 0.5  # score lost per point at the largest distance
+_PARTED, _PARTS = 20, 0.3  # pixels of full separation between joined lines, and the share of the score lost by it
+_TURNED = 0.3  # share of the score lost by half a turn
+_APART, _STEP = 4, 10  # pixels between pivots, degrees between rotations about them
 _MOST = 60  # motions
-_MOST_WALKED = 1_500_000_000  # turns of points times neighbours; beyond, as in hatching, fewer points are turned about
+_MOST_WALKED = 1_500_000_000  # rotations of points times neighbours; beyond, as in hatching, fewer pivots are tried
 
 
 class StrokeMatching(NamedTuple):
-    """k rigid motions (cos, sin, x, y), and which of them each point of either drawing goes with, or `UNKNOWN`."""
+    """k rigid motions (cos, sin, x, y), and the motion of each point of either drawing, or `UNKNOWN`."""
 
     motions: np.ndarray  # (k, 4), from drawing 0 to drawing 1
     owners: tuple[np.ndarray, np.ndarray]  # (n,) and (m,) int64
 
 
 def match(lines: tuple[LinePoints, LinePoints], field: LineField, scale: float) -> StrokeMatching:
-    """The motions of lines.
+    """Match the lines of two drawings.
 
     Args:
         field: of the second drawing's lines.
@@ -66,7 +66,7 @@ def match(lines: tuple[LinePoints, LinePoints], field: LineField, scale: float) 
 def _turned(
     lines: LinePoints, owners: np.ndarray, carried: np.ndarray, motion: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points next to those that a motion carries, and motions that take each to the same place but turn."""
+    """Points next to those that a motion carries, and motions that take each to the same place with other rotations."""
     beside = np.unique(np.concatenate([_neighbours_of(lines, point) for point in carried.tolist()]))
     beside = beside[owners[beside] == UNKNOWN]
     beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
@@ -83,10 +83,10 @@ def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
 
 
 class _Trials:
-    """Motions that may be right, and what they counted when they were last looked at.
+    """Candidate motions and their scores when last evaluated.
 
-    What a motion counts falls as others claim lines, but for those next to it. So those are examined again that counted
-    most, until none can count more than the best of them (lazy greedy search, Minoux, 1978).
+    Scores fall as other motions claim lines, except next to these. So candidates are evaluated again from the highest
+    score down, until none can exceed the best of them (lazy greedy search, Minoux, 1978).
     """
 
     def __init__(self, lines: tuple[LinePoints, LinePoints], field: LineField, scale: float, owners: tuple):
@@ -98,7 +98,7 @@ class _Trials:
         self.points, self.motions, self.counts = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
 
     def add(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> None:
-        """More points (k,) and their motions (k, 4); `chosen` (m, 4) are those that were."""
+        """Add points (k,) and their motions (k, 4); `chosen` (m, 4) are the accepted motions."""
         counts = np.zeros(len(points))
         threads.run(_count, len(points), points, motions, chosen, *self._constants, counts)
         useful = counts > self._least
@@ -107,14 +107,14 @@ class _Trials:
         self.counts = np.concatenate([self.counts, counts[useful]])
 
     def best(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The motion that counts most, mended, and the points that it carries; none if nothing counts enough."""
+        """The motion of the highest score, refitted, and the points that it maps; no points if no score suffices."""
         order = np.argsort(-self.counts, kind="stable")
         return _best(order, self.points, self.motions, chosen, *self._constants, self.counts)
 
 
 @njit()
 def on_line(scale):
-    """How far off a line a point may be, in pixels, to lie on it."""
+    """The largest distance in pixels at which a point lies on a line."""
     return max(_OFF * scale, _LEAST_OFF)
 
 
@@ -155,7 +155,7 @@ def _count(
 
 @njit()
 def _room(points, others):
-    """A queue; in which round each point of either drawing was last looked at; and the number of the last round."""
+    """Buffers: a queue, the round in which each point of either drawing was last visited, and the last round."""
     return (
         np.empty(len(points), np.int64), np.zeros(len(points), np.int64), np.zeros(len(others), np.int64),
         np.zeros(1, np.int64),
@@ -167,7 +167,8 @@ def _grow(
     seed, motion, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances, nearest,
     scale, owners, claimed, room,
 ):  # fmt: skip
-    """How many points a motion carries over, the first of the queue, and what that counts; the motion is mended."""
+    """Grow a motion from its seed and refit it in place. Returns the number of points mapped, which are the first in
+    the queue, and the score."""
     if owners[seed] != UNKNOWN:
         return 0, 0.0
     queue, seen, hit, rounds = room
@@ -197,7 +198,7 @@ def _grow(
                 parted, least, contacts = parted + apart, min(least, apart), contacts + 1
     share = 1 - _TURNED * abs(np.arctan2(motion[1], motion[0])) / np.pi
     if contacts:
-        # What is joined at one of its contacts may slide along the others.
+        # Lines that stay joined at one contact may slide along the others.
         share -= _PARTS * (parted / contacts + least) / 2
     return size, score * share
 
@@ -207,8 +208,8 @@ def _spread(
     seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed, queue, seen,
     hit, mark, sums,
 ):  # fmt: skip
-    """From the seed over neighbours that the motion carries onto unclaimed lines: how many points these are, how many
-    points of the other drawing they land on, how far off they are in all; and `sums` for `_solve`."""
+    """Grow from the seed over neighbours that the motion maps onto unclaimed lines. Returns the number of these points,
+    the number of points of the other drawing that they hit, and their total distance; fills `sums` for `_solve`."""
     turn = np.arctan2(motion[1], motion[0])
     sums[:] = 0
     size, reached, hits, residue = 0, 1, 0, 0.0
@@ -222,7 +223,7 @@ def _spread(
         place, distance = nearest_at(distances, nearest, u, v, directions[point] + turn, off)
         is_carried = place >= 0 and claimed[place] == UNKNOWN
         if is_carried:
-            # What is carried moves to the front of the queue, over what is done with.
+            # Mapped points are compacted at the front of the queue, over processed entries.
             queue[size] = point
             size += 1
             residue += distance
@@ -242,7 +243,7 @@ def _spread(
 
 @njit()
 def _solve(sums, size, motion):
-    """The rigid motion that takes points closest to where they belong (Kabsch)."""
+    """The least-squares rigid motion (Kabsch), written to `motion`."""
     x, y, u, v = sums[:4] / size
     cos = sums[4] + sums[7] - size * (x * u + y * v)
     sin = sums[5] - sums[6] - size * (x * v - y * u)

@@ -1,6 +1,6 @@
 """Motion of the lines of two drawings at any time.
 
-In: the share of ink and the lines of both. Out: `Pieces`: lines that move alike, on paper that stays.
+In: the share of ink and the lines of both. Out: `Pieces`: lines that move together, on paper that does not move.
 """
 
 import numpy as np
@@ -15,16 +15,16 @@ from _util.strokes.fields import line_field
 from _util.strokes.matching import match
 from _util.strokes.tracing import LinePoints, nearest_of, scale_of
 
-_VISIBLE = 0.15  # share of ink from which on a pixel moves with the nearest line; what is fainter may be grain of paper
-_FAINT, _RIM = 1 / 255, 3  # and from which on it does beside such a pixel; pixels that this reaches
+_VISIBLE = 0.15  # share of ink above which a pixel moves with the nearest line; fainter ink may be grain of paper
+_FAINT, _RIM = 1 / 255, 3  # the same within so many pixels of such a pixel
 
 
 def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Pieces:
-    """How all lines move whose other selves are found.
+    """The motion of all lines that were matched.
 
     Args:
         inks: the share of ink in both drawings, (h, w) float32 in [0, 1].
-        lines: those that were traced in them.
+        lines: traced in these.
     """
     size = inks[0].shape[0], inks[0].shape[1]
     scale = scale_of(size)
@@ -42,17 +42,17 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
 
 
 def _matrices(motions: np.ndarray) -> np.ndarray:
-    """(k + 1, 2, 3): the ground, which stays, and rigid motions (k, 4)."""
+    """(k + 1, 2, 3): the identity for the ground, and rigid motions (k, 4)."""
     cos, sin, right, down = motions.T
     moving = np.stack([np.stack([cos, -sin, right], -1), np.stack([sin, cos, down], -1)], 1)
     return np.concatenate([np.eye(2, 3)[None], moving])
 
 
 def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Owners of points, from 1 on, and bends; points that have none take those of the nearest on the same line."""
+    """Owners of points, numbered from 1, and bends; points without take those of the nearest point on the same line."""
     owners, bends = np.where(owners == UNKNOWN, UNKNOWN, owners + 1), bends.copy()
     reached = np.flatnonzero(owners != UNKNOWN).tolist()
-    for point in reached:  # which grows
+    for point in reached:  # grows meanwhile
         for other in lines.along.points[lines.along.firsts[point] : lines.along.firsts[point + 1]].tolist():
             if owners[other] == UNKNOWN:
                 owners[other], bends[other] = owners[point], bends[point]
@@ -61,7 +61,7 @@ def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[
 
 
 def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Owners (h, w) and bends (h, w, 2) by pixels: ink goes with the nearest point of a line."""
+    """Owners (h, w) and bends (h, w, 2) of pixels: ink moves with the nearest point of a line."""
     found, bent = np.full(ink.shape, GROUND, np.int32), np.zeros((*ink.shape, 2), np.float32)
     y, x = np.nonzero(grown(ink > _VISIBLE, _RIM) & (ink > _FAINT))
     if len(lines.points):
@@ -71,7 +71,7 @@ def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarr
 
 
 def _chain(lines: LinePoints, owners: np.ndarray, matrices: np.ndarray) -> Chains:
-    """Lines that touch turn about where they do."""
+    """Chains of lines that rotate about their contacts."""
     count = len(matrices)
     one = np.repeat(np.arange(len(owners)), np.diff(lines.along.firsts))
     first, second = owners[one], owners[lines.along.points]

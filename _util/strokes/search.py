@@ -1,7 +1,7 @@
 """Search for rigid motions that map the surroundings of a point in one drawing onto lines of the other.
 
-All are tried that put the point on a line of the other drawing along its direction, and those that fit best are kept.
-A rigid motion is (cos, sin, x, y): the turn, then the shift.
+All motions that place the point on a line of the other drawing, along its direction, are tried; the best are kept. A
+rigid motion is (cos, sin, x, y): rotation, then shift.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from _util.compiled import njit
 from _util.strokes.fields import LineField, distance_at
 from _util.strokes.tracing import LinePoints, thinned
 
-_APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between points that are searched for, and places they are put at
-_MOST_TRIED, _FARTHER = 2_500_000, 1.25  # points times places; beyond, as in hatching, points are further apart
-_AROUND, _MOST_AROUND = 60, 32  # pixels of surroundings, along lines and from line to line; points that stand for them
-_FAR = 8  # pixels off a line from which on it makes no difference
-_REACH = 250  # pixels that a line moves at most
-_KEPT, _UNLIKE, _TURNED = 6, 8, 0.5  # motions of a point; pixels or radians by which they differ
-_UNLIKELY = 0.15  # what half a turn and the farthest shift cost, of a fit in [0, 1]
+_APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between anchors, and between their targets
+_MOST_TRIED, _FARTHER = 2_500_000, 1.25  # anchors times targets; beyond, as in hatching, anchors are spaced further
+_AROUND, _MOST_AROUND = 60, 32  # radius of surroundings in pixels; number of points sampled from them
+_FAR = 8  # pixels at which distances to lines are clipped
+_REACH = 250  # pixels; largest displacement of an anchor
+_KEPT, _UNLIKE, _TURNED = 6, 8, 0.5  # motions per anchor; pixels or radians by which they differ
+_UNLIKELY = 0.15  # cost of half a turn, and of the largest displacement; fits cost 0 to 1
 _NEVER = 1e9
 
 
@@ -29,7 +29,7 @@ def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float
         scale: of lengths, 1 at 540×960.
 
     Returns:
-        The points (k,) and their motions (k, 4), several of each point, and of each to rest.
+        The points (k,) and their motions (k, 4): several for each point, including rest.
     """
     targets = thinned(others.points, _TARGETS_APART * scale)
     anchors = _anchors(lines.points, _MOST_TRIED // len(targets), scale)
@@ -46,7 +46,7 @@ def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float
 
 
 def _anchors(points: np.ndarray, most: int, scale: float) -> np.ndarray:
-    """Points (k,) that are searched for, evenly spread; about `most` of them or fewer."""
+    """Evenly spread points (k,), at most `most`, but at least one."""
     apart = _APART * scale
     anchors = thinned(points, apart)
     while len(anchors) > max(most, 1):
@@ -56,14 +56,14 @@ def _anchors(points: np.ndarray, most: int, scale: float) -> np.ndarray:
 
 
 def about(points: np.ndarray, turns: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(k, 4), the rigid motions that turn by (k,) and take points (k, 2) to their ends (k, 2)."""
+    """(k, 4), the rigid motions that rotate by `turns` (k,) and take points (k, 2) to `ends` (k, 2)."""
     cos, sin = np.cos(turns), np.sin(turns)
     x, y = points.T
     return np.stack([cos, sin, ends[:, 0] - cos * x + sin * y, ends[:, 1] - sin * x - cos * y], 1)
 
 
 def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (k, 2) by rigid motions (k, 4) or one (4,)."""
+    """Apply rigid motions (k, 4), or one (4,), to points (k, 2)."""
     cos, sin, right, down = motions.T
     x, y = points.T
     return np.stack([cos * x - sin * y + right, sin * x + cos * y + down], 1)
@@ -71,7 +71,7 @@ def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 @njit()
 def _surroundings(anchors, points, firsts, neighbours, radius, most):
-    """(k, most), points around each that neighbours lead to, at random, -1 where there are fewer."""
+    """(k, most), a random sample of the points connected to each anchor within `radius`; -1 where there are fewer."""
     count = len(points)
     found = np.full((len(anchors), most), -1, np.int64)
     seen, stack, reached = np.full(count, -1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
@@ -145,5 +145,5 @@ def _search(
 
 @njit()
 def _turn(angle, halves):
-    """An angle and so many half turns, within half a turn of none."""
+    """An angle plus so many half turns, wrapped to [-π, π)."""
     return (angle + halves * np.pi + np.pi) % (2 * np.pi) - np.pi

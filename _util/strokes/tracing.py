@@ -12,18 +12,18 @@ from scipy.spatial import KDTree
 
 from _util.sgm.motion import REFERENCE
 
-_INK = 0.5  # share of ink from which on a pixel belongs to a line
-_MOST_POINTS = 40_000  # of lines, in a drawing that is not dense
-_HOPS = 3  # doublings of the steps along lines over which a direction is measured
-_NEAR, _FAR = 14, 80  # pixels at 540×960 within which points are neighbours, and the nearest of two lines
-_MOST_NEAR, _SAMPLE = 40, 1000  # of them on average, beyond which lines are so dense that nearer ones will do; points
-_FEWEST = 3  # pixels of the former at any size
+_INK = 0.5  # share of ink above which a pixel belongs to a line
+_MOST_POINTS = 40_000  # of lines; a drawing with more is dense
+_HOPS = 3  # directions are measured over 2^(_HOPS - 1) steps along lines
+_NEAR, _FAR = 14, 80  # pixels at 540×960 within which points are neighbours, and within which lines are linked
+_MOST_NEAR, _SAMPLE = 40, 1000  # mean number of neighbours above which `_NEAR` shrinks; points that measure it
+_FEWEST = 3  # pixels; least value of `_NEAR`
 _LINKS = 3  # from each line to the nearest of others
-_MOST_LINES = 400  # beyond which lines are so dense that neighbours within `_NEAR` will do
+_MOST_LINES = 400  # above which no lines are linked, as neighbours within `_NEAR` suffice
 
 
 class Neighbours(NamedTuple):
-    """Those of point i are `points[firsts[i] : firsts[i + 1]]`."""
+    """Neighbours of points: those of point i are `points[firsts[i] : firsts[i + 1]]`."""
 
     firsts: np.ndarray  # (n + 1,) int64
     points: np.ndarray  # (k,) int64
@@ -49,8 +49,8 @@ def is_dense(lines: LinePoints) -> bool:
 
 
 def trace(ink: np.ndarray) -> LinePoints:
-    """The lines of a drawing, of its share of ink (h, w) float32 in [0, 1]."""
-    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
+    """Trace the lines of a drawing, given its share of ink (h, w) float32 in [0, 1]."""
+    from skimage.morphology import skeletonize  # slow to import, and rarely needed
 
     skeleton = skeletonize(ink > _INK)
     y, x = np.nonzero(skeleton)
@@ -64,7 +64,7 @@ def trace(ink: np.ndarray) -> LinePoints:
 
 
 def thinned(points: np.ndarray, apart: float) -> np.ndarray:
-    """Places of points (n, 2) of which no two are nearer than that, and which all others are near."""
+    """Indices of a subset of points (n, 2): no two are within `apart` of each other, and all others are near one."""
     tree, kept = KDTree(points), []
     is_open = np.ones(len(points), bool)
     for i in np.random.default_rng(0).permutation(len(points)).tolist():
@@ -75,13 +75,13 @@ def thinned(points: np.ndarray, apart: float) -> np.ndarray:
 
 
 def nearest_of(points: np.ndarray, places: np.ndarray, within: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
-    """For each place (k, 2) how far the nearest of the points (n, 2) is, and which; beyond `within`, infinity and n."""
+    """Distance and index of the nearest of points (n, 2) to each place (k, 2); beyond `within`, infinity and n."""
     away, nearest = KDTree(points).query(places, distance_upper_bound=within)
     return np.asarray(away), np.asarray(nearest)
 
 
 def _steps(skeleton: np.ndarray, x: np.ndarray, y: np.ndarray) -> csr_array:
-    """Which pixels of the skeleton touch: (n, n), 1 where they do."""
+    """Adjacency of the skeleton's pixels (8-connected): (n, n), 1 where two touch."""
     h, w = skeleton.shape
     numbers = np.full((h + 1, w + 2), -1)
     numbers[y, x + 1] = np.arange(len(x))
@@ -101,7 +101,7 @@ def _symmetric(pairs: np.ndarray, count: int) -> csr_array:
 
 
 def _centred(ink: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n, 2), the middle of the ink around each pixel."""
+    """(n, 2), the centroid of the ink in the 3×3 pixels around each pixel."""
     around = np.pad(ink, 1)
     offsets = np.array([(right, down) for down in (-1, 0, 1) for right in (-1, 0, 1)])
     weights = np.stack([around[y + 1 + down, x + 1 + right] for right, down in offsets], 1)
@@ -109,7 +109,7 @@ def _centred(ink: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _directions(points: np.ndarray, reach: csr_array) -> np.ndarray:
-    """(n,), that of the longer axis of the points within some steps."""
+    """(n,), the direction of the principal axis of the points within some steps."""
     for _ in range(_HOPS - 1):
         reach = csr_array(reach @ reach)
     reach.data[:] = 1
@@ -120,7 +120,7 @@ def _directions(points: np.ndarray, reach: csr_array) -> np.ndarray:
 
 
 def _links(points: np.ndarray, steps: csr_array, scale: float) -> csr_array:
-    """The steps along lines, and those to what is near."""
+    """The steps along lines, plus links to near points."""
     if not len(points):
         return steps
     tree = KDTree(points)

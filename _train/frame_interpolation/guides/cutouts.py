@@ -1,9 +1,9 @@
-"""The pieces of a drawing that hints refer to, their motion from a key to the next, and the chains that they form.
+"""The pieces of a drawing to which hints refer, their motion from a key to the next, and their kinematic chains.
 
 A piece is a segment of one colour with its outline, or the line that a stroke follows. Its motion is a similarity: the
-one fitted to its hints where these are far enough apart, else the turn about its hint that aligns both keys best. A
-neighbour that the automatic motion would tear off a piece is turned about the place where the two touch. Pieces that
-stay connected form a kinematic chain: each turns about its joint with its parent, so that limbs move on arcs.
+one fitted to its hints if these are far enough apart, else the rotation about its hint that aligns both keys best. A
+neighbour that the automatic motion would tear off a piece is rotated about their contact. Pieces that stay connected
+form a kinematic chain: each rotates about its joint with its parent, so that limbs move on arcs.
 """
 
 import cmath
@@ -23,8 +23,8 @@ _SMALLEST = 40  # pixels of a piece
 _LARGEST = 0.12  # of the frame; larger pieces that touch two borders are ground, and larger pieces have no parent
 _GROUND = 0.5  # of the frame; larger ones are ground
 _OUTLINE = 4  # largest thickness of an outline in pixels, at 540 lines
-_APART = 10.0  # pixels that hints must be apart to give a turn
-_CAP = 0.3  # of a difference of colours: larger ones count as this
+_APART = 10.0  # pixels; least extent of hints that determines a rotation
+_CAP = 0.3  # at which colour differences are clipped
 _ALIKE = 0.06  # largest mean difference of colours at which a neighbour counts as found in key 1
 _BETTER = 0.5  # of the difference without motion
 _TORN = 2.5  # pixels by which the automatic motion misses a joint
@@ -171,7 +171,7 @@ def _follows_line(key0: CutKey, key1: CutKey, hint: Hint) -> bool:
 
 
 def _line(key: CutKey, points: Points) -> np.ndarray:
-    """The line along points."""
+    """The mask of the line along points."""
     near = np.zeros(key.labels.shape, np.uint8)
     corners = np.stack([points.real, points.imag], 1).round().astype(np.int32)
     cv2.polylines(near, [corners], False, 1, 2 * _OUTLINE + 1)
@@ -198,7 +198,7 @@ def _motion(key0: CutKey, key1: CutKey, label: int, points: np.ndarray) -> Simil
 
 
 class _PieceMatch:
-    """How well motions align a piece of key 0 with key 1, and its counterpart in key 1 with key 0."""
+    """Evaluates how well motions align a piece of key 0 with key 1, and its counterpart in key 1 with key 0."""
 
     def __init__(self, key0: CutKey, key1: CutKey, mask0: np.ndarray, mask1: np.ndarray | None):
         self._points0, self._colours0 = _points(key0, mask0)
@@ -296,7 +296,7 @@ def _centroid(mask: np.ndarray) -> complex:
 
 
 def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, motion: Similarity, points: Points) -> np.ndarray:
-    """The part of a piece that follows its hints: all of it, unless it is two things of one colour."""
+    """The part of a piece that follows its hints: all of it, unless it consists of two objects of one colour."""
     back = warped(key1.smooth, motion.inverse(), mask0.shape)
     agrees = mask0 & (abs(back - key0.smooth).mean(2) < _CAP / 3)
     if agrees.sum() > _WHOLE * mask0.sum():

@@ -31,10 +31,10 @@ REACH = 0.25  # of the width
 _FULL = 0.17  # of the width, up to which hints have full effect
 _EDGE = 2  # pixels around a piece that are filled as well
 _BLEEDS = 6  # pixels around a piece in which the motion may be the piece's
-_RETURNS = 2.5  # pixels by which the motion there and back may miss its start
+_RETURNS = 2.5  # pixels; largest error of forward-backward consistency
 _MARGIN = 8  # pixels around a piece that is drawn by itself
 _SMALLEST = 16
-_MEETS = 2.0  # pixels by which the automatic motion may miss a hint on ground
+_MEETS = 2.0  # pixels within which the automatic motion meets a hint on ground
 _SPREAD, _LEAST_SPREAD, _MOST_SPREAD = 0.5, 0.03, 0.075  # of a hint on ground: of its length; of the width
 
 
@@ -63,7 +63,7 @@ class Hinted:
 
     Args:
         frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
-        hints: none outside the frames.
+        hints: all within the frames.
     """
 
     def __init__(self, pipe: Pipeline, frame0: Tensor, frame1: Tensor, hints: Sequence[Hint]):
@@ -120,7 +120,7 @@ class Hinted:
         return frame, carried
 
     def _near_hints(self, automatic: Tensor, hinted: Tensor) -> Tensor:
-        """A blend of both by how far hints have effect; exactly `automatic` where they have none."""
+        """Blend both by the weight of hints; exactly `automatic` where it is 0."""
         share = torch.from_numpy(self.share).to(automatic)
         return torch.where(share > 0, automatic.lerp(hinted.to(automatic), share), automatic)
 
@@ -154,7 +154,7 @@ def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
 
 
 def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
-    """(h, w) float32, how far hints have effect: 1 near, exactly 0 beyond their reach."""
+    """(h, w) float32, the weight of hints: 1 near them, exactly 0 beyond their reach."""
     distance = distance_to(hints, size) / size[1]
     x = ((REACH - 0.01 - distance) / (REACH - 0.01 - _FULL)).clip(0, 1)
     return (x * x * (3 - 2 * x)).astype(np.float32)
@@ -169,10 +169,10 @@ def distance_to(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
 
 
 class _Shift:
-    """The deformation by hints on ground, (n, 2, 2): by what the automatic motion misses them, decreasing around them.
+    """The deformation by hints on ground, (n, 2, 2): their residual from the automatic motion, decaying around them.
 
     Each key is deformed by half of it, so that the automatic motion takes each hinted point to its counterpart. The
-    in-between is then deformed back to its time, which returns what rests around the hints to its place.
+    in-between is then deformed back to its time, which restores what does not move around the hints.
     """
 
     def __init__(self, points: np.ndarray, flow01: np.ndarray, size: tuple[int, int]):
@@ -183,7 +183,7 @@ class _Shift:
         self._ends = start + self._misses / 2, end - self._misses / 2
 
     def at(self, t: float) -> np.ndarray:
-        """The whole deformation of each pixel, (h, w, 2) x, y in pixels, with things where they are at time t."""
+        """The full deformation (h, w, 2), x, y in pixels, on the grid of time t."""
         h, w = self._size
         y, x = np.mgrid[:h, :w].astype(np.float32)
         total, weights = np.zeros((h, w, 2), np.float32), np.zeros((h, w, 1), np.float32)

@@ -1,14 +1,14 @@
 """Hints: corresponding points of two neighbouring keys, given by the user.
 
     --hint 120,80:161,94                  the point at x 120, y 80 of a key is at x 161, y 94 of the next
-    --hint 10,10,30,20:12,40,28,60        or a stroke, of as many points as one likes
+    --hint 10,10,30,20:12,40,28,60        or a stroke, of any number of points
 
     hints.json    {"hints": [
                       {"key": "key_001", "from": [120, 80], "to": [161, 94]},
                       {"key": "key_002", "from": [[10, 10], [30, 20]], "to": [[12, 40], [28, 60]]}]}
 
-`key` names the key that begins the gap; with two keys it may be missing. Coordinates are pixels, of which the first has
-its middle at 0.
+`key` names the key that begins the gap; with two keys it may be omitted. Coordinates are in pixels; the centre of the
+first pixel is at 0.
 """
 
 import itertools
@@ -23,8 +23,8 @@ from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.files import read_json
 
-_SAMPLES = 9  # points that stand for a stroke
-_SAME = 2.0  # pixels up to which two points are one
+_SAMPLES = 9  # points sampled on a stroke
+_SAME = 2.0  # pixels within which two points coincide
 
 Point = tuple[float, float]
 HintsByGap = dict[int, tuple["Hint", ...]]
@@ -37,7 +37,7 @@ class Hint(NamedTuple):
     end: tuple[Point, ...]
 
     def samples(self) -> np.ndarray:
-        """Points that belong together (n, 2, 2): evenly along both strokes; key, then x and y."""
+        """Corresponding points (n, 2, 2), evenly along both strokes; key, then x and y."""
         if len(self.start) == len(self.end) == 1:
             return np.array([[self.start[0], self.end[0]]], np.float64)
         return np.stack([_evenly(self.start), _evenly(self.end)], 1)
@@ -49,10 +49,10 @@ class Hint(NamedTuple):
 
 
 def parse(text: str) -> Hint:
-    """A hint of the command line, as `x0,y0:x1,y1`.
+    """Parse a hint of the command line, such as `x0,y0:x1,y1`.
 
     Raises:
-        InputError: it is none.
+        InputError: the text is not a hint.
     """
     strokes = text.split(":")
     if len(strokes) != 2:
@@ -67,11 +67,11 @@ def parse(text: str) -> Hint:
 
 
 def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
-    """The hints of a file, by the number of the gap.
+    """Read the hints of a file, by the number of the gap.
 
     Args:
         keys: names of the keys, in order.
-        is_loop: the last key begins a gap, too.
+        is_loop: whether the last key begins a gap, too.
 
     Raises:
         InputError: the file cannot be used.
@@ -80,10 +80,10 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
 
 
 def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
-    """The hints of what a file holds, as `read` gives them.
+    """Parse the entries of a file of hints, as `read` returns them.
 
     Args:
-        source: where they are from, for messages.
+        source: origin of the entries, for messages.
 
     Raises:
         InputError: one cannot be used.

@@ -1,8 +1,8 @@
 """Line drawings: in-betweens are redrawn as clean lines with the widths of the keys.
 
-A drawing of lines is one ink on one ground, or on transparency: at each pixel a share of ink. Of an in-between, that
-share is only asked where lines are: along the ridges of what was drawn, a stroke is laid again, as wide as the lines of
-both keys are there. So what is blurred or mixed is a line again, and no grey is left.
+A line drawing is one ink on one ground, or on transparency: a share of ink at each pixel. Only the positions of lines
+are taken from an in-between: along the ridges of its share of ink, strokes are drawn with the width that the lines of
+both keys have there. So blurred or blended lines become solid again, without grey remains.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ from _util.errors import InputError
 from _util.morphology import grown, spread
 from _util.tones import Tones, find_tones, is_even, share_of_ink, with_ink
 
-_FINER = 3  # times that lines are traced at
+_FINER = 3  # factor of resolution at which lines are traced
 _FAINT = 0.3  # share of ink of a ridge below which nothing is drawn
-_WITHIN = 3  # pixels in which a line is compared with its strongest ink
-_SPECK = 4.0  # square pixels of ink that are a dot
-_WINDOW = 4.0  # pixels, over which widths are measured
-_ENDS = 4  # pixels from the end of a line within which its width is taken from further off
-_STAIRS = 0.95  # length of a line over that of the steps of pixels that trace it (Kulpa, 1977)
-_AT_REST = 1.5 / 255  # difference of keys up to which they agree
-_LIKE = 0.25  # difference of shares of ink up to which an in-between shows what rests
-_GONE = 0.5  # difference of keys from which on a line has moved away
-_RIM = 2  # pixels around what moves in which its rim is
-_AROUND = 4  # pixels around what differs that are redrawn
+_WITHIN = 3  # pixels within which ink is compared with the strongest ink nearby
+_SPECK = 4.0  # least ink of a line, in square pixels
+_WINDOW = 4.0  # pixels; standard deviation of the window over which widths are measured
+_ENDS = 4  # pixels from the end of a line within which its width is taken from further inside
+_STAIRS = 0.95  # ratio of a line's length to that of its 8-connected pixel chain (Kulpa, 1977)
+_AT_REST = 1.5 / 255  # largest difference of shares of ink between keys that agree
+_LIKE = 0.25  # largest difference of shares of ink at which an in-between shows a resting line
+_GONE = 0.5  # difference between keys above which a line has moved away
+_RIM = 2  # pixels of the rim around moving or resting lines
+_AROUND = 4  # pixels around differences that are redrawn
 
 
 class Lines:
-    """Two keys that are drawings of lines alone, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]."""
+    """Two keys that are pure line drawings, (h, w, 3) RGB or (h, w, 4) RGBA in [0, 1]."""
 
     def __init__(self, frames: Sequence[np.ndarray], tones: Sequence[Tones]):
         self.tones = tones
@@ -38,14 +38,14 @@ class Lines:
 
     @classmethod
     def of(cls, frame0: np.ndarray, frame1: np.ndarray, is_forced: bool = False) -> "Lines | None":
-        """The lines of two keys; None where one of them shows more than lines, lines of
-        several strengths, or uneven paper.
+        """The lines of two keys; None if one of them shows more than lines, lines of several strengths, or uneven
+        paper, or if only one of them is transparent.
 
         Args:
-            is_forced: take them for drawings of lines.
+            is_forced: treat both keys as line drawings.
 
         Raises:
-            InputError: they are forced, and one of them has but one tone.
+            InputError: `is_forced`, and a key is not in one ink on one ground, or only one of the keys is transparent.
         """
         frames = frame0, frame1
         tones = [find_tones(frame, is_forced) for frame in frames]
@@ -59,7 +59,7 @@ class Lines:
         return None
 
     def redraw(self, frame: np.ndarray, t: float, width: np.ndarray) -> np.ndarray:
-        """An in-between (h, w, 3 or 4) with its lines redrawn, of a width (h, w) in pixels."""
+        """Redraw the lines of an in-between (h, w, 3 or 4) with widths (h, w) in pixels."""
         first, last = self.tones
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
@@ -68,11 +68,11 @@ class Lines:
         return with_ink(self._with_rest(changed, share), tones, frame.shape[2])
 
     def _with_rest(self, changed: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """An in-between with the lines that both keys have and that it shows, exactly as they are in the keys.
+        """Replace lines at rest, which both keys and the in-between show, by those of the keys.
 
         Args:
-            changed: what is redrawn, (h, w).
-            share: what was drawn, (h, w).
+            changed: the redrawn share of ink, (h, w).
+            share: that of the in-between before, (h, w).
         """
         rest, differ = np.minimum(*self._shares), abs(self._shares[0] - self._shares[1])
         agrees, is_moving = differ <= _AT_REST, abs(share - rest) > _LIKE
@@ -83,14 +83,14 @@ class Lines:
 
 
 def _mixed(first: Tones, last: Tones, t: float) -> Tones:
-    """The tones at time t of two drawings of one kind."""
+    """Interpolate the tones of two drawings at time t."""
     if first.ground is None or last.ground is None:
         return Tones((1 - t) * first.ink + t * last.ink, None)
     return Tones((1 - t) * first.ink + t * last.ink, (1 - t) * first.ground + t * last.ground)
 
 
 def _widths(share: np.ndarray) -> np.ndarray:
-    """(h, w) float32, the width in pixels of the line nearest to a pixel: its ink over its length; 1 without lines."""
+    """(h, w) float32, the width in pixels of the nearest line: its ink divided by its length; 1 without lines."""
     trace = _trace(share)
     if not trace.any():
         return np.ones_like(share)
@@ -103,7 +103,7 @@ def _widths(share: np.ndarray) -> np.ndarray:
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Lines redrawn along the ridges of a share of ink, (h, w) float32, with widths (h, w) in pixels."""
+    """Redraw lines along the ridges of a share of ink, (h, w) float32, with widths (h, w) in pixels."""
     trace = _trace(share)
     if not trace.any():
         return np.zeros_like(share)
@@ -116,7 +116,7 @@ def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def _trace(share: np.ndarray) -> np.ndarray:
-    """The middles of lines, a pixel wide, on a grid `_FINER` times as fine: bool."""
+    """The centre lines, one pixel wide, on a grid `_FINER` times as fine: bool."""
     h, w = share.shape
     fine = cv2.resize(share, (w * _FINER, h * _FINER), interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(fine, (0, 0), 0.5 * _FINER)
@@ -127,13 +127,13 @@ def _trace(share: np.ndarray) -> np.ndarray:
     ink = np.bincount(labels.ravel(), fine.ravel(), count) / _FINER**2
     kept = (ink >= _SPECK) | (stats[:, cv2.CC_STAT_AREA] >= 2 * _SPECK * _FINER**2)
     kept[0] = False
-    from skimage.morphology import skeletonize  # which few pairs need, and takes long to import
+    from skimage.morphology import skeletonize  # slow to import, and rarely needed
 
     return skeletonize(kept[np.asarray(labels, np.intp)])
 
 
 def _length(trace: np.ndarray) -> np.ndarray:
-    """(h, w) float32, the length of the traces in each pixel, in pixels."""
+    """(h, w) float32, the length of the centre lines in each pixel, in pixels."""
     step = np.array([[2**0.5, 1, 2**0.5], [1, 0, 1], [2**0.5, 1, 2**0.5]], np.float32) / 2
     pixels = trace.astype(np.float32)
     lengths = cv2.filter2D(pixels, -1, step, borderType=cv2.BORDER_CONSTANT) * pixels * (_STAIRS / _FINER)
@@ -141,6 +141,6 @@ def _length(trace: np.ndarray) -> np.ndarray:
 
 
 def _blocks(fine: np.ndarray) -> np.ndarray:
-    """What lies in each pixel: (h, finer, w, finer)."""
+    """View a fine grid by pixels: (h, finer, w, finer)."""
     h, w = fine.shape
     return fine.reshape(h // _FINER, _FINER, w // _FINER, _FINER)

@@ -1,8 +1,8 @@
 """In-betweens in which parts of the drawing are ahead of the rest, or behind it.
 
-The time differs from pixel to pixel: it is that of a part where the part is at its own time, and where it would be at
-the time of the rest, so that its ground shows there as it is without it. Where a part is at a time is carried along the
-drawing, as alpha is, by whatever draws: the automatic motion, or hints.
+The time differs from pixel to pixel. A part's own time applies where the part is at that time, and where it would be at
+the time of the rest, so that the uncovered background shows there. Masks of the parts are moved like alpha, by the
+method that draws: the automatic motion, or hints.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,29 @@ from torch import Tensor
 from _train.frame_interpolation.pipeline import Pipeline, PreparedPair
 from _util.flow import backwarp
 
-_GROWN = 1 / 80  # of the width, by which a part is larger than its mask, outlines included
+_GROWN = 1 / 80  # of the width, by which masks are dilated to include outlines
 
 
 class Carries(Protocol):
-    """What draws a pair at any time, and tells where masks of its first key are then."""
+    """Draws a pair at any time, and moves masks of its first key along."""
 
     def attach(self, masks: Tensor) -> Any:
-        """What is carried of masks (1, k, h, w) of key 0."""
+        """Prepare masks (1, k, h, w) of key 0 for `carry`."""
         ...
 
     def carry(self, t: float, attached: Any) -> tuple[Tensor, Tensor]:
-        """The frame (1, c, h, w) at time t in (0, 1), and where the masks are in it, (1, k, h, w)."""
+        """The frame (1, c, h, w) at time t in (0, 1), and the masks moved to that time, (1, k, h, w)."""
         ...
 
 
 class AutomaticMotion(NamedTuple):
-    """A pair that is drawn by its estimated motion."""
+    """A pair drawn by its estimated motion."""
 
     pipeline: Pipeline
     prepared: PreparedPair
 
     def attach(self, masks: Tensor) -> Tensor:
-        """(2, k, h, w), the masks in both keys."""
+        """The masks in both keys, (2, k, h, w)."""
         back = self.pipeline.flow(self.prepared).flow10
         return torch.cat([masks, backwarp(masks, back.to(masks), quirk=False)])
 
@@ -49,7 +49,7 @@ class Parted:
     """A pair of keys and the parts of the first, prepared for drawing.
 
     Args:
-        motion: draws the pair, and carries masks along.
+        motion: draws the pair, and moves masks along.
         masks: of each part in key 0, (1, 1, h, w) in [0, 1], from back to front.
     """
 
@@ -58,7 +58,7 @@ class Parted:
         self._attached = motion.attach(torch.cat([_grown(mask) for mask in masks], 1))
 
     def frame(self, t: float, own: Sequence[float]) -> Tensor:
-        """The frame (1, c, h, w) at time t, each part at a time of its own; all in (0, 1)."""
+        """The frame (1, c, h, w) at time t, with each part at its own time; all times in (0, 1)."""
         result, rest = self._motion.carry(t, self._attached)
         for i, time in enumerate(own):
             if time != t:

@@ -1,10 +1,10 @@
-"""What the drawings of a folder were made of, so that those that are there are not made again.
+"""Record of how the drawings of a folder were made, so that existing ones are not drawn again.
 
     out/  key_001+1of3.png  …
           .drawn.jsonl         {"name": "key_001+1of3.png", "sha256": "…", "recipe": {…}}, one line each
 
-A line is on the disk before its drawing appears. So a file without a line was not drawn here, and one whose digest no
-line tells was changed since: neither is overwritten, unless that is asked for, or removed.
+A line is synced to disk before its drawing appears. So a file without a line was not drawn here, and one whose digest
+is in no line was changed since: neither is removed, or overwritten without an explicit request.
 """
 
 import contextlib
@@ -25,12 +25,13 @@ RECORD = ".drawn.jsonl"
 
 
 class Drawn:
-    """The drawings of a folder, which need not exist, and their recipes: of what JSON holds, all that determines one.
+    """The drawings of a folder, which need not exist, and their recipes.
 
-    A recipe holds the digest of its key file as `key`. Whoever writes holds the folder.
+    A recipe holds all that determines a drawing, as values that JSON can represent, with the digest of its key file as
+    `key`. Writers must hold the lock of the folder.
 
     Args:
-        record: name of the file that holds what they were made of.
+        record: name of the file that stores the recipes.
     """
 
     def __init__(self, folder: Path, record: str = RECORD):
@@ -38,8 +39,8 @@ class Drawn:
         recorded: dict[str, dict[str, Recipe]] = {}  # by name, then by digest
         for name, sha256, recipe in _records(self._record):
             recorded.setdefault(name, {})[sha256] = recipe
-        self._whole: dict[str, tuple[str, Recipe]] = {}  # those that are there as they were drawn
-        self._changed: dict[str, dict[str, Recipe]] = {}  # and those that are not
+        self._whole: dict[str, tuple[str, Recipe]] = {}  # existing files, unchanged
+        self._changed: dict[str, dict[str, Recipe]] = {}  # existing files, changed since they were drawn
         for name, by_digest in recorded.items():
             path = folder / name
             if path.is_file() and (sha256 := digest(path)) in by_digest:
@@ -49,15 +50,15 @@ class Drawn:
 
     @property
     def names(self) -> set[str]:
-        """Of all that was drawn here and is there, changed since or not."""
+        """Names of all existing files that were drawn here, changed since or not."""
         return {*self._whole, *self._changed}
 
     def recipe_of(self, name: str) -> Recipe | None:
-        """What a file was made of; None if it is not there, or not as it was drawn."""
+        """The recipe of a file; None if it does not exist or was changed."""
         return self._whole[name][1] if name in self._whole else None
 
     def check(self, names: Collection[str]) -> None:
-        """Raise InputError if files of these names are there and are not as they were drawn."""
+        """Raise InputError if a file of one of these names exists and was changed, or was not drawn here."""
         for name in sorted({*names} - self._whole.keys()):
             path = self._folder / name
             if name in self._changed:
@@ -71,7 +72,7 @@ class Drawn:
                 )
 
     def check_keys(self, keys: Collection[str]) -> None:
-        """Raise InputError if what is there is of other keys.
+        """Raise InputError if all existing drawings are of other keys.
 
         Args:
             keys: digests of the files of all keys.
@@ -81,17 +82,17 @@ class Drawn:
             raise InputError(f"{self._folder} holds drawings between other keys; choose another place.")
 
     def begin(self) -> None:
-        """Make the folder; from now on, what is no longer there is forgotten."""
+        """Create the folder, and drop records of files that no longer exist."""
         made = [(name, *one) for name, one in self._whole.items()]
         made += [(name, *one) for name, by_digest in self._changed.items() for one in by_digest.items()]
         with files.making_folder(self._folder):
             files.write_text(self._record, "".join(_line(*one) for one in made))
 
     def rename(self, recipes: Mapping[str, Recipe]) -> None:
-        """Give drawings that were made under other names the ones of their recipes.
+        """Rename existing drawings whose recipes are now wanted under other names.
 
         Args:
-            recipes: of all drawings that are asked for, by name.
+            recipes: of all wanted drawings, by name.
         """
         spare = {digest_of(recipe): name for name, (_, recipe) in self._whole.items() if recipes.get(name) != recipe}
         for name, recipe in recipes.items():
@@ -103,11 +104,11 @@ class Drawn:
                 self._is_drawn(name, sha256, recipe)
 
     def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
-        """Write a drawing, which appears whole."""
+        """Write a drawing atomically."""
         self.write(name, picture.write, recipe)
 
     def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
-        """Write a drawing of another kind by a function that writes a file."""
+        """Write a drawing atomically, by a function that writes a file."""
         path = self._folder / name
         staged = files.temporary_beside(path)
         try:
@@ -121,7 +122,7 @@ class Drawn:
         self._is_drawn(name, sha256, recipe)
 
     def remove_others(self, names: Collection[str]) -> None:
-        """Remove the drawings that were made here and have other names; those that were changed since stay."""
+        """Remove drawings that were made here under other names; those changed since are kept."""
         for name in self._whole.keys() - names:
             (self._folder / name).unlink(missing_ok=True)
             del self._whole[name]
@@ -142,7 +143,7 @@ class Drawn:
 
 @contextlib.contextmanager
 def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
-    """Raise InputError, which names the drawing and not where it is staged, where it cannot be written."""
+    """Convert errors of writing into InputErrors that name the drawing, not its temporary file."""
     try:
         with files.writing(path, "make room or choose another place"):
             yield
@@ -151,7 +152,7 @@ def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:
-    """Name, digest and recipe of each line that is whole; a power cut may have cut the last one."""
+    """Name, digest and recipe of each complete line; a power failure may have truncated the last one."""
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -4,10 +4,10 @@
     cell      1     ○     ○     ○     2        keys 1 and 2: ticks at 1/4, 1/2, 3/4, each exposed for two frames
 
 Between two keys, an in-between begins at each ○ or ●, and at each cell that is not a key; without any, at every frame,
-or at every second one on twos. Its tick is its relative time between the first frames of both keys. Where cells between
-two keys are empty and nothing is marked, nothing is drawn.
+or at every second one on twos. Its tick is its relative time between the first frames of both keys. If cells between
+two keys are empty and there are no marks, nothing is drawn.
 
-If all keys are drawings of an earlier result, cells number them in order, as `write` does, and holds stay holds: a
+If all keys are drawings of an earlier result, cells number them in order, as `write` does, and holds are preserved: a
 sheet and the drawings that it was written for give the same exposures again.
 """
 
@@ -39,7 +39,7 @@ class SheetLayer(NamedTuple):
 
 
 def read_layer(path: Path, name: str | None = None) -> SheetLayer:
-    """The layer of the given name, or the only layer with cells.
+    """Read the layer of the given name, or the only layer with cells.
 
     Raises:
         InputError: the file is not a time sheet, or has no such layer, or several.
@@ -63,13 +63,13 @@ def read_layer(path: Path, name: str | None = None) -> SheetLayer:
 
 
 def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: int | None = None) -> list[Gap]:
-    """The timing of the gap that each key begins, as `timing.plan` gives it.
+    """The timing of the gap that each key begins, as `timing.plan` returns it.
 
-    A cell stands for the key of that name, or whose name ends in that number and letter: `12a` for `A_0012a`.
+    A cell refers to the key of that name, or to the key whose name ends in that number and letter: `12a` to `A_0012a`.
 
     Args:
         keys: names of the keys, in order, without suffix.
-        is_loop: whether the last gap leads to the first key, at the frame where that is exposed again, if it is.
+        is_loop: whether the last gap leads to the first key, at the frame where it is exposed again, if it is.
         ease: applied to the ticks.
         on: frames for which in-betweens are exposed in gaps without marks (default: 1; between drawings of an earlier
             result, such gaps get none).
@@ -108,7 +108,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
 
 
 def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: str) -> tuple[list[int], int]:
-    """The first frame of each key, and the frame after the last exposure."""
+    """The first frame of each key, and the frame at which the last gap ends."""
     numbers = _cells_of(keys)
     starts: list[int] = []
     for frame, cell in enumerate(cells):
@@ -132,7 +132,7 @@ def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: 
 
 
 def _cells_of(keys: Sequence[str]) -> dict[str, int]:
-    """The number of the key for each cell: by its name, and by the number in its name, or among drawings."""
+    """The index of the key for each cell: by the key's name, and by the number in it, or by position among drawings."""
     if _are_drawn(keys):
         labels: list[str | None] = [str(i) for i in range(1, len(keys) + 1)]
     else:

@@ -6,12 +6,12 @@
            key_003.png                        key_002+0of3.png
                                               …
                                               key_003+0of0.png   the last key
-                                              .drawn.jsonl       what each drawing was made of
+                                              .drawn.jsonl       how each drawing was made
 
-Keys follow one another in the order of `key_names`, so that `key_002+fixed.png` lies between `key_002.png` and
-`key_003.png`. A drawing that already exists and was made of the same two keys in the same way is kept.
+Keys are in the order of `key_names`, so that `key_002+fixed.png` lies between `key_002.png` and `key_003.png`. An
+existing drawing that was made from the same two keys with the same settings is kept.
 
-All that can be wrong with keys, places and options is found before PyTorch is imported.
+Keys, paths and options are checked before PyTorch is imported.
 """
 
 import collections
@@ -42,24 +42,24 @@ from _util.locks import holding
 from _util.preview import check_format, write_preview
 from _util.runs import digest, digest_of
 
-RATE = 24  # of a preview: frames a second, by custom
+RATE = 24  # frames per second of previews, by convention
 
 
 class DrawnSequence(NamedTuple):
-    """What `interpolate_keys` has made: all drawings in order, and how many in-betweens were drawn now."""
+    """The result of `interpolate_keys`."""
 
-    paths: list[Path]
-    drawn: int
+    paths: list[Path]  # of all drawings, in order
+    drawn: int  # number of in-betweens drawn by this call
 
 
 class Guides(NamedTuple):
-    """What draws a gap otherwise than the motion that is found: by the number of the gap."""
+    """Hints and parts that override the estimated motion, by the number of the gap."""
 
     hints: Mapping[int, tuple[Hint, ...]] = {}
     parts: Mapping[int, tuple[TimedPart, ...]] = {}
 
     def settings(self, gap: int, number: int) -> dict[str, Any]:
-        """All that determines an in-between of a gap, counted from 0; empty where there are no guides."""
+        """All settings that determine in-between `number` of a gap, counted from 0; empty without guides."""
         settings: dict[str, Any] = {}
         if self.hints.get(gap):
             settings["hints"] = digest_of(self.hints[gap])
@@ -75,14 +75,14 @@ NO_GUIDES = Guides()
 class _Key:
     path: Path
     digest: str  # of the file
-    suffix: str  # of what is drawn from it
-    kind: tuple[Any, ...]  # in which all keys agree
+    suffix: str  # of its drawings
+    kind: tuple[Any, ...]  # must be equal for all keys
     shown_kind: str
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """A file to be made: a key, at tick 0, or an in-between."""
+    """A file to write: a key, at tick 0, or an in-between."""
 
     path: Path
     gap: int
@@ -91,10 +91,10 @@ class _Drawing:
 
 
 def find_keys(sources: Sequence[Path]) -> list[Path]:
-    """The key drawings in order: of one folder by their names, or two files or more as they are given.
+    """The key drawings in order: those of one folder sorted by name, or two or more files as given.
 
     Raises:
-        InputError: there are fewer than two, or two have one name.
+        InputError: there are fewer than two, or two have the same name.
     """
     folder = next((source for source in sources if source.is_dir()), None)
     if folder and len(sources) > 1:
@@ -127,25 +127,25 @@ def interpolate_keys(
     overwrite: bool = False,
     **options: Any,
 ) -> DrawnSequence:
-    """Draw the in-betweens of all gaps and write them with the keys: as PNG, or of floating values as TIFF or EXR.
+    """Draw the in-betweens of all gaps and write them with the keys: as PNG, or floating-point values as TIFF or EXR.
 
-    In-betweens of a gap are those of `pairs.interpolate_files` at the same times. Interrupted, the same call resumes;
-    after a change of keys or timing, the gaps that it concerns are redrawn, and what was drawn for others is
-    removed. A drawing that was changed by hand is never touched unless `overwrite` says so.
+    In-betweens of a gap equal those of `pairs.interpolate_files` at the same times. After an interruption, the same
+    call resumes. After a change of keys or timing, the affected gaps are redrawn, and drawings that are no longer
+    wanted are removed. A drawing that was changed by hand is never touched unless `overwrite` is set.
 
     Args:
         keys: files of pictures of one size and kind, in order.
-        out: folder, made where missing.
-        gaps: timing of each, as `timing.plan` gives it: as many as keys. The last leads back to the first key.
-        names: what the drawings of each gap are named after (default: the keys, see `key_names.of_drawings`).
-        preview: also write all drawings in order as an animation of 24 frames a second, each as long as it is exposed.
+        out: folder, created if missing.
+        gaps: the timing of the gap that each key begins, as `timing.plan` returns it. The last leads to the first key.
+        names: the name of each key in its drawings (default: see `key_names.of_drawings`).
+        preview: also write all drawings in order as an animation of 24 frames per second, each for its exposure.
         guides: hints and parts of gaps.
-        overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
+        overwrite: replace files with the names of drawings that were not drawn here or were changed since.
         options: of `Interpolator`.
 
     Raises:
-        InputError: keys, guides, weights or a place to write that cannot be used, or a file in `out` that is not as it
-            was drawn; nothing is written.
+        InputError: keys, guides, weights or paths that cannot be used, or a file in `out` that was changed or not drawn
+            here; nothing is written.
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)
@@ -175,7 +175,7 @@ def interpolate_keys(
 
 
 def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
-    """An `Interpolator` of options, and all that determines what it draws."""
+    """Create an `Interpolator`; returns it and all settings that determine its frames."""
     from _train.frame_interpolation.video.interpolate import create_interpolator
     from _util import checkpoints
 
@@ -185,7 +185,7 @@ def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
-    """Print a sentence if keys follow as a shell sorts them, or if names of drawings do not sort as they follow."""
+    """Print a warning if keys are in a shell's order rather than natural order, or names of drawings are not sorted."""
     names = list(map(name_of, keys))
     if names == sorted(names) and not key_names.are_in_order(names):
         before, after = next(two for two in itertools.pairwise(names) if not key_names.are_in_order(two))
@@ -201,7 +201,7 @@ def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
 def _drawn_now(
     drawings: Sequence[_Drawing], missing: Sequence[int], keys: Sequence[Path], guides: Guides, interpolator: Any
 ) -> Iterator[tuple[int, Picture]]:
-    """The drawings of the numbers `missing`, gap by gap."""
+    """Draw the drawings with the numbers `missing`, gap by gap."""
     count = sum(drawing.tick > 0 for drawing in drawings)
     kept = count - sum(drawings[i].tick > 0 for i in missing)
     with tqdm(None, interpolator.method, count, initial=kept, unit="frame", disable=kept == count) as bar:
@@ -247,7 +247,7 @@ def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Seque
 
 
 def _survey(keys: Sequence[Path]) -> list[_Key]:
-    """All keys, each read once."""
+    """Read all keys and check that they are of one size and kind."""
     surveyed = [_surveyed(path) for path in keys]
     common = collections.Counter(key.kind for key in surveyed).most_common(1)[0][0]
     model = next(key for key in surveyed if key.kind == common)

@@ -1,17 +1,17 @@
-"""Names of keys and of what is drawn from them: how they follow one another, and which keys are corrected in-betweens.
+"""Names of keys and drawings: their order, and which keys are corrected in-betweens.
 
     key_002              a key
-    key_002+2of3         a corrected in-between of the gap that it begins, under the name it was drawn by: at 2/4 of it
-    key_002+2of3+1of1    one of the gap that this begins, at 1/2 of it
+    key_002+2of3         a corrected in-between of the gap that it begins, under its original name: at 2/4 of the gap
+    key_002+2of3+1of1    one in the gap that this begins, at 1/2 of it
     key_002+fixed        one under another name; these follow those with a place
 
-Drawings are named after the key that begins their gap, so that they sort, byte by byte, as they follow one another:
+Drawings are named after the key that begins their gap, so that the bytewise order of names is that of the drawings:
 
-    key_002+0of3+0of3    the key, where the next one has a place within its gap
+    key_002+0of3+0of3    the key, if the next one has a place within its gap
     key_002+0of3+3of3    the last of its three in-betweens before that
     key_002+2of3+0of3    the correction
-    K02+0of1             the key K2, where another one is K10
-    2_end+0of0           the second key, where `start.png end.png` are given in this order
+    K02+0of1             the key K2, if another one is K10
+    2_end+0of0           the second key, if `start.png end.png` are given in this order
 """
 
 import itertools
@@ -31,7 +31,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 @dataclass(frozen=True)
 class _GapPlace:
-    """What a name says after a `+`: an in-between's number, of how many there are, and what follows."""
+    """The part of a name after a `+`: the number of an in-between, the count of its gap, and any further text."""
 
     number: int
     count: int
@@ -47,18 +47,18 @@ class _GapPlace:
 
 
 def name_of(key: Path) -> str:
-    """The name that drawings take from a key: without suffix; digits are no suffix, as in shot.001."""
+    """The name of a key, without suffix; digits do not count as a suffix, as in shot.001."""
     return key.name if key.suffix[1:].isdecimal() else key.stem
 
 
 def order(name: str) -> list[Any]:
-    """What sorts names of keys: natural order, and after each key the corrections of its gap by their places."""
+    """Sort key for names of keys: natural order, and after each key the corrections of its gap by place."""
     begin, *more = name.split("+")
     return [files.natural(begin), *map(_order_within, more)]
 
 
 def divided(keys: Sequence[str]) -> list[int]:
-    """Of each key, in order, its number, or that of the key whose gap it divides."""
+    """For each key, in order, its index, or that of the key whose gap it divides."""
     numbers: list[int] = []
     for i, key in enumerate(keys):
         numbers.append(numbers[-1] if i and is_within(key, keys[numbers[-1]]) else i)
@@ -66,32 +66,32 @@ def divided(keys: Sequence[str]) -> list[int]:
 
 
 def is_within(key: str, whole: str) -> bool:
-    """Whether a key is a corrected in-between of the gap that another one begins: the same name, `+` and more."""
+    """Whether a key is a corrected in-between of the gap that another one begins: the same name, then `+` and more."""
     begin = order(whole)
     return len(order(key)) > len(begin) and order(key)[: len(begin)] == begin
 
 
 def is_drawn(name: str) -> bool:
-    """Whether a name is one that `drawing` gives, without suffix."""
+    """Whether a name, without suffix, has the form that `drawing` produces."""
     _, plus, last = name.rpartition("+")
     place = _place(last)
     return bool(plus) and place is not None and not place.rest
 
 
 def drawing(key: str, number: int, count: int, suffix: str) -> str:
-    """The name of a key, number 0, or an in-between, after what `of_drawings` gives for the key."""
+    """The file name of a key (number 0) or an in-between; `key` is the name that `of_drawings` returns for it."""
     return files.fitting(key, f"+{number:0{len(str(count))}d}of{count}{suffix}")
 
 
 def of_drawings(keys: Sequence[str], counts: Sequence[int]) -> list[str]:
-    """What drawings are named after, for each key: its name, with places and numbers that let drawings sort.
+    """The name from which drawings are named, for each key: with places and zero-padded numbers as needed for sorting.
 
-    Keys in another order than theirs by name are numbered. Where keys are in order and nothing lets drawings sort byte
-    by byte, as with `a` and `B`, names stay as they are, so that drawings may be put among keys; `are_sorted` tells.
+    Keys whose given order is not that of their names are numbered. If keys are in order but drawings cannot sort
+    bytewise, as with `a` and `B`, names are unchanged, so that drawings can be placed among keys; see `are_sorted`.
 
     Args:
         keys: their names, in order.
-        counts: in-betweens of the gap that each begins.
+        counts: number of in-betweens in the gap that each begins.
     """
     placed = _placed(keys)
     for names in (placed, _padded(placed)):
@@ -101,18 +101,18 @@ def of_drawings(keys: Sequence[str], counts: Sequence[int]) -> list[str]:
 
 
 def are_in_order(names: Sequence[str]) -> bool:
-    """Whether keys follow one another as in a folder."""
+    """Whether names are in the order that keys of a folder have."""
     return all(a <= b for a, b in itertools.pairwise(map(order, names)))
 
 
 def are_sorted(drawings: Sequence[str]) -> bool:
-    """Whether names without suffix, in the order of drawings, sort so: byte by byte and, put among keys, as keys."""
+    """Whether names of drawings, without suffix, are sorted, both bytewise and in the order of keys."""
     with_dot = (f"{name}." for name in drawings)  # of the suffix
     return all(a < b for a, b in itertools.pairwise(with_dot)) and are_in_order(drawings)
 
 
 def _ends(names: Sequence[str], counts: Sequence[int]) -> list[str]:
-    """Names of the first and the last drawing of each gap; those between sort as they follow."""
+    """Names of the first and last drawing of each gap; those between are always sorted."""
     return [
         drawing(name, number, count, "")
         for name, count in zip(names, counts, strict=True)
@@ -133,7 +133,7 @@ def _place(part: str) -> _GapPlace | None:
 
 
 def _placed(keys: Sequence[str]) -> list[str]:
-    """Names in which all places in one gap are counted in the same parts, and a key before one has the place 0."""
+    """Names in which all places in a gap have a common denominator, and a key followed by one has place 0."""
     numbers = divided(keys)
     parts = [1] * len(keys)
     for key, number in zip(keys, numbers, strict=True):
@@ -147,7 +147,7 @@ def _placed(keys: Sequence[str]) -> list[str]:
 
 
 def _zeros(key_and_next: Sequence[str], parts: int) -> str:
-    """The places 0 of a key, as many as the next one has beyond its name."""
+    """The places 0 to append to a key: as many as the next one has beyond its name."""
     if len(key_and_next) < 2 or not is_within(key_and_next[1], key_and_next[0]):
         return ""
     beyond = key_and_next[1].split("+")[len(key_and_next[0].split("+")) :]
@@ -165,7 +165,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def _padded(names: Sequence[str]) -> list[str]:
-    """Names whose numbers have zeros before them, as many digits as any that stands at the same place of one."""
+    """Names with zero-padded numbers: as many digits as the longest number at the same position."""
     pieces = [_DIGITS.split(name) for name in names]
     widths: dict[tuple[str, ...], int] = {}
     for of_name in pieces:

@@ -8,7 +8,7 @@
     out/  key_001+0of1.png  key_001+1of1.png  …      all layers composited, or .ora files with the layers
           layers/A/key_001+0of1.png  …               each layer
 
-A layer that the next key lacks is held until that key.
+A layer that is missing in the next key is held until that key.
 """
 
 import contextlib
@@ -107,15 +107,15 @@ def interpolate(
     After an interruption, the same call resumes; drawings of unchanged keys are kept.
 
     Args:
-        out: folder, made where missing.
-        gaps: timing of each, as `timing.plan` gives it.
+        out: folder, created if missing.
+        gaps: the timing of each gap, as `timing.plan` returns it.
         suffix: ".png", or ".ora".
         preview: also write all drawings in order as an animation.
-        overwrite: replace files that have the names of drawings and were not drawn here, or changed since.
+        overwrite: replace files with the names of drawings that were not drawn here or were changed since.
         options: of `Interpolator`.
 
     Raises:
-        InputError: keys or places that cannot be used.
+        InputError: keys or paths that cannot be used.
     """
     if preview:
         check_format(preview)
@@ -161,7 +161,7 @@ def _spans(cut: Cut, cel: Cel, gap: int) -> bool:
 
 
 def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> dict[tuple[int, int], _Shown]:
-    """The picture of a layer at each place: by the number of the gap, and of the drawing within it."""
+    """The picture of a layer in each drawing, by the number of the gap and of the drawing within it."""
     waiting, shown = iter(paths), {}
     for i, (key, gap) in enumerate(zip(cut.keys, gaps, strict=True)):
         if key not in cel.paths:

@@ -1,13 +1,13 @@
 """Parts of a drawing with their own timing: the hair drags, the head leads.
 
-    --part hair.png=in                 white where the part is in the key that begins the gap; its ease
+    --part hair.png=in                 a mask, white on the part in the key that begins the gap; its ease
     --part hair.png=0.1,0.2,0.6        or its ticks, one for each in-between
 
     parts.csv    key,mask,ease,ticks
                  key_001,hair.png,in,
                  key_002,hair_2.png,,0.1 0.2 0.6
 
-`key` names the key that begins the gap. Masks of a file lie beside it, or in folders there.
+`key` names the key that begins the gap. Paths of masks are relative to the file.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ class TimedPart(NamedTuple):
 
 
 def parse(text: str, gap: Gap) -> TimedPart:
-    """A part of the command line, as `hair.png=in`.
+    """Parse a part of the command line, such as `hair.png=in`.
 
     Raises:
-        InputError: it is none, or its ticks do not fit those of the gap.
+        InputError: the text is not a part, or its ticks do not match those of the gap.
     """
     name, equals, how = text.rpartition("=")
     if not equals or not name or not how:
@@ -49,11 +49,11 @@ def parse(text: str, gap: Gap) -> TimedPart:
 
 
 def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tuple[TimedPart, ...]]:
-    """The parts of a file, by the number of the gap.
+    """Read the parts of a file, by the number of the gap.
 
     Args:
         keys: names of the keys, in order.
-        gaps: of each key, as `timing.plan` gives them.
+        gaps: of each key, as `timing.plan` returns them.
 
     Raises:
         InputError: the file cannot be used.
@@ -70,10 +70,10 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
 
 
 def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
-    """A mask as (h, w) float32 in [0, 1]: its alpha where it has one that is not opaque, else its brightness.
+    """Read a mask as (h, w) float32 in [0, 1]: its alpha unless that is missing or opaque, else its brightness.
 
     Raises:
-        InputError: it cannot be read, is of another size, or empty.
+        InputError: the mask cannot be read, has another size, or is empty.
     """
     picture = formats.for_display(formats.read(part.path))
     top = np.iinfo(picture.dtype).max

@@ -1,4 +1,4 @@
-"""Tables that people write: CSV with a line of column names, as spreadsheets export it."""
+"""Tables written by users: CSV with a header, as spreadsheets export it."""
 
 import csv
 import io
@@ -13,15 +13,15 @@ from _util.files import read_text
 def read_rows(
     path: Path, wanted: str, columns: Sequence[str], needed: Sequence[str]
 ) -> list[tuple[int, dict[str, str]]]:
-    """The rows that are not empty, each with the number of its line and a value for every column, "" by default.
+    """Read the non-empty rows, each with its line number and a value for every column, "" by default.
 
     Args:
-        wanted: what the table is, for messages: "a chart".
-        columns: that it may have, in any order; upper and lower case are alike.
-        needed: those that it must have.
+        wanted: the kind of table, for messages: "a chart".
+        columns: allowed columns, in any order; case is ignored.
+        needed: required columns.
 
     Raises:
-        InputError: the file cannot be read, or is no such table.
+        InputError: the file cannot be read, or is not such a table.
     """
     text = read_text(path, f"{wanted} as CSV in UTF-8")
     first = text.partition("\n")[0]

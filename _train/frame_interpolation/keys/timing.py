@@ -1,10 +1,10 @@
-"""Timing: where in-betweens lie between two keys, and how long drawings are exposed.
+"""Timing: the positions of in-betweens between two keys, and the exposure of drawings.
 
 A *gap* lies between a key and the next. Its *ticks* are the marks of an animator's timing chart: one position for each
 in-between, ascending between 0, the first key, and 1, the second. Positions are exact fractions.
 
     between   3            number of evenly spaced in-betweens: ticks 1/4, 1/2, 3/4
-    ease      in           the ticks are moved along a CSS easing curve: the motion starts slowly, so that ticks crowd
+    ease      in           the ticks are moved along a CSS easing curve: the motion starts slowly, so that ticks cluster
                            at the first key; out: at the second; in-out: at both. (Animators call the first "slow out"
                            of a key, and the second "slow in" to one.)
     ticks     0.1,1/4      or the positions themselves
@@ -33,9 +33,9 @@ from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
 
 MOST_BETWEEN = 9999
-MOST_FRAMES = 9999  # for which a drawing is exposed
+MOST_FRAMES = 9999  # longest exposure of a drawing
 _LARGEST_DENOMINATOR = 2**24  # of an eased position
-_HALVINGS = 80  # of the interval of the parameter: more precise than fractions of that denominator
+_HALVINGS = 80  # bisections of the parameter: more precise than fractions of that denominator
 _COLUMNS = ("key", "between", "ease", "ticks", "on")
 _LONGEST_NUMBER = 32  # characters
 
@@ -81,7 +81,7 @@ class CubicBezier:
 
     def __call__(self, time: Fraction) -> Fraction:
         low, high = Fraction(0), Fraction(1)
-        for _ in range(_HALVINGS):  # x rises with the parameter
+        for _ in range(_HALVINGS):  # x increases with the parameter
             middle = (low + high) / 2
             if _bernstein(self.x1, self.x2, middle) < time:
                 low = middle
@@ -159,7 +159,7 @@ def parse_ease(text: str) -> Ease:
 
 
 def parse_between(text: str) -> list[int]:
-    """Numbers of in-betweens, as `3,1,0,5`.
+    """Parse numbers of in-betweens, such as `3,1,0,5`.
 
     Raises:
         InputError: one is not an integer from 0 to `MOST_BETWEEN`.
@@ -168,7 +168,7 @@ def parse_between(text: str) -> list[int]:
 
 
 def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
-    """The ticks of several gaps, as `0.25,0.5:0.5::1/3`.
+    """Parse the ticks of several gaps, such as `0.25,0.5:0.5::1/3`.
 
     Raises:
         InputError: as `check_ticks`, or a tick is not a number.
@@ -177,7 +177,7 @@ def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
 
 
 def parse_on(text: str, name: str = "--on") -> int:
-    """The number of frames for which each drawing is exposed.
+    """Parse the number of frames for which each drawing is exposed.
 
     Args:
         name: of the option or column, for messages.
@@ -319,7 +319,7 @@ def _whole(name: str, text: str) -> int:
 
 def _number(name: str, text: str) -> Fraction:
     try:
-        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # as 1e999999999, which would take forever
+        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # such as 1e999999999, which would take forever
             raise ValueError(text)
         return Fraction(text.strip())
     except (ValueError, ZeroDivisionError) as error:

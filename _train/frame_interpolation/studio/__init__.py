@@ -5,6 +5,6 @@
            hints.json                     hints, as `_scripts.interpolate` reads them
            .studio/                       in-betweens that were drawn; it may be deleted at any time
 
-`project` is what the page edits, `keys` what lies on the disk, `sheet` the drawings that follow from both. `worker`
-draws them, `exports` writes them to files, `server` hands all of it to the page in `static/`.
+`project` holds what the page edits, `keys` the key drawings on disk, `sheet` the drawings that result from both.
+`worker` draws them, `exports` writes them to files, `server` serves all of it to the page in `static/`.
 """

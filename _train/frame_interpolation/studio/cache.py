@@ -1,6 +1,6 @@
 """Cache of in-betweens; the name of each file is a digest of all that determines the drawing.
 
-They can be drawn again at any time. What no project needs any more is removed when a page is opened.
+They can be drawn again at any time. Drawings that the project no longer needs are removed when it is opened.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Cache:
             self._paths[id] = path
 
     def forget(self, id: str) -> None:
-        """Remove a drawing, as one that is damaged."""
+        """Remove a drawing, such as a damaged one."""
         with self._lock:
             path = self._paths.pop(id, None)
         if path:

@@ -9,14 +9,14 @@ _HEARTBEAT = 15.0  # seconds without an event after which a keep-alive comment i
 
 
 class Events:
-    """Listeners of one event loop. `tell` may be called from any thread, and before there is a loop."""
+    """The listeners of one event loop. `tell` may be called from any thread, and before there is a loop."""
 
     def __init__(self):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[str | None]] = set()
 
     def tell(self, name: str, value: Any) -> None:
-        """Send an event to all that listen; `value` is what JSON holds."""
+        """Send an event to all listeners; `value` must be representable in JSON."""
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._put, _message(name, value))
 
@@ -25,9 +25,9 @@ class Events:
         self._put(None)
 
     async def stream(self, first: Callable[[], Awaitable[Any]]) -> AsyncIterator[str]:
-        """The text of a stream that begins with the event `state`, asked for when nothing is missed any more.
+        """The text of a stream that begins with the event `state`, which is requested once the stream is registered.
 
-        All streams hear how many there are, as the event `tabs`.
+        All streams receive their number as the event `tabs`.
         """
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str | None] = asyncio.Queue()

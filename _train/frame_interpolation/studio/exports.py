@@ -108,7 +108,7 @@ class Export:
             raise CancelledError
 
     def drew(self, cache: Cache) -> None:
-        """There may be more drawings than before."""
+        """Update the progress after a drawing was added to the cache."""
         self._done = sum(one.id in cache for row in self.rows for one in row.drawings)
 
     def end(self, phase: str, sentence: str = "") -> None:

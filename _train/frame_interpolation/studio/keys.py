@@ -37,7 +37,7 @@ class Keys:
 
     Attributes:
         all: in the order of `key_drawings.find_keys`.
-        version: rises when they change.
+        version: increases when they change.
     """
 
     def __init__(self, folder: Path):
@@ -48,7 +48,7 @@ class Keys:
         self.version = 0
 
     def scan(self) -> bool:
-        """Bring `all` up to date; returns whether anything has changed.
+        """Update `all`; returns whether anything has changed.
 
         Raises:
             InputError: the folder cannot be read.
@@ -66,7 +66,7 @@ class Keys:
         return True
 
     def sentence(self) -> str:
-        """What is wrong with the folder as a whole; empty if nothing is."""
+        """A sentence about a problem with the folder as a whole; empty if there is none."""
         try:
             key_drawings.find_keys([self.folder])
         except InputError as error:
@@ -94,7 +94,7 @@ def _surveyed(path: Path) -> Key:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Upright; by the header where that tells, since a folder may hold hundreds of keys."""
+    """The upright size (h, w), from the header if possible, since a folder may hold hundreds of keys."""
     try:
         with Image.open(path) as image:
             if image.format == "PNG" and "exif" not in image.info:
@@ -105,7 +105,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """What changes when a file does; None if it is gone."""
+    """Size, modification time and inode of a file, to detect changes; None if it does not exist."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError:

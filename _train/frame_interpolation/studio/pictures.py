@@ -1,4 +1,4 @@
-"""Pictures for the browser: PNG of 8 bits, in full size or scaled down."""
+"""Pictures for the browser: 8-bit PNG, in full size or scaled down."""
 
 import io
 import threading
@@ -14,7 +14,7 @@ from _util.formats import Picture
 from _util.pixels import as_8_bits
 
 SIDES = {"thumbnail": 192, "view": 1280}  # longer side in pixels; larger pictures are reduced to it
-_MOST_BYTES = 192 * 2**20  # of pictures that are kept
+_MOST_BYTES = 192 * 2**20  # size of the cache
 _FAST = 1  # of zlib's levels
 
 
@@ -30,7 +30,7 @@ class Pictures:
         """A file as PNG.
 
         Args:
-            id: tells the content of the file.
+            id: identifies the content of the file.
             size: "full", or one of `SIDES`.
 
         Raises:
@@ -51,7 +51,7 @@ class Pictures:
 
 
 def encoded(picture: Picture, side: int | None) -> bytes:
-    """A picture as PNG of 8 bits, its colours tagged as they were, its longer side at most `side` pixels."""
+    """Encode a picture as 8-bit PNG with its tags, scaled so that its longer side is at most `side` pixels."""
     pixels = as_8_bits(formats.for_display(picture))
     file = io.BytesIO()
     Image.fromarray(_reduced(pixels, side)).save(file, "PNG", compress_level=_FAST)

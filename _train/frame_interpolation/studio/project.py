@@ -29,7 +29,7 @@ from _util.runs import digest
 RATE = Fraction(24)
 PROJECT_FILE, HINTS_FILE = "studio.json", "hints.json"
 _MOST_UNDONE = 500
-_FASTEST = 240  # frames a second
+_FASTEST = 240  # frames per second
 
 Defaults = Mapping[str, Any]  # of `timing.plan`
 
@@ -68,7 +68,7 @@ class State:
 
 
 def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
-    """The timing of the gap that each key begins, as `timing.plan` gives it.
+    """The timing of the gap that each key begins, as `timing.plan` returns it.
 
     A corrected in-between without a timing of its own has that of the gap that it divides.
 

@@ -1,4 +1,4 @@
-"""The drawings of a project: what each is made of, and how long it is exposed."""
+"""The drawings of a project: their keys, timing and exposures."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,7 +15,7 @@ from _util.runs import digest_of
 
 
 class InBetween(NamedTuple):
-    """A drawing that is made; `id` tells all that determines it, and is empty as long as the method is not known."""
+    """An in-between; `id` is a digest of all that determines it, and empty as long as the method is not known."""
 
     id: str
     tick: Fraction
@@ -27,7 +27,7 @@ class SheetRow(NamedTuple):
     Attributes:
         next: the key that ends the gap; None after the last key.
         gap: its timing.
-        problem: a sentence, where the gap cannot be drawn.
+        problem: a sentence if the gap cannot be drawn.
     """
 
     key: Key
@@ -42,7 +42,7 @@ def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -
     """All keys in order, each with its gap.
 
     Args:
-        defaults: options of `timing.plan`, for gaps of which the project says nothing.
+        defaults: options of `timing.plan`, for gaps without a timing in the project.
         settings: a digest of the method, its weights and options; empty as long as they are not known.
     """
     gaps = project.gaps(state, [key.name for key in keys], defaults)

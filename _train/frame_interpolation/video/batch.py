@@ -1,11 +1,11 @@
-"""Several videos, one after the other, into a folder.
+"""Interpolation of several videos, one after the other, into a folder.
 
 a.mkv  b.mp4  shots/ (a folder of videos)   →   OUT/
                                                     a.mkv  b.mp4  c.mkv  …
-                                                    .a.mkv.made  …    what each was made from, with which options
+                                                    .a.mkv.made  …    the source and options of each result
 
-A video that cannot be interpolated is named, and the others follow. What an earlier run was interrupted in is resumed;
-what it has made from the same source with the same options stays as it is.
+A video that fails is reported, and the others follow. Interrupted results are resumed; finished ones of the same source
+and options are kept.
 """
 
 import sys
@@ -22,7 +22,7 @@ SUFFIXES = (
     *(".wmv", ".flv", ".ogv", ".3gp", ".nut", ".y4m", ".gif", ".webp", ".apng"),
 )
 _WRITTEN = (".mp4", ".mkv", ".mov", ".webm", ".gif", ".webp", ".apng", ".y4m")
-_OTHERWISE = ".mkv"  # which holds nearly everything
+_OTHERWISE = ".mkv"  # supports nearly everything
 
 
 class VideoJob(NamedTuple):
@@ -31,11 +31,11 @@ class VideoJob(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What became of the jobs."""
+    """The outcome of the jobs."""
 
     made: list[Path]
-    kept: list[Path]  # had been made by an earlier run
-    failed: dict[Path, str]  # sources, and why
+    kept: list[Path]  # results that were already up to date
+    failed: dict[Path, str]  # error messages by source
 
 
 def videos_of(path: Path) -> list[Path] | None:
@@ -47,27 +47,27 @@ def videos_of(path: Path) -> list[Path] | None:
 
 
 def is_video(source: Path) -> bool:
-    """Whether a source is a file that is no picture, by its suffix."""
+    """Whether a source is a video file rather than a still picture, by its suffix."""
     suffix = source.suffix.lower()
     return source.is_file() and (suffix in SUFFIXES or suffix not in files.PICTURE_SUFFIXES)
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """The videos among files, in natural order, hidden ones left out."""
+    """The videos among files, in natural order, without hidden ones."""
     found = [path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()]
     return sorted(found, key=lambda path: files.natural(path.name))
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether a folder holds pictures that are no moving ones."""
+    """Whether a folder holds still pictures, by their suffixes."""
     return any(path.suffix.lower() not in SUFFIXES for path in files.pictures(folder))
 
 
 def find(sources: Iterable[Path]) -> list[Path]:
-    """The sources, folders of videos and globs of videos replaced by what they hold.
+    """Expand folders and globs of videos among the sources.
 
     Raises:
-        InputError: standard input, or a pattern of numbered drawings, neither of which gives its result a name.
+        InputError: a source is standard input or a pattern of numbered drawings, which do not name a result.
     """
     found = []
     for source in sources:
@@ -81,14 +81,14 @@ def find(sources: Iterable[Path]) -> list[Path]:
 
 
 def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[VideoJob]:
-    """What becomes what in the folder `out`: the names of the sources, drawings a folder of drawings.
+    """Assign a result in the folder `out` to each source, of the same name; a folder of drawings gives a folder.
 
     Args:
-        sources: as `find` gives them.
-        suffix: of all results (default: that of the source where it can be written, else .mkv).
+        sources: as returned by `find`.
+        suffix: of all results (default: that of the source if it can be written, else .mkv).
 
     Raises:
-        InputError: two results would have one name, or `out` is a file or has the name of one.
+        InputError: two results would have the same name, or `out` is a file or has the name of a video.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; a queue needs a folder to go to.")
@@ -115,15 +115,15 @@ def run(
     make: Callable[[VideoJob], Summary | None],
     overwrite: bool = False,
 ) -> Tally:
-    """Make what is missing.
+    """Run the jobs whose results are missing or out of date.
 
     Args:
-        settings: options that determine the results, of what JSON holds.
-        make: interpolates one video; None where there was nothing to do.
-        overwrite: make everything anew.
+        settings: options that determine the results; values that JSON can represent.
+        make: interpolates one video; returns None if there was nothing to do.
+        overwrite: run all jobs.
 
     Returns:
-        What was made and what was not; each failure has been said on standard error.
+        The outcome; each failure has been reported on standard error.
     """
     tally = Tally([], [], {})
 
@@ -143,10 +143,10 @@ def run(
 
 
 def each(jobs: Sequence[VideoJob], work: Callable[[VideoJob], None]) -> dict[Path, str]:
-    """Do something with each job, also after one has failed.
+    """Call `work` with each job; a failure does not stop the others.
 
     Returns:
-        Sources with which it failed, and why; each failure has been said on standard error.
+        Error messages by source; each has been reported on standard error.
     """
     failed: dict[Path, str] = {}
     for number, job in enumerate(jobs, 1):

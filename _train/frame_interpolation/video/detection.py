@@ -1,4 +1,4 @@
-"""The drawings of a video: which of its frames are new drawings, and where its shots begin."""
+"""Detection of the drawings of a video: the frames that are new drawings, and the starts of shots."""
 
 import bisect
 import functools
@@ -18,12 +18,12 @@ class MarkedFrame(NamedTuple):
     """A frame of the source."""
 
     time: Fraction
-    picture: video.Frame | None  # None where it repeats the previous drawing, or only moves it with the camera
+    picture: video.Frame | None  # None if it repeats the previous drawing, or only moves it with the camera
     opens_shot: bool
 
 
 class SourceCount(NamedTuple):
-    """What a source holds."""
+    """Counts of a source."""
 
     source_frames: int
     drawings: int
@@ -31,10 +31,10 @@ class SourceCount(NamedTuple):
 
 
 class FoundDrawings:
-    """Iterates over the drawings of a source, and counts them.
+    """Iterates over the drawings of a source and counts them.
 
     Attributes:
-        count: of frames, drawings and cuts so far.
+        count: numbers of frames, drawings and cuts so far.
         scenes: start times of the shots so far, in seconds of the source.
     """
 
@@ -53,22 +53,22 @@ class FoundDrawings:
                 yield Drawing(time_, picture, opens_shot)
 
     def end(self) -> Fraction:
-        """When the source ends; known after the last drawing."""
+        """The end time of the source; known after the last drawing."""
         return cast(Fraction, self._reader.end)
 
 
 def drawings_of(reader: video.Reader, options: Options) -> FoundDrawings:
-    """The drawings of a source, found as `interpolate_video` finds them."""
+    """The drawings of a source, detected as in `interpolate_video`."""
     return FoundDrawings(mark(reader.frames(), options, reader), reader)
 
 
 def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
     """Mark each frame as a new drawing or a repeat, and the first frame of each shot.
 
-    As many frames are held in memory as `cuts.detect` reads ahead.
+    As many frames are held in memory as the detectors read ahead.
 
     Args:
-        reader: of the frames; needed where `options` list the scenes of the source.
+        reader: of the frames; needed if `options` lists the scenes of the source.
     """
     visible = functools.partial(stills.visible, hidden=options.still or ())
     frames, seen = itertools.tee(frames)

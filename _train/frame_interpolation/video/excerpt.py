@@ -1,4 +1,4 @@
-"""What of a source is interpolated: from when to when, which part of its pictures, at which size, and how slowly."""
+"""Selection of what is interpolated: the time span, crop and size of a source, and a slow-motion factor."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ _NUMBERS = re.compile(r"\d+([:,]\d+)*")
 
 
 class Area(NamedTuple):
-    """A part of a picture, in pixels; without x and y, in the middle."""
+    """An area of a picture, in pixels; centred without x and y."""
 
     w: int
     h: int
@@ -24,10 +24,10 @@ class Area(NamedTuple):
     y: int | None = None
 
     def slices(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns, of pictures of `size` (h, w).
+        """Rows and columns in pictures of `size` (h, w).
 
         Raises:
-            InputError: it reaches over their edges.
+            InputError: the area exceeds the pictures.
         """
         x = (size[1] - self.w) // 2 if self.x is None else self.x
         y = (size[0] - self.h) // 2 if self.y is None else self.y
@@ -40,13 +40,13 @@ class Area(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """A size in pixels; of None, that which keeps the proportions."""
+    """A size in pixels; a width of None keeps the aspect ratio."""
 
     w: int | None
     h: int
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of pictures that were of `size`, (h, w); a width that is not given becomes even."""
+        """The scaled size (h, w) of pictures of `size` (h, w); a width of None becomes even."""
         return self.h, self.w or max(2, 2 * round(self.h * size[1] / size[0] / 2))
 
 
@@ -54,20 +54,20 @@ class Excerpt(NamedTuple):
     start: Fraction = Fraction(0)  # seconds since the first frame of the source
     stop: Fraction | None = None
     crop: Area | None = None
-    scale: Scale | None = None  # of what is cropped
-    slowness: Fraction = Fraction(1)  # how many times as long as it was
+    scale: Scale | None = None  # applied after the crop
+    slowness: Fraction = Fraction(1)  # factor by which the duration grows
 
     @property
     def is_partial(self) -> bool:
-        """Whether something is left out before or after."""
+        """Whether the time span leaves out something at the start or end."""
         return self.start > 0 or self.stop is not None
 
 
 def parse_time(text: str) -> Fraction:
-    """Seconds of `83.5`, `1:23.5` or `0:01:23.5`.
+    """Parse a time, such as `83.5`, `1:23.5` or `0:01:23.5`, to seconds.
 
     Raises:
-        ValueError: it is not a time.
+        ValueError: the text is not a time.
     """
     match = _CLOCK.fullmatch(text)
     if not match:
@@ -77,10 +77,10 @@ def parse_time(text: str) -> Fraction:
 
 
 def parse_crop(text: str) -> Area:
-    """An area of `W:H`, in the middle, or `W:H:X:Y`, as FFmpeg's filter takes it.
+    """Parse an area `W:H`, centred, or `W:H:X:Y`, as in FFmpeg's filter crop.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not such an area.
     """
     numbers = _numbers(text)
     if len(numbers) not in (2, 4) or 0 in numbers[:2]:
@@ -89,10 +89,10 @@ def parse_crop(text: str) -> Area:
 
 
 def parse_still(text: str) -> Area:
-    """An area of `X,Y,W,H`.
+    """Parse an area `X,Y,W,H`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not such an area.
     """
     numbers = _numbers(text)
     if len(numbers) != 4 or 0 in numbers[2:]:
@@ -102,10 +102,10 @@ def parse_still(text: str) -> Area:
 
 
 def parse_scale(text: str) -> Scale:
-    """A size of `WxH`, or of `H` with the proportions kept.
+    """Parse a size `WxH`, or a height `H` that keeps the aspect ratio.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not such a size.
     """
     match = re.fullmatch(r"(?:([1-9]\d*)[x×:])?([1-9]\d*)", text)
     if not match:
@@ -118,13 +118,13 @@ def _numbers(text: str) -> list[int]:
 
 
 class ExcerptReader:
-    """A reader of what is selected: its attributes are those of a `video.Reader`.
+    """A reader of an excerpt, with the attributes of a `video.Reader`.
 
-    Frames that are cropped or scaled are no longer as they were stored. Time begins with the first frame at or after
-    the start; `start`, of it, is known once it has been read.
+    Cropped or scaled frames have no `stored` frame. Times count from the first frame at or after the start of the
+    excerpt; `start` is its exact time only once that frame has been read.
 
     Raises:
-        InputError: nothing is selected.
+        InputError: the excerpt is empty.
     """
 
     def __init__(self, reader: "video.Reader", excerpt: Excerpt):
@@ -146,13 +146,13 @@ class ExcerptReader:
         self.duration = max(stop - start, 1 / reader.rate) * excerpt.slowness
         self.start = reader.start + start
         self.end: Fraction | None = None
-        self.slowness, self.offset = excerpt.slowness, start  # seconds of the source at which the first frame is
+        self.slowness, self.offset = excerpt.slowness, start  # offset: source time of the first frame, in seconds
 
     def __getattr__(self, name: str):
         return getattr(self._reader, name)
 
     def frames(self) -> Iterator["video.Frame"]:
-        """The frames that are selected."""
+        """The frames of the excerpt."""
         stop, slowness = self._excerpt.stop, self._excerpt.slowness
         first: Fraction | None = None
         self.end = None
@@ -168,7 +168,7 @@ class ExcerptReader:
         if first is None:
             raise InputError(f"{self._reader.path} has no frame from {float(self._excerpt.start):g} s on.")
         end = self._reader.end if self._reader.end is not None else stop
-        assert end is not None  # either all frames were read, or the stop was met
+        assert end is not None  # either all frames were read, or `stop` was reached
         self.end = ((end if stop is None else min(end, stop)) - first) * slowness
 
     def _edited(self, frame: "video.Frame") -> "video.Frame":
@@ -182,5 +182,5 @@ class ExcerptReader:
 
 
 def in_source(reader: "video.Reader | ExcerptReader", time: Fraction) -> Fraction:
-    """The second of the source that is shown at `time`, a time of its reader."""
+    """Convert a time of a reader to seconds of its source."""
     return time / reader.slowness + reader.offset if isinstance(reader, ExcerptReader) else time

@@ -1,7 +1,7 @@
-"""What interpolating a video would take: its drawings and cuts, counted, and time and size, from a sample of it.
+"""Forecast of an interpolation: counts of drawings and cuts, and estimates of time and size.
 
-All of the source is read. Of its first drawings that move, the frames between are drawn and encoded, into a temporary
-folder.
+The whole source is read. Time and size are extrapolated from the frames after the first few moving drawings, which are
+drawn and encoded into a temporary folder.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import video
 
-_SAMPLES = 3  # drawings, after one that is not timed
+_SAMPLES = 3  # drawings that are timed, after one for warm-up
 
 
 class Forecast(NamedTuple):
@@ -28,17 +28,17 @@ class Forecast(NamedTuple):
     cuts: int
     frames: int
     fps: Fraction
-    drawn: int  # of the frames
+    drawn: int  # number of frames that are interpolated
     seconds: float
     bytes: float
-    notes: list[str]  # sentences about what was found, and what would be left out or could not be read
+    notes: list[str]  # sentences about what was found, would be left out or could not be read
 
 
 def forecast(source: Path, out: Path, options: Options, create: Callable[[], tuple[Draws, Any]]) -> Forecast:
-    """What `interpolate_video` would make of `source`, and how long it would take on this machine.
+    """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
     Raises:
-        InputError: something handed in cannot be used.
+        InputError: an input cannot be used.
     """
     begun = time.monotonic()
     reader, fps = open_source(source, options)
@@ -64,7 +64,7 @@ def _sample(
     result: results.Result,
     options: Options,
 ) -> tuple[float, float]:
-    """Seconds of a drawn frame, and bytes of any."""
+    """Mean seconds per interpolated frame, and bytes per frame of the result."""
     interpolator, _ = create()
     seconds, timed, written = 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def _sample(
         with result.part(path) as writer:
             for i, stretch in enumerate(samples):
                 begun = time.monotonic()
-                assert stretch.following is not None  # as it moves
+                assert stretch.following is not None  # samples move
                 pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
                 pictures = [wait() for wait in interpolator.draw(pair, [t for _, t in stretch.moving])]
                 if i or len(samples) == 1:

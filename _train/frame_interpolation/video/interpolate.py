@@ -1,4 +1,4 @@
-"""Interpolate a video, or a folder of numbered drawings, into one at another rate.
+"""Interpolate a video, or a folder of numbered drawings, to another frame rate.
 
 source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
 
@@ -74,15 +74,15 @@ def interpolate_video(
     say: Callable[[str], None] | None = None,
     scenes: Path | None = None,
 ) -> Summary | None:
-    """Write `source` at another rate to `out`; returns what was made, None where it was there already.
+    """Write `source` at another rate to `out`; returns a summary, or None if the result already exists.
 
     Args:
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
         out: a video or an animation, by suffix, or without one a folder for numbered drawings; or `video.STREAM`, to
-            which frames are written as Y4M. Where it is a symbolic link, what it points to.
+            which frames are written as Y4M. A symbolic link is followed.
         create: called after all checks; returns the interpolator, and all settings that determine its frames.
-        resume: continue an earlier run with the same settings, if there is one. Where nothing is left to do, `out` is
-            not changed.
+        resume: continue an earlier run with the same settings, if there is one. If nothing is left to do, `out` is not
+            changed.
         overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
         scenes: a file to which a list of the source's scenes is written as well (default: none).
         say: called with each sentence about what was found or lost (default: it is printed to standard error).
@@ -161,7 +161,7 @@ def _interpolate(
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
-    """The reader of the source, and the frames a second of the result.
+    """Open the source; returns its reader and the frame rate of the result.
 
     Raises:
         InputError: the source or an option cannot be used.
@@ -270,7 +270,7 @@ def _draw(
     result: Result,
     scenes: Path | None = None,
 ) -> tuple[SourceCount, int]:
-    """Make the missing parts; returns what the source holds, and the number of frames of the result."""
+    """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
     length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)

@@ -1,6 +1,6 @@
-"""Writes the frames of a result into its parts.
+"""Write the frames of a result into its parts.
 
-Each part is a file, and counts as finished once it is complete. Where drawing takes long, each frame is kept as well.
+A part is finished once its file is complete. If drawing takes long, each drawn frame is also stored individually.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.stills import Stills
 from _util import video
 
-KEPT_SECONDS = 30  # of drawing: where a part takes longer, its frames are kept one by one
+KEPT_SECONDS = 30  # of drawing; if a part takes longer, its frames are stored individually
 
 
 class ComingFrame(NamedTuple):
@@ -23,18 +23,18 @@ class ComingFrame(NamedTuple):
 
     number: int
     wait: Callable[[], video.Frame | np.ndarray]
-    is_drawn: bool  # now, by the interpolator
-    source: video.Frame  # what the source shows then
+    is_drawn: bool  # in this run, by the interpolator
+    source: video.Frame  # the drawing of the source at that time
 
 
 class PartWriter:
     """Writes frames, in order, into parts.
 
     Args:
-        length: frames of a part.
-        stills: what is not moved in the frames.
+        length: number of frames per part.
+        stills: areas that are not interpolated.
 
-    The block ends the last part. An exception leaves out the part that it falls into.
+    The end of the block finishes the last part. After an exception, the current part is not finished.
     """
 
     def __init__(self, parts: Parts, length: int, result: Result, options: Options, stills: Stills):
@@ -56,7 +56,7 @@ class PartWriter:
             self._open.__exit__(kind, *details)
 
     def write(self, frame: ComingFrame) -> None:
-        """Wait for a frame, and write it."""
+        """Wait for a frame and write it."""
         part = frame.number // self._length
         if part != self._part:
             self._finish()
@@ -77,14 +77,14 @@ class PartWriter:
         self._written = 0
 
     def _keep(self, number: int, pixels: Any) -> None:
-        """Keep a drawn frame by itself, once drawing has been found to take long."""
+        """Store a drawn frame individually if a part takes long to draw."""
         self._drawn += 1
         if (time.monotonic() - self._begun) / self._drawn * self._length > KEPT_SECONDS:
             self._parts.store(number, pixels)
 
 
 def as_written(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
-    """A frame as it is written: the source beside it where wanted."""
+    """The frame to write: with `side_by_side`, next to the source frame."""
     if not options.side_by_side:
         return picture
     return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])

@@ -1,14 +1,14 @@
-"""Long work in parts: finished parts are kept, and a later run resumes after them.
+"""Resumable work in parts: finished parts are kept, and a later run resumes after them.
 
 DIR/.clip.mp4.parts/            beside clip.mp4, which appears when all parts are joined
-    run.json                    what determines the result; only the same run resumes
-    000000.nut  000001.nut  …   parts, each of which appears when it is whole
-    finished.jsonl              a line for each part that is on the disk: its frames and its digest
-    drawn/000123.npz  …         frames of parts to come, where drawing them takes long
-    joined.json                 the result of all parts, once it is about to appear
+    run.json                    settings that determine the result; only a run with the same settings resumes
+    000000.nut  000001.nut  …   parts, each renamed into place when it is complete
+    finished.jsonl              a line for each finished part: its frame count and digest
+    drawn/000123.npz  …         frames of unfinished parts, if drawing takes long
+    joined.json                 identity of the joined result, written just before it appears
 
-A part is finished when it is on the disk, as is the line that tells its digest. What a power cut has left of any other
-is found out when work is resumed, removed, and drawn again.
+A part is finished when it and the line with its digest are synced to disk. Anything else that a power failure left
+behind is detected on resuming, removed, and drawn again.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ from _util.files import hidden_beside, replacing
 
 
 class Parts:
-    """The finished parts of a file or folder that is being made.
+    """The parts of a file or folder that is being written.
 
     Args:
-        out: what is being made.
-        run: all that determines the result, by names that a user knows; of what JSON holds.
-        suffix: of a part, which is a file, or a folder where it is empty.
+        out: the file or folder being written.
+        run: all settings that determine the result, by names that users know; values that JSON can represent.
+        suffix: of part files; if it is empty, parts are folders.
 
     Attributes:
-        finished: once begun, how many frames each finished part holds, by its number.
-        drawn: once begun, the numbers of the frames that are kept of parts to come.
-        damaged: once begun, parts of an earlier run that were not whole.
+        finished: after `begin`, the number of frames in each finished part, by part number.
+        drawn: after `begin`, the numbers of the frames stored for unfinished parts.
+        damaged: after `begin`, the parts of an earlier run that were incomplete or damaged.
     """
 
     def __init__(self, out: Path, run: dict[str, Any], suffix: str):
@@ -52,12 +52,12 @@ class Parts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no part or frame is finished that a later run could use."""
+        """Whether there is no finished part or stored frame that a later run could use."""
         return not self.finished and not self.drawn
 
     @property
     def has_work(self) -> bool:
-        """Whether an earlier run has left something of that kind."""
+        """Whether an earlier run has left finished parts or stored frames."""
         return bool(self._records()) or any(self._stored.glob("[!.]*.npz"))
 
     @property
@@ -69,14 +69,15 @@ class Parts:
         return self.folder / f"{i:06d}{self._suffix}"
 
     def begin(self, resume: bool, overwrite: bool) -> None:
-        """Make the folder, or take over the one that an earlier run has left.
+        """Create the folder, or take over the one that an earlier run has left.
 
         Args:
-            resume: keep parts that are finished.
-            overwrite: otherwise, or where they are of another run, throw them away.
+            resume: keep finished parts of a run with the same settings.
+            overwrite: discard finished parts that are not resumed, including those of other settings.
 
         Raises:
-            InputError: neither is wanted and there are some, they are of another run, or there is no place for them.
+            InputError: there are finished parts and neither option applies, they are of other settings, or the folder
+                cannot be created.
         """
         records = self._records()
         has_work = self.has_work
@@ -102,7 +103,7 @@ class Parts:
         sync(self.folder)
 
     def keep(self, i: int, frames: range) -> None:
-        """Part `i`, which has appeared and holds the given frames, is finished once this returns."""
+        """Record part `i`, which is in place and holds the given frames, as finished."""
         path = self.path(i)
         sync(*(path.iterdir() if path.is_dir() else ()), path, self.folder)
         with _writing(self._log), self._log.open("a") as log:
@@ -115,23 +116,23 @@ class Parts:
             self.drawn.discard(k)
 
     def store(self, k: int, pixels: np.ndarray) -> None:
-        """Keep frame `k` of a part that is not finished."""
+        """Store frame `k` of an unfinished part."""
         with replacing(self._frame(k)) as temporary:
             np.savez(temporary, pixels)
         self.drawn.add(k)
 
     def stored(self, k: int) -> np.ndarray:
-        """Frame `k`, one of `drawn`."""
+        """Load the stored frame `k`, one of `drawn`."""
         return _load(self._frame(k))
 
     def about_to_appear(self, whole: Path, summary: dict[str, Any]) -> None:
-        """`whole` will be renamed to the result, and nothing else is left to be done."""
+        """Record that only the renaming of `whole` to the result is left to do."""
         with replacing(self.folder / "joined.json") as temporary:
             temporary.write_text(json.dumps({"identity": _identity(whole), "summary": summary, "run": self._run}))
         sync(self.folder)
 
     def appeared(self) -> dict[str, Any] | None:
-        """What was said of the result, where it has appeared and this run was killed right after."""
+        """The summary of the result, if it is in place and the run was killed right after renaming it; else None."""
         try:
             joined = json.loads((self.folder / "joined.json").read_text())
             if joined["identity"] == _identity(self._out) and joined["run"] == self._run:
@@ -141,7 +142,7 @@ class Parts:
         return None
 
     def discard(self) -> None:
-        """Remove the folder and all in it, the marker of the run last."""
+        """Remove the folder and its contents, joined.json last."""
         for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "joined.json"):
             _remove(path)
         _remove(self.folder)
@@ -158,7 +159,7 @@ class Parts:
         return self._stored / f"{k:06d}.npz"
 
     def _records(self) -> dict[int, dict[str, Any]]:
-        """What the log tells, up to a line that a power cut may have left."""
+        """The records of the log, up to the first damaged line, which a power failure may have left."""
         try:
             lines = self._log.read_text(errors="replace").splitlines()
         except OSError:
@@ -191,7 +192,7 @@ class Parts:
                 _remove(path)
 
     def _sweep(self) -> None:
-        """Remove what was being written when a run was killed."""
+        """Remove files that were being written when a run was killed."""
         for folder in (self.folder, self._stored):
             for leftover in folder.glob(".*"):
                 _remove(leftover)
@@ -212,29 +213,29 @@ class Parts:
 
 
 class StreamedParts(Parts):
-    """The single part of what goes to stdout: nothing of it is kept, and no later run can resume it."""
+    """The single part of a result that goes to stdout: nothing is stored, and no later run can resume."""
 
     def path(self, i: int) -> Path:
         return self._out
 
     def begin(self, resume: bool, overwrite: bool) -> None:
-        """There is nothing to make."""
+        """Do nothing."""
 
     def keep(self, i: int, frames: range) -> None:
-        """There is nothing to keep."""
+        """Do nothing."""
 
     def store(self, k: int, pixels: np.ndarray) -> None:
-        """There is nothing to keep."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """There is nothing to remove."""
+        """Do nothing."""
 
 
 def rename(path: Path, place: Path) -> None:
-    """Give a file or folder that is on the disk its name, for good.
+    """Rename a file or folder that has been synced to disk.
 
     Raises:
-        InputError: that fails.
+        InputError: renaming fails.
     """
     try:
         path.replace(place)
@@ -243,10 +244,10 @@ def rename(path: Path, place: Path) -> None:
 
 
 def sync(*paths: Path) -> None:
-    """Have files, and the names in folders, written to the disk.
+    """Sync files, and the entries of folders, to disk.
 
     Raises:
-        InputError: that fails.
+        InputError: syncing fails.
     """
     for path in paths:
         with _writing(path):
@@ -259,7 +260,7 @@ def sync(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns an `OSError` into an `InputError` about a path."""
+    """Convert an `OSError` into an `InputError` about a path."""
     try:
         yield
     except OSError as error:
@@ -276,7 +277,7 @@ def _identity(path: Path) -> list[int]:
 
 
 def _load(path: Path) -> np.ndarray:
-    """Frames are verified by the checksums of the file."""
+    """Load a stored frame, verified by the file's checksums."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["arr_0"]

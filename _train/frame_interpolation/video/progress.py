@@ -1,7 +1,7 @@
-"""The progress bar of a video, which shows the time left from the beginning.
+"""Progress bar of a video, with an estimate of the time left from the start.
 
-Before the first frame, what one takes is extrapolated from two small ones, which the same method draws.
-Each frame that is done then counts as much as any other, up to the last two hundred.
+Before the first frame, the time per frame is extrapolated from two small sizes, drawn by the same method. Then it is a
+running mean over finished frames, of about the last two hundred.
 """
 
 import time
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-_SHRUNK = 4, 2  # sides of the small frames, over those of the others
+_SHRUNK = 4, 2  # factors by which the sides of the small frames are reduced
 _SMALLEST = 32  # pixels of a side of a small frame
 _PATCH = 8  # pixels of a side of a patch of one colour
-_EXPECTED_FRAMES = 4  # that what was expected counts for
-_REMEMBERED = 200  # frames
+_EXPECTED_FRAMES = 4  # weight of the initial estimate
+_REMEMBERED = 200  # frames in the running mean
 
 
 class Drawer(Protocol):
@@ -25,17 +25,17 @@ class Drawer(Protocol):
 
 
 def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> float:
-    """The seconds that a frame of the result takes on average, extrapolated linearly from small frames.
+    """The mean time in seconds per frame of the result, extrapolated linearly from small frames.
 
     Args:
         size: (h, w) of the frames.
-        between: how many are drawn between two of the source, at least one.
+        between: number of frames drawn between two of the source, at least one.
     """
     pixels, seconds = [], []
     for i, shrunk in enumerate((_SHRUNK[0], *_SHRUNK)):
         h, w = (min(side, max(_SMALLEST, side // shrunk)) for side in size)
         taken = _seconds(drawer, h, w, between)
-        if i:  # what is loaded at the first call is not counted
+        if i:  # the first call includes loading
             pixels.append(h * w)
             seconds.append(taken)
     more = max(0.0, seconds[1] - seconds[0]) / max(1, pixels[1] - pixels[0])
@@ -47,7 +47,7 @@ def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> flo
 
 
 def _seconds(drawer: Drawer, h: int, w: int, between: int) -> float:
-    """What a pair of frames, and `between` frames between them, take."""
+    """The time in seconds to prepare a pair of frames and draw `between` frames between them."""
     patches = np.random.default_rng(0).integers(0, 256, (h // _PATCH + 1, w // _PATCH + 1, 3), np.uint8)
     frame = np.ascontiguousarray(patches.repeat(_PATCH, 0).repeat(_PATCH, 1)[:h, :w])
     clock = [time.perf_counter()]
@@ -64,7 +64,7 @@ class FrameBar(tqdm):
     """A bar of frames.
 
     Args:
-        expected: seconds that a frame is expected to take; None: not known.
+        expected: expected seconds per frame; None if unknown.
         options: of tqdm.
     """
 
@@ -75,7 +75,7 @@ class FrameBar(tqdm):
         super().__init__(unit="frame", **options)
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Count frames that are done."""
+        """Count finished frames."""
         now = time.perf_counter()
         if n:
             self._counted += n
@@ -87,5 +87,5 @@ class FrameBar(tqdm):
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """What tqdm shows, with the rate that the time left goes by."""
+        """The values that tqdm shows, with the rate from which the time left is computed."""
         return {**super().format_dict, "rate": 1 / self._mean if self._mean else None}

@@ -1,7 +1,6 @@
 """Outputs of video interpolation: a video file, numbered drawings, an animated picture, or Y4M.
 
-Each kind of output writes single parts and joins them. It states in advance, in sentences, what of the source it cannot
-hold.
+Each kind of output writes parts and joins them. Its `notes` state in advance what it cannot keep of the source.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from _train.frame_interpolation.video.timeline import LONGEST_HOLD
 from _util import animations, files, formats, pixel_formats, png, remux, video
 from _util.errors import InputError
 
-_WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codecs by suffix
+_WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codec by suffix
 _NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")  # codecs with alpha in a second stream, which the container must support
 _HOLDS_ALPHA_BESIDE = (".webm", ".mkv")
@@ -52,7 +51,7 @@ class Options(NamedTuple):
 
 
 class Result(Protocol):
-    """A kind of output: how a part of it is written, and how all parts are joined."""
+    """A kind of output: writes parts and joins them."""
 
     part_suffix: str
     notes: list[str]
@@ -62,7 +61,7 @@ class Result(Protocol):
     def part(self, path: Path) -> contextlib.AbstractContextManager[Any]: ...
 
     def join(self, parts: Parts, frames: int) -> Path | None:
-        """The complete result, which is to be renamed; None if it is in place already."""
+        """Join the parts; returns the path of the result, still to be renamed, or None if it is already in place."""
 
 
 class _Video:
@@ -90,11 +89,11 @@ class _Video:
         return whole
 
     def _span(self) -> remux.Span:
-        """The time span of the other streams that belongs to the frames that were read."""
+        """The time span of the other streams that matches the frames read."""
         start, excerpt = self._reader.start, self._excerpt
         if not excerpt.is_partial and excerpt.slowness == 1:
             return remux.Span(start)
-        assert self._reader.end is not None  # as all has been read
+        assert self._reader.end is not None  # all frames have been read
         return remux.Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
 
 
@@ -105,7 +104,7 @@ def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:
 
 
 def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options) -> tuple[video.Encoding, list[str]]:
-    """How a video is encoded, and sentences about what is lost."""
+    """The encoding of a video, and sentences about what is lost."""
     notes = []
     codec = options.codec or video.CODECS.get(suffix, video.CODEC)
     if reader.alpha and options.codec is None and suffix in _WITH_ALPHA:

@@ -1,11 +1,11 @@
-"""Lists of scenes, as PySceneDetect writes them: CSV with a row for each, which `--scene-list` reads.
+"""Scene lists in PySceneDetect's format: CSV with a row per scene, as read by `--scene-list`.
 
 Scene Number,Start Frame,Start Timecode,Start Time (seconds),End Frame,…
 1,1,00:00:00.000,0.000,48,…
 2,49,00:00:02.000,2.000,96,…
 
-Frames are numbered from 1; the last frame of a scene comes before the first of the next. A row "Timecode List:" may
-come before the names of the columns.
+Frames are numbered from 1; the last frame of a scene precedes the first of the next. A row "Timecode List:" may precede
+the column names.
 """
 
 import csv
@@ -26,13 +26,13 @@ _COLUMNS = (
 
 
 def read(path: Path, rate: Fraction) -> list[Fraction]:
-    """The seconds at which scenes begin, in order.
+    """Read the start times of scenes, in seconds, sorted.
 
     Args:
-        rate: frames a second of the video, for a list that has numbers of frames alone.
+        rate: frames per second of the video, for lists with frame numbers only.
 
     Raises:
-        InputError: the file cannot be read or is no such list.
+        InputError: the file cannot be read or is not a scene list.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -64,7 +64,7 @@ def _start(row: list[str], columns: dict[str, int], rate: Fraction) -> Fraction:
 
 
 def write(path: Path, starts: Sequence[Fraction], end: Fraction, rate: Fraction) -> None:
-    """Write the scenes that begin at `starts`, of a video that ends at `end`, in seconds.
+    """Write the scenes that start at `starts`, of a video that ends at `end`, in seconds.
 
     Raises:
         InputError: the file cannot be written.

@@ -1,7 +1,7 @@
 """Areas of a video that are not interpolated, such as captions: they are copied from the frames of the source.
 
-They are hidden where drawings and cuts are looked for, so that a caption that comes in the middle of a hold does not
-divide the motion of what is drawn.
+They are masked in the detection of drawings and cuts, so that a caption that appears during a hold does not split the
+motion of the drawing.
 """
 
 import itertools
@@ -16,24 +16,24 @@ from _train.frame_interpolation.video.excerpt import Area
 from _util import alpha, duplicates
 from _util.video import Frame
 
-_GROUND = (0, 177, 64)  # the green of studios, which few drawings have: shows where pixels are clear
+_GROUND = (0, 177, 64)  # chroma-key green, rare in drawings; replaces transparent pixels
 _HIDDEN = 128  # grey
-_NEAR = Fraction(1, 20)  # of a new frame: so near to a frame of the source, that is shown
+_NEAR = Fraction(1, 20)  # tolerance in new frames within which a source frame counts as shown
 
 
 class _StillChange(NamedTuple):
-    """An area begins to show something else."""
+    """A change of an area's content."""
 
     time: Fraction
     pixels: np.ndarray
 
 
 class Stills:
-    """What areas show, as the frames of a source go by.
+    """The content of still areas over the frames of a source.
 
     Args:
-        areas: of its frames.
-        fps: frames a second of the result.
+        areas: in the frames of the source.
+        fps: frames per second of the result.
     """
 
     def __init__(self, areas: Sequence[Area], fps: Fraction):
@@ -42,7 +42,7 @@ class Stills:
         self._last: list[_StillChange | None] = [None for _ in areas]
 
     def watch(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The same frames; those that change an area are remembered until they have been shown."""
+        """Pass frames through, and record changes of the areas until they are shown."""
         if not self._areas:
             yield from frames
             return
@@ -55,11 +55,11 @@ class Stills:
             yield frame
 
     def over(self, picture: Frame | np.ndarray, drawing: Frame, number: int) -> Frame | np.ndarray:
-        """Frame `number` of the result with the areas as the source shows them then; numbers rise.
+        """Frame `number` of the result, with the areas as the source shows them at that time; numbers must increase.
 
         Args:
-            picture: the frame, drawn or the drawing itself.
-            drawing: that is shown, or is being left.
+            picture: the frame, an in-between or the drawing itself.
+            drawing: the source's drawing at that time.
         """
         for i, area in enumerate(self._areas):
             change = self._at(i, (number + _NEAR) / self._fps)
@@ -74,14 +74,14 @@ class Stills:
         return picture
 
     def _at(self, i: int, time: Fraction) -> _StillChange | None:
-        """The last change of an area until a time."""
+        """The last change of an area up to a time."""
         while self._coming[i] and self._coming[i][0].time <= time:
             self._last[i] = self._coming[i].popleft()
         return self._last[i]
 
 
 def visible(frame: Frame, hidden: Sequence[Area] = ()) -> np.ndarray:
-    """(h, w, 3): what is seen of a frame but for areas, clear pixels in a colour of their own."""
+    """A frame as (h, w, 3), with `hidden` areas in grey and composited over a key colour if it has alpha."""
     pixels = frame.pixels
     if pixels.shape[2] == 4:
         pixels = alpha.over(pixels[:, :, :3], pixels[:, :, 3], _GROUND)

@@ -1,10 +1,10 @@
-"""Which frames of a new rate are drawn from which two drawings of a video, and at which times between them.
+"""Mapping of the frames of a new rate to pairs of drawings of a video and times between them.
 
-Animation holds its drawings for two frames, three, or many. Drawings come in with the times at which they appear, in
-seconds; out come stretches, one a drawing, that say which frames of the new rate show the drawing itself and which lie
-between it and the next. Motion fills the whole time from one drawing to the next, so that it is even at the new rate;
-only a pose that rests for long is held, and moves as it is left. No motion leads over a cut. All times are exact, so
-that neither duration nor sound drifts, and constant and variable rates are one case.
+Animation holds its drawings for two frames, three, or many. In: drawings with their start times in seconds. Out: one
+stretch per drawing, with the frames of the new rate that show the drawing itself and those that lie between it and the
+next. Motion fills the whole time from one drawing to the next, so that it is even at the new rate; only a pose that is
+held for long rests, and moves at its end. There is no motion across cuts. All times are exact fractions, so neither
+duration nor sound drifts, and constant and variable rates are handled alike.
 """
 
 import math
@@ -16,7 +16,7 @@ Picture = TypeVar("Picture")
 
 LONGEST_HOLD = Fraction(1, 4)
 _ON_TWOS = Fraction(1, 12)
-_NEAR = Fraction(1, 20)  # of a new frame: so near to a drawing, the drawing itself is shown
+_NEAR = Fraction(1, 20)  # tolerance in new frames within which a drawing itself is shown
 
 
 class Drawing(NamedTuple, Generic[Picture]):
@@ -31,9 +31,9 @@ class Stretch(NamedTuple, Generic[Picture]):
     """The new frames from one drawing to the next."""
 
     picture: Picture
-    following: Picture | None  # None where nothing moves
+    following: Picture | None  # None if nothing moves
     held: range  # numbers of frames that show `picture`
-    moving: list[tuple[int, float]]  # number of frame, time in (0, 1) between the pictures
+    moving: list[tuple[int, float]]  # frame number, time in (0, 1) between the pictures
 
 
 def stretches(
@@ -44,15 +44,14 @@ def stretches(
     rate: Fraction,
     longest_hold: Fraction = LONGEST_HOLD,
 ) -> Iterator[Stretch[Picture]]:
-    """Spread drawings over frames at a new rate; frame k is shown from k / fps on.
+    """Distribute drawings over frames at a new rate; frame k is shown from k / fps seconds on.
 
     Args:
-        drawings: in order. They are read one ahead of the stretches. The first is shown from 0 seconds on, whenever it
-            appears.
-        end: called once the drawings are through: the seconds at which the video ends. There are `round(end · fps)`
-            frames, no fewer than one, and no fewer than begin before the last drawing.
-        fps: frames a second of the result.
-        rate: frames a second of the source.
+        drawings: in order, read one ahead of the stretches. The first one's start time counts as 0.
+        end: called after the last drawing; returns the end time of the video in seconds. There are `round(end · fps)`
+            frames, but at least one, and at least those before the last drawing.
+        fps: frames per second of the result.
+        rate: frames per second of the source.
         longest_hold: seconds. A drawing that is shown for longer rests: it is held, and moves to the next only at its
             end, for as long as the drawing before it did. (At low rates, no drawing of a single frame rests.)
     """
@@ -80,7 +79,7 @@ def stretches(
 def _stretch(
     current: Drawing[Picture], following: Drawing[Picture], motion: Fraction, fps: Fraction
 ) -> Stretch[Picture]:
-    """`motion`: the last seconds of the drawing, in which it moves to the following one."""
+    """The stretch of a drawing that moves to the following one in its last `motion` seconds."""
     first, last = _first_frame(current.start, fps), _first_frame(following.start, fps)
     start = following.start - motion
     moved = max(first, math.floor(start * fps + _NEAR) + 1) if motion else last
