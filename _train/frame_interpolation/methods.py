@@ -44,29 +44,29 @@ class Metric(NamedTuple):
 
 FLOWS: dict[str, Method] = {
     "rfr": Method("RFR, AnimeInterp's and EISAI's recurrent network", f"{_HERE}.flows:rfr", ("rfr",)),
-    "sgm+dis": Method("at each pixel the better of sgm and multidis", f"{_HERE}.flows:sgm_dis"),
-    "multidis": Method("at each pixel the best of OpenCV's dense inverse search at three sizes", f"{_HERE}.flows:dis3"),
+    "sgm+dis": Method("the better of sgm and multidis at each pixel", f"{_HERE}.flows:sgm_dis"),
+    "multidis": Method("OpenCV's dense inverse search at three sizes, the best at each pixel", f"{_HERE}.flows:dis3"),
     "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
-    "sgm": Method("segment-guided matching alone, 0 where no piece is matched", f"{_HERE}.flows:sgm", ranks=False),
+    "sgm": Method("segment-guided matching only; 0 where no segment is matched", f"{_HERE}.flows:sgm", ranks=False),
     "pieces+dis": Method(
-        "sgm+dis, and pieces that turn, or strokes of line art, where these explain both frames better",
+        "sgm+dis, with pieces that rotate, or strokes of line art, where these explain both frames better",
         f"{_HERE}.piece_flows:pieces_and_search",
         ranks=False,
     ),
     "pieces": Method(
-        "pieces that turn, grow and bend, or strokes of line art, alone; 0 where nothing is matched",
+        "pieces that rotate, scale and bend, or strokes of line art, only; 0 where nothing is matched",
         f"{_HERE}.piece_flows:pieces_alone",
         ranks=False,
     ),
     "sgm+rfr": Method(
-        "RFR that begins with sgm, as AnimeInterp was released",
+        "RFR initialised with sgm, as in AnimeInterp's release",
         f"{_HERE}.flows:sgm_rfr:released",
         ("rfr",),
         ranks=False,
         refines=True,
     ),
     "sgm+rfr-paper": Method(
-        "RFR that begins with sgm, as the paper describes it",
+        "RFR initialised with sgm, as in the paper",
         f"{_HERE}.flows:sgm_rfr:paper",
         ("rfr",),
         ranks=False,
@@ -82,14 +82,14 @@ FLOWS: dict[str, Method] = {
 
 SYNTHESES: dict[str, Method] = {
     "ifnet": Method(
-        "motion at the new frame by a network, both frames read along it: the project's own",
+        "the project's own network: estimates motion at the new frame and samples both frames along it",
         f"{_HERE}.syntheses:sharp_ifnet",
         ("ifnet",),
         finds_motion=True,
         onnx=f"{_HERE}.onnx_models:create",
     ),
     "ifnet-fast": Method(
-        "the same, its motion found at half the size",
+        "the same network, with motion estimated at half the size",
         f"{_HERE}.syntheses:sharp_ifnet:2",
         ("ifnet",),
         ranks=False,
@@ -101,7 +101,7 @@ SYNTHESES: dict[str, Method] = {
         "EISAI's SoftsplatLite and DTM, as published", f"{_HERE}.syntheses:ssldtm", ("ssl", "dtm"), along_paths=True
     ),
     "fusion": Method(
-        "splats and readings along a flow, mixed and corrected",
+        "splats and backward warps along a flow, mixed and corrected by a network",
         f"{_HERE}.syntheses:fusion",
         ("fusion",),
         along_paths=True,
@@ -110,7 +110,7 @@ SYNTHESES: dict[str, Method] = {
     "transunet": Method("a transunet trained with --task vfi", f"{_HERE}.syntheses:unet:transunet", ("transunet",)),
     "unet": Method("a unet trained with --task vfi", f"{_HERE}.syntheses:unet:unet", ("unet",)),
     "ssl": Method("SoftsplatLite without DTM", f"{_HERE}.syntheses:ssl", ("ssl",), along_paths=True),
-    "splat": Method("softmax splatting alone, without weights", f"{_HERE}.syntheses:splatting", along_paths=True),
+    "splat": Method("softmax splatting only, without weights", f"{_HERE}.syntheses:splatting", along_paths=True),
     "animeinterp": Method(
         "AnimeInterp, as released",
         f"{_HERE}.syntheses:animeinterp:animeinterp:released",
@@ -119,7 +119,7 @@ SYNTHESES: dict[str, Method] = {
         refines=True,
     ),
     "animeinterp-paper": Method(
-        "AnimeInterp, as the paper describes it",
+        "AnimeInterp, as described in the paper",
         f"{_HERE}.syntheses:animeinterp:animeinterp:paper",
         ("animeinterp",),
         ranks=False,
@@ -133,7 +133,7 @@ SYNTHESES: dict[str, Method] = {
         refines=True,
     ),
     "animeinterp-gma-paper": Method(
-        "the same, as the paper begins it",
+        "the same, with flow initialised as in the paper",
         f"{_HERE}.syntheses:animeinterp:animeinterp-gma:paper",
         ("animeinterp-gma",),
         ranks=False,
