@@ -1,7 +1,7 @@
 """IFNet for animation: keeps lines sharp and static areas still, and is faster than the published network.
 
 Blocks read frames that are reduced to their scale. Both frames are sampled along the motion with a kernel slightly
-sharper than bicubic, so that lines keep their width and contrast. Areas that rest in both frames are copied from them.
+sharper than bicubic, so that lines keep their contrast. Areas that rest in both frames are copied from them.
 Motion is placed on the straight line between the frames, in proportion to the time: the network alone places it some
 tenths of a pixel too close to the nearer frame, which makes motion uneven over time.
 
