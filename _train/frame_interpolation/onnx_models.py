@@ -234,9 +234,7 @@ def _onnxruntime(path: Path) -> tuple[_Model, Mapping[str, str]]:
 
 def _openvino(path: Path, size: tuple[int, int]) -> tuple[_Model, Mapping[str, str]]:
     """Compile a model for one fixed size, which is faster, on the device that OpenVINO selects; also its metadata."""
-    import openvino
-
-    core = openvino.Core()
+    core = _openvino_core()
     model = core.read_model(path)
     model.reshape({name: (1, 1 if name == "t" else 3, *size) for name in _INPUTS})
     compiled = core.compile_model(model, "AUTO", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
@@ -247,6 +245,18 @@ def _openvino(path: Path, size: tuple[int, int]) -> tuple[_Model, Mapping[str, s
 
     information = dict(model.get_rt_info()).get("framework", {})
     return run, {name: value.astype(str) for name, value in information.items()}
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """The only `openvino.Core` of this process, which is never freed.
+
+    OpenVINO's CPU plugin replaces the alternate signal stack, once for each core. Of two cores, the one that is freed
+    last brings back the stack of the other, which is unmapped by then, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def create(context: Context, coarser: str = "1") -> OnnxIntermediate:

@@ -1,6 +1,7 @@
 """The default synthesis as ONNX: the same frames, of any size, with alpha, and what is refused."""
 
 import functools
+import signal
 import subprocess
 import sys
 
@@ -94,6 +95,20 @@ def test_a_model_of_other_weights_is_refused(create, folder, backend):
             create(backend)(*pair)
     finally:
         weights.write_bytes(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no signals of users")
+def test_signals_are_handled_after_models_of_two_sizes_were_freed(folder):
+    pytest.importorskip("openvino")
+    code = "import gc, pathlib, signal, sys; from _train.frame_interpolation import onnx_models\n"
+    code += "model = pathlib.Path(sys.argv[1])\n"
+    code += "loaded = [onnx_models._openvino(model, (64, size)) for size in (64, 96)]\n"
+    code += "del loaded[0]; gc.collect(); loaded.clear(); gc.collect()\n"
+    code += "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)\n"
+    model = folder / "onnx" / onnx_models.file_name(1)
+    found = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "handled\n"), found.stderr
 
 
 def test_what_onnx_runtime_does_not_draw_is_refused():
