@@ -18,8 +18,9 @@ from PIL import ImageCms
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
-from _util import animations, files, formats, pixel_formats, png, remux, video
+from _util import animations, files, formats, pixel_formats, png, remux, remux_plan, video
 from _util.errors import InputError
+from _util.packets import Span
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codec by suffix
 _NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
@@ -75,8 +76,8 @@ class _Video:
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
         if video.is_drawings(source):
             self.notes += _unnamed_colours(reader, out.suffix)
-        self._streams = remux.plan(self._source, out, self._encoding, options.excerpt.slowness)
-        self.part_suffix = remux.part_suffix(self._encoding)
+        self._streams = remux_plan.plan(self._source, out, self._encoding, options.excerpt.slowness)
+        self.part_suffix = remux_plan.part_suffix(self._encoding)
         self.notes += self._streams.notes
 
     def part(self, path: Path) -> video.Writer:
@@ -88,13 +89,13 @@ class _Video:
         remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
         return whole
 
-    def _span(self) -> remux.Span:
+    def _span(self) -> Span:
         """The time span of the other streams that matches the frames read."""
         start, excerpt = self._reader.start, self._excerpt
         if not excerpt.is_partial and excerpt.slowness == 1:
-            return remux.Span(start)
+            return Span(start)
         assert self._reader.end is not None  # all frames have been read
-        return remux.Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
+        return Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
 
 
 def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:

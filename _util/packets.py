@@ -1,0 +1,242 @@
+"""Packets of a source's streams, converted for an output file: cut, shifted and slowed in time, or re-encoded.
+
+source  ─read_packets─▶  (time, packet), (time, packet), …  ─▶  the output's muxer
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+import av.filter
+from av.container import InputContainer
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+
+from _util import fields
+from _util.streams import is_cover
+
+_SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
+
+
+class Span(NamedTuple):
+    """The part of a source that is written, in seconds of the source's clock."""
+
+    start: Fraction  # start of the video
+    stop: Fraction | None = None  # None: everything is kept, including what precedes the video
+    slowness: Fraction = Fraction(1)  # factor by which the duration grows
+
+
+class Timed(NamedTuple):
+    """A packet and its decoding time in seconds."""
+
+    time: Fraction
+    packet: av.Packet
+
+
+class _Copy:
+    """Copies packets; cover art is placed at the start."""
+
+    keeps_times = True  # packets have the source's times
+
+    def __init__(self, stream: Stream, epoch: Fraction):
+        self._stream, self._epoch = stream, epoch
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        if packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
+            return []
+        packet.stream = self._stream
+        if is_cover(self._stream):
+            packet.pts = packet.dts = round(self._epoch / packet.time_base)
+        return [packet]
+
+    def end(self) -> list[av.Packet]:
+        return []
+
+
+class _Subtitles:
+    """Re-encodes text subtitles."""
+
+    keeps_times = True
+
+    def __init__(self, stream: SubtitleStream):
+        self._stream = stream
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        try:
+            subtitles = packet.stream.codec_context.decode2(packet) if packet.size else None
+            if not subtitles:
+                return []
+            encoded = self._stream.codec_context.encode_subtitle(subtitles)
+        except av.FFmpegError:  # a damaged packet is a gap
+            return []
+        encoded.stream = self._stream
+        encoded.time_base, encoded.duration = packet.time_base, packet.duration
+        encoded.pts = encoded.dts = packet.pts
+        return [encoded]
+
+    def end(self) -> list[av.Packet]:
+        return []
+
+
+class _Sound:
+    """Re-encodes audio at its tempo."""
+
+    keeps_times = True
+
+    def __init__(self, stream: av.AudioStream):
+        self._stream = stream
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        return [encoded for frame in _decode(packet) for encoded in self._stream.encode(frame)]
+
+    def end(self) -> list[av.Packet]:
+        return self._stream.encode(None)
+
+
+class _Pace:
+    """Re-encodes audio at another tempo and the same pitch, by FFmpeg's filter atempo."""
+
+    keeps_times = False
+
+    def __init__(self, stream: av.AudioStream, span: Span):
+        self._stream, self._span = stream, span
+        self._graph: Any = None
+        self._samples = 0
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        return [encoded for frame in _decode(packet) for encoded in self._push(frame)]
+
+    def end(self) -> list[av.Packet]:
+        """Flush the filters and the encoder."""
+        last = [] if self._graph is None else self._push(None)
+        return [*last, *self._stream.encode(None)]
+
+    def _push(self, frame: Any) -> list[av.Packet]:
+        self._graph = self._graph or self._begin(frame)
+        self._graph.push(frame)
+        encoded = []
+        for out in fields.pull(self._graph):
+            out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
+            self._samples += out.samples
+            encoded += self._stream.encode(out)
+        return encoded
+
+    def _begin(self, frame: Any) -> Any:
+        """A filter graph for frames like the first."""
+        graph = av.filter.Graph()
+        ends = graph.add_abuffer(
+            sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
+        )
+        tempo = 1 / self._span.slowness
+        chain = []
+        while tempo < _SLOWEST:
+            chain.append(_SLOWEST)
+            tempo /= _SLOWEST
+        filters = (graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])
+        graph.link_nodes(ends, *filters, graph.add("abuffersink")).configure()
+        late = (frame.pts or 0) * frame.time_base - self._span.start
+        self._samples = round(late * self._span.slowness * frame.sample_rate)
+        return graph
+
+
+def read_packets(
+    source: InputContainer, copies: dict[int, Stream], reencoded: dict[int, Stream], epoch: Fraction, span: Span
+) -> Iterator[Timed]:
+    """Yield the packets of a source's streams, converted for the output.
+
+    Args:
+        copies, reencoded: streams of the output, by the index of their stream in the source.
+        epoch: the time of the source at which the output starts, in seconds.
+        span: the part of the source that the video covers.
+    """
+    if not copies and not reencoded:
+        return
+    converters = {index: _Copy(stream, epoch) for index, stream in copies.items()}
+    converters |= {index: _reencoder(stream, span) for index, stream in reencoded.items()}
+    last: dict[int, int] = {}
+
+    def placed(converted: Iterable[av.Packet], keeps_times: bool) -> Iterator[Timed]:
+        for packet in converted:
+            if keeps_times:
+                shift(packet, epoch)
+                _slow(packet, span.slowness)
+            if packet.stream.type in ("audio", "video"):
+                keep_order(packet, last)
+            time = packet.pts if packet.dts is None else packet.dts
+            yield Timed((time or 0) * packet.time_base, packet)
+
+    for packet in _until_damage(source.demux([source.streams[index] for index in converters])):
+        if span.stop is not None and not _cut(packet, span):
+            continue
+        converter = converters[packet.stream.index]
+        yield from placed(converter.convert(packet), converter.keeps_times)
+    for converter in converters.values():
+        yield from placed(converter.end(), converter.keeps_times)
+
+
+def _reencoder(stream: Stream, span: Span) -> _Subtitles | _Sound | _Pace:
+    if isinstance(stream, SubtitleStream):
+        return _Subtitles(stream)
+    assert isinstance(stream, av.AudioStream)
+    return _Sound(stream) if span.slowness == 1 else _Pace(stream, span)
+
+
+def _decode(packet: av.Packet) -> list[Any]:
+    """The frames of audio in a packet; a damaged packet is a gap in the sound."""
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
+
+
+def _until_damage(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    with contextlib.suppress(av.FFmpegError):  # the file is truncated
+        yield from packets
+
+
+def _cut(packet: av.Packet, span: Span) -> bool:
+    """Clip a packet to a span; False if nothing of it is left.
+
+    Subtitles are cut, so that one shown before the span is shown from its start. An audio packet belongs to the span if
+    it starts within it. Packets without a time, and cover art, always belong to it.
+    """
+    if packet.pts is None or is_cover(packet.stream):
+        return True
+    assert span.stop is not None
+    start, stop = span.start / packet.time_base, span.stop / packet.time_base
+    if packet.stream.type != "subtitle" or not packet.duration:
+        return start <= packet.pts < stop
+    begin, end = max(packet.pts, round(start)), min(packet.pts + packet.duration, round(stop))
+    packet.pts = packet.dts = begin
+    packet.duration = max(end - begin, 0)
+    return begin < end
+
+
+def _slow(packet: av.Packet, slowness: Fraction) -> None:
+    if slowness == 1:
+        return
+    for name in ("pts", "dts", "duration"):
+        value = getattr(packet, name)
+        if value is not None:
+            setattr(packet, name, round(value * slowness))
+
+
+def shift(packet: av.Packet, epoch: Fraction) -> None:
+    ticks = round(epoch / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= ticks
+    if packet.dts is not None:
+        packet.dts -= ticks
+
+
+def keep_order(packet: av.Packet, last: dict[int, int]) -> None:
+    """Make decoding times increase where a damaged source violates this; muxers require it."""
+    index = packet.stream.index
+    if packet.dts is None:
+        return
+    if packet.dts <= last.get(index, packet.dts - 1):
+        packet.dts = last[index] + 1
+        packet.pts = max(packet.pts or 0, packet.dts)
+    last[index] = packet.dts

@@ -1,0 +1,211 @@
+"""How the contents of a source are kept beside new video: what is copied, re-encoded or left out.
+
+`plan` determines this beforehand, by trial muxing: for each stream, it writes the start of a file with the video and
+that stream. Audio and text subtitles that the container does not support are re-encoded; all else is left out and
+reported.
+"""
+
+import contextlib
+import functools
+import itertools
+import tempfile
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.codec import CodecContext
+from av.container import InputContainer
+from av.stream import Stream
+
+from _util import remux, streams, video
+from _util.errors import InputError
+from _util.packets import Span, keep_order, shift
+from _util.remux import Plan
+from _util.video import Encoding
+
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
+_REHEARSED = 6  # frames
+_TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
+_HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
+# The codecs that can be played from MPEG-TS, whose muxer accepts anything, and from FLV, whose muxer aborts the process
+# on some others.
+_PLAYED = {
+    "mpegts": {
+        "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
+        "audio": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"},
+        "subtitle": {"dvb_subtitle", "dvb_teletext"},
+    },
+    "flv": {"video": {"flv1", "h264", "hevc", "vp9", "av1"}, "audio": {"aac", "mp3"}},
+}
+
+
+def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction = Fraction(1)) -> Plan:
+    """Determine which other streams of `source` can be muxed into `out` beside video of this encoding.
+
+    Args:
+        slowness: factor by which the duration grows; unless it is 1, audio is re-encoded.
+
+    Raises:
+        InputError: the container is unknown or does not support the video, or the source cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / out.name
+        lost = _rehearse(trial, encoding, [] if source is None else _chapters(source))
+        if source is None:
+            return Plan(notes=lost)
+        with video.open_input(source) as container, video.open_output(trial) as empty:
+            packets = _first_packets(container)
+
+            def fate(stream: Stream) -> str | None:
+                can_begin = functools.partial(_can_begin, trial, encoding, stream, packets.get(stream.index, ()))
+                return _fate(stream, empty.format.name, can_begin, slowness == 1)
+
+            fates = {stream.index: fate(stream) for stream in _others(container)}
+            names = {index: _called(container.streams[index]) for index in fates}
+    chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
+    notes = [
+        f"{out.suffix} does not hold {', '.join(names[index] for index in chosen[fate])}{what}"
+        for fate, what in (("encoded", " as it is: re-encoded."), (None, ": left out."))
+        if fate in chosen and not (fate and slowness != 1)
+    ]
+    if slowness != 1 and "encoded" in chosen:
+        called = ", ".join(names[index] for index in chosen["encoded"])
+        notes.append(f"{called} is re-encoded, sound {float(slowness):g} times as long at the same pitch.")
+    kept = {fate: indices for fate, indices in chosen.items() if fate}
+    return Plan(**kept, notes=(*lost, *notes))
+
+
+def _chapters(source: Path) -> list[Any]:
+    with video.open_input(source) as container:
+        return container.chapters()
+
+
+def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
+    """Write a short video of this encoding and read it back. Returns sentences about what the container does not keep.
+
+    Raises:
+        InputError: the container does not support the video, or it cannot be read back.
+    """
+    try:
+        _begin(out, encoding)
+    except InputError:
+        raise
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
+        ) from error
+    part = out.with_name(f"part{part_suffix(encoding)}")
+    with video.Writer(part, encoding) as writer:
+        for _ in range(_REHEARSED):
+            writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
+    try:
+        remux.join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
+        aspect, has_chapters = video.Reader(out).aspect, bool(_chapters(out))
+    except (InputError, av.FFmpegError) as error:
+        raise InputError(
+            f"Video of {encoding.codec} cannot be read from {out.suffix} again; choose another --codec or container."
+        ) from error
+    lost = []
+    if aspect != encoding.aspect:
+        lost.append(
+            f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; "
+            "players will show square ones."
+        )
+    if chapters and not has_chapters:
+        lost.append(f"{out.suffix} does not hold chapters: left out.")
+    return tuple(lost)
+
+
+def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
+    """The field of `Plan` that a stream belongs to, in the container that FFmpeg names `kind`; None: it is left out."""
+    if stream.type == "audio" and not keeps_pace:
+        return "encoded" if streams.is_convertible(stream) and can_begin(anew=True) else None
+    if streams.is_cover(stream):
+        if kind == "matroska" and stream.codec_context.name in remux.COVERS:
+            return "attached"
+        return "copied" if kind in _HAS_COVERS and can_begin() else None
+    is_dropped = stream.type == "data" or (stream.type == "attachment" and kind != "matroska")
+    if not is_dropped and _plays(stream.type, stream.codec_context, kind) and can_begin():
+        return "copied"
+    return "encoded" if streams.is_convertible(stream) and can_begin(anew=True) else None
+
+
+def _plays(kind_of_stream: str, context: CodecContext | None, kind: str) -> bool:
+    """Whether a stream that the container accepts can be played from it."""
+    if kind not in _PLAYED:
+        return True
+    return context is not None and context.codec.canonical_name in _PLAYED[kind].get(kind_of_stream, ())
+
+
+def part_suffix(encoding: Encoding) -> str:
+    """The suffix for parts that `join` concatenates: that of a container which supports the encoding."""
+    with tempfile.TemporaryDirectory() as folder:
+        suffixes = _PART_SUFFIXES[1:] if video.has_alpha_beside(encoding) else _PART_SUFFIXES
+        fitting = (suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding))
+        return next(fitting, _PART_SUFFIXES[0])
+
+
+def _others(container: InputContainer) -> list[Stream]:
+    """All streams but the shown video, without the data stream in which MP4 duplicates its chapters."""
+    shown = streams.shown(container)
+    has_chapters = bool(container.chapters())
+    return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
+
+
+def _called(stream: Stream) -> str:
+    codec = stream.codec_context.name if stream.codec_context else "of an unknown kind"
+    return f"stream {stream.index} ({stream.type}, {codec})"
+
+
+def _first_packets(container: InputContainer) -> dict[int, list[av.Packet]]:
+    """The first few packets of each stream, by stream index, among those near the start of the file."""
+    packets: dict[int, list[av.Packet]] = {}
+    with contextlib.suppress(av.FFmpegError):  # a damaged file gives the packets before the damage
+        for packet in itertools.islice(container.demux(), _LOOKED_THROUGH):
+            found = packets.setdefault(packet.stream.index, [])
+            if packet.size and len(found) < _TRIED:
+                found.append(packet)
+    return packets
+
+
+def _begin(
+    path: Path, encoding: Encoding, stream: Stream | None = None, packets: Sequence[av.Packet] = (), anew: bool = False
+) -> None:
+    """Write the start of a file with a video stream and, if given, one other stream.
+
+    Args:
+        packets: of the other stream; they are written too, unless it is re-encoded.
+        anew: re-encode the other stream.
+
+    Raises:
+        InputError, av.FFmpegError or ValueError: such a file is not possible.
+    """
+    with video.open_output(path) as container:
+        picture = video.add_video(container, encoding)
+        if not _plays("video", picture.codec_context, container.format.name):
+            raise ValueError("it would be dead data")
+        added = stream and (streams.add_reencoded if anew else streams.add_copy)(container, stream)
+        container.start_encoding()
+        if added is None or anew:
+            return
+        last: dict[int, int] = {}
+        start = next((packet.dts for packet in packets if packet.dts is not None), 0)
+        for packet in packets:
+            packet.stream = added
+            shift(packet, start * packet.time_base)
+            keep_order(packet, last)
+            container.mux(packet)
+        container.close()
+
+
+def _can_begin(path: Path, encoding: Encoding, *others: Any, anew: bool = False) -> bool:
+    """Whether `_begin` can write such a file."""
+    try:
+        _begin(path, encoding, *others, anew=anew)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
