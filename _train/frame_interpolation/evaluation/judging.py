@@ -112,16 +112,25 @@ def judge(
     shares = processes.gather((own, damaged))
     if processes.rank > 0:
         return None
+    judged = _merge(shares, items)
+    gathered.write(judged.rows)
+    if not judged.damaged:
+        gathered.remove()
+    return judged
+
+
+def _merge(shares: Sequence[tuple[dict[int, list[Row]], dict[str, str]]], items: Items) -> Judged:
+    """Merge the rows by item, and the damaged items, of all processes; rows are ordered by method, then by item.
+
+    Raises:
+        InputError: no item could be judged.
+    """
     by_index = dict(sorted(itertools.chain.from_iterable(rows.items() for rows, _ in shares)))
-    damaged = {name: reason for _, reasons in shares for name, reason in reasons.items()}
-    damaged = {name: damaged[name] for name in items.names if name in damaged}
+    reasons = {name: reason for _, damaged in shares for name, reason in damaged.items()}
+    damaged = {name: reasons[name] for name in items.names if name in reasons}
     if not by_index:
         raise InputError(f"None of {len(items)} items can be judged; the first: {next(iter(damaged.values()))}")
-    rows = [row for of_method in zip(*by_index.values(), strict=True) for row in of_method]
-    gathered.write(rows)
-    if not damaged:
-        gathered.remove()
-    return Judged(rows, damaged)
+    return Judged([row for of_method in zip(*by_index.values(), strict=True) for row in of_method], damaged)
 
 
 def draw(method: JudgedMethod, triplet: Triplet, measures: Measures) -> list[Tensor]:
