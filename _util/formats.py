@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from _util import exr, png, tiff
 from _util.errors import InputError
 from _util.files import replacing
-from _util.pixels import upright
+from _util.pixels import PixelType, upright
 from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
@@ -61,6 +61,14 @@ class Picture(NamedTuple):
     suffix: str = ".png"
     tags: tuple[png.Chunk, ...] = ()
     header: dict[str, Any] | None = None
+
+    @property
+    def type(self) -> PixelType:
+        return PixelType.of(self.pixels)
+
+    def converted(self, pixel_type: PixelType) -> "Picture":
+        """The picture with pixels of a type that holds them without loss."""
+        return self._replace(pixels=pixel_type.convert(self.pixels))
 
     def write(self, path: Path) -> None:
         """Write the picture; see the function `write`."""

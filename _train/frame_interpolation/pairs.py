@@ -23,7 +23,7 @@ from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
-from _util.pixels import as_16_bits, with_channels
+from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -183,16 +183,8 @@ def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tupl
         message = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
         raise InputError(f"{message}; bring them to one kind.")
     frames = [exr.to_display(end.pixels) if end.header is not None else end.pixels for end in ends]
-    channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in frames)
-    dtype = np.promote_types(*(frame.dtype for frame in frames))
-    frame0, frame1 = (_as_kind(frame, channels, dtype) for frame in frames)
+    frame0, frame1 = map(PixelType.common(map(PixelType.of, frames)).convert, frames)
     return frame0, frame1
-
-
-def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
-    if frame.dtype != dtype:
-        frame = frame.astype(dtype) if np.issubdtype(dtype, np.floating) else as_16_bits(frame)
-    return with_channels(frame, channels) if channels > 1 else frame
 
 
 def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
