@@ -5,10 +5,11 @@ set (see `drawn`). Files, destinations and options are validated before PyTorch 
 """
 
 import errno
+import itertools
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,12 +63,13 @@ def interpolate_files(
 ) -> list[Path]:
     """Draw the frames between two image files and write them as PNG, or as TIFF or EXR if their values are floating.
 
-    Images of different kinds are converted to the richer one: grey to RGB, RGB to RGBA, 8 to 16 bits. The new frames
-    take the colour and resolution metadata of the first image.
+    If images are of different pixel types, all frames, both ends included, are of the type that holds both without
+    loss: grey becomes RGB, RGB becomes RGBA, 8 bits become 16. The new frames take the colour and resolution metadata
+    of the first image.
 
     Args:
         out: destination folder, created if missing.
-        fps: write frames at even times, and both ends as they were read, named by `even_names`.
+        fps: write frames at even times, and both ends, named by `even_names`.
         times: alternatively, write the frames at these times only, named by `names_by_time`.
         preview: also write all frames, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
@@ -149,24 +151,19 @@ def _draw(
     if results.flow_paths:
         results.write_flow(interpolator.flow_of(pair))
     has_ends = len(results.paths) > len(times)
-    first, last = (of_kind(frame, ends) for frame in frames)
-    between = []
+    pixel_type = PixelType.common(end.type for end in ends)
+    first, last = (end.converted(pixel_type) for end in ends)
+    written = []
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
         pictures = (of_kind(wait(), ends) for wait in waiting)
         if has_ends:
-            pictures = _between(ends[0], pictures, ends[1])
+            pictures = itertools.chain([first], pictures, [last])
         for path, picture in zip(results.paths, pictures, strict=True):
             results.write_frame(path, picture)
-            between.append(picture)
-    return [first, *(between[1:-1] if has_ends else between), last]
-
-
-def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iterator[Picture]:
-    yield first
-    yield from pictures
-    yield last
+            written.append(picture)
+    return written if has_ends else [first, *written, last]
 
 
 def tell_other_colours(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> None:
