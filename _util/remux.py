@@ -10,6 +10,7 @@ import functools
 import heapq
 import itertools
 import math
+import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -224,7 +225,7 @@ def join(
         container = stack.enter_context(video.open_output(out, **options))
         first = stack.enter_context(av.open(parts[0].absolute()))
         add_picture = functools.partial(_add_picture, container, first.streams.video[0], encoding)
-        readings = []
+        readings: list[Iterator[_Timed]] = []
         start = span.start
         if source is None:
             picture = add_picture()
@@ -242,12 +243,38 @@ def join(
             _copy_tags(original, container, picture, epoch, span)
         if video.has_alpha_beside(encoding):
             picture.metadata["alpha_mode"] = "1"
-        readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
         container.start_encoding()
-        for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
+        if readings and container.format.name == "avi":  # whose muxer would round this shift up to whole frames
+            readings[0], shift = _from_zero(readings[0])
+            start += shift
+        readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
+        starts: dict[int, Fraction] = {}  # of sound, in seconds
+        for time, packet in heapq.merge(*readings, key=lambda timed: timed.time):
+            if packet.stream.type == "audio":
+                starts.setdefault(packet.stream.index, time)
             container.mux(packet)
         container.close()
+        if container.format.name == "avi":
+            _state_starts(out, starts)
     _check_whole(out, sum(counts))
+
+
+def _state_starts(avi: Path, starts: dict[int, Fraction]) -> None:
+    """Write into the header of an AVI file when streams begin, which FFmpeg's muxer leaves out.
+
+    Args:
+        starts: in seconds, by the number of the stream.
+    """
+    with avi.open("r+b") as file:
+        header = file.read(20)
+        header += file.read(struct.unpack_from("<I", header, 16)[0])  # the list hdrl
+        at = 0
+        for index in range(max(starts, default=-1) + 1):
+            at = header.index(b"strh", at + 1)
+            scale, rate = struct.unpack_from("<II", header, at + 28)  # dwScale, dwRate
+            if starts.get(index, 0) > 0:
+                file.seek(at + 36)  # dwStart
+                file.write(struct.pack("<I", round(starts[index] * rate / scale)))
 
 
 def _check_whole(out: Path, count: int) -> None:
@@ -677,6 +704,21 @@ def _shift(packet: av.Packet, epoch: Fraction) -> None:
         packet.pts -= ticks
     if packet.dts is not None:
         packet.dts -= ticks
+
+
+def _from_zero(packets: Iterator[_Timed]) -> tuple[Iterator[_Timed], Fraction]:
+    """Packets later by as much as the first is before 0, such as the first of AAC; and that duration in seconds."""
+    first = next(packets, None)
+    if first is None:
+        return packets, Fraction(0)
+    shift = max(Fraction(0), -first.time)
+
+    def shifted() -> Iterator[_Timed]:
+        for time, packet in itertools.chain([first], packets):
+            _shift(packet, -shift)
+            yield _Timed(time + shift, packet)
+
+    return shifted(), shift
 
 
 def _keep_order(packet: av.Packet, last: dict[int, int]) -> None:
