@@ -111,6 +111,8 @@ class Reader:
             )
         elif rate is not None:
             raise InputError(f"{path} has a rate of its own; one can be given only for a folder of drawings.")
+        elif close_gaps:
+            raise InputError(f"{path} is a video, without numbers that could be missing; leave --close-gaps out.")
         elif animations.is_moving_webp(self.path):
             self._source = animations.WebP(self.path, keep_alpha)
         else:

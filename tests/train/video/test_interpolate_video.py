@@ -771,6 +771,7 @@ def make_bad_things() -> None:
         (["in.mp4", "out.mp4", "--fps", "48", "--times-fps", "2"], "not allowed with"),
         (["in.mp4", "out.mp4", "--in-fps", "12"], "rate of its own"),
         (["folder", "out.mp4", "--in-fps", "0"], "--in-fps: 0 is out of range"),
+        (["in.mp4", "out.mp4", "--close-gaps"], "leave --close-gaps out"),
         (["in.mp4", "out.mp4", "--flow", "raft"], "no flow 'raft'"),
         (["in.mp4", "out.mp4", "--device", "abacus"], "device 'abacus'"),
         (["in.mp4"], "required: OUT"),
