@@ -122,6 +122,8 @@ def parse() -> argparse.Namespace:
         for name in ("scene_list", "write_scene_list"):
             if getattr(arguments, name):
                 parser.error(f"--{name.replace('_', '-')} is of one IN alone")
+    if arguments.scene_list and arguments.cut_threshold is not None:
+        parser.error("--cut-threshold is not allowed with --scene-list, which says where cuts are")
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments

@@ -117,6 +117,8 @@ class Reader:
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
+        if treatment and treatment.is_forced and not isinstance(self._source, File):
+            raise InputError(f"{path} has no fields; leave --deinterlace on and --detelecine out.")
         vars(self).update(self._source.metadata._asdict())
 
     def __iter__(self) -> Iterator[Frame]:

@@ -772,6 +772,8 @@ def make_bad_things() -> None:
         (["in.mp4", "out.mp4", "--in-fps", "12"], "rate of its own"),
         (["folder", "out.mp4", "--in-fps", "0"], "--in-fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--close-gaps"], "leave --close-gaps out"),
+        (["folder", "out.mp4", "--detelecine"], "folder has no fields"),
+        (["in.mp4", "out.mp4", "--scene-list", "x.csv", "--cut-threshold", "0.3"], "not allowed with --scene-list"),
         (["in.mp4", "out.mp4", "--flow", "raft"], "no flow 'raft'"),
         (["in.mp4", "out.mp4", "--device", "abacus"], "device 'abacus'"),
         (["in.mp4"], "required: OUT"),
