@@ -110,7 +110,7 @@ def _try_lock(path: str | Path, file: Path) -> FileLock:
         if not file.exists():  # a file system on which no files can be created, such as /proc
             raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
         raise InputError(
-            f"{path} is in use by another run{_told(file)}; wait for it, or choose another place."
+            f"{path} is in use by another run{_holder(file)}; wait for it, or choose another place."
         ) from error
 
 
@@ -119,7 +119,7 @@ def _this_run() -> dict[str, str | int]:
     return {"process": os.getpid(), "host": socket.gethostname(), "since": since}
 
 
-def _told(file: Path) -> str:
+def _holder(file: Path) -> str:
     """The holder of a lock, in parentheses; "" if it cannot be read."""
     try:
         run = json.loads(file.read_text())

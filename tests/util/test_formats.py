@@ -281,7 +281,7 @@ def test_a_profile_of_other_colours_is_left_out(tmp_path):
     assert formats.read(tmp_path / "a.jpg").tags == ()
 
 
-def test_frames_of_different_colours_are_told(tmp_path, capsys):
+def test_frames_of_different_colours_are_reported(tmp_path, capsys):
     with_tags(tmp_path / "a.png", RGB, "iCCP")
     with_tags(tmp_path / "b.png", shifted(RGB))
     written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")

@@ -222,7 +222,7 @@ def test_a_tenth_key_renames_what_is_drawn(tmp_path, keys, capsys):
     assert "sort" not in capsys.readouterr().err
 
 
-def test_names_that_do_not_sort_are_told(tmp_path, keys, capsys):
+def test_names_that_do_not_sort_are_reported(tmp_path, keys, capsys):
     for path, name in zip(sorted(keys.iterdir()), ("a2.png", "B.png", "a10.png"), strict=True):
         path.rename(keys / name)
     gaps = timing.plan(["k"] * 3, between="0")

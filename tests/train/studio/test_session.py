@@ -198,7 +198,7 @@ def test_a_key_that_changes_has_other_in_betweens(opened):
     until(lambda: after[1] in opened.session.cache)
 
 
-def test_a_damaged_key_and_one_of_another_size_are_told_where_they_are(opened):
+def test_a_damaged_key_and_one_of_another_size_are_reported_where_they_are(opened):
     (opened.session.folder / "k3.png").write_bytes(b"no picture")
     image.write(opened.session.folder / "k4.png", np.zeros((32, 32, 3), np.uint8))
     image.write(opened.session.folder / "k5.png", key(0))
@@ -224,7 +224,7 @@ def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
     assert len(opened.session.snapshot()["rows"]) == 3
 
 
-def test_a_project_damaged_meanwhile_is_told_and_kept(opened):
+def test_a_project_damaged_meanwhile_is_reported_and_kept(opened):
     opened.edit("loop", None, True)
     path = opened.session.folder / "studio.json"
     path.write_text("{")
@@ -260,7 +260,7 @@ def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
     assert opened.row("k2")["drawings"][0]["drawn"]
 
 
-def test_weights_that_are_missing_are_told(tmp_path):
+def test_weights_that_are_missing_are_reported(tmp_path):
     session = Session(write_keys(tmp_path / "keys"), {})
     worker = Worker(session, tmp_path, synthesis="rife", device="cpu", folder=tmp_path)
     worker.run()

@@ -238,7 +238,7 @@ def test_all_else_is_carried_over(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("suffix", "holds"), [(".mkv", True), (".mp4", True), (".webm", True), (".ts", False)])
-def test_chapters_that_are_left_out_are_told_of(tmp_path, suffix, holds):
+def test_chapters_that_are_left_out_are_reported(tmp_path, suffix, holds):
     source = rich(tmp_path / "in.mkv", seconds=1)
     notes = run(source, tmp_path / f"out{suffix}").notes
     assert any("does not hold chapters: left out" in note for note in notes) != holds
@@ -246,7 +246,7 @@ def test_chapters_that_are_left_out_are_told_of(tmp_path, suffix, holds):
         assert bool(container.chapters()) == holds
 
 
-def test_what_a_container_does_not_hold_is_told(tmp_path):
+def test_what_a_container_does_not_hold_is_reported(tmp_path):
     source = rich(tmp_path / "in.mkv")
     summary = run(source, tmp_path / "out.mp4")
     assert summary.notes == [

@@ -1,4 +1,4 @@
-"""Lists of scenes are read and written as PySceneDetect has them; a dry run foretells what a run makes."""
+"""Lists of scenes are read and written as PySceneDetect has them; a dry run forecasts what a run makes."""
 
 import re
 from fractions import Fraction
@@ -111,22 +111,22 @@ def test_a_list_of_a_part_counts_from_the_start_of_the_source(call):
     assert scenes.read(Path("part.csv"), Fraction(24)) == [Fraction("0.167"), Fraction("0.333")]
 
 
-def test_a_dry_run_foretells_a_run_and_writes_nothing(call):
+def test_a_dry_run_forecasts_a_run_and_writes_nothing(call):
     write_clip(cut=5)
     before = sorted(Path().iterdir())
     finished = call(script.main, "clip.mkv", "out.mkv", "--dry-run", *SIMPLE)
     assert finished.code == 0, finished.said
     assert sorted(Path().iterdir()) == before
-    told = re.fullmatch(
+    forecast = re.fullmatch(
         r"clip.mkv: (\d+) drawings in 12 frames, 1 cut; out.mkv would have 24 frames, 48 a second, "
         r"(\d+) of them drawn: about \d+ s and (\d+\.\d) MB\.\n",
         finished.written,
     )
-    assert told
+    assert forecast
     run = call(script.main, "clip.mkv", "out.mkv", *SIMPLE)
-    assert run.written.startswith(f"{told[1]} drawings in 12 frames, 1 cut; out.mkv has 24 frames")
-    assert int(told[2]) == 10  # one between any two drawings of a shot
-    assert abs(float(told[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
+    assert run.written.startswith(f"{forecast[1]} drawings in 12 frames, 1 cut; out.mkv has 24 frames")
+    assert int(forecast[2]) == 10  # one between any two drawings of a shot
+    assert abs(float(forecast[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
 
 
 def obstruct(state: str) -> tuple[str, ...]:
