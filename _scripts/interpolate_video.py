@@ -122,6 +122,8 @@ def parse() -> argparse.Namespace:
         for name in ("scene_list", "write_scene_list"):
             if getattr(arguments, name):
                 parser.error(f"--{name.replace('_', '-')} is of one IN alone")
+    if arguments.scene_list and arguments.cut_threshold is not None:
+        parser.error("--cut-threshold is not allowed with --scene-list, which says where cuts are")
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
@@ -184,7 +186,7 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import create_interpolator, open_source
+    from _train.frame_interpolation.video.interpolate import already_made, create_interpolator, open_source
 
     is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
         arguments.is_folder and batch.is_video(first)
@@ -194,22 +196,27 @@ def main() -> None:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
     options = options_of(arguments)
     create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
-    if arguments.dry_run and is_batch:
-        end(batch.each(jobs, lambda job: print_forecast(job, options, create)))
-    elif arguments.dry_run:
-        print_forecast(jobs[0], options, create)
-    elif is_batch:
-        if len(jobs) == 1:
-            open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
-        settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
-        resume = arguments.resume or not arguments.overwrite
-        tally = batch.run(
-            jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite
-        )
-        print(f"{len(tally.made)} made, {len(tally.kept)} made before, {len(tally.failed)} failed.")
-        end(tally.failed)
-    else:
-        make(jobs[0], options, create, arguments, arguments.resume)
+    if not is_batch:
+        process = print_forecast if arguments.dry_run else make
+        process(jobs[0], options, create, arguments, arguments.resume)
+        return
+    if len(jobs) == 1:
+        open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
+    settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
+    resume = arguments.resume or not arguments.overwrite
+
+    def forecast_or_keep(job: "VideoJob") -> None:
+        if not arguments.overwrite and batch.is_made(job, settings):
+            print(already_made(job.out), file=sys.stderr)
+        else:
+            print_forecast(job, options, create, arguments, resume)
+
+    if arguments.dry_run:
+        end(batch.each(jobs, forecast_or_keep))
+        return
+    tally = batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite)
+    print(f"{len(tally.made)} made, {len(tally.kept)} made before, {len(tally.failed)} failed.")
+    end(tally.failed)
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":
@@ -263,12 +270,26 @@ def make(
     return summary
 
 
-def print_forecast(job: "VideoJob", options: "Options", create: "Create") -> None:
+def print_forecast(
+    job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
+) -> None:
+    """Print what `make` would make, or raise the InputError that it would raise."""
     from _train.frame_interpolation.video.forecast import forecast
+    from _train.frame_interpolation.video.interpolate import already_made
 
-    found = forecast(job.source, job.out, options, create)
-    for note in found.notes:
-        print(note, file=sys.stderr)
+    found = forecast(
+        job.source,
+        job.out,
+        options,
+        create,
+        resume=resume,
+        overwrite=arguments.overwrite,
+        scenes=arguments.write_scene_list,
+        makes_folder=job.out != arguments.out,  # of several videos
+    )
+    if found is None:
+        print(already_made(job.out), file=sys.stderr)
+        return
     print(
         f"{job.source}: {counted(found.drawings, 'drawing')} in {counted(found.source_frames, 'frame')}, "
         f"{counted(found.cuts, 'cut')}; {job.out} would "

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from _util import exr, png, tiff
+from _util import exr, icc, png, tiff
 from _util.errors import InputError
 from _util.files import replacing
-from _util.pixels import upright
+from _util.pixels import PixelType, upright
 from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
@@ -61,6 +61,15 @@ class Picture(NamedTuple):
     suffix: str = ".png"
     tags: tuple[png.Chunk, ...] = ()
     header: dict[str, Any] | None = None
+
+    @property
+    def type(self) -> PixelType:
+        return PixelType.of(self.pixels)
+
+    def converted(self, pixel_type: PixelType) -> "Picture":
+        """The picture with pixels of a type that holds them without loss."""
+        pixels = pixel_type.convert(self.pixels)
+        return self._replace(pixels=pixels, tags=_fitting(self.tags, pixels))
 
     def write(self, path: Path) -> None:
         """Write the picture; see the function `write`."""
@@ -114,7 +123,7 @@ def _read(path: Path) -> Picture:
         if image.mode == "F" and image.format == "TIFF":
             return _read_floating_tiff(path)
         is_deep = _is_deep(path, image)  # before anything decodes it
-        tags = _tags(path, image)
+        tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
         pixels = upright(_decode_deep(path), orientation) if is_deep else _decode_plain(image)
@@ -124,7 +133,7 @@ def _read(path: Path) -> Picture:
         )
     if orientation in (5, 6, 7, 8):
         tags = png.transposed(tags)
-    return Picture(pixels, tags=_fitting(tags, pixels))
+    return Picture(pixels, tags=_fitting(tags, pixels, of_grey))
 
 
 def _refuse(path: Path, image: Image.Image) -> None:
@@ -223,12 +232,18 @@ def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     return tuple(filter(None, chunks))
 
 
-def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray) -> tuple[png.Chunk, ...]:
-    """The tags without an ICC profile for another colour space than the pixels have, such as CMYK."""
+def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = True) -> tuple[png.Chunk, ...]:
+    """The tags with the ICC profile that fits the pixels; without one for another colour space, such as CMYK.
+
+    Args:
+        of_grey: whether RGB pixels may have been grey, so that a profile of grey is converted to one of RGB.
+    """
     profile = png.icc_profile(tags)
     if profile is None or profile[16:20] == (b"GRAY" if pixels.ndim == 2 else b"RGB "):
         return tags
-    return tuple(chunk for chunk in tags if chunk.name != b"iCCP")
+    converted = icc.of_grey(profile) if of_grey and pixels.ndim == 3 else None
+    others = tuple(chunk for chunk in tags if chunk.name != b"iCCP")
+    return (png.icc_chunk(converted), *others) if converted else others
 
 
 def _describe_unsupported(path: Path) -> str:

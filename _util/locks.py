@@ -46,6 +46,22 @@ def holding(*paths: str | Path) -> Iterator[None]:
         yield
 
 
+def check(*paths: str | Path) -> None:
+    """Check that `holding` could be entered, without creating anything.
+
+    Raises:
+        InputError: another run holds one of the locks, or there is no permission to write.
+    """
+    for path in paths:
+        real = Path(os.path.realpath(path))
+        for file in filter(os.path.isfile, _lock_files(real)):
+            with contextlib.suppress(OSError):  # no permission, which is checked below
+                _try_lock(path, file).release()
+        folder = next(parent for parent in real.parents if os.path.exists(parent))  # noqa: PTH110
+        if not any(os.access(place, os.W_OK | os.X_OK) for place in (folder, real) if os.path.isdir(place)):  # noqa: PTH112
+            raise InputError(f"{path} cannot be written ({os.strerror(errno.EACCES)}); choose another place.")
+
+
 @contextlib.contextmanager
 def _locked(path: str | Path, real: Path) -> Iterator[None]:
     lock = _acquire(path, real)
@@ -67,18 +83,10 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
 
 def _acquire(path: str | Path, real: Path) -> FileLock | None:
     """Acquire the lock; None if the file system has no locks."""
-    beside = hidden_beside(real, ".lock")
-    for file in (beside, real / ".lock"):
+    beside, within = _lock_files(real)
+    for file in (beside, within):
         try:
-            lock = FileLock(file, timeout=_PATIENCE)
-            lock.acquire()
-            return lock
-        except Timeout as error:
-            if not file.exists():  # a file system on which no files can be created, such as /proc
-                raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
-            raise InputError(
-                f"{path} is in use by another run{_told(file)}; wait for it, or choose another place."
-            ) from error
+            return _try_lock(path, file)
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 print(f"The file system of {path} has no locks; no other run should write there.", file=sys.stderr)
@@ -88,12 +96,30 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
     return None
 
 
+def _lock_files(real: Path) -> tuple[Path, Path]:
+    """The lock file of a file or folder, and the one of a folder beside which nothing can be written."""
+    return hidden_beside(real, ".lock"), real / ".lock"
+
+
+def _try_lock(path: str | Path, file: Path) -> FileLock:
+    try:
+        lock = FileLock(file, timeout=_PATIENCE)
+        lock.acquire()
+        return lock
+    except Timeout as error:
+        if not file.exists():  # a file system on which no files can be created, such as /proc
+            raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
+        raise InputError(
+            f"{path} is in use by another run{_holder(file)}; wait for it, or choose another place."
+        ) from error
+
+
 def _this_run() -> dict[str, str | int]:
     since = datetime.now().isoformat(" ", "seconds")
     return {"process": os.getpid(), "host": socket.gethostname(), "since": since}
 
 
-def _told(file: Path) -> str:
+def _holder(file: Path) -> str:
     """The holder of a lock, in parentheses; "" if it cannot be read."""
     try:
         run = json.loads(file.read_text())

@@ -4,6 +4,7 @@ source  ─read_packets─▶  (time, packet), (time, packet), …  ─▶  the 
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -229,6 +230,21 @@ def shift(packet: av.Packet, epoch: Fraction) -> None:
         packet.pts -= ticks
     if packet.dts is not None:
         packet.dts -= ticks
+
+
+def from_zero(packets: Iterator[Timed]) -> tuple[Iterator[Timed], Fraction]:
+    """Packets later by as much as the first is before 0, such as the first of AAC; and that duration in seconds."""
+    first = next(packets, None)
+    if first is None:
+        return packets, Fraction(0)
+    later = max(Fraction(0), -first.time)
+
+    def shifted() -> Iterator[Timed]:
+        for time, packet in itertools.chain([first], packets):
+            shift(packet, -later)
+            yield Timed(time + later, packet)
+
+    return shifted(), later
 
 
 def keep_order(packet: av.Packet, last: dict[int, int]) -> None:

@@ -1,7 +1,12 @@
 """Arrays of pixels: conversion of depth and channels, resizing, placement and orientation."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import cv2
 import numpy as np
+
+_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}  # by number of channels
 
 
 def as_8_bits(pixels: np.ndarray) -> np.ndarray:
@@ -25,6 +30,33 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         largest = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
         pixels = np.concatenate([pixels, np.full_like(pixels[:, :, :1], largest)], 2)
     return pixels
+
+
+class PixelType(NamedTuple):
+    """The type of pixels: 1 channel (grey), 3 (RGB) or 4 (RGBA), and the type of their values."""
+
+    channels: int
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "PixelType":
+        """The type of (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)."""
+        return cls(pixels.shape[2] if pixels.ndim == 3 else 1, pixels.dtype)
+
+    @classmethod
+    def common(cls, types: Iterable["PixelType"]) -> "PixelType":
+        """The smallest type that holds pixels of all types without loss, which must be all integers or all floating."""
+        channels, dtypes = zip(*types, strict=True)
+        return cls(max(channels), np.result_type(*dtypes))
+
+    def convert(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert pixels of a type that this one holds without loss."""
+        if pixels.dtype != self.dtype:
+            pixels = pixels.astype(self.dtype) if np.issubdtype(self.dtype, np.floating) else as_16_bits(pixels)
+        return with_channels(pixels, self.channels) if self.channels > 1 else pixels
+
+    def __str__(self) -> str:
+        return f"{_NAMES[self.channels]} with {8 * self.dtype.itemsize} bits"
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

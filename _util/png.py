@@ -71,10 +71,11 @@ def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:
 
 
 def shown_profile(chunks: Iterable[Chunk]) -> bytes | None:
-    """The ICC profile of the colours, or one built from their gamma and primaries if they have none; None for sRGB."""
+    """The ICC profile of RGB, or one built from its gamma and primaries, or from the profile of grey; None for sRGB."""
     contents = dict(chunks)
     if b"iCCP" in contents:
-        return icc_profile(chunks)
+        profile = icc_profile(chunks)
+        return profile and (icc.of_grey(profile) or profile)
     if b"sRGB" in contents or b"cICP" in contents or len(contents.get(b"gAMA", b"")) != 4:
         return None
     (gamma,) = struct.unpack(">I", contents[b"gAMA"])

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import heapq
 import math
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,7 @@ from av.stream import Stream
 
 from _util import streams, video
 from _util.errors import InputError
-from _util.packets import Span, Timed, read_packets
+from _util.packets import Span, Timed, from_zero, read_packets
 from _util.video import Encoding
 
 _TICKS = 90_000  # least ticks per second in the video's time base
@@ -72,7 +73,7 @@ def join(
         container = stack.enter_context(video.open_output(out, **options))
         first = stack.enter_context(av.open(parts[0].absolute()))
         add_picture = functools.partial(_add_picture, container, first.streams.video[0], encoding)
-        readings = []
+        readings: list[Iterator[Timed]] = []
         start = span.start
         if source is None:
             picture = add_picture()
@@ -90,11 +91,15 @@ def join(
             _copy_tags(original, container, picture, epoch, span)
         if video.has_alpha_beside(encoding):
             picture.metadata["alpha_mode"] = "1"
-        readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
         container.start_encoding()
-        for _, packet in heapq.merge(*readings, key=lambda timed: timed.time):
-            container.mux(packet)
+        if readings and container.format.name == "avi":  # whose muxer would round this shift up to whole frames
+            readings[0], shift = from_zero(readings[0])
+            start += shift
+        readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
+        starts = _mux(container, readings)
         container.close()
+        if container.format.name == "avi":
+            _state_starts(out, starts)
     _check_whole(out, sum(counts))
 
 
@@ -218,6 +223,34 @@ def _video_packets(
                 packet.duration = ticks
                 yield Timed(packet.dts * time_base, packet)
         before += len(places)
+
+
+def _mux(container: OutputContainer, readings: Sequence[Iterator[Timed]]) -> dict[int, Fraction]:
+    """Write packets in order of decoding time. Returns when each audio stream begins, in seconds, by its number."""
+    starts: dict[int, Fraction] = {}
+    for time, packet in heapq.merge(*readings, key=lambda timed: timed.time):
+        if packet.stream.type == "audio":
+            starts.setdefault(packet.stream.index, time)
+        container.mux(packet)
+    return starts
+
+
+def _state_starts(avi: Path, starts: dict[int, Fraction]) -> None:
+    """Write into the header of an AVI file when streams begin, which FFmpeg's muxer leaves out.
+
+    Args:
+        starts: in seconds, by the number of the stream.
+    """
+    with avi.open("r+b") as file:
+        header = file.read(20)
+        header += file.read(struct.unpack_from("<I", header, 16)[0])  # the list hdrl
+        at = 0
+        for index in range(max(starts, default=-1) + 1):
+            at = header.index(b"strh", at + 1)
+            scale, rate = struct.unpack_from("<II", header, at + 28)  # dwScale, dwRate
+            if starts.get(index, 0) > 0:
+                file.seek(at + 36)  # dwStart
+                file.write(struct.pack("<I", round(starts[index] * rate / scale)))
 
 
 def _check_whole(out: Path, count: int) -> None:

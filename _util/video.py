@@ -29,6 +29,7 @@ DRAWINGS_RATE = drawings.RATE
 CODEC = "libx264"
 CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # exceptions by suffix
 CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
+IN_ORDER = (".avi", ".wmv", ".asf")  # containers without presentation times, which cannot hold reordered frames
 _CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, if FFmpeg does not recognise it
 
 _Source = drawings.Drawings | animations.WebP | File
@@ -110,10 +111,14 @@ class Reader:
             )
         elif rate is not None:
             raise InputError(f"{path} has a rate of its own; one can be given only for a folder of drawings.")
+        elif close_gaps:
+            raise InputError(f"{path} is a video, without numbers that could be missing; leave --close-gaps out.")
         elif animations.is_moving_webp(self.path):
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
+        if treatment and treatment.is_forced and not isinstance(self._source, File):
+            raise InputError(f"{path} has no fields; leave --deinterlace on and --detelecine out.")
         vars(self).update(self._source.metadata._asdict())
 
     def __iter__(self) -> Iterator[Frame]:
@@ -155,6 +160,7 @@ class Encoding(NamedTuple):
     source: str | None = None  # pixel format of the source, to be preserved as far as possible; None: 4:2:0
     pixel_format: str | None = None  # this one and no other
     light: hdr.Light | None = None  # of HDR, written if the encoder supports it
+    reorder: bool = True  # allow B-frames, which are stored in another order than they are shown
 
 
 class Writer:
@@ -352,6 +358,8 @@ def _options(codec: av.Codec, chosen: str, encoding: Encoding) -> dict[str, str]
     options = encoders.options(codec, encoding.crf, encoding.preset, encoding.light)
     if codec.name.startswith("libvpx") and colour.has_alpha(av.VideoFormat(chosen)):
         options["auto-alt-ref"] = "0"  # libvpx does not support it with alpha
+    if not encoding.reorder:
+        options["bf"] = "0"
     return options
 
 

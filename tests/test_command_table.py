@@ -175,7 +175,7 @@ def required(extra: str | None) -> set[str]:
     return found
 
 
-def test_extras_bring_what_users_are_told():
+def test_extras_bring_what_messages_promise():
     distributions = importlib.metadata.packages_distributions()
     for package, extra in extras.EXTRAS.items():
         names = {name.lower().replace("_", "-") for name in distributions.get(package, [])}

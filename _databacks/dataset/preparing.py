@@ -142,12 +142,12 @@ def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tq
         _lock = threading.RLock()  # the default is shared between processes, and left behind if this one is killed
 
         def __init__(self, *arguments, **options):
-            self._told = 0.0
+            self._shown = 0.0
             super().__init__(*arguments, **{**options, "file": io.StringIO(), "leave": False})
 
         def display(self, *arguments, **options) -> None:
-            if time.monotonic() - self._told > interval:
-                self._told = time.monotonic()
+            if time.monotonic() - self._shown > interval:
+                self._shown = time.monotonic()
                 tick(f"{self.desc.removesuffix(': ')} {self.n}/{self.total or '?'} {self.unit}s")
 
     return Bar

@@ -5,10 +5,11 @@ set (see `drawn`). Files, destinations and options are validated before PyTorch 
 """
 
 import errno
+import itertools
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from _util import exr, files, formats, png
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
-from _util.pixels import as_16_bits, with_channels
+from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -62,12 +63,13 @@ def interpolate_files(
 ) -> list[Path]:
     """Draw the frames between two image files and write them as PNG, or as TIFF or EXR if their values are floating.
 
-    Images of different kinds are converted to the richer one: grey to RGB, RGB to RGBA, 8 to 16 bits. The new frames
-    take the colour and resolution metadata of the first image.
+    If images are of different pixel types, all frames, both ends included, are of the type that holds both without
+    loss: grey becomes RGB, RGB becomes RGBA, 8 bits become 16. The new frames take the colour and resolution metadata
+    of the first image.
 
     Args:
         out: destination folder, created if missing.
-        fps: write frames at even times, and both ends as they were read, named by `even_names`.
+        fps: write frames at even times, and both ends, named by `even_names`.
         times: alternatively, write the frames at these times only, named by `names_by_time`.
         preview: also write all frames, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
@@ -149,24 +151,19 @@ def _draw(
     if results.flow_paths:
         results.write_flow(interpolator.flow_of(pair))
     has_ends = len(results.paths) > len(times)
-    first, last = (of_kind(frame, ends) for frame in frames)
-    between = []
+    pixel_type = PixelType.common(end.type for end in ends)
+    first, last = (end.converted(pixel_type) for end in ends)
+    written = []
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
         pictures = (of_kind(wait(), ends) for wait in waiting)
         if has_ends:
-            pictures = _between(ends[0], pictures, ends[1])
+            pictures = itertools.chain([first], pictures, [last])
         for path, picture in zip(results.paths, pictures, strict=True):
             results.write_frame(path, picture)
-            between.append(picture)
-    return [first, *(between[1:-1] if has_ends else between), last]
-
-
-def _between(first: Picture, pictures: Iterator[Picture], last: Picture) -> Iterator[Picture]:
-    yield first
-    yield from pictures
-    yield last
+            written.append(picture)
+    return written if has_ends else [first, *written, last]
 
 
 def tell_other_colours(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> None:
@@ -183,16 +180,8 @@ def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tupl
         message = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
         raise InputError(f"{message}; bring them to one kind.")
     frames = [exr.to_display(end.pixels) if end.header is not None else end.pixels for end in ends]
-    channels = max(frame.shape[2] if frame.ndim == 3 else 1 for frame in frames)
-    dtype = np.promote_types(*(frame.dtype for frame in frames))
-    frame0, frame1 = (_as_kind(frame, channels, dtype) for frame in frames)
+    frame0, frame1 = map(PixelType.common(map(PixelType.of, frames)).convert, frames)
     return frame0, frame1
-
-
-def _as_kind(frame: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
-    if frame.dtype != dtype:
-        frame = frame.astype(dtype) if np.issubdtype(dtype, np.floating) else as_16_bits(frame)
-    return with_channels(frame, channels) if channels > 1 else frame
 
 
 def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:

@@ -91,7 +91,7 @@ def test_regions_may_reach_over_the_border_by_rounding_alone(root):
         ({"image_size": {"width": 0, "height": 0}}, "damaged"),
     ],
 )
-def test_bad_annotations_are_told(root, changes, says):
+def test_bad_annotations_are_reported(root, changes, says):
     annotate(root, miniature.NAMES[0], **changes)
     with pytest.raises(InputError, match=says):
         ATD12K(root).annotation(0, (H, W))
@@ -112,7 +112,7 @@ def test_missing_annotation(root):
         (np.full((2, 2, H, W), np.nan), "not finite"),
     ],
 )
-def test_bad_flows_are_told(root, flows, says):
+def test_bad_flows_are_reported(root, flows, says):
     miniature.flow_path(root, miniature.NAMES[0]).write_bytes(pickle.dumps(flows))
     data = ATD12K(root)
     with pytest.raises(InputError, match=says):

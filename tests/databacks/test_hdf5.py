@@ -235,7 +235,7 @@ class TestReading:
 
 
 class TestDamage:
-    def test_of_an_item_is_told_with_its_name_and_costs_that_item_alone(self, packed, flip):
+    def test_of_an_item_is_reported_with_its_name_and_costs_that_item_alone(self, packed, flip):
         items = index.read(packed).items
         for number, item in enumerate(items):
             places = {"header": item.headers.extents[0], **{k: a.checked.extents[-1] for k, a in item.arrays.items()}}

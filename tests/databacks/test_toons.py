@@ -236,7 +236,7 @@ def test_drawings_are_their_seed(pictures):
     assert (pictures["background"][:, 3] == 255).all()
 
 
-def test_a_damaged_atlas_is_told(tmp_path):
+def test_a_damaged_atlas_is_reported(tmp_path):
     path = tmp_path / "atlas.zip"
     path.write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(InputError, match="not an atlas"):

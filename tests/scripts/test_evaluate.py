@@ -486,7 +486,7 @@ def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     assert len(read_scores("out.csv")) == 5
 
 
-def test_frames_that_are_no_numbers_are_told(run, atd12k, monkeypatch):
+def test_frames_that_are_no_numbers_are_reported(run, atd12k, monkeypatch):
     monkeypatch.setattr(candidates.Blend, "draw", lambda *_: [torch.full((3, *miniature.SIZE), np.nan)])
     code, table, said = run("--data", atd12k, "--compare", "blend")
     assert code == 2  # nothing is left

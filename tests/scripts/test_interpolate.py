@@ -334,7 +334,7 @@ def test_hints_and_parts_go_together(run):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "says"),
     [
         (["--hint", "10,10:99,10"], "outside"),
         (["--hint", "10,10:20,10", "--hint", "10,10:40,30"], "contradict"),
@@ -346,11 +346,11 @@ def test_hints_and_parts_go_together(run):
         (["--parts", "none.csv"], "none.csv"),
     ],
 )
-def test_hints_and_parts_that_are_refused(run, options, told):
+def test_hints_and_parts_that_are_refused(run, options, says):
     image.write("mask.png", np.full((40, 48), 255, np.uint8))
     code, message = run("a.png", "b.png", *options, "--out", "out", *SIMPLE)
     assert code == 2
-    assert told in message
+    assert says in message
     assert "Traceback" not in message
     assert not list(Path("out").glob("*.png"))
 
@@ -365,7 +365,7 @@ def test_keys_in_layers(run):
     drawn = ["k0+0of1.ora", "k0+1of1.ora", "k1+0of0.ora"]
     assert written("out") == [*drawn, "layers"]
     assert written("out/layers") == ["A", "B"]
-    for options, told in ((["--hint", "1,1:2,2"], "--hint"), (["--out", "cut"], "holds the keys")):
+    for options, says in ((["--hint", "1,1:2,2"], "--hint"), (["--out", "cut"], "holds the keys")):
         code, message = run("cut", *options, *SIMPLE)
         assert code == 2
-        assert told in message
+        assert says in message

@@ -117,7 +117,7 @@ def test_other_settings_are_not_mixed_in(data, tmp_path, call):
     assert f"{SETTINGS} holds other settings" in finished.said
 
 
-def test_what_cannot_be_used_is_told_and_the_rest_computed(data, tmp_path, call):
+def test_what_cannot_be_used_is_reported_and_the_rest_computed(data, tmp_path, call):
     folder = tmp_path / "data"
     write_triplet(folder / "good", 0)
     write_triplet(folder / "bad", 1)
@@ -131,7 +131,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_computed(data, tmp_path, call)
 
 
 def test_wrong_words(data, tmp_path, call):
-    for arguments, told in (
+    for arguments, says in (
         ((tmp_path / "none", tmp_path), "There is no folder"),
         ((data, tmp_path, "--features", "resnet"), "There is no backbone resnet"),
         ((data, tmp_path, "--workers", 0), "it must be 1 or more"),
@@ -139,7 +139,7 @@ def test_wrong_words(data, tmp_path, call):
     ):
         finished = call(script.main, *arguments)
         assert finished.code == 2
-        assert told in finished.said
+        assert says in finished.said
     assert not (tmp_path / SETTINGS).exists()
 
 

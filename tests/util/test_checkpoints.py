@@ -94,7 +94,7 @@ def test_published_before_shipped(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "file"), checkpoints.PUBLISHED.items())
-def test_missing_weights_are_told_where_to_go(tmp_path, name, file):
+def test_missing_weights_are_reported_with_their_place(tmp_path, name, file):
     with pytest.raises(InputError, match=f"put {file} into {tmp_path}"):
         checkpoints.load(network(), name, tmp_path)
 

@@ -77,7 +77,7 @@ def decode(path: Path, name: str) -> list[np.ndarray]:
     return planes
 
 
-def told(path: Path) -> dict[str, str]:
+def metadata_of(path: Path) -> dict[str, str]:
     """What ffprobe says of the video stream."""
     command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_streams", "-of", "json", path]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["streams"][0]
@@ -131,7 +131,7 @@ def test_code_values_and_tags_are_those_of_the_standard(tmp_path, codec, suffix,
         with Writer(path, encoding) as writer:
             for _ in range(3):
                 writer.write(pixels)
-        stream = told(path)
+        stream = metadata_of(path)
         stored = stream["pix_fmt"] if "j" in stream["pix_fmt"] else name
         for found, wanted in zip(decode(path, stored), expected(pixels, name, tags), strict=True):
             difference = np.abs(inner(found.astype(int)) - inner(wanted).round())
@@ -195,7 +195,7 @@ def test_a_lossless_codec_gives_frames_back_bit_by_bit(tmp_path, name, tags):
     summary = run(source, tmp_path / "out.mkv", codec="ffv1", dedup=False)
     assert summary.notes == []
     assert hashes(tmp_path / "out.mkv")[:5:2] == hashes(source)
-    before, after = told(source), told(tmp_path / "out.mkv")
+    before, after = metadata_of(source), metadata_of(tmp_path / "out.mkv")
     for key in ("pix_fmt", "color_space", "color_range", "color_primaries", "color_transfer"):
         if not (name.startswith("g") or "bgr" in name or "rgb" in name) or key == "pix_fmt":
             assert before.get(key) == after.get(key)
@@ -260,7 +260,7 @@ def test_alpha_is_kept(tmp_path, suffix, options, name):
         (".mkv", {"codec": "libsvtav1"}, "alpha (composited over white)"),
     ],
 )
-def test_alpha_that_cannot_be_kept_is_told_before_the_work(tmp_path, suffix, options, says):
+def test_alpha_that_cannot_be_kept_is_reported_before_the_work(tmp_path, suffix, options, says):
     source = noise(tmp_path / "in.mkv", "bgra")
     said = []
 
@@ -366,7 +366,7 @@ def test_mastering_display_and_light_level_are_carried(tmp_path, codec):
         ([Type.A53_CC], "closed captions"),
     ],
 )
-def test_what_is_of_each_frame_cannot_be_carried_and_is_told_before_the_work(tmp_path, monkeypatch, kinds, called):
+def test_what_is_of_each_frame_cannot_be_carried_and_is_reported_before_the_work(tmp_path, monkeypatch, kinds, called):
     """No encoder here writes it, so decoded frames are made to have it."""
     source = noise(tmp_path / "in.mkv", "yuv420p10le")
     monkeypatch.setattr(hdr, "side_data", lambda frame: [SimpleNamespace(type=kind) for kind in kinds])
@@ -383,7 +383,7 @@ def test_what_is_of_each_frame_cannot_be_carried_and_is_told_before_the_work(tmp
     ]
 
 
-def test_light_that_cannot_be_carried_is_told(tmp_path):
+def test_light_that_cannot_be_carried_is_reported(tmp_path):
     source = tmp_path / "in.mp4"
     with Writer(source, Encoding((H, W), Fraction(24), "libx265", deep=True, light=LIGHT)) as writer:
         writer.write(bars(True))

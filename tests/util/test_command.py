@@ -99,7 +99,7 @@ def test_a_reader_that_has_read_enough_is_no_error():
     assert process.returncode == 1
 
 
-def test_other_errors_that_cannot_be_raised_are_told():
+def test_other_errors_that_cannot_be_raised_are_reported():
     program = (
         "from _util import command\n"
         "class Broken:\n"

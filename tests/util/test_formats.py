@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from _train.frame_interpolation import pairs
 from _util import exr, formats, icc, image, png
 from _util.errors import InputError
+from _util.pixels import PixelType
 from _util.video import Reader
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -280,12 +281,48 @@ def test_a_profile_of_other_colours_is_left_out(tmp_path):
     assert formats.read(tmp_path / "a.jpg").tags == ()
 
 
-def test_frames_of_different_colours_are_told(tmp_path, capsys):
+def test_frames_of_different_colours_are_reported(tmp_path, capsys):
     with_tags(tmp_path / "a.png", RGB, "iCCP")
     with_tags(tmp_path / "b.png", shifted(RGB))
     written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")
     assert "b.png has other colours than" in capsys.readouterr().err
     assert [png.icc_profile(formats.read(path).tags) for path in written] == [PROFILE, PROFILE, None]
+
+
+GREY_PROFILE = icc._assembled(
+    PROFILE[:16] + b"GRAY" + PROFILE[20:128],
+    {b"wtpt": icc._xyz(icc._D50), b"kTRC": struct.pack(">4s4xIH2x", b"curv", 1, round(256 * 1.8))},
+)
+
+
+def in_srgb(path) -> np.ndarray:
+    """The colours of a PNG file as (h, w, 3) in sRGB, by its ICC profile."""
+    with Image.open(path) as opened:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+        colours = opened.convert("RGB") if opened.mode == "RGBA" else opened
+        shown = ImageCms.profileToProfile(colours, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return np.asarray(shown).astype(int)
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGBA], ids=["rgb", "rgba"])
+def test_a_profile_of_grey_becomes_one_of_rgb(tmp_path, capsys, pixels):
+    image.write(tmp_path / "a.png", GREY)
+    (tmp_path / "a.png").write_bytes(png.insert((tmp_path / "a.png").read_bytes(), [png.icc_chunk(GREY_PROFILE)]))
+    picture = formats.read(tmp_path / "a.png")
+    picture.converted(PixelType.of(pixels)).write(tmp_path / "converted.png")
+    expected = in_srgb(tmp_path / "a.png")
+    assert np.abs(expected - GREY[:, :, None].astype(int)).mean() > 10
+    assert np.abs(in_srgb(tmp_path / "converted.png") - expected).max() <= 1
+    image.write(tmp_path / "b.png", pixels)
+    written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")
+    assert "b.png has other colours than" in capsys.readouterr().err
+    converted = icc.of_grey(GREY_PROFILE)
+    assert [png.icc_profile(formats.read(path).tags) for path in written] == [converted, converted, None]
+
+
+@pytest.mark.parametrize("profile", [b"", GREY_PROFILE[:130], GREY_PROFILE[:140], PROFILE, GREY_PROFILE[:20] * 40])
+def test_what_is_no_profile_of_grey_makes_none_of_rgb(profile):
+    assert icc.of_grey(profile) is None
 
 
 def test_turned_pictures_take_their_resolution_with_them(tmp_path):

@@ -124,7 +124,7 @@ def test_what_is_large_runs_as_it_is(gpu, monkeypatch):
     ],
     ids=["a value", "from the host", "a mask", "to the host"],
 )
-def test_what_cannot_be_captured_is_told_once_and_runs_as_it_is(gpu, capsys, function):
+def test_what_cannot_be_captured_is_reported_once_and_runs_as_it_is(gpu, capsys, function):
     replayed = graphs.replayed(function, gpu)
     for _ in range(4):
         x = torch.randn(5, device=gpu)

@@ -78,7 +78,7 @@ def test_offsets_hidden_layers_and_groups(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("stack", "told"),
+    ("stack", "says"),
     [
         ('<layer name="shade" src="data/a.png" composite-op="svg:multiply"/>', "multiply"),
         ('<layer name="a" src="data/a.png"/><layer name="a" src="data/a.png"/>', "two layers named"),
@@ -89,9 +89,9 @@ def test_offsets_hidden_layers_and_groups(tmp_path):
         ("<layer", "damaged"),
     ],
 )
-def test_what_is_refused(tmp_path, stack, told):
+def test_what_is_refused(tmp_path, stack, says):
     write_stack(tmp_path / "a.ora", stack, a=noise())
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=says):
         layers.read(tmp_path / "a.ora")
 
 

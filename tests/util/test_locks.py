@@ -12,7 +12,7 @@ import pytest
 
 from _util.errors import InputError
 from _util.files import replacing
-from _util.locks import holding
+from _util.locks import check, holding
 
 HOLD = "import sys, time\nfrom _util.locks import holding\nwith holding(sys.argv[1]): print(flush=True), time.sleep(60)"
 
@@ -45,6 +45,23 @@ def test_the_message_names_the_other_run_and_a_dead_one_is_no_obstacle(tmp_path,
     with holding(out):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_check_creates_and_removes_nothing(tmp_path, other):
+    out = tmp_path / "new" / "out.mp4"
+    check(out)
+    assert not list(tmp_path.iterdir())
+    out.parent.mkdir()
+    process = other(out)
+    lock = out.with_name(".out.mp4.lock")
+    before = lock.read_bytes()
+    with pytest.raises(InputError, match=rf"out\.mp4 is in use by another run \(process {process.pid} on "):
+        check(out)
+    assert lock.read_bytes() == before
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    check(out)
+    assert lock.exists()
 
 
 def test_a_link_and_what_it_is_of_are_one(tmp_path):
@@ -92,8 +109,13 @@ def test_a_folder_whose_parent_may_not_be_written(tmp_path):
     try:
         with holding(tmp_path / "out"), pytest.raises(InputError, match="in use"), holding(tmp_path / "out"):
             pass
-        with pytest.raises(InputError, match=r"new cannot be written \(Permission denied\)"), holding(tmp_path / "new"):
-            pass
+        with pytest.raises(InputError, match=r"new cannot be written \(Permission denied\)") as refused:  # noqa: SIM117
+            with holding(tmp_path / "new"):
+                pass
+        check(tmp_path / "out")
+        with pytest.raises(InputError) as checked:
+            check(tmp_path / "new")
+        assert str(checked.value) == str(refused.value)
     finally:
         tmp_path.chmod(0o700)
 

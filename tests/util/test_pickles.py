@@ -100,7 +100,7 @@ def test_all_else_is_refused(reread, monkeypatch, tmp_path, value, protocol):
     assert [path.name for path in tmp_path.iterdir()] == ["value.pkl"]
 
 
-def test_damage_is_told(reread, tmp_path):
+def test_damage_is_reported(reread, tmp_path):
     whole = pickle.dumps(np.arange(1000.0))
     for content in (whole[:-100], whole[:40], b"", b"text", whole.replace(b"f8", b"f4")):
         with pytest.raises(InputError, match="damaged or is not a pickle"):

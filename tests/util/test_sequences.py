@@ -66,7 +66,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
     assert not sequences.is_pattern(tmp_path / "%04d.png")
 
 
-def test_a_gap_keeps_its_time_and_is_told(tmp_path):
+def test_a_gap_keeps_its_time_and_is_reported(tmp_path):
     make(tmp_path, "0008.png", "0009.png", "0013.png")
     reader = Reader(tmp_path, Fraction(12))
     assert [frame.time * 12 for frame in reader] == [0, 1, 5]

@@ -300,7 +300,7 @@ def test_what_is_no_file_is_a_damaged_drawing(tmp_path):
     assert runs.stamp_of([tmp_path / "2.png", tmp_path / "4.png"]) != runs.stamp_of([tmp_path / "2.png"])
 
 
-def test_a_damaged_drawing_is_left_out_and_told(tmp_path):
+def test_a_damaged_drawing_is_left_out_and_reported(tmp_path):
     for i, pixels in enumerate(scene(4)):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     (tmp_path / "2.png").write_bytes(b"no picture")
@@ -309,7 +309,7 @@ def test_a_damaged_drawing_is_left_out_and_told(tmp_path):
     assert "cannot be decoded (1)" in reader.damage
 
 
-def test_drawings_of_other_sizes_are_scaled_and_told(tmp_path):
+def test_drawings_of_other_sizes_are_scaled_and_reported(tmp_path):
     for i, pixels in enumerate([*scene(2), *scene(2, 96, 128)]):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     reader = Reader(tmp_path)

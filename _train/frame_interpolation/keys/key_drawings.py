@@ -39,6 +39,7 @@ from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
+from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
 from _util.runs import digest, digest_of
 
@@ -76,8 +77,12 @@ class _Key:
     path: Path
     digest: str  # of the file
     suffix: str  # of its drawings
-    kind: tuple[Any, ...]  # must be equal for all keys
-    shown_kind: str
+    size: tuple[int, int]  # (h, w)
+    type: PixelType
+
+    def __str__(self) -> str:
+        h, w = self.size
+        return f"{self.path} is {w}×{h} pixels of {self.type} ({self.suffix[1:].upper()})"
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ def interpolate_keys(
     wanted are removed. A drawing that was changed by hand is never touched unless `overwrite` is set.
 
     Args:
-        keys: files of pictures of one size and kind, in order.
+        keys: files of pictures of one size, in order. If their pixels are of different types, all drawings, keys
+            included, are of the smallest type that holds them all without loss.
         out: folder, created if missing.
         gaps: the timing of the gap that each key begins, as `timing.plan` returns it. The last leads to the first key.
         names: the name of each key in its drawings (default: see `key_names.of_drawings`).
@@ -161,13 +167,14 @@ def interpolate_keys(
             drawn.check(wanted | drawn.names)
         drawn.check_keys({key.digest for key in surveyed})
         _tell_order(keys, [drawing.path for drawing in drawings])
+        common = _common_type(surveyed)
         interpolator, settings = open_interpolator(**options)
-        recipes = [_recipe(drawing, surveyed, settings, guides) for drawing in drawings]
+        recipes = [_recipe(drawing, surveyed, settings, guides, common) for drawing in drawings]
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
         for i, picture in _drawn_now(drawings, missing, keys, guides, interpolator):
-            drawn.keep(drawings[i].path.name, picture, recipes[i])
+            drawn.keep(drawings[i].path.name, picture.converted(common), recipes[i])
         drawn.remove_others(wanted)
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
@@ -196,6 +203,15 @@ def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
         if not key_names.are_sorted([before.stem, after.stem]):
             print(f"{after} follows {before.name}, and does not sort after it; number the keys alike.", file=sys.stderr)
             return
+
+
+def _common_type(keys: Sequence[_Key]) -> PixelType:
+    """The pixel type of all drawings; prints a notice if some keys are of another one."""
+    types = list(dict.fromkeys(key.type for key in keys))
+    common = PixelType.common(types)
+    if len(types) > 1:
+        print(f"Keys are {listed(list(map(str, types)))}; all drawings are written as {common}.", file=sys.stderr)
+    return common
 
 
 def _drawn_now(
@@ -247,14 +263,13 @@ def _write_preview(preview: Path, drawings: Sequence[_Drawing], exposures: Seque
 
 
 def _survey(keys: Sequence[Path]) -> list[_Key]:
-    """Read all keys and check that they are of one size and kind."""
+    """Read all keys and check that they are of one size and file type."""
     surveyed = [_surveyed(path) for path in keys]
-    common = collections.Counter(key.kind for key in surveyed).most_common(1)[0][0]
-    model = next(key for key in surveyed if key.kind == common)
-    others = [key for key in surveyed if key.kind != common]
+    (common, _), *others = collections.Counter((key.size, key.suffix) for key in surveyed).most_common()
     if others:
-        message = listed([f"{key.path} is {key.shown_kind}" for key in others])
-        raise InputError(f"{message}; {model.path} is {model.shown_kind}: bring all keys to one size and kind.")
+        model = next(key for key in surveyed if (key.size, key.suffix) == common)
+        message = listed([str(key) for key in surveyed if (key.size, key.suffix) != common])
+        raise InputError(f"{message}; {model}: bring all keys to one size and kind.")
     return surveyed
 
 
@@ -265,11 +280,8 @@ def _surveyed(path: Path) -> _Key:
         check_frames(frame, frame)
     except InputError as error:
         raise InputError(f"{path} cannot be interpolated: {error}") from error
-    pixels = picture.pixels
-    h, w = pixels.shape[:2]
-    channels = {1: "grey", 3: "RGB", 4: "RGBA"}[pixels.shape[2] if pixels.ndim == 3 else 1]
-    shown = f"{w}×{h} pixels of {channels} with {8 * pixels.itemsize} bits ({picture.suffix[1:].upper()})"
-    return _Key(path, digest(path), picture.suffix, (pixels.shape, pixels.dtype, picture.suffix), shown)
+    h, w = picture.pixels.shape[:2]
+    return _Key(path, digest(path), picture.suffix, (h, w), picture.type)
 
 
 def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[str] | None) -> list[_Drawing]:
@@ -282,14 +294,21 @@ def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Seque
     ]
 
 
-def _recipe(drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides) -> dict[str, Any]:
+def _recipe(
+    drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides, common: PixelType
+) -> dict[str, Any]:
     """All that determines a drawing."""
     first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
     if drawing.tick == 0:
-        return {"key": first.digest}
+        return {"key": first.digest} | _conversion(first.type, common)
     guided = guides.settings(drawing.gap, drawing.number - 1)
     made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
-    return made | guided
+    return made | guided | _conversion(PixelType.common((first.type, last.type)), common)
+
+
+def _conversion(drawn: PixelType, written: PixelType) -> dict[str, str]:
+    """The setting for a drawing that is written with another pixel type than it is drawn with."""
+    return {} if drawn == written else {"pixels": str(written)}
 
 
 def _check_places(keys: Sequence[Path], out: Path, preview: Path | None) -> None:

@@ -35,7 +35,7 @@ from _util.errors import InputError
 from _util.formats import Picture
 from _util.layers import Layer
 from _util.locks import holding
-from _util.pixels import with_channels
+from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -120,7 +120,7 @@ def interpolate(
     if preview:
         check_format(preview)
         pairs.try_to_write(preview)
-    _check_sizes(cut)
+    blank = _blank(cut)
     _report_missing(cut)
     named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
     options |= {"overwrite": overwrite}
@@ -133,11 +133,11 @@ def interpolate(
         shown[cel.name] = _shown(cut, cel, gaps, result.paths)
         drawn_now += result.drawn
     with holding(out, *([preview] if preview else [])):
-        paths = _compose(cut, out, gaps, named, suffix, shown, overwrite)
+        paths = _compose(cut, out, gaps, named, suffix, shown, blank, overwrite)
         if preview:
             exposures = [count for gap in gaps for count in gap.exposures]
             stacks = [_stack(shown, place) for place in _places(gaps)]
-            pictures = (_composed(stack, _blank(cut)) for stack in stacks)
+            pictures = (_composed(stack, blank) for stack in stacks)
             write_preview(preview, pictures, key_drawings.RATE, tags=(), exposures=exposures, there_and_back=False)
     return DrawnSequence(paths, drawn_now)
 
@@ -190,10 +190,11 @@ def _compose(
     named: Sequence[str],
     suffix: str,
     shown: dict[str, dict[tuple[int, int], _Shown]],
+    blank: np.ndarray,
     overwrite: bool,
 ) -> list[Path]:
     """Write the composites of all layers."""
-    drawn, digests, blank = Drawn(out), _digests(cut), _blank(cut)
+    drawn, digests = Drawn(out), _digests(cut)
     names = {
         (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
     }
@@ -204,7 +205,8 @@ def _compose(
     drawn.begin()
     for place, name in names.items():
         stack = _stack(shown, place)
-        recipe = {"key": digests[place[0]], "layers": [[one.name, digest(one.path), one.opacity] for one in stack]}
+        sources = [[one.name, digest(one.path), one.opacity] for one in stack]
+        recipe = {"key": digests[place[0]], "layers": sources, "pixels": str(PixelType.of(blank))}
         if drawn.recipe_of(name) == recipe:
             continue
         if suffix == ".ora":
@@ -216,17 +218,13 @@ def _compose(
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
-    read = [Layer(one.name, with_channels(formats.read(one.path).pixels, 4), one.opacity) for one in stack]
+    convert = PixelType.of(blank).convert
+    read = [Layer(one.name, convert(formats.read(one.path).pixels), one.opacity) for one in stack]
     return read or [Layer("empty", blank)]
 
 
 def _composed(stack: list[_Shown], blank: np.ndarray) -> np.ndarray:
     return layers.composite(_layers(stack, blank))
-
-
-def _blank(cut: Cut) -> np.ndarray:
-    pixels = formats.read(next(iter(cut.cels[0].paths.values()))).pixels
-    return np.zeros((*pixels.shape[:2], 4), pixels.dtype)
 
 
 def _digests(cut: Cut) -> list[str]:
@@ -339,20 +337,29 @@ def _check_names(cut: Cut) -> None:
             raise InputError(f"The layer {cel.name!r} and another would both be written to {folder}; rename one.")
 
 
-def _check_sizes(cut: Cut) -> None:
-    first: tuple[Path, tuple[int, ...], Any] | None = None
-    for cel in cut.cels:
-        path = next(iter(cel.paths.values()))
-        pixels = formats.read(path).pixels
-        if not np.issubdtype(pixels.dtype, np.integer):
-            raise InputError(f"{path} holds floating values; layers are composited in 8 or 16 bits.")
-        first = first or (path, pixels.shape[:2], pixels.dtype)
-        if (pixels.shape[:2], pixels.dtype) != first[1:]:
-            h, w = pixels.shape[:2]
-            raise InputError(
-                f"{path} is {w}×{h} pixels of {8 * pixels.itemsize} bits, unlike {first[0]}; "
-                "bring all layers to one size and depth."
-            )
+def _blank(cut: Cut) -> np.ndarray:
+    """A transparent picture of the size of all layers, RGBA with the bit depth of the deepest.
+
+    Raises:
+        InputError: layers differ in size, or hold floating values.
+    """
+    first, *others = (path for cel in cut.cels for path in cel.paths.values())
+    blank = _transparent(first)
+    for path in others:
+        pixels = _transparent(path)
+        if pixels.shape != blank.shape:
+            (h0, w0), (h, w) = blank.shape[:2], pixels.shape[:2]
+            raise InputError(f"{path} is {w}×{h} pixels and {first} {w0}×{h0}; bring all layers to one size.")
+        blank = blank.astype(np.result_type(blank, pixels), copy=False)
+    return blank
+
+
+def _transparent(path: Path) -> np.ndarray:
+    """A transparent picture of the size and bit depth of a file."""
+    pixels = formats.read(path).pixels
+    if not np.issubdtype(pixels.dtype, np.integer):
+        raise InputError(f"{path} holds floating values; layers are composited in 8 or 16 bits.")
+    return np.zeros((*pixels.shape[:2], 4), pixels.dtype)
 
 
 def _report_missing(cut: Cut) -> None:

@@ -22,7 +22,7 @@ from _util.alpha import over_white
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
-from _util.pixels import as_16_bits, with_channels
+from _util.pixels import PixelType
 
 
 class Format(NamedTuple):
@@ -165,30 +165,33 @@ def _picture(shot: Shot, cache: Cache) -> Picture:
         raise
 
 
+def _pictures(shots: Sequence[Shot], cache: Cache) -> Iterator[tuple[Shot, Picture]]:
+    """The picture of each drawing, with the pixel type that holds all keys of its file type without loss."""
+    types: dict[str, list[PixelType]] = {}
+    for key in (_picture(shot, cache) for shot in shots if not shot.id):
+        types.setdefault(key.suffix, []).append(key.type)
+    common = {suffix: PixelType.common(of_suffix) for suffix, of_suffix in types.items()}
+    for shot in shots:
+        picture = _picture(shot, cache)
+        yield shot, picture.converted(common[picture.suffix])
+
+
 def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
     """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames."""
-    kinds = [_kind(shot, cache) for shot in shots if not shot.id]
-    has_alpha, is_deep = any(alpha for alpha, _ in kinds), any(deep for _, deep in kinds)
+    keys = (formats.for_display(_picture(shot, cache)) for shot in shots if not shot.id)
+    common = PixelType.common([PixelType(3, np.dtype(np.uint8)), *map(PixelType.of, keys)])
     for shot in shots:
-        pixels = formats.for_display(_picture(shot, cache))
-        pixels = with_channels(as_16_bits(pixels) if is_deep else pixels, 4 if has_alpha else 3)
+        pixels = common.convert(formats.for_display(_picture(shot, cache)))
         for _ in range(shot.exposure):
             yield pixels
 
 
-def _kind(shot: Shot, cache: Cache) -> tuple[bool, bool]:
-    """Whether a key has alpha, and more than 8 bits."""
-    pixels = formats.for_display(_picture(shot, cache))
-    return pixels.ndim == 3 and pixels.shape[2] == 4, pixels.dtype == np.uint16
-
-
 def _write_png(path: Path, work: _Work) -> None:
-    exposed = (shot for shot in work.shots for _ in range(shot.exposure))
+    exposed = (picture for shot, picture in _pictures(work.shots, work.cache) for _ in range(shot.exposure))
     digits = max(4, len(str(sum(shot.exposure for shot in work.shots))))
     with files.replacing(path) as temporary:
         temporary.mkdir()
-        for i, shot in enumerate(work.counted(exposed), 1):
-            picture = _picture(shot, work.cache)
+        for i, picture in enumerate(work.counted(exposed), 1):
             picture.write(temporary / files.fitting(path.name, f"_{i:0{digits}d}{picture.suffix}"))
 
 
@@ -196,8 +199,7 @@ def _write_drawings(path: Path, work: _Work) -> None:
     name = path.name.removesuffix(FORMATS["drawings"].ending)
     with files.replacing(path) as temporary:
         temporary.mkdir()
-        for shot in work.counted(iter(work.shots)):
-            picture = _picture(shot, work.cache)
+        for shot, picture in work.counted(_pictures(work.shots, work.cache)):
             picture.write(temporary / f"{shot.name}{picture.suffix}")
         exposure_sheets.write(temporary / files.fitting(name, ".xdts"), [row.gap for row in work.rows], name)
         _write_chart(temporary / files.fitting(name, ".csv"), work.rows)

@@ -9,16 +9,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from _util import command, places, runs
 from _util.command import Parser, number, whole
 from _util.errors import InputError
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.training.tasks.task import Task
 
 # Options that are fixed for a run; the others may change when it is resumed.
 FIXED = (
     "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
     "task", "flow", "features", "style_features", "stages", "blocks", "self_supervise", "freeze_batch_norm",
 )  # fmt: skip
+
+FEATURES = "imagenet"
 
 
 def parse(description: str) -> argparse.Namespace:
@@ -75,7 +81,7 @@ def parse(description: str) -> argparse.Namespace:
     )
     add(
         "--features",
-        default="imagenet",
+        metavar="NAME",
         help="ssldtm's ResNet-50: imagenet, downloaded by torchvision; its file; or random, which is trained too "
         "(default: imagenet)",
     )
@@ -143,7 +149,7 @@ def split_weight(data: str) -> tuple[str, float]:
         return data, 1.0
 
 
-def take_defaults(options: argparse.Namespace, kind: type) -> None:
+def take_defaults(options: argparse.Namespace, kind: "type[Task]") -> None:
     """Set options that were not given to the defaults of the task.
 
     Raises:
@@ -151,13 +157,17 @@ def take_defaults(options: argparse.Namespace, kind: type) -> None:
     """
     from _train.frame_interpolation import methods
 
-    for name in ("flow", "style_features", "stages", "blocks"):
+    for name in ("flow", "features", "style_features", "stages", "blocks", "self_supervise"):
         if getattr(options, name) and not getattr(kind, name):
-            raise InputError(f"{options.model} does not use --{name.replace('_', '-')}; leave it out.")
+            called = options.model if options.task is None else f"{options.model} with --task {options.task}"
+            raise InputError(f"{called} does not use --{name.replace('_', '-')}; leave it out.")
+    if options.style_features and kind.self_supervise and not options.self_supervise:
+        raise InputError("--style-features is of learning by appearance; add --self-supervise, or leave it out.")
     if options.flow:
         methods.find("flow", methods.FLOWS, options.flow, ["exact"])
     for name in ("lr", "schedule", "crop", "flow", "style_features", "stages", "blocks"):
         setattr(options, name, getattr(options, name) or getattr(kind, name))
+    options.features = options.features or FEATURES  # with every task, as earlier runs recorded it
     options.crop = list(options.crop)
 
 

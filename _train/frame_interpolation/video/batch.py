@@ -128,7 +128,7 @@ def run(
     tally = Tally([], [], {})
 
     def make_or_keep(job: VideoJob) -> None:
-        if not overwrite and _is_made(job, settings):
+        if not overwrite and is_made(job, settings):
             tally.kept.append(job.out)
             return
         job.out.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,8 @@ def _metadata(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
     return {"source": fingerprint(job.source), "result": fingerprint(job.out), "settings": settings}
 
 
-def _is_made(job: VideoJob, settings: dict[str, Any]) -> bool:
+def is_made(job: VideoJob, settings: dict[str, Any]) -> bool:
+    """Whether a job was done before, with the same source and settings."""
     try:
         return runs.read(_note(job), "make it anew") == runs.plain(_metadata(job, settings))
     except (OSError, InputError):

@@ -4,6 +4,8 @@ The whole source is read. Time and size are extrapolated from the frames after t
 drawn and encoded into a temporary folder.
 """
 
+import functools
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,13 +13,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _train.frame_interpolation.video import results
 from _train.frame_interpolation.video.detection import drawings_of
-from _train.frame_interpolation.video.interpolate import Draws, open_source
+from _train.frame_interpolation.video.interpolate import Draws, VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Stretch, stretches
-from _util import video
+from _util import locks, video
 
 _SAMPLES = 3  # drawings that are timed, after one for warm-up
 
@@ -28,44 +29,62 @@ class Forecast(NamedTuple):
     cuts: int
     frames: int
     fps: Fraction
-    drawn: int  # number of frames that are interpolated
+    drawn: int  # number of frames that are still to be interpolated
     seconds: float
     bytes: float
-    notes: list[str]  # sentences about what was found, would be left out or could not be read
 
 
-def forecast(source: Path, out: Path, options: Options, create: Callable[[], tuple[Draws, Any]]) -> Forecast:
+def forecast(
+    source: Path,
+    out: Path,
+    options: Options,
+    create: Callable[[], tuple[Draws, Any]],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+    scenes: Path | None = None,
+    makes_folder: bool = False,
+) -> Forecast | None:
     """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
+    Args:
+        resume, overwrite, say, scenes: of `interpolate_video`.
+        makes_folder: the folder of `out` need not exist.
+
+    Returns:
+        The forecast; None if the result exists and nothing is left to do.
+
     Raises:
-        InputError: an input cannot be used.
+        InputError: `interpolate_video` would raise it before it draws.
     """
     begun = time.monotonic()
-    reader, fps = open_source(source, options)
-    result = results.kind_of(out)(source, out, reader, fps, options)
-    found = drawings_of(reader, options)
+    say = say or functools.partial(print, file=sys.stderr)
+    out = place_of(source, out, resume, makes_folder)
+    locks.check(*written(out, scenes))
+    run = prepare_run(source, out, options, create, resume, overwrite, say)
+    if run.is_made:
+        return None
+    length = part_length(run.parts, run.fps)
+    found = drawings_of(run.reader, options)
     hold = options.longest_hold * options.excerpt.slowness
     frames = drawn = 0
     samples: list[Stretch[video.Frame]] = []
-    for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=hold):
+    for stretch in stretches(iter(found), found.end, run.fps, rate=run.reader.rate, longest_hold=hold):
         frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
-        drawn += len(stretch.moving)
+        drawn += sum(k // length not in run.kept for k, _ in stretch.moving)
         if stretch.moving and len(samples) <= _SAMPLES:
             samples.append(stretch)
     reading = time.monotonic() - begun
-    seconds, size = _sample(samples, create, result, options) if samples else (0.0, 0.0)
-    notes = [*reader.notes, *result.notes, *filter(None, [reader.damage])]
-    return Forecast(*found.count, frames, fps, drawn, reading + drawn * seconds, frames * size, notes)
+    seconds, size = _sample(samples, run, options) if samples else (0.0, 0.0)
+    if run.reader.damage:
+        say(run.reader.damage)
+    return Forecast(*found.count, frames, run.fps, drawn, reading + drawn * seconds, frames * size)
 
 
-def _sample(
-    samples: list[Stretch[video.Frame]],
-    create: Callable[[], tuple[Draws, Any]],
-    result: results.Result,
-    options: Options,
-) -> tuple[float, float]:
+def _sample(samples: list[Stretch[video.Frame]], run: VideoRun, options: Options) -> tuple[float, float]:
     """Mean seconds per interpolated frame, and bytes per frame of the result."""
-    interpolator, _ = create()
+    result, interpolator = run.result, run.interpolator
     seconds, timed, written = 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample{result.part_suffix}"

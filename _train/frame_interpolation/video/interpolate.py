@@ -63,6 +63,19 @@ class Summary(NamedTuple):
     notes: list[str]  # sentences about what was found, left out or could not be read, in the order of output
 
 
+class VideoRun(NamedTuple):
+    """A checked run, before anything is written."""
+
+    reader: video.Reader
+    fps: Fraction
+    result: Result
+    interpolator: Draws
+    parts: Parts
+    kept: frozenset[int]  # numbers of the parts that an earlier run has finished, if it is resumed
+    is_made: bool  # nothing is left to do
+    summary: Summary | None  # of what is made, if it was recorded
+
+
 def interpolate_video(
     source: Path,
     out: Path,
@@ -92,14 +105,8 @@ def interpolate_video(
             are kept for `resume`; nothing else is left.
     """
     say = say or functools.partial(print, file=sys.stderr)
-    if resume and video.STREAM in (source, out):
-        raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
-    if out == video.STREAM:
-        return _interpolate(source, out, options, create, False, False, say, scenes)
-    if out.is_symlink():
-        out = out.resolve()
-    _check_folder(source, out)
-    with locks.holding(out, *([scenes] if scenes else [])):
+    out = place_of(source, out, resume)
+    with locks.holding(*written(out, scenes)):
         return _interpolate(source, out, options, create, resume, overwrite, say, scenes)
 
 
@@ -113,42 +120,31 @@ def _interpolate(
     say: Callable[[str], None],
     scenes: Path | None,
 ) -> Summary | None:
-    reader, fps = open_source(source, options)
-    if not (resume and out.exists()):
-        _check_place(out, overwrite)
-    result = results.kind_of(out)(source, out, reader, fps, options)
-    notes = [*reader.notes, *result.notes]
-    for note in notes:
-        say(note)
-    interpolator, settings = create()
-    run = {"source": fingerprint(source), **_run_options(options, fps), **settings}
-    parts = Parts(out, run, result.part_suffix) if out != video.STREAM else StreamedParts(out, run, "")
-    if resume and out.exists():
-        if (summary := parts.appeared()) is not None:
-            parts.discard()
-            return Summary(**{**summary, "fps": Fraction(summary["fps"])})
-        if (
-            not parts.has_work
-            and not overwrite
-            and _is_made(out, source, reader, fps, results.shown_size(reader, options))
-        ):
-            parts.discard()
-            say(f"{out} already exists; nothing to do (--overwrite redraws it).")
-            return None
-        _check_place(out, overwrite)
+    notes: list[str] = []
+
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        say(sentence)
+
+    run = prepare_run(source, out, options, create, resume, overwrite, note)
+    parts, reader, result = run.parts, run.reader, run.result
+    if run.is_made:
+        parts.discard()
+        if run.summary is None:
+            say(already_made(out))
+        return run.summary
     parts.begin(resume, overwrite)
     for path in parts.damaged:
         say(f"{path} is damaged: drawn again.")
     try:
-        count, frames = _draw(reader, fps, options, interpolator, parts, result, scenes)
+        count, frames = _draw(reader, run.fps, options, run.interpolator, parts, result, scenes)
         known = len(result.notes)
         whole = result.join(parts, frames)
-        ending = [*result.notes[known:], *filter(None, [reader.damage])]
-        for note in ending:
-            say(note)
-        summary = Summary(frames, fps, *count, notes=notes + ending)
+        for sentence in [*result.notes[known:], *filter(None, [reader.damage])]:
+            note(sentence)
+        summary = Summary(frames, run.fps, *count, notes=notes)
         if whole is not None:
-            parts.about_to_appear(whole, {**summary._asdict(), "fps": str(fps)})
+            parts.about_to_appear(whole, {**summary._asdict(), "fps": str(run.fps)})
             rename(whole, out)
     except BaseException:
         if parts.is_empty or source == video.STREAM:
@@ -158,6 +154,74 @@ def _interpolate(
         raise
     parts.discard()
     return summary
+
+
+def prepare_run(
+    source: Path,
+    out: Path,
+    options: Options,
+    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    resume: bool,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> VideoRun:
+    """Check all that can be checked before anything is written; see `interpolate_video`.
+
+    Raises:
+        InputError: an input or an option cannot be used, or `out` must not be replaced.
+    """
+    reader, fps = open_source(source, options)
+    if not (resume and out.exists()):
+        _check_place(out, overwrite)
+    result = results.kind_of(out)(source, out, reader, fps, options)
+    for note in [*reader.notes, *result.notes]:
+        say(note)
+    interpolator, settings = create()
+    settings = {"source": fingerprint(source), **_run_options(options, fps), **settings}
+    parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
+    is_made, summary = False, None
+    if resume and out.exists():
+        if (recorded := parts.appeared()) is not None:
+            is_made, summary = True, Summary(**{**recorded, "fps": Fraction(recorded["fps"])})
+        elif not parts.has_work and not overwrite:
+            is_made = _is_made(out, source, reader, fps, results.shown_size(reader, options))
+        if not is_made:
+            _check_place(out, overwrite)
+    kept = parts.listed if not is_made and parts.check(resume, overwrite) else frozenset()
+    return VideoRun(reader, fps, result, interpolator, parts, kept, is_made, summary)
+
+
+def already_made(out: Path) -> str:
+    """The sentence for a result that needs no work."""
+    return f"{out} already exists; nothing to do (--overwrite redraws it)."
+
+
+def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) -> Path:
+    """Where the result is written: `out`, with symbolic links followed.
+
+    Args:
+        makes_folder: the folder of `out` need not exist.
+
+    Raises:
+        InputError: there is no folder for `out`, it would be written to the source, or a stream is to be resumed.
+    """
+    if resume and video.STREAM in (source, out):
+        raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
+    if out == video.STREAM:
+        return out
+    if out.is_symlink():
+        out = out.resolve()
+    if not (makes_folder or out.parent.is_dir()):
+        raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
+    place = out.resolve()
+    if source.resolve() in (place, *place.parents):
+        raise InputError(f"{out} is the source or lies in it; choose another place.")
+    return out
+
+
+def written(out: Path, scenes: Path | None) -> list[Path]:
+    """The files and folders that a run writes."""
+    return [path for path in (out, scenes) if path and path != video.STREAM]
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
@@ -222,14 +286,6 @@ def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
 
-def _check_folder(source: Path, out: Path) -> None:
-    if not out.parent.is_dir():
-        raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
-    place = out.resolve()
-    if source.resolve() in (place, *place.parents):
-        raise InputError(f"{out} is the source or lies in it; choose another place.")
-
-
 def _check_place(out: Path, overwrite: bool) -> None:
     if out == video.STREAM or not out.exists():
         return
@@ -271,7 +327,7 @@ def _draw(
     scenes: Path | None = None,
 ) -> tuple[SourceCount, int]:
     """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
-    length = max(1, round(_PART_SECONDS * fps)) if isinstance(parts, Parts) else sys.maxsize
+    length = part_length(parts, fps)
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
@@ -300,6 +356,11 @@ def _draw(
     if scenes:
         write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
     return found.count, frames
+
+
+def part_length(parts: Parts, fps: Fraction) -> int:
+    """The number of frames in each part but the last."""
+    return sys.maxsize if isinstance(parts, StreamedParts) else max(1, round(_PART_SECONDS * fps))
 
 
 def _frames_of(

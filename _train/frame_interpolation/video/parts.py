@@ -61,6 +61,11 @@ class Parts:
         return bool(self._records()) or any(self._stored.glob("[!.]*.npz"))
 
     @property
+    def listed(self) -> frozenset[int]:
+        """The numbers of the parts that an earlier run has finished; they may be damaged."""
+        return frozenset(self._records())
+
+    @property
     def paths(self) -> list[Path]:
         """The finished parts, in order."""
         return [self.path(i) for i in sorted(self.finished)]
@@ -68,27 +73,36 @@ class Parts:
     def path(self, i: int) -> Path:
         return self.folder / f"{i:06d}{self._suffix}"
 
-    def begin(self, resume: bool, overwrite: bool) -> None:
-        """Create the folder, or take over the one that an earlier run has left.
+    def check(self, resume: bool, overwrite: bool) -> bool:
+        """Check that `begin` may be called; returns whether it would resume.
 
         Args:
             resume: keep finished parts of a run with the same settings.
             overwrite: discard finished parts that are not resumed, including those of other settings.
 
         Raises:
-            InputError: there are finished parts and neither option applies, they are of other settings, or the folder
-                cannot be created.
+            InputError: there are finished parts and neither option applies, or they are of other settings.
         """
-        records = self._records()
-        has_work = self.has_work
-        if has_work and resume and (self._is_of_this_run() or not overwrite):
+        if not self.has_work:
+            return False
+        if resume and (self._is_of_this_run() or not overwrite):
             self._check_run()
-        elif has_work and not overwrite:
+            return True
+        if not overwrite:
             raise InputError(
                 f"{self.folder} holds what an earlier run finished; "
                 "add --resume to keep it, --overwrite to start again."
             )
-        else:
+        return False
+
+    def begin(self, resume: bool, overwrite: bool) -> None:
+        """Create the folder, or take over the one that an earlier run has left; see `check`.
+
+        Raises:
+            InputError: `check` fails, or the folder cannot be created.
+        """
+        records = self._records()
+        if not self.check(resume, overwrite):
             self.discard()
             records = {}
         try:
@@ -217,6 +231,10 @@ class StreamedParts(Parts):
 
     def path(self, i: int) -> Path:
         return self._out
+
+    def check(self, resume: bool, overwrite: bool) -> bool:
+        """Nothing can be resumed."""
+        return False
 
     def begin(self, resume: bool, overwrite: bool) -> None:
         """Do nothing."""

@@ -127,6 +127,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
         source=source,
         pixel_format=options.pixel_format,
         light=reader.light,
+        reorder=suffix not in video.IN_ORDER,
     )
     chosen = video.pixel_format(encoding)
     tags = video.carried_colour(encoding, suffix)

@@ -46,7 +46,7 @@ def test_the_device_agrees_with_the_cpu():
     assert all(row["apart"] == 0 and row["holds"] for row in rows)
 
 
-def test_a_device_that_errs_is_told(monkeypatch):
+def test_a_device_that_errs_is_reported(monkeypatch):
     right = agreement.opening
     errors = iter([0, 0.01])
     monkeypatch.setattr(agreement, "opening", lambda mask: right(mask) + next(errors))

@@ -464,7 +464,7 @@ def damage(content: dict, kind: str) -> object:
         *("itself", "pair", "twice", "time", "time kind", "surrogate"),
     ],
 )
-def test_foreign_files_are_told_and_counted(data, analyse, kind):
+def test_foreign_files_are_reported_and_counted(data, analyse, kind):
     good = fill(data, "good", lambda item, pair: 0)
     save("good.json", good)
     save("bad.json", damage({**good, "participant": "bad"}, kind))

@@ -76,6 +76,62 @@ def test_keys_are_kept_and_gaps_are_those_of_pairs(tmp_path, keys):
         assert image.read(drawn[1]).shape == (32, 40, 4)
 
 
+GREY, RGB, RGBA, DEEP_GREY, DEEP_RGB = (
+    lambda pixels: pixels[:, :, 0],
+    lambda pixels: pixels[:, :, :3],
+    lambda pixels: pixels,
+    lambda pixels: pixels[:, :, 0] * np.uint16(257),
+    lambda pixels: pixels[:, :, :3] * np.uint16(257),
+)
+
+
+def as_rgba(pixels: np.ndarray, dtype: type) -> np.ndarray:
+    """Grey, RGB or RGBA, 8 or 16 bits, as RGBA of 8 or 16 bits."""
+    if pixels.ndim == 2:
+        pixels = np.dstack([pixels] * 3)
+    if pixels.shape[2] == 3:
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)])
+    return pixels.astype(dtype) * dtype(257 if pixels.dtype == np.uint8 and dtype == np.uint16 else 1)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "dtype"),
+    [((GREY, RGB, RGB, RGBA), np.uint8), ((RGBA, GREY, GREY, DEEP_RGB), np.uint16), ((RGBA, DEEP_GREY), np.uint16)],
+)
+def test_keys_of_mixed_kinds_give_drawings_of_the_common_one(tmp_path, capsys, kinds, dtype):
+    keys, out = tmp_path / "keys", tmp_path / "out"
+    keys.mkdir()
+    originals = [kind(SCENE[:, 3 * i : 3 * i + 40]) for i, kind in enumerate(kinds)]
+    paths = [keys / f"k{i}.png" for i in range(len(kinds))]
+    for path, original in zip(paths, originals, strict=True):
+        image.write(path, original)
+    result = interpolate(keys, out, preview=tmp_path / "p.webp")
+    depth = 8 * np.dtype(dtype).itemsize
+    assert f"all drawings are written as RGBA with {depth} bits." in capsys.readouterr().err
+    drawings = [image.read(path) for path in result.paths]
+    assert {(drawing.shape, drawing.dtype) for drawing in drawings} == {((32, 40, 4), np.dtype(dtype))}
+    for drawing, original in zip(drawings[::2], originals, strict=True):
+        np.testing.assert_array_equal(drawing, as_rgba(original, dtype))
+    for drawing, ends in zip(drawings[1::2], pairwise(paths), strict=True):
+        (alone,) = pairs.interpolate_files(*ends, tmp_path / ends[0].stem, times=[0.5], **SIMPLE)
+        np.testing.assert_array_equal(drawing, as_rgba(image.read(alone), dtype))
+
+
+def test_a_key_of_a_richer_kind_converts_what_was_drawn(tmp_path, keys):
+    out = tmp_path / "out"
+    for i, path in enumerate(sorted(keys.iterdir())):
+        image.write(path, SCENE[:, 3 * i : 3 * i + 40, :3])
+    interpolate(keys, out)
+    before = contents(out)
+    write_key(keys / "key_004.png", 3)
+    assert interpolate(keys, out).drawn == 3
+    assert {image.read(path).shape for path in out.glob("*.png")} == {(32, 40, 4)}
+    assert interpolate(keys, out).drawn == 0
+    (keys / "key_004.png").unlink()
+    interpolate(keys, out)
+    assert contents(out) == before
+
+
 def test_what_is_drawn_is_not_drawn_again(tmp_path, keys, monkeypatch):
     out = tmp_path / "out"
     interpolate(keys, out, between="2")
@@ -166,7 +222,7 @@ def test_a_tenth_key_renames_what_is_drawn(tmp_path, keys, capsys):
     assert "sort" not in capsys.readouterr().err
 
 
-def test_names_that_do_not_sort_are_told(tmp_path, keys, capsys):
+def test_names_that_do_not_sort_are_reported(tmp_path, keys, capsys):
     for path, name in zip(sorted(keys.iterdir()), ("a2.png", "B.png", "a10.png"), strict=True):
         path.rename(keys / name)
     gaps = timing.plan(["k"] * 3, between="0")
@@ -270,10 +326,9 @@ def spoil(kind: str, keys: Path) -> tuple[dict, str]:
     second = keys / "key_002.png"
     if kind == "size":
         image.write(second, SCENE[:, :44])
-    elif kind == "alpha":
-        image.write(second, SCENE[:, :40, :3])
-    elif kind == "depth":
-        image.write(second, SCENE[:, :40] * np.uint16(257))
+    elif kind == "float":
+        cv2.imwrite(str(second.with_suffix(".tif")), SCENE[:, :40, 0] / np.float32(255))
+        second.unlink()
     elif kind == "damaged":
         second.write_bytes(second.read_bytes()[:-60])
     elif kind == "name":
@@ -283,8 +338,7 @@ def spoil(kind: str, keys: Path) -> tuple[dict, str]:
             path.unlink()
     return {
         "size": ({}, r"key_002\.png is 44×32 pixels of RGBA with 8 bits \(PNG\); .*key_001\.png is 40×32"),
-        "alpha": ({}, r"key_002\.png is 40×32 pixels of RGB with 8"),
-        "depth": ({}, r"key_002\.png is 40×32 pixels of RGBA with 16"),
+        "float": ({}, r"key_002\.tif is 40×32 pixels of grey with 32 bits \(TIF\); .*key_001\.png is 40×32"),
         "damaged": ({}, r"key_002\.png is damaged"),
         "name": ({}, "Two keys are named key_002"),
         "alone": ({}, "holds one picture;"),
@@ -294,7 +348,7 @@ def spoil(kind: str, keys: Path) -> tuple[dict, str]:
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["size", "alpha", "depth", "damaged", "name", "alone", "preview", "out", "counts"])
+@pytest.mark.parametrize("kind", ["size", "float", "damaged", "name", "alone", "preview", "out", "counts"])
 def test_what_cannot_be_used_is_one_sentence(tmp_path, keys, kind):
     options, says = spoil(kind, keys)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -113,6 +113,26 @@ def test_folders_and_groups_are_the_same(tmp_path):
     assert len(result.paths) == 3
 
 
+def test_layers_and_keys_of_mixed_kinds(tmp_path):
+    ground, moving = tmp_path / "cut" / "A", tmp_path / "cut" / "B"
+    for folder in (ground, moving):
+        folder.mkdir(parents=True)
+    for i, pixels in enumerate((GROUND[:, :, 0], GROUND[:, :, :3])):
+        image.write(ground / f"k{i}.png", pixels)
+        image.write(moving / f"k{i}.png", cel(4 + 8 * i, 8) * np.uint16(257) if i else cel(4, 8))
+    out = tmp_path / "out"
+    drawings = [image.read(path) for path in interpolate(tmp_path / "cut", out).paths]
+    assert {(drawing.shape, drawing.dtype) for drawing in drawings} == {((40, 56, 4), np.dtype(np.uint16))}
+    assert drawings[0][0, 0].tolist() == [257 * 90] * 3 + [65535]
+    assert drawings[2][0, 0].tolist() == (257 * GROUND[0, 0].astype(int)).tolist()
+    np.testing.assert_array_equal(drawings[2][8:24, 12:28, :3], TEXTURE * np.uint16(257))
+    assert image.read(out / "layers" / "A" / "k0+1of1.png").shape == (40, 56, 3)
+    image.write(moving / "k1.png", GROUND[:20])
+    with pytest.raises(InputError, match=r"k1\.png is 56×20 pixels and .*k0\.png 56×40; bring all layers to one size"):
+        interpolate(tmp_path / "cut", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_one_document_of_groups(tmp_path):
     psd_tools = pytest.importorskip("psd_tools")
     from PIL import Image

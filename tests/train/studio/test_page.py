@@ -250,7 +250,7 @@ def test_playing_is_at_the_rate(studio, tmp_path):
         page.locator("body:not(.playing)").wait_for()
 
 
-def test_a_second_tab_and_an_end_are_told(studio, tmp_path):
+def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
     with open_page(studio.address, tmp_path / "profile") as page:
         wait_until_drawn(page)
         second = page.context.new_page()

@@ -135,7 +135,7 @@ def test_an_edit_is_drawn_and_undone(client):
     assert state(client)["rows"][0]["on"] == 2
 
 
-def test_an_edit_in_a_second_tab_is_told_in_the_first(client):
+def test_an_edit_in_a_second_tab_is_reported_in_the_first(client):
     version = state(client)["version"]
     assert edit(client, action="loop", value=True)[0] == 200
     answer = client.post("api/edit", json={"version": version, "action": "loop", "value": False})

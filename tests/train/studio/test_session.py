@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from _train.frame_interpolation import Interpolator
-from _train.frame_interpolation.keys import exposure_sheets, timing
+from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util import image, video
@@ -198,7 +198,7 @@ def test_a_key_that_changes_has_other_in_betweens(opened):
     until(lambda: after[1] in opened.session.cache)
 
 
-def test_a_damaged_key_and_one_of_another_size_are_told_where_they_are(opened):
+def test_a_damaged_key_and_one_of_another_size_are_reported_where_they_are(opened):
     (opened.session.folder / "k3.png").write_bytes(b"no picture")
     image.write(opened.session.folder / "k4.png", np.zeros((32, 32, 3), np.uint8))
     image.write(opened.session.folder / "k5.png", key(0))
@@ -224,7 +224,7 @@ def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
     assert len(opened.session.snapshot()["rows"]) == 3
 
 
-def test_a_project_damaged_meanwhile_is_told_and_kept(opened):
+def test_a_project_damaged_meanwhile_is_reported_and_kept(opened):
     opened.edit("loop", None, True)
     path = opened.session.folder / "studio.json"
     path.write_text("{")
@@ -260,7 +260,7 @@ def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
     assert opened.row("k2")["drawings"][0]["drawn"]
 
 
-def test_weights_that_are_missing_are_told(tmp_path):
+def test_weights_that_are_missing_are_reported(tmp_path):
     session = Session(write_keys(tmp_path / "keys"), {})
     worker = Worker(session, tmp_path, synthesis="rife", device="cpu", folder=tmp_path)
     worker.run()
@@ -312,6 +312,23 @@ def test_drawings_come_with_a_sheet_and_a_chart(opened, tmp_path):
     assert [gap.ticks for gap in planned] == [(Fraction(1, 4), Fraction(1, 2)), (), ()]
     assert planned[0].exposures == (2, 2, 2)
     assert exposure_sheets.read_layer(folder / "keys.xdts").track.cells == list("11223345")
+
+
+def test_keys_of_mixed_kinds_are_exported_as_interpolate_draws_them(tmp_path):
+    keys, out = tmp_path / "keys", tmp_path / "out"
+    keys.mkdir()
+    for i, pixels in enumerate((key(0)[:, :, 0], key(8), key(16, 4) * np.uint16(257))):
+        image.write(keys / f"k{i + 1}.png", pixels)
+    opened = Opened(keys, out)
+    draw_all(opened.session, opened.worker)
+    exported = [Path(opened.export(format)["path"]) for format in ("drawings", "png")]
+    opened.worker.stop()
+    opened.worker.join()
+    paths, gaps = key_drawings.find_keys([keys]), timing.plan(["k1", "k2", "k3"])
+    drawn = key_drawings.interpolate_keys(paths, tmp_path / "drawn", gaps, **SIMPLE).paths
+    for folder in exported:
+        pictures = sorted(folder.glob("*.png"))
+        assert [path.read_bytes() for path in pictures] == [path.read_bytes() for path in drawn]
 
 
 def test_an_export_is_never_written_over(opened, tmp_path):

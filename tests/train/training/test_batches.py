@@ -310,7 +310,7 @@ class TestCachedFlows:
         assert len(self.files(tmp_path / "flows")) == 4
         assert self.files(tmp_path) == [tmp_path / "flows"]
 
-    def test_a_full_disk_is_told_once(self, tmp_path, estimate, monkeypatch, capsys):
+    def test_a_full_disk_is_reported_once(self, tmp_path, estimate, monkeypatch, capsys):
         source = CachedFlows(Shades(1), estimate, tmp_path)
 
         @contextlib.contextmanager

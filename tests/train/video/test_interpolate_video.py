@@ -238,7 +238,7 @@ def test_all_else_is_carried_over(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("suffix", "holds"), [(".mkv", True), (".mp4", True), (".webm", True), (".ts", False)])
-def test_chapters_that_are_left_out_are_told_of(tmp_path, suffix, holds):
+def test_chapters_that_are_left_out_are_reported(tmp_path, suffix, holds):
     source = rich(tmp_path / "in.mkv", seconds=1)
     notes = run(source, tmp_path / f"out{suffix}").notes
     assert any("does not hold chapters: left out" in note for note in notes) != holds
@@ -246,7 +246,7 @@ def test_chapters_that_are_left_out_are_told_of(tmp_path, suffix, holds):
         assert bool(container.chapters()) == holds
 
 
-def test_what_a_container_does_not_hold_is_told(tmp_path):
+def test_what_a_container_does_not_hold_is_reported(tmp_path):
     source = rich(tmp_path / "in.mkv")
     summary = run(source, tmp_path / "out.mp4")
     assert summary.notes == [
@@ -771,6 +771,9 @@ def make_bad_things() -> None:
         (["in.mp4", "out.mp4", "--fps", "48", "--times-fps", "2"], "not allowed with"),
         (["in.mp4", "out.mp4", "--in-fps", "12"], "rate of its own"),
         (["folder", "out.mp4", "--in-fps", "0"], "--in-fps: 0 is out of range"),
+        (["in.mp4", "out.mp4", "--close-gaps"], "leave --close-gaps out"),
+        (["folder", "out.mp4", "--detelecine"], "folder has no fields"),
+        (["in.mp4", "out.mp4", "--scene-list", "x.csv", "--cut-threshold", "0.3"], "not allowed with --scene-list"),
         (["in.mp4", "out.mp4", "--flow", "raft"], "no flow 'raft'"),
         (["in.mp4", "out.mp4", "--device", "abacus"], "device 'abacus'"),
         (["in.mp4"], "required: OUT"),

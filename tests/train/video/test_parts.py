@@ -47,7 +47,7 @@ def test_a_damaged_part_is_made_again_and_the_others_kept(tmp_path, damage):
     assert not parts.path(1).exists()
 
 
-def test_a_part_that_was_never_told_to_be_finished_is_not(tmp_path):
+def test_a_part_that_was_never_recorded_as_finished_is_not(tmp_path):
     parts = begun(tmp_path)
     add(parts, 0)
     parts.path(1).write_bytes(b"renamed before the power went")

@@ -1,4 +1,4 @@
-"""Lists of scenes are read and written as PySceneDetect has them; a dry run foretells what a run makes."""
+"""Lists of scenes are read and written as PySceneDetect has them; a dry run forecasts what a run makes."""
 
 import re
 from fractions import Fraction
@@ -9,6 +9,8 @@ import pytest
 
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.video import scenes
+from _train.frame_interpolation.video.parts import Parts
+from _util import locks
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 
@@ -109,22 +111,110 @@ def test_a_list_of_a_part_counts_from_the_start_of_the_source(call):
     assert scenes.read(Path("part.csv"), Fraction(24)) == [Fraction("0.167"), Fraction("0.333")]
 
 
-def test_a_dry_run_foretells_a_run_and_writes_nothing(call):
+def test_a_dry_run_forecasts_a_run_and_writes_nothing(call):
     write_clip(cut=5)
     before = sorted(Path().iterdir())
     finished = call(script.main, "clip.mkv", "out.mkv", "--dry-run", *SIMPLE)
     assert finished.code == 0, finished.said
     assert sorted(Path().iterdir()) == before
-    told = re.fullmatch(
+    forecast = re.fullmatch(
         r"clip.mkv: (\d+) drawings in 12 frames, 1 cut; out.mkv would have 24 frames, 48 a second, "
         r"(\d+) of them drawn: about \d+ s and (\d+\.\d) MB\.\n",
         finished.written,
     )
-    assert told
+    assert forecast
     run = call(script.main, "clip.mkv", "out.mkv", *SIMPLE)
-    assert run.written.startswith(f"{told[1]} drawings in 12 frames, 1 cut; out.mkv has 24 frames")
-    assert int(told[2]) == 10  # one between any two drawings of a shot
-    assert abs(float(told[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
+    assert run.written.startswith(f"{forecast[1]} drawings in 12 frames, 1 cut; out.mkv has 24 frames")
+    assert int(forecast[2]) == 10  # one between any two drawings of a shot
+    assert abs(float(forecast[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
+
+
+def obstruct(state: str) -> tuple[str, ...]:
+    """Put something in the way of a run from clip.mkv; returns the arguments after it."""
+    if state in ("a result", "a resumed result of something else"):
+        write_clip(cut=5, frames=3)
+        Path("clip.mkv").rename("out.mkv")
+        write_clip(cut=5)
+    elif state == "a folder that is not empty":
+        Path("out").mkdir()
+        Path("out/0001.png").touch()
+        return ("out",)
+    elif state == "parts":
+        Path(".out.mkv.parts").mkdir()
+        Path(".out.mkv.parts/finished.jsonl").write_text('{"part": 0, "frames": 48, "sha256": ""}\n')
+    elif state == "no folder":
+        return ("nowhere/out.mkv",)
+    elif state == "the source":
+        return ("clip.mkv", "--overwrite")
+    elif state == "resumed parts of another run":
+        Path(".out.mkv.parts/drawn").mkdir(parents=True)
+        Path(".out.mkv.parts/drawn/000003.npz").touch()
+        Path(".out.mkv.parts/run.json").write_text('{"crf": "30"}')
+    elif state == "a lock of the list of scenes":
+        return "out.mkv", "--write-scene-list", "list.csv"
+    return ("out.mkv", "--resume") if "resumed" in state else ("out.mkv",)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("a result", "out.mkv exists; replace it with --overwrite"),
+        ("a resumed result of something else", "out.mkv exists; replace it with --overwrite"),
+        ("a folder that is not empty", "out is a folder and not empty"),
+        ("parts", "holds what an earlier run finished"),
+        ("resumed parts of another run", "is of another run"),
+        ("no folder", "There is no folder nowhere"),
+        ("the source", "clip.mkv is the source"),
+        ("a lock", "out.mkv is in use by another run"),
+        ("a lock of the list of scenes", "list.csv is in use by another run"),
+    ],
+)
+def test_a_dry_run_is_refused_as_the_run_is(call, state, says):
+    write_clip(cut=5)
+    arguments = "clip.mkv", *obstruct(state), *SIMPLE
+    locked = {"a lock": ["out.mkv"], "a lock of the list of scenes": ["list.csv"]}.get(state, [])
+    with locks.holding(*locked):
+        before = contents()
+        dry = call(script.main, *arguments, "--dry-run")
+        assert contents() == before
+        run = call(script.main, *arguments)
+    assert (dry.code, dry.written) == (run.code, run.written) == (2, "")
+    assert says in dry.said
+    assert dry.said == run.said
+
+
+def contents() -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+
+
+def test_a_dry_run_says_what_needs_no_work_or_is_replaced(call):
+    write_clip(cut=5)
+    for out, options, says in (("out.mkv", ("--resume",), "out.mkv"), ("queue/", (), "queue/clip.mkv")):
+        assert call(script.main, "clip.mkv", out, *SIMPLE).code == 0
+        before = contents()
+        dry = call(script.main, "clip.mkv", out, *options, "--dry-run", *SIMPLE)
+        assert (dry.code, dry.written) == (0, "")
+        assert f"{says} already exists; nothing to do" in dry.said
+        dry = call(script.main, "clip.mkv", out, "--overwrite", "--dry-run", *SIMPLE)
+        assert (dry.code, f"{says} would have 24 frames" in dry.written) == (0, True)
+        assert contents() == before
+
+
+def test_a_dry_run_of_a_resumed_run_counts_what_is_left_to_draw(call, monkeypatch):
+    write_clip(cut=60, frames=60)
+    keep = Parts.keep
+
+    def fail_after_the_first(parts, i, frames):
+        keep(parts, i, frames)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Parts, "keep", fail_after_the_first)
+        assert call(script.main, "clip.mkv", "out.mkv", *SIMPLE).code == 130
+    before = contents()
+    dry = call(script.main, "clip.mkv", "out.mkv", "--resume", "--dry-run", *SIMPLE)
+    assert "would have 120 frames, 48 a second, 11 of them drawn" in dry.written  # 96 are in the part that is kept
+    assert contents() == before
 
 
 def test_lists_are_of_one_video(call):

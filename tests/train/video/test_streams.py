@@ -11,6 +11,7 @@ from av.stream import Disposition
 from PIL import Image
 
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
+from _util import video
 from _util.video import Reader
 
 H, W, RATE = 64, 96, 24
@@ -106,10 +107,14 @@ def lag(path: Path) -> float:
     """Seconds from the click to the flash."""
     with av.open(path) as container:
         flash = max(container.decode(video=0), key=lambda frame: frame.to_ndarray(format="gray").mean()).time
+    return flash - heard(path)
+
+
+def heard(path: Path) -> float:
+    """The time of the click, in seconds."""
     with av.open(path) as container:
         loudest = max(container.decode(audio=0), key=lambda frame: np.abs(frame.to_ndarray()).max())
-        heard = loudest.time + np.abs(loudest.to_ndarray()).max(0).argmax() / loudest.rate
-    return flash - heard
+        return loudest.time + np.abs(loudest.to_ndarray()).max(0).argmax() / loudest.rate
 
 
 def kinds(path: Path) -> list[str]:
@@ -232,9 +237,24 @@ def test_sound_stays_in_step_wherever_clocks_begin(tmp_path, suffix, video_at, s
     assert Reader(tmp_path / f"out{suffix}").size == (H, W)
 
 
-def test_no_frame_gets_before_the_clock_that_sound_begins(tmp_path):
-    run(
-        make(tmp_path / "in.mkv"), tmp_path / "delayed.wmv"
-    )  # whose pictures are reordered, and dated for decoding alone
+@pytest.mark.parametrize(("video_at", "sound_at"), [(0, 0), (0.5, 0), (0, 0.5)])
+@pytest.mark.parametrize("suffix", [".avi", ".wmv"])
+def test_sound_stays_in_step_where_only_decoding_times_are_stored(tmp_path, suffix, video_at, sound_at):
+    source = make(tmp_path / "in.mkv", seconds=2, video_at=video_at, sound_at=sound_at)
+    out = tmp_path / f"out{suffix}"
+    run(source, out)
+    with av.open(out) as container:
+        shown = list(container.decode(video=0))
+    assert len(shown) == 2 * 2 * RATE
+    assert {int(frame.pict_type) for frame in shown} == {1, 2}  # I and P
+    flash = max(shown, key=lambda frame: frame.to_ndarray(format="gray").mean())
+    block = 0.5 * 1024 / 48000 if sound_at and suffix == ".avi" else 0.002  # AVI counts blocks of sound
+    assert float(flash.dts * flash.time_base) - heard(out) == pytest.approx(lag(source), abs=block)
+
+
+def test_no_frame_gets_before_the_clock_that_sound_begins(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(video, "IN_ORDER", ())
+        run(make(tmp_path / "in.mkv"), tmp_path / "delayed.wmv")  # with pictures that are reordered
     run(tmp_path / "delayed.wmv", tmp_path / "out.mov", times_fps=Fraction(1))
     assert len(list(Reader(tmp_path / "out.mov"))) == len(list(Reader(tmp_path / "delayed.wmv"))) == 2 * RATE

@@ -27,6 +27,7 @@ class FlowTask(Task):
     """Base class of the tasks of flow networks."""
 
     schedule, weight_decay, gamma = "cosine", 1e-4, 0.8
+    self_supervise = True
 
     @abstractmethod
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:

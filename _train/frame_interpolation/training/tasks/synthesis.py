@@ -42,6 +42,8 @@ class FusionTask(SynthesisTask):
 class LineTask(SynthesisTask):
     """SoftsplatLite and DTM, trained with the published loss (Chen and Zwicker, ECCV 2022)."""
 
+    features = True
+
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
         self.lpips = LPIPSLoss(protocol="paper")

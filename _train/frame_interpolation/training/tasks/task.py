@@ -28,6 +28,8 @@ class Task(nn.Module, ABC):
         lr, schedule, weight_decay, gradient_norm, crop: defaults of the optimisation.
         flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files; on the class, its
             default; None if the task needs no flow.
+        features: whether the network has a feature extractor with weights of its own, `--features`.
+        self_supervise: whether the task can learn without exact flow, `--self-supervise`.
         style_features: default backbone of the perceptual loss; None if the loss has no such option.
         stages: default of `--stages`; None if the task has none.
         blocks: default of `--blocks`; None if the network has no blocks that can be frozen.
@@ -38,6 +40,8 @@ class Task(nn.Module, ABC):
     lr, schedule, weight_decay, gradient_norm = 1e-3, "plateau", 0.0, 1.0
     crop = (256, 256)
     flow: str | None = None
+    features = False
+    self_supervise = False
     style_features: str | None = None
     stages: tuple[str, ...] | None = None
     blocks: int | None = None

@@ -23,14 +23,14 @@ class FlowUNetTask(FlowTask):
         super().__init__(options, device)
         self.name = f"{options.model}_flow"
         self.networks[self.name] = FlowUNet(options.model)
-        self.features = losses.style_features(options.style_features) if options.self_supervise else None
+        self.backbone = losses.style_features(options.style_features) if options.self_supervise else None
 
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         return cast(FlowUNet, self.networks[self.name]).refinements(frame0, frame1)
 
     def appearance(self, frame: Tensor, truth: Tensor) -> tuple[str, Tensor]:
-        assert self.features is not None
-        return "looks", _perceptual(self.features, frame, truth) + (frame - truth).abs().mean()
+        assert self.backbone is not None
+        return "looks", _perceptual(self.backbone, frame, truth) + (frame - truth).abs().mean()
 
 
 class FrameUNetTask(SynthesisTask):
@@ -42,7 +42,7 @@ class FrameUNetTask(SynthesisTask):
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
         self.networks[options.model] = FrameUNet(options.model)
-        self.features = losses.style_features(options.style_features)
+        self.backbone = losses.style_features(options.style_features)
         self.psnr, self.ssim = metrics.PSNR(), metrics.SSIM()
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
@@ -51,7 +51,7 @@ class FrameUNetTask(SynthesisTask):
         return self.judge(frame, truth)
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
-        perceptual, l1 = _perceptual(self.features, frame, truth), (frame - truth).abs().mean()
+        perceptual, l1 = _perceptual(self.backbone, frame, truth), (frame - truth).abs().mean()
         drawn = frame.detach().float()
         figures = {name: getattr(self, name).measure(drawn, truth).mean() for name in ("psnr", "ssim")}
         return perceptual + l1, {"perceptual": perceptual, "l1": l1, **figures}
