@@ -1,6 +1,7 @@
 """Numbered drawings as the frames of a video, at a constant rate."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from _util import colour, exr, formats, image, pixel_formats, sequences
 from _util.alpha import over_white
 from _util.colour import Colour
+from _util.counts import listed
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits, as_16_bits, resize, with_channels
@@ -41,8 +43,9 @@ class Drawings:
         first = _first_readable(self.paths)
         pixels = formats.for_display(first)
         count = self.places[-1] + 1
-        alpha, is_deep = _richest(self.paths)
-        gap = sequences.message(sequence, source, close_gaps)
+        kinds = list(map(_kind, self.paths))
+        alpha, is_deep = any(kind.alpha for kind in kinds), any(kind.deep for kind in kinds)
+        notes = sequences.message(sequence, source, close_gaps), _other_colours(self.paths, kinds)
         self.keep_alpha = keep_alpha and alpha
         self.metadata = Metadata(
             size=pixels.shape[:2],
@@ -53,7 +56,7 @@ class Drawings:
             colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
             pixel_format=pixel_formats.of_rgb(is_deep, alpha),
             alpha=alpha,
-            notes=(gap,) if gap else (),
+            notes=tuple(filter(None, notes)),
             tags=first.tags,
         )
 
@@ -81,21 +84,20 @@ def _first_readable(paths: list[Path]) -> formats.Picture:
 
 
 class _Kind(NamedTuple):
-    """What a frame must hold to keep a picture."""
+    """What a frame must hold to keep a picture, and the digest of its ICC profile."""
 
     alpha: bool
     deep: bool  # more than 8 bits
+    profile: str | None = None  # "": there is none; None: that is not known
 
 
-def _richest(paths: list[Path]) -> _Kind:
-    """What frames must hold to keep all pictures."""
-    alpha = deep = False
-    for path in paths:
-        kind = _kind(path)
-        alpha, deep = alpha or kind.alpha, deep or kind.deep
-        if alpha and deep:
-            break
-    return _Kind(alpha, deep)
+def _other_colours(paths: list[Path], kinds: list[_Kind]) -> str | None:
+    """A sentence about drawings with another ICC profile than the first; None if there are none."""
+    known = [(path.name, kind.profile) for path, kind in zip(paths, kinds, strict=True) if kind.profile is not None]
+    others = [name for name, profile in known if profile != known[0][1]]
+    if not others:
+        return None
+    return f"The ICC profile of {listed(others)} is not that of {known[0][0]}, which is used for all drawings."
 
 
 def _kind(path: Path) -> _Kind:
@@ -108,7 +110,9 @@ def _kind(path: Path) -> _Kind:
     with contextlib.suppress(Exception), Image.open(path) as opened:
         stored = str(getattr(opened, "tile", ""))  # names the stored mode, which Pillow may reduce to 8 bits
         is_deep = opened.mode in _DEEP_MODES or ";16" in stored
-        return _Kind(opened.mode in _CLEAR_MODES or "transparency" in opened.info, is_deep)
+        profile = opened.info.get("icc_profile")
+        is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info
+        return _Kind(is_clear, is_deep, hashlib.sha256(profile).hexdigest() if profile else "")
     with contextlib.suppress(InputError):
         picture = image.read(path)
         return _Kind(picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)

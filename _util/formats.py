@@ -124,9 +124,13 @@ def _read(path: Path) -> Picture:
             return _read_floating_tiff(path)
         is_deep = _is_deep(path, image)  # before anything decodes it
         tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
+        clear = _clear_grey(image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
         pixels = upright(_decode_deep(path), orientation) if is_deep else _decode_plain(image)
+    if clear is not None and pixels.ndim == 2:
+        opaque = np.iinfo(pixels.dtype).max
+        pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(
             f"{path} holds {pixels.dtype} values; export it with 8 or 16 bits, or as floating TIFF or EXR."
@@ -170,6 +174,18 @@ def _is_deep_avif(path: Path) -> bool:
         data = file.read(2**16)
     at = data.find(b"av1C")
     return 0 <= at < len(data) - 6 and bool(data[at + 6] & 0x40)  # high_bitdepth
+
+
+def _clear_grey(image: Image.Image) -> int | None:
+    """Remove the grey that a file declares transparent, which Pillow applies wrongly below 8 bits and OpenCV ignores.
+
+    Returns:
+        Its value as decoded; None if there is none.
+    """
+    if image.mode not in ("L", "I;16") or not isinstance(image.info.get("transparency"), int):
+        return None
+    scale = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]), 1)  # pyright: ignore[reportAttributeAccessIssue]
+    return scale * image.info.pop("transparency")
 
 
 def _decode_plain(image: Image.Image) -> np.ndarray:

@@ -59,7 +59,8 @@ def check(*paths: str | Path) -> None:
                 _try_lock(path, file).release()
         folder = next(parent for parent in real.parents if os.path.exists(parent))  # noqa: PTH110
         if not any(os.access(place, os.W_OK | os.X_OK) for place in (folder, real) if os.path.isdir(place)):  # noqa: PTH112
-            raise InputError(f"{path} cannot be written ({os.strerror(errno.EACCES)}); choose another place.")
+            what = f"{path} cannot be written" if folder == real.parent else f"{real.parent} cannot be made"
+            raise InputError(f"{what} ({os.strerror(errno.EACCES)}); choose another place.")
 
 
 @contextlib.contextmanager

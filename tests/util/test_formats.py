@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections import Counter
 
 import av
@@ -54,6 +55,27 @@ def test_kinds_of_pillow(tmp_path, suffix):
     assert read.suffix == ".png"
     assert np.abs(read.pixels.astype(int) - RGB).mean() < (8 if suffix == ".gif" else 2)
     assert image.read(tmp_path / f"a{suffix}").dtype == np.uint8
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_grey_that_png_declares_transparent(tmp_path, bits):
+    levels = np.random.default_rng(0).integers(0, 2**bits, (16, 16))
+    binary = (levels[:, :, None] >> np.arange(bits)[::-1] & 1).astype(np.uint8)
+    rows = np.packbits(binary.reshape(16, -1), axis=1)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 16, 16, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", levels[0, 0])),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))),
+        (b"IEND", b""),
+    )
+    written = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    (tmp_path / "a.png").write_bytes(png.SIGNATURE + b"".join(written))
+    pixels = formats.read(tmp_path / "a.png").pixels
+    top = 65535 if bits == 16 else 255
+    np.testing.assert_array_equal(pixels[:, :, :3], np.dstack([levels * (top // (2**bits - 1))] * 3))
+    np.testing.assert_array_equal(pixels[:, :, 3], np.where(levels == levels[0, 0], 0, top))
 
 
 @pytest.mark.parametrize("suffix", [".tga", ".avif", ".webp", ".jp2"])

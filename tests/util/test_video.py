@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from _util import colour, decoding, formats, image, runs, video
+from _util import colour, decoding, formats, icc, image, runs, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.files import temporary_beside
@@ -298,6 +298,17 @@ def test_what_is_no_file_is_a_damaged_drawing(tmp_path):
     assert len(list(reader)) == 3
     assert "cannot be decoded (3)" in reader.damage
     assert runs.stamp_of([tmp_path / "2.png", tmp_path / "4.png"]) != runs.stamp_of([tmp_path / "2.png"])
+
+
+def test_drawings_of_other_profiles_are_reported(tmp_path):
+    profile = icc.of_gamma(1.8)
+    for i, more in enumerate(({"icc_profile": profile}, {"icc_profile": profile}, {}, {"icc_profile": profile})):
+        Image.fromarray(np.full((H, W, 3), 9 * i, np.uint8)).save(tmp_path / f"{i}.png", **more)
+    (tmp_path / "3.png").write_bytes(b"damaged")
+    (note,) = Reader(tmp_path).notes
+    assert note == "The ICC profile of 2.png is not that of 0.png, which is used for all drawings."
+    (tmp_path / "2.png").unlink()
+    assert not any("ICC" in note for note in Reader(tmp_path).notes)
 
 
 def test_a_damaged_drawing_is_left_out_and_reported(tmp_path):

@@ -131,12 +131,12 @@ def run(
         if not overwrite and is_made(job, settings):
             tally.kept.append(job.out)
             return
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        if make(job) is None:
-            tally.kept.append(job.out)
-            return
-        runs.write(_note(job), _metadata(job, settings))
-        tally.made.append(job.out)
+        with files.making_folder(job.out.parent):
+            if make(job) is None:
+                tally.kept.append(job.out)
+                return
+            runs.write(_note(job), _metadata(job, settings))
+            tally.made.append(job.out)
 
     tally.failed.update(each(jobs, make_or_keep))
     return tally
