@@ -63,6 +63,18 @@ class Summary(NamedTuple):
     notes: list[str]  # sentences about what was found, left out or could not be read, in the order of output
 
 
+class _Notes:
+    """Says sentences to the user, and keeps them for the summary."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say = say
+        self.kept: list[str] = []
+
+    def __call__(self, sentence: str) -> None:
+        self.say(sentence)
+        self.kept.append(sentence)
+
+
 class VideoRun(NamedTuple):
     """A checked run, before anything is written."""
 
@@ -104,55 +116,41 @@ def interpolate_video(
         InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
             are kept for `resume`; nothing else is left.
     """
-    say = say or functools.partial(print, file=sys.stderr)
+    note = _Notes(say or functools.partial(print, file=sys.stderr))
     out = place_of(source, out, resume)
     with locks.holding(*written(out, scenes)):
-        return _interpolate(source, out, options, create, resume, overwrite, say, scenes)
+        run = prepare_run(source, out, options, create, resume, overwrite, note)
+        if run.is_made:
+            run.parts.discard()
+            if run.summary is None:
+                note.say(already_made(out))
+            return run.summary
+        run.parts.begin(resume, overwrite)
+        for path in run.parts.damaged:
+            note.say(f"{path} is damaged: drawn again.")
+        try:
+            summary = _make(run, out, options, scenes, note)
+        except BaseException:
+            if run.parts.is_empty or source == video.STREAM:
+                run.parts.discard()
+            else:
+                print(f"{run.parts.folder} keeps what is finished; --resume continues from there.", file=sys.stderr)
+            raise
+        run.parts.discard()
+        return summary
 
 
-def _interpolate(
-    source: Path,
-    out: Path,
-    options: Options,
-    create: Callable[[], tuple[Draws, dict[str, Any]]],
-    resume: bool,
-    overwrite: bool,
-    say: Callable[[str], None],
-    scenes: Path | None,
-) -> Summary | None:
-    notes: list[str] = []
-
-    def note(sentence: str) -> None:
-        notes.append(sentence)
-        say(sentence)
-
-    run = prepare_run(source, out, options, create, resume, overwrite, note)
-    parts, reader, result = run.parts, run.reader, run.result
-    if run.is_made:
-        parts.discard()
-        if run.summary is None:
-            say(already_made(out))
-        return run.summary
-    parts.begin(resume, overwrite)
-    for path in parts.damaged:
-        say(f"{path} is damaged: drawn again.")
-    try:
-        count, frames = _draw(reader, run.fps, options, run.interpolator, parts, result, scenes)
-        known = len(result.notes)
-        whole = result.join(parts, frames)
-        for sentence in [*result.notes[known:], *filter(None, [reader.damage])]:
-            note(sentence)
-        summary = Summary(frames, run.fps, *count, notes=notes)
-        if whole is not None:
-            parts.about_to_appear(whole, {**summary._asdict(), "fps": str(run.fps)})
-            rename(whole, out)
-    except BaseException:
-        if parts.is_empty or source == video.STREAM:
-            parts.discard()
-        else:
-            print(f"{parts.folder} keeps what is finished; --resume continues from there.", file=sys.stderr)
-        raise
-    parts.discard()
+def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None, note: _Notes) -> Summary:
+    """Draw what is missing, and put the result in its place."""
+    count, frames = _draw(run, options, scenes)
+    known = len(run.result.notes)
+    whole = run.result.join(run.parts, frames)
+    for sentence in [*run.result.notes[known:], *filter(None, [run.reader.damage])]:
+        note(sentence)
+    summary = Summary(frames, run.fps, *count, notes=note.kept)
+    if whole is not None:
+        run.parts.about_to_appear(whole, {**summary._asdict(), "fps": str(run.fps)})
+        rename(whole, out)
     return summary
 
 
@@ -317,16 +315,9 @@ def _changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in paths)
 
 
-def _draw(
-    reader: video.Reader,
-    fps: Fraction,
-    options: Options,
-    interpolator: Draws,
-    parts: Parts,
-    result: Result,
-    scenes: Path | None = None,
-) -> tuple[SourceCount, int]:
+def _draw(run: VideoRun, options: Options, scenes: Path | None = None) -> tuple[SourceCount, int]:
     """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
+    reader, fps, parts, interpolator = run.reader, run.fps, run.parts, run.interpolator
     length = part_length(parts, fps)
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
@@ -345,7 +336,7 @@ def _draw(
         FrameBar(expected, total=total, initial=done) as progress,
         contextlib.closing(ahead(unmoved.watch(reader.frames()), _QUEUE)) as decoded,
         contextlib.closing(ahead(mark(decoded, options, reader), _QUEUE)) as marked,
-        PartWriter(parts, length, result, options, unmoved) as writer,
+        PartWriter(parts, length, run.result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
         found = FoundDrawings(marked, reader)
