@@ -71,6 +71,13 @@ def _origin(weights: Path) -> dict[str, str]:
     return {"version": VERSION, "weights": runs.digest(weights)}
 
 
+def settings(backend: str, folder: Path) -> dict[str, Any]:
+    """What determines the frames of a backend besides the weights: its name, and a digest of the existing models."""
+    paths = [place(folder) / file_name(coarser) for coarser in COARSENESSES]
+    models = {path.name: runs.digest(path) for path in paths if path.is_file()}
+    return {"backend": backend, "models": runs.digest_of(models)}
+
+
 class _Exported(nn.Module):
     def __init__(self, network: SharpIFNet, coarser: int):
         super().__init__()

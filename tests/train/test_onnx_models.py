@@ -1,6 +1,7 @@
 """The default synthesis as ONNX: the same frames, of any size, with alpha, and what is refused."""
 
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from _train.frame_interpolation import Interpolator, onnx_models
+from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models import sharp_ifnet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
+from _train.frame_interpolation.video.interpolate import create_interpolator
 from _util import checkpoints
 from _util.errors import InputError
 
@@ -136,6 +139,16 @@ def test_loaded_models_are_few_and_small_enough_together(monkeypatch, tmp_path):
     assert [size for *_, size in loaded._models] == [(1088, 1856), (1088, 1792)]
     loaded.model("openvino", tmp_path / "a.onnx", (4352, 7680))
     assert [size for *_, size in loaded._models] == [(4352, 7680)]
+
+
+@pytest.mark.slow
+def test_settings_tell_backends_and_their_models_apart(create, folder, monkeypatch):
+    pytest.importorskip("openvino")
+    found = [create_interpolator(folder, synthesis="ifnet", device="cpu", backend=backend)[1] for backend in BACKENDS]
+    monkeypatch.setattr(onnx_models, "file_name", lambda coarser: f"other-{coarser}.onnx")
+    (folder / "onnx" / "other-1.onnx").write_bytes(b"other")
+    found.append(create_interpolator(folder, synthesis="ifnet", device="cpu", backend="openvino")[1])
+    assert len({json.dumps(settings) for settings in found}) == 4
 
 
 @pytest.mark.slow
