@@ -81,7 +81,7 @@ def main() -> None:
 
     page = create_page(Interpolator(**drawing.chosen(arguments)))
     try:
-        page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False)
+        page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False, show_error=True)
     except OSError as error:
         raise InputError(f"The port {arguments.port:g} is not available; choose another --port.") from error
 
