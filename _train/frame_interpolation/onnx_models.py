@@ -11,7 +11,6 @@ frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's 
 """
 
 import contextlib
-import functools
 import importlib.util
 import io
 import logging
@@ -273,11 +272,13 @@ class _Loaded:
         return self._core
 
 
-@functools.cache
+_processes: dict[int, _Loaded] = {}
+
+
 def _loaded(process: int) -> _Loaded:
     """The models of a process, never freed: a fork can neither run nor free those of its parent, as their threads are
     missing."""
-    return _Loaded()
+    return _processes.setdefault(process, _Loaded())  # in one step, so that threads share one
 
 
 def _onnxruntime(path: Path) -> _Model:
