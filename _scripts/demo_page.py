@@ -4,6 +4,7 @@ python -m _scripts.demo_page            # http://127.0.0.1:7860
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _scripts import drawing
@@ -36,26 +37,41 @@ def create_page(interpolator):
     extras.require("gradio")
     import gradio
 
-    def draw(first: "np.ndarray | None", last: "np.ndarray | None", between: float) -> "list[np.ndarray]":
+    def draw(first: str | None, last: str | None, between: float) -> "list[np.ndarray]":
         if first is None or last is None:
-            raise gradio.Error("Choose two drawings.")
-        if first.shape != last.shape:
-            raise gradio.Error("The drawings have different sizes; scale them to one.")
-        times = [i / (between + 1) for i in range(1, int(between) + 1)]
+            raise gradio.Error("Choose two drawings.", print_exception=False)
         try:
-            return [first, *interpolator(first, last, times), last]
+            return draw_files(interpolator, (Path(first), Path(last)), int(between))
         except InputError as error:
-            raise gradio.Error(str(error)) from error
+            raise gradio.Error(str(error), print_exception=False) from error
 
     with gradio.Blocks(title="In-betweens", analytics_enabled=False) as page:
         gradio.Markdown("# In-betweens\nChoose two drawings of one size.")
         with gradio.Row():
-            first, last = (gradio.Image(label=label, type="numpy", image_mode="RGB") for label in ("First", "Last"))
+            # Gradio would lose transparency, and clip 16 bits of grey.
+            first, last = (gradio.Image(label=label, type="filepath", image_mode=None) for label in ("First", "Last"))
         between = gradio.Slider(1, _MOST_BETWEEN, value=3, step=1, label="Frames between")
         button = gradio.Button("Draw", variant="primary")
         frames = gradio.Gallery(label="Frames", format="png", columns=5)
         button.click(draw, [first, last, between], frames)
     return page
+
+
+def draw_files(interpolator, paths: tuple[Path, Path], between: int) -> "list[np.ndarray]":
+    """Two drawings and the frames between them, with 8 bits.
+
+    Raises:
+        InputError: a file cannot be read, or the drawings do not fit one another.
+    """
+    from _train.frame_interpolation import pairs
+    from _util import formats
+    from _util.pixels import as_8_bits
+
+    ends = formats.read(paths[0]), formats.read(paths[1])
+    times = [i / (between + 1) for i in range(1, between + 1)]
+    frames = interpolator(*pairs.common_kind(paths, ends), times)
+    pictures = [ends[0], *(pairs.of_kind(frame, ends) for frame in frames), ends[1]]
+    return [as_8_bits(formats.for_display(picture)) for picture in pictures]
 
 
 def main() -> None:
@@ -64,7 +80,10 @@ def main() -> None:
     from _train.frame_interpolation.interpolator import Interpolator
 
     page = create_page(Interpolator(**drawing.chosen(arguments)))
-    page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False)
+    try:
+        page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False, show_error=True)
+    except OSError as error:
+        raise InputError(f"The port {arguments.port:g} is not available; choose another --port.") from error
 
 
 if __name__ == "__main__":

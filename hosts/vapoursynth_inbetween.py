@@ -33,8 +33,8 @@ class _Source(NamedTuple):
 
 def interpolate(
     clip: vs.VideoNode,
-    fps: Fraction | int | None = None,
-    times_fps: Fraction | int = 2,
+    fps: Fraction | float | str | None = None,
+    times_fps: Fraction | float | str = 2,
     *,
     dedup: bool = True,
     camera_holds: bool = True,
@@ -48,24 +48,32 @@ def interpolate(
 
     Args:
         clip: RGB24 or RGB48 of a constant rate and size.
-        fps: frames per second of the result; None: `times_fps` times those of the clip.
+        fps: frames per second of the result, such as 60 or "60000/1001"; None: `times_fps` times those of the clip.
         dedup, camera_holds, cut_threshold: as the options of `interpolate_video`.
         interpolator: draws the frames (default: `Interpolator()`).
 
     Raises:
-        vs.Error: the clip has another format, or no constant rate or size.
+        vs.Error: the clip has another format, or no constant rate or size, or the rate is not a number above 0.
     """
     if clip.format is None or clip.format.id not in _FORMATS or not clip.width:
         raise vs.Error("inbetween: the clip must be RGB24 or RGB48 of one size; convert it with clip.resize.Bicubic.")
     if not clip.fps:
         raise vs.Error("inbetween: the clip needs a constant rate; give it one with clip.std.AssumeFPS.")
     rate = Fraction(clip.fps)
-    fps = Fraction(times_fps) * rate if fps is None else Fraction(fps)
+    fps = _fraction(times_fps) * rate if fps is None else _fraction(fps)
     if fps <= 0:
         raise vs.Error("inbetween: the rate must be more than 0 frames a second.")
     options = Options(dedup=dedup, camera_holds=camera_holds, cut_threshold=cut_threshold)
     sources = _plan(clip, rate, fps, options)
     return _drawn(clip, fps, sources, interpolator or Interpolator())
+
+
+def _fraction(value: Fraction | float | str) -> Fraction:
+    """A rate as it is written: 59.94 is 2997/50."""
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError) as error:
+        raise vs.Error(f"inbetween: the rate {value!r} is not a number, such as 60 or 60000/1001.") from error
 
 
 def _plan(clip: vs.VideoNode, rate: Fraction, fps: Fraction, options: Options) -> list[_Source]:

@@ -91,7 +91,7 @@ class Interpolator:
         folder, self.line_art = Path(folder), line_art
         choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
-        self.device = choose_device(device)
+        self.device = choose_device(device if backend == "pytorch" else "cpu")
         self.context = create_context(self.device, precision, folder, backend)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"

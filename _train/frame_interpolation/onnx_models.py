@@ -11,10 +11,11 @@ frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's 
 """
 
 import contextlib
-import functools
 import importlib.util
 import io
 import logging
+import os
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,10 +41,18 @@ COARSENESSES = (1, 2, 4)
 OPSET = 20  # the first version whose GridSample has the mode "cubic"
 _MULTIPLE = 4 * ifnet.SCALES[0]
 _INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
-_KEPT = 8  # cached models, one per frame size
+_KEPT = 8  # loaded models; OpenVINO needs one for each frame size
+_KEPT_PIXELS = 2 * 1920 * 1088  # of these sizes together: OpenVINO needs 0.4 GB for each million. One may be larger
 _PROVIDERS = ("TensorRT", "CUDA", "Dml", "CoreML", "OpenVINO", "CPU")  # of ONNX Runtime, in order of preference
 
-_Model = Callable[[dict[str, np.ndarray]], list[np.ndarray]]  # takes inputs by name, returns the outputs in order
+_Size = tuple[int, int]  # (h, w)
+
+
+class _Model(NamedTuple):
+    """A loaded model, which several threads may run."""
+
+    run: Callable[[dict[str, np.ndarray]], list[np.ndarray]]  # takes inputs by name, returns the outputs in order
+    properties: Mapping[str, str]  # its metadata
 
 
 def place(folder: Path = checkpoints.FOLDER) -> Path:
@@ -59,6 +68,13 @@ def file_name(coarser: int) -> str:
 def _origin(weights: Path) -> dict[str, str]:
     """Model metadata that identifies the weights and the project version that a model was exported from."""
     return {"version": VERSION, "weights": runs.digest(weights)}
+
+
+def settings(backend: str, folder: Path) -> dict[str, Any]:
+    """What determines the frames of a backend besides the weights: its name, and a digest of the existing models."""
+    paths = [place(folder) / file_name(coarser) for coarser in COARSENESSES]
+    models = {path.name: runs.digest(path) for path in paths if path.is_file()}
+    return {"backend": backend, "models": runs.digest_of(models)}
 
 
 class _Exported(nn.Module):
@@ -167,6 +183,7 @@ class OnnxIntermediate(Intermediate):
         extras.require(backend)
         self.backend, self.folder, self.coarser = backend, place(folder), coarser
         self.weights = checkpoints.find("ifnet", folder)
+        self._origin = {} if self.weights is None else _origin(self.weights)
 
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
         frames = torch.stack([pair.frame0, pair.frame1])
@@ -179,84 +196,122 @@ class OnnxIntermediate(Intermediate):
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
         frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
-        size = frame0.shape[2], frame0.shape[3]
-        model = _load(self.backend, self.folder / file_name(coarser), size, self.weights)
+        model = self._model(self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
         return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask)
 
+    def _model(self, path: Path, size: _Size) -> _Model:
+        """The model for frames of (h, w).
+
+        Raises:
+            InputError: the file is missing, is not a model, or was exported from other weights or by another version.
+        """
+        model = _load(self.backend, path, size)
+        if not self._origin.items() <= model.properties.items():
+            raise InputError(
+                f"{path} was made of other weights than {self.weights}, or by another version; write it again with "
+                "python -m _scripts.export_onnx."
+            )
+        return model
+
 
 def _run(model: _Model, frame0: Tensor, frame1: Tensor, t: Tensor) -> list[Tensor]:
     inputs = zip(_INPUTS, (frame0, frame1, t), strict=True)
-    return [torch.from_numpy(output) for output in model({name: x.float().contiguous().numpy() for name, x in inputs})]
+    outputs = model.run({name: x.float().contiguous().numpy() for name, x in inputs})
+    return [torch.from_numpy(output) for output in outputs]
 
 
-@functools.lru_cache(_KEPT)
-def _load(backend: str, path: Path, size: tuple[int, int], weights: Path | None = None) -> _Model:
-    """Load a model for frames of (h, w).
-
-    Args:
-        weights: the file that this version of the project must have exported the model from; None skips the check.
+def _load(backend: str, path: Path, size: _Size) -> _Model:
+    """Load a model for frames of (h, w), unless it is loaded.
 
     Raises:
-        InputError: the file is missing, is not a model, or was exported from other weights or by another version.
+        InputError: the file is missing, or is not a model.
     """
     if not path.is_file():
         raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
     try:
-        model, properties = _openvino(path, size) if backend == "openvino" else _onnxruntime(path)
+        return _loaded(os.getpid()).model(backend, path, size)
     except Exception as error:  # the type depends on how the file is damaged
         raise InputError(f"{path} is damaged or is not an ONNX model; write it again.") from error
-    if weights is not None and not _origin(weights).items() <= properties.items():
-        raise InputError(
-            f"{path} was made of other weights than {weights}, or by another version; write it again with "
-            "python -m _scripts.export_onnx."
-        )
-    return model
 
 
-@functools.cache
-def _onnxruntime(path: Path) -> tuple[_Model, Mapping[str, str]]:
-    """Load a model with the best available provider; also returns its metadata."""
+class _Loaded:
+    """The models that one process has loaded, the most recently used last."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, Path, str, _Size], _Model] = {}
+        self._lock = threading.Lock()
+        self._core: Any = None
+
+    def model(self, backend: str, path: Path, size: _Size) -> _Model:
+        size = size if backend == "openvino" else (0, 0)
+        key = backend, path, runs.stamp(path), size
+        with self._lock:
+            model = self._models.pop(key, None)
+            if model is None:
+                model = _openvino(self._openvino_core(), path, size) if backend == "openvino" else _onnxruntime(path)
+            self._models[key] = model
+            while len(self._models) > 1 and (len(self._models) > _KEPT or self._pixels() > _KEPT_PIXELS):
+                del self._models[next(iter(self._models))]
+        return model
+
+    def _pixels(self) -> int:
+        return sum(h * w for *_, (h, w) in self._models)
+
+    def _openvino_core(self) -> Any:
+        """The only `openvino.Core` of the process, which is never freed.
+
+        OpenVINO's CPU plugin replaces the alternate signal stack, once for each core. Of two cores, the one that is
+        freed last brings back the stack of the other, which is unmapped by then, and the next signal ends the process.
+        """
+        if self._core is None:
+            import openvino
+
+            self._core = openvino.Core()
+        return self._core
+
+
+_processes: dict[int, _Loaded] = {}
+
+
+def _loaded(process: int) -> _Loaded:
+    """The models of a process, never freed: a fork can neither run nor free those of its parent, as their threads are
+    missing."""
+    return _processes.setdefault(process, _Loaded())  # in one step, so that threads share one
+
+
+def _onnxruntime(path: Path) -> _Model:
+    """Load a model with the best available provider."""
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
     providers = [name for name in (f"{provider}ExecutionProvider" for provider in _PROVIDERS) if name in there]
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, settings, providers=providers)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # an arena per model grows with the largest frame, and saves no time
+    session = onnxruntime.InferenceSession(path, options, providers=providers)
 
     def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         return [np.asarray(output) for output in session.run(_OUTPUTS, inputs)]
 
-    return run, session.get_modelmeta().custom_metadata_map
+    return _Model(run, session.get_modelmeta().custom_metadata_map)
 
 
-def _openvino(path: Path, size: tuple[int, int]) -> tuple[_Model, Mapping[str, str]]:
-    """Compile a model for one fixed size, which is faster, on the device that OpenVINO selects; also its metadata."""
-    core = _openvino_core()
+def _openvino(core: Any, path: Path, size: _Size) -> _Model:
+    """Compile a model for one fixed size, which is faster, on the device that OpenVINO selects."""
     model = core.read_model(path)
     model.reshape({name: (1, 1 if name == "t" else 3, *size) for name in _INPUTS})
     compiled = core.compile_model(model, "AUTO", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    lock = threading.Lock()  # a compiled model has one set of inputs and outputs
 
     def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        outputs = compiled(inputs)
-        return [np.array(outputs[name]) for name in _OUTPUTS]
+        with lock:
+            outputs = compiled(inputs)
+            return [np.array(outputs[name]) for name in _OUTPUTS]
 
     information = dict(model.get_rt_info()).get("framework", {})
-    return run, {name: value.astype(str) for name, value in information.items()}
-
-
-@functools.cache
-def _openvino_core() -> Any:
-    """The only `openvino.Core` of this process, which is never freed.
-
-    OpenVINO's CPU plugin replaces the alternate signal stack, once for each core. Of two cores, the one that is freed
-    last brings back the stack of the other, which is unmapped by then, and the next signal ends the process.
-    """
-    import openvino
-
-    return openvino.Core()
+    return _Model(run, {name: value.astype(str) for name, value in information.items()})
 
 
 def create(context: Context, coarser: str = "1") -> OnnxIntermediate:

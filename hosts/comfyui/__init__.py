@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 _HOME = Path(os.environ.get("INBETWEEN_HOME") or Path(__file__).resolve().parents[2])
+if not (_HOME / "hosts" / "comfyui" / "nodes.py").is_file():
+    raise ImportError(f"{_HOME} is not the folder of the project; set the environment variable INBETWEEN_HOME to it.")
 if str(_HOME) not in sys.path:
     sys.path.append(str(_HOME))
 

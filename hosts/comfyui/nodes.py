@@ -2,13 +2,15 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.interpolator import Interpolator
+from _util.pixels import with_channels
 
 _BETWEEN = ("INT", {"default": 1, "min": 1, "max": 63, "tooltip": "frames drawn in each gap, evenly spaced"})
 _SYNTHESIS = (["auto", *methods.SYNTHESES], {"default": "auto"})
@@ -20,17 +22,39 @@ def _interpolator(synthesis: str) -> Interpolator:
 
 
 def interpolate(images: Sequence[Tensor], between: int, synthesis: str) -> Tensor:
-    """All images (h, w, c) with `between` frames in each gap: ((n − 1) · (between + 1) + 1, h, w, c)."""
-    images = [image.detach().float().cpu() for image in images]
-    sizes = {tuple(image.shape) for image in images}
-    if len(sizes) > 1:
-        raise ValueError(f"Images have different sizes, {' and '.join(map(str, sorted(sizes)))}; scale them to one.")
+    """All images (h, w, c) with `between` frames in each gap: ((n − 1) · (between + 1) + 1, h, w, c).
+
+    If some images have fewer channels than others, grey becomes RGB, and added alpha is opaque.
+    """
+    arrays = _alike([image.detach().float().cpu().numpy() for image in images])
     draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
-    frames = images[:1]
-    for one, other in itertools.pairwise(images):
-        frames += [torch.from_numpy(frame).clamp(0, 1) for frame in draw(one.numpy(), other.numpy(), times)]
+    tell = _progress((len(arrays) - 1) * between)
+    frames = arrays[:1]
+    for one, other in itertools.pairwise(arrays):
+        for frame in draw.draw(draw.prepare(one, other), times):
+            frames.append(frame().clip(0, 1))
+            tell(1)
         frames.append(other)
-    return torch.stack(frames)
+    return torch.from_numpy(np.stack(frames))
+
+
+def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
+    if not images:
+        raise ValueError("The batch holds no images; at least one is needed.")
+    sizes = {f"{image.shape[1]}×{image.shape[0]}" for image in images}
+    if len(sizes) > 1:
+        raise ValueError(f"Images have different sizes, {' and '.join(sorted(sizes))} pixels; scale them to one.")
+    channels = max(image.shape[2] for image in images)
+    return [with_channels(image, channels) if channels > 1 else image for image in images]
+
+
+def _progress(total: int) -> Callable[[int], None]:
+    """ComfyUI's progress bar, which also ends the work when the user cancels it; without ComfyUI, nothing."""
+    try:
+        from comfy.utils import ProgressBar
+    except ImportError:
+        return lambda done: None
+    return ProgressBar(total).update
 
 
 class _Node:

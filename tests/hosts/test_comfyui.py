@@ -1,6 +1,9 @@
 """The nodes keep ComfyUI's protocol: they are called here as its executor calls them."""
 
 import importlib.util
+import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,14 @@ def execute(name: str, **inputs) -> torch.Tensor:
     return result[0]
 
 
+def load(folder: Path) -> types.ModuleType:
+    """What ComfyUI does with a folder of `custom_nodes`."""
+    spec = importlib.util.spec_from_file_location("custom_nodes.inbetween", folder / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def images(count: int, channels: int = 3) -> torch.Tensor:
     return torch.stack([torch.full((32, 48, channels), i / 4) for i in range(count)])
 
@@ -71,8 +82,47 @@ def test_sizes_that_differ_are_refused():
         execute("InbetweenPair", first=images(1), last=torch.zeros(1, 40, 48, 3))
 
 
+def test_images_without_alpha_are_opaque_beside_those_with_it():
+    first, last = images(2).split(1)
+    with torch.inference_mode():
+        frames = execute("InbetweenPair", first=first.half(), last=torch.cat([last, last * 0], 3)[..., :4])
+    assert torch.equal(frames[[0, 2], 0, 0, 3], torch.tensor([1.0, 0.0]))
+    assert torch.equal(frames[0, ..., :3], first[0])
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(ValueError, match="no images"):
+        execute("InbetweenSequence", images=images(1)[:0])
+
+
+def test_progress_is_shown_and_cancelling_ends_the_work(monkeypatch):
+    done = []
+
+    class ProgressBar:
+        def __init__(self, total: int):
+            done.append(total)
+
+        def update(self, more: int) -> None:
+            done.append(more)
+            if len(done) == 4:
+                raise InterruptedError
+
+    monkeypatch.setitem(sys.modules, "comfy", types.ModuleType("comfy"))
+    monkeypatch.setitem(sys.modules, "comfy.utils", types.SimpleNamespace(ProgressBar=ProgressBar))
+    with pytest.raises(InterruptedError):
+        execute("InbetweenSequence", images=images(3), between=2)
+    assert done == [4, 1, 1, 1]
+
+
+def test_a_copy_elsewhere_names_the_variable_that_it_needs(monkeypatch, tmp_path):
+    monkeypatch.delenv("INBETWEEN_HOME", raising=False)
+    copied = shutil.copytree(FOLDER, tmp_path / "ComfyUI" / "custom_nodes" / "inbetween")
+    with pytest.raises(ImportError, match="INBETWEEN_HOME"):
+        load(copied)
+    monkeypatch.setenv("INBETWEEN_HOME", str(FOLDER.parents[1]))
+    assert load(copied).NODE_CLASS_MAPPINGS
+
+
 def test_the_folder_is_loaded_as_comfyui_loads_it():
-    spec = importlib.util.spec_from_file_location("custom_nodes.inbetween", FOLDER / "__init__.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load(FOLDER)
     assert module.NODE_CLASS_MAPPINGS.keys() == module.NODE_DISPLAY_NAME_MAPPINGS.keys()

@@ -4,6 +4,7 @@ python -m tests.hosts.vapoursynth_script SOURCE_PNGS RESULT_PNGS
 """
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,9 @@ def as_clip(frames: list[np.ndarray]) -> vs.VideoNode:
     return blank.std.ModifyFrame(blank, fill)
 
 
-def refusal(clip: vs.VideoNode, interpolator: Interpolator) -> str:
+def refusal(clip: vs.VideoNode, interpolator: Interpolator, **options) -> str:
     try:
-        interpolate(clip, interpolator=interpolator)
+        interpolate(clip, interpolator=interpolator, **options)
     except vs.Error as error:
         return str(error)
     return ""
@@ -41,12 +42,15 @@ def refusal(clip: vs.VideoNode, interpolator: Interpolator) -> str:
 def main() -> None:
     interpolator = Interpolator(flow="dis", synthesis="splat", device="cpu")
     expected = read(sys.argv[2])
-    clip = interpolate(as_clip(read(sys.argv[1])), interpolator=interpolator)
+    source = as_clip(read(sys.argv[1]))
+    clip = interpolate(source, interpolator=interpolator)
     assert (clip.num_frames, clip.fps) == (len(expected), 48)
     for i in reversed(range(len(expected))):  # in any order
         with clip.get_frame(i) as frame:
             found = np.stack([np.asarray(frame[plane]) for plane in range(3)], 2).astype(int)
         assert np.abs(found - expected[i]).max() <= 1, f"frame {i}"
+    assert interpolate(source, 59.94, interpolator=interpolator).fps == Fraction(2997, 50)
+    assert "is not a number" in refusal(source, interpolator, fps="nan")
     assert "RGB24" in refusal(vs.core.std.BlankClip(format=vs.YUV420P8), interpolator)
     print(f"{len(expected)} frames agree")
 

@@ -3,12 +3,29 @@
 import shutil
 
 import cv2
+import numpy as np
 import pytest
 
-from _scripts.demo_page import create_page
+from _scripts.demo_page import create_page, draw_files
 from _train.frame_interpolation.interpolator import Interpolator
 from tests.browser import NAMES
 from tests.util.test_duplicates import picture
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 4), (np.uint16, 1), (np.uint16, 3)])
+def test_transparency_and_depth_are_seen(tmp_path, dtype, channels):
+    first = np.zeros((32, 48, channels), dtype)
+    first[8:24, 8:24] = np.iinfo(dtype).max // 2
+    paths = tmp_path / "0.png", tmp_path / "1.png"
+    for path, frame in zip(paths, (first, np.roll(first, 4, 1)), strict=True):
+        cv2.imwrite(str(path), frame)
+    frames = draw_files(Interpolator(flow="dis", synthesis="splat", device="cpu"), paths, 3)
+    assert len(frames) == 5
+    for frame in frames:
+        assert frame.dtype == np.uint8
+        assert frame.shape == ((32, 48, channels) if channels > 1 else (32, 48))
+        np.testing.assert_allclose(frame[16, 16], 127.5, atol=1)
+        np.testing.assert_allclose(frame[2, 2], 0, atol=1)
 
 
 @pytest.mark.slow

@@ -1,18 +1,24 @@
 """The default synthesis as ONNX: the same frames, of any size, with alpha, and what is refused."""
 
 import functools
+import json
+import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.utils.data import DataLoader
 
 from _train.frame_interpolation import Interpolator, onnx_models
+from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models import sharp_ifnet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
+from _train.frame_interpolation.video.interpolate import create_interpolator
 from _util import checkpoints
 from _util.errors import InputError
 
@@ -40,10 +46,10 @@ def folder(tmp_path_factory):
 def create(monkeypatch, folder):
     monkeypatch.setattr(sharp_ifnet, "SharpIFNet", Small)
 
-    def create(backend: str) -> Interpolator:
+    def create(backend: str, device: str = "auto") -> Interpolator:
         if backend != "pytorch":
             pytest.importorskip(backend)
-        return Interpolator(synthesis="ifnet", precision="fp32", folder=folder, backend=backend)
+        return Interpolator(synthesis="ifnet", device=device, precision="fp32", folder=folder, backend=backend)
 
     return create
 
@@ -87,7 +93,6 @@ def test_a_missing_or_damaged_model_is_named(create, folder, backend):
 def test_a_model_of_other_weights_is_refused(create, folder, backend):
     pair, weights = frames(33, 70, 3), folder / "default/ifnet.safetensors"
     kept = weights.read_bytes()
-    onnx_models._load.cache_clear()
     state = checkpoints.seeded(Small().state_dict())
     save_file({name: tensor + 0.01 for name, tensor in state.items()}, weights)
     try:
@@ -98,13 +103,67 @@ def test_a_model_of_other_weights_is_refused(create, folder, backend):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_threads_share_an_interpolator(create, backend):
+    interpolate, pairs = create(backend), [frames(64, 96, 3), frames(64, 96, 3)[::-1]]
+    alone = [interpolate(*pair)[0] for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: interpolate(*pairs[i % 2])[0], range(24)))
+    for i, frame in enumerate(together):
+        np.testing.assert_array_equal(frame, alone[i % 2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_fork_draws_the_same_frames(create, backend):
+    interpolate, pair = create(backend), frames(64, 96, 3)
+    (expected,) = interpolate(*pair)
+    # Its workers run PyTorch on one thread, which a fork can do.
+    (found,) = DataLoader([pair], num_workers=1, collate_fn=lambda batch: interpolate(*batch[0])[0], timeout=30)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_loaded_models_are_few_and_small_enough_together(monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx_models, "_openvino", lambda core, path, size: size)
+    monkeypatch.setattr(onnx_models._Loaded, "_openvino_core", lambda self: None)
+    loaded = onnx_models._Loaded()
+    for h in range(64, 704, 64):
+        assert loaded.model("openvino", tmp_path / "a.onnx", (h, 64)) == (h, 64)
+    assert [size for *_, size in loaded._models] == [(h, 64) for h in range(192, 704, 64)]
+    loaded.model("openvino", tmp_path / "a.onnx", (192, 64))
+    assert next(iter(loaded._models))[-1] == (256, 64)  # what was used least recently is the first to go
+    loaded.model("openvino", tmp_path / "a.onnx", (1088, 1920))
+    loaded.model("openvino", tmp_path / "a.onnx", (1088, 1856))
+    loaded.model("openvino", tmp_path / "a.onnx", (1088, 1792))
+    assert [size for *_, size in loaded._models] == [(1088, 1856), (1088, 1792)]
+    loaded.model("openvino", tmp_path / "a.onnx", (4352, 7680))
+    assert [size for *_, size in loaded._models] == [(4352, 7680)]
+
+
+@pytest.mark.slow
+def test_settings_tell_backends_and_their_models_apart(create, folder, monkeypatch):
+    pytest.importorskip("openvino")
+    found = [create_interpolator(folder, synthesis="ifnet", device="cpu", backend=backend)[1] for backend in BACKENDS]
+    monkeypatch.setattr(onnx_models, "file_name", lambda coarser: f"other-{coarser}.onnx")
+    (folder / "onnx" / "other-1.onnx").write_bytes(b"other")
+    found.append(create_interpolator(folder, synthesis="ifnet", device="cpu", backend="openvino")[1])
+    assert len({json.dumps(settings) for settings in found}) == 4
+
+
+@pytest.mark.slow
+def test_a_device_of_pytorch_is_ignored(create):
+    assert create("onnxruntime", device="cuda").device.type == "cpu"
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no signals of users")
 def test_signals_are_handled_after_models_of_two_sizes_were_freed(folder):
     pytest.importorskip("openvino")
-    code = "import gc, pathlib, signal, sys; from _train.frame_interpolation import onnx_models\n"
-    code += "model = pathlib.Path(sys.argv[1])\n"
-    code += "loaded = [onnx_models._openvino(model, (64, size)) for size in (64, 96)]\n"
-    code += "del loaded[0]; gc.collect(); loaded.clear(); gc.collect()\n"
+    code = "import gc, os, pathlib, signal, sys; from _train.frame_interpolation import onnx_models\n"
+    code += "for size in (64, 96): onnx_models._load('openvino', pathlib.Path(sys.argv[1]), (64, size))\n"
+    code += "models = onnx_models._loaded(os.getpid())._models\n"
+    code += "del models[next(iter(models))]; gc.collect(); models.clear(); gc.collect()\n"
     code += "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)\n"
     model = folder / "onnx" / onnx_models.file_name(1)
     found = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True)

@@ -4,6 +4,7 @@ They can be drawn again at any time. Drawings that the project no longer needs a
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Collection
 from pathlib import Path
@@ -33,14 +34,27 @@ class Cache:
         with self._lock:
             return id in self._paths
 
+    def forget_missing(self) -> bool:
+        """Forget drawings whose files are gone; returns whether there were any."""
+        try:
+            there = set(os.listdir(self._folder))  # noqa: PTH208
+        except OSError:
+            there = set()
+        with self._lock:
+            missing = [id for id, path in self._paths.items() if path.name not in there]
+            for id in missing:
+                del self._paths[id]
+        return bool(missing)
+
     def keep(self, id: str, picture: Picture) -> None:
         """Write a drawing.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or the folder of the keys is gone.
         """
         path = self._folder / f"{id}{picture.suffix}"
-        files.make_folder(self._folder, "make room or permit it")
+        with files.writing(self._folder, "make room or permit it"):
+            self._folder.mkdir(exist_ok=True)  # not its parents: keys that were moved away may be moved back
         picture.write(path)
         with self._lock:
             self._paths[id] = path

@@ -12,6 +12,7 @@ so no other page can read or change anything.
 
 import contextlib
 import errno
+import json
 import secrets
 import socket
 import threading
@@ -100,7 +101,7 @@ class Studio:
 
     async def _state(self, request: Request) -> Response:
         formats = [{"name": name, "label": one.label} for name, one in exports.FORMATS.items()]
-        return JSONResponse({"formats": formats, **await run_in_threadpool(self._session.snapshot)})
+        return _Json({"formats": formats, **await run_in_threadpool(self._session.snapshot)})
 
     async def _listen(self, request: Request) -> Response:
         stream = self._events.stream(lambda: run_in_threadpool(self._session.snapshot))
@@ -112,12 +113,12 @@ class Studio:
         if not isinstance(version, int):
             raise InputError("An edit needs the version that it is based on.")
         await run_in_threadpool(self._session.edit, version, action, body.get("key"), body.get("value"))
-        return JSONResponse(await run_in_threadpool(self._session.snapshot))
+        return _Json(await run_in_threadpool(self._session.snapshot))
 
     def _post(self, name: str, do: Callable[[dict[str, Any]], None]) -> Route:
         async def answer(request: Request) -> Response:
             await run_in_threadpool(do, await _json_object(request))
-            return JSONResponse({})
+            return _Json({})
 
         return Route(f"/api/{name}", answer, methods=["POST"])
 
@@ -179,6 +180,13 @@ async def _json_object(request: Request) -> dict[str, Any]:
     return body
 
 
+class _Json(JSONResponse):
+    """JSON in ASCII, since names of files need not be UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
@@ -187,7 +195,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": " ".join(str(error).split())}, 409 if isinstance(error, StaleError) else 400)
+    return _Json({"error": " ".join(str(error).split())}, 409 if isinstance(error, StaleError) else 400)
 
 
 def _listen(port: int) -> socket.socket:

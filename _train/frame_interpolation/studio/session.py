@@ -185,7 +185,10 @@ class Session:
                 if self.project.reload():
                     is_other = True
                     self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
-                is_other = is_other or bool(self._disk_problem)
+                if self._disk_problem:
+                    is_other = True
+                    self._failed.clear()  # perhaps because of it
+                is_other = self.cache.forget_missing() or is_other
                 self._disk_problem = ""
             except InputError as error:
                 is_other = str(error) != self._disk_problem

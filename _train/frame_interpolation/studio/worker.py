@@ -53,6 +53,7 @@ class Worker(threading.Thread):
         with self._session.changed:
             if self._export:
                 raise InputError("An export is running already; wait for it, or cancel it.")
+            self._session.check_disk()
             state = self._session.project.state
             name = self._session.folder.resolve().name or "keys"
             self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)

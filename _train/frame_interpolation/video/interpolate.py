@@ -269,6 +269,10 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
         "precision": list(interpolator.context.precisions),
         "weights": {name: runs.digest(path) for name, path in weights.items() if path},
     }
+    if interpolator.context.backend != "pytorch":
+        from _train.frame_interpolation import onnx_models
+
+        settings |= onnx_models.settings(interpolator.context.backend, folder)
     return interpolator, settings
 
 

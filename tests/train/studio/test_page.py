@@ -250,6 +250,33 @@ def test_playing_is_at_the_rate(studio, tmp_path):
         page.locator("body:not(.playing)").wait_for()
 
 
+def test_edits_made_while_the_server_is_slow_are_all_done(studio, tmp_path):
+    def answer_late(do) -> None:
+        held = []
+        page.route("**/api/edit", lambda route: held.append(route))
+        do()
+        until(lambda: page.wait_for_timeout(20) or held)
+        held[0].continue_()
+        page.unroute("**/api/edit")
+
+    with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
+        wait_until_drawn(page)
+        page.keyboard.press("h")
+        page.locator("body.hinting").wait_for()
+        places = [((12, 20), (20, 20)), ((12, 30), (20, 30))]
+        answer_late(lambda: [drag(page, *(place(page, *at) for at in ends)) for ends in places])
+        page.locator("#hint-list li").nth(1).wait_for()
+        assert len(json.loads((studio.keys / "hints.json").read_text())["hints"]) == 2
+
+        page.keyboard.press("h")
+        ticks = [page.get_by_role("slider", name=f"In-between {i}") for i in (1, 3)]
+        answer_late(lambda: [tick.press("Delete") for tick in ticks])
+        page.get_by_text("frame 1 of 7").wait_for()
+        answer_late(lambda: [page.locator("#more").click() for _ in range(2)])
+        page.get_by_text("frame 1 of 9").wait_for()
+        assert json.loads((studio.keys / "studio.json").read_text())["gaps"]["k1"]["ticks"] == ["1/4", "1/2", "3/4"]
+
+
 def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
     with open_page(studio.address, tmp_path / "profile") as page:
         wait_until_drawn(page)

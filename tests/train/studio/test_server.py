@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +49,8 @@ def state(client: TestClient) -> dict:
 
 
 def edit(client: TestClient, **said) -> "tuple[int, dict]":
-    answer = client.post("api/edit", json={"version": state(client)["version"], **said})
+    body = json.dumps({"version": state(client)["version"], **said})  # in ASCII, as browsers write what is not Unicode
+    answer = client.post("api/edit", content=body, headers={"Content-Type": "application/json"})
     return answer.status_code, answer.json()
 
 
@@ -109,6 +112,18 @@ def test_keys_and_thumbnails(client):
     assert (again.status_code, again.content) == (304, b"")
     assert client.get(f"pictures/thumbnail/{'0' * 32}.png").status_code == 404
     assert client.get(f"pictures/huge/{row['id']}.png").status_code == 404
+
+
+def test_a_key_whose_name_is_not_utf8_has_its_gap(client):
+    folder = client.session.folder
+    try:
+        shutil.copy(folder / "k1.png", os.fsencode(folder) + b"/k\x8c\xb4\xffz1.png")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    until(lambda: len(state(client)["rows"]) == 4)
+    (name,) = {row["key"] for row in state(client)["rows"]} - {"k1", "k2", "k3"}
+    assert edit(client, action="on", key=name, value=2)[0] == 200
+    assert b'"k\x8c\xb4\xffz1"' in (folder / "studio.json").read_bytes()
 
 
 def test_thumbnails_are_small_and_keep_colours_at_clear_edges(client):

@@ -1,6 +1,7 @@
 """A project that is open: keys that change meanwhile, edits, what is drawn next, drawings and exports."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -222,6 +223,31 @@ def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
     opened.session.check_disk()
     assert opened.session.snapshot()["problem"] == ""
     assert len(opened.session.snapshot()["rows"]) == 3
+
+
+def test_a_drawing_finished_after_the_folder_is_gone_leaves_its_place_free(opened, tmp_path):
+    draw_all(opened.session, opened.worker)
+    folder, elsewhere = opened.session.folder, tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    with pytest.raises(InputError, match="cannot be written"):
+        opened.session.cache.keep("0" * 32, Picture(key(4), ".png"))
+    assert not folder.exists()
+    opened.session.check_disk()
+    opened.session.finished(opened.session.rows()[0].drawings[0], "It cannot be written.")
+    assert opened.row("k1")["problem"]
+    elsewhere.rename(folder)
+    opened.session.check_disk()
+    assert opened.row("k1")["problem"] == ""
+
+
+def test_drawings_that_are_deleted_are_drawn_again(opened):
+    draw_all(opened.session, opened.worker)
+    shutil.rmtree(opened.session.folder / ".studio")
+    assert opened.export("png")["phase"] == "done"
+    shutil.rmtree(opened.session.folder / ".studio")
+    opened.session.check_disk()
+    until(lambda: opened.session.wanted() is None)
+    assert len(list((opened.session.folder / ".studio").iterdir())) == 2
 
 
 def test_a_project_damaged_meanwhile_is_reported_and_kept(opened):

@@ -111,7 +111,8 @@ function press(event) {
     const rested = rest(tick, tick.position + direction / parts, parts);
     if (rested && Math.sign(rested.position - tick.position) === direction) commit(tick, rested.text);
   } else if (event.key === "Delete" || event.key === "Backspace") {
-    store.setTicks(tick.row, tick.row.drawings.filter((_, i) => i !== tick.number).map((one) => one.tick));
+    const { tick: removed } = tick.row.drawings[tick.number];
+    store.changeTicks(tick.row.key, (drawings) => drawings.map((one) => one.tick).filter((text) => text !== removed));
   } else {
     return;
   }
@@ -122,8 +123,9 @@ function press(event) {
 async function commit(tick, text) {
   const { row, number } = tick;
   select(tick);
-  const ticks = row.drawings.map((one, i) => (i === number ? text : one.tick));
-  if (text === row.drawings[number].tick || !(await store.setTicks(row, ticks))) render();
+  const { tick: before } = row.drawings[number];
+  const change = (drawings) => drawings.map((one) => (one.tick === before ? text : one.tick));
+  if (text === before || !(await store.changeTicks(row.key, change))) render();
 }
 
 // A press on the line itself adds a tick there.
@@ -131,8 +133,8 @@ line.addEventListener("click", (event) => {
   if (event.target !== line) return;
   const { top, height } = line.getBoundingClientRect(), row = store.row;
   const { position, text } = reduced(Math.min(FINE - 1, Math.max(1, Math.round((event.clientY - top) / height * FINE))), FINE);
-  const ticks = [...row.drawings, { position, tick: text }].sort((a, b) => a.position - b.position);
-  store.setTicks(row, ticks.map((one) => one.tick));
+  store.changeTicks(row.key, (drawings) =>
+    [...drawings, { position, tick: text }].sort((a, b) => a.position - b.position).map((one) => one.tick));
 });
 
 export const focusChart = () => (line.querySelector(".selected") ?? line.firstChild)?.focus();

@@ -28,18 +28,17 @@ function renderProgress() {
   progress.classList.toggle("done", done === total || Boolean(row.problem));
 }
 
-export function space(count, ease = "none") {
-  const row = store.row;
-  if (row?.next && count >= 0) store.edit("spacing", row.key, { count, ease });
-}
+export const space = (count) => store.row?.next && store.edit("spacing", store.row.key, { count, ease: "none" });
+const spaceMore = (by, ease = "none") => store.row?.next && store.change("spacing", store.row.key,
+  (row) => ({ count: Math.max(row.drawings.length + by, 0), ease }));
 
 export const exposeOn = (frames) => store.row?.next && store.edit("on", store.row.key, frames);
 
 export const redraw = () => store.row?.next && store.redraw(store.row);
 
-$("fewer").addEventListener("click", () => space(store.row.drawings.length - 1));
-$("more").addEventListener("click", () => space(store.row.drawings.length + 1));
-$("spacing").addEventListener("click", ({ target }) => target.dataset.ease && space(store.row.drawings.length, target.dataset.ease));
+$("fewer").addEventListener("click", () => spaceMore(-1));
+$("more").addEventListener("click", () => spaceMore(1));
+$("spacing").addEventListener("click", ({ target }) => target.dataset.ease && spaceMore(0, target.dataset.ease));
 $("on").addEventListener("click", ({ target }) => target.dataset.on && exposeOn(Number(target.dataset.on)));
 $("everywhere").addEventListener("click", () => store.edit("everywhere", store.row.key, null));
 $("redraw").addEventListener("click", redraw);

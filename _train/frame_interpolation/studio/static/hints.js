@@ -68,7 +68,7 @@ const dot = ([x, y], scale, end) => makeSvg("circle", { cx: x, cy: y, r: GRIP * 
 function renderList(row) {
   const items = (row?.hints ?? []).map((hint, i) => {
     const remove = make("button", { type: "button", "aria-label": `Remove hint ${i + 1}`, title: "Remove" }, "×");
-    remove.addEventListener("click", () => removeHint(i));
+    remove.addEventListener("click", () => removeHint(hint));
     const told = [hint.from, hint.to].map((stroke) => points(stroke)[0].map(Math.round).join(", ")).join(" → ");
     return make("li", {}, make("span", {}, isPoint(hint) ? told : `stroke at ${told}`), remove);
   });
@@ -85,12 +85,11 @@ function renderResult(row) {
   if (isDrawn) $("result").src = address(middle.id, "view");
 }
 
-export function removeHint(number) {
-  return store.setHints(store.row, store.row.hints.filter((_, i) => i !== number));
-}
-export const removeLast = () => store.row?.hints.length && removeHint(store.row.hints.length - 1);
-
-const add = (hint) => store.setHints(store.row, [...store.row.hints, hint]);
+const change = (to) => store.changeHints(store.row.key, to);
+const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const add = (hint) => change((hints) => [...hints, hint]);
+const removeHint = (hint) => change((hints) => hints.filter((other) => !isSame(other, hint)));
+const removeLast = () => store.row?.hints.length && change((hints) => hints.slice(0, -1));
 
 // Follow the pointer until it is released; `finish` has its last place.
 function follow(event, moved, finish) {
@@ -122,10 +121,9 @@ arrows.addEventListener("pointerdown", (event) => {
 // Take one end of a hint elsewhere.
 function move(event, number, end) {
   if (event.button !== 0) return;
-  const { hints } = store.row;
-  const others = hints[number];
-  follow(event, (at) => { draft = { ...others, [end]: at }; },
-    (at) => at && store.setHints(store.row, hints.map((hint, i) => (i === number ? { ...hint, [end]: at } : hint))));
+  const moved = store.row.hints[number];
+  follow(event, (at) => { draft = { ...moved, [end]: at }; },
+    (at) => at && change((hints) => hints.map((hint) => (isSame(hint, moved) ? { ...hint, [end]: at } : hint))));
 }
 
 // The keyboard in hint mode; returns whether it was of use.

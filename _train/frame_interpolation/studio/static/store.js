@@ -66,11 +66,17 @@ class Store extends EventTarget {
     this.select(by > 0 ? numbers.find((i) => i > at) ?? at : numbers.findLast((i) => i < at) ?? 0);
   }
 
-  edit(action, key, value) {
-    return this.#inTurn(() => this.#post("edit", { version: this.state.version, action, key, value }));
+  edit(action, key, value) { return this.change(action, key, () => value); }
+  // An edit whose value is made of the row as it is once all edits before have been done.
+  change(action, key, valueOf) {
+    return this.#inTurn(() => {
+      const row = this.rows.find((one) => one.key === key);
+      const value = key === null || row ? valueOf(row) : null; // the server says that the key is gone
+      return this.#post("edit", { version: this.state.version, action, key, value });
+    });
   }
-  setTicks(row, ticks) { return this.edit("timing", row.key, { ticks, on: row.on }); }
-  setHints(row, hints) { return this.edit("hints", row.key, hints); }
+  changeTicks(key, change) { return this.change("timing", key, (row) => ({ ticks: change(row.drawings), on: row.on })); }
+  changeHints(key, change) { return this.change("hints", key, (row) => change(row.hints)); }
   undo() { return this.#inTurn(() => this.#post("undo", {})); }
   redo() { return this.#inTurn(() => this.#post("redo", {})); }
   redraw(row) { return this.#post("redraw", { key: row.key }); }
