@@ -16,6 +16,7 @@ from _train.frame_interpolation.evaluation.scores import Row
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+_FEW = 5  # items, whose smallest and largest value hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
 _AT_ONCE = 2**22  # resampled values
 _PERCENT = ("ssim", "roi_ssim")
 _SMALL = ("lpips", "chamfer", "hausdorff", "dists")
@@ -36,7 +37,8 @@ def difference(
     """The paired difference first - second, with a bootstrap interval over items.
 
     Percentiles are expanded for the number of items, as intervals of few items are too narrow otherwise (Hesterberg,
-    "What Teachers Should Know About the Bootstrap", The American Statistician 2015).
+    "What Teachers Should Know About the Bootstrap", The American Statistician 2015). No resample lies beyond the
+    values themselves, so the interval of up to five items is Student's; that of one item is infinite.
 
     Args:
         seed: of the resampling; equal seeds give equal intervals.
@@ -56,6 +58,9 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     n = len(values)
     if n == 1:
         return -np.inf, np.inf
+    if n <= _FEW:
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * stats.sem(values)
+        return float(values.mean() - reach), float(values.mean() + reach)
     random = np.random.default_rng(seed)
     rows = max(1, _AT_ONCE // n)
     parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
@@ -66,14 +71,20 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
-    """The names of the items of each subset: all, then by each metadata value, such as east, west, easy or hard."""
+    """The names of the items of each subset: all, then by each metadata value, such as east, west, easy or hard.
+
+    A label that is taken, as by a folder named `all`, is preceded by the name of its metadata: `subset:all`.
+    """
     metadata = {row.name: row.metadata for row in rows}
     found = {"all": set(metadata)}
     for fact in dict.fromkeys(fact for row in rows for fact in row.metadata):
         values = {known.get(fact, "") for known in metadata.values()} - {""}
         for value in sorted(values, key=lambda value: (LEVELS.index(value) if value in LEVELS else -1, value)):
             label = value if fact in ("subset", "level") else f"{fact}:{value}"
-            found["_".join(label.split())] = {name for name, known in metadata.items() if known.get(fact) == value}
+            label = "_".join(label.split())
+            while label in found:
+                label = f"{fact}:{label}"
+            found[label] = {name for name, known in metadata.items() if known.get(fact) == value}
     return found
 
 

@@ -27,7 +27,7 @@ def test_interval_of_a_mean_is_about_two_standard_errors_wide():
     assert found.high == pytest.approx(paired.mean() + 1.966 * error, abs=0.1 * error)
 
 
-@pytest.mark.parametrize("n", [8, 60])
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 60])
 def test_intervals_hold_the_truth_as_often_as_they_say(n):
     """Also for few items, of which plain percentiles hold it in less than 91 %."""
     random = np.random.default_rng(n)
@@ -94,6 +94,17 @@ def test_levels_come_by_difficulty_and_names_have_no_blanks():
         "medium": {"2"},
         "hard": {"0"},
         "motion:zoom_and_pan": {"0", "1", "2", "3"},
+    }
+
+
+def test_subsets_of_any_name_stay_apart():
+    names = "all", "a b", "a_b", "a_b"
+    scored = [Row("dis", str(i), {"subset": name}, {"psnr": i}) for i, name in enumerate(names)]
+    assert comparison.groups(scored) == {
+        "all": {"0", "1", "2", "3"},
+        "a_b": {"1"},
+        "subset:a_b": {"2", "3"},
+        "subset:all": {"0"},
     }
 
 
