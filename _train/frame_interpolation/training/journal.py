@@ -23,15 +23,18 @@ from _util.version import VERSION
 class Journal:
     """Writes into a folder, starting at a step; rows after that step, from before a resume, are dropped.
 
+    Args:
+        gathered: the figures that `gather` had collected when the checkpoint of that step was saved.
+
     Raises:
         InputError: here and in every method, if something cannot be written; existing files are kept.
     """
 
-    def __init__(self, out: Path, step: int):
+    def __init__(self, out: Path, step: int, gathered: dict[str, list[float]] | None = None):
         from torch.utils.tensorboard import SummaryWriter
 
         self.out = out
-        self.gathered: dict[str, list[float]] = {}
+        self.gathered = gathered or {}
         self.rows: list[dict[str, float]] = []
         metrics = out / "metrics.csv"
         if step and metrics.exists():

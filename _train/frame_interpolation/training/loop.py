@@ -68,7 +68,7 @@ class Loop:
             for name in COUNTERS:
                 setattr(self, name, state[name])
         self.wants_to_stop, self.deadline = False, math.inf
-        self.journal = Journal(options.out, self.step)
+        self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
 
     def run(self) -> None:
         """Train until the last step, the end of the budget, or Ctrl-C."""
@@ -149,9 +149,12 @@ class Loop:
         self.skipped += 1
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row > SKIPS_ALLOWED:
+            remedy = "choose another OUT and a lower --lr"
+            if (self.options.out / "checkpoints/last.ckpt").exists():
+                remedy += ", --from the weights that export_weights makes of this one's last checkpoint, which is good"
             raise InputError(
                 f"The loss or its gradient was not finite {SKIPS_ALLOWED + 1} steps in a row, up to step "
-                f"{self.step + 1}; start from the last checkpoint, which is good, with a lower --lr."
+                f"{self.step + 1}; {remedy}."
             )
 
     def _mean_over_processes(self, figures: dict[str, Tensor | float]) -> dict[str, float]:
@@ -228,6 +231,7 @@ class Loop:
         state = {name: getattr(self, name) for name in COUNTERS}
         state |= {"networks": self.average.live, "average": self.average.tensors, "metadata": self.metadata}
         state |= {"optimizer": self.optimizer.state_dict(), "plateau": self.plateau.state_dict()}
+        state["gathered"] = self.journal.gathered
         self.journal.save(state, names)
 
 

@@ -4,6 +4,7 @@ import argparse
 import csv
 import errno
 import functools
+import itertools
 import math
 import os
 import random
@@ -140,6 +141,24 @@ def test_a_leg_after_a_leg_equals_one(run, data, tmp_path, schedule):
     assert columns[0] == columns[1]
 
 
+def test_rows_average_all_their_steps_after_a_kill(run, data, tmp_path, monkeypatch):
+    options = (*TINY, "--steps", 4, "--log-every", 4, "--save-every", 1)
+    run(data / "train", tmp_path / "whole", *options)
+    right, calls = train_tiny.Tiny.training_loss, itertools.count()
+
+    def killed(self, batch):
+        if next(calls) == 2:
+            raise InputError("killed")
+        return right(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_tiny.Tiny, "training_loss", killed)
+        assert run(data / "train", tmp_path / "killed", *options)[0] == 2
+    run(data / "train", tmp_path / "killed", *options)
+    columns = [[{**row, "minutes": ""} for row in rows(tmp_path / name)] for name in ("killed", "whole")]
+    assert columns[0] == columns[1]
+
+
 def test_a_run_that_has_ended_has_nothing_to_do(call, run, data, tmp_path):
     run(data / "train", tmp_path / "out", *TINY, "--steps", 2)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
@@ -223,7 +242,7 @@ class TestLossThatIsNotFinite:
         break_steps({3, 4, 5})
         code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 9, "--save-every", 1)
         assert code == 2
-        assert "not finite 3 steps in a row, up to step 6" in said
+        assert "not finite 3 steps in a row, up to step 6; choose another OUT and a lower --lr, --from" in said
         assert [line for line in said.splitlines() if not line.startswith("step ")] == [said.splitlines()[-1]]
         assert last(tmp_path / "out")["step"] == 5
 
