@@ -10,6 +10,7 @@ given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the wor
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -163,6 +164,7 @@ def judge(arguments: argparse.Namespace) -> None:
         "folder": arguments.checkpoints,
     }
     judged_methods = candidates.create_all(words, items.names, items.has_flows, **options)
+    refuse_one_time(arguments, judged_methods)
     measures = Measures(
         arguments.metrics or [*PUBLISHED, *(["ie"] if arguments.annotations else [])],
         arguments.protocol,
@@ -180,6 +182,16 @@ def judge(arguments: argparse.Namespace) -> None:
         raise InputError(f"The report {arguments.report} would lie in the data; choose another folder.")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
+
+
+def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:
+    """Raise InputError if frames at several times are wanted of a method that has one."""
+    from _util.errors import InputError
+
+    option = next((name for name in ("align", "sequence") if getattr(arguments, name)), None)
+    method = next((method for method in judged_methods if not method.draws_any_time), None)
+    if option and method:
+        raise InputError(f"--{option} needs frames at several times; {method.name} has one of each item, leave it out.")
 
 
 def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, measures, processes) -> None:
@@ -204,7 +216,9 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
         measures.higher_is_better,
     )
     title = items.source.title
-    report = Report(arguments.report, title, measures.higher_is_better, names) if arguments.report else None
+    report = None
+    if arguments.report:
+        report = Report(arguments.report, title, measures.higher_is_better, names, gathered.run)
     judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
     processes.leave()
     if judged is None:
@@ -222,7 +236,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     if arguments.table:
         write_tables(arguments.table, title, len(items) - len(judged.damaged), [table, differences])
     if report:
-        print(f"Report: {report.finish(table)}", file=sys.stderr)
+        print(f"Report: {report.finish(table, {row.name for row in judged.rows})}", file=sys.stderr)
     print(f"Scores of every item: {gathered.out}", file=sys.stderr)
     end(len(items), judged.damaged, items.shortages)
 
@@ -231,8 +245,8 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     from _util.counts import counted
     from _util.files import write_text
 
-    words = [command.name("_scripts.evaluate"), *sys.argv[1:]]
-    parts = [f"# {title}: {counted(count, 'item')}", f"`{' '.join(words)}`"]
+    words = [*command.name("_scripts.evaluate").split(), *sys.argv[1:]]
+    parts = [f"# {title}: {counted(count, 'item')}", f"`{shlex.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     write_text(path, "\n\n".join(parts) + "\n")
 

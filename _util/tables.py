@@ -10,7 +10,8 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """A table in Markdown. Its columns are those of all rows, in order of first appearance."""
     columns = _columns(rows)
     lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def of_figures(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Pattern]) -> str:

@@ -542,6 +542,13 @@ def test_folders_of_frames_lack_some(run, atd12k):
     assert f"empty holds 0 of 5 frames; they are named by item, such as empty/{miniature.NAMES[0]}.png" in said
 
 
+@pytest.mark.parametrize("option", ["--align", "--sequence"])
+def test_folders_of_frames_have_one_time(run, keys, option):
+    code, table, said = run("--data", "keyframes", keys, "--compare", "blend", keys, option)
+    assert (code, table) == (2, "")
+    assert said == f"{option} needs frames at several times; {keys} has one of each item, leave it out.\n"
+
+
 def test_keyframes_can_be_compared(run, keys):
     code, table, _ = run("--data", keys, "--compare", "blend", "dis+splat", "--metrics", "psnr", "--out", "out.csv")
     assert code == 0

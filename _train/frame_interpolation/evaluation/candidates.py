@@ -35,10 +35,12 @@ class JudgedMethod(ABC):
     Attributes:
         name: as shown in tables.
         device: where it draws.
+        draws_any_time: whether it can draw other times than the triplet's own.
     """
 
     name: str
     device = torch.device("cpu")
+    draws_any_time = True
 
     @abstractmethod
     def draw(self, triplet: Triplet, times: Sequence[float]) -> list[Tensor]:
@@ -116,6 +118,8 @@ class FrameFolder(JudgedMethod):
     Raises:
         InputError: the folder holds none of the frames.
     """
+
+    draws_any_time = False
 
     def __init__(self, path: Path, names: list[str]):
         self.path, self.name = path, str(path)

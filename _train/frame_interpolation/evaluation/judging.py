@@ -80,7 +80,7 @@ def judge(
         stamp = scores.stamp(files)
         rows = [known.get((method.name, name, stamp)) for method in methods]
         known_rows = [row for row in rows if row]
-        if len(known_rows) == len(rows) and (report is None or report.has(name)):
+        if len(known_rows) == len(rows) and (report is None or report.has(name, stamp)):
             return index, known_rows, ""
         try:
             item = items[index]
@@ -93,7 +93,7 @@ def judge(
             return index, error, ""
         if report:  # outside the `try`: a write error ends the run instead of excluding the item
             first = {method: frames[0] for method, frames in drawn.items()}
-            report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows)))
+            report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows), stamp))
         return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
 
     own: dict[int, list[Row]] = {}

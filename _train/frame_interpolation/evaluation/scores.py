@@ -36,15 +36,18 @@ class Gathered:
         options: everything that the rows depend on, other than files, as plain values.
         metadata, metrics: the columns.
 
+    Attributes:
+        run: a digest of options and columns.
+
     Raises:
         InputError: here and in every method, if something cannot be read or written.
     """
 
     def __init__(self, out: Path, options: dict, metadata: Sequence[str], metrics: Sequence[str]):
         self.out, self.metadata, self.metrics = out, tuple(metadata), tuple(metrics)
-        run = runs.digest_of([options, self.metadata, self.metrics])[:12]
+        self.run = runs.digest_of([options, self.metadata, self.metrics])[:12]
         process = f"{8 * '_'}.csv"
-        name = files.fitting(f".{out.stem}", f"-{run}-{process}")
+        name = files.fitting(f".{out.stem}", f"-{self.run}-{process}")
         self.prefix = name.removesuffix(process)
         self.part: int | None = None
         self.columns = ("method", "name", "stamp", *self.metadata, *self.metrics, "end")

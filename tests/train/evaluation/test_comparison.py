@@ -134,7 +134,7 @@ def test_columns_line_up():
         [{"subset": "all", "score": "1.00"}, {"subset": "western", "score": "12.00"}], ["subset"]
     ).splitlines()
     assert lines == ["subset   score", "all       1.00", "western  12.00"]
-    assert tables.markdown([{"a": "1", "b": "2"}]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert tables.markdown([{"a": "1", "b": "2|3"}]) == "| a | b |\n| --- | --- |\n| 1 | 2\\|3 |"
 
 
 @pytest.fixture

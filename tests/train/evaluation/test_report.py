@@ -131,6 +131,19 @@ def test_items_of_another_report_do_not_count(report):
         assert [entry["method"] for entry in written(report.folder)["scores"]] == (methods or [])
 
 
+def test_items_of_another_run_or_of_other_files_do_not_count(report):
+    report.add(item(1)._replace(stamp="a"))
+    report.add(item(2))
+    assert report.has("shot_1", "a")
+    assert not report.has("shot_1", "b")
+    report.finish([], {"shot_1"})
+    assert written(report.folder)["names"] == ["shot_1"]
+    other = Report(report.folder, report.title, METRICS, run="of other data")
+    assert not other.has("shot_1", "a")
+    other.finish([])
+    assert written(report.folder)["names"] == []
+
+
 def test_another_page_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(InputError, match=r"holds an index\.html"):

@@ -13,7 +13,7 @@ changed and whose files are intact are not encoded again.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,7 @@ class ReportItem(NamedTuple):
     metadata: dict[str, str]  # such as subset and level; shown, and used as filters
     scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or NaN
     pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in display order
+    stamp: str = ""  # of the files that scores and pictures depend on, for `Report.has`
 
 
 class Report:
@@ -42,26 +43,37 @@ class Report:
 
     Args:
         folder: created if missing; may hold the files of an earlier run. Items of a report with another title, other
-            metrics or other methods are ignored.
+            metrics, other methods or another `run` are ignored.
         higher_is_better: metric -> whether higher is better, in display order.
         methods: the methods that every item has, in display order; by default, those of the items.
+        run: a digest of everything else that all items depend on, such as the path of the data and the protocol.
 
     Raises:
         InputError: here and in every method, if something cannot be written, or the folder holds another page.
     """
 
-    def __init__(self, folder: Path, title: str, higher_is_better: dict[str, bool], methods: list[str] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        higher_is_better: dict[str, bool],
+        methods: list[str] | None = None,
+        run: str = "",
+    ):
         self.folder = folder
+        self.run = run
         self.title = title
         self.higher_is_better = higher_is_better
         self.methods = methods
         site.make_page_folder(folder, "report")
 
-    def has(self, name: str) -> bool:
-        """Whether this run or an earlier one has added an item of this name, and its files are intact."""
+    def has(self, name: str, stamp: str = "") -> bool:
+        """Whether an item of this name and stamp was added, now or before an interruption, and its files are intact."""
         folder = self._folder(name)
         record = _read_record(folder)
-        return record is not None and self._belongs(record) and all(_is_whole(folder, file) for file in record["files"])
+        if record is None or not self._belongs(record) or record.get("stamp") != stamp:
+            return False
+        return all(_is_whole(folder, file) for file in record["files"])
 
     def add(self, item: ReportItem) -> None:
         """Write an item's pictures and record, replacing an earlier item of the same name.
@@ -95,8 +107,10 @@ class Report:
         height, width = pictures[0].shape[:2]
         record = {
             "title": self.title,
+            "run": self.run,
             "metrics": list(self.higher_is_better),
             "name": item.name,
+            "stamp": item.stamp,
             "metadata": item.metadata,
             "scores": {method: {k: float(v) for k, v in scores.items()} for method, scores in item.scores.items()},
             "labels": list(item.pictures),
@@ -105,17 +119,22 @@ class Report:
         }
         write_text(folder / "item.json", json.dumps(record))
 
-    def finish(self, summary: list[dict[str, str]]) -> Path:
-        """Write the page for all items of this report in the folder, in natural order of their names.
+    def finish(self, summary: list[dict[str, str]], names: Collection[str] | None = None) -> Path:
+        """Write the page for the items of this report in the folder, in natural order of their names.
 
         Args:
             summary: the rows of the table at the top, each column -> formatted cell.
+            names: of the items shown; by default all.
 
         Returns:
             The path of `index.html`, which is written last.
         """
         folders = {path.parent: _read_record(path.parent) for path in (self.folder / "items").glob("*/item.json")}
-        records = {folder.name: record for folder, record in folders.items() if record and self._belongs(record)}
+        records = {
+            folder.name: record
+            for folder, record in folders.items()
+            if record and self._belongs(record) and (names is None or record["name"] in names)
+        }
         ordered = dict(sorted(records.items(), key=lambda entry: natural(entry[1]["name"])))
         return site.write_page(self.folder, "report", self._data(ordered, summary))
 
@@ -126,6 +145,7 @@ class Report:
         return (
             record is not None
             and record["title"] == self.title
+            and record.get("run") == self.run
             and record["metrics"] == list(self.higher_is_better)
             and (self.methods is None or set(record["scores"]) == set(self.methods))
         )
