@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # help texts need no PyTorch
     from _databacks.triplet import Source
 
 
+TEST = "test"
+
+
 class SourceKind(NamedTuple):
     """A kind of data."""
 
@@ -24,12 +27,14 @@ class SourceKind(NamedTuple):
     source: str  # "module:class", called with the path; imported on use
     recognises: Callable[[Path], bool]  # whether a path is of this kind, if the user does not say
     default: str = ""  # the path, if the user names none
-    has_splits: bool = False  # the class takes `split`
+    has_splits: bool = False  # the class takes `split`; all others have `TEST` alone
 
     def creator(self) -> Callable[..., Source]:
         return pkgutil.resolve_name(self.source)
 
     def open(self, path: Path, split: str) -> Source:
+        if split != TEST and not self.has_splits:
+            raise InputError(f"{path} has no split {split!r}; only ATD-12K has splits, of which {TEST} is the default.")
         return self.creator()(path, *([split] if self.has_splits else []))
 
 
@@ -75,14 +80,15 @@ KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
 }
 
 
-def open_source(words: str | Path | Sequence[str], split: str = "test") -> Source:
+def open_source(words: str | Path | Sequence[str], split: str = TEST) -> Source:
     """The source that words name: a path, a kind of `KINDS` and a path, or a kind that has a default path.
 
     Args:
         split: "test" or "train", of data that has splits.
 
     Raises:
-        InputError: unknown words, or a folder or file that does not exist or holds no such data.
+        InputError: unknown words, a folder or file that does not exist or holds no such data, or a split that it does
+            not have.
     """
     kind, path = find_kind(words)
     if kind is not None:

@@ -121,14 +121,16 @@ def parse() -> argparse.Namespace:
 def refuse_ignored(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End with a sentence if an option was given that would do nothing."""
     given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    ignored: dict[str, str] = {}  # option -> why
+    if named := next((name for name in ("compare", "baseline") if getattr(arguments, name)), None):
+        ignored |= dict.fromkeys(("flow", "synthesis"), f"not allowed with --{named}, which names what is judged")
+    if arguments.metrics and not {"lpips", "chamfer"} & set(arguments.metrics):
+        ignored["register"] = "of lpips and chamfer, which --metrics leaves out"
     if arguments.data == TOONS:
-        ignored, why = set(given) - {"data", *OF_TOONS}, f"not of toons, which take --{', --'.join(OF_TOONS)}"
-    elif named := next((name for name in ("compare", "baseline") if getattr(arguments, name)), None):
-        ignored, why = {"flow", "synthesis"} & set(given), f"not allowed with --{named}, which names what is judged"
-    else:
-        return
+        why = f"not of toons, which take --{', --'.join(OF_TOONS)}"
+        ignored |= dict.fromkeys(set(given) - {"data", *OF_TOONS}, why)
     if name := next((name for name in given if name in ignored), None):
-        parser.error(f"--{name} is {why}")
+        parser.error(f"--{name} is {ignored[name]}")
 
 
 def main() -> None:

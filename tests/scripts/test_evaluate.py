@@ -188,6 +188,8 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
         (("--data", "keys", "--compare", "dis+rife"), "rife finds motion itself and takes no flow"),
         (("--data", "keys", "--compare", "blend", "mean"), "mean is blend, which is given already"),
         (("--data", "keys", "--annotations"), "keys has no annotations"),
+        (("--data", "keys", "--split", "train"), "keys has no split 'train'"),
+        (("--data", "keys", "--metrics", "psnr", "--register"), "--register is of lpips and chamfer, which"),
         (("--data", "keys", "--table", "none/table.md"), "no folder none"),
         (("--data", "keys", "--out", "none/scores.csv"), "no folder none"),
         (("--data", "keys", "--baseline", "median"), "invalid choice"),

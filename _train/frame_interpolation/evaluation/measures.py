@@ -131,7 +131,7 @@ class Measures:
         by_time = dict(zip(self.times(t), frames, strict=False))
         if self.aligned:
             times = ALIGNED_TIMES if len(frames) > 1 else (t,)
-            found |= self._aligned({time: by_time[time] for time in times}, truth)
+            found |= self._aligned({time: by_time[time] for time in times}, t, truth)
         if self.registered:
             moved = as_8_bits(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}
@@ -141,11 +141,13 @@ class Measures:
             found |= {name: measure(sequence) for name, measure in SEQUENCE.items()}
         return found
 
-    def _aligned(self, frames: dict[float, Tensor], truth: Truth) -> dict[str, float]:
-        """Every metric at the time with the best LPIPS, or the best first metric if there is no LPIPS."""
+    def _aligned(self, frames: dict[float, Tensor], t: float, truth: Truth) -> dict[str, float]:
+        """Every metric at the time with the best LPIPS, or the best first metric if there is no LPIPS; of equally good
+        times, as where nothing moves, the one nearest to t.
+        """
         name = "lpips" if "lpips" in self.metrics else next(iter(self.metrics))
         sign = -1 if self.higher_is_better[name] else 1
-        best = min(frames, key=lambda time: sign * self._value(name, frames[time], truth.whole))
+        best = min(frames, key=lambda time: (sign * self._value(name, frames[time], truth.whole), abs(time - t)))
         whole = self._whole(frames[best], truth)
         return {f"aligned_{name}": value for name, value in whole.items()} | {BEST_TIME: best}
 

@@ -42,6 +42,13 @@ def test_the_time_that_fits_is_found(drawn_at):
     assert list(found) == list(measures.higher_is_better)
 
 
+@pytest.mark.parametrize("t", [0.5, 0.8])
+def test_where_nothing_moves_the_time_that_fits_is_that_of_the_truth(t):
+    measures, judged = Measures(["psnr"], aligned=True), item(at(0), (at(0), at(0)), t)
+    frames = draw(Function(lambda frame0, frame1, t: frame0), judged.triplet, measures)
+    assert measures.compare(frames, judged, measures.prepare(judged))["aligned_time"] == t
+
+
 def test_a_frame_that_is_there_but_once_is_at_its_own_time():
     measures, judged = Measures(["psnr"], aligned=True), item(at(0.5), (at(0), at(1)), 0.25)
     found = measures.compare([at(0.25)[0]], judged, measures.prepare(judged))

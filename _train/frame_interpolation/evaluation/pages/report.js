@@ -222,7 +222,8 @@ function list() {
     .filter((item) => DATA.names[item].toLowerCase().includes(wanted))
     .filter((item) => chosen.every(([field, place]) => place === "" || field.column[item] === Number(place)))
     .sort((a, b) => compare(a, b) || a - b);
-  byId("count").value = listed.length === DATA.names.length ? `${listed.length} items` : `${listed.length} of ${DATA.names.length} items`;
+  const total = `${DATA.names.length} ${DATA.names.length === 1 ? "item" : "items"}`;
+  byId("count").value = listed.length === DATA.names.length ? total : `${listed.length} of ${total}`;
   byId("items-table").setAttribute("aria-rowcount", listed.length + 2);
   document.querySelectorAll("#items-table thead tr:last-child th").forEach((head, c) => {
     head.removeAttribute("aria-sort");
