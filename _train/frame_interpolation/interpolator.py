@@ -27,7 +27,7 @@ from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
 from _train.frame_interpolation.guides.parted import AutomaticMotion, Parted
-from _util import checkpoints, graphs, image, memory, transfer
+from _util import checkpoints, graphs, image, memory, threads, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
@@ -141,6 +141,7 @@ class Interpolator:
         Raises:
             InputError: invalid frames or hints.
         """
+        threads.expect_work()
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
         values = Range.of(frame0, frame1)
