@@ -97,7 +97,8 @@ class Interpolator:
             torch.backends.cudnn.allow_tf32 = precision == "auto"
             torch.backends.cuda.matmul.allow_tf32 = False  # TF32 would round correlations
         memory.keep_freed()
-        self.pipeline = pipeline.create(choice, self.context)
+        with checkpoints.to_be_loaded():
+            self.pipeline = pipeline.create(choice, self.context)
         for note in choice.notes:
             _print_once(note)
 
