@@ -84,7 +84,6 @@ def _motions(start: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, n
     for _ in range(_MOTIONS):
         if len(left) < _FEWEST:
             return
-        cv2.setRNGSeed(0)  # makes RANSAC deterministic
         motion, inliers = cv2.estimateAffinePartial2D(start[left], end[left], ransacReprojThreshold=_NEAR, maxIters=500)
         if motion is None or np.count_nonzero(inliers) < _FEWEST:
             return

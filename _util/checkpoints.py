@@ -5,14 +5,17 @@ name and shape in the file has been verified.
 """
 
 import collections
+import contextlib
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from _util.counts import listed
 from _util.errors import InputError
@@ -29,9 +32,11 @@ __all__ = [
     "read",
     "searched",
     "seeded",
+    "to_be_loaded",
 ]
 
 _WRAPPERS = ("model_state_dict", "state_dict")
+_RANDOM = (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_)
 
 
 def load(model: nn.Module, name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -88,6 +93,22 @@ def read(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise InputError(f"{path} holds no weights by name; a checkpoint is a dictionary of tensors.")
     return tensors
+
+
+@contextlib.contextmanager
+def to_be_loaded() -> Iterator[None]:
+    """Create networks on the CPU, whatever the caller's default device, and without random initial weights, so that the
+    caller's random numbers stay as they are. All their weights must be loaded. Holds in this thread alone."""
+    with torch.device("cpu"), _WithoutRandomWeights():
+        yield
+
+
+class _WithoutRandomWeights(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in _RANDOM:
+            return func(*args, **kwargs)
+        return args[0] if args else kwargs["tensor"]
 
 
 def _strip_prefix(state: dict[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:

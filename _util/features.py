@@ -206,6 +206,11 @@ def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
     return next((path for path in files if path.suffix in _SUFFIXES), None)
 
 
+def best(folder: Path = checkpoints.FOLDER) -> str:
+    """VGG-19 if its file is in a folder of checkpoints, else AlexNet, which is shipped."""
+    return "vgg19" if find("vgg19", folder) else "alexnet"
+
+
 def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:
     if not path.exists():
         raise InputError(f"There is no backbone {path}; it is {', '.join(BACKBONES)} or a file.")

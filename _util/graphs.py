@@ -9,8 +9,10 @@ constant of the graph. If graphs are unavailable, the function runs eagerly.
 """
 
 import collections
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -41,8 +43,10 @@ class Replayed:
     stderr, and the function runs eagerly from then on.
 
     Args:
-        function: takes tensors, or named tuples, tuples and lists of them, all on one device, and is always called on
-            the same stream. It must not modify its arguments. Arguments other than tensors must be hashable.
+        function: takes tensors, or named tuples, tuples and lists of them, all on one device. It must not modify its
+            arguments. Arguments other than tensors must be hashable.
+
+    Several threads may call it, on any streams: a graph has one set of tensors, so one replay follows another.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -50,6 +54,7 @@ class Replayed:
         self._graphs: collections.OrderedDict[tuple, _Graph | None] = collections.OrderedDict()
         self._place: _Place | None = None
         self._has_failed = False
+        self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> Any:
         leaves, structure = pytree.tree_flatten(arguments)
@@ -57,6 +62,12 @@ class Replayed:
         if self._has_failed or not torch.is_inference_mode_enabled() or sum(x.numel() for x in tensors) > _LARGEST:
             return self._function(*arguments)
         key = structure, *((x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in leaves)
+        with self._lock:
+            return self._replay(key, arguments, tensors)
+
+    def _replay(self, key: tuple, arguments: tuple, tensors: list[Tensor]) -> Any:
+        if self._has_failed:  # meanwhile, in another thread
+            return self._function(*arguments)
         if key not in self._graphs:
             if len(self._graphs) == _KEPT:
                 self._graphs.popitem(last=False)
@@ -92,6 +103,15 @@ class _Place:
         self.device = device
         with torch.cuda.device(device):
             self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+            self._finished = torch.cuda.Event()
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """A block whose work waits for that of the block before, which may be on another stream."""
+        current = torch.cuda.current_stream(self.device)
+        current.wait_event(self._finished)
+        yield
+        self._finished.record(current)
 
 
 class _Graph:
@@ -104,7 +124,7 @@ class _Graph:
     def __init__(self, function: Callable[..., Any], arguments: tuple, place: _Place):
         arguments = pytree.tree_map_only(Tensor, torch.clone, arguments)
         self._arguments = _tensors(pytree.tree_leaves(arguments))
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph, self._place = torch.cuda.CUDAGraph(), place
         with torch.cuda.device(place.device):
             # Warm up: what libraries set up at their first call on a stream must not be captured.
             place.stream.wait_stream(torch.cuda.current_stream())
@@ -120,11 +140,12 @@ class _Graph:
                 raise RuntimeError("its replay differs from what was captured")
 
     def __call__(self, tensors: list[Tensor]) -> Any:
-        for mine, given in zip(self._arguments, tensors, strict=True):
-            mine.copy_(given)
-        self._graph.replay()
-        results = (x.clone() if isinstance(x, Tensor) else x for x in self._results)
-        return pytree.tree_unflatten(list(results), self._structure)
+        with self._place.in_turn():
+            for mine, given in zip(self._arguments, tensors, strict=True):
+                mine.copy_(given)
+            self._graph.replay()
+            results = [x.clone() if isinstance(x, Tensor) else x for x in self._results]
+        return pytree.tree_unflatten(results, self._structure)
 
 
 def _tensors(leaves: list[Any]) -> list[Tensor]:

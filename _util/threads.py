@@ -7,6 +7,9 @@ a thread pool of this module is used.
 
 Numba's own `parallel=True` is not used: its thread pools must not be entered from two threads at once, or break in a
 process forked after their first use. Both happen here (video pipelines, data loaders).
+
+GNU OpenMP itself waits forever for these threads in a forked process. So PyTorch is limited to one thread in processes
+forked after `expect_work`.
 """
 
 import ctypes
@@ -21,6 +24,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 
 _forked = False
+_works = False
+
+
+def expect_work() -> None:
+    """Call before PyTorch computes, so that processes forked afterwards can compute too, on one thread."""
+    global _works
+    _works = True
 
 
 @functools.cache
@@ -32,6 +42,8 @@ def _after_fork() -> None:
     global _forked
     _forked = True
     _pool.cache_clear()
+    if _works:
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

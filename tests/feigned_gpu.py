@@ -76,6 +76,9 @@ class _Stream:
     def wait_stream(self, _: "_Stream") -> None:
         pass
 
+    def wait_event(self, _: Any) -> None:
+        pass
+
 
 @contextlib.contextmanager
 def feigned_gpu() -> Iterator[torch.device]:
@@ -85,7 +88,7 @@ def feigned_gpu() -> Iterator[torch.device]:
         "is_available": lambda: True,
         "Stream": _Stream,
         "current_stream": _Stream,
-        "Event": lambda **_: SimpleNamespace(record=lambda: None, synchronize=lambda: None),
+        "Event": lambda **_: SimpleNamespace(record=lambda *_: None, synchronize=lambda: None),
         "stream": nothing,
         "device": nothing,
         "graph_pool_handle": lambda: None,

@@ -6,6 +6,7 @@ their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from _util.sgm import SGM
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+_MATCHING = ("sgm", "pieces")  # first words of the flows that describe pieces by a backbone of `_util.features`
 LARGEST_AREA = 960 * 540  # RFR's training size; it misses displacements larger than those it was trained on
 
 
@@ -37,6 +39,17 @@ def create(name: str, context: Context) -> FlowEstimator:
         InputError: an unknown name, or its weights are missing or do not fit.
     """
     return methods.find("flow", methods.FLOWS, name, ()).creator()(context)
+
+
+def weights_of(name: str, folder: Path = checkpoints.FOLDER) -> dict[str, Path]:
+    """The files of weights that one of `methods.FLOWS` depends on, by name."""
+    found = {part: checkpoints.find(part, folder) for part in methods.FLOWS[name].weights}
+    if name.split("+")[0] in _MATCHING:
+        from _util import features
+
+        backbone = features.best(folder)
+        found[backbone] = features.find(backbone, folder)
+    return {part: path for part, path in found.items() if path}
 
 
 def dis1(_: Context) -> FlowEstimator:

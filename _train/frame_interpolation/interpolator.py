@@ -27,7 +27,7 @@ from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
 from _train.frame_interpolation.guides.parted import AutomaticMotion, Parted
-from _util import checkpoints, graphs, image, memory, transfer
+from _util import checkpoints, graphs, image, memory, threads, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 
@@ -97,7 +97,8 @@ class Interpolator:
             torch.backends.cudnn.allow_tf32 = precision == "auto"
             torch.backends.cuda.matmul.allow_tf32 = False  # TF32 would round correlations
         memory.keep_freed()
-        self.pipeline = pipeline.create(choice, self.context)
+        with checkpoints.to_be_loaded():
+            self.pipeline = pipeline.create(choice, self.context)
         for note in choice.notes:
             _print_once(note)
 
@@ -141,6 +142,7 @@ class Interpolator:
         Raises:
             InputError: invalid frames or hints.
         """
+        threads.expect_work()
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
         values = Range.of(frame0, frame1)

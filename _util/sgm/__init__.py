@@ -136,7 +136,7 @@ def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np
 
 def _open(name: str, folder: Path) -> features.Backbone:
     if name == "auto":
-        name = "vgg19" if features.find("vgg19", folder) else "alexnet"
+        name = features.best(folder)
     architecture = name if name in features.BACKBONES else features.recognise(Path(name))
     return features.open_backbone(name, LAYERS[architecture], folder)
 

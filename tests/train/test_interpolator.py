@@ -1,6 +1,7 @@
 """The frames between two frames: of every kind and size, where motion puts them."""
 
 import pickle
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from _train.frame_interpolation.benchmarks import reference
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
@@ -20,7 +21,8 @@ from _train.frame_interpolation.models.ifnet import IFNet
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _util import checkpoints, image
+from _train.frame_interpolation.video.interpolate import create_interpolator
+from _util import checkpoints, features, image, runs
 from _util.errors import InputError
 from tests.feigned_gpu import feigned_gpu
 
@@ -500,6 +502,26 @@ def test_auto_takes_what_is_shipped(tmp_path, capsys):
     interpolator = Interpolator("rfr", folder=tmp_path)  # a flow that is asked for is used
     assert (interpolator.flow, interpolator.synthesis, interpolator.method) == ("rfr", "ssldtm", "rfr+ssldtm")
     assert "put" not in capsys.readouterr().err
+
+
+def test_defaults_and_random_numbers_of_the_caller_stay(networks, weights):
+    before = torch.get_rng_state()
+    pair = texture(32, 48), np.roll(texture(32, 48), 3, 1)
+    with torch.device("meta"):
+        (frame,) = Interpolator("rfr", "ssldtm", "cpu", folder=weights)(*pair)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(frame, networks(*pair)[0])
+
+
+def test_settings_tell_weights_of_matching_apart(tmp_path):
+    (tmp_path / "default").mkdir()
+    shutil.copy(features.find("alexnet"), tmp_path / features.find("alexnet").relative_to(checkpoints.FOLDER))
+    found = []
+    for change in (0, 1):
+        path = features.find("alexnet", tmp_path)
+        save_file({name: tensor + change for name, tensor in load_file(path).items()}, path)
+        found.append(create_interpolator(tmp_path, flow="sgm+dis", synthesis="splat", device="cpu")[1])
+    assert runs.changed(*found) == ["weights"]
 
 
 def test_a_choice_is_not_commented(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """A function and its replay give the same, whatever it is given; on a card, and before that on a feigned GPU."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -56,6 +58,32 @@ def test_results_stay(gpu):
     replayed = graphs.replayed(Counted(), gpu)
     results = [replayed(torch.full((2,), float(i), device=gpu))[0] for i in range(5)]
     assert [x.tolist() for x in results] == [[2.0 * i] * 2 for i in range(5)]
+
+
+class SlowGraph:
+    """Like a graph, has one set of tensors."""
+
+    def __init__(self, function: Callable, arguments: tuple, _: None):
+        self.function, self.arguments = function, [x.clone() for x in arguments]
+
+    def __call__(self, tensors: list[Tensor]) -> list[Tensor]:
+        for mine, given in zip(self.arguments, tensors, strict=True):
+            mine.copy_(given)
+        time.sleep(0.001)
+        return self.function(*self.arguments)
+
+
+def test_threads_share_graphs(monkeypatch):
+    monkeypatch.setattr(graphs, "_Graph", SlowGraph)
+    monkeypatch.setattr(graphs, "_Place", lambda device: None)
+    replayed = graphs.Replayed(lambda x: [2 * x])
+
+    @torch.inference_mode()
+    def repeatedly(i: int) -> set[float]:
+        return {replayed(torch.tensor(float(i)))[0].item() for _ in range(20)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(repeatedly, range(4))) == [{2.0 * i} for i in range(4)]
 
 
 def test_each_shape_and_type_has_its_graph(gpu):

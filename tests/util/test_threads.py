@@ -1,14 +1,21 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
+from _train.frame_interpolation import Interpolator
 from _util import threads
 from _util.distance_transform import edt
+
+
+def needs_fork(test: Callable) -> Callable:
+    warns = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")(warns(test))
 
 
 def count(counts: np.ndarray, start: int, stop: int) -> None:
@@ -58,21 +65,15 @@ def test_from_several_threads_at_once(with_threads):
         assert all(pool.map(repeatedly, range(4)))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_in_a_forked_child(with_threads):
-    with_threads(4)
-    counts, lines = np.zeros(100, int), torch.rand(1, 1, 40, 60) < 0.05
-    threads.run(count, 100, counts)  # the pool exists before the fork
-    expected = edt(lines)
+def in_a_fork(works: Callable[[], bool]) -> bool:
+    """Whether `works` returns true in a forked process."""
     child = os.fork()
     if child == 0:
-        works = False
+        succeeds = False
         try:
-            threads.run(count, 100, counts)
-            works = bool((counts == 2).all() and torch.equal(edt(lines), expected))
+            succeeds = works()
         finally:
-            os._exit(0 if works else 1)
+            os._exit(0 if succeeds else 1)
     deadline = time.monotonic() + 30
     while (finished := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -80,4 +81,28 @@ def test_in_a_forked_child(with_threads):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         pytest.fail("the child hangs")
-    assert os.waitstatus_to_exitcode(finished[1]) == 0
+    return os.waitstatus_to_exitcode(finished[1]) == 0
+
+
+@needs_fork
+def test_in_a_forked_child(with_threads):
+    with_threads(4)
+    counts, lines = np.zeros(100, int), torch.rand(1, 1, 40, 60) < 0.05
+    threads.run(count, 100, counts)  # the pool exists before the fork
+    expected = edt(lines)
+
+    def works() -> bool:
+        torch.set_num_threads(4)
+        threads.run(count, 100, counts)
+        return bool((counts == 2).all() and torch.equal(edt(lines), expected))
+
+    assert in_a_fork(works)
+
+
+@needs_fork
+def test_a_fork_draws_what_its_parent_has_drawn(with_threads):
+    with_threads(4)
+    interpolate = Interpolator("dis", "splat", "cpu")
+    pair = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), np.uint8)
+    (expected,) = interpolate(*pair)
+    assert in_a_fork(lambda: bool(np.abs(interpolate(*pair)[0].astype(int) - expected).max() <= 2))

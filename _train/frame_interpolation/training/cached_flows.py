@@ -24,11 +24,12 @@ class CachedFlows(Source):
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
 
-    Files that are damaged, or that belong to other frames, are computed again. Each estimator needs its own folder.
+    Files that are damaged, or that belong to other frames or another estimator, are computed again.
 
     Args:
         estimator: as in `flows`: takes two frames (1, 3, h, w) RGB in [0, 1], returns flow01 and flow10, (1, 2, h, w).
             A loader's workers need one that can be pickled, such as `_util.dis.dis`.
+        identity: of the estimator, with its weights.
         device: of the estimator's input.
     """
 
@@ -37,22 +38,24 @@ class CachedFlows(Source):
         source: Source,
         estimator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
         folder: Path,
+        identity: str,
         device: torch.device | str = "cpu",
     ):
         self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
+        self.identity = identity
         self.names, self.path, self._notices = source.names, source.path, Notices()
         files.make_folder(self.folder)
 
     def __getitem__(self, index: int) -> Triplet:
         triplet = self.source[index]
         path = self.folder / f"{_file_name(triplet.name)}.safetensors"
-        checksum = f"{zlib.crc32(triplet.frames.numpy().tobytes()):08x}"
-        flows = _load(path, checksum)
+        origin = f"{zlib.crc32(triplet.frames.numpy().tobytes()):08x} {self.identity}"
+        flows = _load(path, origin)
         if flows is None:
             flows = self._estimate(triplet.frames).half()
             try:
                 with files.replacing(path) as temporary:
-                    temporary.write_bytes(save({"flows": flows}, {"frames": checksum}))
+                    temporary.write_bytes(save({"flows": flows}, {"origin": origin}))
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
         return triplet._replace(flows=tuple(flows.float()))
@@ -70,10 +73,10 @@ class CachedFlows(Source):
         return torch.cat(self.estimator(frame0, frame1)).cpu()
 
 
-def _load(path: Path, checksum: str) -> Tensor | None:
+def _load(path: Path, origin: str) -> Tensor | None:
     try:
         with safe_open(path, "pt") as file:
-            return file.get_tensor("flows") if (file.metadata() or {}).get("frames") == checksum else None
+            return file.get_tensor("flows") if (file.metadata() or {}).get("origin") == origin else None
     except (OSError, SafetensorError):
         return None
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from _databacks.sources import open_source
+from _train.frame_interpolation.flows import weights_of
 from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
+from _util import runs
 
 
 def open_all(options: argparse.Namespace, task: Task) -> list:
@@ -48,7 +50,8 @@ def with_flow(source, cache: Path, options: argparse.Namespace, task):
     """Add the flow that the task trains on to a source; toons have their own."""
     if task.flow is None or hasattr(source, "batch"):
         return source
-    source = CachedFlows(source, task.estimate, cache, options.device)
+    weights = {name: runs.digest(path) for name, path in weights_of(task.flow).items()}
+    source = CachedFlows(source, task.estimate, cache, runs.digest_of([task.flow, weights]), options.device)
     if options.workers and options.device.type == "cuda":  # a loader's workers cannot use the GPU
         source.compute_all()
     return source

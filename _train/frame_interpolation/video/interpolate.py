@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from _train.frame_interpolation import flows
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results, stills
@@ -37,6 +38,7 @@ from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import checkpoints, files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
+from _util.version import VERSION
 
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
@@ -262,7 +264,10 @@ def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dic
     """An `Interpolator` with `options` and weights from `folder`, and all settings that determine its frames."""
     interpolator = Interpolator(**options, folder=folder)
     weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
+    if interpolator.flow:
+        weights |= flows.weights_of(interpolator.flow, folder)
     settings = {
+        "version": VERSION,
         "flow": interpolator.flow,
         "synthesis": interpolator.synthesis,
         "device": interpolator.device.type,

@@ -271,7 +271,7 @@ class TestCachedFlows:
 
     def test_are_computed_once(self, tmp_path, estimate, calls):
         for _ in range(2):
-            source = CachedFlows(Shades(2), estimate, tmp_path / "new/flows")
+            source = CachedFlows(Shades(2), estimate, tmp_path / "new/flows", "dis")
             flow01, flow10 = source[1].flows
             assert flow01.equal(torch.full((2, 40, 48), 1.5))
             assert flow10.equal(torch.full((2, 40, 48), -2.5))
@@ -283,7 +283,7 @@ class TestCachedFlows:
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", None])
     def test_damaged_files_are_computed_anew(self, tmp_path, estimate, calls, content):
-        source = CachedFlows(Shades(1), estimate, tmp_path)
+        source = CachedFlows(Shades(1), estimate, tmp_path, "dis")
         expected = source[0].flows
         (path,) = self.files(tmp_path)
         whole = path.read_bytes()
@@ -296,22 +296,27 @@ class TestCachedFlows:
     def test_belong_to_their_frames(self, tmp_path, estimate, calls):
         first, second = Shades(2), Shades(2)
         second.names = first.names[::-1]
-        CachedFlows(first, estimate, tmp_path)[0]
-        CachedFlows(second, estimate, tmp_path)[1]
+        CachedFlows(first, estimate, tmp_path, "dis")[0]
+        CachedFlows(second, estimate, tmp_path, "dis")[1]
         assert len(calls) == 2
         assert len(self.files(tmp_path)) == 1
+
+    def test_belong_to_their_estimator(self, tmp_path, estimate, calls):
+        for name in ("dis", "sgm"):
+            CachedFlows(Shades(1), estimate, tmp_path, name)[0]
+        assert len(calls) == 2
 
     def test_any_name_is_a_file(self, tmp_path, estimate):
         shades = Shades(4)
         shades.names = ["../a", "a/b", "long " * 100, "a b"]
-        source = CachedFlows(shades, estimate, tmp_path / "flows")
+        source = CachedFlows(shades, estimate, tmp_path / "flows", "dis")
         for i in range(4):
             source[i]
         assert len(self.files(tmp_path / "flows")) == 4
         assert self.files(tmp_path) == [tmp_path / "flows"]
 
     def test_a_full_disk_is_reported_once(self, tmp_path, estimate, monkeypatch, capsys):
-        source = CachedFlows(Shades(1), estimate, tmp_path)
+        source = CachedFlows(Shades(1), estimate, tmp_path, "dis")
 
         @contextlib.contextmanager
         def full(path):
@@ -328,10 +333,10 @@ class TestCachedFlows:
 
     def test_what_cannot_be_read_stays_so(self, tmp_path, estimate):
         with pytest.raises(InputError, match="shade0 is damaged"):
-            CachedFlows(Shades(1, bad=(0,)), estimate, tmp_path)[0]
+            CachedFlows(Shades(1, bad=(0,)), estimate, tmp_path, "dis")[0]
 
     def test_workers_compute_them(self, tmp_path):
-        batches = TripletBatches([(CachedFlows(Shades(3), flows.dis, tmp_path), 1)], 2, (32, 24))
+        batches = TripletBatches([(CachedFlows(Shades(3), flows.dis, tmp_path, "dis"), 1)], 2, (32, 24))
         for _ in range(2):
             loaded = list(DataLoader(batches, batch_size=None, sampler=range(3), num_workers=2))
             assert all(batch.flows[0].shape == (2, 2, 32, 24) for batch in loaded)
