@@ -104,10 +104,19 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first stops the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_threads(threads)
-    with contextlib.suppress(EOFError):
-        while True:
+    while True:
+        try:
             job = connection.recv()
-            connection.send((True, work(job, lambda text: connection.send((False, text)))))
+        except (EOFError, ConnectionResetError):  # the owner stopped, or was killed
+            return
+        _send(connection, (True, work(job, lambda text: _send(connection, (False, text)))))
+
+
+def _send(connection: Connection, message: tuple[bool, Any]) -> None:
+    try:
+        connection.send(message)
+    except (BrokenPipeError, ConnectionResetError):  # the owner was killed
+        os._exit(1)
 
 
 def _end_with_parent() -> None:

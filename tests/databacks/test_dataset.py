@@ -397,6 +397,13 @@ def test_processes_end_when_their_owner_is_killed():
     assert not _is_alive(pid)
 
 
+def test_a_process_whose_owner_was_killed_while_it_answers_ends_without_a_traceback():
+    code = "from multiprocessing import Pipe; from _databacks.dataset import workers\n"
+    code += "mine, theirs = Pipe(); theirs.close(); workers._send(mine, (True, 1)); print('goes on')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
+
+
 def _is_alive(pid: int) -> bool:
     """A process that ended and that nobody has asked for is not."""
     try:
