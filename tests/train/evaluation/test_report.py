@@ -277,10 +277,17 @@ def test_two_hundred_items_in_chromium(tmp_path):
         assert not page.locator("#viewer").is_visible()
         assert page.evaluate("document.activeElement.textContent") == "shot_2"
 
-        # An address leads to an item and a picture.
-        page.evaluate("name => location.hash = new URLSearchParams({item: name, picture: 'truth'})", ODD)
-        page.locator("#frame img.shown").and_(page.get_by_alt_text(f"truth of {ODD}", exact=True)).wait_for()
-        assert page.locator("#viewer-name").inner_text() == ODD
+        # An address leads to an item and a picture, also one given before the viewer has reported that it closed.
+        for number, name in enumerate((ODD, "shot_7")):
+            page.evaluate(
+                """([name, closes]) => {
+                    if (closes) document.getElementById("viewer").close();
+                    location.hash = new URLSearchParams({item: name, picture: "truth"});
+                }""",
+                [name, bool(number)],
+            )
+            page.locator("#frame img.shown").and_(page.get_by_alt_text(f"truth of {name}", exact=True)).wait_for()
+            assert page.locator("#viewer-name").inner_text() == name
 
 
 def colour_at_centre(page, folder) -> tuple[int, ...]:

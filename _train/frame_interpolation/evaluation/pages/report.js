@@ -467,6 +467,7 @@ function fit() {
 }
 
 function closed() {
+  if (byId("viewer").open) return; // again, by the address, before this event came
   history.replaceState(null, "", location.pathname + location.search);
   ahead = [];
   const row = listed.indexOf(view.item);
@@ -563,8 +564,8 @@ function listenInViewer() {
   new ResizeObserver(() => { if (viewer.open) place(); }).observe(byId("stage"));
 }
 
-function openFromAddress() {
-  const where = new URLSearchParams(location.hash.slice(1));
+function openFrom(address) {
+  const where = new URLSearchParams(new URL(address).hash.slice(1));
   const item = DATA.names.indexOf(where.get("item"));
   if (item >= 0) openViewer(item, where.get("picture") ?? undefined);
 }
@@ -584,5 +585,6 @@ showTable();
 list();
 showDistributions(listed);
 listenInViewer();
-openFromAddress();
-window.addEventListener("hashchange", openFromAddress);
+openFrom(location.href);
+// Not the address of now: the event comes late, and a viewer that closes in the meantime clears it.
+window.addEventListener("hashchange", (event) => openFrom(event.newURL));
