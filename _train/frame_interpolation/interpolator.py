@@ -95,7 +95,7 @@ class Interpolator:
         self.context = create_context(self.device, precision, folder, backend)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = precision == "auto"
-            torch.backends.cuda.matmul.allow_tf32 = False  # TF32 would round correlations
+            torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
         memory.keep_freed()
         with checkpoints.to_be_loaded():
             self.pipeline = pipeline.create(choice, self.context)

@@ -341,9 +341,11 @@ def test_products_of_fp32_are_rounded_only_in_convolutions_and_by_auto(precision
         torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=not allowed),
         feigned_gpu() as device,
     ):
+        torch.set_float32_matmul_precision("high")
         Interpolator("dis", "splat", str(device), precision)
         assert torch.backends.cudnn.allow_tf32 == allowed
         assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5])

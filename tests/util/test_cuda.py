@@ -59,7 +59,7 @@ def device(request, monkeypatch) -> torch.device:
     else:
         monkeypatch.setattr(cuda, "available", lambda tensor: False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    torch.set_float32_matmul_precision("highest")
     return torch.device("cuda")
 
 
