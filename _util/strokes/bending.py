@@ -37,17 +37,12 @@ def bend(
     if not len(matching.motions):
         return matching, (np.zeros((len(here.points), 2)), np.zeros((len(there.points), 2)))
     bends = np.zeros((len(here.points), 2))
-    _follow(
-        matching.motions, here.points, here.directions, *here.along, there.points, there.directions, *field,
-        _OFF * scale, owners[0], owners[1], bends,
-    )  # fmt: skip
+    _follow(matching.motions, here, there, field, _OFF * scale, *owners, bends)
     known = owners[0] != UNKNOWN
     motions = matching.motions[owners[0][known]]
     ends = moved(motions, here.points[known]) + bends[known]
-    rest, is_found = _rest(
-        ends, here.directions[known] + np.arctan2(motions[:, 1], motions[:, 0]), there.points, there.directions, *field,
-        _OFF * scale,
-    )  # fmt: skip
+    directions = here.directions[known] + np.arctan2(motions[:, 1], motions[:, 0])
+    rest, is_found = _rest(ends, directions, there, field, _OFF * scale)
     left, found = np.zeros_like(bends), np.zeros(len(bends))
     left[known], found[known] = rest, is_found
     ends += _smoothed(here.along, owners[0], left, found)[known]
@@ -92,22 +87,9 @@ def _smoothed(along: Neighbours, owners: np.ndarray, values: np.ndarray, weights
 
 
 @njit()
-def _follow(
-    motions,
-    points,
-    directions,
-    firsts,
-    along,
-    others,
-    other_directions,
-    distances,
-    nearest,
-    off,
-    owners,
-    claimed,
-    bends,
-):
+def _follow(motions, here, there, field, off, owners, claimed, bends):
     """Give points without a motion that of a neighbour on the line; `bends` are in drawing 1."""
+    points, directions, along = here.points, here.directions, here.along
     count = len(points)
     queue, turned = np.empty(count, np.int64), np.zeros(count)
     reached = 0
@@ -123,35 +105,35 @@ def _follow(
         whole = np.arctan2(motion[1], motion[0])
         cos, sin = np.cos(whole + turned[point]), np.sin(whole + turned[point])
         x, y = _end(motion, points[point])
-        for k in range(firsts[point], firsts[point + 1]):
-            other = along[k]
+        for k in range(along.firsts[point], along.firsts[point + 1]):
+            other = along.points[k]
             if owners[other] != UNKNOWN:
                 continue
             right, down = points[other] - points[point]
             u = x + bends[point, 0] + cos * right - sin * down
             v = y + bends[point, 1] + sin * right + cos * down
             direction = directions[other] + whole + turned[point]
-            place, _ = nearest_at(distances, nearest, u, v, direction, off)
+            place, _ = nearest_at(field, u, v, direction, off)
             if place < 0 or claimed[place] != UNKNOWN:
                 continue
-            across = _across(u, v, others[place], other_directions[place])
+            across = _across(u, v, there.points[place], there.directions[place])
             end_x, end_y = _end(motion, points[other])
             bends[other, 0] = u + _PUT * across[0] - end_x
             bends[other, 1] = v + _PUT * across[1] - end_y
-            turn = (other_directions[place] - direction + np.pi / 2) % np.pi - np.pi / 2
+            turn = (there.directions[place] - direction + np.pi / 2) % np.pi - np.pi / 2
             owners[other], turned[other] = owners[point], turned[point] + _TURNED * turn
             queue[reached] = other
             reached += 1
 
 
 @njit()
-def _rest(ends, directions, others, other_directions, distances, nearest, off):
+def _rest(ends, directions, there, field, off):
     """(k, 2), the perpendicular offset from each end to the nearest line; and 1 where there is one, else 0 (k,)."""
     rest, found = np.zeros((len(ends), 2)), np.zeros(len(ends))
     for k in range(len(ends)):
-        place, _ = nearest_at(distances, nearest, ends[k, 0], ends[k, 1], directions[k], off)
+        place, _ = nearest_at(field, ends[k, 0], ends[k, 1], directions[k], off)
         if place >= 0:
-            rest[k] = _across(ends[k, 0], ends[k, 1], others[place], other_directions[place])
+            rest[k] = _across(ends[k, 0], ends[k, 1], there.points[place], there.directions[place])
             found[k] = 1
     return rest, found
 

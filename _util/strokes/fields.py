@@ -60,11 +60,11 @@ def distance_at(distances, x, y, direction, most):
 
 
 @njit()
-def nearest_at(distances, nearest, x, y, direction, most):
+def nearest_at(field, x, y, direction, most):
     """The nearest point on a line of a direction, and its distance; -1 and `most` if it is further away than that."""
     column, row = round(x), round(y)
-    if not (0 <= row < distances.shape[1] and 0 <= column < distances.shape[2]):
+    if not (0 <= row < field.distances.shape[1] and 0 <= column < field.distances.shape[2]):
         return -1, most
-    channel = channel_of(direction, distances.shape[0])
-    distance = distances[channel, row, column]
-    return (nearest[channel, row, column], distance) if distance <= most else (-1, most)
+    channel = channel_of(direction, field.distances.shape[0])
+    distance = field.distances[channel, row, column]
+    return (field.nearest[channel, row, column], distance) if distance <= most else (-1, most)

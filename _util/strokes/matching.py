@@ -49,7 +49,7 @@ def match(lines: tuple[LinePoints, LinePoints], field: LineField, scale: float) 
     owners = np.full(len(here.points), UNKNOWN), np.full(len(there.points), UNKNOWN)
     if not len(here.points) or not len(there.points):
         return StrokeMatching(motions, owners)
-    trials = _Trials(lines, field, scale, owners)
+    trials = _Trials(_Drawings(here, there, field, scale, *owners))
     trials.add(*search(here, there, field, scale), motions)
     for number in range(_MOST):
         motion, carried = trials.best(motions)
@@ -82,6 +82,26 @@ def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
     return lines.around.points[lines.around.firsts[point] : lines.around.firsts[point + 1]]
 
 
+class _Drawings(NamedTuple):
+    """What motions are evaluated against. Kernels read all of it; `_Trials.best` sees the owners change."""
+
+    here: LinePoints
+    there: LinePoints
+    field: LineField  # of `there`
+    scale: float
+    owners: np.ndarray  # (n,), the accepted motion of each point of `here`
+    claimed: np.ndarray  # (m,), of `there`
+
+
+class _Visits(NamedTuple):
+    """Buffers of one thread."""
+
+    queue: np.ndarray  # (n,), points
+    seen: np.ndarray  # (n,), the round in which each point of `here` was last reached
+    hit: np.ndarray  # (m,), and of `there` hit
+    rounds: np.ndarray  # (1,), the last round
+
+
 class _Trials:
     """Candidate motions and their scores when last evaluated.
 
@@ -89,19 +109,15 @@ class _Trials:
     score down, until none can exceed the best of them (lazy greedy search, Minoux, 1978).
     """
 
-    def __init__(self, lines: tuple[LinePoints, LinePoints], field: LineField, scale: float, owners: tuple):
-        here, there = lines
-        self._least = _LEAST * scale
-        self._constants = (
-            here.points, here.directions, *here.around, *here.along, there.points, *field, scale, *owners
-        )  # fmt: skip
+    def __init__(self, drawings: _Drawings):
+        self._drawings = drawings
         self.points, self.motions, self.counts = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
 
     def add(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> None:
         """Add points (k,) and their motions (k, 4); `chosen` (m, 4) are the accepted motions."""
         counts = np.zeros(len(points))
-        threads.run(_count, len(points), points, motions, chosen, *self._constants, counts)
-        useful = counts > self._least
+        threads.run(_count, len(points), points, motions, chosen, self._drawings, counts)
+        useful = counts > _LEAST * self._drawings.scale
         self.points = np.concatenate([self.points, points[useful]])
         self.motions = np.concatenate([self.motions, motions[useful]])
         self.counts = np.concatenate([self.counts, counts[useful]])
@@ -109,7 +125,7 @@ class _Trials:
     def best(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The motion of the highest score, refitted, and the points that it maps; no points if no score suffices."""
         order = np.argsort(-self.counts, kind="stable")
-        return _best(order, self.points, self.motions, chosen, *self._constants, self.counts)
+        return _best(order, self.points, self.motions, chosen, self._drawings, self.counts)
 
 
 @njit()
@@ -119,97 +135,61 @@ def on_line(scale):
 
 
 @njit()
-def _best(
-    order, trials, motions, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances,
-    nearest, scale, owners, claimed, counts,
-):  # fmt: skip
-    room = _room(points, others)
-    best, most = np.zeros(4), _LEAST * scale
+def _best(order, points, motions, chosen, drawings, counts):
+    visits = _visits(drawings)
+    best, most = np.zeros(4), _LEAST * drawings.scale
     carried = np.zeros(0, np.int64)
     for trial in order:
         if counts[trial] <= most:
             break
         motion = motions[trial].copy()
-        size, counts[trial] = _grow(
-            trials[trial], motion, chosen, points, directions, firsts, neighbours, along_firsts, along, others,
-            distances, nearest, scale, owners, claimed, room,
-        )  # fmt: skip
+        size, counts[trial] = _grow(points[trial], motion, chosen, drawings, visits)
         if counts[trial] > most:
             best, most = motion, counts[trial]
-            carried = room[0][:size].copy()
+            carried = visits.queue[:size].copy()
     return best, carried
 
 
 @njit()
-def _count(
-    trials, motions, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances, nearest,
-    scale, owners, claimed, counts, start, stop,
-):  # fmt: skip
-    room = _room(points, others)
+def _count(points, motions, chosen, drawings, counts, start, stop):
+    visits = _visits(drawings)
     for trial in range(start, stop):
-        _, counts[trial] = _grow(
-            trials[trial], motions[trial].copy(), chosen, points, directions, firsts, neighbours, along_firsts, along,
-            others, distances, nearest, scale, owners, claimed, room,
-        )  # fmt: skip
+        _, counts[trial] = _grow(points[trial], motions[trial].copy(), chosen, drawings, visits)
 
 
 @njit()
-def _room(points, others):
-    """Buffers: a queue, the round in which each point of either drawing was last visited, and the last round."""
-    return (
-        np.empty(len(points), np.int64), np.zeros(len(points), np.int64), np.zeros(len(others), np.int64),
-        np.zeros(1, np.int64),
-    )  # fmt: skip
+def _visits(drawings):
+    n, m = len(drawings.owners), len(drawings.claimed)
+    return _Visits(np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(m, np.int64), np.zeros(1, np.int64))
 
 
 @njit()
-def _grow(
-    seed, motion, chosen, points, directions, firsts, neighbours, along_firsts, along, others, distances, nearest,
-    scale, owners, claimed, room,
-):  # fmt: skip
+def _grow(seed, motion, chosen, drawings, visits):
     """Grow a motion from its seed and refit it in place. Returns the number of points mapped, which are the first in
     the queue, and the score."""
-    if owners[seed] != UNKNOWN:
+    if drawings.owners[seed] != UNKNOWN:
         return 0, 0.0
-    queue, seen, hit, rounds = room
     size, score, sums = 0, 0.0, np.empty(8)
     for step in range(_ROUNDS):
-        rounds[0] += 1
-        off = on_line(scale) * (_FIRST if step == 0 else 1)
-        size, hits, residue = _spread(
-            seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed,
-            queue, seen, hit, rounds[0], sums,
-        )  # fmt: skip
+        off = on_line(drawings.scale) * (_FIRST if step == 0 else 1)
+        size, hits, residue = _spread(seed, motion, off, drawings, visits, sums)
         if size < _FEWEST:
             return size, 0.0
         score = size + hits - _RESIDUE * residue / off
         if step < _ROUNDS - 1:
             _solve(sums, size, motion)
-    parted, least, contacts = 0.0, 1.0, 0
-    for k in range(size):
-        point = queue[k]
-        x, y = points[point]
-        for i in range(along_firsts[point], along_firsts[point + 1]):
-            owner = owners[along[i]]
-            if owner != UNKNOWN:
-                cos, sin = motion[0] - chosen[owner, 0], motion[1] - chosen[owner, 1]
-                right, down = motion[2] - chosen[owner, 2], motion[3] - chosen[owner, 3]
-                apart = min(np.hypot(cos * x - sin * y + right, sin * x + cos * y + down) / (_PARTED * scale), 1.0)
-                parted, least, contacts = parted + apart, min(least, apart), contacts + 1
     share = 1 - _TURNED * abs(np.arctan2(motion[1], motion[0])) / np.pi
-    if contacts:
-        # Lines that stay joined at one contact may slide along the others.
-        share -= _PARTS * (parted / contacts + least) / 2
-    return size, score * share
+    return size, score * (share - _parting(visits.queue[:size], motion, chosen, drawings))
 
 
 @njit()
-def _spread(
-    seed, motion, off, points, directions, firsts, neighbours, others, distances, nearest, owners, claimed, queue, seen,
-    hit, mark, sums,
-):  # fmt: skip
+def _spread(seed, motion, off, drawings, visits, sums):
     """Grow from the seed over neighbours that the motion maps onto unclaimed lines. Returns the number of these points,
     the number of points of the other drawing that they hit, and their total distance; fills `sums` for `_solve`."""
+    here, there, field, _, owners, claimed = drawings
+    queue, seen, hit, rounds = visits
+    rounds[0] += 1
+    mark = rounds[0]
     turn = np.arctan2(motion[1], motion[0])
     sums[:] = 0
     size, reached, hits, residue = 0, 1, 0, 0.0
@@ -218,9 +198,9 @@ def _spread(
     while head < reached:
         point = queue[head]
         head += 1
-        x, y = points[point]
+        x, y = here.points[point]
         u, v = motion[0] * x - motion[1] * y + motion[2], motion[1] * x + motion[0] * y + motion[3]
-        place, distance = nearest_at(distances, nearest, u, v, directions[point] + turn, off)
+        place, distance = nearest_at(field, u, v, here.directions[point] + turn, off)
         is_carried = place >= 0 and claimed[place] == UNKNOWN
         if is_carried:
             # Mapped points are compacted at the front of the queue, over processed entries.
@@ -230,15 +210,34 @@ def _spread(
             if hit[place] != mark:
                 hit[place] = mark
                 hits += 1
-            u, v = others[place]
+            u, v = there.points[place]
             sums += np.array([x, y, u, v, x * u, x * v, y * u, y * v])
         if is_carried or point == seed:
-            for k in range(firsts[point], firsts[point + 1]):
-                other = neighbours[k]
+            for k in range(here.around.firsts[point], here.around.firsts[point + 1]):
+                other = here.around.points[k]
                 if seen[other] != mark and owners[other] == UNKNOWN:
                     seen[other], queue[reached] = mark, other
                     reached += 1
     return size, hits, residue
+
+
+@njit()
+def _parting(carried, motion, chosen, drawings):
+    """The share of the score lost because the points carried part from points on the same lines, which have motions."""
+    here, owners = drawings.here, drawings.owners
+    parted, least, contacts = 0.0, 1.0, 0
+    for point in carried:
+        x, y = here.points[point]
+        for k in range(here.along.firsts[point], here.along.firsts[point + 1]):
+            owner = owners[here.along.points[k]]
+            if owner != UNKNOWN:
+                cos, sin = motion[0] - chosen[owner, 0], motion[1] - chosen[owner, 1]
+                right, down = motion[2] - chosen[owner, 2], motion[3] - chosen[owner, 3]
+                away = np.hypot(cos * x - sin * y + right, sin * x + cos * y + down)
+                apart = min(away / (_PARTED * drawings.scale), 1.0)
+                parted, least, contacts = parted + apart, min(least, apart), contacts + 1
+    # Lines that stay joined at one contact may slide along the others.
+    return _PARTS * (parted / contacts + least) / 2 if contacts else 0.0
 
 
 @njit()

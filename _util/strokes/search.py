@@ -33,12 +33,9 @@ def search(lines: LinePoints, others: LinePoints, field: LineField, scale: float
     """
     targets = thinned(others.points, _TARGETS_APART * scale)
     anchors = _anchors(lines.points, _MOST_TRIED // len(targets), scale)
-    around = _surroundings(anchors, lines.points, *lines.around, _AROUND * scale, _MOST_AROUND)
+    around = _surroundings(anchors, lines, _AROUND * scale, _MOST_AROUND)
     found, costs = np.zeros((len(anchors), _KEPT, 4)), np.full((len(anchors), _KEPT), _NEVER)
-    threads.run(
-        _search, len(anchors), anchors, around, lines.points, lines.directions, others.points[targets],
-        others.directions[targets], field.distances, scale, found, costs,
-    )  # fmt: skip
+    threads.run(_search, len(anchors), anchors, around, lines, others, targets, field, scale, found, costs)
     known = costs < _NEVER
     points = np.broadcast_to(anchors[:, None], known.shape)[known]
     resting = np.broadcast_to([1.0, 0.0, 0.0, 0.0], (len(anchors), 4))
@@ -70,8 +67,9 @@ def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 @njit()
-def _surroundings(anchors, points, firsts, neighbours, radius, most):
+def _surroundings(anchors, lines, radius, most):
     """(k, most), a random sample of the points connected to each anchor within `radius`; -1 where there are fewer."""
+    points, around = lines.points, lines.around
     count = len(points)
     found = np.full((len(anchors), most), -1, np.int64)
     seen, stack, reached = np.full(count, -1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
@@ -85,8 +83,8 @@ def _surroundings(anchors, points, firsts, neighbours, radius, most):
             point = stack[top]
             reached[size] = point
             size += 1
-            for k in range(firsts[point], firsts[point + 1]):
-                other = neighbours[k]
+            for k in range(around.firsts[point], around.firsts[point + 1]):
+                other = around.points[k]
                 x, y = points[other, 0] - points[anchor, 0], points[other, 1] - points[anchor, 1]
                 if seen[other] != a and x * x + y * y < radius * radius:
                     seen[other], stack[top] = a, other
@@ -99,9 +97,9 @@ def _surroundings(anchors, points, firsts, neighbours, radius, most):
 
 
 @njit()
-def _search(
-    anchors, around, points, directions, targets, target_directions, distances, scale, found, costs, start, stop
-):
+def _search(anchors, around, lines, others, chosen, field, scale, found, costs, start, stop):
+    points, directions, distances = lines.points, lines.directions, field.distances
+    targets, target_directions = others.points[chosen], others.directions[chosen]
     far, reach, unlike = _FAR * scale, _REACH * scale, _UNLIKE * scale
     tried = np.empty(2 * len(targets))
     for a in range(start, stop):
