@@ -8,9 +8,12 @@ an outline may be missing. Mirrored motions are rejected.
 A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from _util.compiled import njit
+from _util.pieces.outlines import SOME, Outlines
 
 SHIFT, TURN, SIMILARITY, AFFINE = range(4)
 _ROUNDS, _LAST_ROUNDS = 5, 4
@@ -25,114 +28,125 @@ _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
 _MOST_JOINTS = 6  # from which initial motions are made
 
 
+class Shapes(NamedTuple):
+    """The n pieces of a frame."""
+
+    outlines: Outlines
+    centres: np.ndarray  # (n, 2)
+
+
+class Joints(NamedTuple):
+    """The contacts of pieces with other pieces; those of pair i are `places[firsts[i] : firsts[i + 1]]`."""
+
+    places: np.ndarray  # (j, 4), x, y in frame 0 and in frame 1
+    firsts: np.ndarray  # (k + 1,)
+
+
+class _Outline(NamedTuple):
+    """Points of one piece as (x, y), each (n,) float32."""
+
+    points: tuple[np.ndarray, np.ndarray]
+    sample: tuple[np.ndarray, np.ndarray]  # the first of them, which are fitted to all points of the other piece
+    centre: np.ndarray  # (2,)
+
+
 @njit()
-def fit(
-    pairs, points0, starts0, points1, starts1, centres0, centres1, areas, joints, firsts, some, scale, fits, start, stop
-):
+def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
     """Fit the pairs start … stop - 1; for `threads.run`.
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
-        points0, starts0, points1, starts1: of `outlines.Outlines`.
-        centres0, centres1: (n, 2) and (m, 2), of the pieces.
+        shapes0, shapes1: the `Shapes` of both frames.
         areas: (k,), the mean of both pieces'.
-        some: number of points to which each outline is sampled.
+        joints: the `Joints` of the pairs.
         scale: of lengths, 1 at 540×960.
-        joints: (j, 4), x, y in frame 0 and in frame 1, of the contacts with other pieces.
-        firsts: (k + 1,); the contacts of pair i are joints[firsts[i]] … joints[firsts[i + 1] - 1].
         fits: (k, 7), the result: the matrix by rows, then its cost in [0, 1].
     """
     for i in range(start, stop):
-        one, other = pairs[i]
-        here, there = slice(starts0[one], starts0[one + 1]), slice(starts1[other], starts1[other + 1])
-        own = joints[firsts[i] : min(firsts[i + 1], firsts[i] + _MOST_JOINTS)]
-        _fit(
-            (points0[0, here], points0[1, here]),
-            (points1[0, there], points1[1, there]),
-            centres0[one],
-            centres1[other],
-            areas[i],
-            own,
-            some,
-            scale,
-            fits[i],
-        )
+        own = joints.places[joints.firsts[i] : min(joints.firsts[i + 1], joints.firsts[i] + _MOST_JOINTS)]
+        here, there = _outline(shapes0, pairs[i, 0]), _outline(shapes1, pairs[i, 1])
+        _fit(here, there, areas[i], own, scale, fits[i])
 
 
 @njit()
-def _fit(here, there, centre0, centre1, area, joints, some, scale, found):
+def _outline(shapes, piece):
+    start, stop = shapes.outlines.starts[piece], shapes.outlines.starts[piece + 1]
+    x, y = shapes.outlines.points[0, start:stop], shapes.outlines.points[1, start:stop]
+    return _Outline((x, y), (x[:SOME], y[:SOME]), shapes.centres[piece])
+
+
+@njit()
+def _fit(here, there, area, joints, scale, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
-    size0, size1 = len(here[0]), len(there[0])
-    if size0 < 8 or size1 < 8:
-        found[2], found[5] = centre1[0] - centre0[0], centre1[1] - centre0[1]
+    if len(here.points[0]) < 8 or len(there.points[0]) < 8:
+        found[2], found[5] = there.centre[0] - here.centre[0], there.centre[1] - here.centre[1]
         return
-    few0 = here[0][: min(some, size0)], here[1][: min(some, size0)]
-    few1 = there[0][: min(some, size1)], there[1][: min(some, size1)]
     near = max(1.5 * scale, _BEND * np.sqrt(area))
     enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
     # Rest and pure shifts come first: a piece that does not turn should not get a small turn.
     result = np.eye(2, 3)
-    full = _full_cost(result, few0, few1, here, there, near)
+    full = _full_cost(result, here, there, near)
     shifted = np.eye(2, 3)
-    shifted[0, 2], shifted[1, 2] = centre1[0] - centre0[0], centre1[1] - centre0[1]
+    shifted[0, 2], shifted[1, 2] = there.centre[0] - here.centre[0], there.centre[1] - here.centre[1]
     if full > enough:
-        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
-        cost = _full_cost(shifted, few0, few1, here, there, near)
+        _improve(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        cost = _full_cost(shifted, here, there, near)
         if cost < _BETTER[SHIFT] * full - _NOTICED:
             result, full = shifted, cost
     if full > enough:
-        best = _turned(here, there, few0, few1, centre0, centre1, area, joints, near)
-        x, y = _moved(best, centre0[0], centre0[1])
+        best = _turned(here, there, area, joints, near)
+        x, y = _moved(best, here.centre[0], here.centre[1])
         shifted = np.eye(2, 3)
-        shifted[0, 2], shifted[1, 2] = x - centre0[0], y - centre0[1]
-        _improve(shifted, few0, few1, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
-        _improve(best, few0, few1, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
+        shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
+        _improve(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        _improve(best, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
         for kind, candidate in ((SHIFT, shifted), (TURN, best)):
-            cost = _full_cost(candidate, few0, few1, here, there, near)
+            cost = _full_cost(candidate, here, there, near)
             if cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
         for kind in (SIMILARITY, AFFINE):
             if full <= enough:
                 break
             candidate = best.copy()
-            _improve(candidate, few0, few1, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
-            cost = _full_cost(candidate, few0, few1, here, there, near)
+            _improve(candidate, here, there, kind, _LAST_ROUNDS, 1.5 * near, near)
+            cost = _full_cost(candidate, here, there, near)
             if _is_credible(candidate) and cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
     found[:3], found[3:6], found[6] = result[0], result[1], full
 
 
 @njit()
-def _turned(here, there, few0, few1, centre0, centre1, area, joints, near):
+def _turned(here, there, area, joints, near):
     """The best rigid motion, from the most promising initial ones, refined on few points."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
-    initial = _initial_motions(here, there, centre0, centre1, joints)
+    initial = _initial_motions(here, there, joints)
+    few, few_there = _Outline(here.sample, here.sample, here.centre), _Outline(there.sample, there.sample, there.centre)
     costs = np.empty(len(initial))
     for k in range(len(initial)):
-        costs[k] = _full_cost(initial[k], few0, few1, few0, few1, wide) + _prior(initial[k], joints, area)
+        costs[k] = _full_cost(initial[k], few, few_there, wide) + _prior(initial[k], joints, area)
     best, lowest = initial[0].copy(), np.inf
     for k in np.argsort(costs)[:_KEPT]:
         trial = initial[k].copy()
-        _improve(trial, few0, few1, few0, few1, TURN, _ROUNDS, wide, 1.5 * near)
-        cost = _full_cost(trial, few0, few1, few0, few1, 2 * near) + _prior(trial, joints, area)
+        _improve(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
+        cost = _full_cost(trial, few, few_there, 2 * near) + _prior(trial, joints, area)
         if cost < lowest:
             best, lowest = trial, cost
     return best
 
 
 @njit()
-def _initial_motions(here, there, centre0, centre1, joints):
+def _initial_motions(here, there, joints):
     """(k, 2, 3) rigid motions: the shift of the centres, turns by the axes, turns by contacts, and no motion."""
     angles = np.empty(12 + 2 * len(joints) + len(joints) ** 2)
     anchors = np.empty((len(angles), 4))
-    anchors[:] = np.array([centre0[0], centre0[1], centre1[0], centre1[1]])
+    anchors[:] = np.array([here.centre[0], here.centre[1], there.centre[0], there.centre[1]])
     size = 1
     angles[0] = 0
-    axis0, ratio0 = _axis(here)
-    axis1, ratio1 = _axis(there)
+    axis0, ratio0 = _axis(here.points)
+    axis1, ratio1 = _axis(there.points)
     if min(ratio0, ratio1) > _COMPACT:
-        middle0, middle1 = _mean(here), _mean(there)
+        middle0, middle1 = _mean(here.points), _mean(there.points)
         for turn in (axis1 - axis0, axis1 - axis0 + np.pi):
             angles[size] = turn
             anchors[size] = np.array([middle0[0], middle0[1], middle1[0], middle1[1]])
@@ -235,37 +249,39 @@ def _carried(motion, points):
 
 
 @njit()
-def _full_cost(motion, few0, few1, here, there, far):
+def _full_cost(motion, here, there, far):
     """The mean of squared distances between outlines in both directions, each clipped at `far`² and divided by it."""
     total, limit = 0.0, far * far
-    for k in range(len(few0[0])):
-        x, y = _moved(motion, few0[0][k], few0[1][k])
-        total += min(_square(x, y, there), limit) / len(few0[0])
-    carried = _carried(motion, here)
-    for k in range(len(few1[0])):
-        total += min(_square(few1[0][k], few1[1][k], carried), limit) / len(few1[0])
+    xs, ys = here.sample
+    for k in range(len(xs)):
+        x, y = _moved(motion, xs[k], ys[k])
+        total += min(_square(x, y, there.points), limit) / len(xs)
+    carried = _carried(motion, here.points)
+    xs, ys = there.sample
+    for k in range(len(xs)):
+        total += min(_square(xs[k], ys[k], carried), limit) / len(xs)
     return total / (2 * limit)
 
 
 @njit()
-def _improve(motion, few0, few1, here, there, kind, rounds, widest, narrowest):
+def _improve(motion, here, there, kind, rounds, widest, narrowest):
     """Refine a motion in place by iterative closest points, within distances from `widest` down to `narrowest`."""
-    count0, count1 = len(few0[0]), len(few1[0])
+    count0, count1 = len(here.sample[0]), len(there.sample[0])
     pairs, weights = np.empty((count0 + count1, 4)), np.empty(count0 + count1)
-    squares = np.empty(max(len(here[0]), len(there[0])), np.float32)
+    squares = np.empty(max(len(here.points[0]), len(there.points[0])), np.float32)
     for step in range(rounds):
         limit = (widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2 * 4
         for k in range(count0):
-            x, y = few0[0][k], few0[1][k]
+            x, y = here.sample[0][k], here.sample[1][k]
             u, v = _moved(motion, x, y)
-            place, d = _nearest(u, v, there, squares)
-            pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x, y, there[0][place], there[1][place]
+            place, d = _nearest(u, v, there.points, squares)
+            pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x, y, there.points[0][place], there.points[1][place]
             weights[k] = (1 - d / limit) ** 2 if d < limit else 0
-        carried = _carried(motion, here)
+        carried = _carried(motion, here.points)
         for k in range(count1):
-            u, v, i = few1[0][k], few1[1][k], count0 + k
+            u, v, i = there.sample[0][k], there.sample[1][k], count0 + k
             place, d = _nearest(u, v, carried, squares)
-            pairs[i, 0], pairs[i, 1], pairs[i, 2], pairs[i, 3] = here[0][place], here[1][place], u, v
+            pairs[i, 0], pairs[i, 1], pairs[i, 2], pairs[i, 3] = here.points[0][place], here.points[1][place], u, v
             weights[i] = (1 - d / limit) ** 2 if d < limit else 0
         if weights.sum() < 6:
             return

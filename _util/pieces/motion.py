@@ -129,12 +129,11 @@ class _Touching:
         self.pairs = np.stack([one[again], other[again]], 1)
         self.places = np.concatenate([first.centres[known][again], borders[1].centres[there[again]]], 1)
 
-    def by_pair(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Contacts (j, 4), x, y in frames 0 and 1, those of pair i from firsts[i] to firsts[i + 1]; and firsts."""
+    def by_pair(self, count: int) -> fitting.Joints:
         ends = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
         order = np.argsort(ends, kind="stable")
         firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
-        return np.concatenate([self.places, self.places])[order], firsts
+        return fitting.Joints(np.concatenate([self.places, self.places])[order], firsts)
 
 
 def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:
@@ -142,18 +141,9 @@ def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching
     if len(pairs):
         found = [outlines(segments) for segments in both]
         areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
-        threads.run(
-            fitting.fit,
-            len(pairs),
-            pairs,
-            *(part for outline in found for part in outline),
-            *(segments.centroids for segments in both),
-            areas,
-            *touching.by_pair(len(pairs)),
-            found[0].some,
-            scale,
-            fits,
-        )
+        shapes = (fitting.Shapes(outline, segments.centroids) for outline, segments in zip(found, both, strict=True))
+        joints = touching.by_pair(len(pairs))
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, joints, scale, fits)
     return fits
 
 

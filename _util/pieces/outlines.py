@@ -12,7 +12,8 @@ from _util.compiled import njit
 from _util.segmentation import Segments
 from _util.segmentation.joining import count_borders
 
-_MOST, _SOME = 240, 32  # largest number of points kept per outline, and size of the coarse sample
+SOME = 32  # leading points of each outline that serve as its coarse sample
+_MOST = 240  # largest number of points kept per outline
 
 
 class Outlines(NamedTuple):
@@ -20,11 +21,6 @@ class Outlines(NamedTuple):
 
     points: np.ndarray  # (2, k) float32, x, y
     starts: np.ndarray  # (n + 1,) int64
-
-    @property
-    def some(self) -> int:
-        """Number of leading points of each outline that serve as its coarse sample."""
-        return _SOME
 
 
 def outlines(segments: Segments) -> Outlines:

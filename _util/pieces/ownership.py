@@ -3,6 +3,8 @@
 In: pieces, some of which move. Out: owners (h, w) int32 for either frame: the index of a motion, `GROUND` or `UNKNOWN`.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from scipy.sparse import coo_array
@@ -48,10 +50,8 @@ def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarra
             counts = np.zeros((firsts[-1], 2), np.int64)
             boxes = here.boxes[lost].astype(np.int64)
             flat = np.concatenate(candidates)
-            threads.run(
-                _count_landings, len(lost), lost, here.labels, boxes, flat, firsts, motions, there.labels,
-                before[1 - i], counts,
-            )  # fmt: skip
+            owners = before[1 - i][there.labels]
+            threads.run(_count_landings, len(lost), lost, here.labels, boxes, flat, firsts, motions, owners, counts)
             for k, label in enumerate(lost.tolist()):
                 own = counts[firsts[k] : firsts[k + 1]]
                 if len(own):
@@ -69,7 +69,7 @@ def _mean_colours(of_labels: np.ndarray, segments: Segments, count: int) -> tupl
 
 
 @njit()
-def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, owners, counts, start, stop):
+def _count_landings(lost, labels, boxes, candidates, firsts, motions, owners, counts, start, stop):
     # For each candidate: the number of pixels that land in it, and in other moving pieces.
     h, w = labels.shape
     for k in range(start, stop):
@@ -82,11 +82,30 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, there, own
                     u = round(motion[0, 0] * x + motion[0, 1] * y + motion[0, 2])
                     v = round(motion[1, 0] * x + motion[1, 1] * y + motion[1, 2])
                     if 0 <= v < h and 0 <= u < w:
-                        owner = owners[there[v, u]]
+                        owner = owners[v, u]
                         if owner == candidates[c]:
                             counts[c, 0] += 1
                         elif owner > GROUND:
                             counts[c, 1] += 1
+
+
+class _View(NamedTuple):
+    """One frame, and how its pixels move to the other."""
+
+    here: np.ndarray  # (h, w, 3) uint8
+    there: np.ndarray  # (h, w, 3), the other frame
+    owners: np.ndarray  # (h, w) int32
+    bends: np.ndarray  # (h, w, 2)
+    motions: np.ndarray  # (k, 2, 3), of owners
+    frame: int  # 0 or 1
+
+
+class _Around(NamedTuple):
+    """Buffers for the owners around a pixel."""
+
+    owners: np.ndarray  # (16,) int32
+    distances: np.ndarray  # (16,) int64, squared, to the nearest pixel of each
+    places: np.ndarray  # (16, 2) int64, and that pixel, y, x
 
 
 def with_lines(
@@ -101,11 +120,9 @@ def with_lines(
         border[:, 1:] |= across
         border[1:] |= down
         beside = grown(border, radius)
-        changed, bend = owners[i].copy(), bends[i].copy()
-        threads.run(
-            _give_lines, len(beside), pictures[i], pictures[1 - i], owners[i], bend, motions, i, beside & off, radius,
-            changed, bends[i],
-        )  # fmt: skip
+        changed = owners[i].copy()
+        view = _View(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
+        threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
         found.append(changed)
     return found[0], found[1]
 
@@ -136,31 +153,30 @@ def _differences(picture, labels, colours):
 
 
 @njit()
-def _give_lines(here, there, owners, old, motions, frame, beside, radius, changed, bends, start, stop):
+def _give_lines(view, beside, radius, changed, bends, start, stop):
     # One task: one row. Writes the new owner of each line pixel to `changed`, and its bend to `bends`.
-    tried, distances = np.empty(16, np.int32), np.empty(16, np.int64)
-    places = np.empty((16, 2), np.int64)
+    around = _Around(np.empty(16, np.int32), np.empty(16, np.int64), np.empty((16, 2), np.int64))
     for y in range(start, stop):
-        for x in range(owners.shape[1]):
+        for x in range(view.owners.shape[1]):
             if not beside[y, x]:
                 continue
-            own = owners[y, x]
-            if own > GROUND and _difference(here, there, x, y, motions[own], old[y, x], frame, 1) <= _LOYAL:
+            own = view.owners[y, x]
+            if own > GROUND and _difference(view, x, y, own, view.bends[y, x], 1) <= _LOYAL:
                 continue
-            count = _owners_around(owners, x, y, radius, tried, distances, places)
-            best = _best_owner(here, there, x, y, own, old, motions, frame, tried[:count], distances, places)
+            count = _find_around(view.owners, x, y, radius, around)
+            best = _best_owner(view, x, y, around, count)
             if best < 0 and own == GROUND:
                 changed[y, x] = UNKNOWN
-            elif best >= 0 and tried[best] != own:
-                changed[y, x] = tried[best]
-                bends[y, x] = old[places[best, 0], places[best, 1]]  # 0 on the ground
+            elif best >= 0 and around.owners[best] != own:
+                changed[y, x] = around.owners[best]
+                bends[y, x] = view.bends[around.places[best, 0], around.places[best, 1]]  # 0 on the ground
 
 
 @njit()
-def _owners_around(owners, x, y, radius, tried, distances, places):
-    """Write the distinct owners around a pixel to `tried`, with their squared distances and nearest places (y, x);
-    returns their number."""
+def _find_around(owners, x, y, radius, around):
+    """Write the distinct owners around a pixel to `around`; returns their number."""
     h, w = owners.shape
+    tried, distances, places = around
     step = 1 + radius // _COARSE  # pieces are wider than this
     count = 0
     for v in range(max(y - radius, (y - radius) % step), min(y + radius + 1, h), step):
@@ -180,24 +196,26 @@ def _owners_around(owners, x, y, radius, tried, distances, places):
 
 
 @njit()
-def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, places):
-    """The index of the owner whose motion fits a pixel best; -1 if none does."""
+def _best_owner(view, x, y, around, count):
+    """The index of the owner, of the first `count` around a pixel, whose motion fits it best; -1 if none does."""
+    own = view.owners[y, x]
     best, lowest, beside_it, nearest = -1, 1e9, -1, _BESIDE**2 + 1
-    for k in range(len(tried)):
-        if tried[k] == GROUND and own > GROUND:
+    for k in range(count):
+        owner, distance = around.owners[k], around.distances[k]
+        if owner == GROUND and own > GROUND:
             continue
-        if tried[k] > GROUND and distances[k] <= nearest:
-            beside_it, nearest = k, distances[k]
-        if tried[k] == UNKNOWN:
-            cost = 60.0 if len(tried) > 1 else 0.0
+        if owner > GROUND and distance <= nearest:
+            beside_it, nearest = k, distance
+        if owner == UNKNOWN:
+            cost = 60.0 if count > 1 else 0.0
         else:
-            bend = old[places[k, 0], places[k, 1]]
-            cost = _difference(here, there, x, y, motions[tried[k]], bend, frame, int(tried[k] != GROUND))
+            bend = view.bends[around.places[k, 0], around.places[k, 1]]
+            cost = _difference(view, x, y, owner, bend, int(owner != GROUND))
         # Prefer near owners, and moving ones.
-        cost += 0.3 * np.sqrt(distances[k])
-        if tried[k] == own and own > GROUND:
+        cost += 0.3 * np.sqrt(distance)
+        if owner == own and own > GROUND:
             cost -= _LOYAL
-        if tried[k] == GROUND:
+        if owner == GROUND:
             cost += 4.0 if cost > _UNMOVED else -4.0
         if cost < lowest:
             best, lowest = k, cost
@@ -205,14 +223,15 @@ def _best_owner(here, there, x, y, own, old, motions, frame, tried, distances, p
 
 
 @njit()
-def _difference(here, there, x, y, motion, bend, frame, around):
-    """The smallest mean difference in levels between a pixel and those around the position to which it moves."""
-    column, row = landing(motion, bend, x, y, frame)
+def _difference(view, x, y, owner, bend, reach):
+    """The smallest mean difference in levels between a pixel and those around the position to which its owner moves."""
+    here, there = view.here, view.there
+    column, row = landing(view.motions[owner], bend, x, y, view.frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
         return 100.0
     lowest = 255.0
-    for v in range(max(row - around, 0), min(row + around + 1, there.shape[0])):
-        for u in range(max(column - around, 0), min(column + around + 1, there.shape[1])):
+    for v in range(max(row - reach, 0), min(row + reach + 1, there.shape[0])):
+        for u in range(max(column - reach, 0), min(column + reach + 1, there.shape[1])):
             total = 0.0
             for c in range(3):
                 total += abs(int(here[y, x, c]) - int(there[v, u, c]))
