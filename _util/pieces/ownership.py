@@ -89,7 +89,7 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, owners, co
                             counts[c, 1] += 1
 
 
-class _View(NamedTuple):
+class _FrameView(NamedTuple):
     """One frame, and how its pixels move to the other."""
 
     here: np.ndarray  # (h, w, 3) uint8
@@ -121,7 +121,7 @@ def with_lines(
         border[1:] |= down
         beside = grown(border, radius)
         changed = owners[i].copy()
-        view = _View(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
+        view = _FrameView(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
         threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
         found.append(changed)
     return found[0], found[1]

@@ -3,6 +3,8 @@
 In: labels of fills between lines, the lines and the frame. Out: a piece for every pixel, including lines.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.sparse.csgraph
 
@@ -103,16 +105,56 @@ def count_borders(labels):
     return count
 
 
+class _Borders(NamedTuple):
+    """The neighbours of pieces as linked lists, so that those of two pieces are concatenated in constant time."""
+
+    first: np.ndarray  # (n,), entry of each piece's first neighbour; -1 if it has none
+    last: np.ndarray  # (n,), of its last
+    neighbour: np.ndarray  # (k,), piece of each entry
+    following: np.ndarray  # (k,), next entry of the list; -1 at its end
+
+
 @njit()
 def _join_small(labels, areas, histograms, smallest):
-    # For each label, the one it is merged into, smallest piece first. Pieces wait in linked lists by area; neighbours
-    # are linked lists too, so that those of two pieces are concatenated in constant time. Histograms are cumulative, so
-    # that their distance is the earth mover's. Modifies `areas` and `histograms`.
-    count, bins = histograms.shape
+    """For each label, the one it is merged into, smallest piece first. Modifies `areas` and `histograms`.
+
+    Histograms are cumulative, so that their distance is the earth mover's.
+    """
+    count = len(areas)
+    borders = _borders_of_small(labels, areas, smallest)
+    parent, seen = np.arange(count), np.full(count, -1)
+    waiting, before = np.full(smallest, -1), np.full(count, -1)  # heads and links of lists of small pieces by area
+    for piece in range(count - 1, 0, -1):
+        if areas[piece] < smallest:
+            before[piece], waiting[areas[piece]] = waiting[areas[piece]], piece
+    for area in range(smallest):
+        while waiting[area] >= 0:
+            piece = waiting[area]
+            waiting[area] = before[piece]
+            if areas[piece] > area:  # others have been merged into it
+                if areas[piece] < smallest:
+                    before[piece], waiting[areas[piece]] = waiting[areas[piece]], piece
+                continue
+            best = _most_alike(piece, borders, parent, areas, histograms, seen)
+            if best < 0:
+                continue
+            parent[piece] = best
+            areas[best] += areas[piece]
+            histograms[best] += histograms[piece]
+            if borders.first[best] >= 0:
+                borders.following[borders.last[best]] = borders.first[piece]
+                borders.last[best] = borders.last[piece]
+    for piece in range(count):
+        parent[piece] = _root(parent, piece)
+    return parent
+
+
+@njit()
+def _borders_of_small(labels, areas, smallest):
     h, w = labels.shape
-    borders = count_borders(labels)
-    first, last = np.full(count, -1), np.full(count, -1)
-    neighbour, following = np.empty(2 * borders, np.int64), np.full(2 * borders, -1)
+    most = 2 * count_borders(labels)
+    first, last = np.full(len(areas), -1), np.full(len(areas), -1)
+    neighbour, following = np.empty(most, np.int64), np.full(most, -1)
     size = 0
     for y in range(h):
         for x in range(w):
@@ -130,49 +172,31 @@ def _join_small(labels, areas, histograms, smallest):
                         following[last[from_]] = size
                     last[from_] = size
                     size += 1
+    return _Borders(first, last, neighbour, following)
 
-    parent = np.arange(count)
-    waiting = np.full(smallest, -1)  # heads of the lists
-    before = np.full(count, -1)
-    for piece in range(count - 1, 0, -1):
-        if areas[piece] < smallest:
-            before[piece] = waiting[areas[piece]]
-            waiting[areas[piece]] = piece
-    seen = np.full(count, -1)
-    for area in range(smallest):
-        while waiting[area] >= 0:
-            piece = waiting[area]
-            waiting[area] = before[piece]
-            if areas[piece] > area:  # others have been merged into it
-                if areas[piece] < smallest:
-                    before[piece] = waiting[areas[piece]]
-                    waiting[areas[piece]] = piece
-                continue
-            best, nearest = -1, np.float32(np.inf)
-            border = first[piece]
-            while border >= 0:
-                other = neighbour[border]
-                while parent[other] != other:
-                    parent[other] = parent[parent[other]]
-                    other = parent[other]
-                if other != piece and seen[other] != piece:
-                    seen[other] = piece
-                    distance = np.float32(0)
-                    for i in range(bins):
-                        distance += abs(histograms[piece, i] / areas[piece] - histograms[other, i] / areas[other])
-                    if distance < nearest or (distance == nearest and areas[other] > areas[best]):
-                        best, nearest = other, distance
-                border = following[border]
-            if best < 0:
-                continue
-            parent[piece] = best
-            areas[best] += areas[piece]
-            for i in range(bins):
-                histograms[best, i] += histograms[piece, i]
-            if first[best] >= 0:
-                following[last[best]] = first[piece]
-                last[best] = last[piece]
-    for piece in range(count):
-        while parent[parent[piece]] != parent[piece]:
-            parent[piece] = parent[parent[piece]]
-    return parent
+
+@njit()
+def _most_alike(piece, borders, parent, areas, histograms, seen):
+    """The neighbour with the nearest histogram, of equally near ones the largest; -1 if there is no neighbour."""
+    best, nearest = -1, np.float32(np.inf)
+    border = borders.first[piece]
+    while border >= 0:
+        other = _root(parent, borders.neighbour[border])
+        if other != piece and seen[other] != piece:
+            seen[other] = piece
+            distance = np.float32(0)
+            for i in range(histograms.shape[1]):
+                distance += abs(histograms[piece, i] / areas[piece] - histograms[other, i] / areas[other])
+            if distance < nearest or (distance == nearest and areas[other] > areas[best]):
+                best, nearest = other, distance
+        border = borders.following[border]
+    return best
+
+
+@njit()
+def _root(parent, piece):
+    """The piece that a piece has been merged into; shortens the way to it."""
+    while parent[piece] != piece:
+        parent[piece] = parent[parent[piece]]
+        piece = parent[piece]
+    return piece
