@@ -90,7 +90,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes: int):
-    """Create the Fabric, which handles devices, processes and precision for the loop."""
+    """Create the Fabric, which handles devices and processes for the loop."""
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 
@@ -101,7 +101,6 @@ def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes
         devices=[options.device.index] if on_gpu and processes == 1 else here,
         num_nodes=processes // here,
         strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
-        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
 
 

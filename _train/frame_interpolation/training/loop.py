@@ -1,7 +1,7 @@
 """The training loop: batches → losses → clipped gradients → step → averaged weights → validation → checkpoint.
 
 The state after a step depends on the state before it, the seed and the step number alone, so a run that was killed and
-resumed gives bit-exact results. Fabric handles devices, processes and precision.
+resumed gives bit-exact results. Fabric handles devices and processes.
 """
 
 import contextlib
@@ -209,7 +209,7 @@ class Loop:
                 judged = self.task.judge(frame, truth)
                 return {"loss": judged[0].item()} if judged else {}
 
-            with self._averaged(), self.fabric.autocast():
+            with self._averaged(), self.task.autocast():
                 figures = validate(draw, self.options.validate, measures, loss)
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})

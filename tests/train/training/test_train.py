@@ -196,6 +196,22 @@ def test_a_checkpoint_of_the_trainer_before_fabric_resumes(run, data, tmp_path, 
             torch.testing.assert_close(ours[part][name], tensor, atol=1e-5, rtol=1e-4, msg=f"{part}/{name}")
 
 
+def test_bf16_is_of_the_networks_alone(run, data, tmp_path, monkeypatch):
+    """Flow is estimated, and drawn frames are compared, in the precision of the pictures."""
+    seen = set()
+
+    def loss(task, batch):
+        frame0, truth, frame1 = batch.frames.unbind(1)
+        drawn = task.networks["tiny"](torch.cat([frame0, frame1], 1))
+        seen.add((truth.dtype, drawn.dtype))
+        return (drawn - truth).square().mean(), {}
+
+    monkeypatch.setattr(train_tiny.Tiny, "training_loss", loss)
+    code, said = run(data / "train", tmp_path, *TINY, "--steps", 1, "--precision", "bf16")
+    assert code == 0, said
+    assert seen == {(torch.float32, torch.bfloat16)}
+
+
 def test_averaged_weights_follow_slowly(run, data, tmp_path):
     run(data / "train", tmp_path / "fast", *TINY, "--steps", 3, "--ema", 0)
     state = last(tmp_path / "fast")

@@ -54,7 +54,12 @@ class Task(nn.Module, ABC):
         self.networks = nn.ModuleDict()
 
     def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
-        return self.training_loss(batch)
+        with self.autocast():
+            return self.training_loss(batch)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which networks run in `--precision`; frames and motion stay in fp32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
 
     @abstractmethod
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
