@@ -9,14 +9,19 @@ from _train.frame_interpolation.flows import weights_of
 from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
 from _util import runs
+from _util.errors import InputError
 
 
 def open_all(options: argparse.Namespace, task: Task) -> list:
     """The sources of all DATA, in order: triplets by index, or `Toons`.
 
     Raises:
-        InputError: data is missing or cannot be read.
+        InputError: data is missing, cannot be read, or lacks the exact flow that the task needs.
     """
+    inexact = next((data for data in options.data if data != "toons"), None)
+    if task.needs_exact_flow and inexact:
+        remedy = "add --self-supervise" if task.self_supervise else "choose another --flow"
+        raise InputError(f"{inexact} comes without exact flow; {remedy}, or leave it out.")
     late = sorted(options.data, key=lambda data: data == "toons")  # toons last, since drawing them may take minutes
     opened = {data: open_data(data, options, task.finds_motion) for data in late}
     sources = [opened[data] for data in options.data]

@@ -301,7 +301,8 @@ class TestWhatIsWrongIsSaidInOneSentence:
             (["DATA", "out", "--weights", "1", "2"], "--weights"),
             (["DATA", "out", "--crop", "8", "8"], "--crop"),
             (["DATA", "out", "--from", "nothing"], "nothing"),
-            (["DATA", "out", "--model", "rfr"], "--self-supervise"),
+            (["toons", "DATA", "out", "--model", "rfr"], "train comes without exact flow; add --self-supervise"),
+            (["toons", "DATA", "out", "--model", "fusion", "--flow", "exact"], "choose another --flow"),
             (["DATA", "out", "--model", "ssldtm", "--features", "nothing"], "nothing"),
             (["DATA", "out", "--model", "ssldtm", "--flow", "nothing"], "no flow 'nothing'"),
             (["DATA", "out", "--model", "ssldtm", "--from", "a", "b"], "2 places"),
@@ -323,6 +324,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
         assert code == 2
         assert sentence in said
         assert said.count("\n") == 1
+        assert not Path("out").exists()
 
     def test_changed_options(self, run, data, tmp_path):
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
