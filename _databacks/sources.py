@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # help texts need no PyTorch
     from _databacks.triplet import Source
 
 
-TEST = "test"
+TEST, TRAIN = "test", "train"
 
 
 class SourceKind(NamedTuple):

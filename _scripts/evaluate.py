@@ -202,13 +202,13 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     from _train.frame_interpolation.evaluation.items import is_keyframes
     from _train.frame_interpolation.evaluation.pages.report import Report
     from _train.frame_interpolation.evaluation.scores import Gathered
-    from _util.version import VERSION
+    from _util import runs
 
     names = [method.name for method in judged_methods]
     gathered = Gathered(
         out,
         {
-            "version": VERSION,
+            "code": runs.digest_of_code(),
             "data": str(items.source.path.resolve()),
             "split": arguments.split,
             "protocol": arguments.protocol,

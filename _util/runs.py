@@ -4,6 +4,7 @@
 are represented by digests of their contents, or of their sizes and times where reading them takes long.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from _util import places
 from _util.errors import InputError
 from _util.files import write_text
 
@@ -61,6 +63,14 @@ def digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     lines = (f"{one.name} {digest(one)}\n" for one in sorted(path.iterdir()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@functools.cache
+def digest_of_code() -> str:
+    """SHA-256 of the project's code below command lines, which tells states of one version in development apart."""
+    paths = (path for package in ("_train", "_databacks", "_util") for path in (places.ROOT / package).rglob("*.py"))
+    lines = (f"{path.relative_to(places.ROOT).as_posix()} {digest(path)}\n" for path in sorted(paths))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ from _train.frame_interpolation.evaluation.scores import Gathered
 from _train.frame_interpolation.methods import PUBLISHED
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _util import checkpoints, metrics
+from _util import checkpoints, metrics, runs
 from _util.errors import InputError
 from _util.locks import holding
 from tests import miniature
@@ -404,6 +404,16 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(run, atd12k, monkeypatc
     assert resumed == table
     assert Path("killed.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert sorted(path.name for path in Path().iterdir()) == ["killed.csv", "mini", "whole.csv"]
+
+
+def test_scores_of_a_run_that_lacks_items_are_not_those_of_other_code(run, atd12k, monkeypatch):
+    options = ("--data", atd12k, "--baseline", "mean", "--out", "out.csv")
+    miniature.frame_path(atd12k, miniature.NAMES[1], 2).unlink()
+    assert run(*options)[0] == 1
+    monkeypatch.setattr(candidates.Blend, "draw", lambda _, triplet, times: [triplet.frames[1]])
+    monkeypatch.setattr(runs, "digest_of_code", lambda: "edited")
+    assert run(*options)[0] == 1
+    assert {float(row["psnr"]) for row in read_scores("out.csv").values()} == {100}
 
 
 @pytest.mark.slow

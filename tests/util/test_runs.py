@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from _util import runs
+from _util import places, runs
 from _util.errors import InputError
 
 
@@ -48,3 +48,15 @@ def test_a_stamp_changes_with_size_and_time(tmp_path):
     os.utime(path, ns=(0, 12345))
     assert runs.stamp(path) == "1 bytes of 12345" != before
     assert runs.stamp_of([path]) != of_all
+
+
+def test_edited_code_has_another_digest(tmp_path, monkeypatch):
+    digests = set()
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    for package, content in (("_util", "1"), ("_train", "1"), ("_train", "2"), ("_scripts", "1")):
+        (tmp_path / package / "inner").mkdir(parents=True, exist_ok=True)
+        (tmp_path / package / "inner/a.py").write_text(content)
+        runs.digest_of_code.cache_clear()
+        digests.add(runs.digest_of_code())
+    runs.digest_of_code.cache_clear()
+    assert len(digests) == 3

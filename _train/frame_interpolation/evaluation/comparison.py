@@ -19,7 +19,7 @@ RESAMPLES = 10_000
 _FEW = 5  # items, whose smallest and largest value hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
 _AT_ONCE = 2**22  # resampled values
 _PERCENT = ("ssim", "roi_ssim")
-_SMALL = ("lpips", "chamfer", "hausdorff", "dists")
+_TWO_DECIMALS = (*_PERCENT, "psnr", "roi_psnr", "ie", "roi_ie", "time", "unevenness", "flicker")
 
 
 class PairedDifference(NamedTuple):
@@ -147,10 +147,10 @@ def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> li
 
 
 def shown(metric: str, value: float, signed: bool = False) -> str:
-    """Format a score for tables: LPIPS and chamfer as 3.4943e-2, PSNR as 29.29, SSIM in percent."""
+    """Format a score for tables: SSIM in percent, PSNR as 29.29, metrics of unknown range, as LPIPS, as 3.4943e-2."""
     sign = "+" if signed else ""
     metric = metric.removeprefix("aligned_").removeprefix("registered_")
-    if metric in _SMALL:
-        mantissa, _, exponent = f"{value:{sign}.4e}".partition("e")
-        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    return f"{100 * value if metric in _PERCENT else value:{sign}.2f}"
+    if metric in _TWO_DECIMALS:
+        return f"{100 * value if metric in _PERCENT else value:{sign}.2f}"
+    mantissa, _, exponent = f"{value:{sign}.4e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa

@@ -4,19 +4,24 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from _databacks.sources import open_source
+from _databacks.sources import KINDS, TEST, TRAIN, find_kind, open_source
 from _train.frame_interpolation.flows import weights_of
 from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
 from _util import runs
+from _util.errors import InputError
 
 
 def open_all(options: argparse.Namespace, task: Task) -> list:
     """The sources of all DATA, in order: triplets by index, or `Toons`.
 
     Raises:
-        InputError: data is missing or cannot be read.
+        InputError: data is missing, cannot be read, or lacks the exact flow that the task needs.
     """
+    inexact = next((data for data in options.data if data != "toons"), None)
+    if task.needs_exact_flow and inexact:
+        remedy = "add --self-supervise" if task.self_supervise else "choose another --flow"
+        raise InputError(f"{inexact} comes without exact flow; {remedy}, or leave it out.")
     late = sorted(options.data, key=lambda data: data == "toons")  # toons last, since drawing them may take minutes
     opened = {data: open_data(data, options, task.finds_motion) for data in late}
     sources = [opened[data] for data in options.data]
@@ -31,7 +36,7 @@ def steps_in_epoch(sources: Sequence, options: argparse.Namespace, processes: in
 
 
 def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
-    """Open toons, or the triplets of a folder or file."""
+    """Open toons, or the triplets of a folder or file; of data with splits, those for training."""
     if data == "toons":
         from _databacks.toons.scenes import Toons  # lazy: only toons need resvg
 
@@ -43,7 +48,9 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
             between_ends=not finds_motion,
             from_middle=finds_motion,
         )
-    return open_source(data).for_crops(tuple(options.crop), options.seed)
+    kind, _ = find_kind(data)
+    split = TRAIN if kind and KINDS[kind].has_splits else TEST
+    return open_source(data, split).for_crops(tuple(options.crop), options.seed)
 
 
 def with_flow(source, cache: Path, options: argparse.Namespace, task):

@@ -127,6 +127,9 @@ def test_figures_are_shown_as_published():
     assert comparison.shown("ssim", 0.001, signed=True) == "+0.10"
     assert comparison.shown("lpips", -0.001, signed=True) == "-1.0000e-3"
     assert comparison.shown("lpips", float("inf")) == "inf"
+    assert comparison.shown("a new metric", 0.01234) == "1.2340e-2"
+    for metric in ("ie", "roi_ie", "roi_psnr", "aligned_psnr", "aligned_time", "unevenness", "flicker"):
+        assert comparison.shown(metric, 0.123) == "0.12"
 
 
 def test_columns_line_up():

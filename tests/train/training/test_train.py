@@ -102,6 +102,16 @@ def assert_same_bits(ours, theirs, path: str = "") -> None:
         assert ours == theirs, path
 
 
+def test_atd12k_trains_on_its_training_split(data, tmp_path):
+    for split in ("test_2k_540p", "train_10k"):
+        shutil.copytree(data / "train/0", tmp_path / "raw" / split / f"Japan_{split}")
+    options = argparse.Namespace(crop=(64, 64), seed=0)
+    assert training_data.open_data(str(tmp_path), options, finds_motion=False).names == ["Japan_train_10k"]
+    shutil.rmtree(tmp_path / "raw/train_10k")
+    with pytest.raises(InputError, match="train_10k_540p holds 0 of 10000"):
+        training_data.open_data(str(tmp_path), options, finds_motion=False)
+
+
 def test_what_a_run_leaves_behind(run, data, tmp_path):
     code, _ = run(
         data / "train", tmp_path / "out", *TINY, "--steps", 4, "--validate", data / "val", "--validate-every", 2
@@ -307,7 +317,8 @@ class TestWhatIsWrongIsSaidInOneSentence:
             (["DATA", "out", "--weights", "1", "2"], "--weights"),
             (["DATA", "out", "--crop", "8", "8"], "--crop"),
             (["DATA", "out", "--from", "nothing"], "nothing"),
-            (["DATA", "out", "--model", "rfr"], "--self-supervise"),
+            (["toons", "DATA", "out", "--model", "rfr"], "train comes without exact flow; add --self-supervise"),
+            (["toons", "DATA", "out", "--model", "fusion", "--flow", "exact"], "choose another --flow"),
             (["DATA", "out", "--model", "ssldtm", "--features", "nothing"], "nothing"),
             (["DATA", "out", "--model", "ssldtm", "--flow", "nothing"], "no flow 'nothing'"),
             (["DATA", "out", "--model", "ssldtm", "--from", "a", "b"], "2 places"),
@@ -329,6 +340,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
         assert code == 2
         assert sentence in said
         assert said.count("\n") == 1
+        assert not Path("out").exists()
 
     def test_changed_options(self, run, data, tmp_path):
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)

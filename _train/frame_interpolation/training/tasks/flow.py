@@ -18,7 +18,6 @@ from _train.frame_interpolation.models.splatting import SplatSource, half_warp, 
 from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
-from _util.errors import InputError
 from _util.flow import Flows, backwarp
 from _util.losses import LPIPSLoss, census, sequence
 
@@ -29,6 +28,10 @@ class FlowTask(Task):
     schedule, weight_decay, gamma = "cosine", 1e-4, 0.8
     self_supervise = True
 
+    def __init__(self, options: Namespace, device: torch.device):
+        super().__init__(options, device)
+        self.needs_exact_flow = not options.self_supervise
+
     @abstractmethod
     def refinements(self, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
         """Successive flow estimates, best last: each (2b, 2, h, w), flow01 first, then flow10."""
@@ -38,13 +41,10 @@ class FlowTask(Task):
         """The name and the mean of the loss on splatted frames, (b, 3, h, w) in [0, 1]."""
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Figures]:
-        supervised = batch.flows is not None and batch.exact
-        if not supervised and not self.options.self_supervise:
-            raise InputError(f"{batch.names[0]} comes without exact flow; add --self-supervise or leave its data out.")
         frame0, _, frame1 = batch.frames.unbind(1)
         refined = self.refinements(frame0, frame1)
         with full_precision(frame0):
-            if not supervised or batch.flows is None:
+            if not batch.exact or batch.flows is None:
                 return self.self_supervision(batch, *refined[-1].chunk(2))
             truth = torch.cat(batch.flows)
             error = (refined[-1].detach() - truth).norm(dim=1).mean()

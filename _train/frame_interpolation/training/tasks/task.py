@@ -29,6 +29,7 @@ class Task(nn.Module, ABC):
         flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files; on the class, its
             default; None if the task needs no flow.
         features: whether the network has a feature extractor with weights of its own, `--features`.
+        needs_exact_flow: whether every batch must come with exact flow, as toons do.
         self_supervise: whether the task can learn without exact flow, `--self-supervise`.
         style_features: default backbone of the perceptual loss; None if the loss has no such option.
         stages: default of `--stages`; None if the task has none.
@@ -41,6 +42,7 @@ class Task(nn.Module, ABC):
     crop = (256, 256)
     flow: str | None = None
     features = False
+    needs_exact_flow = False
     self_supervise = False
     style_features: str | None = None
     stages: tuple[str, ...] | None = None
@@ -105,6 +107,7 @@ class SynthesisTask(Task):
     def __init__(self, options: Namespace, device: torch.device):
         super().__init__(options, device)
         self.flow = None if options.flow == "exact" else options.flow
+        self.needs_exact_flow = self.flow is None
         available = "rfr" if checkpoints.find("rfr") else "dis"
         self.estimator = flows.create(self.flow or available, Context(device))
 
@@ -113,8 +116,6 @@ class SynthesisTask(Task):
         """flow01 and flow10 as selected by the options: exact or cached ones of the batch, or estimated now."""
         if batch.flows is not None and batch.exact == (self.flow is None):
             return Flows(*batch.flows)
-        if self.flow is None:
-            raise InputError(f"{batch.names[0]} comes without exact flow; choose another --flow or leave its data out.")
         pairs = zip(batch.frames[:, 0].split(1), batch.frames[:, 2].split(1), strict=True)
         return Flows(*(torch.cat(flow) for flow in zip(*(self.estimate(*pair) for pair in pairs), strict=True)))
 
