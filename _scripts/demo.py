@@ -4,7 +4,6 @@ _data/demo/  12_00.png … 12_12.png  preview.webp
 """
 
 import re
-import sys
 from pathlib import Path
 
 from _scripts import interpolate
@@ -17,11 +16,10 @@ _FRAME = re.compile(r"\d\d+_\d\d+\.png")
 
 def main() -> None:
     command.begin_as(command.name("_scripts.demo"))
-    options = sys.argv[1:]
-    if not {"-h", "--help"} & set(options):
+    arguments = interpolate.parse(FRAMES, OUT, OUT / "preview.webp")
+    if arguments.out == OUT:
         _remove_earlier()
-    sys.argv[1:] = [*map(str, FRAMES), "--out", str(OUT), "--preview", str(OUT / "preview.webp"), *options]
-    interpolate.main()
+    interpolate.draw(arguments)
 
 
 def _remove_earlier() -> None:

@@ -13,6 +13,7 @@ keys/   →   _data/interpolated/keys/
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,24 @@ from _util.counts import counted
 RESULTS = places.results("interpolated")
 
 
-def parse() -> argparse.Namespace:
+def parse(frames: Sequence[Path] = (), out: Path | None = None, preview: Path | None = None) -> argparse.Namespace:
+    """The arguments, with these defaults; where `frames` are given, the command line names none."""
     parser = command.Parser(
         prog="python -m _scripts.interpolate",
         description="Draw the frames between two frames of 2D animation, or the in-betweens of a sequence of keys.",
         epilog="Weights are looked for in checkpoints/: published files first, then those the project ships.",
     )
-    parser.add_argument(
-        "frames",
-        metavar="FRAME",
-        type=Path,
-        nargs="+",
-        help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, AVIF or JPEG 2000; "
-        "or more, which are keys, or a folder of keys",
-    )
+    if frames:
+        parser.set_defaults(frames=frames)
+    else:
+        parser.add_argument(
+            "frames",
+            metavar="FRAME",
+            type=Path,
+            nargs="+",
+            help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, GIF, PNM, AVIF or JPEG 2000; or more, "
+            "which are keys, or a folder of keys; keys in layers: .ora, .psd, or a folder of folders",
+        )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
         "--fps",
@@ -52,8 +57,9 @@ def parse() -> argparse.Namespace:
         metavar="T",
         help="write the frames at these times, 0 < T < 1",
     )
+    of_names = f"{RESULTS}/FRAME0-FRAME1, or /FOLDER"
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"where to write (default: {RESULTS}/FRAME0-FRAME1, or /FOLDER)"
+        "--out", type=Path, default=out, metavar="DIR", help=f"where to write (default: {out or of_names})"
     )
     parser.add_argument(
         "--overwrite",
@@ -66,8 +72,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--preview",
         type=Path,
+        default=preview,
         metavar="FILE",
-        help="also write an animation, .webp, .gif or .mp4; that of two frames plays forward and back",
+        help="also write an animation, .webp, .gif or .mp4; that of two frames plays forward and back"
+        + (f" (default: {preview})" if preview else ""),
     )
     parser.add_argument(
         "--show-flow", action="store_true", help="also write flow01.png and flow10.png, in Middlebury's colours"
@@ -162,7 +170,10 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 
 
 def main() -> None:
-    arguments = parse()
+    draw(parse())
+
+
+def draw(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.keys import layered_keys
     from _util.errors import InputError
 

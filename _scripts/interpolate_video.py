@@ -85,7 +85,12 @@ def parse() -> argparse.Namespace:
         help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
         "(default: 0.2)",
     )
-    parser.add_argument("--codec", metavar="NAME", help="FFmpeg's name (default: libx264; for .webm, libvpx-vp9)")
+    parser.add_argument(
+        "--codec",
+        metavar="NAME",
+        help="FFmpeg's name (default: libx264; for .webm and .ivf, libvpx-vp9; for .mpg, .vob and .mxf, mpeg2video; "
+        "for .mov, .mkv and .avi of an IN with alpha, one that keeps it)",
+    )
     parser.add_argument(
         "--crf",
         type=number(),
