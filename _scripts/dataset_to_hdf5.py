@@ -72,7 +72,7 @@ def pack(source, out: Path, as_arrays: bool) -> None:
     from _databacks.hdf5 import packing
 
     damaged = packing.pack(source, out, as_arrays)
-    print(f"{out}: {len(source) - len(damaged)} triplets, {out.stat().st_size / 2**20:.1f} MiB")
+    print(f"{out}: {len(source) - len(damaged)} triplets of {source.title}, {out.stat().st_size / 2**20:.1f} MiB")
     tell(damaged, "left out", len(source))
 
 

@@ -57,7 +57,7 @@ def assert_same(ours: Source, theirs: Source) -> None:
 def test_packs_what_evaluation_and_training_read(run, data, tmp_path):
     code, _, written = run(data, tmp_path / "a.h5")
     assert code == 0
-    assert re.fullmatch(rf".*a.h5: {COUNT} triplets, [\d.]+ MiB\n", written)
+    assert re.fullmatch(rf".*a.h5: {COUNT} triplets of {data.name}, [\d.]+ MiB\n", written)
     assert_same(open_source(tmp_path / "a.h5"), Folders(data))
     assert {path.name for path in tmp_path.iterdir()} == {"data", "a.h5"}
     for words in ([str(tmp_path / "a.h5")], ["hdf5", str(tmp_path / "a.h5")]):

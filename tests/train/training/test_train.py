@@ -102,6 +102,29 @@ def assert_same_bits(ours, theirs, path: str = "") -> None:
         assert ours == theirs, path
 
 
+def test_validation_on_other_pictures_has_a_best_of_its_own(run, data, tmp_path):
+    """After validation on pictures that are as easy as can be, another folder begins a best checkpoint again."""
+    for name in ("easy", "moved"):
+        shutil.copytree(data / "val", tmp_path / name)
+    for path in (tmp_path / "easy").iterdir():
+        shutil.copy(data / "val/0.png", path)
+    shutil.copytree(data / "val", tmp_path / "val")
+
+    def best(step: int, folder: str) -> tuple[int, float]:
+        options = ("--steps", step, "--validate", tmp_path / folder, "--validate-every", 1)
+        assert run(data / "train", tmp_path / "out", *TINY, *options)[0] == 0
+        state = read_checkpoint(tmp_path / "out/checkpoints/best.ckpt")
+        return state["step"], state["best"]
+
+    first, easy = best(1, "easy")
+    second, hard = best(2, "val")
+    assert (first, second) == (1, 2)
+    assert easy < hard
+    last_step = {**last(tmp_path / "out"), "best": -1.0}
+    torch.save(last_step, tmp_path / "out/checkpoints/last.ckpt")
+    assert best(3, "moved") == (2, hard)
+
+
 def test_atd12k_trains_on_its_training_split(data, tmp_path):
     for split in ("test_2k_540p", "train_10k"):
         shutil.copytree(data / "train/0", tmp_path / "raw" / split / f"Japan_{split}")
