@@ -62,7 +62,7 @@ def train(options: argparse.Namespace) -> None:
     metadata = training_options.describe(options, processes)
     if state:
         training_options.refuse_changes(state["metadata"]["options"], metadata["options"], last)
-        metadata["runs"] = [*state["metadata"]["runs"], *metadata["runs"]]
+        training_options.continue_runs(state, metadata)
         if state["step"] > options.steps:
             raise InputError(f"{last} is at step {state['step']} already; ask for more --steps.")
         if state["step"] == options.steps:

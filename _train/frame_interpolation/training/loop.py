@@ -25,7 +25,7 @@ from _train.frame_interpolation.training.journal import Journal
 from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
 from _train.frame_interpolation.training.tasks.task import warm_cosine
-from _util import image, runs
+from _util import image
 from _util.errors import InputError
 
 SKIPS_ALLOWED = 2  # consecutive steps
@@ -67,12 +67,6 @@ class Loop:
             self.average.load(state["average"])
             for name in COUNTERS:
                 setattr(self, name, state[name])
-        self.validated_on = state.get("validated_on") if state else None
-        if options.validate:
-            folders = runs.digest_of([runs.digest(folder) for folder in options.validate])
-            if self.validated_on not in (None, folders):  # LPIPS on other pictures is no measure of these
-                self.best = self.plateau.best = math.inf
-            self.validated_on = folders
         self.wants_to_stop, self.deadline = False, math.inf
         self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
 
@@ -237,7 +231,7 @@ class Loop:
         state = {name: getattr(self, name) for name in COUNTERS}
         state |= {"networks": self.average.live, "average": self.average.tensors, "metadata": self.metadata}
         state |= {"optimizer": self.optimizer.state_dict(), "plateau": self.plateau.state_dict()}
-        state |= {"gathered": self.journal.gathered, "validated_on": self.validated_on}
+        state["gathered"] = self.journal.gathered
         self.journal.save(state, names)
 
 

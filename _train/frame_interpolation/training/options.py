@@ -182,6 +182,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
         "commit": _commit(),
         "hardware": f"{processes} × {name}",
         "processes": processes,
+        "validated_on": runs.digest_of(list(map(runs.digest, options.validate))) if options.validate else "",
     }
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
     if options.schedule == "cosine":
@@ -202,6 +203,17 @@ def refuse_changes(before: dict, now: dict, last: Path) -> None:
     """Raise InputError if a fixed option differs from that of the run to resume."""
     if changes := runs.changes(before, now):
         raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
+
+
+def continue_runs(state: dict, metadata: dict) -> None:
+    """Put the runs of a checkpoint before this one. If the last was validated on other pictures, its best loss is
+    forgotten, as it is no measure of these."""
+    before, now = state["metadata"]["runs"], metadata["runs"]
+    earlier = before[-1].get("validated_on", "")
+    now[-1]["validated_on"] = now[-1]["validated_on"] or earlier
+    if earlier not in ("", now[-1]["validated_on"]):
+        state["best"] = state["plateau"]["best"] = math.inf
+    metadata["runs"] = [*before, *now]
 
 
 def require_writing(folder: Path) -> None:
