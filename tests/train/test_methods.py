@@ -69,7 +69,7 @@ class TestOneEntry:
         assert finished.code == 0, finished.said
         rows = [line.split() for line in finished.written.split("\n\n")[0].splitlines()]
         assert rows[0] == ["subset", "metric", "rightward+grey", "blend"]
-        assert rows[1][:3] == ["all", "brightness", "0.50"]  # 128 of 255
+        assert rows[1][:3] == ["all", "brightness", "5.0196e-1"]  # 128 of 255
         assert Path("out.csv").read_text().count("\n") == 1 + 2 * 3
 
     def test_of_a_source_opens_what_it_recognises_or_is_named_for(self, greys):

@@ -591,7 +591,7 @@ def test_weights_of_data():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps"), [("tiny", 40), ("fusion", 10), ("ifnet", 10)])
+@pytest.mark.parametrize(("model", "steps"), [("tiny", 200), ("fusion", 10), ("ifnet", 10)])
 def test_killed_and_resumed_equals_never_killed(data, tmp_path, model, steps):
     options = (*TINY, "--model", model, "--steps", steps, "--save-every", steps // 5, "--workers", 1)
     options += ("--validate", data / "val", "--validate-every", steps // 2, "--log-every", 10)
