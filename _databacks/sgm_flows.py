@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from _util import command
 from _util.errors import InputError
 from _util.files import make_folder, replacing
 from _util.flow import Flows
@@ -65,7 +66,8 @@ def read(folder: Path, size: Sequence[int]) -> Flows:
     """
     paths = find(folder)
     if paths is None:
-        raise InputError(f"{folder} lacks {NAMES[0]} or {NAMES[1]}; compute them by python -m _scripts.sgm_flows.")
+        way = command.line("_scripts.sgm_flows")
+        raise InputError(f"{folder} lacks {NAMES[0]} or {NAMES[1]}; compute them by {way}.")
     return Flows(*(_read(path, size) for path in paths))
 
 

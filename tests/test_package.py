@@ -150,7 +150,9 @@ def test_what_is_missing_says_where_it_belongs(run, tmp_path):
     finished = run("inbetween", "interpolate", "a.png", "b.png", "--synthesis", "rife")
     assert finished.returncode == 2
     folder = tmp_path / "home/.local/share/inbetween/checkpoints"
-    assert finished.stderr == f"There are no weights for rife: put rife.pkl into {folder}.\n"
+    assert finished.stderr == (
+        f"There are no weights for rife: run inbetween get-weights rife, or put rife.pkl into {folder}.\n"
+    )
     finished = run("python", "-m", "inbetween", "evaluate", "--data", "atd12k")
     assert finished.returncode == 2
     assert "inbetween/atd12k" in finished.stderr

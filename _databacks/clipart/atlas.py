@@ -22,7 +22,7 @@ from PIL import Image
 
 from _databacks.clipart.cutting import Box
 from _databacks.clipart.limbs import GRID, DrawnLimb
-from _util import places
+from _util import command, places
 from _util.errors import InputError
 
 PATH = places.cache("clipart") / "atlas.zip"
@@ -63,7 +63,7 @@ class Atlas:
         self.path = path
         if not path.exists():
             raise InputError(
-                f"There is no atlas of clip art {path}; `python -m _databacks.clipart FOLDER_OF_SVGS` makes it."
+                f"There is no atlas of clip art {path}; `{command.line('_databacks.clipart')} FOLDER_OF_SVGS` makes it."
             )
         try:
             index = json.loads(self._file().read("index.json"))

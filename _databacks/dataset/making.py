@@ -33,7 +33,7 @@ def make(
     layout: str = "folders",
     threshold: float = THRESHOLD,
     say: Callable[[str], Any] = extraction.ALOUD.say,
-) -> None:
+) -> list[str]:
     """Make the data set `out`, resume it, or add new videos of the shows.
 
     Args:
@@ -42,6 +42,9 @@ def make(
         layout: one of `assembly.LAYOUTS`.
         threshold: the largest disagreement of near-duplicates, as of `near_duplicates.Selection`.
         say: receives a message for each unusable video, and on the result.
+
+    Returns:
+        A sentence on each video that was skipped.
 
     Raises:
         InputError: there are no usable videos, or `out` cannot be written or is another data set.
@@ -64,6 +67,7 @@ def make(
         say(f"{out} holds {count}, {added:,} of them new.")
     else:
         say(f"{out} holds {count} already; nothing to do.")
+    return list(failures.values())
 
 
 def _decisive(settings: Settings, layout: str, threshold: float) -> dict[str, Any]:

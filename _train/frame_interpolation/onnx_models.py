@@ -32,7 +32,7 @@ from _train.frame_interpolation.models.ifnet import Interpolation
 from _train.frame_interpolation.models.layers import pad
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.syntheses import Intermediate, Pair
-from _util import checkpoints, extras, files, runs
+from _util import checkpoints, command, extras, files, runs
 from _util.errors import InputError
 from _util.version import VERSION
 
@@ -211,7 +211,7 @@ class OnnxIntermediate(Intermediate):
         if not self._origin.items() <= model.properties.items():
             raise InputError(
                 f"{path} was made of other weights than {self.weights}, or by another version; write it again with "
-                "python -m _scripts.export_onnx."
+                f"{command.line('_scripts.export_onnx')}."
             )
         return model
 
@@ -229,11 +229,15 @@ def _load(backend: str, path: Path, size: _Size) -> _Model:
         InputError: the file is missing, or is not a model.
     """
     if not path.is_file():
-        raise InputError(f"There is no {path}; write it with python -m _scripts.export_onnx.")
+        raise InputError(f"There is no {path}; write it with {command.line('_scripts.export_onnx')}.")
     try:
         return _loaded(os.getpid()).model(backend, path, size)
-    except Exception as error:  # the type depends on how the file is damaged
-        raise InputError(f"{path} is damaged or is not an ONNX model; write it again.") from error
+    except Exception as error:  # the backends raise types of their own
+        reason = (str(error).strip() or repr(error)).splitlines()[-1]
+        again = command.line("_scripts.export_onnx")
+        raise InputError(
+            f"{backend} cannot load {path} ({reason}); if it is damaged, write it again by {again}."
+        ) from error
 
 
 class _Loaded:

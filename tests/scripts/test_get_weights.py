@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from _scripts import get_weights
-from _scripts.get_weights import Packaged
+from _util import weights
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def index(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     known = hashlib.sha256(b"tensors").hexdigest()
-    monkeypatch.setitem(get_weights.HOSTED, "rife", Packaged("toy==1", "toy/models/rife.pkl", known))
+    monkeypatch.setitem(weights.HOSTED, "rife", weights.Packaged("toy==1", "toy/models/rife.pkl", known))
     return files, asked
 
 

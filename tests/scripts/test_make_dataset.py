@@ -56,7 +56,7 @@ def wait_for_prepared(out: Path, count: int, running: subprocess.Popen) -> None:
 def undisturbed(shows, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     code, said = finish(start(shows, out, "--workers", 2))
-    assert code == 0
+    assert code == 1
     assert said[0].startswith(f"{shows}/show 1/bad.mp4 ")
     assert said[0].endswith(" It is skipped.")
     assert said[-1] == f"{out} holds {len(index(out))} triplets, {len(index(out))} of them new."
@@ -117,10 +117,10 @@ def test_stopped_and_run_again_it_gives_the_same(shows, undisturbed, tmp_path):
         assert "Traceback" not in "".join(said)
         assert not (out / "index.csv").exists()
     code, said = finish(start(shows, out, "--workers", 1))
-    assert code == 0
+    assert code == 1
     assert contents(out) == contents(undisturbed)
     code, said = finish(start(shows, out))
-    assert code == 0
+    assert code == 1
     assert said[-1].endswith("already; nothing to do.")
 
 
@@ -144,7 +144,7 @@ def test_a_cluster_that_loses_a_node(ray_cluster, shows, undisturbed, tmp_path):
     assert running.poll() is None, finish(running)
     cluster.remove_node(second, allow_graceful=False)
     code, said = finish(running)
-    assert code == 0, said
+    assert code == 1, said
     assert contents(out) == contents(undisturbed)
     triplets = [(row["video"], row["frames"]) for row in index(out)]
     assert len(set(triplets)) == len(triplets)

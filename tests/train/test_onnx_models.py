@@ -84,7 +84,7 @@ def test_a_missing_or_damaged_model_is_named(create, folder, backend):
     with pytest.raises(InputError, match=r"ifnet-4\.onnx; write it with"):
         interpolate(*pair)
     path.write_bytes(b"\x08\x0a" * 99)
-    with pytest.raises(InputError, match=r"ifnet-4\.onnx is damaged"):
+    with pytest.raises(InputError, match=r"cannot load .*ifnet-4\.onnx"):
         interpolate(*pair)
 
 

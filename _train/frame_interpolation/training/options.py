@@ -117,7 +117,7 @@ def parse(description: str) -> argparse.Namespace:
         help="keyframes in order, of which each is drawn from its neighbours; of several folders each counts the same",
     )
     add("--align", action="store_true", help="also validate at the best of nine times, and with position set aside")
-    add("--validate-every", type=whole(1), default=1000, metavar="N", help="steps between validations (default: 1000)")
+    add("--validate-every", type=whole(1), metavar="N", help="steps between validations (default: 1000)")
     add("--save-every", type=whole(1), default=500, metavar="N", help="steps between checkpoints (default: 500)")
     add("--log-every", type=whole(1), default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
     add("--budget", type=number(0), default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
@@ -127,8 +127,15 @@ def parse(description: str) -> argparse.Namespace:
     options.data, weights = zip(*map(split_weight, options.data), strict=True)
     if options.weights and any(weight != 1 for weight in weights):
         parser.error("--weights is not allowed with weights of DATA such as PATH:0.3; keep one of them")
-    if options.align and not options.validate:
-        parser.error("--align is of validation; add --validate FOLDER")
+    if not options.validate:
+        of_validation = {
+            "--align": options.align,
+            "--validate-every": options.validate_every,
+            "--schedule plateau": options.schedule == "plateau",
+        }
+        for name in filter(of_validation.get, of_validation):
+            parser.error(f"{name} is of validation; add --validate FOLDER")
+    options.validate_every = options.validate_every or 1000
     options.weights = options.weights or list(weights)
     if len(options.weights) != len(options.data):
         parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")

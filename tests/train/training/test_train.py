@@ -433,6 +433,8 @@ def test_stages_begin_at_steps_or_epochs():
         (["toons", "--weights", 1, 2], "--weights must be 1 numbers, one for each DATA, not 2"),
         (["toons:0.5", "--weights", 1], "--weights is not allowed with weights of DATA such as PATH:0.3"),
         (["toons", "--align"], "--align is of validation; add --validate FOLDER"),
+        (["toons", "--validate-every", 5], "--validate-every is of validation; add --validate FOLDER"),
+        (["toons", "--schedule", "plateau"], "--schedule plateau is of validation; add --validate FOLDER"),
         (["toons", "--model", "ifnet", "--flow", "dis"], "ifnet does not use --flow; leave it out."),
         (["toons", "--model", "ifnet", "--self-supervise"], "ifnet does not use --self-supervise; leave it out."),
         (["toons", "--model", "rfr", "--features", "random"], "rfr does not use --features; leave it out."),

@@ -282,7 +282,10 @@ def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
         (["none.mp4"], "There is no video none.mp4."),
         (["in.mp4", "--synthesis", "nonsense"], "There is no synthesis 'nonsense'"),
         (["in.mp4", "--device", "tpu"], "There is no device 'tpu'"),
-        (["in.mp4", "--synthesis", "rife"], "There are no weights for rife: put rife.pkl into none."),
+        (
+            ["in.mp4", "--synthesis", "rife"],
+            "There are no weights for rife: run python -m _scripts.get_weights rife --checkpoints none, or put ",
+        ),
         (["in.mp4", "--synthesis", "ssl", "--flow", "dis"], "There are no weights for ssl"),
         (["in.mp4", "--synthesis", "splat", "--flow", "rfr"], "There are no weights for rfr"),
     ]
