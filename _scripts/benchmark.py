@@ -32,20 +32,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--methods",
         nargs="+",
         metavar="METHOD",
         help="instead, compare these with RIFE's published network in fp32; METHOD@fp32 and METHOD@onnxruntime too",
     )
-    parser.add_argument(
+    instead.add_argument(
         "--quality",
         action="store_true",
         help="instead, measure the --quality levels of the other commands at 540p, and their LPIPS on --keyframes",
     )
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of their weights")
-    parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching (CPU)")
-    parser.add_argument("--video", action="store_true", help="also measure videos (CPU)")
+    parser.add_argument("--matching", action="store_true", help="also measure segment-guided matching, on the CPU")
+    parser.add_argument("--video", action="store_true", help="also measure videos, on the CPU")
     parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="on which LPIPS is measured")
     on_gpu = parser.add_argument_group("on a GPU")
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="sections to measure (default: all)")
@@ -136,7 +137,8 @@ def main() -> None:
     elif arguments.quality:
         report = measure_qualities(arguments)
     else:
-        report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure(arguments)
+        report = measure_on_gpu(arguments) if arguments.device.startswith("cuda") else measure_stages(arguments)
+    report |= measure_more(arguments)
     make_folder(arguments.out.parent)
     write_text(arguments.out, json.dumps(report, indent=2) + "\n")
     print(f"\nWritten to {arguments.out}.")
@@ -210,18 +212,28 @@ def measure_qualities(arguments: argparse.Namespace) -> dict:
     return {"machine": stages.machine(), "qualities": rows}
 
 
-def measure(arguments: argparse.Namespace) -> dict:
-    from _train.frame_interpolation.benchmarks import matching, panning, stages, steadiness, video
-    from _train.frame_interpolation.interpolator import Interpolator
+def measure_stages(arguments: argparse.Namespace) -> dict:
+    from _train.frame_interpolation.benchmarks import stages
 
     frame0, frame1 = arguments.frames
     report = stages.compare(frame0, frame1, arguments.sizes, arguments.repeats, arguments.precision, arguments.device)
     print(table(report))
+    return report
+
+
+def measure_more(arguments: argparse.Namespace) -> dict:
+    """What --matching and --video add to a report."""
+    report: dict = {}
     if arguments.matching:
+        from _train.frame_interpolation.benchmarks import matching
+
         report["matching"] = matching.compare(arguments.repeats)
         print("\nSegment-guided matching at 540×960, on the CPU, both ways, features of AlexNet:\n")
         print(table_of_matching(report["matching"]))
     if arguments.video:
+        from _train.frame_interpolation.benchmarks import panning, steadiness, video
+        from _train.frame_interpolation.interpolator import Interpolator
+
         report["video"] = video.compare(arguments.frames[0], arguments.repeats)
         print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
         print(table_of_video(report["video"]))
