@@ -24,6 +24,7 @@ from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
 _ORIENTATION = 0x0112  # tag of EXIF
+_EXTRA_SAMPLES = 338  # tag of TIFF
 _SEQUENCES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # formats in which further frames are not variants of the first
 _UNSUPPORTED = (  # offset, bytes, description
     (0, b"%PDF", "a PDF file"),
@@ -116,18 +117,19 @@ def _read(path: Path) -> Picture:
         image = Image.open(path)
     except UnidentifiedImageError:
         if beginning in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
-            return _read_floating_tiff(path)
+            return _read_tiff(path)
         raise
     with image:
         _refuse(path, image)
-        if image.mode == "F" and image.format == "TIFF":
-            return _read_floating_tiff(path)
         is_deep = _is_deep(path, image)  # before anything decodes it
+        if image.format == "TIFF" and (is_deep or _has_unspecified_alpha(image)):
+            return _read_tiff(path)
+        scale = 65535 / _largest_of_pnm(image) if image.format == "PPM" and is_deep else 1
         tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
         clear = _clear_grey(image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
-        pixels = upright(_decode_deep(path), orientation) if is_deep else _decode_plain(image)
+        pixels = upright(_decode_deep(path, scale), orientation) if is_deep else _decode_plain(image)
     if clear is not None and pixels.ndim == 2:
         opaque = np.iinfo(pixels.dtype).max
         pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
@@ -158,7 +160,21 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
     # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     if image.format == "JPEG2000":
         return _bits_of_jpeg_2000(path) > 8
+    if image.format == "PPM":
+        return _largest_of_pnm(image) > 255
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _has_unspecified_alpha(image: Image.Image) -> bool:
+    """Whether a TIFF file has an extra sample of unspecified meaning, which Pillow drops."""
+    return image.mode in ("L", "LA", "RGB") and cast(Any, image).tag_v2.get(_EXTRA_SAMPLES, (1,))[0] == 0
+
+
+def _largest_of_pnm(image: Image.Image) -> int:
+    arguments = image.tile[0][3]  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(arguments, tuple):
+        return arguments[1]
+    return 65535 if "16" in str(arguments) else 255
 
 
 def _bits_of_jpeg_2000(path: Path) -> int:
@@ -211,19 +227,20 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def _decode_deep(path: Path) -> np.ndarray:
+def _decode_deep(path: Path, scale: float) -> np.ndarray:
     with without_messages():
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels
+    return pixels if scale == 1 else (pixels * scale).round().astype(np.uint16)
 
 
-def _read_floating_tiff(path: Path) -> Picture:
+def _read_tiff(path: Path) -> Picture:
     pixels, tags = tiff.read(path, MOST_PIXELS)
-    return Picture(_finite(path, pixels), ".tif", _fitting(tags, pixels))
+    is_floating = np.issubdtype(pixels.dtype, np.floating)
+    return Picture(_finite(path, pixels), ".tif" if is_floating else ".png", _fitting(tags, pixels))
 
 
 def _finite(path: Path, pixels: np.ndarray) -> np.ndarray:
