@@ -44,7 +44,8 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, tuple[png.Chunk, ...
         if not is_known or page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
             kind = getattr(page.photometric, "name", page.photometric)
             raise InputError(
-                f"{path} is a TIFF file of {kind}, {page.dtype} values; export it as grey or RGB, 8 or 16 bits, or floating."
+                f"{path} is a TIFF file of {kind}, {page.dtype} values; "
+                "export it as grey or RGB, with 8 or 16 bits, or floating."
             )
         tags = {number: tag.value for number in _TAGS if (tag := page.tags.get(number))}
         pixels = _decode(path, page, tags.get(_ORIENTATION, 1))
