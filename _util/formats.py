@@ -121,15 +121,15 @@ def _read(path: Path) -> Picture:
         raise
     with image:
         _refuse(path, image)
-        is_deep = _is_deep(path, image)  # before anything decodes it
-        if image.format == "TIFF" and (is_deep or _has_unspecified_alpha(image)):
+        deep = is_deep(path, image)  # before anything decodes it
+        if has_unspecified_alpha(image) or (image.format == "TIFF" and deep):
             return _read_tiff(path)
-        scale = 65535 / _largest_of_pnm(image) if image.format == "PPM" and is_deep else 1
+        scale = 65535 / _largest_of_pnm(image) if image.format == "PPM" and deep else 1
         tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
         clear = _clear_grey(image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
-        pixels = upright(_decode_deep(path, scale), orientation) if is_deep else _decode_plain(image)
+        pixels = upright(_decode_deep(path, scale), orientation) if deep else _decode_plain(image)
     if clear is not None and pixels.ndim == 2:
         opaque = np.iinfo(pixels.dtype).max
         pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
@@ -156,7 +156,8 @@ def _refuse(path: Path, image: Image.Image) -> None:
         raise InputError(f"{path} is an AVIF file of more than 8 bits; convert it to PNG of 16 bits.")
 
 
-def _is_deep(path: Path, image: Image.Image) -> bool:
+def is_deep(path: Path, image: Image.Image) -> bool:
+    """Whether a file that Pillow has opened, and not decoded yet, holds more than 8 bits."""
     # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     if image.format == "JPEG2000":
         return _bits_of_jpeg_2000(path) > 8
@@ -165,9 +166,13 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _has_unspecified_alpha(image: Image.Image) -> bool:
-    """Whether a TIFF file has an extra sample of unspecified meaning, which Pillow drops."""
-    return image.mode in ("L", "LA", "RGB") and cast(Any, image).tag_v2.get(_EXTRA_SAMPLES, (1,))[0] == 0
+def has_unspecified_alpha(image: Image.Image) -> bool:
+    """Whether it is a TIFF file with an extra sample of unspecified meaning, which Pillow drops."""
+    return (
+        image.format == "TIFF"
+        and image.mode in ("L", "LA", "RGB")
+        and cast(Any, image).tag_v2.get(_EXTRA_SAMPLES, (1,))[0] == 0
+    )
 
 
 def _largest_of_pnm(image: Image.Image) -> int:

@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image, ImageOps
 
 from _util import colour, decoding, formats, icc, image, runs, video
@@ -262,7 +263,9 @@ def test_drawings_of_every_kind(tmp_path):
     assert (fourth == 70).all()
 
 
-@pytest.mark.parametrize(("suffix", "deep_suffix"), [(".png", ".png"), (".png", ".tif"), (".jpg", ".exr")])
+@pytest.mark.parametrize(
+    ("suffix", "deep_suffix"), [(".png", ".png"), (".png", ".tif"), (".png", ".ppm"), (".jpg", ".exr")]
+)
 def test_one_deep_drawing_makes_all_deep(tmp_path, suffix, deep_suffix):
     pixels = np.random.default_rng(0).integers(0, 65536, (H, W, 3), np.uint16)
     for i in range(3):
@@ -278,6 +281,15 @@ def test_one_deep_drawing_makes_all_deep(tmp_path, suffix, deep_suffix):
     assert {frame.dtype for frame in frames} == {np.dtype(np.uint16)}
     if deep_suffix != ".exr":
         np.testing.assert_array_equal(frames[3], pixels)
+
+
+def test_alpha_that_tiff_does_not_name_is_kept(tmp_path):
+    clear = np.zeros((32, 32, 4), np.uint8)
+    clear[:16] = 10, 20, 30, 255
+    for i in range(2):
+        tifffile.imwrite(tmp_path / f"{i}.tif", clear, photometric="rgb", extrasamples=["unspecified"])
+    for frame in Reader(tmp_path, keep_alpha=True):
+        np.testing.assert_array_equal(frame.pixels, clear)
 
 
 def test_clear_drawings_in_exr_stay_clear(tmp_path):
@@ -389,7 +401,7 @@ def sound_alone(path: Path) -> None:
         ("text.mp4", "is not a supported video"),
         ("empty.mp4", "is not a supported video"),
         ("head.mp4", "is not a supported video"),
-        ("nothing", "holds no pictures"),
+        ("nothing", r"holds no pictures \(PNG, JPEG"),
         ("texts", "holds no picture that can be read"),
     ],
 )
