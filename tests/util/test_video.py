@@ -3,6 +3,8 @@
 import io
 import itertools
 import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from _util.files import temporary_beside
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
 
+ROOT = Path(__file__).parents[2]
 H, W = 48, 64
 
 
@@ -381,6 +384,17 @@ def test_a_file_cut_short(tmp_path, suffix):
     assert 20 < len(read) < 72
     assert "of 3.00 s" in reader.damage
     assert reader.damage.endswith("what can be read of it was used.")
+
+
+def test_a_palette_is_read_from_standard_input(tmp_path):
+    frames = [Image.new("RGB", (W, H), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    program = "from _util import video; print(len(list(video.Reader(video.STREAM, keep_alpha=True))))"
+    with (tmp_path / "a.gif").open("rb") as file:
+        read = subprocess.run(
+            [sys.executable, "-c", program], stdin=file, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    assert read.stdout == "3\n"
 
 
 def sound_alone(path: Path) -> None:
