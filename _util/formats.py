@@ -124,12 +124,12 @@ def _read(path: Path) -> Picture:
         deep = is_deep(path, image)  # before anything decodes it
         if has_unspecified_alpha(image) or (image.format == "TIFF" and deep):
             return _read_tiff(path)
-        scale = 65535 / _largest_of_pnm(image) if image.format == "PPM" and deep else 1
+        largest = _largest_value(path, image) or 65535
         tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
         clear = _clear_grey(image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
-        pixels = upright(_decode_deep(path, scale), orientation) if deep else _decode_plain(image)
+        pixels = upright(_decode_deep(path, largest), orientation) if deep else _decode_plain(image)
     if clear is not None and pixels.ndim == 2:
         opaque = np.iinfo(pixels.dtype).max
         pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
@@ -159,10 +159,9 @@ def _refuse(path: Path, image: Image.Image) -> None:
 def is_deep(path: Path, image: Image.Image) -> bool:
     """Whether a file that Pillow has opened, and not decoded yet, holds more than 8 bits."""
     # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
-    if image.format == "JPEG2000":
-        return _bits_of_jpeg_2000(path) > 8
-    if image.format == "PPM":
-        return _largest_of_pnm(image) > 255
+    largest = _largest_value(path, image)
+    if largest is not None:
+        return largest > 255
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -175,7 +174,12 @@ def has_unspecified_alpha(image: Image.Image) -> bool:
     )
 
 
-def _largest_of_pnm(image: Image.Image) -> int:
+def _largest_value(path: Path, image: Image.Image) -> int | None:
+    """The value of white in formats in which it may be any; None in others."""
+    if image.format == "JPEG2000":
+        return 2 ** _bits_of_jpeg_2000(path) - 1
+    if image.format != "PPM":
+        return None
     arguments = image.tile[0][3]  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(arguments, tuple):
         return arguments[1]
@@ -232,14 +236,14 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def _decode_deep(path: Path, scale: float) -> np.ndarray:
+def _decode_deep(path: Path, largest: int) -> np.ndarray:
     with without_messages():
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels if scale == 1 else (pixels * scale).round().astype(np.uint16)
+    return pixels if largest == 65535 else (pixels * (65535 / largest)).round().astype(np.uint16)
 
 
 def _read_tiff(path: Path) -> Picture:

@@ -174,6 +174,20 @@ def test_pnm_of_every_depth(tmp_path, kind, colour, largest):
     assert read.dtype == (np.uint16 if largest > 255 else np.uint8)
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_jpeg_2000_of_every_depth(tmp_path, bits):
+    largest = 2**bits - 1
+    values = (SMOOTH[:, :, 0] * largest).round().astype(np.uint8 if bits == 8 else np.uint16)
+    name = {8: "gray", 10: "gray10le", 12: "gray12le", 16: "gray16le"}[bits]
+    with av.open(tmp_path / "a.j2k", "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("jpeg2000", rate=1, options={"pred": "1", "format": "j2k"})
+        stream.width, stream.height, stream.pix_fmt = W, H, name
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(values, name)))
+        container.mux(stream.encode(None))
+    read = formats.read(tmp_path / "a.j2k").pixels
+    np.testing.assert_array_equal(read, (values * ((255 if bits == 8 else 65535) / largest)).round())
+
+
 def test_grey_exr_keeps_alpha(tmp_path):
     grey, alpha = (SMOOTH[:, :, i].astype(np.float16) for i in (0, 3))
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
