@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
@@ -41,11 +41,11 @@ class Parser(argparse.ArgumentParser):
         module = (prog or "").removeprefix(_PYTHON)
         super().__init__(prog if module == prog else name(module), **options)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        given = sys.argv[1:] if args is None else args
+    def parse_args(self, *arguments: Any, **options: Any) -> Any:
+        given = arguments[0] if arguments else sys.argv[1:]
         if self._subparsers or "--" in given:  # argparse does not support intermixed arguments with either
-            return super().parse_args(given, namespace)
-        return self.parse_intermixed_args(given, namespace)
+            return super().parse_args(*arguments, **options)
+        return self.parse_intermixed_args(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")

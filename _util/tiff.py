@@ -1,5 +1,6 @@
 """TIFF files of 16 bits and of floating-point values; Pillow reads others."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, tuple[png.Chunk, ...
         )
     if pixels.dtype == np.float16:
         pixels = pixels.astype(np.float32)
-    largest = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    largest = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(pixels.dtype, 1)
     if page.photometric == _WHITE_IS_ZERO:
         pixels[:, :, 0] = largest - pixels[:, :, 0]
     if pixels.shape[2] == 1:
@@ -71,27 +72,34 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, tuple[png.Chunk, ...
 
 def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
     """The stored values, upright, (h, w, samples), native and writable."""
-    from tifffile import TIFF
-
     is_planar = page.planarconfig == _SEPARATE and page.samplesperpixel > 1
-    try:
-        TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
-    except KeyError as error:  # such as LZW, which tifffile leaves to another package
-        if is_planar:
-            raise InputError(
-                f"{path} has its channels in planes of their own, compressed; export it interleaved, or as PNG."
-            ) from error
+    if _is_decoded_by_tifffile(page):
+        pixels = page.asarray()
+        pixels = upright(np.moveaxis(pixels, 0, -1) if is_planar else pixels, orientation)
+    elif is_planar:
+        raise InputError(
+            f"{path} has its channels in planes of their own, compressed; export it interleaved or as PNG."
+        )
+    else:
         with without_messages():
             pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)  # upright
         if pixels is None:
-            raise ValueError("it cannot be decoded") from error
+            raise ValueError("it cannot be decoded")
         if pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    else:
-        pixels = page.asarray()
-        pixels = upright(np.moveaxis(pixels, 0, -1) if is_planar else pixels, orientation)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _is_decoded_by_tifffile(page: Any) -> bool:
+    """Whether tifffile needs no other package, as it does for LZW and for 10, 12 or 14 bits."""
+    from tifffile import TIFF
+
+    with contextlib.suppress(KeyError):
+        return bool(TIFF.DECOMPRESSORS[page.compression] and TIFF.UNPREDICTORS[page.predictor]) and (
+            page.bitspersample % 8 == 0
+        )
+    return False
 
 
 def _with_straight_alpha(pixels: np.ndarray, largest: float) -> np.ndarray:
