@@ -35,7 +35,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, tuple[png.Chunk, ...
     """
     from tifffile import TiffFile
 
-    with TiffFile(path) as file:
+    with without_messages(), TiffFile(path) as file:
         page = file.pages.first
         if page.size > 4 * most_pixels:
             raise InputError(f"{path} has {page.shape} values; up to {most_pixels:,} pixels are read.")
@@ -81,8 +81,7 @@ def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
             f"{path} has its channels in planes of their own, compressed; export it interleaved or as PNG."
         )
     else:
-        with without_messages():
-            pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)  # upright
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)  # upright
         if pixels is None:
             raise ValueError("it cannot be decoded")
         if pixels.ndim == 3:
