@@ -76,10 +76,13 @@ class Drawings:
 
 
 def _first_readable(paths: list[Path]) -> formats.Picture:
+    reason = None
     for path in paths:
-        with contextlib.suppress(InputError):
+        try:
             return formats.read(path)
-    raise InputError(f"{paths[0].parent} holds no picture that can be read; export them again.")
+        except InputError as error:
+            reason = reason or error
+    raise InputError(f"{paths[0].parent} holds no picture that can be read: {reason}")
 
 
 class _Kind(NamedTuple):

@@ -416,7 +416,7 @@ def sound_alone(path: Path) -> None:
         ("empty.mp4", "is not a supported video"),
         ("head.mp4", "is not a supported video"),
         ("nothing", r"holds no pictures \(PNG, JPEG"),
-        ("texts", "holds no picture that can be read"),
+        ("texts", "texts holds no picture that can be read: .*1.png is not an image"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, name, says):
