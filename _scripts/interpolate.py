@@ -40,8 +40,8 @@ def parse(frames: Sequence[Path] = (), out: Path | None = None, preview: Path | 
             metavar="FRAME",
             type=Path,
             nargs="+",
-            help="two frames of one size: PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, GIF, PNM, AVIF or JPEG 2000; or more, "
-            "which are keys, or a folder of keys; keys in layers: .ora, .psd, or a folder of folders",
+            help=f"two frames of one size: {files.PICTURE_FORMATS}; or more, which are keys, or a folder of keys; "
+            "keys in layers: .ora, .psd, or a folder of folders",
         )
     when = parser.add_mutually_exclusive_group()
     when.add_argument(

@@ -50,7 +50,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog if module == prog else name(module), **options)
 
     def parse_args(self, *arguments: Any, **options: Any) -> Any:
-        if self._subparsers:  # argparse does not support intermixed arguments with subparsers
+        given = arguments[0] if arguments else sys.argv[1:]
+        if self._subparsers or "--" in given:  # argparse does not support intermixed arguments with either
             return super().parse_args(*arguments, **options)
         return self.parse_intermixed_args(*arguments, **options)
 

@@ -150,7 +150,8 @@ class File:
         h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
         is_clear = colour.has_alpha(frame.format)
-        if is_clear and (container.format.name == "gif" or frame.format.has_palette):  # all of which have alpha
+        may_be_opaque = container.format.name == "gif" or frame.format.has_palette  # all of which have alpha
+        if is_clear and may_be_opaque and self.path != STREAM:  # which can be read only once
             is_clear = self._is_clear_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
         if changing := hdr.changing(frame):

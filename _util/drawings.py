@@ -20,7 +20,6 @@ from _util.pixels import as_8_bits, as_16_bits, resize, with_channels
 
 RATE = Fraction(24)
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
-_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")
 
 
 class Drawings:
@@ -77,10 +76,13 @@ class Drawings:
 
 
 def _first_readable(paths: list[Path]) -> formats.Picture:
+    reason = None
     for path in paths:
-        with contextlib.suppress(InputError):
+        try:
             return formats.read(path)
-    raise InputError(f"{paths[0].parent} holds no picture that can be read; export them again.")
+        except InputError as error:
+            reason = reason or error
+    raise InputError(f"{paths[0].parent} holds no picture that can be read: {reason}")
 
 
 class _Kind(NamedTuple):
@@ -108,10 +110,8 @@ def _kind(path: Path) -> _Kind:
         if exr.is_exr(path):
             return _Kind(exr.has_alpha(path), deep=True)
     with contextlib.suppress(Exception), Image.open(path) as opened:
-        stored = str(getattr(opened, "tile", ""))  # names the stored mode, which Pillow may reduce to 8 bits
-        is_deep = opened.mode in _DEEP_MODES or ";16" in stored
-        profile = opened.info.get("icc_profile")
-        is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info
+        profile, is_deep = opened.info.get("icc_profile"), formats.is_deep(path, opened)
+        is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info or formats.has_unspecified_alpha(opened)
         return _Kind(is_clear, is_deep, hashlib.sha256(profile).hexdigest() if profile else "")
     with contextlib.suppress(InputError):
         picture = image.read(path)

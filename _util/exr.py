@@ -51,7 +51,9 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
                 raise InputError(f"{path} is an EXR file of {w}×{h} pixels; up to {most_pixels:,} are read.")
         with OpenEXR.File(name, separate_channels=True) as file:
             channels = file.channels()
-            kept = [channels[name] for name in [*colours, *(["A"] if "A" in names and colours != ["Y"] else [])]]
+            if "A" in names:
+                colours = [*(3 * colours)[:3], "A"]  # grey with alpha becomes RGBA
+            kept = [channels[name] for name in colours]
             if any(channel.xSampling != 1 or channel.ySampling != 1 for channel in kept):
                 raise InputError(f"{path} holds channels of different sizes; export it with all at full size.")
             pixels = np.stack([np.array(channel.pixels) for channel in kept], 2)
@@ -78,7 +80,8 @@ def has_alpha(path: Path) -> bool:
     import OpenEXR
 
     with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
-        return {"R", "G", "B", "A"} <= {channel.name for channel in file.header()["channels"]}
+        names = {channel.name for channel in file.header()["channels"]}
+        return "A" in names and bool({"R", "Y"} & names)
 
 
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:

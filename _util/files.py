@@ -16,8 +16,9 @@ from _util.errors import InputError
 
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
-    *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm"),
+    *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
+PICTURE_FORMATS = "PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, GIF, PNM, AVIF or JPEG 2000"
 _LONGEST = 255  # bytes of a file name, on nearly all file systems
 _LONGEST_TEXT = 10_000_000  # bytes
 _NUMBERED = re.compile(r"(\D*?)((?:^|(?<=[\s_.(]))-(?=\d))?(\d+|$)")  # a minus sign begins a name or follows one of _.(

@@ -24,6 +24,7 @@ from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
 _ORIENTATION = 0x0112  # tag of EXIF
+_EXTRA_SAMPLES = 338  # tag of TIFF
 _SEQUENCES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # formats in which further frames are not variants of the first
 _UNSUPPORTED = (  # offset, bytes, description
     (0, b"%PDF", "a PDF file"),
@@ -116,18 +117,19 @@ def _read(path: Path) -> Picture:
         image = Image.open(path)
     except UnidentifiedImageError:
         if beginning in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
-            return _read_floating_tiff(path)
+            return _read_tiff(path)
         raise
     with image:
         _refuse(path, image)
-        if image.mode == "F" and image.format == "TIFF":
-            return _read_floating_tiff(path)
-        is_deep = _is_deep(path, image)  # before anything decodes it
+        deep = is_deep(path, image)  # before anything decodes it
+        if has_unspecified_alpha(image) or (image.format == "TIFF" and deep):
+            return _read_tiff(path)
+        largest = _largest_value(path, image) or 65535
         tags, of_grey = _tags(path, image), image.mode[0] in "1ILF"
         clear = _clear_grey(image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
-        pixels = upright(_decode_deep(path), orientation) if is_deep else _decode_plain(image)
+        pixels = upright(_decode_deep(path, largest), orientation) if deep else _decode_plain(image)
     if clear is not None and pixels.ndim == 2:
         opaque = np.iinfo(pixels.dtype).max
         pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
@@ -154,11 +156,34 @@ def _refuse(path: Path, image: Image.Image) -> None:
         raise InputError(f"{path} is an AVIF file of more than 8 bits; convert it to PNG of 16 bits.")
 
 
-def _is_deep(path: Path, image: Image.Image) -> bool:
+def is_deep(path: Path, image: Image.Image) -> bool:
+    """Whether a file that Pillow has opened, and not decoded yet, holds more than 8 bits."""
     # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
-    if image.format == "JPEG2000":
-        return _bits_of_jpeg_2000(path) > 8
+    largest = _largest_value(path, image)
+    if largest is not None:
+        return largest > 255
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def has_unspecified_alpha(image: Image.Image) -> bool:
+    """Whether it is a TIFF file with an extra sample of unspecified meaning, which Pillow drops."""
+    return (
+        image.format == "TIFF"
+        and image.mode in ("L", "LA", "RGB")
+        and cast(Any, image).tag_v2.get(_EXTRA_SAMPLES, (1,))[0] == 0
+    )
+
+
+def _largest_value(path: Path, image: Image.Image) -> int | None:
+    """The value of white in formats in which it may be any; None in others."""
+    if image.format == "JPEG2000":
+        return 2 ** _bits_of_jpeg_2000(path) - 1
+    if image.format != "PPM":
+        return None
+    arguments = image.tile[0][3]  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(arguments, tuple):
+        return arguments[1]
+    return 65535 if "16" in str(arguments) else 255
 
 
 def _bits_of_jpeg_2000(path: Path) -> int:
@@ -211,19 +236,20 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def _decode_deep(path: Path) -> np.ndarray:
+def _decode_deep(path: Path, largest: int) -> np.ndarray:
     with without_messages():
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels
+    return pixels if largest == 65535 else (pixels * (65535 / largest)).round().astype(np.uint16)
 
 
-def _read_floating_tiff(path: Path) -> Picture:
+def _read_tiff(path: Path) -> Picture:
     pixels, tags = tiff.read(path, MOST_PIXELS)
-    return Picture(_finite(path, pixels), ".tif", _fitting(tags, pixels))
+    is_floating = np.issubdtype(pixels.dtype, np.floating)
+    return Picture(_finite(path, pixels), ".tif" if is_floating else ".png", _fitting(tags, pixels))
 
 
 def _finite(path: Path, pixels: np.ndarray) -> np.ndarray:

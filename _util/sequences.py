@@ -48,7 +48,9 @@ def find(source: Path) -> Sequence:
     if source.is_dir():
         numbered = files.numbered(source)
         if not numbered:
-            raise InputError(f"{source} holds no pictures; numbered ones are needed, as 0001.png.")
+            raise InputError(
+                f"{source} holds no pictures ({files.PICTURE_FORMATS}); numbered ones are needed, as 0001.png."
+            )
         return _sequence(numbered)
     if not source.parent.is_dir():
         raise InputError(f"There is no folder {source.parent} for the drawings {source.name}.")

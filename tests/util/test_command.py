@@ -150,3 +150,10 @@ def test_options_may_stand_between_positional_arguments():
     parser.add_argument("--steps", type=int)
     options = parser.parse_args(["a", "b", "--steps", "3", "c"])
     assert (options.data, options.out, options.steps) == (["a", "b"], "c", 3)
+
+
+def test_names_that_begin_with_a_dash_follow_two():
+    parser = command.Parser("python -m _scripts.draw")
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--out")
+    assert parser.parse_args(["--out", "o", "--", "-a.png", "-b.png"]).names == ["-a.png", "-b.png"]

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from _train.frame_interpolation import pairs
 from _util import exr, formats, icc, image, png
 from _util.errors import InputError
-from _util.pixels import PixelType
+from _util.pixels import PixelType, upright
 from _util.video import Reader
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -116,6 +116,85 @@ def test_floating_tiff_stays_floating(tmp_path, dtype, channels):
         assert png.dots_per_inch(read.tags) == pytest.approx((72, 36), rel=1e-3)
         assert png.icc_profile(read.tags) == (PROFILE if channels else None)
     assert image.read(written[0]).dtype == np.uint16
+
+
+DEEP = RGBA * np.uint16(257)
+PREMULTIPLIED = np.dstack([(DEEP[:, :, :3] * (DEEP[:, :, 3:] / 65535)).round().astype(np.uint16), DEEP[:, :, 3]])
+_RGBA_OF_TIFF = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "options", "shown"),
+    [
+        (np.moveaxis(DEEP, 2, 0), {**_RGBA_OF_TIFF, "planarconfig": "separate", "compression": "zlib"}, DEEP),
+        (PREMULTIPLIED, {"photometric": "rgb", "extrasamples": ["assocalpha"]}, DEEP),
+        (65535 - DEEP[:, :, 0], {"photometric": "miniswhite"}, DEEP[:, :, 0]),
+        (DEEP[:, :, [0, 3]], {"photometric": "minisblack", "extrasamples": ["unassalpha"]}, DEEP[:, :, [0, 0, 0, 3]]),
+        (RGBA, {"photometric": "rgb", "extrasamples": ["unspecified"]}, RGBA),
+        (
+            np.moveaxis(SMOOTH[:, :, :3].astype(np.float32), 2, 0),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            SMOOTH[:, :, :3].astype(np.float32),
+        ),
+    ],
+    ids=["planes", "premultiplied", "white is 0", "grey with alpha", "unspecified alpha", "floating planes"],
+)
+def test_tiff_of_every_layout(tmp_path, stored, options, shown):
+    tifffile.imwrite(tmp_path / "a.tif", np.ascontiguousarray(stored), **options)
+    read = formats.read(tmp_path / "a.tif")
+    assert (read.pixels.dtype, read.pixels.shape) == (shown.dtype, shown.shape)
+    opaque_enough = SMOOTH[:, :, 3] > 0.1
+    difference = np.abs(read.pixels.astype(float) - shown)[opaque_enough].max()
+    assert difference <= (10 if options.get("extrasamples") == ["assocalpha"] else 0)
+    assert read.suffix == (".tif" if shown.dtype == np.float32 else ".png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("pixels", [DEEP[:, :, 0], SMOOTH[:, :, 0].astype(np.float32)], ids=["16 bits", "floating"])
+def test_deep_tiff_is_upright(tmp_path, orientation, compression, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression=compression, tiffinfo={274: orientation})
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.tif").pixels, upright(pixels, orientation))
+
+
+def test_tiff_that_is_not_grey_or_rgb_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", DEEP, photometric="separated")
+    with pytest.raises(InputError, match="TIFF file of SEPARATED, uint16 values; export it as grey or RGB"):
+        formats.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("kind", "colour"), [(b"P5", GREY), (b"P6", RGB)])
+@pytest.mark.parametrize("largest", [255, 1023, 65535])
+def test_pnm_of_every_depth(tmp_path, kind, colour, largest):
+    values = (colour.astype(np.uint32) * largest // 255).astype(">u2" if largest > 255 else "u1")
+    (tmp_path / "a.ppm").write_bytes(b"%s %d %d %d\n" % (kind, W, H, largest) + values.tobytes())
+    read = formats.read(tmp_path / "a.ppm").pixels
+    full = 65535 if largest > 255 else 255
+    np.testing.assert_array_equal(read, (values * (full / largest)).round().astype(np.uint16))
+    assert read.dtype == (np.uint16 if largest > 255 else np.uint8)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_jpeg_2000_of_every_depth(tmp_path, bits):
+    largest = 2**bits - 1
+    values = (SMOOTH[:, :, 0] * largest).round().astype(np.uint8 if bits == 8 else np.uint16)
+    name = {8: "gray", 10: "gray10le", 12: "gray12le", 16: "gray16le"}[bits]
+    with av.open(tmp_path / "a.j2k", "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("jpeg2000", rate=1, options={"pred": "1", "format": "j2k"})
+        stream.width, stream.height, stream.pix_fmt = W, H, name
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(values, name)))
+        container.mux(stream.encode(None))
+    read = formats.read(tmp_path / "a.j2k").pixels
+    np.testing.assert_array_equal(read, (values * ((255 if bits == 8 else 65535) / largest)).round())
+
+
+def test_grey_exr_keeps_alpha(tmp_path):
+    grey, alpha = (SMOOTH[:, :, i].astype(np.float16) for i in (0, 3))
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, {"Y": grey, "A": alpha}) as file:
+        file.write(str(tmp_path / "a.exr"))
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.exr").pixels, np.dstack([grey, grey, grey, alpha]))
+    assert exr.has_alpha(tmp_path / "a.exr")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

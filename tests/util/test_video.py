@@ -3,6 +3,8 @@
 import io
 import itertools
 import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image, ImageOps
 
 from _util import colour, decoding, formats, icc, image, runs, video
@@ -19,6 +22,7 @@ from _util.files import temporary_beside
 from _util.video import Encoding, Reader, Writer
 from tests.conftest import require_shared
 
+ROOT = Path(__file__).parents[2]
 H, W = 48, 64
 
 
@@ -262,7 +266,9 @@ def test_drawings_of_every_kind(tmp_path):
     assert (fourth == 70).all()
 
 
-@pytest.mark.parametrize(("suffix", "deep_suffix"), [(".png", ".png"), (".png", ".tif"), (".jpg", ".exr")])
+@pytest.mark.parametrize(
+    ("suffix", "deep_suffix"), [(".png", ".png"), (".png", ".tif"), (".png", ".ppm"), (".jpg", ".exr")]
+)
 def test_one_deep_drawing_makes_all_deep(tmp_path, suffix, deep_suffix):
     pixels = np.random.default_rng(0).integers(0, 65536, (H, W, 3), np.uint16)
     for i in range(3):
@@ -278,6 +284,15 @@ def test_one_deep_drawing_makes_all_deep(tmp_path, suffix, deep_suffix):
     assert {frame.dtype for frame in frames} == {np.dtype(np.uint16)}
     if deep_suffix != ".exr":
         np.testing.assert_array_equal(frames[3], pixels)
+
+
+def test_alpha_that_tiff_does_not_name_is_kept(tmp_path):
+    clear = np.zeros((32, 32, 4), np.uint8)
+    clear[:16] = 10, 20, 30, 255
+    for i in range(2):
+        tifffile.imwrite(tmp_path / f"{i}.tif", clear, photometric="rgb", extrasamples=["unspecified"])
+    for frame in Reader(tmp_path, keep_alpha=True):
+        np.testing.assert_array_equal(frame.pixels, clear)
 
 
 def test_clear_drawings_in_exr_stay_clear(tmp_path):
@@ -371,6 +386,17 @@ def test_a_file_cut_short(tmp_path, suffix):
     assert reader.damage.endswith("what can be read of it was used.")
 
 
+def test_a_palette_is_read_from_standard_input(tmp_path):
+    frames = [Image.new("RGB", (W, H), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    program = "from _util import video; print(len(list(video.Reader(video.STREAM, keep_alpha=True))))"
+    with (tmp_path / "a.gif").open("rb") as file:
+        read = subprocess.run(
+            [sys.executable, "-c", program], stdin=file, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    assert read.stdout == "3\n"
+
+
 def sound_alone(path: Path) -> None:
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=48000)
@@ -389,8 +415,8 @@ def sound_alone(path: Path) -> None:
         ("text.mp4", "is not a supported video"),
         ("empty.mp4", "is not a supported video"),
         ("head.mp4", "is not a supported video"),
-        ("nothing", "holds no pictures"),
-        ("texts", "holds no picture that can be read"),
+        ("nothing", r"holds no pictures \(PNG, JPEG"),
+        ("texts", "texts holds no picture that can be read: .*1.png is not an image"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, name, says):

@@ -108,9 +108,8 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     if folder:
         keys.sort(key=lambda path: (key_names.order(name_of(path)), path.name))
     if len(keys) < 2:
-        held = (
-            f"{folder} holds {'one picture' if keys else 'no pictures'}" if folder else f"{sources[0]} is one picture"
-        )
+        pictures = "one picture" if keys else f"no pictures ({files.PICTURE_FORMATS})"
+        held = f"{folder} holds {pictures}" if folder else f"{sources[0]} is one picture"
         raise InputError(f"{held}; two keys or more are needed.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         if len(listed := list(same)) > 1:

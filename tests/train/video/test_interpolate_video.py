@@ -744,7 +744,7 @@ def make_bad_things() -> None:
         (["none.mp4", "out.mp4"], "There is no video none.mp4"),
         (["text.txt", "out.mp4"], "text.txt"),
         (["empty.mp4", "out.mp4"], "empty.mp4 is not a supported video"),
-        (["nothing", "out.mp4"], "nothing holds no pictures"),
+        (["nothing", "out.mp4"], "nothing holds no pictures (PNG, JPEG"),
         (["thin.mkv", "out.mp4"], "128×12 pixels"),
         (["in.mp4", "in.mp4"], "is the source"),
         (["in.mp4", "in.mp4", "--overwrite"], "is the source"),
