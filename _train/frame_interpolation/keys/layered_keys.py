@@ -1,7 +1,7 @@
 """In-betweens of keys in layers: each layer is interpolated separately, and the layers are composited.
 
-    cut/  A/  key_001.png  key_002.png      a folder for each layer, in order of name, from back to front
-          B/  key_001.png  key_002.png
+    cut/  A/  key_001.png  key_002.png      a folder for each layer, in order of name, from back to front;
+          B/  key_001.png  key_002.png      or B/B0001.png …, with the name of the layer in those of the keys
     keys/  key_001.psd  key_002.psd         or OpenRaster and Photoshop documents, whose layers correspond by name
     cut.psd                                 or one document of groups: each group is a layer, and holds its keys
 
@@ -13,10 +13,11 @@ A layer that is missing in the next key is held until that key.
 
 import contextlib
 import hashlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,7 +151,8 @@ def _interpolate_cel(
     own = [gaps[i] if _spans(cut, cel, i) else Gap.on((), 1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
-        guides = Guides(hints.read(cel.hints, present, bool(own[-1].ticks)))
+        as_named = [key_drawings.name_of(cel.paths[key]) for key in present]
+        guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks)))
     paths, names = [cel.paths[key] for key in present], [named[i] for i in numbers]
     return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
 
@@ -257,7 +259,30 @@ def _of_folders(folder: Path) -> Cut:
             paths[key_drawings.name_of(path)] = path
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
-    return _of_cels(cels)
+    return _of_cels(_matched(cels))
+
+
+def _matched(cels: list[Cel]) -> list[Cel]:
+    """The same, with keys without the name of their layer, A/A0001 and B/B0001, if keys of layers match only then."""
+    if _match(cels):
+        return cels
+    without = [replace(cel, paths={_without(cel.name, key): path for key, path in cel.paths.items()}) for cel in cels]
+    is_one_to_one = all(len(new.paths) == len(cel.paths) for new, cel in zip(without, cels, strict=True))
+    if not is_one_to_one or not _match(without):
+        return cels
+    key, path = next(iter(without[0].paths.items()))
+    print(f"Keys match without the name of their layer: {path} is of key {key}.", file=sys.stderr)
+    return without
+
+
+def _match(cels: list[Cel]) -> bool:
+    """Whether layers have a key in common."""
+    return len({key for cel in cels for key in cel.paths}) < sum(len(cel.paths) for cel in cels)
+
+
+def _without(layer: str, key: str) -> str:
+    """A name of a key, without the name of the layer and the separator after it: A_0001, A0001, c12_A_0001."""
+    return re.sub(rf"(?<![^\W_]){re.escape(layer)}(?![^\W\d_])[\W_]*", "", key, count=1, flags=re.IGNORECASE) or key
 
 
 def _of_documents(paths: list[Path], folder: Path) -> Cut:

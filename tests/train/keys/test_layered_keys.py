@@ -1,5 +1,6 @@
 """Keys in layers: each layer is drawn by itself, and all lie over one another."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,32 @@ def test_folders_and_groups_are_the_same(tmp_path):
     for layer in drawn.layers:
         np.testing.assert_array_equal(layer.pixels, image.read(out / "layers" / layer.name / "k0+1of1.png"))
     assert len(result.paths) == 3
+
+
+@pytest.mark.parametrize("names", ["{}{:04d}", "c12_{}_{:04d}", "{}.{:04d}"])
+def test_keys_may_bear_the_name_of_their_layer(tmp_path, capsys, names):
+    cut = tmp_path / "cut"
+    for name, x in (("A", 4), ("Face", 20)):
+        (cut / name).mkdir(parents=True)
+        for i in range(2):
+            image.write(cut / name / f"{names.format(name, i)}.png", cel(x + 8 * i, 8))
+    hint = {"key": names.format("A", 0), "from": [8, 12], "to": [16, 12]}
+    (cut / "A/hints.json").write_text(json.dumps({"hints": [hint]}))
+    drawn = [path.name for path in interpolate(cut, tmp_path / "out").paths]
+    rest = "c12_0000" if "c12" in names else "0000"
+    assert drawn == [f"{rest}+0of1.png", f"{rest}+1of1.png", f"{rest[:-1]}1+0of0.png"]
+    said = capsys.readouterr().err
+    assert f"Keys match without the name of their layer: {cut}/A/{names.format('A', 0)}.png is of key {rest}." in said
+    assert "is held" not in said
+
+
+def test_a_layer_named_as_keys_are_is_no_prefix_where_keys_match(tmp_path, capsys):
+    for layer in ("k", "ground"):
+        (tmp_path / "cut" / layer).mkdir(parents=True)
+        for i in range(2):
+            image.write(tmp_path / "cut" / layer / f"k{i}.png", cel(4 + 8 * i, 8))
+    names = [path.name for path in interpolate(tmp_path / "cut", tmp_path / "out").paths]
+    assert names == ["k0+0of1.png", "k0+1of1.png", "k1+0of0.png"]
 
 
 def test_layers_and_keys_of_mixed_kinds(tmp_path):
