@@ -71,7 +71,7 @@ class ResidualConv(nn.Module):
         self.beta = nn.Parameter(torch.ones(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.conv(x) * self.beta + x, _SLOPE)
+        return F.leaky_relu_(torch.addcmul(x, self.conv(x), self.beta), _SLOPE)
 
     def folded(self) -> nn.Module:
         """The same with the scale and the residual connection folded into the convolution, for inference."""
@@ -97,7 +97,7 @@ class Block(nn.Module):
         super().__init__()
 
         def halve(i: int, o: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE))
+            return nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE, inplace=True))
 
         self.conv0 = nn.Sequential(halve(in_channels, channels // 2), halve(channels // 2, channels))
         self.convblock = nn.Sequential(*(ResidualConv(channels) for _ in range(depth)))
