@@ -19,6 +19,7 @@ from av.stream import Discard, Disposition
 from _util import colour, fields, hdr, png
 from _util.clock import fraction
 from _util.colour import Colour
+from _util.counts import listed
 from _util.errors import InputError
 
 STREAM = Path("-")  # standard input, or output
@@ -65,7 +66,8 @@ class Losses:
     """Counts of what was damaged or missing in a source."""
 
     def __init__(self) -> None:
-        self.undecodable = 0  # packets or pictures
+        self.undecodable = 0  # packets
+        self.unreadable: list[str] = []  # names of drawings
         self.corrupt = 0  # frames decoded with errors
         self.unordered = 0  # frames no later than the one before
         self.restarts = 0  # of the clock
@@ -86,6 +88,8 @@ class Losses:
             parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
         if self.undecodable:
             parts.append(f"has frames that cannot be decoded ({self.undecodable})")
+        if self.unreadable:
+            parts.append(f"holds drawings that cannot be read ({listed(self.unreadable)})")
         if self.corrupt:
             parts.append(f"has damaged frames ({self.corrupt})")
         if self.unordered:
@@ -154,6 +158,8 @@ class File:
         if is_clear and may_be_opaque and self.path != STREAM:  # which can be read only once
             is_clear = self._is_clear_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
+        if _has_alpha_apart(container, stream):
+            notes.append(f"The alpha of {self.path} is not read; convert it to .webp or .apng to keep it.")
         if changing := hdr.changing(frame):
             notes.append(f"{' and '.join(changing)} of {self.path} cannot be carried to frames between: left out.")
         return Metadata(
@@ -327,6 +333,14 @@ def shown(container: InputContainer) -> av.VideoStream | None:
     videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     best = container.streams.best("video")
     return best if isinstance(best, av.VideoStream) and best in videos else next(iter(videos), None)
+
+
+def _has_alpha_apart(container: InputContainer, stream: av.VideoStream) -> bool:
+    """Whether an animated AVIF stores alpha, which is a stream of grey beside its colours."""
+    others = [other for other in container.streams.video if other is not stream]
+    return container.metadata.get("major_brand") == "avis" and any(
+        str(other.codec_context.pix_fmt).startswith("gray") for other in others
+    )
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from _util import colour, exr, formats, image, pixel_formats, sequences
+from _util import colour, exr, files, formats, image, pixel_formats, sequences
 from _util.alpha import over_white
 from _util.colour import Colour
 from _util.counts import listed
@@ -39,12 +38,18 @@ class Drawings:
         sequence = sequences.find(source)
         self.paths = sequence.paths
         self.places = list(range(len(self.paths))) if close_gaps else sequence.places
-        first = _first_readable(self.paths)
+        first_path, first = _first_readable(self.paths)
         pixels = formats.for_display(first)
         count = self.places[-1] + 1
         kinds = list(map(_kind, self.paths))
         alpha, is_deep = any(kind.alpha for kind in kinds), any(kind.deep for kind in kinds)
-        notes = sequences.message(sequence, source, close_gaps), _other_colours(self.paths, kinds)
+        notes = (
+            files.left_out(source, self.paths) if source.is_dir() else None,
+            sequences.message(sequence, source, close_gaps),
+            _unreadable(self.paths, kinds),
+            _other_sizes(self.paths, kinds, first_path, pixels.shape[:2]),
+            _other_colours(self.paths, kinds),
+        )
         self.keep_alpha = keep_alpha and alpha
         self.metadata = Metadata(
             size=pixels.shape[:2],
@@ -67,30 +72,45 @@ class Drawings:
             try:
                 picture = image.read(path)
             except InputError:
-                losses.undecodable += 1
+                losses.unreadable.append(path.name)
                 continue
-            if picture.shape[:2] != self.metadata.size:
-                losses.resized = picture.shape[:2]
             pixels = _as_frame(picture, self.metadata.size, self.metadata.deep, self.keep_alpha)
             yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
 
 
-def _first_readable(paths: list[Path]) -> formats.Picture:
+def _first_readable(paths: list[Path]) -> tuple[Path, formats.Picture]:
     reason = None
     for path in paths:
         try:
-            return formats.read(path)
+            return path, formats.read(path)
         except InputError as error:
             reason = reason or error
     raise InputError(f"{paths[0].parent} holds no picture that can be read: {reason}")
 
 
 class _Kind(NamedTuple):
-    """What a frame must hold to keep a picture, and the digest of its ICC profile."""
+    """What a frame must hold to keep a picture, its size and the digest of its ICC profile."""
 
+    size: tuple[int, int] | None  # (h, w); None: it cannot be read
     alpha: bool
     deep: bool  # more than 8 bits
     profile: str | None = None  # "": there is none; None: that is not known
+
+
+def _unreadable(paths: list[Path], kinds: list[_Kind]) -> str | None:
+    """A sentence about drawings that cannot be read, as far as their headers show; None if there are none."""
+    names = [path.name for path, kind in zip(paths, kinds, strict=True) if kind.size is None]
+    return f"{listed(names)} cannot be read: left out; the drawing before is held." if names else None
+
+
+def _other_sizes(paths: list[Path], kinds: list[_Kind], first: Path, size: tuple[int, int]) -> str | None:
+    """A sentence about drawings of another size than that of the first; None if there are none."""
+    others = [
+        f"{path.name} ({kind.size[1]}×{kind.size[0]})"
+        for path, kind in zip(paths, kinds, strict=True)
+        if kind.size not in (None, size)
+    ]
+    return f"Scaled to the {size[1]}×{size[0]} pixels of {first.name}: {listed(others)}." if others else None
 
 
 def _other_colours(paths: list[Path], kinds: list[_Kind]) -> str | None:
@@ -105,18 +125,20 @@ def _other_colours(paths: list[Path], kinds: list[_Kind]) -> str | None:
 def _kind(path: Path) -> _Kind:
     """The kind of a picture, from its header where OpenEXR or Pillow reads it."""
     if not path.is_file():
-        return _Kind(False, False)
+        return _Kind(None, False, False)
     with contextlib.suppress(Exception):  # damage is reported when it is read
         if exr.is_exr(path):
-            return _Kind(exr.has_alpha(path), deep=True)
-    with contextlib.suppress(Exception), Image.open(path) as opened:
+            return _Kind(*exr.survey(path), deep=True)
+    with contextlib.suppress(Exception), formats.opened(path) as opened:
+        formats.refuse(path, opened)
         profile, is_deep = opened.info.get("icc_profile"), formats.is_deep(path, opened)
         is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info or formats.has_unspecified_alpha(opened)
-        return _Kind(is_clear, is_deep, hashlib.sha256(profile).hexdigest() if profile else "")
+        digest = hashlib.sha256(profile).hexdigest() if profile else ""
+        return _Kind(formats.upright_size(opened), is_clear, is_deep, digest)
     with contextlib.suppress(InputError):
         picture = image.read(path)
-        return _Kind(picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)
-    return _Kind(False, False)
+        return _Kind(picture.shape[:2], picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)
+    return _Kind(None, False, False)
 
 
 def _as_frame(picture: np.ndarray, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:

@@ -71,8 +71,8 @@ def is_exr(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def has_alpha(path: Path) -> bool:
-    """Whether a picture has RGBA channels, according to its header.
+def survey(path: Path) -> tuple[tuple[int, int], bool]:
+    """The size (h, w) of a picture and whether it has RGBA channels, according to its header.
 
     Raises:
         Exception: of any kind, if the file is damaged.
@@ -81,7 +81,8 @@ def has_alpha(path: Path) -> bool:
 
     with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
         names = {channel.name for channel in file.header()["channels"]}
-        return "A" in names and bool({"R", "Y"} & names)
+        (x0, y0), (x1, y1) = file.header()["displayWindow"]
+        return (int(y1) - int(y0) + 1, int(x1) - int(x0) + 1), "A" in names and bool({"R", "Y"} & names)
 
 
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:

@@ -8,15 +8,20 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from _util.counts import counted, listed
 from _util.errors import InputError
 
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
     *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+_OTHER_SUFFIXES = (  # of drawings that are not read among pictures
+    *(".psd", ".psb", ".ora", ".kra", ".clip", ".csp", ".xcf", ".sai", ".sai2", ".mdp", ".tvpp", ".procreate"),
+    *(".ai", ".svg", ".pdf", ".heic", ".heif", ".hif", ".jxl", ".dpx", ".cin", ".hdr"),
 )
 PICTURE_FORMATS = "PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, GIF, PNM, AVIF or JPEG 2000"
 _LONGEST = 255  # bytes of a file name, on nearly all file systems
@@ -48,6 +53,17 @@ def pictures(folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
     return sorted(files, key=lambda path: (natural(path.name), path.name))
+
+
+def left_out(folder: Path, used: Iterable[Path]) -> str | None:
+    """A sentence about drawings of a folder that are not among those used, nor named like one; None without any."""
+    stems = {path.stem for path in used}
+    others = (path for path in folder.iterdir() if path.suffix.lower() in _OTHER_SUFFIXES and path.name[0] != ".")
+    names = sorted((path.name for path in others if path.stem not in stems), key=natural)
+    if not names:
+        return None
+    drawings = counted(len(names), "drawing")
+    return f"{folder} holds {drawings} in formats that are not read there, {listed(names)}: left out; export as PNG."
 
 
 class Numbered(NamedTuple):

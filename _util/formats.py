@@ -7,6 +7,7 @@
 Files that are written carry the ICC profile, other colour tags and the resolution of what was read.
 """
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -112,15 +113,19 @@ def _read(path: Path) -> Picture:
     if beginning == exr.MAGIC:
         pixels, header = exr.read(path, MOST_PIXELS)
         return Picture(_finite(path, pixels), ".exr", header=header)
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with without_messages() if beginning in tiff.MAGIC else contextlib.nullcontext():
+        return _read_by_pillow(path, beginning)
+
+
+def _read_by_pillow(path: Path, beginning: bytes) -> Picture:
     try:
-        image = Image.open(path)
+        image = opened(path)
     except UnidentifiedImageError:
         if beginning in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
             return _read_tiff(path)
         raise
     with image:
-        _refuse(path, image)
+        refuse(path, image)
         deep = is_deep(path, image)  # before anything decodes it
         if has_unspecified_alpha(image) or (image.format == "TIFF" and deep):
             return _read_tiff(path)
@@ -142,8 +147,22 @@ def _read(path: Path) -> Picture:
     return Picture(pixels, tags=_fitting(tags, pixels, of_grey))
 
 
-def _refuse(path: Path, image: Image.Image) -> None:
-    """Raise InputError unless the file holds one picture in a format that is read correctly."""
+def opened(path: Path) -> Image.Image:
+    """Open a file by Pillow, without its warnings: damage is an error, and `refuse` limits the size."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    return Image.open(path)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """The size (h, w) of the upright picture in a file that `opened` returned, from its header."""
+    w, h = image.size
+    # Pillow decodes a whole PNG file to find EXIF that is not in its header, and turns the size of TIFF itself.
+    is_known = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
+    return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else (h, w)
+
+
+def refuse(path: Path, image: Image.Image) -> None:
+    """Raise InputError unless a file that `opened` returned holds one picture in a format that is read correctly."""
     if image.width * image.height > MOST_PIXELS:
         raise InputError(f"{path} is {image.width}×{image.height} pixels; up to {MOST_PIXELS:,} are read.")
     count = getattr(image, "n_frames", 1)

@@ -84,6 +84,9 @@ def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)  # upright
         if pixels is None:
             raise ValueError("it cannot be decoded")
+        if page.bitspersample in (10, 12, 14):  # OpenCV shifts them to 16 bits
+            spare = 16 - page.bitspersample
+            pixels = ((pixels >> spare) * (65535 / (65535 >> spare))).round().astype(np.uint16)
         if pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))

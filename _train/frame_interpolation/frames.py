@@ -86,8 +86,8 @@ def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
         if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3, 4)):
             raise InputError(f"A frame is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), not {frame.shape}.")
         kind = frame.dtype.newbyteorder("=")
-        if kind not in (np.uint8, np.uint16) and not np.issubdtype(kind, np.floating):
-            raise InputError(f"A frame holds uint8, uint16 or floating values, not {frame.dtype}.")
+        if kind not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+            raise InputError(f"A frame holds uint8, uint16, or floating values of up to 64 bits, not {frame.dtype}.")
         if min(frame.shape[:2]) < SMALLEST_SIDE:
             raise InputError(
                 f"The frames are {frame.shape[1]}×{frame.shape[0]} pixels; each side needs at least {SMALLEST_SIDE}."

@@ -17,6 +17,7 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import FlowEstimator, Flows
 from _train.frame_interpolation.methods import SYNTHESES
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
+from _util.errors import InputError
 
 
 class PreparedPair(NamedTuple):
@@ -24,6 +25,7 @@ class PreparedPair(NamedTuple):
 
     synthesis: Any
     alpha: Tensor | None  # (2, 1, h, w)
+    size: tuple[int, int]  # (h, w)
 
 
 class Pipeline:
@@ -46,19 +48,25 @@ class Pipeline:
             pair, alpha = Pair(*_extend(colours, alphas), *over_plain_ground(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
-        return PreparedPair(self.synthesiser.prepare(pair, flow), alpha)
+        h, w = frame0.shape[2:]
+        return PreparedPair(self.synthesiser.prepare(pair, flow), alpha, (h, w))
 
     @torch.inference_mode()
     def frames(self, prepared: PreparedPair, t: float | Tensor) -> Tensor:
         """The frame (1, c, h, w) at time t in (0, 1), or the frames (n, c, h, w) at times (n,); c is that of the input.
 
-        Colours under zero alpha are 0.
+        Methods that find motion themselves also accept a map of the time of each pixel, (1, 1, h, w). Colours under
+        zero alpha are 0.
+
+        Raises:
+            InputError: times of another shape, or outside [0, 1] and not on a GPU, which would have to be waited for.
         """
         return self.carry(prepared, t, None)[0]
 
     @torch.inference_mode()
     def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """The frames as in `frames`, and `carried` (2, k, h, w), channels of both keys, at the times: (n, k, h, w)."""
+        _check(t, prepared.size)
         more = [x for x in (prepared.alpha, carried) if x is not None]
         frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
         channels = 3 if prepared.alpha is None else 4
@@ -84,6 +92,17 @@ def create(choice: Choice, settings: Context) -> Pipeline:
     if estimator is not None and SYNTHESES[choice.synthesis].along_paths:
         estimator = flows.with_paths(estimator)
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
+
+
+def _check(t: float | Tensor, size: tuple[int, int]) -> None:
+    if isinstance(t, Tensor):
+        if not t.numel() or (t.ndim > 1 and t.shape[1:] != (1, *size)):
+            shape = f"(1, 1, {size[0]}, {size[1]})"
+            raise InputError(f"Times are a number, (n,), or a map {shape}, not of shape {tuple(t.shape)}.")
+        if t.device.type != "cpu":
+            return
+    if not (((t >= 0) & (t <= 1)).all() if isinstance(t, Tensor) else 0 <= t <= 1):
+        raise InputError("A time is not between the frames; times lie in [0, 1].")
 
 
 def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:

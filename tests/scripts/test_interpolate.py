@@ -75,6 +75,16 @@ def test_a_folder_of_keys(run):
     assert Path("p.webp").exists()
 
 
+def test_keys_that_are_not_read_are_reported(run):
+    Path("keys").mkdir()
+    for name in ("a.png", "b.png"):
+        Path(name).rename(Path("keys") / name)
+    Path("keys/c.psd").touch()
+    code, said = run("keys", *SIMPLE)
+    assert code == 0
+    assert "1 drawing in formats that are not read there, c.psd: left out" in said
+
+
 def test_three_files_are_keys(run):
     Image.open("b.png").transpose(Image.Transpose.FLIP_TOP_BOTTOM).save("c.png")
     code, _ = run("a.png", "b.png", "c.png", *SIMPLE)

@@ -407,6 +407,7 @@ def test_networks_agree_with_the_literal_computation(networks, weights):
         ((np.zeros((40, 48, 3), int),) * 2, "not int64"),
         ((np.zeros((40, 48, 3), bool),) * 2, "not bool"),
         ((np.zeros((40, 48, 3), complex),) * 2, "not complex128"),
+        ((np.zeros((40, 48, 3), np.longdouble),) * 2, "floating values of up to 64 bits"),
         ((np.zeros((0, 0, 3)),) * 2, "at least 16"),
         ((np.full((40, 48), np.nan),) * 2, "first frame holds 1920 values that are not finite, one at x 0, y 0"),
         ((np.zeros((40, 48)), np.full((40, 48), np.inf)), "second frame holds"),
@@ -437,6 +438,24 @@ def test_times_lie_between(simple, t):
 def test_times_are_numbers(simple, times):
     with pytest.raises(InputError, match="Times are numbers above 0 and below 1"):
         simple(*[np.zeros((16, 16), np.uint8)] * 2, times)
+
+
+@pytest.mark.parametrize(
+    ("t", "says"),
+    [
+        (float("nan"), r"lie in \[0, 1\]"),
+        (torch.tensor([0.5, 1.5]), r"lie in \[0, 1\]"),
+        (torch.full((1, 1, 16, 24), float("nan")), r"lie in \[0, 1\]"),
+        (torch.full((1, 1, 8, 8), 0.5), r"a map \(1, 1, 16, 24\), not of shape \(1, 1, 8, 8\)"),
+        (torch.full((2, 2), 0.5), r"not of shape \(2, 2\)"),
+        (torch.zeros(0), r"not of shape \(0,\)"),
+    ],
+)
+def test_times_of_the_pipeline(simple, t, says):
+    pipeline = simple.pipeline
+    prepared = pipeline.prepare(*torch.zeros(2, 1, 3, 16, 24))
+    with pytest.raises(InputError, match=says):
+        pipeline.frames(prepared, t)
 
 
 def test_times_are_any_numbers():

@@ -149,6 +149,48 @@ def test_tiff_of_every_layout(tmp_path, stored, options, shown):
     assert read.suffix == (".tif" if shown.dtype == np.float32 else ".png")
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_tiff_of_10_to_14_bits(tmp_path, bits, channels):
+    largest = 2**bits - 1
+    values = (SMOOTH[:, :, :channels] * largest).round().astype(np.uint16)
+    values[0, 0] = largest
+    rows = (values.reshape(H, -1, 1) >> np.arange(bits)[::-1]) & 1
+    data = np.packbits(rows.reshape(H, -1).astype(np.uint8), axis=1).tobytes()
+    tags = [(256, W), (257, H), (258, bits), (259, 1), (262, 1 if channels == 1 else 2), (273, 0), (277, channels)]
+    tags += [(278, H), (279, len(data)), *([(338, 2)] if channels == 4 else [])]
+    end = 8 + 2 + 12 * len(tags) + 4
+    with (tmp_path / "a.tif").open("wb") as file:
+        file.write(struct.pack("<4sIH", b"II*\0", 8, len(tags)))
+        for tag, value in tags:
+            if tag == 258 and channels > 1:
+                file.write(struct.pack("<HHII", tag, 3, channels, end))
+            else:
+                file.write(struct.pack("<HHII", tag, 4, 1, value if tag != 273 else end + 2 * channels))
+        file.write(struct.pack(f"<I{channels}H", 0, *[bits] * channels) + data)
+    read = formats.read(tmp_path / "a.tif").pixels
+    np.testing.assert_array_equal(read, (values * (65535 / largest)).round().reshape(read.shape))
+    assert (read.dtype, read.max()) == (np.uint16, 65535)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "odd tag", "other bytes"])
+def test_nothing_but_the_error_is_printed_of_a_damaged_tiff(tmp_path, recwarn, capfd, damage):
+    Image.fromarray(RGB).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    if damage == "cut short":
+        del data[-60:]
+    elif damage == "odd tag":
+        at = data.index(struct.pack("<HHI", 258, 3, 3))
+        data[at + 4 : at + 8] = struct.pack("<I", 2**20)
+    else:
+        data[8 : len(data) - 400] = bytes(len(data) - 408)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.tif"):
+        formats.read(tmp_path / "a.tif")
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 @pytest.mark.parametrize("pixels", [DEEP[:, :, 0], SMOOTH[:, :, 0].astype(np.float32)], ids=["16 bits", "floating"])
@@ -194,7 +236,7 @@ def test_grey_exr_keeps_alpha(tmp_path):
     with OpenEXR.File(header, {"Y": grey, "A": alpha}) as file:
         file.write(str(tmp_path / "a.exr"))
     np.testing.assert_array_equal(formats.read(tmp_path / "a.exr").pixels, np.dstack([grey, grey, grey, alpha]))
-    assert exr.has_alpha(tmp_path / "a.exr")
+    assert exr.survey(tmp_path / "a.exr") == ((H, W), True)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

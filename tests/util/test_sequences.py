@@ -89,6 +89,25 @@ def test_one_drawing_in_two_files_is_an_error(tmp_path):
         Reader(tmp_path)
 
 
+def test_drawings_that_are_not_read_are_reported(tmp_path):
+    make(tmp_path, "a1.png", "a2.png")
+    for name in (
+        "a2.psd",
+        "a3.PSD",
+        "a4.heic",
+        "a10.kra",
+        "._a5.psd",
+        "a6.json",
+        "a7.txt",
+        "a1.xmp",
+        "a.xdts",
+        ".DS_Store",
+    ):
+        (tmp_path / name).touch()
+    (note,) = Reader(tmp_path).notes
+    assert "holds 3 drawings in formats that are not read there, a3.PSD, a4.heic, a10.kra: left out" in note
+
+
 def test_negative_numbers_come_first(tmp_path):
     make(tmp_path, "-2.png", "-10.png", "0.png", "1.png")
     assert found(tmp_path) == {"-10.png": 0, "-2.png": 8, "0.png": 10, "1.png": 11}

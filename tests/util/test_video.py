@@ -311,7 +311,7 @@ def test_what_is_no_file_is_a_damaged_drawing(tmp_path):
     (tmp_path / "5.png").mkdir()
     reader = Reader(tmp_path)
     assert len(list(reader)) == 3
-    assert "cannot be decoded (3)" in reader.damage
+    assert "cannot be read (3.png, 4.png, 5.png)" in reader.damage
     assert runs.stamp_of([tmp_path / "2.png", tmp_path / "4.png"]) != runs.stamp_of([tmp_path / "2.png"])
 
 
@@ -320,7 +320,7 @@ def test_drawings_of_other_profiles_are_reported(tmp_path):
     for i, more in enumerate(({"icc_profile": profile}, {"icc_profile": profile}, {}, {"icc_profile": profile})):
         Image.fromarray(np.full((H, W, 3), 9 * i, np.uint8)).save(tmp_path / f"{i}.png", **more)
     (tmp_path / "3.png").write_bytes(b"damaged")
-    (note,) = Reader(tmp_path).notes
+    note = Reader(tmp_path).notes[-1]
     assert note == "The ICC profile of 2.png is not that of 0.png, which is used for all drawings."
     (tmp_path / "2.png").unlink()
     assert not any("ICC" in note for note in Reader(tmp_path).notes)
@@ -330,17 +330,38 @@ def test_a_damaged_drawing_is_left_out_and_reported(tmp_path):
     for i, pixels in enumerate(scene(4)):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     (tmp_path / "2.png").write_bytes(b"no picture")
+    cut_short = tmp_path / "3.png"
+    cut_short.write_bytes(cut_short.read_bytes()[:200])
     reader = Reader(tmp_path)
-    assert [frame.time * 24 for frame in reader] == [0, 1, 3]
-    assert "cannot be decoded (1)" in reader.damage
+    assert reader.notes == ("2.png cannot be read: left out; the drawing before is held.",)
+    assert [frame.time * 24 for frame in reader] == [0, 1]
+    assert "cannot be read (2.png, 3.png)" in reader.damage
 
 
 def test_drawings_of_other_sizes_are_scaled_and_reported(tmp_path):
     for i, pixels in enumerate([*scene(2), *scene(2, 96, 128)]):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     reader = Reader(tmp_path)
+    assert reader.notes == (f"Scaled to the {W}×{H} pixels of 0.png: 2.png (128×96), 3.png (128×96).",)
     assert {frame.pixels.shape for frame in reader} == {(H, W, 3)}
-    assert "changes its size to 128×96" in reader.damage
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
+def test_turned_drawings_have_the_size_they_are_shown_with(tmp_path, suffix):
+    Image.new("RGB", (W, H)).save(tmp_path / "0.png")
+    for i, size in enumerate([(H, W), (W, H)], 1):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", size).save(tmp_path / f"{i}{suffix}", exif=exif)
+    assert Reader(tmp_path).notes == (f"Scaled to the {W}×{H} pixels of 0.png: 2{suffix} ({H}×{W}).",)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_alpha_of_an_animated_avif_is_reported(tmp_path, mode):
+    frames = [Image.new(mode, (64, 48), (90 * i,) * len(mode)) for i in range(3)]
+    frames[0].save(tmp_path / "a.avif", save_all=True, append_images=frames[1:], duration=100)
+    notes = Reader(tmp_path / "a.avif").notes
+    assert [" is not read; convert it" in note for note in notes] == ([True] if mode == "RGBA" else [])
 
 
 @pytest.mark.parametrize("continues", [True, False])

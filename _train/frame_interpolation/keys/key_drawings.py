@@ -17,7 +17,7 @@ Keys, paths and options are checked before PyTorch is imported.
 import collections
 import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -118,6 +118,12 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
                 "or close a cycle with --loop."
             )
     return keys
+
+
+def tell_left_out(folder: Path, keys: Iterable[Path]) -> None:
+    """Print a warning if a folder holds drawings in formats that are not read among its keys."""
+    if sentence := files.left_out(folder, keys):
+        print(sentence, file=sys.stderr)
 
 
 def interpolate_keys(

@@ -96,9 +96,9 @@ def _surveyed(path: Path) -> Key:
 def _size(path: Path) -> tuple[int, int]:
     """The upright size (h, w), from the header if possible, since a folder may hold hundreds of keys."""
     try:
-        with Image.open(path) as image:
-            if image.format == "PNG" and "exif" not in image.info:
-                return image.height, image.width
+        with formats.opened(path) as image:
+            if image.format == "PNG":
+                return formats.upright_size(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass
     return formats.read(path).pixels.shape[:2]
