@@ -86,7 +86,8 @@ def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
             raise ValueError("it cannot be decoded")
         if page.bitspersample in (10, 12, 14):  # OpenCV shifts them to 16 bits
             spare = 16 - page.bitspersample
-            pixels = ((pixels >> spare) * (65535 / (65535 >> spare))).round().astype(np.uint16)
+            values = np.right_shift(np.asarray(pixels, np.uint16), spare)
+            pixels = (values * (65535 / (65535 >> spare))).round().astype(np.uint16)
         if pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
