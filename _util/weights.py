@@ -81,8 +81,8 @@ def missing(name: str, folder: Path = FOLDER) -> InputError:
     place = place_for_more(folder)
     way = f"put {expected(name)} into {place}"
     if name in HOSTED:
-        fetch = f"{command.line('_scripts.get_weights')} {name}"
-        way = f"run {fetch if folder == FOLDER else f'{fetch} --checkpoints {place}'}, or {way}"
+        into = "" if folder == FOLDER else f" --checkpoints {place}"
+        way = f"run {command.line('_scripts.get_weights')} {name}{into}, or {way}"
     elif name in BY_HAND:
         way += f"; see {BY_HAND[name]}"
     return InputError(f"There are no weights for {name}: {way}.")

@@ -66,7 +66,7 @@ class Pipeline:
     @torch.inference_mode()
     def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """The frames as in `frames`, and `carried` (2, k, h, w), channels of both keys, at the times: (n, k, h, w)."""
-        _check(t, prepared.size)
+        _check_times(t, prepared.size)
         more = [x for x in (prepared.alpha, carried) if x is not None]
         frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
         channels = 3 if prepared.alpha is None else 4
@@ -94,14 +94,17 @@ def create(choice: Choice, settings: Context) -> Pipeline:
     return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
 
 
-def _check(t: float | Tensor, size: tuple[int, int]) -> None:
+def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:
+    """Raise InputError unless `t` is as `Pipeline.frames` takes it. Values on a GPU are not waited for."""
+    first = last = t
     if isinstance(t, Tensor):
         if not t.numel() or (t.ndim > 1 and t.shape[1:] != (1, *size)):
             shape = f"(1, 1, {size[0]}, {size[1]})"
             raise InputError(f"Times are a number, (n,), or a map {shape}, not of shape {tuple(t.shape)}.")
         if t.device.type != "cpu":
             return
-    if not (((t >= 0) & (t <= 1)).all() if isinstance(t, Tensor) else 0 <= t <= 1):
+        first, last = t.min(), t.max()
+    if not 0 <= first <= last <= 1:
         raise InputError("A time is not between the frames; times lie in [0, 1].")
 
 

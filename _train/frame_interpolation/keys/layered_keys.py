@@ -268,24 +268,26 @@ def _of_folders(folder: Path) -> Cut:
 
 def _matched(cels: list[Cel]) -> list[Cel]:
     """The same, with keys without the name of their layer, A/A0001 and B/B0001, if keys of layers match only then."""
-    if _match(cels):
+    if _share_keys(cels):
         return cels
-    without = [replace(cel, paths={_without(cel.name, key): path for key, path in cel.paths.items()}) for cel in cels]
+    without = [
+        replace(cel, paths={_without_layer(cel.name, key): path for key, path in cel.paths.items()}) for cel in cels
+    ]
     is_one_to_one = all(len(new.paths) == len(cel.paths) for new, cel in zip(without, cels, strict=True))
-    if not is_one_to_one or not _match(without):
+    if not is_one_to_one or not _share_keys(without):
         return cels
     key, path = next(iter(without[0].paths.items()))
     print(f"Keys match without the name of their layer: {path} is of key {key}.", file=sys.stderr)
     return without
 
 
-def _match(cels: list[Cel]) -> bool:
-    """Whether layers have a key in common."""
+def _share_keys(cels: list[Cel]) -> bool:
+    """Whether any key is in several layers."""
     return len({key for cel in cels for key in cel.paths}) < sum(len(cel.paths) for cel in cels)
 
 
-def _without(layer: str, key: str) -> str:
-    """A name of a key, without the name of the layer and the separator after it: A_0001, A0001, c12_A_0001."""
+def _without_layer(layer: str, key: str) -> str:
+    """The name of a key without that of its layer: 0001 for A_0001, A0001 or A.0001, c12_0001 for c12_A_0001."""
     return re.sub(rf"(?<![^\W_]){re.escape(layer)}(?![^\W\d_])[\W_]*", "", key, count=1, flags=re.IGNORECASE) or key
 
 

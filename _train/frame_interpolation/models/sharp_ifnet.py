@@ -47,8 +47,7 @@ class SharpIFNet(IFNet):
         motion, mask = self.stages(prepared, t)[-1]
         coarser = prepared.frames.shape[-1] // prepared.levels[-1].shape[-1]
         motion = straightened(motion, time_plane(t, prepared.frames), coarser)
-        drawn = mix(prepared.frames, motion, mask)
-        return Interpolation(*(image[:, :, :h, :w] for image in drawn))
+        return mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)))
 
 
 def straightened(motion: Tensor, time: Tensor, coarser: int = 1) -> Tensor:

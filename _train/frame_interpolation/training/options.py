@@ -133,7 +133,7 @@ def parse(description: str) -> argparse.Namespace:
             "--validate-every": options.validate_every,
             "--schedule plateau": options.schedule == "plateau",
         }
-        for name in filter(of_validation.get, of_validation):
+        if name := next(filter(of_validation.get, of_validation), None):
             parser.error(f"{name} is of validation; add --validate FOLDER")
     options.validate_every = options.validate_every or 1000
     options.weights = options.weights or list(weights)
