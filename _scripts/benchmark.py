@@ -27,9 +27,9 @@ def parse() -> argparse.Namespace:
         "of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training and LPIPS.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
-    parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], default=["540p", "1080p"])
+    parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], help="(default: 540p 1080p)")
     parser.add_argument("--repeats", type=whole(1), help="measured rounds, after the warm-up (default: 3, on a GPU 20)")
-    parser.add_argument("--precision", default="auto", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--precision", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
     instead = parser.add_mutually_exclusive_group()
@@ -50,11 +50,31 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keyframes", type=Path, metavar="FOLDER", help="on which LPIPS is measured")
     on_gpu = parser.add_argument_group("on a GPU")
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="sections to measure (default: all)")
-    on_gpu.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help=f"(default: {REPORT})")
+    on_gpu.add_argument("--report", type=Path, metavar="FILE", help=f"(default: {REPORT})")
     arguments = parser.parse_args()
-    if arguments.repeats is None:
-        arguments.repeats = 3 if arguments.device == "cpu" else 20
+    if idle := [name for name in unused_options(arguments) if getattr(arguments, name) is not None]:
+        parser.error(f"--{idle[0]} has no effect on what is measured here; leave it out")
+    defaults = {
+        "repeats": 3 if arguments.device == "cpu" else 20,
+        "precision": "auto",
+        "sizes": ["540p", "1080p"],
+        "report": REPORT,
+    }
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     return arguments
+
+
+def unused_options(arguments: argparse.Namespace) -> list[str]:
+    """The options that have no effect on what the others select."""
+    if arguments.quality:
+        return ["precision", "sizes", "sections", "report"]
+    if arguments.methods:
+        return ["keyframes", "sections", "report"]
+    if arguments.device.startswith("cuda"):
+        return ["sizes", "checkpoints"]
+    return ["checkpoints", "keyframes", "sections", "report"]
 
 
 def table(report: dict) -> str:
@@ -183,7 +203,13 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
 
     folder = arguments.checkpoints or checkpoints.FOLDER
     rows = against_rife.compare(
-        tuple(arguments.frames), arguments.sizes, arguments.methods, arguments.repeats, folder, arguments.device
+        tuple(arguments.frames),
+        arguments.sizes,
+        arguments.methods,
+        arguments.repeats,
+        folder,
+        arguments.device,
+        arguments.precision,
     )
     print(table_of_methods(rows))
     return {"machine": stages.machine(), "methods": rows}

@@ -6,7 +6,7 @@
         ifnet-4.onnx    larger
 
 The inputs are frame0 and frame1, (1, 3, h, w) RGB in [0, 1], and t, (1, 1, h, w) in (0, 1), constant or per pixel; h
-and w are multiples of 32 times the number in the name. The outputs are frame (1, 3, h, w), motion (1, 4, h, w), x y to
+and w are multiples of 8 times the number in the name. The outputs are frame (1, 3, h, w), motion (1, 4, h, w), x y to
 frame 0, then to frame 1, in pixels, and mask (1, 1, h, w), logits of frame 0's share. All are fp32.
 """
 
@@ -39,7 +39,7 @@ from _util.version import VERSION
 FOLDER = "onnx"  # inside a folder of checkpoints
 COARSENESSES = (1, 2, 4)
 OPSET = 20  # the first version whose GridSample has the mode "cubic"
-_MULTIPLE = 4 * ifnet.SCALES[0]
+_MULTIPLE = ifnet.SCALES[0]
 _INPUTS, _OUTPUTS = ("frame0", "frame1", "t"), ("frame", "motion", "mask")
 _KEPT = 8  # loaded models; OpenVINO needs one for each frame size
 _KEPT_PIXELS = 2 * 1920 * 1088  # of these sizes together: OpenVINO needs 0.4 GB for each million. One may be larger
@@ -196,19 +196,20 @@ class OnnxIntermediate(Intermediate):
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
         frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
-        model = self._model(self.folder / file_name(coarser), (frame0.shape[2], frame0.shape[3]))
+        model = self._model(coarser, (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
         return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask)
 
-    def _model(self, path: Path, size: _Size) -> _Model:
+    def _model(self, coarser: int, size: _Size) -> _Model:
         """The model for frames of (h, w).
 
         Raises:
             InputError: the file is missing, is not a model, or was exported from other weights or by another version.
         """
+        path = self.folder / file_name(coarser)
         model = _load(self.backend, path, size)
-        if not self._origin.items() <= model.properties.items():
+        if not (self._origin | {"multiple": str(_MULTIPLE * coarser)}).items() <= model.properties.items():
             raise InputError(
                 f"{path} was made of other weights than {self.weights}, or by another version; write it again with "
                 f"{command.line('_scripts.export_onnx')}."

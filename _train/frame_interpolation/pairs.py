@@ -86,7 +86,10 @@ def interpolate_files(
     """
     ends = formats.read(path0), formats.read(path1)
     frame0, frame1 = common_kind((path0, path1), ends)
-    check_frames(frame0, frame1)
+    try:
+        check_frames(frame0, frame1)
+    except InputError as error:
+        raise InputError(f"{path0} and {path1} cannot be interpolated: {error}") from error
     hinting.check(hints, frame0.shape[:2])
     suffix = ends[0].suffix
     if times is None:

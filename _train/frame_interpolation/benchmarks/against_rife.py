@@ -23,7 +23,13 @@ _WARM_UP = 1
 
 
 def compare(
-    frames: tuple[Path, Path], sizes: Sequence[str], methods: Sequence[str], repeats: int, folder: Path, device: str
+    frames: tuple[Path, Path],
+    sizes: Sequence[str],
+    methods: Sequence[str],
+    repeats: int,
+    folder: Path,
+    device: str,
+    precision: str = "auto",
 ) -> list[dict]:
     """A row per size and method: `first` and `further` in seconds, medians of `repeats`; their ratios to the baseline,
     medians over turns; and `peak_mb`, the peak memory of the process.
@@ -32,11 +38,12 @@ def compare(
         methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", optionally with a precision or a backend, as in
             "ifnet@fp32" or "ifnet@onnxruntime". RIFE is added, with seeded weights, which do not affect its time.
         folder: of the methods' weights.
+        precision: of methods that name none.
     """
     with tempfile.TemporaryDirectory() as seeded:
         torch.save(checkpoints.seeded(IFNet().state_dict()), Path(seeded) / checkpoints.PUBLISHED[BASELINE])
         baseline = Interpolator("auto", BASELINE, device, "fp32", Path(seeded))
-    ways = {BASELINE: baseline} | {word: _create(word, device, folder) for word in methods}
+    ways = {BASELINE: baseline} | {word: _create(word, device, folder, precision) for word in methods}
     rows = []
     for size in sizes:
         pictures = [_resized(path, SIZES[size]) for path in frames]
@@ -44,12 +51,12 @@ def compare(
     return rows
 
 
-def _create(word: str, device: str, folder: Path) -> Interpolator:
+def _create(word: str, device: str, folder: Path, precision: str) -> Interpolator:
     method, _, variant = word.partition("@")
     flow, _, synthesis = method.rpartition("+")
     if variant in BACKENDS:
         return Interpolator(flow or "auto", synthesis, device, "fp32", folder, variant)
-    return Interpolator(flow or "auto", synthesis, device, variant or "auto", folder)
+    return Interpolator(flow or "auto", synthesis, device, variant or precision, folder)
 
 
 def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int) -> list[dict]:

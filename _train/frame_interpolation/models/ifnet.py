@@ -27,6 +27,7 @@ from _util.flow import backwarp
 PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
 SCALES = (8, 4, 2, 1)
 _SLOPE = 0.2
+_STRIDE = 4  # of a block's convolutions
 _LARGEST_SIDE = 800  # largest shorter side at which blocks use their default scales; coarser above
 
 
@@ -42,7 +43,8 @@ class FramePyramid(NamedTuple):
     """A pair of frames, padded to sides that the blocks can divide, and reduced to the size that each block reads."""
 
     frames: Tensor  # (2, b, 3, H, W)
-    levels: list[Tensor]  # (2, b, 3, H / r, W / r), the frames to estimate motion from, at each block's size
+    levels: list[Tensor]  # (2, b, 3, ≥ H / r, ≥ W / r), the frames to estimate motion from, reduced, then padded
+    reductions: list[int]  # r of each level
     size: tuple[int, int]  # (h, w) before padding
 
 
@@ -168,16 +170,18 @@ class IFNet(nn.Module):
         """
         h, w = frame0.shape[2:]
         scales = [scale * (coarser or coarseness((h, w))) for scale in self.scales]
+        multiple = scales[0] if self.reads_small else _STRIDE * scales[0]
 
         def padded(pair: tuple[Tensor, Tensor]) -> Tensor:
-            return pad(torch.stack(pair).flatten(0, 1), 4 * scales[0]).unflatten(0, (2, -1))
+            return pad(torch.stack(pair).flatten(0, 1), multiple).unflatten(0, (2, -1))
 
         frames = padded((frame0, frame1))
         seen = seen or (frame0, frame1)
         is_same = seen[0] is frame0 and seen[1] is frame1
         flat = (frames if is_same else padded(seen)).flatten(0, 1)
-        reads_at = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
-        return FramePyramid(frames, [shrink(flat, scale).unflatten(0, (2, -1)) for scale in reads_at], (h, w))
+        reductions = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
+        levels = [pad(shrink(flat, reduction), _STRIDE).unflatten(0, (2, -1)) for reduction in reductions]
+        return FramePyramid(frames, levels, reductions, (h, w))
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
@@ -190,25 +194,24 @@ class IFNet(nn.Module):
     def stages(self, prepared: FramePyramid, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
         """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block. All but the last are at the size that the next
         block reads, with motion in pixels of that size."""
-        frames, levels, _ = prepared
+        frames, levels, reductions, _ = prepared
         time = time_plane(t, frames)
         stages: list[tuple[Tensor, Tensor]] = []
-        for i, block in enumerate(self.blocks):
-            scale = frames.shape[-1] // levels[0].shape[-1] // 2**i
-            images = levels[i]
-            within = scale * images.shape[-1] // frames.shape[-1]  # the block's scale relative to its input
+        sizes = [images.shape[-2:] for images in (*levels[1:], frames)]
+        factors = [here // after for here, after in zip(reductions, (*reductions[1:], 1), strict=True)]
+        for i, (block, images, reduction) in enumerate(zip(self.blocks, levels, reductions, strict=True)):
+            plane = pad(shrink(time, reduction), _STRIDE)
             if not stages:
                 both = torch.cat([*images], 1).expand(len(time), -1, -1, -1)
-                motion, mask = block(torch.cat([both, shrink(time, scale)], 1), 1)
+                motion, mask = block(torch.cat([both, plane], 1), 1)
             else:
                 motion, mask = stages[-1]
-                seen = torch.cat([*read(images, motion), shrink(time, scale // within), mask], 1)
+                within = reductions[0] // 2**i // reduction  # the block's scale relative to its input
+                seen = torch.cat([*read(images, motion), plane, mask], 1)
                 seen = torch.cat([shrink(seen, within), shrink(motion, within) / within], 1)
                 change, change_of_mask = block(seen, within)
                 motion, mask = motion + change, mask + change_of_mask
-            last = i + 1 == len(self.blocks)
-            target = frames if last else levels[i + 1]
-            stages.append(_enlarge(motion, mask, (target.shape[-2], target.shape[-1])))
+            stages.append(_enlarge(motion, mask, factors[i], sizes[i]))
         return stages
 
 
@@ -245,10 +248,11 @@ def shrink(image: Tensor, scale: int) -> Tensor:
     return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]) / 4
 
 
-def _enlarge(motion: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Resize motion and mask; motion is scaled to pixels of the new size."""
-    factor = size[1] // motion.shape[3]
-    if factor == 1:
-        return motion, mask
-    both = F.interpolate(torch.cat([motion * factor, mask], 1), size, mode="bilinear", align_corners=False)
-    return both[:, :4], both[:, 4:]
+def _enlarge(motion: Tensor, mask: Tensor, factor: int, size: torch.Size) -> tuple[Tensor, Tensor]:
+    """Enlarge motion and mask, and crop them to (h, w) = `size`; motion is scaled to pixels of the new size."""
+    if factor != 1:
+        both = torch.cat([motion * factor, mask], 1)
+        both = F.interpolate(both, scale_factor=factor, mode="bilinear", align_corners=False)
+        motion, mask = both[:, :4], both[:, 4:]
+    h, w = size
+    return motion[:, :, :h, :w], mask[:, :, :h, :w]

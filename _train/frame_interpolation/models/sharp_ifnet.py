@@ -45,8 +45,7 @@ class SharpIFNet(IFNet):
         """The frame at time t from what `prepare` returned."""
         h, w = prepared.size
         motion, mask = self.stages(prepared, t)[-1]
-        coarser = prepared.frames.shape[-1] // prepared.levels[-1].shape[-1]
-        motion = straightened(motion, time_plane(t, prepared.frames), coarser)
+        motion = straightened(motion, time_plane(t, prepared.frames), prepared.reductions[-1])
         return mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)))
 
 

@@ -37,3 +37,9 @@ def test_levels_of_quality_are_timed_and_judged(keyframes):
     assert len(rows) == 6
     assert f"{levels[0]['lpips']:.4f}" in rows[3]
     assert "ifnet-fast" in table_of_methods([{"size": "540p", **level} for level in levels])
+
+
+def test_methods_are_timed_in_the_precision_asked_for(keyframes):
+    frames, methods = (keyframes / "0.png", keyframes / "2.png"), ["ifnet", "ifnet@bf16"]
+    rows = against_rife.compare(frames, ["540p"], methods, 1, checkpoints.FOLDER, "cpu", "fp32")
+    assert [row["precision"] for row in rows] == ["float32", "float32", "bfloat16"]

@@ -253,3 +253,21 @@ class TestSharp:
         expected = sharp(*pair, 0.4)
         assert (frame - expected.frame).abs().mean() < 0.01
         assert (motion - expected.motion).abs().mean() < 0.05 * expected.motion.abs().mean()
+
+
+@pytest.mark.parametrize(("size", "coarser"), [((540, 960), 1), ((540, 960), 2), ((1080, 1920), 4), ((100, 101), 1)])
+def test_sharp_ifnet_pads_little(sharp, size, coarser):
+    prepared = sharp.prepare(*frames(*size), coarser)
+    for level, reduction in zip(prepared.levels, prepared.reductions, strict=True):
+        for side, padded in zip(size, level.shape[-2:], strict=True):
+            assert side <= padded * reduction
+            assert padded % 4 == 0
+            assert padded - side / reduction < 4 + prepared.reductions[0] / reduction
+
+
+@torch.inference_mode()
+def test_motion_hardly_depends_on_where_padding_is_done(sharp):
+    pair = frames(100, 101)
+    padded = [F.pad(frame, (0, 27, 0, 28), mode="replicate") for frame in pair]
+    ours, theirs = sharp(*pair).motion, sharp(*padded).motion[..., :100, :101]
+    assert (ours - theirs).abs().mean() < 0.02 * theirs.abs().mean()
