@@ -44,16 +44,16 @@ def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
     methods.find("synthesis", SYNTHESES, synthesis)
     candidates = SYNTHESES
     if flow_method is not None:  # requested by name, so it must be used
-        candidates = {name: method for name, method in SYNTHESES.items() if not method.finds_motion}
+        candidates = {name: method for name, method in SYNTHESES.items() if method.uses(flow_method)}
     synthesis, note = _first("synthesis", synthesis, candidates, folder)
     method = SYNTHESES[synthesis]
-    if method.finds_motion:
-        if flow_method is not None:
-            raise InputError(
-                f"The synthesis {synthesis} finds motion itself and takes no flow; leave --flow {flow} out, or "
-                "choose another --synthesis."
-            )
+    if method.finds_motion and flow_method is None:
         return Choice(None, synthesis, note)
+    if flow_method is not None and not method.uses(flow_method):
+        raise InputError(
+            f"The synthesis {synthesis} finds motion itself and has no use for the flow {flow}; leave --flow out, or "
+            "choose another --synthesis."
+        )
     if method.refines:
         if flow_method is not None and "rfr" in flow_method.weights:
             raise InputError(

@@ -23,13 +23,17 @@ class Method(NamedTuple):
     ranks: bool = True  # "auto" selects the first ranked method whose weights are available
     refines: bool = False  # refines a coarse initial flow
     finds_motion: bool = False  # needs no flow
-    along_paths: bool = False  # accepts paths, motion that is defined at every time (`_util.paths`)
+    along_paths: bool = False  # gives, or accepts, paths: motion that is defined at every time (`_util.paths`)
     onnx: str = ""  # creates the same method for the ONNX backends; format as of `create`
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
         module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")
         create = pkgutil.resolve_name(f"{module}:{function}")
         return lambda context: create(context, *arguments)
+
+    def uses(self, flow: "Method") -> bool:
+        """Whether this synthesis draws differently with a flow than without."""
+        return not self.finds_motion or (self.along_paths and flow.along_paths)
 
 
 class Metric(NamedTuple):
@@ -52,11 +56,13 @@ FLOWS: dict[str, Method] = {
         "sgm+dis, with pieces that rotate, or strokes of line art, where these explain both frames better",
         f"{_HERE}.piece_flows:pieces_and_search",
         ranks=False,
+        along_paths=True,
     ),
     "pieces": Method(
         "pieces that rotate, scale and bend, or strokes of line art, only; 0 where nothing is matched",
         f"{_HERE}.piece_flows:pieces_alone",
         ranks=False,
+        along_paths=True,
     ),
     "sgm+rfr": Method(
         "RFR initialised with sgm, as in AnimeInterp's release",
@@ -86,6 +92,7 @@ SYNTHESES: dict[str, Method] = {
         f"{_HERE}.syntheses:sharp_ifnet",
         ("ifnet",),
         finds_motion=True,
+        along_paths=True,
         onnx=f"{_HERE}.onnx_models:create",
     ),
     "ifnet-fast": Method(
@@ -94,6 +101,7 @@ SYNTHESES: dict[str, Method] = {
         ("ifnet",),
         ranks=False,
         finds_motion=True,
+        along_paths=True,
         onnx=f"{_HERE}.onnx_models:create:2",
     ),
     "rife": Method("RIFE 4.6, as published", f"{_HERE}.syntheses:rife", ("rife",), finds_motion=True),

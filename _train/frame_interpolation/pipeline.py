@@ -89,9 +89,14 @@ def create(choice: Choice, settings: Context) -> Pipeline:
         InputError: weights are missing or do not fit.
     """
     estimator = None if choice.flow is None else flows.create(choice.flow, settings)
-    if estimator is not None and SYNTHESES[choice.synthesis].along_paths:
+    method, synthesiser = SYNTHESES[choice.synthesis], syntheses.create(choice.synthesis, settings)
+    if estimator is not None and method.along_paths:
         estimator = flows.with_paths(estimator)
-    return Pipeline(estimator, syntheses.create(choice.synthesis, settings))
+    if estimator is not None and method.finds_motion:
+        from _train.frame_interpolation.rotation import AlongArcs
+
+        synthesiser = AlongArcs(synthesiser)
+    return Pipeline(estimator, synthesiser)
 
 
 def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:

@@ -475,7 +475,10 @@ def test_times_are_any_numbers():
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ifnet"}, "put default/ifnet.safetensors into"),
         ({"synthesis": "rife"}, "put rife.pkl into"),
-        ({"flow": "dis", "synthesis": "rife"}, "rife finds motion itself and takes no flow; leave --flow dis out"),
+        (
+            {"flow": "dis", "synthesis": "rife"},
+            "has no use for the flow dis; leave --flow out",
+        ),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),
         ({"synthesis": "fusion"}, "put default/fusion.safetensors into"),

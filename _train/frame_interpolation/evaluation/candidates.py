@@ -174,8 +174,8 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
         if flow == PRECOMPUTED and not has_flows:
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
-        if method and method.finds_motion and flow != "auto":
-            raise InputError(f"{synthesis} finds motion itself and takes no flow; leave {flow} out.")
+        if method and method.finds_motion and flow != "auto" and not (flow in FLOWS and method.uses(FLOWS[flow])):
+            raise InputError(f"{synthesis} finds motion itself and has no use for {flow}; leave it out.")
         wants_flow = method is None or not (method.refines or method.finds_motion)
         return JudgedInterpolation(
             PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options

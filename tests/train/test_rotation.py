@@ -1,0 +1,81 @@
+"""The default network with pieces that rotate far: they keep their shape on their arcs; all else is the network's."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from _train.frame_interpolation import Interpolator
+from _train.frame_interpolation.choice import choose
+from _util import checkpoints
+from _util.errors import InputError
+
+BAR, GROUND = (40, 90, 160), (236, 228, 210)
+
+
+def arm(angle, size=(180, 240)):
+    """(h, w, 3): a thin arm that has turned by an angle in degrees about its end."""
+    picture = np.full((*size, 3), GROUND, np.uint8)
+    radians = np.radians(angle)
+    end = 100 + 100 * np.cos(radians), 90 + 100 * np.sin(radians)
+    corners = [[round(16 * x) for x in point] for point in ((100, 90), end)]
+    cv2.line(picture, *corners, BAR, 14, cv2.LINE_AA, 4)
+    return picture
+
+
+def transparent(angle):
+    """The arm as (h, w, 4), on nothing."""
+    share = (GROUND[0] - arm(angle)[..., :1].astype(float)) / (GROUND[0] - BAR[0])
+    return np.dstack([np.full((180, 240, 3), BAR), 255 * share]).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def ways():
+    return [Interpolator(flow, device="cpu", precision="fp32") for flow in ("auto", "pieces+dis")]
+
+
+def overlap(frame, truth):
+    shown, expected = ((picture[..., 2].astype(int) - picture[..., 0] > 60) for picture in (frame, truth))
+    return (shown & expected).sum() / (shown | expected).sum()
+
+
+def test_the_flow_selects_the_default_network(ways):
+    assert [way.method for way in ways] == ["ifnet", "pieces+dis+ifnet"]
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5])
+def test_an_arm_that_turns_far_keeps_its_shape(ways, t):
+    keys, truth = (arm(-35), arm(35)), arm(-35 + 70 * t)
+    alone, along = (way(*keys, t)[0] for way in ways)
+    assert overlap(along, truth) > 0.9 > overlap(alone, truth) + 0.2
+
+
+def test_its_alpha_follows(ways):
+    alone, along = (way(transparent(-35), transparent(35))[0] for way in ways)
+    truth = transparent(0)[..., 3].astype(int)
+    errors = [abs(frame[..., 3] - truth).mean() for frame in (alone, along)]
+    assert errors[1] < 0.1 * errors[0]
+
+
+def test_frames_are_the_networks_where_it_follows(ways):
+    for keys in ((arm(0), np.roll(arm(0), (4, 8), (0, 1))), (arm(-4), arm(4))):
+        alone, along = (way(*keys)[0] for way in ways)
+        np.testing.assert_array_equal(alone, along)
+
+
+def test_several_times_are_those_one_by_one(ways):
+    pipeline = ways[1].pipeline
+    frames = [torch.from_numpy(arm(angle)).permute(2, 0, 1)[None].float() / 255 for angle in (-35, 35)]
+    prepared = pipeline.prepare(*frames)
+    together = pipeline.frames(prepared, torch.tensor([0.3, 0.6]))
+    for frame, t in zip(together, (0.3, 0.6), strict=True):
+        torch.testing.assert_close(frame, pipeline.frames(prepared, t)[0], atol=1e-4, rtol=0)
+    with pytest.raises(InputError, match="leave the flow out to use a map of times"):
+        pipeline.frames(prepared, torch.full((1, 1, 180, 240), 0.5))
+
+
+@pytest.mark.parametrize("flow", ["dis", "sgm+dis"])
+def test_a_flow_without_paths_is_of_no_use_to_the_network(flow):
+    with pytest.raises(InputError, match=f"has no use for the flow {flow.replace('+', '.')}"):
+        choose(flow, "ifnet", checkpoints.FOLDER)
+    assert choose(flow, "auto", checkpoints.FOLDER).synthesis == "fusion"
