@@ -156,7 +156,8 @@ def copy(frame: av.VideoFrame) -> av.VideoFrame:
     """The same picture in its `plain` format with the same tags, without what else a decoder leaves on a frame."""
     same = av.VideoFrame(frame.width, frame.height, plain(frame.format.name))
     for plane, source in zip(same.planes, frame.planes, strict=True):
-        _rows(plane)[:] = _rows(source)[:, : plane.line_size]
+        length = min(plane.line_size, source.line_size)  # a raw frame's rows are not padded
+        _rows(plane)[:, :length] = _rows(source)[:, :length]
     if not frame.format.is_rgb:
         same.colorspace, same.color_range = tags(frame)[:2]
     same.color_primaries, same.color_trc = frame.color_primaries, frame.color_trc

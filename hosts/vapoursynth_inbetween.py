@@ -3,7 +3,7 @@
 >>> import sys; sys.path.append("/path/to/the/project")
 >>> from hosts.vapoursynth_inbetween import interpolate
 >>> clip = clip.resize.Bicubic(format=vs.RGB24, matrix_in_s="709")
->>> interpolate(clip, times_fps=2).set_output()
+>>> clip = interpolate(clip, times_fps=2)
 """
 
 import threading
@@ -21,6 +21,7 @@ from _train.frame_interpolation.video.timeline import Drawing, stretches
 from _util.video import Frame
 
 _FORMATS = {vs.RGB24: np.uint8, vs.RGB48: np.uint16}
+_ROUNDING = Fraction(2, 1000)  # seconds by which containers may round durations
 
 
 class _Source(NamedTuple):
@@ -53,7 +54,8 @@ def interpolate(
         interpolator: draws the frames (default: `Interpolator()`).
 
     Raises:
-        vs.Error: the clip has another format, or no constant rate or size, or the rate is not a number above 0.
+        vs.Error: the clip has another format, no constant rate or size, or frames that last longer than others; or the
+            rate is not a number above 0.
     """
     if clip.format is None or clip.format.id not in _FORMATS or not clip.width:
         raise vs.Error("inbetween: the clip must be RGB24 or RGB48 of one size; convert it with clip.resize.Bicubic.")
@@ -90,10 +92,25 @@ def _plan(clip: vs.VideoNode, rate: Fraction, fps: Fraction, options: Options) -
 
 
 def _drawings(clip: vs.VideoNode, rate: Fraction, options: Options) -> Iterator[Drawing[int]]:
-    frames = (Frame(i / rate, _pixels(frame)) for i, frame in enumerate(clip.frames(close=True)))
+    frames = (Frame(i / rate, _pixels(frame)) for i, frame in enumerate(_evenly_timed(clip)))
     for i, marked in enumerate(mark(frames, options)):
         if marked.picture is not None:
             yield Drawing(marked.time, i, marked.opens_shot)
+
+
+def _evenly_timed(clip: vs.VideoNode) -> Iterator[vs.VideoFrame]:
+    """The frames of a clip, whose durations are verified: source filters give variable rates a constant one."""
+    usual = None
+    for i, frame in enumerate(clip.frames(close=True)):
+        if i < clip.num_frames - 1 and (denominator := frame.props.get("_DurationDen")):
+            duration = Fraction(frame.props["_DurationNum"], denominator)
+            usual = usual or duration
+            if abs(duration - usual) > _ROUNDING:
+                raise vs.Error(
+                    f"inbetween: frame {i} lasts {float(duration):.3f} seconds and those before it {float(usual):.3f}; "
+                    "make the rate constant, by the source filter's fpsnum and fpsden for example."
+                )
+        yield frame
 
 
 def _drawn(clip: vs.VideoNode, fps: Fraction, sources: list[_Source], interpolator: Interpolator) -> vs.VideoNode:

@@ -52,6 +52,8 @@ def main() -> None:
     assert interpolate(source, 59.94, interpolator=interpolator).fps == Fraction(2997, 50)
     assert "is not a number" in refusal(source, interpolator, fps="nan")
     assert "RGB24" in refusal(vs.core.std.BlankClip(format=vs.YUV420P8), interpolator)
+    held = vs.core.std.SetFrameProps(source[4:], _DurationNum=1, _DurationDen=12)
+    assert "frame 4 lasts 0.083 seconds" in refusal(source[:4] + held, interpolator)
     print(f"{len(expected)} frames agree")
 
 

@@ -229,6 +229,18 @@ def test_odd_sides(tmp_path, codec):
     assert all(difference(frame.pixels, source) < 6 for frame, source in zip(reader, frames, strict=True))
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p10le"])
+def test_raw_frames_of_any_width_are_passed_on(tmp_path, pixel_format):
+    options = {"codec": video.CODECS[".y4m"], "pixel_format": pixel_format}
+    raw = Reader(write(tmp_path / "v.y4m", scene(3, 48, 70, deep=True), **options))
+    encoding = Encoding(raw.size, raw.rate, codec="ffv1", colour=raw.colour, pixel_format=pixel_format)
+    with Writer(tmp_path / "w.mkv", encoding) as writer:
+        for frame in raw:
+            writer.write(frame)
+    for frame, source in zip(Reader(tmp_path / "w.mkv"), raw, strict=True):
+        assert np.array_equal(frame.pixels, source.pixels)
+
+
 def test_ten_bits_are_more_than_eight(tmp_path):
     ramp = np.linspace(20000, 21000, 512).astype(np.uint16)
     frames = [np.broadcast_to(ramp[None, :, None], (32, 512, 3)).copy()]
