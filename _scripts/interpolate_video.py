@@ -109,7 +109,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
     )
-    parser.add_argument("--write-scene-list", type=Path, metavar="FILE", help="also write such a list")
+    parser.add_argument(
+        "--write-scene-list", type=Path, metavar="FILE", help="also write such a list, in a dry run too"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample"
     )

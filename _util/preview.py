@@ -56,8 +56,11 @@ def write_preview(
             _write_mp4(temporary, shown, fps)
         else:
             first, *others = map(Image.fromarray, shown)
-            options: dict[str, Any] = {"duration": round(1000 / fps), "loop": 0, "quality": 75}
-            if path.suffix.lower() == ".webp":
+            in_webp = path.suffix.lower() == ".webp"
+            unit = 1 if in_webp else 10  # ms
+            ends = [round(n * 1000 / fps / unit) * unit for n in range(len(shown) + 1)]
+            options: dict[str, Any] = {"duration": np.diff(ends).tolist(), "loop": 0, "quality": 75}
+            if in_webp:
                 options |= {"icc_profile": icc_profile or b"", "exif": _exif(tags)}
             first.save(temporary, save_all=True, append_images=others, **options)
 

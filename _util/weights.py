@@ -61,7 +61,7 @@ def expected(name: str) -> str:
 
 def find(name: str, folder: Path = FOLDER) -> Path | None:
     """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors")
+    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors", f"{name}.safetensors")
     paths = (place / file for place in searched(folder) for file in files)
     return next((path for path in paths if path.exists()), None)
 

@@ -29,13 +29,15 @@ def choose(flow: str, synthesis: str, folder: Path) -> Choice:
     """Resolve "auto" to the first ranked method whose weights are available, and check the combination.
 
     Raises:
-        InputError: an unknown name, an incompatible flow and synthesis, or missing weights.
+        InputError: an unknown name, an incompatible flow and synthesis, a missing folder, or missing weights.
     """
     choice = _compatible(flow, synthesis, folder)
     of_flow = () if choice.flow is None else FLOWS[choice.flow].weights
     for name in (*of_flow, *SYNTHESES[choice.synthesis].weights):
         if not weights.find(name, folder):
             raise weights.missing(name, folder)
+    if folder != weights.FOLDER and not folder.is_dir():
+        raise InputError(f"There is no folder of weights {folder}; correct --checkpoints, or leave it out.")
     return choice
 
 

@@ -116,8 +116,8 @@ class Interpolator:
             hints: correspondences between the frames, for where the automatic motion fails.
 
         Returns:
-            One frame per time, of the shape and type of the input; float32 if NumPy has no such type, as for bfloat16.
-            If both frames are equal, bit-exact copies.
+            One NumPy array per time, of the shape and type of the input; float32 if NumPy has no such type, as for
+            bfloat16. If both frames are equal, bit-exact copies.
 
         Raises:
             InputError: invalid frames, times or hints.

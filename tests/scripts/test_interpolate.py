@@ -233,13 +233,14 @@ def test_bad_files_are_one_sentence(run, kind):
         (["--synthesis", "film"], "no synthesis 'film'"),
         (["--device", "abacus"], "device 'abacus'"),
         (["--precision", "int8"], "invalid choice: 'int8'"),
-        (["--flow", "rfr"], "put anime_interp_full.ckpt into none"),
+        (["--flow", "rfr"], "put anime_interp_full.ckpt into ."),
+        (["--checkpoints", "none"], "no folder of weights none"),
         (["--preview", "p.avi"], "must end in"),
         (["--colour", "blue"], "unrecognized arguments"),
     ],
 )
 def test_bad_options_are_one_sentence(run, arguments, says):
-    code, said = run("a.png", "b.png", "--out", "out", "--checkpoints", "none", *arguments)
+    code, said = run("a.png", "b.png", "--out", "out", "--checkpoints", ".", *arguments)
     assert code == 2
     assert says in said
     assert said.count("\n") == 1

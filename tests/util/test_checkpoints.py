@@ -99,6 +99,16 @@ def test_missing_weights_are_reported_with_their_place(tmp_path, name, file):
         checkpoints.load(network(), name, tmp_path)
 
 
+def test_exported_weights_are_found_in_their_own_folder(tmp_path):
+    path = tmp_path / "ifnet.safetensors"
+    path.touch()
+    assert checkpoints.find("ifnet", tmp_path) == path
+    shipped = tmp_path / "default" / path.name
+    shipped.parent.mkdir()
+    shipped.touch()
+    assert checkpoints.find("ifnet", tmp_path) == shipped
+
+
 def test_five_names_of_each_fault_are_listed(tmp_path, weights):
     wrong = {f"more{i}": torch.zeros(1) for i in range(7)}
     wrong |= {name: torch.zeros(9, 9) for name in list(weights)[:6]}  # the other nine are missing

@@ -116,3 +116,14 @@ def test_exposures_and_forward_alone(tmp_path):
     steps = np.diff(brightness)
     assert (steps[[2, 3]] > 20).all()
     assert (np.abs(steps[[0, 1, 4]]) < 5).all()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+@pytest.mark.parametrize("fps", [12, 24])
+def test_animations_take_the_time_of_their_frames(tmp_path, suffix, fps):
+    path = tmp_path / f"p{suffix}"
+    preview.write_preview(path, frames(24, 16, 16), fps, there_and_back=False)
+    with Image.open(path) as animation:
+        shown = [frame.copy().info["duration"] for frame in ImageSequence.Iterator(animation)]
+    assert abs(sum(shown) - 24_000 / fps) < 1  # ms
+    assert max(shown) - min(shown) <= 10

@@ -397,7 +397,8 @@ def _report_missing(cut: Cut) -> None:
     for cel in cut.cels:
         missing = [key for key in cut.keys if key not in cel.paths]
         if missing:
-            print(f"The layer {cel.name!r} is not in {listed(missing)}; it is held until then.", file=sys.stderr)
+            held = "it is not shown there, and what precedes is held until then"
+            print(f"The layer {cel.name!r} is not in {listed(missing)}; {held}.", file=sys.stderr)
 
 
 def _documents(folder: Path) -> list[Path]:

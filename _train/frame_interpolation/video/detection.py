@@ -5,9 +5,10 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple, cast
 
-from _train.frame_interpolation.video import stills
+from _train.frame_interpolation.video import scenes, stills
 from _train.frame_interpolation.video.excerpt import in_source
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Drawing
@@ -55,6 +56,10 @@ class FoundDrawings:
     def end(self) -> Fraction:
         """The end time of the source; known after the last drawing."""
         return cast(Fraction, self._reader.end)
+
+    def write_scenes(self, path: Path, slowness: Fraction) -> None:
+        """Write a list of the source's scenes, as `scenes.write` does; they are known after the last drawing."""
+        scenes.write(path, self.scenes, in_source(self._reader, self.end()), self._reader.rate * slowness)
 
 
 def drawings_of(reader: video.Reader, options: Options) -> FoundDrawings:

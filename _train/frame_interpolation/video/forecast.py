@@ -1,7 +1,7 @@
 """Forecast of an interpolation: counts of drawings and cuts, and estimates of time and size.
 
 The whole source is read. Time and size are extrapolated from the frames after the first few moving drawings, which are
-drawn and encoded into a temporary folder.
+drawn and encoded into a temporary folder. A list of the scenes is written if one is requested.
 """
 
 import functools
@@ -49,7 +49,7 @@ def forecast(
     """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
     Args:
-        resume, overwrite, say, scenes: of `interpolate_video`.
+        resume, overwrite, say, scenes: of `interpolate_video`; the list of scenes is written.
         makes_folder: the folder of `out` need not exist.
 
     Returns:
@@ -75,6 +75,9 @@ def forecast(
         drawn += sum(k // length not in run.kept for k, _ in stretch.moving)
         if stretch.moving and len(samples) <= _SAMPLES:
             samples.append(stretch)
+    if scenes:
+        with locks.holding(scenes):
+            found.write_scenes(scenes, options.excerpt.slowness)
     reading = time.monotonic() - begun
     seconds, size = _sample(samples, run, options) if samples else (0.0, 0.0)
     if run.reader.damage:

@@ -28,12 +28,11 @@ from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video import results, stills
 from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
-from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader, in_source
+from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
-from _train.frame_interpolation.video.scenes import write as write_scenes
 from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import checkpoints, files, locks, runs, sequences, video
 from _util.errors import InputError
@@ -354,7 +353,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None = None) -> tuple[
             for frame in _frames_of(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
     if scenes:
-        write_scenes(scenes, found.scenes, in_source(reader, found.end()), reader.rate * options.excerpt.slowness)
+        found.write_scenes(scenes, options.excerpt.slowness)
     return found.count, frames
 
 

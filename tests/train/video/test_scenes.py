@@ -129,6 +129,17 @@ def test_a_dry_run_forecasts_a_run_and_writes_nothing(call):
     assert abs(float(forecast[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
 
 
+def test_a_dry_run_writes_the_scene_list_that_a_run_would(call):
+    write_clip(cut=5)
+    before = set(Path().iterdir())
+    dry = call(script.main, "clip.mkv", "out.mkv", "--dry-run", "--write-scene-list", "lists/dry.csv", *SIMPLE)
+    assert dry.code == 0, dry.said
+    assert set(Path().iterdir()) - before == {Path("lists")}
+    assert [path.name for path in Path("lists").iterdir()] == ["dry.csv"]
+    assert call(script.main, "clip.mkv", "out.mkv", "--write-scene-list", "run.csv", *SIMPLE).code == 0
+    assert Path("lists/dry.csv").read_bytes() == Path("run.csv").read_bytes()
+
+
 def obstruct(state: str) -> tuple[str, ...]:
     """Put something in the way of a run from clip.mkv; returns the arguments after it."""
     if state in ("a result", "a resumed result of something else"):
