@@ -278,13 +278,14 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
 def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
     """What is wrong with names, weights and the source."""
     make(tmp_path / "in.mp4")
+    (tmp_path / "weights").mkdir()
     mistakes = [
         (["none.mp4"], "There is no video none.mp4."),
         (["in.mp4", "--synthesis", "nonsense"], "There is no synthesis 'nonsense'"),
         (["in.mp4", "--device", "tpu"], "There is no device 'tpu'"),
         (
             ["in.mp4", "--synthesis", "rife"],
-            "There are no weights for rife: run python -m _scripts.get_weights rife --checkpoints none, or put ",
+            "There are no weights for rife: run python -m _scripts.get_weights rife --checkpoints weights, or put ",
         ),
         (["in.mp4", "--synthesis", "ssl", "--flow", "dis"], "There are no weights for ssl"),
         (["in.mp4", "--synthesis", "splat", "--flow", "rfr"], "There are no weights for rfr"),
@@ -294,7 +295,7 @@ def test_mistakes_are_found_before_pytorch_is_imported(tmp_path):
         "from _scripts import interpolate_video\n"
         "from _util.errors import InputError\n"
         "for arguments in json.loads(sys.argv[1]):\n"
-        "    sys.argv = ['', arguments[0], 'out.mp4', *arguments[1:], '--checkpoints', 'none']\n"
+        "    sys.argv = ['', arguments[0], 'out.mp4', *arguments[1:], '--checkpoints', 'weights']\n"
         "    try:\n"
         "        interpolate_video.main()\n"
         "    except InputError as error:\n"
