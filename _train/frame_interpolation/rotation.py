@@ -19,6 +19,7 @@ from _util.flow import Flows
 
 _FOLLOWED = 0.75  # overlap of the pieces as drawn both ways, at t = 0.5, from which on the network draws them
 _KNOWN = 0.1  # share of a pixel from which on its colour is known
+_CLEAR = 0.999  # share from which on no piece is sampled, up to rounding, and the network's pixel is kept
 _SOLID = 0.6  # mean cover of the surroundings from which on gaps in a piece are closed
 _REACH = 1 / 480  # of the width: outline around a piece that is not ground, and half of a gap that is closed
 
@@ -87,7 +88,7 @@ class AlongArcs:
         resting = (values * rest).sum(0, keepdim=True) / rest.sum(0, keepdim=True).clamp(min=_KNOWN)
         resting = torch.where(rest.amax(0, keepdim=True) > _KNOWN, resting, with_pieces)
         ground = torch.where(share > _KNOWN, without / share.clamp(min=_KNOWN), resting)
-        return torch.where(share < 1, ground, with_pieces)
+        return torch.where(share < _CLEAR, ground, with_pieces)
 
 
 def _splatted(source: SplatSource, values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -63,6 +63,21 @@ def test_frames_are_the_networks_where_it_follows(ways):
         np.testing.assert_array_equal(alone, along)
 
 
+def test_pixels_beside_the_pieces_are_the_networks(ways):
+    texture = np.random.default_rng(0).integers(0, 255, (10, 60, 3)).astype(np.uint8)
+    texture = cv2.resize(texture, (240, 60), interpolation=cv2.INTER_CUBIC)
+    plain = [torch.from_numpy(np.pad(arm(angle), ((0, 60), (0, 0), (0, 0)), mode="edge")) for angle in (-35, 35)]
+    plain = [key.permute(2, 0, 1)[None].float() / 255 for key in plain]
+    keys = [key.clone() for key in plain]
+    for i, key in enumerate(keys):
+        key[0, :, 180:] = torch.from_numpy(np.roll(texture, 3 * i, 1)).permute(2, 0, 1) / 255
+    network, along = (way.pipeline for way in ways)
+    expected = network.frames(network.prepare(*keys), 0.4)
+    found = along.frames(along.prepare(*keys, along.estimator(*plain)), 0.4)
+    assert (found[..., :180, :] - expected[..., :180, :]).abs().max() > 0.5
+    assert torch.equal(found[..., 190:, :], expected[..., 190:, :])
+
+
 def test_several_times_are_those_one_by_one(ways):
     pipeline = ways[1].pipeline
     frames = [torch.from_numpy(arm(angle)).permute(2, 0, 1)[None].float() / 255 for angle in (-35, 35)]
