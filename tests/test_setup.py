@@ -53,6 +53,7 @@ def run(environment, *command) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("extras", [[], ["train"], ["dev"]])
 def test_setup_is_instant_when_up_to_date(environment, extras):
     start = time.perf_counter()

@@ -25,6 +25,7 @@ def python(program: str, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", [*COMMANDS, "_databacks.toons", "_train.frame_interpolation.train"])
 def test_help_is_quick_and_needs_no_libraries(name):
     program = (
