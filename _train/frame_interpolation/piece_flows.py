@@ -19,7 +19,7 @@ from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
 from _util.strokes import motion as strokes
-from _util.strokes.agreement import cost
+from _util.strokes.agreement import cost, unexplained
 from _util.strokes.tracing import LinePoints, is_dense, scale_of, trace
 from _util.tones import find_tones, share_of_ink
 
@@ -30,6 +30,7 @@ _WORSE = 0.01  # tolerance of the mean matching cost (at most 1) against that of
 _BETTER = 0.95  # maximum disagreement along a rotating piece, relative to that along the flow
 _CHEAP = 0.1  # cost of a flow on lines (at most 1.5) up to which the flow is kept
 _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
+_UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
 
 
@@ -63,8 +64,8 @@ class PiecesAndSearch(PieceFlow):
 
     The rotation of a piece is accepted if its outlines fit, if it matches both frames about as well as the flow of
     `sgm+dis`, and if both frames, warped to t = 0.5, agree better along it: on the piece and on everything that it
-    covers and uncovers, along both motions. Strokes are accepted all or none: if they map the lines of both drawings
-    onto each other much better and tear them less.
+    covers and uncovers, along both motions. Strokes are accepted all or none: if few motions map nearly all lines of
+    both drawings onto each other, much better than the flow.
     """
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
@@ -106,13 +107,18 @@ def _line_drawing(
 
 
 def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
-    """The paths of strokes if they map lines onto lines much better than the flow, else the flow."""
-    matched = _paths(strokes.find(inks, lines), straight[0])
+    """The paths of strokes if few motions map nearly all lines onto lines, much better than the flow, else the flow."""
+    pieces, scale = strokes.find(inks, lines), scale_of(inks[0].shape)
+    if len(pieces.layers) - 1 > _MOTIONS:
+        return straight
+    matched = _paths(pieces, straight[0])
     by_strokes, by_flow = (
-        cost(lines, (to_array(paths.flow(forth)), to_array(paths.flow(back))), scale_of(inks[0].shape))
-        for forth, back in (matched, straight)
+        (to_array(paths.flow(forth)), to_array(paths.flow(back))) for forth, back in (matched, straight)
     )
-    return matched if by_flow > _CHEAP and by_strokes < _MUCH_BETTER * by_flow else straight
+    if unexplained(lines, by_strokes, scale) > _UNEXPLAINED:
+        return straight
+    of_flow = cost(lines, by_flow, scale)
+    return matched if of_flow > _CHEAP and cost(lines, by_strokes, scale) < _MUCH_BETTER * of_flow else straight
 
 
 def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:

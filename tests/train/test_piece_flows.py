@@ -138,6 +138,30 @@ def test_line_drawings_that_shift_keep_the_flow_of_matching_and_search():
     assert all(map(torch.equal, found.paths(*frames), expected(*frames)))
 
 
+def outline(angle, marks):
+    """The outline of the bar of `limb`, black on white, and marks (k, n, 2)."""
+    picture = np.full((*SIZE, 3), 255, np.uint8)
+    corners = cv2.transform(cv2.boxPoints(((45, 0), (90, 16), 0))[None], cv2.getRotationMatrix2D((0, 0), 20 - angle, 1))
+    for line, is_closed in [(corners[0] + (90, 80), True), *((mark, False) for mark in marks)]:
+        cv2.polylines(picture, [np.round(line * 16).astype(np.int32)], is_closed, (0, 0, 0), 2, cv2.LINE_AA, 4)
+    return to_tensor(picture)
+
+
+def test_lines_that_match_by_chance_keep_the_flow_of_matching_and_search():
+    """Where many small lines each match one of another direction, or where most lines are in one drawing only."""
+    rng = np.random.default_rng(0)
+    centres = np.mgrid[20 : SIZE[1] : 40, 20 : SIZE[0] : 35].reshape(2, 1, -1).T
+    ways = rng.uniform(-1, 1, (2, len(centres), 1, 2))
+    ways *= 5 / np.linalg.norm(ways, axis=3, keepdims=True)
+    crowds = centres + np.concatenate([-ways, ways], 2)
+    scribbles = rng.uniform(-25, 25, (3, 5, 2)) + np.array([[[40, 140]], [[200, 30]], [[150, 145]]])
+    found, expected = (flows.create(name, Context()) for name in ("pieces+dis", "sgm+dis"))
+    assert found.paths(outline(0, []), outline(60, []))[0].shape[1] == paths.CHANNELS
+    for of_first, of_second in (crowds, ([], scribbles)):
+        frames = outline(0, of_first), outline(60, of_second)
+        assert all(map(torch.equal, found.paths(*frames), expected(*frames)))
+
+
 def test_lines_too_dense_are_matched_as_other_drawings(monkeypatch):
     frames = Figures(1, line_art=True, seed=1)[0].frames[::2][:2]
     frames = frames[:1], frames[1:]
