@@ -164,8 +164,7 @@ def _copy_tags(
         shift = round(epoch / chapter["time_base"])
         chapter["start"] -= shift
         chapter["end"] -= shift
-    if span.stop is not None:
-        chapters = [chapter for chapter in chapters if _fit(chapter, span)]
+    chapters = [chapter for chapter in chapters if _fit(chapter, span)]
     if chapters:
         container.set_chapters(chapters)
     shown = streams.shown(source)
@@ -176,12 +175,12 @@ def _copy_tags(
 
 
 def _fit(chapter: Any, span: Span) -> bool:
-    """Clip a chapter, whose times count from the start of the span, to the span; False if nothing of it is left."""
-    assert span.stop is not None
-    length = (span.stop - span.start) / chapter["time_base"]
-    start, end = max(chapter["start"], 0), min(chapter["end"], length)
-    chapter["start"], chapter["end"] = round(start * span.slowness), round(end * span.slowness)
-    return start < end
+    """Clip a chapter, whose times count from the start of the file, to the span; False if nothing of it is left."""
+    length = math.inf if span.stop is None else (span.stop - span.start) / chapter["time_base"]
+    start, end = chapter["start"], chapter["end"]
+    chapter["start"] = round(max(start, 0) * span.slowness)
+    chapter["end"] = round(min(max(end, 0), length) * span.slowness)
+    return start < length and (end > 0 or start >= 0)  # programs also write chapters without an extent
 
 
 def _plain(key: str) -> str:

@@ -30,9 +30,15 @@ _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a str
 _REHEARSED = 6  # frames
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
-# The codecs that can be played from MPEG-TS, whose muxer accepts anything, and from FLV, whose muxer aborts the process
-# on some others.
+# The codecs that can be played from MPEG's transport and program streams, whose muxers accept others too, and from FLV,
+# whose muxer aborts the process on some others.
+_PROGRAM_STREAM = {
+    "video": {"mpeg1video", "mpeg2video", "h264", "hevc"},
+    "audio": {"mp2", "mp3", "ac3", "dts", "pcm_s16be", "pcm_dvd"},
+    "subtitle": {"dvd_subtitle"},
+}
 _PLAYED = {
+    **dict.fromkeys(("mpeg", "svcd", "vob"), _PROGRAM_STREAM),
     "mpegts": {
         "video": {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "cavs", "dirac", "vc1"},
         "audio": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"},

@@ -299,9 +299,12 @@ def carried_colour(encoding: Encoding, suffix: str) -> Colour:
         return tags
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial{suffix}"
-        with Writer(trial, encoding._replace(size=(64, 64))) as writer:
-            writer.write(np.zeros((64, 64, 3), np.uint16 if encoding.deep else np.uint8))
-        read = Reader(trial).colour
+        try:
+            with Writer(trial, encoding._replace(size=(64, 64))) as writer:
+                writer.write(np.zeros((64, 64, 3), np.uint16 if encoding.deep else np.uint8))
+            read = Reader(trial).colour
+        except InputError:  # the container holds no such video, which `remux_plan.plan` reports
+            return tags
     return tags._replace(
         matrix=tags.matrix if read.matrix == tags.matrix else usual,
         range=tags.range if read.range == tags.range else colour.LIMITED,

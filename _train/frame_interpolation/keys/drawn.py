@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Drawn:
         """Names of all existing files that were drawn here, changed since or not."""
         return {*self._whole, *self._changed}
 
+    @property
+    def recipes(self) -> list[Recipe]:
+        """The recipes of all existing files that were not changed."""
+        return [recipe for _, recipe in self._whole.values()]
+
     def recipe_of(self, name: str) -> Recipe | None:
         """The recipe of a file; None if it does not exist or was changed."""
         return self._whole[name][1] if name in self._whole else None
@@ -70,16 +75,6 @@ class Drawn:
                 raise InputError(
                     f"{path} was not drawn here; move it away, choose another place, or replace it with --overwrite."
                 )
-
-    def check_keys(self, keys: Collection[str]) -> None:
-        """Raise InputError if all existing drawings are of other keys.
-
-        Args:
-            keys: digests of the files of all keys.
-        """
-        known = {recipe["key"] for _, recipe in self._whole.values()}
-        if known and known.isdisjoint(keys):
-            raise InputError(f"{self._folder} holds drawings between other keys; choose another place.")
 
     def begin(self) -> None:
         """Create the folder, and drop records of files that no longer exist."""
@@ -139,6 +134,18 @@ class Drawn:
             record.write(line)
             record.flush()
             os.fsync(record.fileno())
+
+
+def check_keys(folder: Path, drawn: Iterable[Drawn], keys: Collection[str]) -> None:
+    """Raise InputError if all drawings in a folder are of other keys.
+
+    Args:
+        drawn: the drawings.
+        keys: digests of the files of all keys.
+    """
+    known = {recipe["key"] for one in drawn for recipe in one.recipes}
+    if known and known.isdisjoint(keys):
+        raise InputError(f"{folder} holds drawings between other keys; choose another place.")
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_names, parts
-from _train.frame_interpolation.keys.drawn import Drawn
+from _train.frame_interpolation.keys.drawn import Drawn, check_keys
 from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
@@ -135,6 +135,7 @@ def interpolate_keys(
     preview: Path | None = None,
     guides: Guides = NO_GUIDES,
     overwrite: bool = False,
+    replaces_others: bool = False,
     **options: Any,
 ) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or floating-point values as TIFF or EXR.
@@ -152,6 +153,7 @@ def interpolate_keys(
         preview: also write all drawings in order as an animation of 24 frames per second, each for its exposure.
         guides: hints and parts of gaps.
         overwrite: replace files with the names of drawings that were not drawn here or were changed since.
+        replaces_others: also where all existing drawings in `out` are of other keys, which is an error otherwise.
         options: of `Interpolator`.
 
     Raises:
@@ -170,7 +172,8 @@ def interpolate_keys(
         drawn, wanted = Drawn(out), {drawing.path.name for drawing in drawings}
         if not overwrite:
             drawn.check(wanted | drawn.names)
-        drawn.check_keys({key.digest for key in surveyed})
+        if not replaces_others:
+            check_keys(out, [drawn], {key.digest for key in surveyed})
         _tell_order(keys, [drawing.path for drawing in drawings])
         common = _common_type(surveyed)
         interpolator, settings = open_interpolator(**options)

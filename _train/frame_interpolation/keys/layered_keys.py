@@ -27,7 +27,7 @@ import numpy as np
 from _train.frame_interpolation import pairs
 from _train.frame_interpolation.guides import hints
 from _train.frame_interpolation.keys import key_drawings, key_names
-from _train.frame_interpolation.keys.drawn import Drawn
+from _train.frame_interpolation.keys.drawn import Drawn, check_keys
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers
@@ -124,23 +124,27 @@ def interpolate(
     blank = _blank(cut)
     _report_missing(cut)
     named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
-    options |= {"overwrite": overwrite}
+    names = {
+        (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
+    }
+    options |= {"overwrite": overwrite, "replaces_others": True}
     shown: dict[str, dict[tuple[int, int], _Shown]] = {}
     drawn_now = 0
-    for cel in cut.cels:
-        print(f"Layer {cel.name}", file=sys.stderr)
-        within = out / _LAYERS / _folder_name(cel.name)
-        result = _interpolate_cel(cut, cel, within, gaps, named, options)
-        shown[cel.name] = _shown(cut, cel, gaps, result.paths)
-        drawn_now += result.drawn
     with holding(out, *([preview] if preview else [])):
-        paths = _compose(cut, out, gaps, named, suffix, shown, blank, overwrite)
+        drawn = Drawn(out)
+        _check_drawn(cut, out, drawn, set(names.values()), overwrite)
+        for cel in cut.cels:
+            print(f"Layer {cel.name}", file=sys.stderr)
+            result = _interpolate_cel(cut, cel, _folder_of(cel, out), gaps, named, options)
+            shown[cel.name] = _shown(cut, cel, gaps, result.paths)
+            drawn_now += result.drawn
+        _compose(cut, drawn, names, shown, blank)
         if preview:
             exposures = [count for gap in gaps for count in gap.exposures]
             stacks = [_stack(shown, place) for place in _places(gaps)]
             pictures = (_composed(stack, blank) for stack in stacks)
             write_preview(preview, pictures, key_drawings.RATE, tags=(), exposures=exposures, there_and_back=False)
-    return DrawnSequence(paths, drawn_now)
+    return DrawnSequence([out / name for name in names.values()], drawn_now)
 
 
 def _interpolate_cel(
@@ -187,23 +191,13 @@ def _stack(shown: dict[str, dict[tuple[int, int], _Shown]], place: tuple[int, in
 
 def _compose(
     cut: Cut,
-    out: Path,
-    gaps: Sequence[Gap],
-    named: Sequence[str],
-    suffix: str,
+    drawn: Drawn,
+    names: dict[tuple[int, int], str],
     shown: dict[str, dict[tuple[int, int], _Shown]],
     blank: np.ndarray,
-    overwrite: bool,
-) -> list[Path]:
-    """Write the composites of all layers."""
-    drawn, digests = Drawn(out), _digests(cut)
-    names = {
-        (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
-    }
-    wanted = {*names.values()}
-    if not overwrite:
-        drawn.check(wanted | drawn.names)
-    drawn.check_keys(set(digests))
+) -> None:
+    """Write the composites of all layers, under their names by the number of the gap and of the drawing within it."""
+    digests = _digests(cut)
     drawn.begin()
     for place, name in names.items():
         stack = _stack(shown, place)
@@ -211,12 +205,31 @@ def _compose(
         recipe = {"key": digests[place[0]], "layers": sources, "pixels": str(PixelType.of(blank))}
         if drawn.recipe_of(name) == recipe:
             continue
-        if suffix == ".ora":
+        if Path(name).suffix == ".ora":
             drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
         else:
             drawn.keep(name, Picture(_composed(stack, blank)), recipe)
-    drawn.remove_others(wanted)
-    return [out / name for name in names.values()]
+    drawn.remove_others(set(names.values()))
+
+
+def _check_drawn(cut: Cut, out: Path, drawn: Drawn, wanted: set[str], overwrite: bool) -> None:
+    """Raise InputError for drawings in `out`, or of single layers, that this run must not replace.
+
+    Args:
+        drawn: the composites in `out`.
+        wanted: names of the composites.
+    """
+    of_cels = [Drawn(_folder_of(cel, out)) for cel in cut.cels]
+    if not overwrite:
+        drawn.check(wanted | drawn.names)
+        for of_cel in of_cels:
+            of_cel.check(of_cel.names)
+    keys = {digest(path) for cel in cut.cels for path in cel.paths.values()}
+    check_keys(out, [drawn, *of_cels], keys.union(_digests(cut)))
+
+
+def _folder_of(cel: Cel, out: Path) -> Path:
+    return out / _LAYERS / _folder_name(cel.name)
 
 
 def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:

@@ -98,6 +98,39 @@ def test_nothing_is_drawn_again_and_changes_are(tmp_path, documents):
     assert interpolate(documents, out, between="2").drawn == 2
 
 
+def test_a_layer_may_be_added_or_changed_in_all_keys(tmp_path, documents):
+    out = tmp_path / "out"
+    interpolate(documents, out)
+    for fog in (GROUND // 2, GROUND // 3):
+        before = (out / "k0+1of1.png").read_bytes()
+        for i in range(3):
+            fades = Layer("fades", cel(4 + 6 * i, 4), 1 - 0.4 * i)
+            layers.write_ora(documents / f"k{i}.ora", [Layer("ground", GROUND), fades, Layer("fog", fog)])
+        assert interpolate(documents, out).drawn == 2  # of the new layer, or the changed one
+        assert (out / "k0+1of1.png").read_bytes() != before
+
+
+def test_nothing_is_drawn_where_a_drawing_must_not_be_replaced(tmp_path, documents):
+    out, others = tmp_path / "out", tmp_path / "others"
+    interpolate(documents, out)
+    others.mkdir()
+    for i in range(2):
+        layers.write_ora(others / f"k{i}.ora", [Layer("other", cel(6 + i, 9))])
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="drawings between other keys"):
+        interpolate(others, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    layers.write_ora(documents / "k2.ora", [Layer("ground", GROUND // 2)])
+    for changed in (out / "k1+1of1.png", out / "layers" / "leaves" / "k0+1of1.png"):
+        drawn = changed.read_bytes()
+        image.write(changed, GROUND)
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(InputError, match="was changed since it was drawn"):
+            interpolate(documents, out)
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+        changed.write_bytes(drawn)
+
+
 def test_folders_and_groups_are_the_same(tmp_path):
     """Folders of folders, and one document of groups."""
     folder = tmp_path / "cut"

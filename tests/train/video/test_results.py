@@ -456,3 +456,12 @@ def test_killed_after_the_result_has_appeared_resuming_ends_well(tmp_path, monke
     assert run(source, out, resume=True) == before
     assert out.read_bytes() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("out.xyz", "out.xyz names no"), ("out.ogv", "out.ogv does not hold video")]
+)
+def test_containers_that_do_not_fit_are_named_whatever_the_colour_tags(tmp_path, name, says):
+    source = make(tmp_path / "in.mkv", colour=Colour(matrix=1))
+    with pytest.raises(InputError, match=f"^{says}"):
+        run(source, tmp_path / name)

@@ -49,6 +49,7 @@ def make(
     sound_at: float = 0,
     seconds: int = 1,
     frames: int | None = None,
+    chapters: tuple[tuple[int, int], ...] = (),  # starts and ends, in ms
 ) -> Path:
     """A second of video, of sound with a click in the middle of its time, in the given order of tracks.
 
@@ -73,6 +74,12 @@ def make(
             picture.disposition = Disposition.attached_pic
         if with_font:
             container.add_attachment("font.ttf", "font/ttf", b"font" * 100)
+        container.set_chapters(
+            [
+                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {}}
+                for i, (start, end) in enumerate(chapters)
+            ]
+        )
         if with_cover and path.suffix != ".mkv":
             packet = av.Packet(cover())
             packet.stream, packet.pts, packet.dts, packet.time_base = picture, 0, 0, Fraction(1)
@@ -162,6 +169,30 @@ def test_tracks_keep_order_language_and_disposition(tmp_path, suffix, tracks, so
             assert bool(one.disposition & Disposition.default) == bool(other.disposition & Disposition.default)
         codecs = {s.codec_context.name for s in after.streams.audio}
         assert codecs == {"aac" if suffix == ".mov" else sound}
+
+
+def test_chapters_that_begin_before_the_picture_begin_with_it(tmp_path):
+    source = make(tmp_path / "in.mkv", ("video",), video_at=0.25, chapters=((0, 100), (100, 500), (500, 500)))
+    run(source, tmp_path / "out.mkv")
+    with av.open(tmp_path / "out.mkv") as container:
+        times = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in container.chapters()]
+    assert times == [(0, Fraction(1, 4)), (Fraction(1, 4), Fraction(1, 4))]
+
+
+@pytest.mark.parametrize("suffix", [".mpg", ".vob"])
+def test_a_program_stream_holds_no_subtitles_of_text(tmp_path, suffix):
+    source = tmp_path / "in.mkv"
+    text = tmp_path / "in.srt"
+    text.write_text("1\n00:00:00,100 --> 00:00:00,600\nBonjour\n")
+    with av.open(make(tmp_path / "plain.mkv")) as plain, av.open(text) as script, av.open(source, "w") as container:
+        copies = [container.add_stream_from_template(s, opaque=True) for s in (*plain.streams, *script.streams)]
+        for packet in (*plain.demux(), *script.demux()):
+            if packet.size:
+                packet.stream = copies[-1] if packet.stream is script.streams[0] else copies[packet.stream.index]
+                container.mux(packet)
+    summary = run(source, tmp_path / f"out{suffix}")
+    assert any("stream 2 (subtitle, srt): left out" in note for note in summary.notes)
+    assert kinds(tmp_path / f"out{suffix}") == ["video", "audio"]
 
 
 def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path):
