@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _train.frame_interpolation.video.detection import drawings_of
-from _train.frame_interpolation.video.interpolate import Draws, VideoRun, part_length, place_of, prepare_run, written
+from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
+from _train.frame_interpolation.video.progress import Draws
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import locks, video
