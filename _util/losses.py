@@ -149,24 +149,20 @@ class Style(nn.Module):
         return reduce(operator.add, (getattr(weights, name) * term for name, term in terms.items())), terms
 
 
-def feature_l1(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
-) -> Tensor:
+def feature_l1(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
     """`Σ weight · mean |ours - theirs|` over the layers, the mean over images, channels and places.
 
     Args:
         ours, theirs: activations (b, c, h, w), one for each weight.
     """
-    layers = zip(ours, theirs, layer_weights, strict=True)
+    layers = zip(ours, theirs, STYLE_LAYER_WEIGHTS, strict=True)
     return reduce(operator.add, (weight * (a.float() - b.float()).abs().mean() for a, b, weight in layers))
 
 
-def gram_distance(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
-) -> Tensor:
+def gram_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
     """`Σ weight · ‖gram(ours) - gram(theirs)‖²` over the layers: the squared Frobenius norm, a sum over the c × c
     entries, and its mean over the images (Johnson et al., ECCV 2016). Arguments as of `feature_l1`."""
-    layers = zip(ours, theirs, layer_weights, strict=True)
+    layers = zip(ours, theirs, STYLE_LAYER_WEIGHTS, strict=True)
     return reduce(operator.add, (weight * (gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b, weight in layers))
 
 

@@ -43,14 +43,13 @@ def forecast(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    say: Callable[[str], None] | None = None,
     scenes: Path | None = None,
     makes_folder: bool = False,
 ) -> Forecast | None:
     """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
     Args:
-        resume, overwrite, say, scenes: of `interpolate_video`; the list of scenes is written.
+        resume, overwrite, scenes: of `interpolate_video`; the list of scenes is written.
         makes_folder: the folder of `out` need not exist.
 
     Returns:
@@ -60,7 +59,7 @@ def forecast(
         InputError: `interpolate_video` would raise it before it draws.
     """
     begun = time.monotonic()
-    say = say or functools.partial(print, file=sys.stderr)
+    say = functools.partial(print, file=sys.stderr)
     out = place_of(source, out, resume, makes_folder)
     locks.check(*written(out, scenes))
     run = prepare_run(source, out, options, create, resume, overwrite, say)
