@@ -6,6 +6,7 @@ their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,13 +94,16 @@ def _rfr(context: Context) -> "RFR":
 
 def sgm_rfr(context: Context, mode: "InitialMode") -> FlowEstimator:
     """RFR, initialised with the flow of segment-guided matching."""
-    network, matching = _rfr(context), sgm(context)
+    refine = graphs.replayed(partial(_refine, _rfr(context), mode), context.device)
+    return partial(_match_and_refine, sgm(context), refine)  # unlike a lambda, can be sent to a loader's workers
 
-    def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
-        return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
 
-    refine = graphs.replayed(refine, context.device)
-    return lambda frame0, frame1: refine(frame0, frame1, *matching(frame0, frame1))
+def _refine(network: "RFR", mode: "InitialMode", frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
+    return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
+
+
+def _match_and_refine(matching: "SGM", refine: Callable[..., Flows], frame0: Tensor, frame1: Tensor) -> Flows:
+    return refine(frame0, frame1, *matching(frame0, frame1))
 
 
 class MatchingAndSearch:

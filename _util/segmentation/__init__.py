@@ -12,7 +12,7 @@ In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and statisti
 """
 
 import colorsys
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from torch import Tensor
@@ -72,7 +72,8 @@ def describe(labels: np.ndarray, image: Tensor) -> Segments:
         )
     from skimage.measure import label  # slow to import, and rarely needed
 
-    return _describe(label(labels, background=int(labels.min()) - 1, connectivity=1), pixels)
+    connected = cast(np.ndarray, label(labels, background=int(labels.min()) - 1, connectivity=1))
+    return _describe(connected, pixels)
 
 
 def show(segments: Segments) -> np.ndarray:

@@ -4,7 +4,7 @@ In: a frame, (h, w, 3) uint8 RGB. Out: a mask. The frame is smoothed by a bilate
 where a channel is darker than its surroundings (Laplacian), with hysteresis.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -54,7 +54,8 @@ def find(pixels: np.ndarray, style: Style) -> np.ndarray:
     unit = max(1, int(response.max())) / 255
     lines = np.zeros(pixels.shape[:2], bool)
     for channel in cv2.split(response):
-        count, parts = cv2.connectedComponents((channel > of.weakest * unit).astype(np.uint8), connectivity=8)
+        possible = (channel > of.weakest * unit).astype(np.uint8)
+        count, parts = cast(tuple[int, np.ndarray], cv2.connectedComponents(possible, connectivity=8))
         is_line = np.zeros(count, bool)
         is_line[parts[channel > of.certain * unit]] = True
         lines |= is_line[parts] & (channel >= of.marked * unit)
