@@ -3,7 +3,22 @@
 from fractions import Fraction
 from numbers import Rational
 
+_LONGEST = 32  # characters of a number
+
 
 def fraction(number: Rational | None) -> Fraction | None:
     """Convert a rational of PyAV, which since version 19 rounds as FFmpeg does, to a `Fraction`; None if unknown."""
     return Fraction(int(number.numerator), int(number.denominator)) if number else None
+
+
+def parse(text: str) -> Fraction:
+    """Parse a number or a quotient, such as 29.97 or 30000/1001.
+
+    Raises:
+        ValueError: the text is neither, is too long, or has an exponent of more than two digits.
+        ZeroDivisionError: a quotient by 0.
+    """
+    exponent = text.lower().partition("e")[2].lstrip("+-0")
+    if len(text) > _LONGEST or len(exponent) > 2:  # such as 1e999999999, which would take forever
+        raise ValueError(f"{text[:_LONGEST]} is too long a number")
+    return Fraction(text)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
-from _util import places
+from _util import clock, places
 
 T = TypeVar("T", float, Fraction)
 
@@ -84,7 +84,7 @@ def number(
 
 def rate(text: str) -> Fraction:
     """A type for `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
-    return _within(Fraction, above=0)(text)
+    return _within(clock.parse, above=0)(text)
 
 
 def _within(

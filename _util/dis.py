@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from _util.flow import Flows, from_arrays
+from _util.image import pictures_of
 
 SCALES = (0.5, 1, 1.5)
 _SMALLEST = 16  # pixels of a side that OpenCV can work on
@@ -28,12 +29,12 @@ _MEDIAN = 5  # pixels of its side
 
 def dis(frame0: Tensor, frame1: Tensor) -> Flows:
     """DIS at full size, once in each direction."""
-    return from_arrays(_both_ways(_to_array(frame0), _to_array(frame1)), frame0.device)
+    return from_arrays(_both_ways(*pictures_of(frame0, frame1)), frame0.device)
 
 
 def multidis(frame0: Tensor, frame1: Tensor) -> Flows:
     """The best flow of DIS at several sizes, selected per pixel."""
-    picture0, picture1 = _to_array(frame0), _to_array(frame1)
+    picture0, picture1 = pictures_of(frame0, frame1)
     flows01, flows10 = zip(*(_at_scale(picture0, picture1, scale) for scale in SCALES), strict=True)
     best = select(picture0, picture1, flows01), select(picture1, picture0, flows10)
     return from_arrays(best, frame0.device)
@@ -138,7 +139,3 @@ def search(grey0: np.ndarray, grey1: np.ndarray) -> np.ndarray:
 def _both_ways(picture0: np.ndarray, picture1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grey0, grey1 = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1))
     return search(grey0, grey1), search(grey1, grey0)
-
-
-def _to_array(frame: Tensor) -> np.ndarray:
-    return (frame[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)

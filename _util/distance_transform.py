@@ -117,12 +117,7 @@ def _compose(on_line: Tensor) -> Tensor:
     across = (columns[:, None] - columns[None]).square()
     rows_at_once = max(1, 2**24 // (w * w))
     nearest = torch.cat([(rows[:, None] + across).amin(2) for rows in squares.split(rows_at_once)])
-    return _root(nearest.view(b, h, w), on_line)
-
-
-def _root(squared: Tensor, on_line: Tensor) -> Tensor:
-    h, w = on_line.shape[1:]
-    distance = squared.double().sqrt().float()
+    distance = nearest.view(b, h, w).double().sqrt().float()
     return torch.where(on_line.flatten(1).any(1)[:, None, None], distance, float(np.sqrt(h * h + w * w)))
 
 

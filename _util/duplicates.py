@@ -148,7 +148,8 @@ def _compare(one: _Reduced, other: _Reduced) -> Difference:
     rgb_mean, rgb_max, error = _lengths(one.rgb, other.rgb)
     lab_mean, lab_max, _ = _lengths(one.lab, other.lab)
     psnr = -10 * math.log10(max(error / 3, 1e-10))
-    return Difference(rgb_mean, rgb_max, lab_mean, lab_max, psnr, _ssim(one, other))
+    ssim = _similarity(one.mean, other.mean, one.square, other.square, _around(one.luma * other.luma))
+    return Difference(rgb_mean, rgb_max, lab_mean, lab_max, psnr, ssim)
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
@@ -167,10 +168,6 @@ def _lengths(one, other):
         total += row
         squares += row_squares
     return total / (h * w), math.sqrt(largest), squares / (h * w)
-
-
-def _ssim(one: _Reduced, other: _Reduced) -> float:
-    return _similarity(one.mean, other.mean, one.square, other.square, _around(one.luma * other.luma))
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})

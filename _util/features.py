@@ -12,7 +12,7 @@ downloads it once.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from _util import checkpoints
 from _util.errors import InputError
 
 BACKBONES = ("vgg19", "vgg16", "alexnet")
-_SHIPPED = "default/alexnet_features.safetensors"
+SHIPPED = "default/alexnet_features.safetensors"  # of AlexNet
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -154,27 +154,28 @@ class Backbone(nn.Module):
         return activations
 
 
-def open_backbone(name_or_path: str | Path, layers: Sequence[str], folder: Path = checkpoints.FOLDER) -> Backbone:
+def open_backbone(
+    name_or_path: str | Path,
+    layers: Sequence[str] | Mapping[str, Sequence[str]],
+    folder: Path = checkpoints.FOLDER,
+) -> Backbone:
     """A backbone with its weights.
 
     Args:
         name_or_path: one of `BACKBONES`, or a file with torchvision's state dict, recognised by its shapes.
-        layers: see `Backbone`.
+        layers: see `Backbone`; or these by architecture.
         folder: of checkpoints, in which files are searched by name.
 
     Raises:
         InputError: the weights cannot be found or downloaded, or fit none of the architectures.
         ValueError: as of `Backbone`.
     """
-    if name_or_path not in BACKBONES:
-        return Backbone(*_recognised(Path(name_or_path)), layers)
-    path = find(str(name_or_path), folder)
-    if path is None:
-        return Backbone(str(name_or_path), _convolutions(_download(str(name_or_path), folder)), layers)
-    architecture, weights = _recognised(path)
-    if architecture != name_or_path:
-        raise InputError(f"{path} holds {architecture} instead of {name_or_path}; rename it.")
-    return Backbone(architecture, weights, layers)
+    name = str(name_or_path)
+    path = find(name, folder) if name in BACKBONES else Path(name)
+    architecture, weights = (name, _convolutions(_download(name, folder))) if path is None else _recognised(path)
+    if name in BACKBONES and architecture != name:
+        raise InputError(f"{path} holds {architecture} instead of {name}; rename it.")
+    return Backbone(architecture, weights, layers[architecture] if isinstance(layers, Mapping) else layers)
 
 
 def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[tuple[int, float], ...]:
@@ -189,19 +190,10 @@ def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[
     return tuple(found)
 
 
-def recognise(path: Path) -> str:
-    """The architecture, one of `BACKBONES`, of the weights in a file.
-
-    Raises:
-        InputError: the file does not exist, or fits none of them.
-    """
-    return _recognised(path)[0]
-
-
 def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
     """The file of one of `BACKBONES` in a folder of checkpoints; None if there is none."""
     if name == "alexnet":
-        return folder / _SHIPPED if (folder / _SHIPPED).exists() else checkpoints.FOLDER / _SHIPPED
+        return folder / SHIPPED if (folder / SHIPPED).exists() else checkpoints.FOLDER / SHIPPED
     files = (path for place in checkpoints.searched(folder) for path in sorted(place.glob(f"{name}*")))
     return next((path for path in files if path.suffix in _SUFFIXES), None)
 

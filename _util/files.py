@@ -236,7 +236,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield temporary
             publish(temporary, real)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 @contextlib.contextmanager
@@ -254,13 +254,30 @@ def writing(path: str | Path, remedy: str = "choose another place") -> Iterator[
 
 def publish(temporary: Path, path: Path) -> None:
     """Rename a complete file, so that after a power failure, `path` is either the old file or the new one."""
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(path)
     with contextlib.suppress(OSError):  # not all systems can sync folders
-        _sync(path.parent)
+        sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def append(path: Path, line: str) -> None:
+    """Append a line to a text file, and sync it to disk.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open("a") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Sync a file, or the entries of a folder, to disk.
+
+    Raises:
+        OSError: it cannot be synced.
+    """
     is_folder = path.is_dir()
     descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
@@ -278,7 +295,7 @@ def _remove_stale(folder: Path) -> None:
         for entry in os.scandir(folder):
             match = _TEMPORARY.fullmatch(entry.name)
             if match and not _lives(int(match[1])):
-                _remove(Path(entry.path))
+                remove(Path(entry.path))
 
 
 def _lives(process: int) -> bool:
@@ -291,7 +308,8 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with its contents, as far as that is permitted."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -55,6 +55,11 @@ def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
     return array[:, :, 0] if array.shape[2] == 1 else array
 
 
+def pictures_of(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Two frames (1, 3, h, w) RGB in [0, 1] as (h, w, 3) uint8."""
+    return to_array(frame0[0], np.uint8), to_array(frame1[0], np.uint8)
+
+
 def logit(image: Tensor) -> Tensor:
     """`log(p / (1 - p))` of values in [0, 1], first scaled to [1/255, 254/255] to keep it finite."""
     p = (253 * image + 1) / 255

@@ -16,15 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from _util import checkpoints
-from _util.features import Backbone, open_backbone
+from _util.features import SHIPPED, Backbone, open_backbone
 
 Protocol = Literal["paper", "standard"]
-ALEXNET = "default/alexnet_features.safetensors"
 _LPIPS_MEAN, _LPIPS_DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 _SMALLEST_SIDE = 31  # at which AlexNet's last pooling still has a window
 _CENSUS_REACH = 3
 STYLE_LAYERS = {
-    "vgg": ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2"),
+    **dict.fromkeys(("vgg19", "vgg16"), ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
 }
 STYLE_LAYER_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
@@ -51,7 +50,7 @@ class LPIPSLoss(nn.Module):
         super().__init__()
         check_protocol(protocol)
         self.protocol = protocol
-        alexnet = checkpoints.read(checkpoints.FOLDER / ALEXNET)
+        alexnet = checkpoints.read(checkpoints.FOLDER / SHIPPED)
         backbone = Backbone("alexnet", alexnet, STYLE_LAYERS["alexnet"], _LPIPS_MEAN, _LPIPS_DEVIATION)
         self.backbone = backbone.to(memory_format=torch.channels_last)
         with resources.as_file(resources.files("lpips") / "weights/v0.1/alex.pth") as path:
@@ -113,12 +112,7 @@ def style_features(name_or_path: str) -> Backbone:
     Raises:
         InputError: as `features.open_backbone`.
     """
-    if name_or_path == "alexnet":
-        return open_backbone(name_or_path, STYLE_LAYERS["alexnet"])
-    try:
-        return open_backbone(name_or_path, STYLE_LAYERS["vgg"])
-    except ValueError:  # a file that turned out to hold AlexNet
-        return open_backbone(name_or_path, STYLE_LAYERS["alexnet"])
+    return open_backbone(name_or_path, STYLE_LAYERS)
 
 
 class StyleWeights(NamedTuple):
@@ -155,24 +149,20 @@ class Style(nn.Module):
         return reduce(operator.add, (getattr(weights, name) * term for name, term in terms.items())), terms
 
 
-def feature_l1(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
-) -> Tensor:
+def feature_l1(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
     """`Σ weight · mean |ours - theirs|` over the layers, the mean over images, channels and places.
 
     Args:
         ours, theirs: activations (b, c, h, w), one for each weight.
     """
-    layers = zip(ours, theirs, layer_weights, strict=True)
+    layers = zip(ours, theirs, STYLE_LAYER_WEIGHTS, strict=True)
     return reduce(operator.add, (weight * (a.float() - b.float()).abs().mean() for a, b, weight in layers))
 
 
-def gram_distance(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], layer_weights: Sequence[float] = STYLE_LAYER_WEIGHTS
-) -> Tensor:
+def gram_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
     """`Σ weight · ‖gram(ours) - gram(theirs)‖²` over the layers: the squared Frobenius norm, a sum over the c × c
     entries, and its mean over the images (Johnson et al., ECCV 2016). Arguments as of `feature_l1`."""
-    layers = zip(ours, theirs, layer_weights, strict=True)
+    layers = zip(ours, theirs, STYLE_LAYER_WEIGHTS, strict=True)
     return reduce(operator.add, (weight * (gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b, weight in layers))
 
 

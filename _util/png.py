@@ -61,11 +61,11 @@ def coding_chunk(primaries: int, transfer: int) -> Chunk | None:
     return Chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
 
 
-def icc_profile(chunks: Iterable[Chunk], most: int = 2**24) -> bytes | None:
-    """The ICC profile in chunks, truncated to `most` bytes; None if there is none."""
+def icc_profile(chunks: Iterable[Chunk]) -> bytes | None:
+    """The ICC profile in chunks, truncated to 16 MiB; None if there is none."""
     content = dict(chunks).get(b"iCCP", b"")
     with contextlib.suppress(zlib.error):
-        profile = zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], most)
+        profile = zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], 2**24)
         return profile or None
     return None
 

@@ -16,24 +16,25 @@ from _util.files import replacing
 from _util.pixels import as_8_bits, with_channels
 
 FORMATS = (".webp", ".gif", ".mp4")
+_LARGEST = 960  # pixels of a side
 
 
 def write_preview(
     path: str | Path,
     frames: Iterable[np.ndarray],
     fps: float,
-    largest: int = 960,
     tags: tuple[png.Chunk, ...] = (),
     exposures: Sequence[int] | None = None,
     there_and_back: bool = True,
 ) -> None:
     """Write an animation that plays forward and backward, and loops forever in WebP and GIF.
 
+    Frames of which a side is longer than 960 pixels are scaled down.
+
     Args:
         path: ends in .webp, .gif or .mp4; written atomically.
         frames: (h, w), (h, w, 3) or (h, w, 4), uint8 or uint16, all alike. Except in WebP, alpha is put over white.
         fps: frames per second.
-        largest: largest length of the longer side in pixels; larger frames are scaled down.
         tags: PNG chunks of colour and resolution, kept in WebP; for other formats, colours are converted to sRGB.
         exposures: number of times that each frame is repeated; 1 by default.
         there_and_back: False plays the frames forward only.
@@ -43,7 +44,7 @@ def write_preview(
     """
     path = Path(path)
     check_format(path)
-    shown = [_for_screen(frame, largest, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
+    shown = [_for_screen(frame, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
     icc_profile = png.shown_profile(tags)
     if icc_profile and path.suffix.lower() != ".webp":
         shown = _in_srgb(shown, icc_profile)
@@ -73,9 +74,9 @@ def check_format(path: str | Path) -> None:
         extras.require("av")
 
 
-def _for_screen(frame: np.ndarray, largest: int, keep_alpha: bool) -> np.ndarray:
+def _for_screen(frame: np.ndarray, keep_alpha: bool) -> np.ndarray:
     frame = with_channels(as_8_bits(frame), 3)
-    scale = largest / max(frame.shape[:2])
+    scale = _LARGEST / max(frame.shape[:2])
     if scale < 1:
         h, w = frame.shape[:2]
         frame = resized(frame, (max(2, round(h * scale)), max(2, round(w * scale))))

@@ -267,10 +267,10 @@ def _frames_json(track: Track) -> list[dict[str, Any]]:
             options.setdefault(frame, []).append(option)
     entries = []
     for frame, cell in enumerate(track.cells):
-        if frame == 0 or cell != track.cells[frame - 1] or frame in options:
-            entries.append(_entry(frame, cell or _EMPTY, options.get(frame, [])))
-        elif frame in ticks:
-            entries.append(_entry(frame, ticks[frame], []))
+        continues = frame > 0 and cell == track.cells[frame - 1]
+        tick = ticks.get(frame) if continues else None
+        if tick or not continues or frame in options:
+            entries.append(_entry(frame, tick or cell or _EMPTY, options.get(frame, [])))
     return [*entries, _entry(len(track.cells), _EMPTY, [])]
 
 

@@ -6,10 +6,10 @@ their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,10 +17,11 @@ from torch import Tensor
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.layers import placed
-from _util import checkpoints, graphs, image
+from _util import checkpoints, graphs
 from _util.dis import dis, multidis, select
-from _util.flow import Flows, to_array
+from _util.flow import Flows, from_arrays, to_array
 from _util.flow import resize as resize_flow
+from _util.image import pictures_of
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.rfr import RFR, InitialMode
@@ -93,13 +94,16 @@ def _rfr(context: Context) -> "RFR":
 
 def sgm_rfr(context: Context, mode: "InitialMode") -> FlowEstimator:
     """RFR, initialised with the flow of segment-guided matching."""
-    network, matching = _rfr(context), sgm(context)
+    refine = graphs.replayed(partial(_refine, _rfr(context), mode), context.device)
+    return partial(_match_and_refine, sgm(context), refine)  # unlike a lambda, can be sent to a loader's workers
 
-    def refine(frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
-        return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
 
-    refine = graphs.replayed(refine, context.device)
-    return lambda frame0, frame1: refine(frame0, frame1, *matching(frame0, frame1))
+def _refine(network: "RFR", mode: "InitialMode", frame0: Tensor, frame1: Tensor, *coarse: Tensor) -> Flows:
+    return network.both_ways(frame0, frame1, initial=Flows(*coarse), initial_mode=mode)
+
+
+def _match_and_refine(matching: "SGM", refine: Callable[..., Flows], frame0: Tensor, frame1: Tensor) -> Flows:
+    return refine(frame0, frame1, *matching(frame0, frame1))
 
 
 class MatchingAndSearch:
@@ -109,20 +113,16 @@ class MatchingAndSearch:
         self.sgm = sgm
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        return better(frame0, frame1, multidis(frame0, frame1), self.sgm(frame0, frame1))
+        return better(frame0, frame1, self.sgm(frame0, frame1))
 
 
-def better(frame0: Tensor, frame1: Tensor, searched: tuple[Tensor, Tensor], matched: tuple[Tensor, Tensor]) -> Flows:
-    """Select per pixel, in both directions, the flow whose neighbourhood matches better (see `_util.dis.select`)."""
+def better(frame0: Tensor, frame1: Tensor, matched: tuple[Tensor, Tensor]) -> Flows:
+    """At each pixel, `matched` or the flow of `multidis`, whichever matches both frames better (`_util.dis.select`)."""
+    searched, (picture0, picture1) = multidis(frame0, frame1), pictures_of(frame0, frame1)
     # `matched` is 0 where no segment was matched; there the searched flow is used.
     proposed = [torch.where((x != 0).any(1, keepdim=True), x, y) for x, y in zip(matched, searched, strict=True)]
-    return Flows(_better(frame0, frame1, searched[0], proposed[0]), _better(frame1, frame0, searched[1], proposed[1]))
-
-
-def _better(here: Tensor, there: Tensor, *flows: Tensor) -> Tensor:
-    before, after = (image.to_array(frame[0], np.uint8) for frame in (here, there))
-    flow = select(before, after, list(map(to_array, flows)))
-    return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous().to(here.device)
+    forth, back = ([to_array(flow) for flow in of_way] for of_way in zip(searched, proposed, strict=True))
+    return from_arrays((select(picture0, picture1, forth), select(picture1, picture0, back)), frame0.device)
 
 
 def with_paths(estimator: FlowEstimator) -> FlowEstimator:

@@ -12,7 +12,7 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import better, sgm
 from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
 from _util import image, paths
-from _util.dis import costs, multidis, unlikeness
+from _util.dis import costs, unlikeness
 from _util.flow import Flows, from_arrays, to_array
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
@@ -56,7 +56,7 @@ class PieceFlow:
         drawing = _line_drawing(frame0, frame1)
         if drawing is not None:
             return _paths(strokes.find(*drawing), frame0)
-        return _paths(find(*_pictures(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
+        return _paths(find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
 
 
 class PiecesAndSearch(PieceFlow):
@@ -71,11 +71,11 @@ class PiecesAndSearch(PieceFlow):
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
         """The motion as paths (1, 9, h, w); if nothing rotates, the flow of `sgm+dis` (1, 2, h, w)."""
         matching = self.sgm.match(frame0, frame1)
-        straight = better(frame0, frame1, multidis(frame0, frame1), self.sgm.flow(frame0, frame1, matching))
+        straight = better(frame0, frame1, self.sgm.flow(frame0, frame1, matching))
         drawing = _line_drawing(frame0, frame1)
         if drawing is not None:
             return _strokes_or(straight, *drawing)
-        pieces = find(*_pictures(frame0, frame1), matching)
+        pieces = find(*image.pictures_of(frame0, frame1), matching)
         matched = _paths(pieces, frame0)
         turns = _bows(pieces, matched) >= _BOW
         if pieces.is_line_art or not turns.any():
@@ -141,7 +141,7 @@ def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarra
 
 def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:
     """(k,): whether the part of a piece visible in both frames matches about as well by its motion as by the flow."""
-    pictures, count = _pictures(frame0, frame1), len(pieces.layers)
+    pictures, count = image.pictures_of(frame0, frame1), len(pieces.layers)
     is_found = np.ones(count, bool)
     for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
         owners = pieces.owners[i]
@@ -196,7 +196,3 @@ def _ends(motion: Flows) -> Flows:
 
 def _paths(pieces: Pieces, like: Tensor) -> Flows:
     return from_arrays(pieces.paths(), like.device)
-
-
-def _pictures(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    return image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8)

@@ -156,7 +156,7 @@ def _work(options: SGMFlowOptions, index: int, _tick: workers.Tick) -> tuple[boo
 
 
 def _show(folder: Path, frames: tuple[torch.Tensor, torch.Tensor], matching: Matching) -> None:
-    seen = image.to_array(frames[0][0], np.uint8), image.to_array(frames[1][0], np.uint8)
+    seen = image.pictures_of(*frames)
     shown = [*(segmentation.show(segments) for segments in matching[2:]), show_matches(seen, matching)]
     for name, picture in zip(PICTURES, shown, strict=True):
         image.write(folder / name, picture)

@@ -22,6 +22,12 @@ def angles(matrices: np.ndarray) -> np.ndarray:
 
 
 @njit()
+def moved(motion, x, y):
+    """The place to which a motion (2, 3) takes x, y."""
+    return motion[0, 0] * x + motion[0, 1] * y + motion[0, 2], motion[1, 0] * x + motion[1, 1] * y + motion[1, 2]
+
+
+@njit()
 def landing(motion, bend, x, y, frame):
     """Column and row at which a pixel of frame 0 or 1 lands in the other frame.
 
@@ -30,8 +36,7 @@ def landing(motion, bend, x, y, frame):
     u, v = x + 0.0, y + 0.0
     if frame == 0:
         u, v = u + bend[0], v + bend[1]
-    column = motion[0, 0] * u + motion[0, 1] * v + motion[0, 2]
-    row = motion[1, 0] * u + motion[1, 1] * v + motion[1, 2]
+    column, row = moved(motion, u, v)
     if frame == 1:
         column, row = column + bend[0], row + bend[1]
     return round(column), round(row)

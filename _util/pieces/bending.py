@@ -11,7 +11,7 @@ import numpy as np
 
 from _util import threads
 from _util.compiled import njit
-from _util.pieces.affine import angles, inverted
+from _util.pieces.affine import angles, inverted, moved
 from _util.sgm.matching import Matching
 from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estimator
 
@@ -79,8 +79,8 @@ def _agrees(own, other, matrix, here, there, tiny, least):
             if labels[y, x] != own:
                 continue
             count += 1
-            column = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2])
-            row = round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2])
+            u, v = moved(matrix, x, y)
+            column, row = round(u), round(v)
             if not (0 <= row < h and 0 <= column < w):
                 differ += 1
             elif labels_there[row, column] == other:
@@ -127,10 +127,10 @@ def _canvas(pair: np.ndarray, i: int, matrix: np.ndarray, both: tuple, greys: li
     cut(greys[1 - i], both[1 - i].labels, pair[1 - i], *other[:2], there)
     onto = matrix.copy()
     onto[:, 2] += matrix[:, :2] @ low - other[:2]
-    moved = cv2.warpAffine(
+    shown = cv2.warpAffine(
         there, onto, (int(width), int(height)), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderValue=BLANK
     )
-    return _Canvas(low, own, moved)
+    return _Canvas(low, own, shown)
 
 
 def _search(canvas: _Canvas) -> np.ndarray | None:
@@ -180,8 +180,8 @@ def _overlap(own, bend, corner, matrix, other, labels, covering):
             u, v = x + corner[0] + 0.0, y + corner[1] + 0.0
             if not straight:
                 u, v = u + bend[y, x, 0], v + bend[y, x, 1]
-            column = round(matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2])
-            row = round(matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2])
+            u, v = moved(matrix, u, v)
+            column, row = round(u), round(v)
             if 0 <= row < h and 0 <= column < w:
                 if (
                     labels[row, column] == other

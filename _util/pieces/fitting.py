@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from _util.compiled import njit
+from _util.pieces.affine import moved
 from _util.pieces.outlines import SOME, Outlines
 
 SHIFT, TURN, SIMILARITY, AFFINE = range(4)
@@ -96,7 +97,7 @@ def _fit(here, there, area, joints, scale, found):
             result, full = shifted, cost
     if full > enough:
         best = _turned(here, there, area, joints, near)
-        x, y = _moved(best, here.centre[0], here.centre[1])
+        x, y = moved(best, here.centre[0], here.centre[1])
         shifted = np.eye(2, 3)
         shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
         _improve(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
@@ -202,16 +203,11 @@ def _prior(motion, joints, area):
     far = 0.12 * area
     parted, least = 0.0, 1.0
     for k in range(len(joints)):
-        x, y = _moved(motion, joints[k, 0], joints[k, 1])
+        x, y = moved(motion, joints[k, 0], joints[k, 1])
         away = min((x - joints[k, 2]) ** 2 + (y - joints[k, 3]) ** 2, far) / far
         parted, least = parted + away, min(least, away)
     # A piece that stays joined at one contact may slide along the others.
     return cost + (_TOUCHING * (parted / len(joints) + least) / 2 if len(joints) else 0.0)
-
-
-@njit()
-def _moved(motion, x, y):
-    return motion[0, 0] * x + motion[0, 1] * y + motion[0, 2], motion[1, 0] * x + motion[1, 1] * y + motion[1, 2]
 
 
 @njit(fastmath=True)
@@ -254,7 +250,7 @@ def _full_cost(motion, here, there, far):
     total, limit = 0.0, far * far
     xs, ys = here.sample
     for k in range(len(xs)):
-        x, y = _moved(motion, xs[k], ys[k])
+        x, y = moved(motion, xs[k], ys[k])
         total += min(_square(x, y, there.points), limit) / len(xs)
     carried = _carried(motion, here.points)
     xs, ys = there.sample
@@ -273,7 +269,7 @@ def _improve(motion, here, there, kind, rounds, widest, narrowest):
         limit = (widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2 * 4
         for k in range(count0):
             x, y = here.sample[0][k], here.sample[1][k]
-            u, v = _moved(motion, x, y)
+            u, v = moved(motion, x, y)
             place, d = _nearest(u, v, there.points, squares)
             pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x, y, there.points[0][place], there.points[1][place]
             weights[k] = (1 - d / limit) ** 2 if d < limit else 0

@@ -47,8 +47,8 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
         return False
     enclosed = (segments.areas < LARGE * segments.labels.size) & ~ground
     paper = colours[ground][segments.areas[ground].argmax()]
-    alike = _count_alike(picture, segments.labels, enclosed, paper, 255 * _ONE_COLOUR)
-    return alike > _LINE_ART * segments.areas[enclosed].sum()
+    alike = (np.abs(picture[enclosed[segments.labels]] - paper) <= 255 * _ONE_COLOUR).all(1)
+    return np.count_nonzero(alike) > _LINE_ART * segments.areas[enclosed].sum()
 
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
@@ -59,21 +59,6 @@ def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
     sums, pixels = _sums(picture, segments.labels, inside, len(segments.areas))
     means = sums / np.maximum(pixels, 1)[:, None]
     return np.where(pixels[:, None] > 0, means, 255 * segments.colours).astype(np.float32)
-
-
-@njit()
-def _count_alike(picture, labels, chosen, colour, most):
-    """The number of pixels in chosen pieces that differ from a colour by at most `most` in every channel."""
-    count = 0
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            if chosen[labels[y, x]]:
-                count += (
-                    abs(picture[y, x, 0] - colour[0]) <= most
-                    and abs(picture[y, x, 1] - colour[1]) <= most
-                    and abs(picture[y, x, 2] - colour[2]) <= most
-                )
-    return count
 
 
 @njit()

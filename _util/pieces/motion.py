@@ -13,7 +13,7 @@ import numpy as np
 from _util import paths, threads
 from _util.compiled import njit
 from _util.pieces import fitting
-from _util.pieces.affine import inverted
+from _util.pieces.affine import inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
@@ -176,24 +176,16 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
             bend_x, bend_y = bends[y, x]
             u, v = x + 0.0, y + 0.0
             if frame == 1:
-                motion = inverse[owner]
-                u, v = (
-                    motion[0, 0] * x + motion[0, 1] * y + motion[0, 2],
-                    motion[1, 0] * x + motion[1, 1] * y + motion[1, 2],
-                )
+                u, v = moved(inverse[owner], x, y)
                 # In frame 1 the whole bend has been applied: start from the unbent position in frame 0, and undo it.
                 u, v = u + bend_x, v + bend_y
                 bend_x, bend_y = -bend_x, -bend_y
             for k in range(1, last + 1):
                 place = last - k if frame == 1 else k
-                t, motion = times[place], matrices[owner, place]
-                p, q = u + t * bend_x, v + t * bend_y
-                way_x = motion[0, 0] * p + motion[0, 1] * q + motion[0, 2] - x
-                way_y = motion[1, 0] * p + motion[1, 1] * q + motion[1, 2] - y
-                if k == last:
-                    found[y, x, 0], found[y, x, 1] = way_x, way_y
-                else:
-                    found[y, x, 2 * k], found[y, x, 2 * k + 1] = way_x, way_y
+                t = times[place]
+                p, q = moved(matrices[owner, place], u + t * bend_x, v + t * bend_y)
+                channel = 0 if k == last else 2 * k
+                found[y, x, channel], found[y, x, channel + 1] = p - x, q - y
             for k in range(1, last):
                 found[y, x, 2 * k] -= times[k] * found[y, x, 0]
                 found[y, x, 2 * k + 1] -= times[k] * found[y, x, 1]

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _util.compiled import njit
 from _util.segmentation import Segments
-from _util.segmentation.joining import count_borders
+from _util.segmentation.borders import adjacent, keys_of
 
 SOME = 32  # leading points of each outline that serve as its coarse sample
 _MOST = 240  # largest number of points kept per outline
@@ -27,11 +26,7 @@ def outlines(segments: Segments) -> Outlines:
     """The outlines of all pieces; the border of the frame does not count as an outline."""
     labels, count = segments.labels, len(segments.areas)
     beside = np.zeros(labels.shape, bool)
-    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
-    beside[:, 1:] |= across
-    beside[:, :-1] |= across
-    beside[1:] |= down
-    beside[:-1] |= down
+    beside.flat[np.concatenate(adjacent(labels))] = True
     y, x = np.nonzero(beside)
     found = labels[y, x]
     # Random order, so that the first points of each outline are a fair sample.
@@ -49,7 +44,6 @@ class Contacts(NamedTuple):
 
     keys: np.ndarray  # (k,) int64, one · n + other, one < other
     centres: np.ndarray  # (k, 2) float64, x, y
-    lengths: np.ndarray  # (k,) int64, pixels
     pieces: int  # n
 
     def find(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -64,24 +58,8 @@ class Contacts(NamedTuple):
 def contacts(segments: Segments) -> Contacts:
     """The contacts between the pieces of a frame."""
     labels, count = segments.labels, len(segments.areas)
-    keys, places = _borders(labels, count)
-    found, inverse, lengths = np.unique(keys, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(inverse, places[:, i], len(found)) for i in range(2)], 1)
-    return Contacts(found, sums / lengths[:, None], lengths, count)
-
-
-@njit()
-def _borders(labels, count):
-    h, w = labels.shape
-    size = count_borders(labels)
-    keys, places = np.empty(size, np.int64), np.empty((size, 2), np.float64)
-    size = 0
-    for y in range(h):
-        for x in range(w):
-            for v, u in ((y, x + 1), (y + 1, x)):
-                if v < h and u < w and labels[y, x] != labels[v, u]:
-                    one, other = min(labels[y, x], labels[v, u]), max(labels[y, x], labels[v, u])
-                    keys[size] = np.int64(one) * count + other
-                    places[size, 0], places[size, 1] = (x + u) / 2, (y + v) / 2
-                    size += 1
-    return keys, places
+    ends = adjacent(labels)
+    found, inverse, lengths = np.unique(keys_of(labels, *ends, count), return_inverse=True, return_counts=True)
+    (y0, x0), (y1, x1) = (np.unravel_index(end, labels.shape) for end in ends)
+    sums = np.stack([np.bincount(inverse, places, len(found)) for places in ((x0 + x1) / 2, (y0 + y1) / 2)], 1)
+    return Contacts(found, sums / lengths[:, None], count)

@@ -12,10 +12,11 @@ from scipy.sparse import coo_array
 from _util import threads
 from _util.compiled import njit
 from _util.morphology import grown
-from _util.pieces.affine import inverted, landing
+from _util.pieces.affine import inverted, landing, moved
 from _util.pieces.bending import LEAST_SEEN
 from _util.pieces.ground import SAME, largest_change
 from _util.segmentation import Segments
+from _util.segmentation.borders import adjacent
 from _util.sgm.motion import OVERLAP
 
 GROUND, UNKNOWN = 0, -1
@@ -79,10 +80,10 @@ def _count_landings(lost, labels, boxes, candidates, firsts, motions, owners, co
                 for x in range(boxes[k, 0], boxes[k, 2]):
                     if labels[y, x] != lost[k]:
                         continue
-                    u = round(motion[0, 0] * x + motion[0, 1] * y + motion[0, 2])
-                    v = round(motion[1, 0] * x + motion[1, 1] * y + motion[1, 2])
-                    if 0 <= v < h and 0 <= u < w:
-                        owner = owners[v, u]
+                    u, v = moved(motion, x, y)
+                    column, row = round(u), round(v)
+                    if 0 <= row < h and 0 <= column < w:
+                        owner = owners[row, column]
                         if owner == candidates[c]:
                             counts[c, 0] += 1
                         elif owner > GROUND:
@@ -116,9 +117,7 @@ def with_lines(
     for i, motions in enumerate((matrices, inverse)):
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
         border = np.zeros(owners[i].shape, bool)
-        across, down = owners[i][:, 1:] != owners[i][:, :-1], owners[i][1:] != owners[i][:-1]
-        border[:, 1:] |= across
-        border[1:] |= down
+        border.flat[adjacent(owners[i])[1]] = True
         beside = grown(border, radius)
         changed = owners[i].copy()
         view = _FrameView(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)

@@ -12,13 +12,13 @@ In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and statisti
 """
 
 import colorsys
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from _util.compiled import njit
+from _util.image import to_array
 from _util.segmentation import lines
 from _util.segmentation.fills import fill
 from _util.segmentation.joining import join
@@ -70,9 +70,10 @@ def describe(labels: np.ndarray, image: Tensor) -> Segments:
         raise ValueError(
             f"labels must be integers of {pixels.shape[:2]} like the image, not {labels.dtype} {labels.shape}"
         )
-    pieces = np.empty(labels.shape, np.int32)
-    _connect(labels, pieces)
-    return _describe(pieces, pixels)
+    from skimage.measure import label  # slow to import, and rarely needed
+
+    connected = cast(np.ndarray, label(labels, background=int(labels.min()) - 1, connectivity=1))
+    return _describe(connected, pixels)
 
 
 def show(segments: Segments) -> np.ndarray:
@@ -94,8 +95,7 @@ def _pixels(image: Tensor) -> np.ndarray:
     shape = tuple(image.shape)
     if shape[-3:-2] != (3,) or shape[:-3] not in ((), (1,)) or 0 in shape:
         raise ValueError(f"image must be (3, h, w) or (1, 3, h, w), not {shape}")
-    scaled = image.detach().reshape(shape[-3:]).float().clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
-    return np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
+    return to_array(image.reshape(shape[-3:]), np.uint8)
 
 
 def _describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
@@ -148,36 +148,3 @@ def _measure(labels, pixels, areas, sums, boxes):
             box = boxes[label]
             box[0], box[1] = min(box[0], start), min(box[1], y)
             box[2], box[3] = max(box[2], x), max(box[3], y + 1)
-
-
-@njit()
-def _connect(labels, pieces):
-    # Union-find over 4-connected pixels of one label; a parent is an earlier number of the same piece, or itself.
-    h, w = labels.shape
-    parent = np.empty(h * w, np.int32)
-    count = 0
-    for y in range(h):
-        for x in range(w):
-            above = y > 0 and labels[y - 1, x] == labels[y, x]
-            if x > 0 and labels[y, x - 1] == labels[y, x]:
-                number = pieces[y, x - 1]
-                if above:
-                    other = pieces[y - 1, x]
-                    while parent[number] != number:
-                        number = parent[number]
-                    while parent[other] != other:
-                        other = parent[other]
-                    parent[max(number, other)] = min(number, other)
-                    number = min(number, other)
-            elif above:
-                number = pieces[y - 1, x]
-            else:
-                number = count
-                parent[count] = count
-                count += 1
-            pieces[y, x] = number
-    for number in range(count):
-        parent[number] = parent[parent[number]]
-    for y in range(h):
-        for x in range(w):
-            pieces[y, x] = parent[pieces[y, x]]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse.csgraph
 
 from _util.compiled import njit
+from _util.segmentation.borders import adjacent, keys_of
 from _util.segmentation.fills import grow
 
 _BINS = 32  # of a colour histogram, per channel
@@ -28,7 +29,7 @@ def join(labels: np.ndarray, count: int, lines: np.ndarray, pixels: np.ndarray, 
     _count_colours(labels, pixels, areas, histograms)
     histograms = histograms.cumsum(2, dtype=np.float32).reshape(count + 1, -1)
     grow(labels, np.ones(lines.shape, np.uint8))
-    into = _join_small(labels, areas, histograms, smallest)
+    into = _join_small(labels, areas, histograms, smallest, 2 * len(adjacent(labels)[0]))
     pieces = into[labels]
     return _join_narrow(pieces, lines, histograms / np.maximum(areas, 1)[:, None])
 
@@ -40,46 +41,16 @@ def _join_narrow(pieces: np.ndarray, lines: np.ndarray, histograms: np.ndarray) 
     continues between the two pieces, unlike in a passage between two other things.
     """
     count = len(histograms)
-    touching, opening = np.unique(_open_borders(pieces, lines, count), return_counts=True)
-    crossed = np.zeros(len(touching), np.int64)
-    if len(touching):
-        _count_crossings(pieces, lines, count, touching, crossed)
+    one, other = adjacent(pieces)
+    keys, on_line = keys_of(pieces, one, other, count), lines.flat[one] | lines.flat[other]
+    touching, opening = np.unique(keys[~on_line], return_counts=True)
+    crossings = keys[on_line & np.isin(keys, touching)]
+    crossed = np.bincount(np.searchsorted(touching, crossings), minlength=len(touching))
     one, other = touching // count, touching % count
     alike = np.abs(histograms[one] - histograms[other]).sum(1) <= _ALIKE
     joined = alike & (opening >= _OPEN) & (crossed <= _CROSSED)
     links = scipy.sparse.coo_array((np.ones(joined.sum()), (one[joined], other[joined])), (count, count))
     return scipy.sparse.csgraph.connected_components(links, directed=False)[1][pieces]
-
-
-@njit()
-def _open_borders(pieces, lines, count):
-    # one · count + other for all adjacent pixels of two pieces, one < other, neither on a line.
-    h, w = pieces.shape
-    pairs = np.empty(2 * h * w, np.int64)
-    size = 0
-    for y in range(h):
-        for x in range(w):
-            for v, u in ((y, x + 1), (y + 1, x)):
-                if v < h and u < w and pieces[y, x] != pieces[v, u] and not (lines[y, x] or lines[v, u]):
-                    one, other = min(pieces[y, x], pieces[v, u]), max(pieces[y, x], pieces[v, u])
-                    pairs[size] = one * count + other
-                    size += 1
-    return pairs[:size]
-
-
-@njit()
-def _count_crossings(pieces, lines, count, pairs, crossed):
-    # For each of these pairs of pieces, the number of adjacent pixels of which one is on a line.
-    h, w = pieces.shape
-    for y in range(h):
-        for x in range(w):
-            for v, u in ((y, x + 1), (y + 1, x)):
-                if v < h and u < w and pieces[y, x] != pieces[v, u] and (lines[y, x] or lines[v, u]):
-                    one, other = min(pieces[y, x], pieces[v, u]), max(pieces[y, x], pieces[v, u])
-                    pair = one * count + other
-                    at = np.searchsorted(pairs, pair)
-                    if at < len(pairs) and pairs[at] == pair:
-                        crossed[at] += 1
 
 
 @njit()
@@ -93,18 +64,6 @@ def _count_colours(labels, pixels, areas, histograms):
                 histograms[label, channel, pixels[y, x, channel] * _BINS // 256] += 1
 
 
-@njit()
-def count_borders(labels):
-    """The number of horizontally or vertically adjacent pixels of (h, w) with different labels."""
-    h, w = labels.shape
-    count = 0
-    for y in range(h):
-        for x in range(w):
-            count += x + 1 < w and labels[y, x] != labels[y, x + 1]
-            count += y + 1 < h and labels[y, x] != labels[y + 1, x]
-    return count
-
-
 class _Borders(NamedTuple):
     """The neighbours of pieces as linked lists, so that those of two pieces are concatenated in constant time."""
 
@@ -115,13 +74,13 @@ class _Borders(NamedTuple):
 
 
 @njit()
-def _join_small(labels, areas, histograms, smallest):
+def _join_small(labels, areas, histograms, smallest, most):
     """For each label, the one it is merged into, smallest piece first. Modifies `areas` and `histograms`.
 
-    Histograms are cumulative, so that their distance is the earth mover's.
+    Histograms are cumulative, so that their distance is the earth mover's. `_Borders` has up to `most` entries.
     """
     count = len(areas)
-    borders = _borders_of_small(labels, areas, smallest)
+    borders = _borders_of_small(labels, areas, smallest, most)
     parent, seen = np.arange(count), np.full(count, -1)
     waiting, before = np.full(smallest, -1), np.full(count, -1)  # heads and links of lists of small pieces by area
     for piece in range(count - 1, 0, -1):
@@ -150,9 +109,8 @@ def _join_small(labels, areas, histograms, smallest):
 
 
 @njit()
-def _borders_of_small(labels, areas, smallest):
+def _borders_of_small(labels, areas, smallest, most):
     h, w = labels.shape
-    most = 2 * count_borders(labels)
     first, last = np.full(len(areas), -1), np.full(len(areas), -1)
     neighbour, following = np.empty(most, np.int64), np.full(most, -1)
     size = 0

@@ -4,7 +4,7 @@ In: a frame, (h, w, 3) uint8 RGB. Out: a mask. The frame is smoothed by a bilate
 where a channel is darker than its surroundings (Laplacian), with hysteresis.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -52,8 +52,13 @@ def find(pixels: np.ndarray, style: Style) -> np.ndarray:
     smooth = bilateral(pixels, of.diameter, of.sigma_colour, of.sigma_space)
     response = cv2.Laplacian(smooth, cv2.CV_16S, ksize=5)
     unit = max(1, int(response.max())) / 255
-    lines = np.zeros(pixels.shape[:2], np.bool_)
-    _trace(response, of.weakest * unit, of.marked * unit, of.certain * unit, lines)
+    lines = np.zeros(pixels.shape[:2], bool)
+    for channel in cv2.split(response):
+        possible = (channel > of.weakest * unit).astype(np.uint8)
+        count, parts = cast(tuple[int, np.ndarray], cv2.connectedComponents(possible, connectivity=8))
+        is_line = np.zeros(count, bool)
+        is_line[parts[channel > of.certain * unit]] = True
+        lines |= is_line[parts] & (channel >= of.marked * unit)
     return lines
 
 
@@ -126,31 +131,3 @@ def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
             for x in range(min(_TILE, w - left)):
                 for channel in range(3):
                     smooth[y, left + x, channel] = np.uint8(sums[(channel + 1) * _TILE + x] / sums[x] + np.float32(0.5))
-
-
-@njit()
-def _trace(response, weakest, marked, certain, lines):
-    # Hysteresis in each channel: pixels above `weakest` that are connected, through such pixels, to one above
-    # `certain`; of these, those of at least `marked`. Zeroes the responses that it visits.
-    h, w, channels = response.shape
-    stack = np.empty((h * w, 2), np.int32)
-    for channel in range(channels):
-        for row in range(h):
-            for column in range(w):
-                if response[row, column, channel] <= certain:
-                    continue
-                lines[row, column] = True
-                response[row, column, channel] = 0
-                stack[0] = row, column
-                size = 1
-                while size > 0:
-                    size -= 1
-                    y, x = stack[size]
-                    for v in range(max(0, y - 1), min(h, y + 2)):
-                        for u in range(max(0, x - 1), min(w, x + 2)):
-                            value = response[v, u, channel]
-                            if value > weakest:
-                                lines[v, u] |= value >= marked
-                                response[v, u, channel] = 0
-                                stack[size] = v, u
-                                size += 1

@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _util import checkpoints, features, image
+from _util import checkpoints, features
 from _util.errors import InputError
 from _util.flow import from_arrays
+from _util.image import pictures_of
 from _util.segmentation import Segments, Style, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
@@ -106,9 +107,7 @@ class SGM:
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow of matched pieces in both directions."""
-        picture0, picture1 = (image.to_array(frame[0], np.uint8) for frame in (frame0, frame1))
-        flows = flow_of_pieces(picture0, picture1, matching)
-        return from_arrays(flows, frame0.device)
+        return from_arrays(flow_of_pieces(*pictures_of(frame0, frame1), matching), frame0.device)
 
     @torch.inference_mode()
     def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:
@@ -135,10 +134,7 @@ def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np
 
 
 def _open(name: str, folder: Path) -> features.Backbone:
-    if name == "auto":
-        name = features.best(folder)
-    architecture = name if name in features.BACKBONES else features.recognise(Path(name))
-    return features.open_backbone(name, LAYERS[architecture], folder)
+    return features.open_backbone(features.best(folder) if name == "auto" else name, LAYERS, folder)
 
 
 def _size(frame: Tensor) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from _util.segmentation import Segments
+from _util.segmentation.borders import adjacent
 
 _BINS, _SOFTNESS = 6, 0.14  # of each channel; standard deviation, in [0, 1]
 
@@ -30,9 +31,6 @@ def _histogram(colours: np.ndarray) -> np.ndarray:
 def borders(segments: Segments) -> csr_array:
     """(n, n), the lengths of borders between pieces in pixels."""
     labels, count = segments.labels, len(segments.areas)
-    one = np.concatenate([labels[:, :-1].ravel(), labels[:-1].ravel()])
-    other = np.concatenate([labels[:, 1:].ravel(), labels[1:].ravel()])
-    differ = one != other
-    one, other = one[differ], other[differ]
+    one, other = (labels.flat[pixels] for pixels in adjacent(labels))
     touching = coo_array((np.ones(len(one), np.float32), (one, other)), (count, count)).tocsr()
     return touching + touching.T

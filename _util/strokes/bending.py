@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
 from _util.strokes.matching import UNKNOWN, StrokeMatching, on_line
-from _util.strokes.search import moved
+from _util.strokes.search import moved, moved_point
 from _util.strokes.tracing import LinePoints, Neighbours, nearest_of
 
 _OFF = 4  # pixels at 540×960; largest distance of a point from the line onto which it is moved
@@ -104,7 +104,7 @@ def _follow(motions, here, there, field, off, owners, claimed, bends):
         motion = motions[owners[point]]
         whole = np.arctan2(motion[1], motion[0])
         cos, sin = np.cos(whole + turned[point]), np.sin(whole + turned[point])
-        x, y = _end(motion, points[point])
+        x, y = moved_point(motion, points[point, 0], points[point, 1])
         for k in range(along.firsts[point], along.firsts[point + 1]):
             other = along.points[k]
             if owners[other] != UNKNOWN:
@@ -117,7 +117,7 @@ def _follow(motions, here, there, field, off, owners, claimed, bends):
             if place < 0 or claimed[place] != UNKNOWN:
                 continue
             across = _across(u, v, there.points[place], there.directions[place])
-            end_x, end_y = _end(motion, points[other])
+            end_x, end_y = moved_point(motion, points[other, 0], points[other, 1])
             bends[other, 0] = u + _PUT * across[0] - end_x
             bends[other, 1] = v + _PUT * across[1] - end_y
             turn = (there.directions[place] - direction + np.pi / 2) % np.pi - np.pi / 2
@@ -144,11 +144,3 @@ def _across(x, y, point, direction):
     right, down = -np.sin(direction), np.cos(direction)
     way = (point[0] - x) * right + (point[1] - y) * down
     return np.array([way * right, way * down])
-
-
-@njit()
-def _end(motion, point):
-    return (
-        motion[0] * point[0] - motion[1] * point[1] + motion[2],
-        motion[1] * point[0] + motion[0] * point[1] + motion[3],
-    )

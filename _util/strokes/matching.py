@@ -13,7 +13,7 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
-from _util.strokes.search import about, moved, search
+from _util.strokes.search import about, moved, moved_point, search
 from _util.strokes.tracing import LinePoints, nearest_of, thinned
 
 UNKNOWN = -1
@@ -199,7 +199,7 @@ def _spread(seed, motion, off, drawings, visits, sums):
         point = queue[head]
         head += 1
         x, y = here.points[point]
-        u, v = motion[0] * x - motion[1] * y + motion[2], motion[1] * x + motion[0] * y + motion[3]
+        u, v = moved_point(motion, x, y)
         place, distance = nearest_at(field, u, v, here.directions[point] + turn, off)
         is_carried = place >= 0 and claimed[place] == UNKNOWN
         if is_carried:

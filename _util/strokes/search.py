@@ -67,6 +67,12 @@ def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 @njit()
+def moved_point(motion, x, y):
+    """`moved` for one motion (4,) and one point, in kernels."""
+    return motion[0] * x - motion[1] * y + motion[2], motion[1] * x + motion[0] * y + motion[3]
+
+
+@njit()
 def _surroundings(anchors, lines, radius, most):
     """(k, most), a random sample of the points connected to each anchor within `radius`; -1 where there are fewer."""
     points, around = lines.points, lines.around

@@ -131,8 +131,8 @@ def test_other_errors_that_cannot_be_raised_are_reported():
         (command.number(), {"-3": -3}, {"inf": "must be finite"}),
         (
             command.rate,
-            {"24000/1001": Fraction(24000, 1001), "12.5": Fraction(25, 2)},
-            {"1/0": "not a number", "0": "above 0"},
+            {"24000/1001": Fraction(24000, 1001), "12.5": Fraction(25, 2), "1e-05": Fraction(1, 10**5)},
+            {"1/0": "not a number", "0": "above 0", "1e999": "not a number", "1e-999999999": "not a number"},
         ),
     ],
 )

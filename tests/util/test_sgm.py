@@ -1,5 +1,7 @@
 """Segment-guided matching: features of pieces, pairs, and how they move."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -239,6 +241,7 @@ def test_estimators_by_name(tmp_path, name):
         for flow in flows.at_moderate_size(estimator, frame0, frame1):
             assert flow.shape == (1, 2, 120, 160)
             assert flow.isfinite().all()
+    pickle.dumps(estimator)  # as for a loader's workers
 
 
 def test_matching_helps_search_where_a_piece_moves_far():

@@ -125,6 +125,13 @@ def test_ours_comes_back(tmp_path, ours):
     assert xdts.read(path) == ours
 
 
+def test_an_in_between_that_is_also_a_reference_comes_back(tmp_path, ours):
+    ours.tables[0].tracks[0].references.insert(0, 1)
+    assert 1 in ours.tables[0].tracks[0].in_betweens
+    xdts.write(tmp_path / "out.xdts", ours)
+    assert xdts.read(tmp_path / "out.xdts") == ours
+
+
 @pytest.mark.parametrize(
     ("json_sheet", "says"),
     [

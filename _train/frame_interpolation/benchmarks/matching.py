@@ -153,7 +153,7 @@ def _measure(sgm: SGM, frame0: Tensor, frame1: Tensor) -> tuple[dict[str, float]
     memory.reset_peak()
     before = memory.peak()
     start = time.perf_counter()
-    find(image.to_array(frame0[0], np.uint8), image.to_array(frame1[0], np.uint8), matching).paths()
+    find(*image.pictures_of(frame0, frame1), matching).paths()
     turning = time.perf_counter() - start
     return dict(zip(STAGES, [*np.diff(ticks).tolist(), turning], strict=True)), segments, memory.peak() - before
 
@@ -175,7 +175,7 @@ def literal_flows(
         affinity[i, j] -= areas[1] / areas[0] / 20 if areas[1] > 3 * areas[0] else 0
 
     flows = np.zeros((2, h, w, 2), np.float32)
-    greys = [cv2.cvtColor(image.to_array(frame[0], np.uint8), cv2.COLOR_RGB2GRAY) for frame in (frame0, frame1)]
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in image.pictures_of(frame0, frame1)]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for i in range(len(masks[0])):
         j = affinity[i].argmax()

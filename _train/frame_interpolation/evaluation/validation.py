@@ -48,14 +48,9 @@ def validate(
         InputError: as of `Keyframes`, or a frame has values that are not finite.
     """
     method = Function(function, measures.device)
-    means = [
-        _mean([_judge(method, items[i], measures, further) for i in range(len(items))]) for items in _open(folders)
-    ]
+    of_folders = [Items(["keyframes", str(folder)]) for folder in folders]
+    means = [_mean([_judge(method, items[i], measures, further) for i in range(len(items))]) for items in of_folders]
     return _mean(means)
-
-
-def _open(folders: Sequence[Path]) -> list[Items]:
-    return [Items(["keyframes", str(folder)]) for folder in folders]
 
 
 def _judge(method: JudgedMethod, item: JudgedItem, measures: Measures, further: Further | None) -> dict[str, float]:

@@ -94,7 +94,7 @@ class Drawn:
             if name not in self._whole and (before := spare.pop(digest_of(recipe), None)):
                 sha256, _ = self._whole.pop(before)
                 with _writing(self._folder / name):
-                    self._append(_line(name, sha256, recipe))
+                    files.append(self._record, _line(name, sha256, recipe))
                     files.publish(self._folder / before, self._folder / name)
                 self._is_drawn(name, sha256, recipe)
 
@@ -110,7 +110,7 @@ class Drawn:
             with _writing(path, staged):
                 write(staged)
                 sha256 = digest(staged)
-                self._append(_line(name, sha256, recipe))
+                files.append(self._record, _line(name, sha256, recipe))
                 files.publish(staged, path)
         finally:
             staged.unlink(missing_ok=True)
@@ -128,12 +128,6 @@ class Drawn:
     def _is_drawn(self, name: str, sha256: str, recipe: Recipe) -> None:
         self._changed.pop(name, None)
         self._whole[name] = sha256, recipe
-
-    def _append(self, line: str) -> None:
-        with self._record.open("a") as record:
-            record.write(line)
-            record.flush()
-            os.fsync(record.fileno())
 
 
 def check_keys(folder: Path, drawn: Iterable[Drawn], keys: Collection[str]) -> None:

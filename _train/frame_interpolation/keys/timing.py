@@ -28,6 +28,7 @@ from typing import Any
 
 from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.tables import read_rows
+from _util import clock
 from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.files import PICTURE_SUFFIXES
@@ -37,7 +38,6 @@ MOST_FRAMES = 9999  # longest exposure of a drawing
 _LARGEST_DENOMINATOR = 2**24  # of an eased position
 _HALVINGS = 80  # bisections of the parameter: more precise than fractions of that denominator
 _COLUMNS = ("key", "between", "ease", "ticks", "on")
-_LONGEST_NUMBER = 32  # characters
 
 Ease = Callable[[Fraction], Fraction]
 
@@ -319,8 +319,6 @@ def _whole(name: str, text: str) -> int:
 
 def _number(name: str, text: str) -> Fraction:
     try:
-        if len(text) > _LONGEST_NUMBER or "e" in text.lower():  # such as 1e999999999, which would take forever
-            raise ValueError(text)
-        return Fraction(text.strip())
+        return clock.parse(text.strip())
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{name} has {text.strip()[:_LONGEST_NUMBER]!r}, which is not a number.") from error
+        raise InputError(f"{name} has {text.strip()[:32]!r}, which is not a number.") from error

@@ -59,10 +59,10 @@ class Weights(NamedTuple):
 
 
 class Attention(nn.Module):
-    def __init__(self, channels: int = 128, largest_side: int = 160):
+    def __init__(self):
         super().__init__()
-        self.to_qk = nn.Conv2d(channels, 2 * channels, 1, bias=False)
-        self.pos_emb = RelativePositions(largest_side, channels)
+        self.to_qk = nn.Conv2d(128, 2 * 128, 1, bias=False)
+        self.pos_emb = RelativePositions(160, 128)
 
     def forward(self, context: Tensor, kept: int = _KEPT) -> QueriesAndKeys | Weights:
         """The attention of the context (b, c, h, w): weights if there are at most `kept`, else queries and keys."""
@@ -74,9 +74,9 @@ class Attention(nn.Module):
 class Aggregator(nn.Module):
     """Appends to the motion features a copy with the attended motion of other pixels added."""
 
-    def __init__(self, channels: int = 128):
+    def __init__(self):
         super().__init__()
-        self.to_v = nn.Conv2d(channels, channels, 1, bias=False)
+        self.to_v = nn.Conv2d(128, 128, 1, bias=False)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, motion: Tensor, attention: QueriesAndKeys | Weights) -> Tensor:
@@ -92,13 +92,13 @@ def _as_tokens(x: Tensor) -> Tensor:
 
 
 class AggregatingRFR(RFR):
-    def __init__(self, scales: int = 4, radius: int = 4):
-        super().__init__(scales, radius)
+    def __init__(self):
+        super().__init__()
         self.fnet = BasicEncoder(nn.InstanceNorm2d)
         # Unused: the released network has a context network, but takes its context from `fnet`, as RFR does.
         self.cnet = BasicEncoder(nn.BatchNorm2d)
         self.att = Attention()
-        self.update_block = UpdateBlock(scales * (2 * radius + 1) ** 2, Aggregator())
+        self.update_block = UpdateBlock(Aggregator())
 
     def _prepare(self, context: Tensor) -> GRUContext:
         return super()._prepare(context)._replace(attention=self.att(context))

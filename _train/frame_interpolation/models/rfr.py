@@ -22,6 +22,8 @@ from _util.graphs import constant
 
 InitialMode = Literal["released", "paper"]
 Norm = Callable[[int], nn.Module]
+_CORRELATIONS = 4 * 9**2  # that `CorrelationPyramid` looks up per pixel
+_CHANNELS = 128  # of the hidden state, and of the context
 
 
 class EncoderBlock(nn.Module):
@@ -58,9 +60,9 @@ class BasicEncoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-    def __init__(self, correlations: int):
+    def __init__(self):
         super().__init__()
-        self.convc1 = nn.Conv2d(correlations, 256, 1)
+        self.convc1 = nn.Conv2d(_CORRELATIONS, 256, 1)
         self.convc2 = nn.Conv2d(256, 192, 3, padding=1)
         self.convf1 = nn.Conv2d(2, 128, 7, padding=3)
         self.convf2 = nn.Conv2d(128, 64, 3, padding=1)
@@ -85,26 +87,23 @@ class GatesOfContext(NamedTuple):
 class SepConvGRU(nn.Module):
     """A convolutional GRU in two passes, along rows and along columns. Its input is [context, motion]."""
 
-    def __init__(self, hidden: int = 128, context: int = 128, motion: int = 128):
+    def __init__(self, motion: int):
         super().__init__()
-        self.hidden, self.context = hidden, context
-        channels = hidden + context + motion
-        self.convz1, self.convr1, self.convq1 = (nn.Conv2d(channels, hidden, (1, 5), padding=(0, 2)) for _ in range(3))
-        self.convz2, self.convr2, self.convq2 = (nn.Conv2d(channels, hidden, (5, 1), padding=(2, 0)) for _ in range(3))
+        i, o = 2 * _CHANNELS + motion, _CHANNELS
+        self.convz1, self.convr1, self.convq1 = (nn.Conv2d(i, o, (1, 5), padding=(0, 2)) for _ in range(3))
+        self.convz2, self.convr2, self.convq2 = (nn.Conv2d(i, o, (5, 1), padding=(2, 0)) for _ in range(3))
 
     def prepare(self, context: Tensor) -> list[GatesOfContext]:
         passes = ((self.convz1, self.convr1, self.convq1), (self.convz2, self.convr2, self.convq2))
         return [self._prepare(context, *convolutions) for convolutions in passes]
 
     def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> GatesOfContext:
-        weight, bias = (
-            torch.cat([z.weight, r.weight, q.weight]),
-            torch.cat([x.bias for x in (z, r, q) if x.bias is not None]),
-        )
-        before, of_context, after = weight.tensor_split([self.hidden, self.hidden + self.context], 1)
+        weight = torch.cat([z.weight, r.weight, q.weight])
+        bias = torch.cat([x.bias for x in (z, r, q) if x.bias is not None])
+        before, of_context, after = weight.tensor_split([_CHANNELS, 2 * _CHANNELS], 1)
         varying = torch.cat([before, after], 1).contiguous(memory_format=torch.channels_last)
         share = F.conv2d(context, of_context.contiguous(memory_format=torch.channels_last), bias, padding=z.padding)
-        both = 2 * self.hidden
+        both = 2 * _CHANNELS
         return GatesOfContext(varying[:both], share[:, :both], varying[both:], share[:, both:], z.padding)
 
     def forward(self, hidden: Tensor, motion: Tensor, gates: list[GatesOfContext]) -> Tensor:
@@ -137,13 +136,12 @@ class UpdateBlock(nn.Module):
     """The recurrent block.
 
     Args:
-        correlations: number of correlations looked up per pixel.
         aggregator: maps motion (b, 128, h, w) and the context's attention to (b, 256, h, w); None leaves motion as is.
     """
 
-    def __init__(self, correlations: int, aggregator: nn.Module | None = None):
+    def __init__(self, aggregator: nn.Module | None = None):
         super().__init__()
-        self.encoder = MotionEncoder(correlations)
+        self.encoder = MotionEncoder()
         self.aggregator = aggregator
         self.gru = SepConvGRU(motion=128 if aggregator is None else 256)
         self.flow_head = FlowHead()
@@ -190,11 +188,10 @@ class ConfidenceNet(nn.Module):
 class RFR(nn.Module):
     pyramid = CorrelationPyramid
 
-    def __init__(self, scales: int = 4, radius: int = 4):
+    def __init__(self):
         super().__init__()
-        self.scales, self.radius = scales, radius
         self.fnet = BasicEncoder()
-        self.update_block = UpdateBlock(scales * (2 * radius + 1) ** 2)
+        self.update_block = UpdateBlock()
         self.attention2 = ConfidenceNet()
 
     def forward(
@@ -253,7 +250,7 @@ class RFR(nn.Module):
         """
         reduced = _to_multiples_of_8(torch.cat([image0, image1]))
         features = self._encode(reduced)
-        pyramid = self.pyramid(*features.chunk(2), both_ways=ways == 2, scales=self.scales, radius=self.radius)
+        pyramid = self.pyramid(*features.chunk(2), both_ways=ways == 2)
         looking = ways * len(image0)
         coarse = None
         if initial is not None:
@@ -285,7 +282,7 @@ class RFR(nn.Module):
         coarse: Tensor | None = None,
         last_only: bool = True,
     ) -> list[Tensor]:
-        hidden, context = features.split([128, 128], 1)
+        hidden, context = features.chunk(2, 1)
         hidden, context = hidden.tanh(), self._prepare(context.relu())
         h, w = features.shape[2:]
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()

@@ -22,6 +22,7 @@ from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_names, timing
 from _train.frame_interpolation.keys.timing import Gap
+from _util import clock
 from _util.errors import InputError
 from _util.files import read_json, write_text
 from _util.runs import digest
@@ -269,7 +270,7 @@ def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:
 
 def _rate(value: Any) -> Fraction:
     try:
-        rate = Fraction(str(value)[:32])
+        rate = clock.parse(str(value))
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"The rate {str(value)[:32]!r} is not a number of frames a second.") from error
     if not 1 <= rate <= _FASTEST:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _train.frame_interpolation.video.detection import drawings_of
-from _train.frame_interpolation.video.interpolate import Draws, VideoRun, part_length, place_of, prepare_run, written
+from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
+from _train.frame_interpolation.video.progress import Draws
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import locks, video
@@ -42,14 +43,13 @@ def forecast(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    say: Callable[[str], None] | None = None,
     scenes: Path | None = None,
     makes_folder: bool = False,
 ) -> Forecast | None:
     """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
     Args:
-        resume, overwrite, say, scenes: of `interpolate_video`; the list of scenes is written.
+        resume, overwrite, scenes: of `interpolate_video`; the list of scenes is written.
         makes_folder: the folder of `out` need not exist.
 
     Returns:
@@ -59,7 +59,7 @@ def forecast(
         InputError: `interpolate_video` would raise it before it draws.
     """
     begun = time.monotonic()
-    say = say or functools.partial(print, file=sys.stderr)
+    say = functools.partial(print, file=sys.stderr)
     out = place_of(source, out, resume, makes_folder)
     locks.check(*written(out, scenes))
     run = prepare_run(source, out, options, create, resume, overwrite, say)

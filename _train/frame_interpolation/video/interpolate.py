@@ -16,22 +16,22 @@ import functools
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.frames import SMALLEST_SIDE
-from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
+from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import results, stills
 from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
-from _train.frame_interpolation.video.progress import FrameBar, expected_seconds
+from _train.frame_interpolation.video.progress import Draws, FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Stretch, stretches
 from _util import checkpoints, files, locks, runs, sequences, video
@@ -43,14 +43,6 @@ _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
 _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
-
-
-class Draws(Protocol):
-    """The interface of `Interpolator` that is used here."""
-
-    def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> PreparedFrames: ...
-
-    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 class Summary(NamedTuple):

@@ -11,20 +11,15 @@ A part is finished when it and the line with its digest are synced to disk. Anyt
 behind is detected on resuming, removed, and drawn again.
 """
 
-import contextlib
 import json
-import os
-import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _util import runs
+from _util import files, runs
 from _util.errors import InputError
-from _util.files import hidden_beside, replacing
 
 
 class Parts:
@@ -42,12 +37,12 @@ class Parts:
     """
 
     def __init__(self, out: Path, run: dict[str, Any], suffix: str):
-        self.folder = hidden_beside(out, ".parts")
+        self.folder = files.hidden_beside(out, ".parts")
         self.finished: dict[int, int] = {}
         self.drawn: set[int] = set()
         self.damaged: list[Path] = []
         self._out = out
-        self._run = json.loads(json.dumps(run))
+        self._run = runs.plain(run)
         self._suffix = suffix
 
     @property
@@ -105,25 +100,19 @@ class Parts:
         if not self.check(resume, overwrite):
             self.discard()
             records = {}
-        try:
-            self._stored.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder} cannot be made ({error.strerror}); choose another place.") from error
+        files.make_folder(self.folder)
+        files.make_folder(self._stored)
         self._sweep()
         self._verify(records)
         runs.write(self.folder / "run.json", self._run)
-        with replacing(self._log) as temporary:
-            temporary.write_text("".join(_line(records[i]) for i in self.finished))
-        sync(self.folder)
+        files.write_text(self._log, "".join(_line(records[i]) for i in self.finished))
 
     def keep(self, i: int, frames: range) -> None:
         """Record part `i`, which is in place and holds the given frames, as finished."""
         path = self.path(i)
         sync(*(path.iterdir() if path.is_dir() else ()), path, self.folder)
-        with _writing(self._log), self._log.open("a") as log:
-            log.write(_line({"part": i, "frames": len(frames), "sha256": runs.digest(path)}))
-            log.flush()
-            os.fsync(log.fileno())
+        with files.writing(self._log):
+            files.append(self._log, _line({"part": i, "frames": len(frames), "sha256": runs.digest(path)}))
         self.finished[i] = len(frames)
         for k in self.drawn.intersection(frames):
             self._frame(k).unlink(missing_ok=True)
@@ -131,7 +120,7 @@ class Parts:
 
     def store(self, k: int, pixels: np.ndarray) -> None:
         """Store frame `k` of an unfinished part."""
-        with replacing(self._frame(k)) as temporary:
+        with files.replacing(self._frame(k)) as temporary:
             np.savez(temporary, pixels)
         self.drawn.add(k)
 
@@ -141,9 +130,8 @@ class Parts:
 
     def about_to_appear(self, whole: Path, summary: dict[str, Any]) -> None:
         """Record that only the renaming of `whole` to the result is left to do."""
-        with replacing(self.folder / "joined.json") as temporary:
-            temporary.write_text(json.dumps({"identity": _identity(whole), "summary": summary, "run": self._run}))
-        sync(self.folder)
+        joined = {"identity": _identity(whole), "summary": summary, "run": self._run}
+        runs.write(self.folder / "joined.json", joined)
 
     def appeared(self) -> dict[str, Any] | None:
         """The summary of the result, if it is in place and the run was killed right after renaming it; else None."""
@@ -158,8 +146,8 @@ class Parts:
     def discard(self) -> None:
         """Remove the folder and its contents, joined.json last."""
         for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "joined.json"):
-            _remove(path)
-        _remove(self.folder)
+            files.remove(path)
+        files.remove(self.folder)
 
     @property
     def _log(self) -> Path:
@@ -197,19 +185,19 @@ class Parts:
         known = {self.path(i) for i in self.finished}
         for path in self.folder.glob(f"[0-9]*{self._suffix}"):  # renamed, but not yet listed as finished
             if path not in known:
-                _remove(path)
+                files.remove(path)
         for path in self._stored.glob("*.npz"):
             try:
                 _load(path)
                 self.drawn.add(int(path.stem))
             except (OSError, ValueError, KeyError):
-                _remove(path)
+                files.remove(path)
 
     def _sweep(self) -> None:
         """Remove files that were being written when a run was killed."""
         for folder in (self.folder, self._stored):
             for leftover in folder.glob(".*"):
-                _remove(leftover)
+                files.remove(leftover)
 
     def _is_of_this_run(self) -> bool:
         try:
@@ -255,10 +243,8 @@ def rename(path: Path, place: Path) -> None:
     Raises:
         InputError: renaming fails.
     """
-    try:
+    with files.writing(place):
         path.replace(place)
-    except OSError as error:
-        raise InputError(f"{place} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def sync(*paths: Path) -> None:
@@ -268,21 +254,8 @@ def sync(*paths: Path) -> None:
         InputError: syncing fails.
     """
     for path in paths:
-        with _writing(path):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Convert an `OSError` into an `InputError` about a path."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        with files.writing(path):
+            files.sync(path)
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -301,10 +274,3 @@ def _load(path: Path) -> np.ndarray:
             return file["arr_0"]
     except zipfile.BadZipFile as error:
         raise ValueError(path) from error
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -18,13 +18,15 @@ _EXPECTED_FRAMES = 4  # weight of the initial estimate
 _REMEMBERED = 200  # frames in the running mean
 
 
-class Drawer(Protocol):
+class Draws(Protocol):
+    """The interface of `Interpolator` that videos use."""
+
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Any: ...
 
     def draw(self, pair: Any, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
-def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> float:
+def expected_seconds(interpolator: Draws, size: tuple[int, int], between: int) -> float:
     """The mean time in seconds per frame of the result, extrapolated linearly from small frames.
 
     Args:
@@ -34,7 +36,7 @@ def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> flo
     pixels, seconds = [], []
     for i, shrunk in enumerate((_SHRUNK[0], *_SHRUNK)):
         h, w = (min(side, max(_SMALLEST, side // shrunk)) for side in size)
-        taken = _seconds(drawer, h, w, between)
+        taken = _seconds(interpolator, h, w, between)
         if i:  # the first call includes loading
             pixels.append(h * w)
             seconds.append(taken)
@@ -46,14 +48,14 @@ def expected_seconds(drawer: Drawer, size: tuple[int, int], between: int) -> flo
     return of_pair / (between + 1)
 
 
-def _seconds(drawer: Drawer, h: int, w: int, between: int) -> float:
+def _seconds(interpolator: Draws, h: int, w: int, between: int) -> float:
     """The time in seconds to prepare a pair of frames and draw `between` frames between them."""
     patches = np.random.default_rng(0).integers(0, 256, (h // _PATCH + 1, w // _PATCH + 1, 3), np.uint8)
     frame = np.ascontiguousarray(patches.repeat(_PATCH, 0).repeat(_PATCH, 1)[:h, :w])
     clock = [time.perf_counter()]
-    pair = drawer.prepare(frame, np.roll(frame, 1, 1))
+    pair = interpolator.prepare(frame, np.roll(frame, 1, 1))
     for t in (0.5, 0.25):
-        for wait in drawer.draw(pair, [t]):
+        for wait in interpolator.draw(pair, [t]):
             wait()
         clock.append(time.perf_counter())
     first, further = np.diff(clock)

@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from _train.frame_interpolation.video.excerpt import parse_time
+from _util import clock
 from _util.errors import InputError
 from _util.files import replacing
 
@@ -50,14 +51,14 @@ def read(path: Path, rate: Fraction) -> list[Fraction]:
     for number, row in enumerate(rows[names + 1 :], names + 2):
         try:
             starts.append(_start(row, columns, rate))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, ZeroDivisionError) as error:
             raise InputError(f"Row {number} of {path} says no time at which its scene begins; correct it.") from error
     return sorted(set(starts))
 
 
 def _start(row: list[str], columns: dict[str, int], rate: Fraction) -> Fraction:
     if _SECONDS in columns:
-        return Fraction(row[columns[_SECONDS]].strip())
+        return clock.parse(row[columns[_SECONDS]].strip())
     if _TIMECODE in columns:
         return parse_time(row[columns[_TIMECODE]].strip())
     return (int(row[columns[_FRAME]]) - 1) / rate

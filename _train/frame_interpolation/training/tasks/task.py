@@ -137,6 +137,6 @@ def drawing_loss(lpips: LPIPSLoss, frame: Tensor, truth: Tensor) -> tuple[Tensor
     return distance + colour + lines, {"lpips": distance, "colour": colour, "lines": lines}
 
 
-def warm_cosine(step: int, steps: int, warm: float = 0.05) -> float:
+def warm_cosine(step: int, steps: int) -> float:
     """The factor of the learning rate: linear warm-up over the first 5 % of the steps, then cosine decay to 0."""
-    return min(1, (step + 1) / (warm * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
+    return min(1, (step + 1) / (0.05 * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
