@@ -152,8 +152,8 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="redraw the lines of line drawings, as wide as in the keys and without grey (default: auto, where both "
-        "keys are line drawings)",
+        help="match the lines of line drawings stroke by stroke, and redraw them as wide as in the keys and without "
+        "grey (default: auto, where both keys are line drawings)",
     )
 
 

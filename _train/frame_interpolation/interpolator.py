@@ -64,7 +64,8 @@ class Interpolator:
         backend: "pytorch", "onnxruntime" or "openvino". The last two run models written by
             `python -m _scripts.export_onnx`, on devices they choose themselves; they ignore `device` and `precision`.
         line_art: whether the lines of line drawings are redrawn, with the widths they have in both frames and without
-            greys: "off", "on", or "auto" (on if both frames are line drawings).
+            greys: "off", "on", or "auto" (on if both frames are line drawings). Unless "off", a synthesis that finds
+            motion itself also draws strokes that rotate far along their arcs.
 
     Attributes:
         flow, synthesis: the selected names; `flow` is None if the synthesis finds motion itself.
@@ -98,7 +99,7 @@ class Interpolator:
             torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
         memory.keep_freed()
         with checkpoints.to_be_loaded():
-            self.pipeline = pipeline.create(choice, self.context)
+            self.pipeline = pipeline.create(choice, self.context, with_strokes=line_art != "off")
         for note in choice.notes:
             _print_once(note)
 

@@ -42,6 +42,10 @@ def pieces_and_search(context: Context) -> "PiecesAndSearch":
     return PiecesAndSearch(sgm(context))
 
 
+def strokes_alone(context: Context) -> "Strokes":
+    return Strokes(sgm(context))
+
+
 class PieceFlow:
     """The motion of pieces alone; 0 where it is unknown."""
 
@@ -89,6 +93,20 @@ class PiecesAndSearch(PieceFlow):
             return straight
         turns[GROUND] = found[GROUND]
         return _composed(pieces, matched, straight, turns)
+
+
+class Strokes:
+    """The motion of strokes where `PiecesAndSearch` accepts them; frames that are no line drawings get no motion."""
+
+    def __init__(self, sgm: SGM):
+        self.sgm = sgm
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """Paths (1, 9, h, w), or a flow (1, 2, h, w)."""
+        drawing = _line_drawing(frame0, frame1)
+        if drawing is None:
+            return Flows(torch.zeros_like(frame0[:, :2]), torch.zeros_like(frame1[:, :2]))
+        return _strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
 
 
 def _line_drawing(

@@ -82,8 +82,12 @@ class Pipeline:
         return self.synthesiser.flow(prepared.synthesis)
 
 
-def create(choice: Choice, settings: Context) -> Pipeline:
+def create(choice: Choice, settings: Context, with_strokes: bool = False) -> Pipeline:
     """Create the pipeline of the methods selected by `choice.choose`.
+
+    Args:
+        with_strokes: if no flow was selected, still match the strokes of line drawings (`piece_flows.Strokes`), where
+            the synthesis accepts paths.
 
     Raises:
         InputError: weights are missing or do not fit.
@@ -92,6 +96,10 @@ def create(choice: Choice, settings: Context) -> Pipeline:
     method, synthesiser = SYNTHESES[choice.synthesis], syntheses.create(choice.synthesis, settings)
     if estimator is not None and method.along_paths:
         estimator = flows.with_paths(estimator)
+    if with_strokes and estimator is None and method.along_paths:
+        from _train.frame_interpolation.piece_flows import strokes_alone
+
+        estimator = strokes_alone(settings)
     if estimator is not None and method.finds_motion:
         from _train.frame_interpolation.rotation import AlongArcs
 

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
-from _util import checkpoints
+from _util import checkpoints, image
 from _util.errors import InputError
+from _util.morphology import grown
 
 BAR, GROUND = (40, 90, 160), (236, 228, 210)
 
@@ -48,6 +50,22 @@ def test_an_arm_that_turns_far_keeps_its_shape(ways, t):
     keys, truth = (arm(-35), arm(35)), arm(-35 + 70 * t)
     alone, along = (way(*keys, t)[0] for way in ways)
     assert overlap(along, truth) > 0.9 > overlap(alone, truth) + 0.2
+
+
+def test_strokes_of_line_drawings_follow_without_a_flow(ways):
+    """Where line art is looked for; other drawings are the network's."""
+    triplet = Figures(51, line_art=True)[50]
+    first, truth, last = (image.to_array(frame, np.uint8) for frame in triplet.frames)
+    named, automatic = (
+        Interpolator(flow, device="cpu", precision="fp32", line_art="auto") for flow in ("pieces+dis", "auto")
+    )
+    (alone,), (along,) = ways[0](first, last), automatic(first, last)
+    lines = truth[..., 0] < 128
+    found = [grown(frame[..., 0] < 128, 1)[lines].mean() for frame in (alone, along)]
+    assert found[1] > 0.85 > found[0] + 0.2
+    np.testing.assert_array_equal(along, named(first, last)[0])
+    for keys in ((arm(-35), arm(35)), (transparent(-35), transparent(35))):
+        np.testing.assert_array_equal(automatic(*keys)[0], ways[0](*keys)[0])
 
 
 def test_its_alpha_follows(ways):
