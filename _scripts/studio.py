@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="redraw the lines of line drawings (default: auto, where both keys are line drawings)",
+        help="match and redraw the lines of line drawings (default: auto, where both keys are line drawings)",
     )
     return parser.parse_args()
 
