@@ -150,6 +150,22 @@ def test_a_pair_needs_no_extra(tmp_path):
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
+def test_line_drawings_need_no_extra_but_for_their_strokes(tmp_path):
+    for name, column in (("a", 40), ("b", 56)):
+        paper = np.full((96, 128, 3), 255, np.uint8)
+        paper[20:80, column : column + 2] = 0
+        image.write(tmp_path / f"{name}.png", paper)
+    finished = inbetween(
+        *("interpolate", "a.png", "b.png", "--fps", "3", "--out", "out", "--device", "cpu"),
+        cwd=tmp_path,
+        before=blocked(*extras.EXTRAS),
+    )
+    assert finished.returncode == 0, finished.stderr
+    note = "Lines are not matched stroke by stroke, which needs numba: run make/setup methods."
+    assert finished.stderr.splitlines().count(note) == 1
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
 @pytest.mark.parametrize(
     ("absent", "arguments", "extra"),
     [

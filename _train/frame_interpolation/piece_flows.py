@@ -42,8 +42,8 @@ def pieces_and_search(context: Context) -> "PiecesAndSearch":
     return PiecesAndSearch(sgm(context))
 
 
-def strokes_alone(context: Context) -> "Strokes":
-    return Strokes(sgm(context))
+def strokes_and_search(context: Context) -> "StrokesAndSearch":
+    return StrokesAndSearch(sgm(context))
 
 
 class PieceFlow:
@@ -61,6 +61,17 @@ class PieceFlow:
         if drawing is not None:
             return _paths(strokes.find(*drawing), frame0)
         return _paths(find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
+
+
+class StrokesAndSearch(PieceFlow):
+    """The motion of strokes of line drawings where few of them map nearly all lines of both drawings onto each other,
+    much better than the flow of `sgm+dis`; else that flow."""
+
+    def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """The motion as paths (1, 9, h, w), or a flow (1, 2, h, w)."""
+        straight = better(frame0, frame1, self.sgm(frame0, frame1))
+        drawing = _line_drawing(frame0, frame1)
+        return straight if drawing is None else _strokes_or(straight, *drawing)
 
 
 class PiecesAndSearch(PieceFlow):
@@ -93,20 +104,6 @@ class PiecesAndSearch(PieceFlow):
             return straight
         turns[GROUND] = found[GROUND]
         return _composed(pieces, matched, straight, turns)
-
-
-class Strokes:
-    """The motion of strokes where `PiecesAndSearch` accepts them; frames that are no line drawings get no motion."""
-
-    def __init__(self, sgm: SGM):
-        self.sgm = sgm
-
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """Paths (1, 9, h, w), or a flow (1, 2, h, w)."""
-        drawing = _line_drawing(frame0, frame1)
-        if drawing is None:
-            return Flows(torch.zeros_like(frame0[:, :2]), torch.zeros_like(frame1[:, :2]))
-        return _strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
 
 
 def _line_drawing(

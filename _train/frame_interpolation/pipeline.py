@@ -86,8 +86,8 @@ def create(choice: Choice, settings: Context, with_strokes: bool = False) -> Pip
     """Create the pipeline of the methods selected by `choice.choose`.
 
     Args:
-        with_strokes: if no flow was selected, still match the strokes of line drawings (`piece_flows.Strokes`), where
-            the synthesis accepts paths.
+        with_strokes: whether line drawings are matched stroke by stroke (`stroke_flow.StrokeFlow`) if no flow was
+            selected and the synthesis accepts paths.
 
     Raises:
         InputError: weights are missing or do not fit.
@@ -97,9 +97,9 @@ def create(choice: Choice, settings: Context, with_strokes: bool = False) -> Pip
     if estimator is not None and method.along_paths:
         estimator = flows.with_paths(estimator)
     if with_strokes and estimator is None and method.along_paths:
-        from _train.frame_interpolation.piece_flows import strokes_alone
+        from _train.frame_interpolation.stroke_flow import StrokeFlow
 
-        estimator = strokes_alone(settings)
+        estimator = StrokeFlow(settings)
     if estimator is not None and method.finds_motion:
         from _train.frame_interpolation.rotation import AlongArcs
 

@@ -5,17 +5,19 @@ Such networks fade or bend limbs that rotate far, as pixels move by more than th
 alone, and the pieces are splatted along their paths onto it.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import paths
 from _util.errors import InputError
 from _util.flow import Flows
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation.models.splatting import SplatSource
 
 _FOLLOWED = 0.75  # overlap of the pieces as drawn both ways, at t = 0.5, from which on the network draws them
 _KNOWN = 0.1  # share of a pixel from which on its colour is known
@@ -28,7 +30,7 @@ class RotatingPair(NamedTuple):
     """A pair as the network prepared it, and what rotates; None if the network draws everything."""
 
     own: Any
-    source: SplatSource | None  # both frames, and their paths
+    source: "SplatSource | None"  # both frames, and their paths
     rotating: Tensor | None  # (2, 1, h, w), 1 on the pieces that rotate
 
 
@@ -51,6 +53,8 @@ class AlongArcs:
         rotating = torch.cat([_rotating(path) for path in flow])
         if not rotating.any():
             return alone
+        from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
+
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
         source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat([*flow]), metric)
         by_network = self.network.synthesise(own, 0.5, rotating)[:, -1:]
@@ -91,8 +95,10 @@ class AlongArcs:
         return torch.where(share < _CLEAR, ground, with_pieces)
 
 
-def _splatted(source: SplatSource, values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+def _splatted(source: "SplatSource", values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
     """The pieces at time t, (n, c, h, w), and their cover, (n, 1, h, w); small gaps in solid pieces are closed."""
+    from _train.frame_interpolation.models.splatting import splat
+
     moved = splat(source._replace(values=torch.cat([values * rotating, rotating], 1)), t)
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
