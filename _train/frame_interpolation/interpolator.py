@@ -203,12 +203,12 @@ class Interpolator:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
                 with self._precision_of_its_own():
                     frame = pair.parted.frame(t, of_parts)[0]
-                yield self._waiting(pair, t, frame)
+                yield self._waiting(pair, t, frame, self._widths(pair, t))
             return
         times = iter(times)
         while together := check_times(itertools.islice(times, self._together(pair))):
-            for t, frame in zip(together, self._frames(pair, together), strict=True):
-                yield self._waiting(pair, t, frame)
+            for t, frame, width in zip(together, *self._frames(pair, together), strict=True):
+                yield self._waiting(pair, t, frame, width)
 
     def _together(self, pair: PreparedFrames) -> int:
         if self.device.type == "cpu":
@@ -216,26 +216,40 @@ class Interpolator:
         h, w = pair.first.shape[:2]
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
-    def _frames(self, pair: PreparedFrames, times: list[float]) -> Tensor:
-        """(n, 3 or 4, h, w) in [0, 1]."""
+    def _frames(self, pair: PreparedFrames, times: list[float]) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Frames (n, 3 or 4, h, w) in [0, 1], and the widths (1, h, w) of lines in each; None unless lines are redrawn."""
         with self._precision_of_its_own():
             if pair.hinted is not None:
-                return pair.hinted.frames(times)
+                return pair.hinted.frames(times), [self._widths(pair, t) for t in times]
             assert pair.prepared is not None
             t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
-            return self.pipeline.frames(pair.prepared, t)
+            if pair.lines is None:
+                return self.pipeline.frames(pair.prepared, t), [None] * len(times)
+            frames, widths = self.pipeline.carry(pair.prepared, t, self._widths_of_keys(pair.lines))
+            return frames, list(widths)
+
+    def _widths(self, pair: PreparedFrames, t: float) -> Tensor | None:
+        """The widths (1, h, w) of lines at time t, by automatic motion; None unless lines are redrawn."""
+        if pair.lines is None:
+            return None
+        assert pair.prepared is not None
+        return self.pipeline.carry(pair.prepared, t, self._widths_of_keys(pair.lines))[1][0]
+
+    def _widths_of_keys(self, lines: "Lines") -> Tensor:
+        return torch.from_numpy(lines.widths[:, None]).to(self.device)
 
     def _precision_of_its_own(self) -> torch.autocast:
         """Disable any `torch.autocast` of the caller."""
         return torch.autocast(self.device.type, enabled=False)
 
-    def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor) -> Callable[[], np.ndarray]:
-        """Start converting a frame (3 or 4, h, w) at time t to the shape and type of the input."""
-        if pair.lines is not None:
-            assert pair.prepared is not None
-            widths = torch.from_numpy(pair.lines.widths[:, None]).to(frame)
-            _, width = self.pipeline.carry(pair.prepared, t, widths)
-            redrawn = pair.lines.redraw(image.to_array(frame, np.float32), t, width[0, 0].cpu().numpy())
+    def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor, width: Tensor | None) -> Callable[[], np.ndarray]:
+        """Start converting a frame (3 or 4, h, w) at time t to the shape and type of the input.
+
+        Args:
+            width: of its lines, (1, h, w); set if `pair.lines` are.
+        """
+        if pair.lines is not None and width is not None:
+            redrawn = pair.lines.redraw(image.to_array(frame, np.float32), t, width[0].float().cpu().numpy())
             frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame

@@ -123,8 +123,10 @@ def _reach(image: Tensor) -> int:
 
 
 def _dilated(mask: Tensor, reach: int) -> Tensor:
-    return F.max_pool2d(mask, 2 * reach + 1, 1, reach)
+    rows = F.max_pool2d(mask, (1, 2 * reach + 1), 1, (0, reach))
+    return F.max_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0))
 
 
 def _mean(image: Tensor, reach: int) -> Tensor:
-    return F.avg_pool2d(image, 2 * reach + 1, 1, reach, count_include_pad=False)
+    rows = F.avg_pool2d(image, (1, 2 * reach + 1), 1, (0, reach), count_include_pad=False)
+    return F.avg_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0), count_include_pad=False)
