@@ -217,7 +217,7 @@ class Interpolator:
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
     def _frames(self, pair: PreparedFrames, times: list[float]) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """Frames (n, 3 or 4, h, w) in [0, 1], and the widths (1, h, w) of their lines; None unless these are redrawn."""
+        """Frames (n, 3 or 4, h, w) in [0, 1], and the widths (1, h, w) of lines in each, if these are redrawn."""
         with self._precision_of_its_own():
             if pair.hinted is not None:
                 return pair.hinted.frames(times), [self._widths(pair, t) for t in times]
