@@ -64,7 +64,7 @@ class PieceFlow:
 
 
 class StrokesAndSearch(PieceFlow):
-    """The motion of strokes of line drawings where few of them map nearly all lines of both drawings onto each other,
+    """The motion of strokes of line drawings where few of them map most lines of both drawings onto each other,
     much better than the flow of `sgm+dis`; else that flow."""
 
     def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
@@ -79,7 +79,7 @@ class PiecesAndSearch(PieceFlow):
 
     The rotation of a piece is accepted if its outlines fit, if it matches both frames about as well as the flow of
     `sgm+dis`, and if both frames, warped to t = 0.5, agree better along it: on the piece and on everything that it
-    covers and uncovers, along both motions. Strokes are accepted all or none: if few motions map nearly all lines of
+    covers and uncovers, along both motions. Strokes are accepted all or none: if few motions map most lines of
     both drawings onto each other, much better than the flow.
     """
 
@@ -122,7 +122,7 @@ def _line_drawing(
 
 
 def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
-    """The paths of strokes if few motions map nearly all lines onto lines, much better than the flow, else the flow."""
+    """The paths of strokes if few motions map most lines onto lines, much better than the flow, else the flow."""
     pieces, scale = strokes.find(inks, lines), scale_of(inks[0].shape)
     if len(pieces.layers) - 1 > _MOTIONS:
         return straight
