@@ -104,12 +104,17 @@ def _remap(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize a flow or path bilinearly to (h, w) = `size`, and scale its vectors to pixels of the new grid."""
+    """Resize a flow bilinearly, or a path by nearest neighbours, to (h, w) = `size`; vectors are scaled likewise.
+
+    Between neighbours on different pieces there is no path that either follows.
+    """
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):
         return flow
     vectors, others = divmod(flow.shape[1], 2)
     scale = constant([size[1] / w, size[0] / h] * vectors + [1.0] * others, flow).view(1, -1, 1, 1)
+    if others:
+        return F.interpolate(flow * scale, size, mode="nearest-exact")
     return F.interpolate(flow * scale, size, mode="bilinear", align_corners=False)
 
 

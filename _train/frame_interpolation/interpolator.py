@@ -99,7 +99,7 @@ class Interpolator:
             torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
         memory.keep_freed()
         with checkpoints.to_be_loaded():
-            self.pipeline = pipeline.create(choice, self.context, with_strokes=line_art != "off")
+            self.pipeline = pipeline.create(choice, self.context, with_matching=line_art != "off")
         for note in choice.notes:
             _print_once(note)
 

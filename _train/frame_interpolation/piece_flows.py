@@ -1,9 +1,12 @@
-"""Flow of pieces that rotate, scale and bend, used alone, or only where it is better than that of matching and search.
-In line drawings, the pieces are strokes.
+"""Flow of pieces that rotate, scale and bend, used alone, only where it is better than that of matching and search, or
+only where a network loses them. In line drawings, the pieces are strokes.
 
 In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +14,8 @@ from torch import Tensor
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import better, sgm
 from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
+from _train.frame_interpolation.rotation import carried_along, rotates
+from _train.frame_interpolation.syntheses import FrameSynthesis
 from _util import image, paths
 from _util.dis import costs, unlikeness
 from _util.flow import Flows, from_arrays, to_array
@@ -18,6 +23,7 @@ from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
+from _util.sgm.motion import REFERENCE
 from _util.strokes import motion as strokes
 from _util.strokes.agreement import cost, unexplained
 from _util.strokes.tracing import LinePoints, is_dense, scale_of, trace
@@ -31,6 +37,11 @@ _BETTER = 0.95  # maximum disagreement along a rotating piece, relative to that 
 _CHEAP = 0.1  # cost of a flow on lines (at most 1.5) up to which the flow is kept
 _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
 _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
+_FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
+_SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
+_FOLLOWED = 0.8  # overlap with what the network draws from which on it is not lost
+_GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
+_UNLIKE = 24  # levels from which on a pixel is not what a motion says
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
 
 
@@ -42,8 +53,12 @@ def pieces_and_search(context: Context) -> "PiecesAndSearch":
     return PiecesAndSearch(sgm(context))
 
 
-def strokes_and_search(context: Context) -> "StrokesAndSearch":
-    return StrokesAndSearch(sgm(context))
+def lost_strokes(context: Context, network: FrameSynthesis) -> Callable[[Tensor, Tensor], Flows]:
+    return LostStrokes(sgm(context), network)
+
+
+def lost_pieces(context: Context, network: FrameSynthesis) -> Callable[[Tensor, Tensor], Flows]:
+    return LostPieces(sgm(context), network)
 
 
 class PieceFlow:
@@ -61,17 +76,6 @@ class PieceFlow:
         if drawing is not None:
             return _paths(strokes.find(*drawing), frame0)
         return _paths(find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1)), frame0)
-
-
-class StrokesAndSearch(PieceFlow):
-    """The motion of strokes of line drawings where few of them map most lines of both drawings onto each other,
-    much better than the flow of `sgm+dis`; else that flow."""
-
-    def paths(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """The motion as paths (1, 9, h, w), or a flow (1, 2, h, w)."""
-        straight = better(frame0, frame1, self.sgm(frame0, frame1))
-        drawing = _line_drawing(frame0, frame1)
-        return straight if drawing is None else _strokes_or(straight, *drawing)
 
 
 class PiecesAndSearch(PieceFlow):
@@ -104,6 +108,62 @@ class PiecesAndSearch(PieceFlow):
             return straight
         turns[GROUND] = found[GROUND]
         return _composed(pieces, matched, straight, turns)
+
+
+class LostStrokes:
+    """The motion of strokes of line drawings, as in `PiecesAndSearch`, where a network loses them; else none.
+
+    Args:
+        network: a synthesis that finds motion itself.
+    """
+
+    def __init__(self, sgm: SGM, network: FrameSynthesis):
+        self.sgm, self.network = sgm, network
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """The motion as paths (1, 9, h, w), or no flow (1, 2, h, w)."""
+        drawing = _line_drawing(frame0, frame1)
+        if drawing is None:
+            return _still(frame0)
+        found = _strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
+        rotating = torch.cat([rotates(path) for path in found])
+        if not rotating.any():
+            return _still(frame0)
+        overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
+        return found if overlaps[0] < _FOLLOWED else _still(frame0)
+
+
+class LostPieces:
+    """The motion of pieces of which some rotate far, and a network loses those; else none.
+
+    What rotates must look the same in both frames: its outlines fit, and little of it is covered in either of them.
+
+    Args:
+        network: a synthesis that finds motion itself.
+    """
+
+    def __init__(self, sgm: SGM, network: FrameSynthesis):
+        self.sgm, self.network = sgm, network
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """The motion as paths (1, 9, h, w), straight where the network follows, or no flow (1, 2, h, w)."""
+        pieces = find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1))
+        if pieces.is_line_art:
+            return _still(frame0)
+        matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
+        turns = _bows(pieces, matched) >= _FAR * scale
+        turns[turns] = _seen_in_both(pieces, matched)[turns] >= _SEEN
+        turns &= confidences(pieces, turns) >= _SURE
+        rotating = np.flatnonzero(turns)
+        if not len(rotating):
+            return _still(frame0)
+        shown = np.stack([[owners == k for k in rotating] for owners in pieces.owners])
+        masks = torch.from_numpy(shown).to(frame0)
+        overlaps, areas = carried_along(self.network, frame0, frame1, masks, matched)
+        turns[rotating] = ((overlaps < _FOLLOWED) & (areas <= _GROWN)).cpu().numpy()
+        if not turns.any():
+            return _still(frame0)
+        return _before_others(frame0, frame1, pieces, matched, turns)
 
 
 def _line_drawing(
@@ -152,6 +212,46 @@ def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarra
         is_chosen = torch.from_numpy(np.append(chosen, False)[owners])  # the last entry is for unknown owners, -1
         found.append(torch.where(is_chosen.to(path.device), path, paths.straight(flow, _NO_GROUND)))
     return Flows(*found)
+
+
+def _before_others(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
+    """The paths of pieces that rotate (k,), in front of others of their layer; those move straight, or rest where that
+    explains them as well."""
+    rests = _rest(image.pictures_of(frame0, frame1), pieces, matched, turns)
+    moves = torch.from_numpy(np.append(~rests, False))
+    orders = torch.from_numpy(np.append(pieces.layers - np.isin(pieces.layers, pieces.layers[turns]), 0)).clamp(min=0)
+    found = []
+    for owners, path in zip(pieces.owners, matched, strict=True):
+        owners = torch.from_numpy(owners).long()
+        straight = paths.straight(paths.flow(path) * moves[owners].to(path))
+        straight[:, -1] = orders[owners].to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
+        found.append(torch.where(torch.from_numpy(np.append(turns, False))[owners].to(path.device), path, straight))
+    return Flows(*found)
+
+
+def _rest(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, turns: np.ndarray) -> np.ndarray:
+    """(k,): whether rest explains both frames as well as a piece's motion, where nothing that rotates covers it."""
+    count, unlike = len(pieces.layers), np.zeros((2, len(pieces.layers)))
+    turning = np.append(turns, False)
+    for i, owners in enumerate(pieces.owners):
+        here, there, covered = pictures[i].reshape(-1, 3), pictures[1 - i].reshape(-1, 3), turning[pieces.owners[1 - i]]
+        known = np.flatnonzero(owners != UNKNOWN)
+        for way, landed in enumerate((known, _landings(matched[i], 1).ravel()[known])):
+            seen = ~covered.ravel()[landed]
+            of = owners.ravel()[known[seen]]
+            far = cv2.absdiff(here[known[seen]], there[landed[seen]]).max(1) > _UNLIKE
+            unlike[way] += np.bincount(of, far, count)
+    return unlike[0] <= unlike[1]
+
+
+def _seen_in_both(pieces: Pieces, matched: Flows) -> np.ndarray:
+    """(k,) in [0, 1]: the share of a piece that lands on itself in the other frame, the lower of both directions."""
+    count, shares = len(pieces.layers), np.ones(len(pieces.layers))
+    for owners, others, path in zip(pieces.owners, pieces.owners[::-1], matched, strict=True):
+        seen = (owners != UNKNOWN) & (others.ravel()[_landings(path, 1)] == owners)
+        areas = np.bincount(owners[owners != UNKNOWN], minlength=count)
+        shares = np.minimum(shares, np.bincount(owners[seen], minlength=count) / areas.clip(min=1))
+    return shares
 
 
 def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:
@@ -203,6 +303,11 @@ def _landings(motion: Tensor, t: float) -> np.ndarray:
     h, w = x.shape
     column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)
     return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
+
+
+def _still(frame: Tensor) -> Flows:
+    none = torch.zeros_like(frame[:, :2])
+    return Flows(none, none)
 
 
 def _ends(motion: Flows) -> Flows:

@@ -82,29 +82,27 @@ class Pipeline:
         return self.synthesiser.flow(prepared.synthesis)
 
 
-def create(choice: Choice, settings: Context, with_strokes: bool = False) -> Pipeline:
+def create(choice: Choice, settings: Context, with_matching: bool = False) -> Pipeline:
     """Create the pipeline of the methods selected by `choice.choose`.
 
     Args:
-        with_strokes: whether line drawings are matched stroke by stroke (`stroke_flow.StrokeFlow`) if no flow was
-            selected and the synthesis accepts paths.
+        with_matching: whether strokes of line drawings and pieces of flat drawings are matched even if no flow was
+            selected, where the synthesis finds motion itself, accepts paths, and loses them (`lost_motion.LostMotion`).
 
     Raises:
         InputError: weights are missing or do not fit.
     """
-    estimator = None if choice.flow is None else flows.create(choice.flow, settings)
     method, synthesiser = SYNTHESES[choice.synthesis], syntheses.create(choice.synthesis, settings)
-    if estimator is not None and method.along_paths:
-        estimator = flows.with_paths(estimator)
-    if with_strokes and estimator is None and method.along_paths:
-        from _train.frame_interpolation.stroke_flow import StrokeFlow
+    if not method.finds_motion:
+        assert choice.flow is not None
+        estimator = flows.create(choice.flow, settings)
+        return Pipeline(flows.with_paths(estimator) if method.along_paths else estimator, synthesiser)
+    if choice.flow is None and not (with_matching and method.along_paths):
+        return Pipeline(None, synthesiser)
+    from _train.frame_interpolation.lost_motion import LostMotion
+    from _train.frame_interpolation.rotation import AlongArcs
 
-        estimator = StrokeFlow(settings)
-    if estimator is not None and method.finds_motion:
-        from _train.frame_interpolation.rotation import AlongArcs
-
-        synthesiser = AlongArcs(synthesiser)
-    return Pipeline(estimator, synthesiser)
+    return Pipeline(LostMotion(settings, synthesiser, of_all=choice.flow is not None), AlongArcs(synthesiser))
 
 
 def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:

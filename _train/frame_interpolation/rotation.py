@@ -1,8 +1,8 @@
 """A network that finds motion itself, with pieces that rotate far drawn along their arcs.
 
 Such networks fade or bend limbs that rotate far, as pixels move by more than the network can follow. Where paths
-(`_util.paths`) show pieces that rotate, and the network does not carry them along, it draws the ground behind them
-alone, and the pieces are splatted along their paths onto it.
+(`_util.paths`) show pieces that rotate, the network draws the frames without them, and the pieces are splatted along
+their paths onto that. `carried_along` tells which pieces a network loses.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,15 +19,17 @@ from _util.flow import Flows
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.splatting import SplatSource
 
-_FOLLOWED = 0.75  # overlap of the pieces as drawn both ways, at t = 0.5, from which on the network draws them
+_TOGETHER = 4  # masks that a network carries at once
 _KNOWN = 0.1  # share of a pixel from which on its colour is known
-_CLEAR = 0.999  # share from which on no piece is sampled, up to rounding, and the network's pixel is kept
 _SOLID = 0.6  # mean cover of the surroundings from which on gaps in a piece are closed
 _REACH = 1 / 480  # of the width: outline around a piece that is not ground, and half of a gap that is closed
 
 
 class RotatingPair(NamedTuple):
-    """A pair as the network prepared it, and what rotates; None if the network draws everything."""
+    """A pair as the network prepared it, and what rotates; None if the network draws everything.
+
+    If something rotates, the network prepared the frames without it.
+    """
 
     own: Any
     source: "SplatSource | None"  # both frames, and their paths
@@ -46,21 +48,17 @@ class AlongArcs:
 
     def prepare(self, pair: Pair, flow: Flows | None) -> RotatingPair:
         """Compute what does not depend on the time; `flow` holds flows or paths, (1, 2 or 9, h, w)."""
-        own = self.network.prepare(pair, None)
-        alone = RotatingPair(own, None, None)
-        if flow is None:
-            return alone
-        rotating = torch.cat([_rotating(path) for path in flow])
-        if not rotating.any():
-            return alone
-        from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
+        rotating = None if flow is None else torch.cat([rotates(path) for path in flow])
+        if flow is None or rotating is None or not rotating.any():
+            return RotatingPair(self.network.prepare(pair, None), None, None)
+        from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
         source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat([*flow]), metric)
-        by_network = self.network.synthesise(own, 0.5, rotating)[:, -1:]
-        along = splat(source._replace(values=rotating), 0.5)
-        overlap = torch.minimum(by_network, along).sum() / torch.maximum(by_network, along).sum()
-        return RotatingPair(own, source, rotating) if overlap < _FOLLOWED else alone
+        seen = torch.cat([pair.seen0, pair.seen1])
+        ground = _without(torch.cat([source.values, seen], 1), source.flow, rotating)
+        (frame0, seen0), (frame1, seen1) = (of.split(3, 1) for of in ground.chunk(2))
+        return RotatingPair(self.network.prepare(Pair(frame0, frame1, seen0, seen1), None), source, rotating)
 
     def synthesise(self, prepared: RotatingPair, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         own, source, rotating = prepared
@@ -68,8 +66,11 @@ class AlongArcs:
             return self.network.synthesise(own, t, carried)
         if isinstance(t, Tensor) and t.ndim == 4:
             raise InputError("Pieces that rotate are drawn at one time; leave the flow out to use a map of times.")
-        values = source.values if carried is None else torch.cat([source.values, carried.to(source.values)], 1)
-        ground = self._ground(own, values, rotating, t)
+        values, behind = source.values, None
+        if carried is not None:
+            values = torch.cat([values, carried.to(values)], 1)
+            behind = _without(carried, source.flow, rotating)
+        ground = self.network.synthesise(own, t, behind)
         pieces, cover = _splatted(source, values, rotating, t)
         return ground.lerp(pieces.to(ground), cover.to(ground))
 
@@ -80,19 +81,18 @@ class AlongArcs:
         along, rotating = paths.flow(prepared.source.flow).chunk(2), prepared.rotating.bool().chunk(2)
         return Flows(*(torch.where(*each) for each in zip(rotating, along, by_network, strict=True)))
 
-    def _ground(self, own: Any, values: Tensor, rotating: Tensor, t: float | Tensor) -> Tensor:
-        """What the network draws from `values` (2, c, h, w) without what rotates: (n, c, h, w).
 
-        Where only pieces would be sampled from both frames, the ground is assumed to rest.
-        """
-        reach, c = _reach(rotating), values.shape[1]
-        rest = 1 - _mean(_dilated(rotating, reach), 1)
-        drawn = self.network.synthesise(own, t, torch.cat([values[:, 3:], values * rest, rest], 1))
-        with_pieces, without, share = drawn.split([c, c, 1], 1)
-        resting = (values * rest).sum(0, keepdim=True) / rest.sum(0, keepdim=True).clamp(min=_KNOWN)
-        resting = torch.where(rest.amax(0, keepdim=True) > _KNOWN, resting, with_pieces)
-        ground = torch.where(share > _KNOWN, without / share.clamp(min=_KNOWN), resting)
-        return torch.where(share < _CLEAR, ground, with_pieces)
+def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
+    """Both frames (2, c, h, w) without what rotates: what is behind it is taken from the other frame, or where neither
+    shows it, from around."""
+    from _train.frame_interpolation.models.splatting import fill, splat_in_order
+
+    rest = 1 - _mean(_dilated(rotating, _reach(rotating)), 1)
+    known = torch.cat([values * rest, rest], 1)
+    behind = torch.cat([path[:, :-1], path[:, -1:].where(rotating == 0, paths.NOT_DRAWN)], 1)
+    of_other, _ = splat_in_order(known, behind, paths.flow(path))
+    sums, weights = (known + (1 - rest) * of_other.roll(1, 0)).split([values.shape[1], 1], 1)
+    return torch.where(rest == 1, values, fill(sums, weights))
 
 
 def _splatted(source: "SplatSource", values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -110,12 +110,43 @@ def _splatted(source: "SplatSource", values: Tensor, rotating: Tensor, t: float 
     return colours, torch.where(around > _SOLID, closed, cover)
 
 
-def _rotating(path: Tensor) -> Tensor:
+def rotates(path: Tensor) -> Tensor:
     """(1, 1, h, w), 1 where a path (1, 9, h, w) is not straight; 0 for a flow."""
     if path.shape[1] == 2:
         return torch.zeros_like(path[:, :1])
     bows = path[:, 2 : 2 + 2 * len(paths.KNOTS)]
     return bows.any(1, keepdim=True).to(path)
+
+
+def carried_along(
+    network: FrameSynthesis, frame0: Tensor, frame1: Tensor, masks: Tensor, motion: Flows
+) -> tuple[Tensor, Tensor]:
+    """How a network carries pieces, compared with their motion, at t = 0.5.
+
+    Args:
+        network: a synthesis that finds motion itself.
+        masks: (2, k, h, w), the pieces in both frames.
+        motion: paths of both frames.
+
+    Returns:
+        (k,) the overlap of each piece as drawn both ways, in [0, 1]; (k,) the ratio of its areas.
+    """
+    from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
+
+    prepared = network.prepare(Pair(frame0, frame1, frame0, frame1), None)
+    by_network = torch.cat([_drawn(network, prepared, some) for some in masks.split(_TOGETHER, 1)], 1)[0]
+    along = splat(SplatSource(masks, torch.cat([*motion]), splat_metric(frame0, frame1, *motion)), 0.5)[0]
+    both, either = (of(by_network, along).sum((1, 2)) for of in (torch.minimum, torch.maximum))
+    return both / either.clamp(min=1), by_network.sum((1, 2)) / along.sum((1, 2)).clamp(min=1)
+
+
+def _drawn(network: FrameSynthesis, prepared: Any, masks: Tensor) -> Tensor:
+    """Masks (2, k, h, w), k ≤ `_TOGETHER`, as the network carries them to t = 0.5, (1, k, h, w).
+
+    The network is given as many at any time, since each number would be a CUDA graph of its own.
+    """
+    padded = F.pad(masks, (0, 0, 0, 0, 0, _TOGETHER - masks.shape[1]))
+    return network.synthesise(prepared, 0.5, padded)[:, 3 : 3 + masks.shape[1]]
 
 
 def _reach(image: Tensor) -> int:

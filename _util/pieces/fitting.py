@@ -101,7 +101,6 @@ def _fit(here, there, area, joints, scale, found):
         shifted = np.eye(2, 3)
         shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
         _improve(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
-        _improve(best, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
         for kind, candidate in ((SHIFT, shifted), (TURN, best)):
             cost = _full_cost(candidate, here, there, near)
             if cost < _BETTER[kind] * full - _NOTICED:
@@ -119,7 +118,7 @@ def _fit(here, there, area, joints, scale, found):
 
 @njit()
 def _turned(here, there, area, joints, near):
-    """The best rigid motion, from the most promising initial ones, refined on few points."""
+    """The best rigid motion, from the most promising initial ones, refined first on few points, then on all."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
     initial = _initial_motions(here, there, joints)
     few, few_there = _Outline(here.sample, here.sample, here.centre), _Outline(there.sample, there.sample, there.centre)
@@ -130,7 +129,8 @@ def _turned(here, there, area, joints, near):
     for k in np.argsort(costs)[:_KEPT]:
         trial = initial[k].copy()
         _improve(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
-        cost = _full_cost(trial, few, few_there, 2 * near) + _prior(trial, joints, area)
+        _improve(trial, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
+        cost = _full_cost(trial, here, there, near) + _prior(trial, joints, area)
         if cost < lowest:
             best, lowest = trial, cost
     return best

@@ -24,6 +24,7 @@ from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
+_JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
@@ -128,12 +129,18 @@ class _Touching:
         again = there >= 0
         self.pairs = np.stack([one[again], other[again]], 1)
         self.places = np.concatenate([first.centres[known][again], borders[1].centres[there[again]]], 1)
+        shares = [first.shares[known][again], borders[1].shares[there[again]]]
+        swapped = (pairs[one, 1] > pairs[other, 1])[again]
+        shares[1][swapped] = shares[1][swapped, ::-1]
+        self.is_joint = np.maximum(*shares) < _JOINT  # (j, 2), of either piece of a pair
 
     def by_pair(self, count: int) -> fitting.Joints:
-        ends = np.concatenate([self.pairs[:, 0], self.pairs[:, 1]])
+        """The contacts of each piece that are short against its outline; others are borders of pieces that overlap."""
+        ends = np.concatenate([self.pairs[self.is_joint[:, i], i] for i in range(2)])
+        places = np.concatenate([self.places[self.is_joint[:, i]] for i in range(2)])
         order = np.argsort(ends, kind="stable")
         firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
-        return fitting.Joints(np.concatenate([self.places, self.places])[order], firsts)
+        return fitting.Joints(places[order], firsts)
 
 
 def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:

@@ -44,6 +44,7 @@ class Contacts(NamedTuple):
 
     keys: np.ndarray  # (k,) int64, one · n + other, one < other
     centres: np.ndarray  # (k, 2) float64, x, y
+    shares: np.ndarray  # (k, 2) of the outlines of `one` and `other`
     pieces: int  # n
 
     def find(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -62,4 +63,6 @@ def contacts(segments: Segments) -> Contacts:
     found, inverse, lengths = np.unique(keys_of(labels, *ends, count), return_inverse=True, return_counts=True)
     (y0, x0), (y1, x1) = (np.unravel_index(end, labels.shape) for end in ends)
     sums = np.stack([np.bincount(inverse, places, len(found)) for places in ((x0 + x1) / 2, (y0 + y1) / 2)], 1)
-    return Contacts(found, sums / lengths[:, None], count)
+    both = np.stack([found // count, found % count], 1)
+    outlines = np.bincount(both.ravel(), np.repeat(lengths, 2), count)
+    return Contacts(found, sums / lengths[:, None], lengths[:, None] / outlines[both], count)

@@ -54,3 +54,11 @@ def test_a_resized_path_keeps_its_order_and_scales_its_vectors():
     large = resize(path, (8, 18))
     expected = torch.tensor([9, 6, 3, 2, 3, 2, 3, 2, 2.0]).view(1, -1, 1, 1)
     torch.testing.assert_close(large, expected.expand_as(large))
+
+
+def test_a_resized_path_is_not_mixed_with_its_neighbours():
+    path = torch.cat([paths.straight(torch.full((1, 2, 4, 3), 8.0), 2.0), paths.straight(torch.zeros(1, 2, 4, 3))], 3)
+    large = resize(path, (8, 12))
+    assert large[0, 0].unique().tolist() == [0, 16]
+    assert large[0, -1].unique().tolist() == [0, 2]
+    assert (large[0, 0, :, :6] == 16).all()

@@ -98,6 +98,26 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     np.testing.assert_allclose(landed.mean(0), there.mean(0), atol=1.5)
 
 
+def tapered(joint, angle, size=(540, 960)):
+    """(1, 3, h, w): a bar, half as wide at its end, that has turned about a point before a disc."""
+    picture = np.full((*size, 3), (150, 190, 200), np.uint8)
+    cv2.circle(picture, (415, 258), 72, (126, 244, 131), -1, cv2.LINE_AA)
+    radians = np.radians(angle)
+    around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    corners = np.array([[0, -15], [125, -7.5], [125, 7.5], [0, 15]]) @ around + np.array([415, 258]) + joint
+    cv2.fillPoly(picture, [np.round(corners * 16).astype(np.int32)], (200, 60, 60), cv2.LINE_AA, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize(("joint", "start", "turn"), [((-51, 23), 3, 74), ((-45, -52), -33, 69)])
+def test_an_arm_before_a_body_does_not_turn_end_over_end(joint, start, turn):
+    """Where the arm and the body touch is no joint: it moves along both."""
+    frames = tapered(joint, start), tapered(joint, start + turn)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    bar = np.bincount(pieces.owners[0][is_red(frames[0]).numpy()]).argmax()
+    assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=2)
+
+
 def test_what_changes_within_the_ground_is_no_ground():
     """A dot without an outline is of the piece around it, but moves."""
     frames, labels = np.full((2, 90, 160, 3), 200, np.uint8), np.zeros((2, 90, 160), np.int64)

@@ -1,0 +1,82 @@
+"""Motion that networks lose, of strokes and of flat pieces that rotate far; loaded when such a drawing appears.
+
+In: two frames. Out: paths of what the network does not carry along (`_util.paths`), or no motion.
+"""
+
+import functools
+import importlib.util
+import sys
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.syntheses import FrameSynthesis
+from _util import extras, image
+from _util.flow import Flows
+from _util.tones import find_tones
+
+_CHANGES, _LIKE = 12, 1  # levels: least change of a pixel; largest difference of neighbours in a flat area
+_FLAT = 0.4  # least share of flat pixels among those that change; real films, with grain, have less
+
+
+class LostMotion:
+    """The motion of strokes of line drawings, and of pieces of flat drawings, where a network loses them.
+
+    Without Numba nothing is matched, and a note on stderr says so once.
+
+    Args:
+        network: the synthesis that loses them, one that finds motion itself.
+        of_all: whether pieces are matched in all drawings, not in flat ones alone.
+    """
+
+    def __init__(self, context: Context, network: FrameSynthesis, of_all: bool):
+        self._context, self._network, self._of_all = context, network, of_all
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
+        """Paths (1, 9, h, w), or no flow (1, 2, h, w)."""
+        pictures = [image.to_array(frame[0], np.float32) for frame in (frame0, frame1)]
+        are_lines = all(find_tones(picture) is not None for picture in pictures)
+        if (are_lines or self._of_all or _are_flat(*image.pictures_of(frame0, frame1))) and _has_numba():
+            return (self._strokes if are_lines else self._pieces)(frame0, frame1)
+        still = torch.zeros_like(frame0[:, :2])
+        return Flows(still, still)
+
+    @functools.cached_property
+    def _strokes(self):
+        from _train.frame_interpolation.piece_flows import lost_strokes
+
+        return lost_strokes(self._context, self._network)
+
+    @functools.cached_property
+    def _pieces(self):
+        from _train.frame_interpolation.piece_flows import lost_pieces
+
+        return lost_pieces(self._context, self._network)
+
+
+def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:
+    """Whether most of what changes between two pictures, (h, w, 3) uint8, is of flat colours."""
+    changes = cv2.absdiff(picture0, picture1).max(2) > _CHANGES
+    flat = sum(np.count_nonzero(_flat(picture) & changes) for picture in (picture0, picture1))
+    return flat > _FLAT * 2 * np.count_nonzero(changes)
+
+
+def _flat(picture: np.ndarray) -> np.ndarray:
+    """(h, w) bool: whether a pixel is like those to its left and above it."""
+    flat = np.zeros(picture.shape[:2], bool)
+    of_row, of_column = picture[1:, :-1], picture[:-1, 1:]
+    steps = [cv2.absdiff(picture[1:, 1:], beside).max(2) for beside in (of_row, of_column)]
+    flat[1:, 1:] = np.maximum(*steps) <= _LIKE
+    return flat
+
+
+@functools.cache
+def _has_numba() -> bool:
+    if importlib.util.find_spec("numba"):
+        return True
+    remedy = extras.how_to_install("methods")
+    print(f"Strokes and pieces that rotate far are not matched, which needs numba: {remedy}.", file=sys.stderr)
+    return False
