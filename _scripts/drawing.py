@@ -47,6 +47,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
 
+def add_matching(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the option of drawings, not of films, that decides whether strokes and pieces are matched."""
+    parser.add_argument(
+        "--matching",
+        choices=("auto", "off"),
+        default="auto",
+        help="match what rotates so far that the network loses it: strokes of line drawings, pieces of flat drawings "
+        "(default: auto)",
+    )
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Raise InputError for names of nothing and for weights that are not there; PyTorch is not imported for that."""
     from _train.frame_interpolation.choice import choose

@@ -152,9 +152,10 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="match the lines of line drawings stroke by stroke, and redraw them as wide as in the keys and without "
-        "grey (default: auto, where both keys are line drawings)",
+        help="redraw the lines of line drawings as wide as in the keys, without grey (default: auto, where both keys "
+        "are line drawings)",
     )
+    drawing.add_matching(group)
 
 
 def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def draw(arguments: argparse.Namespace) -> None:
 
 def results_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """How anything is drawn and written, as keywords."""
-    names = ("preview", "overwrite", "line_art")
+    names = ("preview", "overwrite", "line_art", "matching")
     return {name: getattr(arguments, name) for name in names} | drawing.given(arguments)
 
 

@@ -38,8 +38,9 @@ def parse() -> argparse.Namespace:
         "--line-art",
         choices=("auto", "on", "off"),
         default="auto",
-        help="match and redraw the lines of line drawings (default: auto, where both keys are line drawings)",
+        help="redraw the lines of line drawings (default: auto, where both keys are line drawings)",
     )
+    drawing.add_matching(parser)
     return parser.parse_args()
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     require_folder(arguments.keys)
     key_drawings.tell_left_out(arguments.keys, key_drawings.find_keys([arguments.keys]))
     timing = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
-    options = {"line_art": arguments.line_art, **drawing.given(arguments)}
+    options = {"line_art": arguments.line_art, "matching": arguments.matching, **drawing.given(arguments)}
     with (
         holding(arguments.keys / PROJECT_FILE),
         server.serving(arguments.keys, timing, arguments.out, arguments.port, **options) as address,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from _train.frame_interpolation.guides.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
+MATCHING = ("auto", "off")
 _PIXELS_TOGETHER, _TIMES_TOGETHER = 4 * 960 * 540, 8  # limits of one batch on a GPU
 
 
@@ -64,8 +65,10 @@ class Interpolator:
         backend: "pytorch", "onnxruntime" or "openvino". The last two run models written by
             `python -m _scripts.export_onnx`, on devices they choose themselves; they ignore `device` and `precision`.
         line_art: whether the lines of line drawings are redrawn, with the widths they have in both frames and without
-            greys: "off", "on", or "auto" (on if both frames are line drawings). Unless "off", a synthesis that finds
-            motion itself also draws strokes that rotate far along their arcs.
+            greys: "off", "on", or "auto" (on if both frames are line drawings).
+        matching: "auto": strokes of line drawings, and pieces of flat drawings, that rotate so far that a synthesis
+            that finds motion itself loses them are matched, and drawn along their arcs. This takes up to a few seconds
+            per pair of such drawings. "off": the synthesis draws everything, unless a flow is given.
 
     Attributes:
         flow, synthesis: the selected names; `flow` is None if the synthesis finds motion itself.
@@ -85,11 +88,13 @@ class Interpolator:
         folder: str | Path = checkpoints.FOLDER,
         backend: str = "pytorch",
         line_art: str = "off",
+        matching: str = "off",
     ):
-        if line_art not in LINE_ART:
-            raise InputError(f"There is no line art {line_art!r}; it is {', '.join(LINE_ART)}.")
-        self._arguments = flow, synthesis, device, precision, folder, backend, line_art
-        folder, self.line_art = Path(folder), line_art
+        for option, value, values in (("line art", line_art, LINE_ART), ("matching", matching, MATCHING)):
+            if value not in values:
+                raise InputError(f"There is no {option} {value!r}; it is {', '.join(values)}.")
+        self._arguments = flow, synthesis, device, precision, folder, backend, line_art, matching
+        folder, self.line_art, self.matching = Path(folder), line_art, matching
         choice = choose(flow, synthesis, folder)
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device if backend == "pytorch" else "cpu")
@@ -99,7 +104,7 @@ class Interpolator:
             torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
         memory.keep_freed()
         with checkpoints.to_be_loaded():
-            self.pipeline = pipeline.create(choice, self.context, with_matching=line_art != "off")
+            self.pipeline = pipeline.create(choice, self.context, with_matching=matching != "off")
         for note in choice.notes:
             _print_once(note)
 

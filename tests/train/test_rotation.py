@@ -53,11 +53,10 @@ def test_an_arm_that_turns_far_keeps_its_shape(ways, t):
 
 
 def test_strokes_of_line_drawings_follow_without_a_flow(ways):
-    """Where line art is looked for."""
     triplet = Figures(51, line_art=True)[50]
     first, truth, last = (image.to_array(frame, np.uint8) for frame in triplet.frames)
     named, automatic = (
-        Interpolator(flow, device="cpu", precision="fp32", line_art="auto") for flow in ("pieces+dis", "auto")
+        Interpolator(flow, device="cpu", precision="fp32", matching="auto") for flow in ("pieces+dis", "auto")
     )
     (alone,), (along,) = ways[0](first, last), automatic(first, last)
     lines = truth[..., 0] < 128
@@ -73,7 +72,7 @@ def grainy(picture, seed):
 
 def test_pieces_of_flat_drawings_follow_without_a_flow(ways):
     """Those of films, where nothing is flat, only with one."""
-    automatic = Interpolator(device="cpu", precision="fp32", line_art="auto")
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
     for keys in ((arm(-35), arm(35)), (transparent(-35), transparent(35))):
         (alone,), (named,) = (way(*keys) for way in ways)
         assert (named != alone).any()

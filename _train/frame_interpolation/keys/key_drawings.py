@@ -195,8 +195,8 @@ def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
     from _util import checkpoints
 
     interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
-    line_art = interpolator.line_art
-    return interpolator, settings if line_art == "off" else {**settings, "line_art": line_art}
+    of_drawings = {"line_art": interpolator.line_art, "matching": interpolator.matching}
+    return interpolator, settings | {name: value for name, value in of_drawings.items() if value != "off"}
 
 
 def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
