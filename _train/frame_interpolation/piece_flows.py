@@ -245,12 +245,14 @@ def _rest(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flow
 
 
 def _seen_in_both(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,) in [0, 1]: the share of a piece that lands on itself in the other frame, the lower of both directions."""
-    count, shares = len(pieces.layers), np.ones(len(pieces.layers))
+    """(k,) in [0, 1]: the share of a piece that lands on itself in the other frame, the lower of both directions; what
+    lands behind other pieces does not count."""
+    count, shares, layers = len(pieces.layers), np.ones(len(pieces.layers)), np.append(pieces.layers, -1)
     for owners, others, path in zip(pieces.owners, pieces.owners[::-1], matched, strict=True):
-        seen = (owners != UNKNOWN) & (others.ravel()[_landings(path, 1)] == owners)
-        areas = np.bincount(owners[owners != UNKNOWN], minlength=count)
-        shares = np.minimum(shares, np.bincount(owners[seen], minlength=count) / areas.clip(min=1))
+        landed = others.ravel()[_landings(path, 1)]
+        shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
+        areas, seen = (np.bincount(owners[of], minlength=count) for of in (shown, shown & (landed == owners)))
+        shares = np.minimum(shares, seen / areas.clip(min=1))
     return shares
 
 

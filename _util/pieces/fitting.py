@@ -26,6 +26,12 @@ _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
 _BEND = 0.06  # distance at which an outline point counts as missing, as a share of the square root of the area
 _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
+_POOR, _BETTER_SHOWN = (
+    0.1,
+    0.5,
+)  # least cost of a fit that is replaced by one of what nothing hides; its largest, relative
+_MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another
+_LEAST_SHOWN = 10  # points of an outline that nothing hides
 _MOST_JOINTS = 6  # from which initial motions are made
 
 
@@ -33,6 +39,8 @@ class Shapes(NamedTuple):
     """The n pieces of a frame."""
 
     outlines: Outlines
+    shown: Outlines  # without those beside a larger piece, which may lie in front
+    larger: np.ndarray  # (h, w) int64, the area of the piece at each pixel; 0 for those that lie in front of nothing
     centres: np.ndarray  # (n, 2)
 
 
@@ -65,15 +73,21 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
     """
     for i in range(start, stop):
         own = joints.places[joints.firsts[i] : min(joints.firsts[i + 1], joints.firsts[i] + _MOST_JOINTS)]
-        here, there = _outline(shapes0, pairs[i, 0]), _outline(shapes1, pairs[i, 1])
+        one, other = pairs[i]
+        here, there = (
+            _outline(shapes0.outlines, one, shapes0.centres),
+            _outline(shapes1.outlines, other, shapes1.centres),
+        )
         _fit(here, there, areas[i], own, scale, fits[i])
+        here, there = _outline(shapes0.shown, one, shapes0.centres), _outline(shapes1.shown, other, shapes1.centres)
+        _fit_hidden(here, there, shapes0.larger, shapes1.larger, areas[i], own, scale, fits[i])
 
 
 @njit()
-def _outline(shapes, piece):
-    start, stop = shapes.outlines.starts[piece], shapes.outlines.starts[piece + 1]
-    x, y = shapes.outlines.points[0, start:stop], shapes.outlines.points[1, start:stop]
-    return _Outline((x, y), (x[:SOME], y[:SOME]), shapes.centres[piece])
+def _outline(outlines, piece, centres):
+    start, stop = outlines.starts[piece], outlines.starts[piece + 1]
+    x, y = outlines.points[0, start:stop], outlines.points[1, start:stop]
+    return _Outline((x, y), (x[:SOME], y[:SOME]), centres[piece])
 
 
 @njit()
@@ -114,6 +128,89 @@ def _fit(here, there, area, joints, scale, found):
             if _is_credible(candidate) and cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
     found[:3], found[3:6], found[6] = result[0], result[1], full
+
+
+@njit()
+def _fit_hidden(here, there, larger0, larger1, area, joints, scale, found):
+    """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
+
+    Args:
+        here, there: the outlines that nothing hides.
+        larger0, larger1: as in `Shapes`.
+    """
+    if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
+        return
+    near, wide = max(1.5 * scale, _BEND * np.sqrt(area)), 0.35 * np.sqrt(area)
+    hides0, hides1 = larger0 > _MUCH_LARGER * area, larger1 > _MUCH_LARGER * area
+    lowest = _BETTER_SHOWN * found[6]
+    for trial in _ends_upon_ends(here, there):
+        _improve(trial, here, there, TURN, _ROUNDS, wide, near)
+        cost = _shown_cost(trial, here, there, hides0, hides1, near)
+        if cost + _prior(trial, joints[:0], area) < lowest:
+            lowest = cost + _prior(trial, joints[:0], area)
+            found[:3], found[3:6], found[6] = trial[0], trial[1], cost
+
+
+@njit()
+def _ends_upon_ends(here, there):
+    """(4 or 0, 2, 3) rigid motions that take one end of a long outline to one end of the other."""
+    axis0, ratio0 = _axis(here.points)
+    axis1, ratio1 = _axis(there.points)
+    motions = np.zeros((4 if min(ratio0, ratio1) > _COMPACT else 0, 2, 3))
+    for k in range(len(motions)):
+        end0, end1 = _end(here.points, axis0 + (k % 2) * np.pi), _end(there.points, axis1 + (k // 2) * np.pi)
+        angle = axis1 + (k // 2) * np.pi - axis0 - (k % 2) * np.pi
+        _set_turn(motions[k], angle, end0[0], end0[1], end1[0], end1[1])
+    return motions
+
+
+@njit()
+def _end(points, direction):
+    """The point on the axis of an outline that lies as far in a direction as any of its points."""
+    x, y = _mean(points)
+    u, v = np.cos(direction), np.sin(direction)
+    farthest = 0.0
+    for k in range(len(points[0])):
+        farthest = max(farthest, (points[0][k] - x) * u + (points[1][k] - y) * v)
+    return np.array([x + farthest * u, y + farthest * v])
+
+
+@njit()
+def _set_turn(motion, angle, x0, y0, x1, y1):
+    """Write to `motion` the rotation that takes (x0, y0) to (x1, y1)."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    motion[0, 0], motion[0, 1], motion[0, 2] = cos, -sin, x1 - cos * x0 + sin * y0
+    motion[1, 0], motion[1, 1], motion[1, 2] = sin, cos, y1 - sin * x0 - cos * y0
+
+
+@njit()
+def _shown_cost(motion, here, there, larger0, larger1, far):
+    """`_full_cost` of a rigid motion, without points that land where they may be hidden; 1 if few are left."""
+    limit, total = far * far, 0.0
+    carried = _carried(motion, here.points)
+    for way in range(2):
+        xs, ys = here.sample if way == 0 else there.sample
+        count, cost = 0, 0.0
+        for k in range(len(xs)):
+            if way == 0:
+                u, v = moved(motion, xs[k], ys[k])
+                hidden, distance = _is_at(larger1, u, v), _square(u, v, there.points)
+            else:
+                x, y = xs[k] - motion[0, 2], ys[k] - motion[1, 2]
+                u, v = motion[0, 0] * x + motion[1, 0] * y, motion[0, 1] * x + motion[1, 1] * y
+                hidden, distance = _is_at(larger0, u, v), _square(xs[k], ys[k], carried)
+            if not hidden:
+                count, cost = count + 1, cost + min(distance, limit) / limit
+        if count < _LEAST_SHOWN:
+            return 1.0
+        total += cost / count
+    return total / 2
+
+
+@njit()
+def _is_at(mask, x, y):
+    column, row = round(x), round(y)
+    return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column]
 
 
 @njit()
@@ -169,10 +266,8 @@ def _initial_motions(here, there, joints):
     motions = np.zeros((size + 1, 2, 3))
     motions[size, 0, 0] = motions[size, 1, 1] = 1
     for k in range(size):
-        cos, sin = np.cos(angles[k]), np.sin(angles[k])
         x0, y0, x1, y1 = anchors[k]
-        motions[k, 0, 0], motions[k, 0, 1], motions[k, 0, 2] = cos, -sin, x1 - cos * x0 + sin * y0
-        motions[k, 1, 0], motions[k, 1, 1], motions[k, 1, 2] = sin, cos, y1 - sin * x0 - cos * y0
+        _set_turn(motions[k], angles[k], x0, y0, x1, y1)
     return motions
 
 

@@ -146,12 +146,19 @@ class _Touching:
 def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:
     fits = np.zeros((len(pairs), 7))
     if len(pairs):
-        found = [outlines(segments) for segments in both]
+        shapes = [_shapes(segments, pairs[:, i]) for i, segments in enumerate(both)]
         areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
-        shapes = (fitting.Shapes(outline, segments.centroids) for outline, segments in zip(found, both, strict=True))
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, joints, scale, fits)
     return fits
+
+
+def _shapes(segments: Segments, matched: np.ndarray) -> fitting.Shapes:
+    """The pieces of a frame; those that are `matched`, ground aside, may lie in front of smaller ones."""
+    hides = np.zeros(len(segments.areas), bool)
+    hides[matched] = segments.areas[matched] <= LARGE * segments.labels.size
+    larger = np.where(hides, segments.areas, 0).astype(np.int64)[segments.labels]
+    return fitting.Shapes(outlines(segments), outlines(segments, hides), larger, segments.centroids)
 
 
 def _chain(

@@ -22,11 +22,19 @@ class Outlines(NamedTuple):
     starts: np.ndarray  # (n + 1,) int64
 
 
-def outlines(segments: Segments) -> Outlines:
-    """The outlines of all pieces; the border of the frame does not count as an outline."""
+def outlines(segments: Segments, hides: np.ndarray | None = None) -> Outlines:
+    """The outlines of all pieces; the border of the frame does not count as an outline.
+
+    Args:
+        hides: (n,) bool, pieces that may hide smaller ones; outlines beside larger ones of them are left out.
+    """
     labels, count = segments.labels, len(segments.areas)
-    beside = np.zeros(labels.shape, bool)
-    beside.flat[np.concatenate(adjacent(labels))] = True
+    beside, ends = np.zeros(labels.shape, bool), adjacent(labels)
+    beside.flat[np.concatenate(ends)] = True
+    if hides is not None:
+        for here, there in (ends, ends[::-1]):
+            own, other = labels.flat[here], labels.flat[there]
+            beside.flat[here[hides[other] & (segments.areas[other] > segments.areas[own])]] = False
     y, x = np.nonzero(beside)
     found = labels[y, x]
     # Random order, so that the first points of each outline are a fair sample.
