@@ -3,7 +3,8 @@
 Candidates are a shift, a rigid motion, a similarity and an affine motion. A richer one is used only where it fits the
 outlines clearly better. Initial motions come from the centres and principal axes of the pieces, and from the places
 where they touch others. Each is refined by iterative closest points in both directions with Tukey weights, so parts of
-an outline may be missing. Mirrored motions are rejected.
+an outline may be missing. Mirrored motions are rejected. A poor fit gives way to a rigid motion of the outlines that no
+larger piece may hide, if these fit far better.
 
 A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
 """
@@ -26,10 +27,8 @@ _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
 _BEND = 0.06  # distance at which an outline point counts as missing, as a share of the square root of the area
 _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
-_POOR, _BETTER_SHOWN = (
-    0.1,
-    0.5,
-)  # least cost of a fit that is replaced by one of what nothing hides; its largest, relative
+_POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
+_BETTER_SHOWN = 0.5  # which must have less than this share of it
 _MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another
 _LEAST_SHOWN = 10  # points of an outline that nothing hides
 _MOST_JOINTS = 6  # from which initial motions are made
@@ -74,20 +73,18 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
     for i in range(start, stop):
         own = joints.places[joints.firsts[i] : min(joints.firsts[i + 1], joints.firsts[i] + _MOST_JOINTS)]
         one, other = pairs[i]
-        here, there = (
-            _outline(shapes0.outlines, one, shapes0.centres),
-            _outline(shapes1.outlines, other, shapes1.centres),
-        )
+        centre0, centre1 = shapes0.centres[one], shapes1.centres[other]
+        here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
         _fit(here, there, areas[i], own, scale, fits[i])
-        here, there = _outline(shapes0.shown, one, shapes0.centres), _outline(shapes1.shown, other, shapes1.centres)
-        _fit_hidden(here, there, shapes0.larger, shapes1.larger, areas[i], own, scale, fits[i])
+        here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
+        _fit_hidden(here, there, shapes0.larger, shapes1.larger, areas[i], scale, fits[i])
 
 
 @njit()
-def _outline(outlines, piece, centres):
+def _outline(outlines, piece, centre):
     start, stop = outlines.starts[piece], outlines.starts[piece + 1]
     x, y = outlines.points[0, start:stop], outlines.points[1, start:stop]
-    return _Outline((x, y), (x[:SOME], y[:SOME]), centres[piece])
+    return _Outline((x, y), (x[:SOME], y[:SOME]), centre)
 
 
 @njit()
@@ -131,7 +128,7 @@ def _fit(here, there, area, joints, scale, found):
 
 
 @njit()
-def _fit_hidden(here, there, larger0, larger1, area, joints, scale, found):
+def _fit_hidden(here, there, larger0, larger1, area, scale, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
@@ -146,8 +143,8 @@ def _fit_hidden(here, there, larger0, larger1, area, joints, scale, found):
     for trial in _ends_upon_ends(here, there):
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
         cost = _shown_cost(trial, here, there, hides0, hides1, near)
-        if cost + _prior(trial, joints[:0], area) < lowest:
-            lowest = cost + _prior(trial, joints[:0], area)
+        if cost + _turning(trial) < lowest:
+            lowest = cost + _turning(trial)
             found[:3], found[3:6], found[6] = trial[0], trial[1], cost
 
 
@@ -293,8 +290,6 @@ def _axis(points):
 @njit()
 def _prior(motion, joints, area):
     """The cost of a motion apart from the outlines: of its turn, and of contacts that come apart."""
-    angle = np.arctan2(motion[1, 0] - motion[0, 1], motion[0, 0] + motion[1, 1])
-    cost = _TURNING * (angle / np.pi) ** 2
     far = 0.12 * area
     parted, least = 0.0, 1.0
     for k in range(len(joints)):
@@ -302,7 +297,13 @@ def _prior(motion, joints, area):
         away = min((x - joints[k, 2]) ** 2 + (y - joints[k, 3]) ** 2, far) / far
         parted, least = parted + away, min(least, away)
     # A piece that stays joined at one contact may slide along the others.
-    return cost + (_TOUCHING * (parted / len(joints) + least) / 2 if len(joints) else 0.0)
+    return _turning(motion) + (_TOUCHING * (parted / len(joints) + least) / 2 if len(joints) else 0.0)
+
+
+@njit()
+def _turning(motion):
+    angle = np.arctan2(motion[1, 0] - motion[0, 1], motion[0, 0] + motion[1, 1])
+    return _TURNING * (angle / np.pi) ** 2
 
 
 @njit(fastmath=True)

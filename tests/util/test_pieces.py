@@ -118,6 +118,29 @@ def test_an_arm_before_a_body_does_not_turn_end_over_end(joint, start, turn):
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=2)
 
 
+def hidden(angle):
+    """(1, 3, 540, 960): a bar that has turned about a point behind a disc, which hides a part of it."""
+    picture = np.full((540, 960, 3), (184, 188, 218), np.uint8)
+    radians = np.radians(angle)
+    around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    corners = np.array([[0, -17], [206, -12], [206, 12], [0, 17]]) @ around + np.array([589, 235])
+    corners = np.round(corners * 16).astype(np.int32)
+    cv2.polylines(picture, [corners], True, (20, 20, 20), 4, cv2.LINE_AA, 4)
+    cv2.fillPoly(picture, [corners], (200, 60, 60), cv2.LINE_AA, 4)
+    cv2.circle(picture, (599, 176), 91, (143, 209, 78), -1, cv2.LINE_AA)
+    cv2.circle(picture, (599, 176), 91, (20, 20, 20), 2, cv2.LINE_AA)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def test_an_arm_behind_a_body_is_fitted_by_what_is_not_hidden():
+    frames, turn = (hidden(56), hidden(-4)), rotation(np.radians(-60), np.array([589, 235]), [589, 235])
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    bar = np.bincount(pieces.owners[0][is_red(frames[0]).numpy()]).argmax()
+    tip = np.array([589, 235]) + 200 * np.array([np.cos(np.radians(56)), np.sin(np.radians(56))])
+    np.testing.assert_allclose(applied(pieces.chains.matrices[bar], tip), applied(turn, tip), atol=2)
+    assert confidences(pieces, np.ones(len(pieces.layers), bool))[bar] > 0.9
+
+
 def test_what_changes_within_the_ground_is_no_ground():
     """A dot without an outline is of the piece around it, but moves."""
     frames, labels = np.full((2, 90, 160, 3), 200, np.uint8), np.zeros((2, 90, 160), np.int64)
