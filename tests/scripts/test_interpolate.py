@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -52,6 +53,21 @@ def test_defaults(run):
     code, _ = run("a.png", "b.png", *SIMPLE)
     assert code == 0
     assert len(written("_data/interpolated/a-b")) == 13
+
+
+def test_a_limb_that_turns_far_is_matched_unless_told_not_to(run, tmp_path):
+    for name, angle in (("a", -35), ("b", 35)):
+        picture = np.full((180, 240, 3), (236, 228, 210), np.uint8)
+        end = round(100 + 100 * np.cos(np.radians(angle))), round(90 + 100 * np.sin(np.radians(angle)))
+        cv2.line(picture, (100, 90), end, (40, 90, 160), 14, cv2.LINE_AA)
+        image.write(tmp_path / f"{name}.png", picture)
+    is_drawn = []
+    for matching in ("auto", "off"):
+        code, _ = run("a.png", "b.png", "--times", 0.5, "--matching", matching, "--out", matching, "--device", "cpu")
+        assert code == 0
+        frame = image.read(next(Path(matching).glob("*.png")))
+        is_drawn.append((np.abs(frame[86:95, 110:190].astype(int) - (40, 90, 160)).max(2) < 30).mean())
+    assert is_drawn[0] > 0.95 > 0.8 > is_drawn[1]
 
 
 @pytest.mark.parametrize("suffix", ["webp", "gif", "mp4"])
