@@ -39,7 +39,10 @@ _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
 _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_FOLLOWED = 0.8  # overlap with what the network draws from which on it is not lost
+_FOLLOWED, _LINES_FOLLOWED = (
+    0.8,
+    0.75,
+)  # overlap with what the network draws from which on a piece, or lines, are not lost
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
@@ -130,7 +133,7 @@ class LostStrokes:
         if not rotating.any():
             return _still(frame0)
         overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
-        return found if overlaps[0] < _FOLLOWED else _still(frame0)
+        return found if overlaps[0] < _LINES_FOLLOWED else _still(frame0)
 
 
 class LostPieces:

@@ -26,12 +26,10 @@ _REACH = 1 / 480  # of the width: outline around a piece that is not ground, and
 
 
 class RotatingPair(NamedTuple):
-    """A pair as the network prepared it, and what rotates; None if the network draws everything.
-
-    If something rotates, the network prepared the frames without it.
-    """
+    """A pair as the network prepared it, and what rotates; None if the network draws everything."""
 
     own: Any
+    ground: Any  # the same without what rotates
     source: "SplatSource | None"  # both frames, and their paths
     rotating: Tensor | None  # (2, 1, h, w), 1 on the pieces that rotate
 
@@ -48,9 +46,10 @@ class AlongArcs:
 
     def prepare(self, pair: Pair, flow: Flows | None) -> RotatingPair:
         """Compute what does not depend on the time; `flow` holds flows or paths, (1, 2 or 9, h, w)."""
+        own = self.network.prepare(pair, None)
         rotating = None if flow is None else torch.cat([rotates(path) for path in flow])
         if flow is None or rotating is None or not rotating.any():
-            return RotatingPair(self.network.prepare(pair, None), None, None)
+            return RotatingPair(own, None, None, None)
         from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
@@ -58,19 +57,20 @@ class AlongArcs:
         seen = torch.cat([pair.seen0, pair.seen1])
         ground = _without(torch.cat([source.values, seen], 1), source.flow, rotating)
         (frame0, seen0), (frame1, seen1) = (of.split(3, 1) for of in ground.chunk(2))
-        return RotatingPair(self.network.prepare(Pair(frame0, frame1, seen0, seen1), None), source, rotating)
+        without = self.network.prepare(Pair(frame0, frame1, seen0, seen1), None)
+        return RotatingPair(own, without, source, rotating)
 
     def synthesise(self, prepared: RotatingPair, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
-        own, source, rotating = prepared
+        source, rotating = prepared.source, prepared.rotating
         if source is None or rotating is None:
-            return self.network.synthesise(own, t, carried)
+            return self.network.synthesise(prepared.own, t, carried)
         if isinstance(t, Tensor) and t.ndim == 4:
             raise InputError("Pieces that rotate are drawn at one time; leave the flow out to use a map of times.")
         values, behind = source.values, None
         if carried is not None:
             values = torch.cat([values, carried.to(values)], 1)
             behind = _without(carried, source.flow, rotating)
-        ground = self.network.synthesise(own, t, behind)
+        ground = self.network.synthesise(prepared.ground, t, behind)
         pieces, cover = _splatted(source, values, rotating, t)
         return ground.lerp(pieces.to(ground), cover.to(ground))
 
