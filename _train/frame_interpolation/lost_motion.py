@@ -3,9 +3,12 @@
 In: two frames. Out: paths of what the network does not carry along (`_util.paths`), or no motion.
 """
 
+import contextlib
 import functools
 import importlib.util
 import sys
+import threading
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -19,6 +22,7 @@ from _util.flow import Flows
 from _util.tones import find_tones
 
 _CHANGES, _LIKE = 12, 1  # levels: least change of a pixel; largest difference of neighbours in a flat area
+_PATIENCE = 5.0  # seconds after which it is explained that the first matching takes longer
 _FLAT = 0.4  # least share of flat pixels among those that change; real films, with grain, have less
 
 
@@ -40,7 +44,8 @@ class LostMotion:
         pictures = [image.to_array(frame[0], np.float32) for frame in (frame0, frame1)]
         are_lines = all(find_tones(picture) is not None for picture in pictures)
         if (are_lines or self._of_all or _are_flat(*image.pictures_of(frame0, frame1))) and _has_numba():
-            return (self._strokes if are_lines else self._pieces)(frame0, frame1)
+            with _explained_if_slow():
+                return (self._strokes if are_lines else self._pieces)(frame0, frame1)
         still = torch.zeros_like(frame0[:, :2])
         return Flows(still, still)
 
@@ -61,7 +66,7 @@ def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:
     """Whether most of what changes between two pictures, (h, w, 3) uint8, is of flat colours."""
     changes = cv2.absdiff(picture0, picture1).max(2) > _CHANGES
     flat = sum(np.count_nonzero(_flat(picture) & changes) for picture in (picture0, picture1))
-    return flat > _FLAT * 2 * np.count_nonzero(changes)
+    return bool(flat > _FLAT * 2 * np.count_nonzero(changes))
 
 
 def _flat(picture: np.ndarray) -> np.ndarray:
@@ -71,6 +76,22 @@ def _flat(picture: np.ndarray) -> np.ndarray:
     steps = [cv2.absdiff(picture[1:, 1:], beside).max(2) for beside in (of_row, of_column)]
     flat[1:, 1:] = np.maximum(*steps) <= _LIKE
     return flat
+
+
+@contextlib.contextmanager
+def _explained_if_slow() -> Iterator[None]:
+    timer = threading.Timer(_PATIENCE, _explain)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@functools.cache
+def _explain() -> None:
+    print("Matching is compiled when it is first used, which may take a minute.", file=sys.stderr)
 
 
 @functools.cache
