@@ -150,7 +150,7 @@ def test_a_pair_needs_no_extra(tmp_path):
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
-def test_line_drawings_need_no_extra_but_for_their_strokes(tmp_path):
+def test_drawings_need_no_extra_but_for_what_is_matched(tmp_path):
     for name, column in (("a", 40), ("b", 56)):
         paper = np.full((96, 128, 3), 255, np.uint8)
         paper[20:80, column : column + 2] = 0
@@ -161,7 +161,7 @@ def test_line_drawings_need_no_extra_but_for_their_strokes(tmp_path):
         before=blocked(*extras.EXTRAS),
     )
     assert finished.returncode == 0, finished.stderr
-    note = "Lines are not matched stroke by stroke, which needs numba: run make/setup methods."
+    note = "Strokes and pieces that rotate far are not matched, which needs numba: run make/setup methods."
     assert finished.stderr.splitlines().count(note) == 1
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
