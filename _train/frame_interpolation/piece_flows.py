@@ -43,6 +43,7 @@ _FOLLOWED, _LINES_FOLLOWED = (
     0.8,
     0.75,
 )  # overlap with what the network draws from which on a piece, or lines, are not lost
+_RIGID, _RIGID_FOLLOWED = 0.95, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
@@ -155,15 +156,17 @@ class LostPieces:
             return _still(frame0)
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
         turns = _bows(pieces, matched) >= _FAR * scale
-        turns[turns] = _seen_in_both(pieces, matched)[turns] >= _SEEN
-        turns &= confidences(pieces, turns) >= _SURE
+        seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
+        turns &= (seen >= _SEEN) & (sure >= _SURE)
         rotating = np.flatnonzero(turns)
         if not len(rotating):
             return _still(frame0)
         shown = np.stack([[owners == k for k in rotating] for owners in pieces.owners])
         masks = torch.from_numpy(shown).to(frame0)
         overlaps, areas = carried_along(self.network, frame0, frame1, masks, matched)
-        turns[rotating] = ((overlaps < _FOLLOWED) & (areas <= _GROWN)).cpu().numpy()
+        is_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _FAR * scale)
+        is_lost = overlaps < torch.from_numpy(np.where(is_rigid, _RIGID_FOLLOWED, _FOLLOWED)[rotating]).to(overlaps)
+        turns[rotating] = (is_lost & (areas <= _GROWN)).cpu().numpy()
         if not turns.any():
             return _still(frame0)
         return _before_others(frame0, frame1, pieces, matched, turns)
@@ -206,6 +209,16 @@ def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
         bow = paths.off_straight(path, 0.5)[0].norm(dim=0).cpu().numpy()
         np.maximum.at(found, owners[owners != UNKNOWN], bow[owners != UNKNOWN])
     return found
+
+
+def _bends(pieces: Pieces) -> np.ndarray:
+    """(k,): the mean length of each piece's bends, in pixels."""
+    count, sums, areas = len(pieces.layers), 0.0, 0.0
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        known = owners != UNKNOWN
+        sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), count)
+        areas = areas + np.bincount(owners[known], minlength=count)
+    return sums / np.maximum(areas, 1)
 
 
 def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:
