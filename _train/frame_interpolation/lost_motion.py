@@ -43,11 +43,12 @@ class LostMotion:
         """Paths (1, 9, h, w), or no flow (1, 2, h, w)."""
         pictures = [image.to_array(frame[0], np.float32) for frame in (frame0, frame1)]
         are_lines = all(find_tones(picture) is not None for picture in pictures)
+        found = None
         if (are_lines or self._of_all or _are_flat(*image.pictures_of(frame0, frame1))) and _has_numba():
             with _explained_if_slow():
-                return (self._strokes if are_lines else self._pieces)(frame0, frame1)
+                found = (self._strokes if are_lines else self._pieces)(frame0, frame1)
         still = torch.zeros_like(frame0[:, :2])
-        return Flows(still, still)
+        return found or Flows(still, still)
 
     @functools.cached_property
     def _strokes(self):

@@ -4,8 +4,6 @@ only where a network loses them. In line drawings, the pieces are strokes.
 In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 import torch
@@ -57,11 +55,11 @@ def pieces_and_search(context: Context) -> "PiecesAndSearch":
     return PiecesAndSearch(sgm(context))
 
 
-def lost_strokes(context: Context, network: FrameSynthesis) -> Callable[[Tensor, Tensor], Flows]:
+def lost_strokes(context: Context, network: FrameSynthesis) -> "LostStrokes":
     return LostStrokes(sgm(context), network)
 
 
-def lost_pieces(context: Context, network: FrameSynthesis) -> Callable[[Tensor, Tensor], Flows]:
+def lost_pieces(context: Context, network: FrameSynthesis) -> "LostPieces":
     return LostPieces(sgm(context), network)
 
 
@@ -124,17 +122,17 @@ class LostStrokes:
     def __init__(self, sgm: SGM, network: FrameSynthesis):
         self.sgm, self.network = sgm, network
 
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """The motion as paths (1, 9, h, w), or no flow (1, 2, h, w)."""
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
+        """The motion as paths (1, 9, h, w), or None."""
         drawing = _line_drawing(frame0, frame1)
         if drawing is None:
-            return _still(frame0)
+            return None
         found = _strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
         rotating = torch.cat([rotates(path) for path in found])
         if not rotating.any():
-            return _still(frame0)
+            return None
         overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
-        return found if overlaps[0] < _LINES_FOLLOWED else _still(frame0)
+        return found if overlaps[0] < _LINES_FOLLOWED else None
 
 
 class LostPieces:
@@ -149,18 +147,18 @@ class LostPieces:
     def __init__(self, sgm: SGM, network: FrameSynthesis):
         self.sgm, self.network = sgm, network
 
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        """The motion as paths (1, 9, h, w), straight where the network follows, or no flow (1, 2, h, w)."""
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
+        """The motion as paths (1, 9, h, w), straight where the network follows, or None."""
         pieces = find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1))
         if pieces.is_line_art:
-            return _still(frame0)
+            return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
         turns = _bows(pieces, matched) >= _FAR * scale
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= _SEEN) & (sure >= _SURE)
         rotating = np.flatnonzero(turns)
         if not len(rotating):
-            return _still(frame0)
+            return None
         shown = np.stack([[owners == k for k in rotating] for owners in pieces.owners])
         masks = torch.from_numpy(shown).to(frame0)
         overlaps, areas = carried_along(self.network, frame0, frame1, masks, matched)
@@ -168,7 +166,7 @@ class LostPieces:
         is_lost = overlaps < torch.from_numpy(np.where(is_rigid, _RIGID_FOLLOWED, _FOLLOWED)[rotating]).to(overlaps)
         turns[rotating] = (is_lost & (areas <= _GROWN)).cpu().numpy()
         if not turns.any():
-            return _still(frame0)
+            return None
         return _before_others(frame0, frame1, pieces, matched, turns)
 
 
@@ -321,11 +319,6 @@ def _landings(motion: Tensor, t: float) -> np.ndarray:
     h, w = x.shape
     column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)
     return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
-
-
-def _still(frame: Tensor) -> Flows:
-    none = torch.zeros_like(frame[:, :2])
-    return Flows(none, none)
 
 
 def _ends(motion: Flows) -> Flows:

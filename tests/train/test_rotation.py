@@ -52,6 +52,13 @@ def test_an_arm_that_turns_far_keeps_its_shape(ways, t):
     assert overlap(along, truth) > 0.9 > overlap(alone, truth) + 0.2
 
 
+@pytest.mark.parametrize("angle", [36, 44])
+def test_a_rigid_arm_that_the_network_bends_stays_straight(ways, angle):
+    keys, truth = (arm(-angle / 2), arm(angle / 2)), arm(0)
+    alone, along = (way(*keys)[0] for way in ways)
+    assert overlap(along, truth) > 0.95 > 0.9 > overlap(alone, truth)
+
+
 def test_strokes_of_line_drawings_follow_without_a_flow(ways):
     triplet = Figures(51, line_art=True)[50]
     first, truth, last = (image.to_array(frame, np.uint8) for frame in triplet.frames)
