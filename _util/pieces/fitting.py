@@ -17,10 +17,11 @@ from _util.compiled import njit
 from _util.pieces.affine import moved
 from _util.pieces.outlines import SOME, Outlines
 
-SHIFT, TURN, SIMILARITY, AFFINE = range(4)
-_ROUNDS, _LAST_ROUNDS = 5, 4
+# NumPy's integers: Numba compiles a function anew for each of Python's constants that it is called with.
+SHIFT, TURN, SIMILARITY, AFFINE = np.arange(4)
+_ROUNDS, _LAST_ROUNDS = np.array([5, 4])
 _KEPT = 3  # initial motions that are refined
-_BETTER = 0.8, 0.8, 0.6, 0.6  # each kind of motion must have less than this share of the cost of the simpler one,
+_BETTER = np.array([0.8, 0.8, 0.6, 0.6])  # each kind must have less than this share of the cost of the simpler one,
 _NOTICED = 0.01  # minus this
 _CLOSE, _MOST_CLOSE = 0.55, 0.25  # mean distance in pixels at which no richer motion is tried; its largest cost
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
@@ -124,7 +125,14 @@ def _fit(here, there, area, joints, scale, found):
             cost = _full_cost(candidate, here, there, near)
             if _is_credible(candidate) and cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
-    found[:3], found[3:6], found[6] = result[0], result[1], full
+    _write(found, result, full)
+
+
+@njit()
+def _write(found, motion, cost):
+    for k in range(6):
+        found[k] = motion[k // 3, k % 3]
+    found[6] = cost
 
 
 @njit()
@@ -140,12 +148,14 @@ def _fit_hidden(here, there, larger0, larger1, area, scale, found):
     near, wide = max(1.5 * scale, _BEND * np.sqrt(area)), 0.35 * np.sqrt(area)
     hides0, hides1 = larger0 > _MUCH_LARGER * area, larger1 > _MUCH_LARGER * area
     lowest = _BETTER_SHOWN * found[6]
-    for trial in _ends_upon_ends(here, there):
+    trials = _ends_upon_ends(here, there)
+    for k in range(len(trials)):
+        trial = trials[k]  # contiguous, unlike what iterating gives
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
         cost = _shown_cost(trial, here, there, hides0, hides1, near)
         if cost + _turning(trial) < lowest:
             lowest = cost + _turning(trial)
-            found[:3], found[3:6], found[6] = trial[0], trial[1], cost
+            _write(found, trial, cost)
 
 
 @njit()
@@ -220,7 +230,9 @@ def _turned(here, there, area, joints, near):
     for k in range(len(initial)):
         costs[k] = _full_cost(initial[k], few, few_there, wide) + _prior(initial[k], joints, area)
     best, lowest = initial[0].copy(), np.inf
-    for k in np.argsort(costs)[:_KEPT]:
+    for _ in range(min(_KEPT, len(initial))):
+        k = np.argmin(costs)
+        costs[k] = np.inf
         trial = initial[k].copy()
         _improve(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
         _improve(trial, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
@@ -235,7 +247,8 @@ def _initial_motions(here, there, joints):
     """(k, 2, 3) rigid motions: the shift of the centres, turns by the axes, turns by contacts, and no motion."""
     angles = np.empty(12 + 2 * len(joints) + len(joints) ** 2)
     anchors = np.empty((len(angles), 4))
-    anchors[:] = np.array([here.centre[0], here.centre[1], there.centre[0], there.centre[1]])
+    for k in range(len(anchors)):
+        _set_pair(anchors[k], here.centre[0], here.centre[1], there.centre[0], there.centre[1])
     size = 1
     angles[0] = 0
     axis0, ratio0 = _axis(here.points)
@@ -244,7 +257,7 @@ def _initial_motions(here, there, joints):
         middle0, middle1 = _mean(here.points), _mean(there.points)
         for turn in (axis1 - axis0, axis1 - axis0 + np.pi):
             angles[size] = turn
-            anchors[size] = np.array([middle0[0], middle0[1], middle1[0], middle1[1]])
+            _set_pair(anchors[size], middle0[0], middle0[1], middle1[0], middle1[1])
             size += 1
     else:
         for k in range(1, 8):
@@ -258,7 +271,7 @@ def _initial_motions(here, there, joints):
             if min(away0, away1) > 3:
                 before = np.arctan2(y0 - joints[k, 1], x0 - joints[k, 0])
                 angles[size] = np.arctan2(y1 - joints[k, 3], x1 - joints[k, 2]) - before
-                anchors[size] = joints[k]
+                _set_pair(anchors[size], joints[k, 0], joints[k, 1], joints[k, 2], joints[k, 3])
                 size += 1
     motions = np.zeros((size + 1, 2, 3))
     motions[size, 0, 0] = motions[size, 1, 1] = 1
@@ -266,6 +279,11 @@ def _initial_motions(here, there, joints):
         x0, y0, x1, y1 = anchors[k]
         _set_turn(motions[k], angles[k], x0, y0, x1, y1)
     return motions
+
+
+@njit()
+def _set_pair(pair, x0, y0, x1, y1):
+    pair[0], pair[1], pair[2], pair[3] = x0, y0, x1, y1
 
 
 @njit()

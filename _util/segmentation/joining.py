@@ -99,7 +99,8 @@ def _join_small(labels, areas, histograms, smallest, most):
                 continue
             parent[piece] = best
             areas[best] += areas[piece]
-            histograms[best] += histograms[piece]
+            for i in range(histograms.shape[1]):  # a tenth of the time to compile of whole rows
+                histograms[best, i] += histograms[piece, i]
             if borders.first[best] >= 0:
                 borders.following[borders.last[best]] = borders.first[piece]
                 borders.last[best] = borders.last[piece]

@@ -41,7 +41,8 @@ def pool(
             level, (stride, offset) = activations[i][j], grids[j]
             sides = zip(labels[i].shape, level.shape[:2], strict=True)
             rows, columns = (_places(pixels, cells, stride, offset) for pixels, cells in sides)
-            _accumulate(level, labels[i], *rows, *columns, sums[i][j])
+            largest = np.diff(rows[0]).max() * np.diff(columns[0]).max()
+            _accumulate(level, labels[i], *rows, *columns, largest, sums[i][j])
 
     threads.run(work, len(jobs))
     areas = [np.bincount(pieces.ravel()).astype(np.float32) for pieces in labels]
@@ -56,9 +57,8 @@ def _places(pixels: int, cells: int, stride: int, offset: float) -> tuple[np.nda
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
-def _accumulate(level, labels, first_rows, down, first_columns, across, sums):
+def _accumulate(level, labels, first_rows, down, first_columns, across, largest, sums):
     height, width, channels = level.shape
-    largest = np.diff(first_rows).max() * np.diff(first_columns).max()
     present = np.empty(largest, np.int32)
     weights = np.empty((largest, 4), np.float32)
     for i in range(height):
