@@ -89,7 +89,10 @@ def rrld_filter(
         accepted = _best_of_each_cut(accepted)
     write_triplets(path, accepted)
     record.finish(cuts=starts, judged=len(judged), accepted=len(accepted))
-    report.say(f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots.")
+    report.say(
+        f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots."
+        + _rejections((triplet for triplet, is_accepted in judged if not is_accepted), options.thresholds)
+    )
     return read_triplets(out)
 
 
@@ -188,6 +191,19 @@ def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
             path.write_text(whole)
     rows = (line.split(",") for line in whole.splitlines())
     return {name: (float(value), float(coverage), accepted == "1") for name, value, coverage, accepted in rows}
+
+
+def _rejections(rejected: Iterable[ExtractedTriplet], thresholds: dict[str, float]) -> str:
+    """A sentence that tells why triplets were rejected; "" if there are none."""
+    limits, reasons = rrld.Thresholds(**thresholds), collections.Counter[str]()
+    for triplet in rejected:
+        if not triplet.coverage > limits.smallest_share:
+            reasons["move too little"] += 1
+        elif not triplet.rrld < limits.largest_rrld:
+            reasons["move unevenly"] += 1
+        else:
+            reasons["are pans, cover too much or are credits"] += 1
+    return f" Rejected: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}." if reasons else ""
 
 
 def _best_of_each_cut(triplets: list[ExtractedTriplet]) -> list[ExtractedTriplet]:

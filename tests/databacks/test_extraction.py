@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -463,6 +464,23 @@ def test_no_triplet_is_no_error(tmp_path):
     said = Said()
     assert extraction.extract(still, tmp_path / "out", quick, report=said.report) == []
     assert any("none of 0 triplets accepted" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "reason"),
+    [
+        ({"smallest_share": 1.0}, "move too little"),
+        ({"smallest_share": 0.0, "largest_rrld": 0.0}, "move unevenly"),
+        ({"smallest_share": 0.0, "largest_rrld": 9.0, "largest_share": 0.0}, "are pans, cover too much or are credits"),
+    ],
+)
+def test_rejections_are_explained(video, tmp_path, thresholds, reason):
+    said = Said()
+    options = extraction.ExtractionOptions(thresholds=thresholds)
+    assert extraction.extract(video, tmp_path / "out", quick, options=options, report=said.report) == []
+    verdict = next(sentence for sentence in said if "triplets accepted" in sentence)
+    judged = re.search(r"none of (\d+) triplets accepted", verdict)[1]
+    assert f"Rejected: {judged} {reason}." in verdict
 
 
 def test_a_damaged_table(video, tmp_path):
