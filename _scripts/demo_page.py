@@ -25,6 +25,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=number(1, 65535), default=7860, help="of the page (default: 7860)")
     drawing.add_options(parser)
+    drawing.add_matching(parser)
     return parser.parse_args()
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     drawing.check(arguments)
     from _train.frame_interpolation.interpolator import Interpolator
 
-    page = create_page(Interpolator(**drawing.chosen(arguments)))
+    page = create_page(Interpolator(matching=arguments.matching, **drawing.chosen(arguments)))
     try:
         page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False, show_error=True)
     except OSError as error:

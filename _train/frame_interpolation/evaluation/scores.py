@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _util import files, runs
+from _util.errors import InputError
 
 
 class Row(NamedTuple):
@@ -57,7 +58,12 @@ class Gathered:
         """Read the rows of all partial files, by method, name and stamp."""
         rows = {}
         for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
-            for values in csv.reader(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()):
+            try:
+                text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            except OSError as error:
+                remedy = "delete it, and its items are scored again"
+                raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
+            for values in csv.reader(text.splitlines()):
                 if len(values) == len(self.columns) and values[-1] == ".":
                     cells = dict(zip(self.columns, values, strict=True))
                     metadata = {name: cells[name] for name in self.metadata}

@@ -7,6 +7,7 @@ from _train.frame_interpolation.evaluation import comparison
 from _train.frame_interpolation.evaluation.comparison import difference
 from _train.frame_interpolation.evaluation.scores import Gathered, Row, stamp
 from _util import tables
+from _util.errors import InputError
 
 
 def rows(**methods: list[float]) -> list[Row]:
@@ -158,6 +159,15 @@ def test_rows_survive_a_kill_to_the_last_bit(gathered, tmp_path):
     for length in range(len(whole) - 1):
         part.write_bytes(whole[:length])
         assert gathered().read() == {}
+
+
+def test_a_partial_file_that_cannot_be_read_is_named(gathered, tmp_path):
+    gathered().append(rows(dis=[1]), "stamp")
+    (part,) = tmp_path.glob(".out-*")
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(InputError, match=f"{part.name} cannot be read"):
+        gathered().read()
 
 
 def test_rows_of_several_processes_come_together(gathered, tmp_path):
