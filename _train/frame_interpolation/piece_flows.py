@@ -37,10 +37,7 @@ _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
 _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_FOLLOWED, _LINES_FOLLOWED = (
-    0.8,
-    0.75,
-)  # overlap with what the network draws from which on a piece, or lines, are not lost
+_FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.95, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says

@@ -66,7 +66,7 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         shapes0, shapes1: the `Shapes` of both frames.
-        areas: (k,), the mean of both pieces'.
+        areas: (k, 2), of both pieces.
         joints: the `Joints` of the pairs.
         scale: of lengths, 1 at 540×960.
         fits: (k, 7), the result: the matrix by rows, then its cost in [0, 1].
@@ -76,9 +76,11 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
         one, other = pairs[i]
         centre0, centre1 = shapes0.centres[one], shapes1.centres[other]
         here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
-        _fit(here, there, areas[i], own, scale, fits[i])
+        area = (areas[i, 0] + areas[i, 1]) / 2
+        _fit(here, there, area, own, scale, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        _fit_hidden(here, there, shapes0.larger, shapes1.larger, areas[i], scale, fits[i])
+        hides = _MUCH_LARGER * max(areas[i, 0], areas[i, 1])
+        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, scale, fits[i])
 
 
 @njit()
@@ -136,23 +138,23 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, larger0, larger1, area, scale, found):
+def _fit_hidden(here, there, larger0, larger1, hides, area, scale, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
         here, there: the outlines that nothing hides.
         larger0, larger1: as in `Shapes`.
+        hides: the area from which on a piece may lie in front of this one.
     """
     if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
         return
     near, wide = max(1.5 * scale, _BEND * np.sqrt(area)), 0.35 * np.sqrt(area)
-    hides0, hides1 = larger0 > _MUCH_LARGER * area, larger1 > _MUCH_LARGER * area
     lowest = _BETTER_SHOWN * found[6]
     trials = _ends_upon_ends(here, there)
     for k in range(len(trials)):
         trial = trials[k]  # contiguous, unlike what iterating gives
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
-        cost = _shown_cost(trial, here, there, hides0, hides1, near)
+        cost = _shown_cost(trial, here, there, larger0, larger1, hides, near)
         if cost + _turning(trial) < lowest:
             lowest = cost + _turning(trial)
             _write(found, trial, cost)
@@ -191,7 +193,7 @@ def _set_turn(motion, angle, x0, y0, x1, y1):
 
 
 @njit()
-def _shown_cost(motion, here, there, larger0, larger1, far):
+def _shown_cost(motion, here, there, larger0, larger1, hides, far):
     """`_full_cost` of a rigid motion, without points that land where they may be hidden; 1 if few are left."""
     limit, total = far * far, 0.0
     carried = _carried(motion, here.points)
@@ -201,11 +203,11 @@ def _shown_cost(motion, here, there, larger0, larger1, far):
         for k in range(len(xs)):
             if way == 0:
                 u, v = moved(motion, xs[k], ys[k])
-                hidden, distance = _is_at(larger1, u, v), _square(u, v, there.points)
+                hidden, distance = _area_at(larger1, u, v) > hides, _square(u, v, there.points)
             else:
                 x, y = xs[k] - motion[0, 2], ys[k] - motion[1, 2]
                 u, v = motion[0, 0] * x + motion[1, 0] * y, motion[0, 1] * x + motion[1, 1] * y
-                hidden, distance = _is_at(larger0, u, v), _square(xs[k], ys[k], carried)
+                hidden, distance = _area_at(larger0, u, v) > hides, _square(xs[k], ys[k], carried)
             if not hidden:
                 count, cost = count + 1, cost + min(distance, limit) / limit
         if count < _LEAST_SHOWN:
@@ -215,9 +217,9 @@ def _shown_cost(motion, here, there, larger0, larger1, far):
 
 
 @njit()
-def _is_at(mask, x, y):
+def _area_at(larger, x, y):
     column, row = round(x), round(y)
-    return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column]
+    return larger[row, column] if 0 <= row < larger.shape[0] and 0 <= column < larger.shape[1] else 0
 
 
 @njit()

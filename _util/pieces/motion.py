@@ -147,7 +147,7 @@ def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching
     fits = np.zeros((len(pairs), 7))
     if len(pairs):
         shapes = [_shapes(segments, pairs[:, i]) for i, segments in enumerate(both)]
-        areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
+        areas = np.stack([both[i].areas[pairs[:, i]] for i in range(2)], 1)
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, joints, scale, fits)
     return fits
