@@ -14,7 +14,7 @@ from torch import Tensor
 from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import paths
 from _util.errors import InputError
-from _util.flow import Flows
+from _util.flow import Flows, backwarp
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.splatting import SplatSource
@@ -97,9 +97,13 @@ def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
 
 def _splatted(source: "SplatSource", values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
     """The pieces at time t, (n, c, h, w), and their cover, (n, 1, h, w); small gaps in solid pieces are closed."""
-    from _train.frame_interpolation.models.splatting import splat
+    from _train.frame_interpolation.models.splatting import splat_together
 
-    moved = splat(source._replace(values=torch.cat([values * rotating, rotating], 1)), t)
+    # What lies in front of each pixel in the other frame; outside, something does.
+    order = source.flow[:, -1:]
+    there = F.pad(order[..., 1:-1, 1:-1], (1, 1, 1, 1), value=paths.LAYERS).roll(1, 0)
+    alone = (backwarp(there, paths.flow(source.flow), quirk=False) > order + 0.5).to(values)
+    moved = splat_together(source._replace(values=torch.cat([values * rotating, rotating], 1)), alone, t)
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
     around = _mean(cover, 2 * reach)

@@ -12,11 +12,13 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 from _util.pieces.affine import angles, inverted, moved
+from _util.pieces.fitting import MUCH_LARGER
 from _util.sgm.matching import Matching
 from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estimator
 
 LEAST_SEEN = 0.35  # least share of a piece that must lie in its match, even if the rest is covered
 _TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # the same for pieces that rotate by so many degrees or more
+_FITS = 0.1  # cost of what nothing hides up to which larger pieces hide the rest, and neither share is asked for
 _AGREES, _UNLIKE = 0.12, 24  # no bend is searched if less than this share of pixels differs by more than so many levels
 _TINY = 300  # pixels at 540×960; smaller pieces are nearly all outline and do not bend
 
@@ -30,9 +32,19 @@ class _Canvas(NamedTuple):
 
 
 def bend_within(
-    pairs: np.ndarray, matrices: np.ndarray, matching: Matching, pictures: tuple, bends: tuple, scale: float
+    pairs: np.ndarray,
+    matrices: np.ndarray,
+    costs: np.ndarray,
+    matching: Matching,
+    pictures: tuple,
+    bends: tuple,
+    scale: float,
 ) -> np.ndarray:
-    """Fill in `bends`. Returns for each pair whether it explains both frames."""
+    """Fill in `bends`. Returns for each pair whether it explains both frames.
+
+    Args:
+        costs: (k,) in [0, 1], of each motion on what nothing hides.
+    """
     believed = np.zeros(len(pairs), bool)
     if not len(pairs):
         return believed
@@ -42,10 +54,15 @@ def bend_within(
     for i in range(2):
         covering[i][pairs[:, i]] = True
     inverse = inverted(matrices)
-    of_frames = [(both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i]) for i in range(2)]
+    # The area from which on a piece hides each pair's; none does unless what nothing hides fits.
+    larger = np.maximum(*(both[i].areas[pairs[:, i]] for i in range(2)))
+    hides = np.where(costs <= _FITS, MUCH_LARGER * larger, np.inf)
+    of_frames = [
+        (both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i], both[i].areas) for i in range(2)
+    ]
     tiny = _TINY * scale**2
     least = np.where(np.abs(np.degrees(angles(matrices))) >= _TURNED, _LEAST_SEEN_TURNED, LEAST_SEEN)
-    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, least, believed)
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, least, hides, believed)
     rest = np.flatnonzero(~believed)
     rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
 
@@ -59,21 +76,21 @@ def bend_within(
 
 
 @njit()
-def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, believed, start, stop):
+def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, hides, believed, start, stop):
     """Whether pieces explain each other without a bend."""
     for k in range(start, stop):
         one, other = pairs[k]
-        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k]) and _agrees(
-            other, one, inverse[k], frame1, frame0, tiny, least[k]
+        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k], hides[k]) and _agrees(
+            other, one, inverse[k], frame1, frame0, tiny, least[k], hides[k]
         )
 
 
 @njit()
-def _agrees(own, other, matrix, here, there, tiny, least):
-    labels, boxes, grey, _ = here
-    labels_there, _, grey_there, covering = there
+def _agrees(own, other, matrix, here, there, tiny, least, hides):
+    labels, boxes, grey, _, _ = here
+    labels_there, _, grey_there, covering, areas = there
     h, w = labels.shape
-    count = inside = covered = differ = 0
+    count = inside = covered = hidden = differ = 0
     for y in range(boxes[own, 1], boxes[own, 3]):
         for x in range(boxes[own, 0], boxes[own, 2]):
             if labels[y, x] != own:
@@ -83,14 +100,19 @@ def _agrees(own, other, matrix, here, there, tiny, least):
             column, row = round(u), round(v)
             if not (0 <= row < h and 0 <= column < w):
                 differ += 1
+                covered += hides < np.inf
+                hidden += hides < np.inf
             elif labels_there[row, column] == other:
                 inside += 1
-                differ += abs(int(grey[y, x]) - int(grey_there[row, column])) > _UNLIKE
+                differ += abs(np.int64(grey[y, x]) - np.int64(grey_there[row, column])) > _UNLIKE
             else:
                 differ += 1
-                covered += covering[labels_there[row, column]]
-    alike = differ < _AGREES * count or count < tiny
-    return alike and inside > OVERLAP * (count - covered) and inside > least * count
+                if covering[labels_there[row, column]]:
+                    covered += 1
+                    hidden += areas[labels_there[row, column]] > hides
+    alike = differ - hidden < _AGREES * (count - hidden) or count < tiny
+    seen = inside > least * count or (hides < np.inf and inside > LEAST_SEEN * count)
+    return alike and inside > OVERLAP * (count - covered) and seen
 
 
 def _bend_one(
@@ -162,7 +184,7 @@ def _disagreement(own, other):
         for x in range(own.shape[1]):
             if own[y, x] != BLANK or other[y, x] != BLANK:
                 union += 1
-                differ += abs(int(own[y, x]) - int(other[y, x])) > _UNLIKE
+                differ += abs(np.int64(own[y, x]) - np.int64(other[y, x])) > _UNLIKE
     return differ / max(union, 1)
 
 

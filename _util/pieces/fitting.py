@@ -30,7 +30,8 @@ _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that 
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
 _POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
 _BETTER_SHOWN = 0.5  # which must have less than this share of it
-_MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another
+MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another
+_OUTSIDE = np.iinfo(np.int64).max  # area of what hides everything outside the frame
 _LEAST_SHOWN = 10  # points of an outline that nothing hides
 _MOST_JOINTS = 6  # from which initial motions are made
 
@@ -69,7 +70,8 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
         areas: (k, 2), of both pieces.
         joints: the `Joints` of the pairs.
         scale: of lengths, 1 at 540×960.
-        fits: (k, 7), the result: the matrix by rows, then its cost in [0, 1].
+        fits: (k, 8), the result: the matrix by rows, its cost in [0, 1], and that of a rigid one on what nothing hides;
+            1 if it is not rigid or much is hidden.
     """
     for i in range(start, stop):
         own = joints.places[joints.firsts[i] : min(joints.firsts[i + 1], joints.firsts[i] + _MOST_JOINTS)]
@@ -79,8 +81,13 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
         area = (areas[i, 0] + areas[i, 1]) / 2
         _fit(here, there, area, own, scale, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        hides = _MUCH_LARGER * max(areas[i, 0], areas[i, 1])
-        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, scale, fits[i])
+        hides = MUCH_LARGER * max(areas[i, 0], areas[i, 1])
+        near = _near(area, scale)
+        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, near, fits[i])
+        motion = fits[i, :6].copy().reshape(2, 3)
+        fits[i, 7] = 1
+        if _is_rigid(motion):
+            fits[i, 7] = _shown_cost(motion, here, there, shapes0.larger, shapes1.larger, hides, near)
 
 
 @njit()
@@ -97,7 +104,7 @@ def _fit(here, there, area, joints, scale, found):
     if len(here.points[0]) < 8 or len(there.points[0]) < 8:
         found[2], found[5] = there.centre[0] - here.centre[0], there.centre[1] - here.centre[1]
         return
-    near = max(1.5 * scale, _BEND * np.sqrt(area))
+    near = _near(area, scale)
     enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
     # Rest and pure shifts come first: a piece that does not turn should not get a small turn.
     result = np.eye(2, 3)
@@ -131,6 +138,11 @@ def _fit(here, there, area, joints, scale, found):
 
 
 @njit()
+def _near(area, scale):
+    return max(1.5 * scale, _BEND * np.sqrt(area))
+
+
+@njit()
 def _write(found, motion, cost):
     for k in range(6):
         found[k] = motion[k // 3, k % 3]
@@ -138,7 +150,7 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, larger0, larger1, hides, area, scale, found):
+def _fit_hidden(here, there, larger0, larger1, hides, area, near, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
@@ -148,7 +160,7 @@ def _fit_hidden(here, there, larger0, larger1, hides, area, scale, found):
     """
     if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
         return
-    near, wide = max(1.5 * scale, _BEND * np.sqrt(area)), 0.35 * np.sqrt(area)
+    wide = 0.35 * np.sqrt(area)
     lowest = _BETTER_SHOWN * found[6]
     trials = _ends_upon_ends(here, there)
     for k in range(len(trials)):
@@ -219,7 +231,7 @@ def _shown_cost(motion, here, there, larger0, larger1, hides, far):
 @njit()
 def _area_at(larger, x, y):
     column, row = round(x), round(y)
-    return larger[row, column] if 0 <= row < larger.shape[0] and 0 <= column < larger.shape[1] else 0
+    return larger[row, column] if 0 <= row < larger.shape[0] and 0 <= column < larger.shape[1] else _OUTSIDE
 
 
 @njit()
@@ -434,6 +446,13 @@ def _solve(pairs, weights, kind, motion):
         c, d = (xv * yy - yv * xy) / determinant, (yv * xx - xv * xy) / determinant
     motion[0, 0], motion[0, 1], motion[0, 2] = a, b, middle[2] - a * middle[0] - b * middle[1]
     motion[1, 0], motion[1, 1], motion[1, 2] = c, d, middle[3] - c * middle[0] - d * middle[1]
+
+
+@njit()
+def _is_rigid(motion):
+    return abs(motion[0, 0] - motion[1, 1]) + abs(motion[0, 1] + motion[1, 0]) < 1e-6 and (
+        abs(motion[0, 0] * motion[1, 1] - motion[0, 1] * motion[1, 0] - 1) < 1e-6
+    )
 
 
 @njit()

@@ -90,7 +90,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     fits = _fit(pairs, both, touching, scale)
     matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    believed = bend_within(pairs, matrices, matching, pictures, bends, scale)
+    believed = bend_within(pairs, matrices, fits[:, 7], matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
     of_labels = tuple(np.full(len(segments.areas), UNKNOWN, np.int32) for segments in both)
@@ -144,7 +144,7 @@ class _Touching:
 
 
 def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:
-    fits = np.zeros((len(pairs), 7))
+    fits = np.zeros((len(pairs), 8))
     if len(pairs):
         shapes = [_shapes(segments, pairs[:, i]) for i, segments in enumerate(both)]
         areas = np.stack([both[i].areas[pairs[:, i]] for i in range(2)], 1)
