@@ -10,7 +10,8 @@ import numpy as np
 
 _OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pixel is off
 _FEW = 0.01  # share of pixels that may be off
-_THICK = 1 / 60  # of the height; thicker ink is an area
+_THICK = 1 / 60  # of the height; what is thicker is an area,
+_LEVELS = 0.25, 0.5  # of shades and of ink
 _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
 _MANY_FAINT = 0.05  # share of the drawn pixels that may be fainter
 _UNEVEN, _AREA = 0.03, 33  # of 1; difference of paper from the ground; pixels over which it is measured
@@ -39,11 +40,14 @@ def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
     share = share_of_ink(frame, tones)
     if (share < 0.1).mean() < _BLANK:
         return None
-    inside = cv2.distanceTransform((share > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    return None if any(_has_areas(share > level) for level in _LEVELS) else tones
+
+
+def _has_areas(drawn: np.ndarray) -> bool:
+    """Whether what is drawn (h, w) is not of lines alone, or nothing."""
+    inside = cv2.distanceTransform(drawn.astype(np.uint8), cv2.DIST_L2, 5)
     inside = inside[inside > 0]
-    if not len(inside):
-        return None
-    return tones if (inside > max(4.0, _THICK * frame.shape[0])).mean() <= _FEW else None
+    return not len(inside) or bool((inside > max(4.0, _THICK * len(drawn))).mean() > _FEW)
 
 
 def is_even(frame: np.ndarray, tones: Tones) -> bool:

@@ -18,7 +18,7 @@ from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estim
 
 LEAST_SEEN = 0.35  # least share of a piece that must lie in its match, even if the rest is covered
 _TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # the same for pieces that rotate by so many degrees or more
-_FITS = 0.1  # cost of what nothing hides up to which larger pieces hide the rest, and neither share is asked for
+_FITS = 0.25  # cost of what nothing hides up to which larger pieces hide the rest, and neither share is asked for
 _AGREES, _UNLIKE = 0.12, 24  # no bend is searched if less than this share of pixels differs by more than so many levels
 _TINY = 300  # pixels at 540×960; smaller pieces are nearly all outline and do not bend
 

@@ -83,7 +83,7 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
         hides = MUCH_LARGER * max(areas[i, 0], areas[i, 1])
         near = _near(area, scale)
-        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, near, fits[i])
+        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, own, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
         fits[i, 7] = 1
         if _is_rigid(motion):
@@ -150,7 +150,7 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, larger0, larger1, hides, area, near, found):
+def _fit_hidden(here, there, larger0, larger1, hides, area, joints, near, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
@@ -163,8 +163,9 @@ def _fit_hidden(here, there, larger0, larger1, hides, area, near, found):
     wide = 0.35 * np.sqrt(area)
     lowest = _BETTER_SHOWN * found[6]
     trials = _ends_upon_ends(here, there)
-    for k in range(len(trials)):
-        trial = trials[k]  # contiguous, unlike what iterating gives
+    turned = _turned(here, there, area, joints, near)
+    for k in range(len(trials) + 1):
+        trial = trials[k] if k < len(trials) else turned
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
         cost = _shown_cost(trial, here, there, larger0, larger1, hides, near)
         if cost + _turning(trial) < lowest:

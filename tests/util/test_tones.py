@@ -17,3 +17,10 @@ def drawing(sketch=1.0, shade=0.0):
 @pytest.mark.parametrize(("picture", "even"), [(drawing(), 1), (drawing(sketch=0.65), 0), (drawing(shade=0.15), 0)])
 def test_faint_lines_and_shaded_paper_are_not_even(picture, even):
     assert is_even(picture, find_tones(picture)) == bool(even)
+
+
+def test_shades_between_ink_and_paper_are_no_lines():
+    assert find_tones(drawing()) is not None
+    filled = drawing()
+    cv2.circle(filled, (60, 60), 29, [0.65] * 3, -1, cv2.LINE_AA)
+    assert find_tones(filled) is None
