@@ -25,6 +25,7 @@ _COARSE = 5  # pixels of radius from which pixels are subsampled
 _OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and deviations from painted ground
 _UNMOVED = 3  # levels within which ground counts as seen in both frames
 _LOYAL = 12  # levels by which another piece must match better
+_ALIKE_AROUND = 2  # least number of a line pixel's neighbours that its new owner has; fewer are specks
 _LOST = 30  # levels of difference above which a line pixel matches no owner around it,
 _BESIDE = 3  # and takes the moving piece within so many pixels
 _BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
@@ -122,8 +123,18 @@ def with_lines(
         changed = owners[i].copy()
         view = _FrameView(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
         threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
+        specks = (changed != owners[i]) & (changed > GROUND) & (_alike_around(changed) < _ALIKE_AROUND)
+        changed[specks], bends[i][specks] = owners[i][specks], view.bends[specks]
         found.append(changed)
     return found[0], found[1]
+
+
+def _alike_around(owners: np.ndarray) -> np.ndarray:
+    """(h, w): the number of a pixel's eight neighbours that have its owner."""
+    h, w = owners.shape
+    padded = np.pad(owners, 1, constant_values=UNKNOWN)
+    around = [padded[y : y + h, x : x + w] for y in range(3) for x in range(3)]
+    return np.sum([of == owners for of in around], 0) - 1
 
 
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:
