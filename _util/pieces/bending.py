@@ -12,15 +12,23 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 from _util.pieces.affine import angles, inverted, moved
-from _util.pieces.fitting import MUCH_LARGER
 from _util.sgm.matching import Matching
 from _util.sgm.motion import BLANK, MARGIN, OVERLAP, SMALLEST_CANVAS, cut, estimator
 
 LEAST_SEEN = 0.35  # least share of a piece that must lie in its match, even if the rest is covered
-_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # the same for pieces that rotate by so many degrees or more
-_FITS = 0.25  # cost of what nothing hides up to which larger pieces hide the rest, and neither share is asked for
+_TURNED, _LEAST_SEEN_TURNED = 20, 0.7  # the same for pieces that rotate by so many degrees or more, if none is hidden
 _AGREES, _UNLIKE = 0.12, 24  # no bend is searched if less than this share of pixels differs by more than so many levels
 _TINY = 300  # pixels at 540×960; smaller pieces are nearly all outline and do not bend
+
+
+class _Frame(NamedTuple):
+    """The pieces of a frame."""
+
+    labels: np.ndarray  # (h, w)
+    boxes: np.ndarray  # (n, 4) int64
+    areas: np.ndarray  # (n,)
+    grey: np.ndarray  # (h, w) uint8
+    covering: np.ndarray  # (n,) bool, matched pieces, which may cover others
 
 
 class _Canvas(NamedTuple):
@@ -34,7 +42,7 @@ class _Canvas(NamedTuple):
 def bend_within(
     pairs: np.ndarray,
     matrices: np.ndarray,
-    costs: np.ndarray,
+    hides: np.ndarray,
     matching: Matching,
     pictures: tuple,
     bends: tuple,
@@ -43,7 +51,8 @@ def bend_within(
     """Fill in `bends`. Returns for each pair whether it explains both frames.
 
     Args:
-        costs: (k,) in [0, 1], of each motion on what nothing hides.
+        hides: (k,), the area from which on a piece, like all that is outside the frame, hides parts of each; infinite
+            if nothing does.
     """
     believed = np.zeros(len(pairs), bool)
     if not len(pairs):
@@ -54,15 +63,13 @@ def bend_within(
     for i in range(2):
         covering[i][pairs[:, i]] = True
     inverse = inverted(matrices)
-    # The area from which on a piece hides each pair's; none does unless what nothing hides fits.
-    larger = np.maximum(*(both[i].areas[pairs[:, i]] for i in range(2)))
-    hides = np.where(costs <= _FITS, MUCH_LARGER * larger, np.inf)
-    of_frames = [
-        (both[i].labels, both[i].boxes.astype(np.int64), greys[i], covering[i], both[i].areas) for i in range(2)
+    frames = [
+        _Frame(of.labels, of.boxes.astype(np.int64), of.areas, grey, covers)
+        for of, grey, covers in zip(both, greys, covering, strict=True)
     ]
     tiny = _TINY * scale**2
     least = np.where(np.abs(np.degrees(angles(matrices))) >= _TURNED, _LEAST_SEEN_TURNED, LEAST_SEEN)
-    threads.run(_agree, len(pairs), pairs, matrices, inverse, *of_frames, tiny, least, hides, believed)
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *frames, tiny, least, hides, believed)
     rest = np.flatnonzero(~believed)
     rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
 
@@ -87,13 +94,11 @@ def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, hides, believe
 
 @njit()
 def _agrees(own, other, matrix, here, there, tiny, least, hides):
-    labels, boxes, grey, _, _ = here
-    labels_there, _, grey_there, covering, areas = there
-    h, w = labels.shape
+    h, w = here.labels.shape
     count = inside = covered = hidden = differ = 0
-    for y in range(boxes[own, 1], boxes[own, 3]):
-        for x in range(boxes[own, 0], boxes[own, 2]):
-            if labels[y, x] != own:
+    for y in range(here.boxes[own, 1], here.boxes[own, 3]):
+        for x in range(here.boxes[own, 0], here.boxes[own, 2]):
+            if here.labels[y, x] != own:
                 continue
             count += 1
             u, v = moved(matrix, x, y)
@@ -102,17 +107,24 @@ def _agrees(own, other, matrix, here, there, tiny, least, hides):
                 differ += 1
                 covered += hides < np.inf
                 hidden += hides < np.inf
-            elif labels_there[row, column] == other:
+                continue
+            label = there.labels[row, column]
+            if label == other:
                 inside += 1
-                differ += abs(np.int64(grey[y, x]) - np.int64(grey_there[row, column])) > _UNLIKE
+                differ += _differ(here.grey[y, x], there.grey[row, column])
             else:
                 differ += 1
-                if covering[labels_there[row, column]]:
+                if there.covering[label]:
                     covered += 1
-                    hidden += areas[labels_there[row, column]] > hides
+                    hidden += there.areas[label] > hides
     alike = differ - hidden < _AGREES * (count - hidden) or count < tiny
     seen = inside > least * count or (hides < np.inf and inside > LEAST_SEEN * count)
     return alike and inside > OVERLAP * (count - covered) and seen
+
+
+@njit()
+def _differ(one, other):
+    return abs(np.int64(one) - np.int64(other)) > _UNLIKE  # Numba's int() of a byte has no sign
 
 
 def _bend_one(
@@ -184,7 +196,7 @@ def _disagreement(own, other):
         for x in range(own.shape[1]):
             if own[y, x] != BLANK or other[y, x] != BLANK:
                 union += 1
-                differ += abs(np.int64(own[y, x]) - np.int64(other[y, x])) > _UNLIKE
+                differ += _differ(own[y, x], other[y, x])
     return differ / max(union, 1)
 
 

@@ -30,7 +30,6 @@ _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that 
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
 _POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
 _BETTER_SHOWN = 0.5  # which must have less than this share of it
-MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another
 _OUTSIDE = np.iinfo(np.int64).max  # area of what hides everything outside the frame
 _LEAST_SHOWN = 10  # points of an outline that nothing hides
 _MOST_JOINTS = 6  # from which initial motions are made
@@ -61,13 +60,14 @@ class _Outline(NamedTuple):
 
 
 @njit()
-def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
+def fit(pairs, shapes0, shapes1, areas, hides, joints, scale, fits, start, stop):
     """Fit the pairs start … stop - 1; for `threads.run`.
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         shapes0, shapes1: the `Shapes` of both frames.
-        areas: (k, 2), of both pieces.
+        areas: (k,), the mean of both pieces'.
+        hides: (k,), the area from which on a piece may lie in front of each.
         joints: the `Joints` of the pairs.
         scale: of lengths, 1 at 540×960.
         fits: (k, 8), the result: the matrix by rows, its cost in [0, 1], and that of a rigid one on what nothing hides;
@@ -78,16 +78,13 @@ def fit(pairs, shapes0, shapes1, areas, joints, scale, fits, start, stop):
         one, other = pairs[i]
         centre0, centre1 = shapes0.centres[one], shapes1.centres[other]
         here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
-        area = (areas[i, 0] + areas[i, 1]) / 2
-        _fit(here, there, area, own, scale, fits[i])
+        near = max(1.5 * scale, _BEND * np.sqrt(areas[i]))
+        _fit(here, there, areas[i], own, scale, near, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        hides = MUCH_LARGER * max(areas[i, 0], areas[i, 1])
-        near = _near(area, scale)
-        _fit_hidden(here, there, shapes0.larger, shapes1.larger, hides, area, own, near, fits[i])
+        larger = shapes0.larger, shapes1.larger
+        _fit_hidden(here, there, larger, hides[i], areas[i], own, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
-        fits[i, 7] = 1
-        if _is_rigid(motion):
-            fits[i, 7] = _shown_cost(motion, here, there, shapes0.larger, shapes1.larger, hides, near)
+        fits[i, 7] = _shown_cost(motion, here, there, larger, hides[i], near) if _is_rigid(motion) else 1
 
 
 @njit()
@@ -98,13 +95,12 @@ def _outline(outlines, piece, centre):
 
 
 @njit()
-def _fit(here, there, area, joints, scale, found):
+def _fit(here, there, area, joints, scale, near, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
     if len(here.points[0]) < 8 or len(there.points[0]) < 8:
         found[2], found[5] = there.centre[0] - here.centre[0], there.centre[1] - here.centre[1]
         return
-    near = _near(area, scale)
     enough = min((_CLOSE * max(scale, 1.0) / near) ** 2, _MOST_CLOSE)
     # Rest and pure shifts come first: a piece that does not turn should not get a small turn.
     result = np.eye(2, 3)
@@ -138,11 +134,6 @@ def _fit(here, there, area, joints, scale, found):
 
 
 @njit()
-def _near(area, scale):
-    return max(1.5 * scale, _BEND * np.sqrt(area))
-
-
-@njit()
 def _write(found, motion, cost):
     for k in range(6):
         found[k] = motion[k // 3, k % 3]
@@ -150,13 +141,12 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, larger0, larger1, hides, area, joints, near, found):
+def _fit_hidden(here, there, larger, hides, area, joints, near, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
         here, there: the outlines that nothing hides.
-        larger0, larger1: as in `Shapes`.
-        hides: the area from which on a piece may lie in front of this one.
+        larger: of both frames, see `Shapes`.
     """
     if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
         return
@@ -167,7 +157,7 @@ def _fit_hidden(here, there, larger0, larger1, hides, area, joints, near, found)
     for k in range(len(trials) + 1):
         trial = trials[k] if k < len(trials) else turned
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
-        cost = _shown_cost(trial, here, there, larger0, larger1, hides, near)
+        cost = _shown_cost(trial, here, there, larger, hides, near)
         if cost + _turning(trial) < lowest:
             lowest = cost + _turning(trial)
             _write(found, trial, cost)
@@ -206,7 +196,7 @@ def _set_turn(motion, angle, x0, y0, x1, y1):
 
 
 @njit()
-def _shown_cost(motion, here, there, larger0, larger1, hides, far):
+def _shown_cost(motion, here, there, larger, hides, far):
     """`_full_cost` of a rigid motion, without points that land where they may be hidden; 1 if few are left."""
     limit, total = far * far, 0.0
     carried = _carried(motion, here.points)
@@ -216,11 +206,11 @@ def _shown_cost(motion, here, there, larger0, larger1, hides, far):
         for k in range(len(xs)):
             if way == 0:
                 u, v = moved(motion, xs[k], ys[k])
-                hidden, distance = _area_at(larger1, u, v) > hides, _square(u, v, there.points)
+                hidden, distance = _area_at(larger[1], u, v) > hides, _square(u, v, there.points)
             else:
                 x, y = xs[k] - motion[0, 2], ys[k] - motion[1, 2]
                 u, v = motion[0, 0] * x + motion[1, 0] * y, motion[0, 1] * x + motion[1, 1] * y
-                hidden, distance = _area_at(larger0, u, v) > hides, _square(xs[k], ys[k], carried)
+                hidden, distance = _area_at(larger[0], u, v) > hides, _square(xs[k], ys[k], carried)
             if not hidden:
                 count, cost = count + 1, cost + min(distance, limit) / limit
         if count < _LEAST_SHOWN:

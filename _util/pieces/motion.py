@@ -25,6 +25,8 @@ from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
+_MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another,
+_FITS = 0.25  # and does, if the cost of what nothing hides is no more than this
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
@@ -87,10 +89,12 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     pairs = matching.pairs[are_plausible(matching, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     touching = _Touching(pairs, both)
-    fits = _fit(pairs, both, touching, scale)
+    larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
+    fits = _fit(pairs, both, _MUCH_LARGER * larger, touching, scale)
     matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    believed = bend_within(pairs, matrices, fits[:, 7], matching, pictures, bends, scale)
+    hides = np.where(fits[:, 7] <= _FITS, _MUCH_LARGER * larger, np.inf)
+    believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
     of_labels = tuple(np.full(len(segments.areas), UNKNOWN, np.int32) for segments in both)
@@ -143,13 +147,15 @@ class _Touching:
         return fitting.Joints(places[order], firsts)
 
 
-def _fit(pairs: np.ndarray, both: tuple[Segments, Segments], touching: _Touching, scale: float) -> np.ndarray:
+def _fit(
+    pairs: np.ndarray, both: tuple[Segments, Segments], hides: np.ndarray, touching: _Touching, scale: float
+) -> np.ndarray:
     fits = np.zeros((len(pairs), 8))
     if len(pairs):
         shapes = [_shapes(segments, pairs[:, i]) for i, segments in enumerate(both)]
-        areas = np.stack([both[i].areas[pairs[:, i]] for i in range(2)], 1)
+        areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
         joints = touching.by_pair(len(pairs))
-        threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, joints, scale, fits)
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
     return fits
 
 

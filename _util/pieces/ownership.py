@@ -244,7 +244,7 @@ def _difference(view, x, y, owner, bend, reach):
         for u in range(max(column - reach, 0), min(column + reach + 1, there.shape[1])):
             total = 0.0
             for c in range(3):
-                total += abs(np.int64(here[y, x, c]) - np.int64(there[v, u, c]))
+                total += abs(np.int64(here[y, x, c]) - np.int64(there[v, u, c]))  # int() of a byte has no sign
             lowest = min(lowest, total / 3)
     return lowest
 

@@ -1,9 +1,10 @@
 """Flow that knows its way: arcs, order, and what is covered."""
 
 import numpy as np
+import pytest
 import torch
 
-from _train.frame_interpolation.models.splatting import splat_in_order
+from _train.frame_interpolation.models.splatting import SplatSource, splat_in_order, splat_together
 from _util import paths
 from _util.flow import resize
 
@@ -46,6 +47,38 @@ def test_a_pixel_that_is_half_covered_in_front_shows_what_lies_behind():
     share = 0.5 / 0.75
     np.testing.assert_allclose(sums.flatten(), [0, 4 + (1 - share) * 3, 4 + (1 - share) * 3], rtol=1e-6)
     np.testing.assert_allclose(covered.flatten(), [0, 1, 1])
+
+
+def resting(orders, values):
+    """Both images of a pair at rest, 1×3 pixels, with the depth order and the value of each pixel."""
+    path = paths.straight(torch.zeros(2, 2, 1, 3))
+    path[:, -1, 0] = torch.tensor(orders)
+    return SplatSource(torch.tensor(values)[:, None, None], path, torch.zeros(2, 1, 1, 3))
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, torch.tensor([0.25, 0.75])])
+def test_both_images_are_mixed_by_nearness_where_they_show_the_same_layer(t):
+    source = resting([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]], [[0.0, 0.4, 0.8], [1.0, 0.8, 0.8]])
+    (first, second, third) = splat_together(source, torch.zeros(2, 1, 1, 3), t)[:, 0, 0].unbind(1)
+    t = torch.as_tensor(t).view(-1)
+    torch.testing.assert_close(first, t)
+    torch.testing.assert_close(second, 0.4 + 0.4 * t)
+    torch.testing.assert_close(third, torch.full_like(t, 0.8))
+
+
+def test_what_one_image_alone_shows_is_opaque_and_other_things_are_mixed():
+    """A piece of value 1 that image 0 shows before a ground of value 0: hidden in image 1, or no longer there."""
+    source = resting([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    alone = torch.zeros(2, 1, 1, 3)
+    alone[0, :, :, 0] = 1
+    for t in (0.25, 0.75):
+        mixed = splat_together(source, alone, t)[0, 0, 0]
+        torch.testing.assert_close(mixed, torch.tensor([1.0, 1 - t, 0.0]))
+
+
+def test_what_lies_in_front_in_one_image_hides_what_the_other_shows():
+    source = resting([[2.0, 1.0, 0.0], [1.0, 2.0, 0.0]], [[1.0, 0.5, 0.0], [0.5, 1.0, 0.0]])
+    assert splat_together(source, torch.ones(2, 1, 1, 3), 0.5)[0, 0, 0].tolist() == [1, 1, 0]
 
 
 def test_a_resized_path_keeps_its_order_and_scales_its_vectors():

@@ -68,6 +68,12 @@ def is_red(frame):
     return (frame[0] - torch.tensor([200, 60, 60]).view(3, 1, 1) / 255).abs().amax(0) < 0.02
 
 
+def bar_of(pieces, frame):
+    """The piece that most red pixels of frame 0 belong to."""
+    owners = pieces.owners[0][is_red(frame).numpy()]
+    return np.bincount(owners[owners != UNKNOWN]).argmax()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("angle", [43, 90])
 def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
@@ -85,7 +91,7 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     ground = (frames[0][0] == frames[0][0, :, :1, :1]).all(0)
     assert not path[0, :2, ground].any()
     red = [is_red(frame).numpy() for frame in frames]
-    bar = np.bincount(pieces.owners[0][red[0]]).argmax()
+    bar = bar_of(pieces, frames[0])
     for owners, is_bar in zip(pieces.owners, red, strict=True):
         assert (owners[is_bar] == bar).mean() > 0.95
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(angle, abs=3)
@@ -114,7 +120,7 @@ def test_an_arm_before_a_body_does_not_turn_end_over_end(joint, start, turn):
     """Where the arm and the body touch is no joint: it moves along both."""
     frames = tapered(joint, start), tapered(joint, start + turn)
     pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
-    bar = np.bincount(pieces.owners[0][is_red(frames[0]).numpy()]).argmax()
+    bar = bar_of(pieces, frames[0])
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=2)
 
 
@@ -135,10 +141,46 @@ def hidden(angle):
 def test_an_arm_behind_a_body_is_fitted_by_what_is_not_hidden():
     frames, turn = (hidden(56), hidden(-4)), rotation(np.radians(-60), np.array([589, 235]), [589, 235])
     pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
-    bar = np.bincount(pieces.owners[0][is_red(frames[0]).numpy()]).argmax()
+    bar = bar_of(pieces, frames[0])
     tip = np.array([589, 235]) + 200 * np.array([np.cos(np.radians(56)), np.sin(np.radians(56))])
     np.testing.assert_allclose(applied(pieces.chains.matrices[bar], tip), applied(turn, tip), atol=2)
     assert confidences(pieces, np.ones(len(pieces.layers), bool))[bar] > 0.9
+
+
+def behind(disc, joint, length, angle):
+    """(1, 3, 540, 960): a tapered bar that has turned about a point behind a disc (x, y, radius)."""
+    picture = np.full((540, 960, 3), (227, 201, 162), np.uint8)
+    radians = np.radians(angle)
+    around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    corners = np.array([[0, -25], [length, -12], [length, 12], [0, 25]]) @ around + joint
+    cv2.fillPoly(picture, [np.round(corners * 16).astype(np.int32)], (200, 60, 60), cv2.LINE_AA, 4)
+    cv2.circle(picture, disc[:2], disc[2], (90, 140, 216), -1, cv2.LINE_AA)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize(
+    ("disc", "joint", "length", "start", "turn"),
+    [((356, 242, 86), (400, 197), 187, 23, 51), ((621, 173, 90), (617, 97), 162, 2, -66)],
+    ids=["of which the body hides a half", "that leaves the frame"],
+)
+def test_a_rigid_arm_is_not_bent(disc, joint, length, start, turn):
+    frames = behind(disc, joint, length, start), behind(disc, joint, length, start + turn)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    bar = bar_of(pieces, frames[0])
+    assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=3)
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        assert not bends[owners == bar].any()
+
+
+@pytest.mark.parametrize("levels", [-20, 20])
+def test_a_piece_that_is_a_little_lighter_or_darker_is_not_bent(levels):
+    frames = limb(0), limb(43)
+    pictures = [to_picture(frame) for frame in frames]
+    pictures[1] = np.where(is_red(frames[1]).numpy()[:, :, None], pictures[1] + np.int64(levels), pictures[1])
+    pieces = find(pictures[0], pictures[1].astype(np.uint8), SGM("alexnet").match(*frames))
+    bar = bar_of(pieces, frames[0])
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        assert not bends[owners == bar].any()
 
 
 def test_what_changes_within_the_ground_is_no_ground():
