@@ -17,6 +17,7 @@ from _train.frame_interpolation.syntheses import FrameSynthesis
 from _util import image, paths
 from _util.dis import costs, unlikeness
 from _util.flow import Flows, from_arrays, to_array
+from _util.pieces.affine import angles
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
@@ -36,6 +37,7 @@ _CHEAP = 0.1  # cost of a flow on lines (at most 1.5) up to which the flow is ke
 _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
 _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
+_TURNED = 4.0  # degrees; pieces on a curve that rotate by less follow others, which are mostly wrong
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.95, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
@@ -150,7 +152,8 @@ class LostPieces:
         if pieces.is_line_art:
             return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
-        turns = _bows(pieces, matched) >= _FAR * scale
+        turned = np.abs(np.degrees(angles(pieces.chains.matrices)))
+        turns = (_bows(pieces, matched) >= _FAR * scale) & (turned >= _TURNED)
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= _SEEN) & (sure >= _SURE)
         rotating = np.flatnonzero(turns)
