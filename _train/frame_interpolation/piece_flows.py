@@ -40,7 +40,7 @@ _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less follow others, which are mostly wrong
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
-_RIGID, _RIGID_FOLLOWED = 0.95, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
+_RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement

@@ -21,7 +21,7 @@ _AGREES, _UNLIKE = 0.12, 24  # no bend is searched if less than this share of pi
 _TINY = 300  # pixels at 540×960; smaller pieces are nearly all outline and do not bend
 
 
-class _Frame(NamedTuple):
+class _PieceMaps(NamedTuple):
     """The pieces of a frame."""
 
     labels: np.ndarray  # (h, w)
@@ -64,7 +64,7 @@ def bend_within(
         covering[i][pairs[:, i]] = True
     inverse = inverted(matrices)
     frames = [
-        _Frame(of.labels, of.boxes.astype(np.int64), of.areas, grey, covers)
+        _PieceMaps(of.labels, of.boxes.astype(np.int64), of.areas, grey, covers)
         for of, grey, covers in zip(both, greys, covering, strict=True)
     ]
     tiny = _TINY * scale**2
