@@ -84,14 +84,17 @@ def rrld_filter(
     starts: list[int] = []
     drawings = _drawings(marked, starts, options.cut_threshold)
     judged = list(_judge(drawings, flow, options.thresholds, journal))
-    accepted = [triplet for triplet, is_accepted in judged if is_accepted]
-    if options.one_per_cut:
-        accepted = _best_of_each_cut(accepted)
+    passed = [triplet for triplet, is_accepted in judged if is_accepted]
+    accepted = _best_of_each_cut(passed) if options.one_per_cut else passed
     write_triplets(path, accepted)
     record.finish(cuts=starts, judged=len(judged), accepted=len(accepted))
     report.say(
         f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots."
-        + _rejections((triplet for triplet, is_accepted in judged if not is_accepted), options.thresholds)
+        + _rejections(
+            (triplet for triplet, is_accepted in judged if not is_accepted),
+            options.thresholds,
+            len(passed) - len(accepted),
+        )
     )
     return read_triplets(out)
 
@@ -193,8 +196,8 @@ def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
     return {name: (float(value), float(coverage), accepted == "1") for name, value, coverage, accepted in rows}
 
 
-def _rejections(rejected: Iterable[ExtractedTriplet], thresholds: dict[str, float]) -> str:
-    """A sentence that tells why triplets were rejected; "" if there are none."""
+def _rejections(rejected: Iterable[ExtractedTriplet], thresholds: dict[str, float], not_best: int) -> str:
+    """A sentence that tells why triplets were rejected, `not_best` of them for better ones; "" if there are none."""
     limits, reasons = rrld.Thresholds(**thresholds), collections.Counter[str]()
     for triplet in rejected:
         if not triplet.coverage > limits.smallest_share:
@@ -203,6 +206,8 @@ def _rejections(rejected: Iterable[ExtractedTriplet], thresholds: dict[str, floa
             reasons["move unevenly"] += 1
         else:
             reasons["are pans, cover too much or are credits"] += 1
+    if not_best:
+        reasons["are not the best of their shots"] = not_best
     return f" Rejected: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}." if reasons else ""
 
 

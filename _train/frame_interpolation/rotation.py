@@ -32,6 +32,7 @@ class RotatingPair(NamedTuple):
     ground: Any  # the same without what rotates
     source: "SplatSource | None"  # both frames, and their paths
     rotating: Tensor | None  # (2, 1, h, w), 1 on the pieces that rotate
+    hidden: Tensor | None  # (2, 1, h, w), 1 on what the other frame does not show, being covered there or outside
 
 
 class AlongArcs:
@@ -49,7 +50,7 @@ class AlongArcs:
         own = self.network.prepare(pair, None)
         rotating = None if flow is None else torch.cat([rotates(path) for path in flow])
         if flow is None or rotating is None or not rotating.any():
-            return RotatingPair(own, None, None, None)
+            return RotatingPair(own, None, None, None, None)
         from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
@@ -58,11 +59,11 @@ class AlongArcs:
         ground = _without(torch.cat([source.values, seen], 1), source.flow, rotating)
         (frame0, seen0), (frame1, seen1) = (of.split(3, 1) for of in ground.chunk(2))
         without = self.network.prepare(Pair(frame0, frame1, seen0, seen1), None)
-        return RotatingPair(own, without, source, rotating)
+        return RotatingPair(own, without, source, rotating, _hidden(source.flow))
 
     def synthesise(self, prepared: RotatingPair, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
-        source, rotating = prepared.source, prepared.rotating
-        if source is None or rotating is None:
+        source, rotating, hidden = prepared.source, prepared.rotating, prepared.hidden
+        if source is None or rotating is None or hidden is None:
             return self.network.synthesise(prepared.own, t, carried)
         if isinstance(t, Tensor) and t.ndim == 4:
             raise InputError("Pieces that rotate are drawn at one time; leave the flow out to use a map of times.")
@@ -71,7 +72,7 @@ class AlongArcs:
             values = torch.cat([values, carried.to(values)], 1)
             behind = _without(carried, source.flow, rotating)
         ground = self.network.synthesise(prepared.ground, t, behind)
-        pieces, cover = _splatted(source, values, rotating, t)
+        pieces, cover = _splatted(source, values, rotating, hidden, t)
         return ground.lerp(pieces.to(ground), cover.to(ground))
 
     def flow(self, prepared: RotatingPair) -> Flows:
@@ -95,15 +96,20 @@ def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
     return torch.where(rest == 1, values, fill(sums, weights))
 
 
-def _splatted(source: "SplatSource", values: Tensor, rotating: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+def _hidden(path: Tensor) -> Tensor:
+    """(2, 1, h, w), 1 on pixels of both frames' paths that end behind something in front of them, or outside."""
+    order = path[:, -1:]
+    there = F.pad(order[..., 1:-1, 1:-1], (1, 1, 1, 1), value=paths.LAYERS).roll(1, 0)
+    return (backwarp(there, paths.flow(path), quirk=False) > order + 0.5).to(path)
+
+
+def _splatted(
+    source: "SplatSource", values: Tensor, rotating: Tensor, hidden: Tensor, t: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """The pieces at time t, (n, c, h, w), and their cover, (n, 1, h, w); small gaps in solid pieces are closed."""
     from _train.frame_interpolation.models.splatting import splat_together
 
-    # What lies in front of each pixel in the other frame; outside, something does.
-    order = source.flow[:, -1:]
-    there = F.pad(order[..., 1:-1, 1:-1], (1, 1, 1, 1), value=paths.LAYERS).roll(1, 0)
-    alone = (backwarp(there, paths.flow(source.flow), quirk=False) > order + 0.5).to(values)
-    moved = splat_together(source._replace(values=torch.cat([values * rotating, rotating], 1)), alone, t)
+    moved = splat_together(source._replace(values=torch.cat([values * rotating, rotating], 1)), hidden, t)
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
     around = _mean(cover, 2 * reach)

@@ -139,23 +139,23 @@ def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
     return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
 
 
-def splat_together(source: SplatSource, alone: Tensor, t: float | Tensor) -> Tensor:
+def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Tensor:
     """Splat both images of a pair along paths to time t. What is in front in either image hides what is behind in both.
 
     Args:
         source: values (2, c, h, w).
-        alone: (2, 1, h, w) in [0, 1], 1 for pixels that the other image does not show: these cover alone, others as
+        hidden: (2, 1, h, w) in [0, 1], 1 for pixels that the other image does not show: these cover alone, others as
             much as both images say on average.
         t: one time, or (n,).
 
     Returns:
         (1 or n, c, h, w), 0 where nothing lands.
     """
-    source, alone = at_times((source, alone), t)
+    source, hidden = at_times((source, hidden), t)
     times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
     times = torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
     way, order, weights = paths.at(source.flow, times), source.flow[:, -1:].round(), (_TRUST * source.metric).exp()
-    weighted = torch.cat([source.values * weights, weights, alone, torch.ones_like(weights)], 1)
+    weighted = torch.cat([source.values * weights, weights, hidden, torch.ones_like(weights)], 1)
     sums, uncovered = torch.zeros_like(source.values.chunk(2)[0]), torch.ones_like(times.chunk(2)[0])
     for layer in reversed(range(paths.LAYERS)):
         belongs = (order == layer).to(weighted)
