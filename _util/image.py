@@ -4,8 +4,10 @@ Image files are arrays of their own kind: (h, w) grey, (h, w, 3) RGB or (h, w, 4
 (b, 3, h, w) float32 in [0, 1].
 """
 
+import functools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -58,6 +60,11 @@ def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
 def pictures_of(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Two frames (1, 3, h, w) RGB in [0, 1] as (h, w, 3) uint8."""
     return to_array(frame0[0], np.uint8), to_array(frame1[0], np.uint8)
+
+
+def difference(picture0: np.ndarray, picture1: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: the largest difference of any channel of two (h, w, 3) uint8."""
+    return functools.reduce(cv2.max, cv2.split(cv2.absdiff(picture0, picture1)))
 
 
 def logit(image: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 _OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pixel is off
 _FEW = 0.01  # share of pixels that may be off
+_STRIDE, _CLEARLY = 4, 10  # of a sample of the pixels; factor of that share above which no more pixels are looked at
 _THICK = 1 / 60  # of the height; what is thicker is an area,
 _LEVELS = 0.25, 0.5  # of shades and of ink
 _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
@@ -79,17 +80,26 @@ def _tones_on_clear(frame: np.ndarray, is_forced: bool) -> Tones | None:
 
 
 def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
+    if not is_forced:
+        sample = _two_tones(colours[::_STRIDE, ::_STRIDE])
+        if sample is not None and sample[1] > _CLEARLY * _FEW:
+            return None
+    found = _two_tones(colours)
+    return found[0] if found is not None and (is_forced or found[1] <= _FEW) else None
+
+
+def _two_tones(colours: np.ndarray) -> tuple[Tones, float] | None:
+    """The median and what is farthest from it, and the share of pixels that are off; None if there is no contrast."""
     flat = colours.reshape(-1, 3)
     ground = np.median(flat, 0)
     distance = np.linalg.norm(flat - ground, axis=1)
-    farthest = distance >= 0.9 * distance.max()
     if distance.max() < 0.3:
         return None
-    ink = np.median(flat[farthest], 0)
+    ink = np.median(flat[distance >= 0.9 * distance.max()], 0)
     tones = Tones(ink, ground)
     share = share_of_ink(colours, tones).reshape(-1, 1)
     off = np.linalg.norm(flat - ground - share * (ink - ground), axis=1)
-    return tones if is_forced or (off > _OFF).mean() <= _FEW else None
+    return tones, float((off > _OFF).mean())
 
 
 def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -65,7 +64,7 @@ class LostMotion:
 
 def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:
     """Whether most of what changes between two pictures, (h, w, 3) uint8, is of flat colours."""
-    changes = cv2.absdiff(picture0, picture1).max(2) > _CHANGES
+    changes = image.difference(picture0, picture1) > _CHANGES
     flat = sum(np.count_nonzero(_flat(picture) & changes) for picture in (picture0, picture1))
     return bool(flat > _FLAT * 2 * np.count_nonzero(changes))
 
@@ -74,7 +73,7 @@ def _flat(picture: np.ndarray) -> np.ndarray:
     """(h, w) bool: whether a pixel is like those to its left and above it."""
     flat = np.zeros(picture.shape[:2], bool)
     of_row, of_column = picture[1:, :-1], picture[:-1, 1:]
-    steps = [cv2.absdiff(picture[1:, 1:], beside).max(2) for beside in (of_row, of_column)]
+    steps = [image.difference(picture[1:, 1:], beside) for beside in (of_row, of_column)]
     flat[1:, 1:] = np.maximum(*steps) <= _LIKE
     return flat
 

@@ -4,7 +4,6 @@ only where a network loses them. In line drawings, the pieces are strokes.
 In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -152,8 +151,8 @@ class LostPieces:
         if pieces.is_line_art:
             return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
-        turned = np.abs(np.degrees(angles(pieces.chains.matrices)))
-        turns = (_bows(pieces, matched) >= _FAR * scale) & (turned >= _TURNED)
+        turns = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
+        turns &= _bows(pieces, matched, turns) >= _FAR * scale
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= _SEEN) & (sure >= _SURE)
         rotating = np.flatnonzero(turns)
@@ -200,12 +199,14 @@ def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tup
     return matched if of_flow > _CHEAP and cost(lines, by_strokes, scale) < _MUCH_BETTER * of_flow else straight
 
 
-def _bows(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,): each piece's maximum deviation from a straight path at t = 0.5, in pixels."""
+def _bows(pieces: Pieces, matched: Flows, of: np.ndarray | None = None) -> np.ndarray:
+    """(k,): the maximum deviation of each piece, or each `of` (k,), from a straight path at t = 0.5, in pixels; else 0."""
     found = np.zeros(len(pieces.layers))
+    measured = np.append(np.ones(len(found), bool) if of is None else of, False)
     for owners, path in zip(pieces.owners, matched, strict=True):
-        bow = paths.off_straight(path, 0.5)[0].norm(dim=0).cpu().numpy()
-        np.maximum.at(found, owners[owners != UNKNOWN], bow[owners != UNKNOWN])
+        is_measured = measured[owners]
+        x, y = paths.off_straight(path, 0.5)[0].cpu().numpy()[:, is_measured]
+        np.maximum.at(found, owners[is_measured], np.hypot(x, y))
     return found
 
 
@@ -248,12 +249,13 @@ def _rest(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flow
     count, unlike = len(pieces.layers), np.zeros((2, len(pieces.layers)))
     turning = np.append(turns, False)
     for i, owners in enumerate(pieces.owners):
-        here, there, covered = pictures[i].reshape(-1, 3), pictures[1 - i].reshape(-1, 3), turning[pieces.owners[1 - i]]
+        here, there = pictures[i].reshape(1, -1, 3), pictures[1 - i].reshape(1, -1, 3)
+        covered = turning[pieces.owners[1 - i]]
         known = np.flatnonzero(owners != UNKNOWN)
         for way, landed in enumerate((known, _landings(matched[i], 1).ravel()[known])):
             seen = ~covered.ravel()[landed]
             of = owners.ravel()[known[seen]]
-            far = cv2.absdiff(here[known[seen]], there[landed[seen]]).max(1) > _UNLIKE
+            far = image.difference(here[:, known[seen]], there[:, landed[seen]])[0] > _UNLIKE
             unlike[way] += np.bincount(of, far, count)
     return unlike[0] <= unlike[1]
 
