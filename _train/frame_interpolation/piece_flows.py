@@ -200,7 +200,7 @@ def _strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tup
 
 
 def _bows(pieces: Pieces, matched: Flows, of: np.ndarray | None = None) -> np.ndarray:
-    """(k,): the maximum deviation of each piece, or each `of` (k,), from a straight path at t = 0.5, in pixels; else 0."""
+    """(k,): each piece's maximum deviation from a straight path at t = 0.5, in pixels; 0 where `of` (k,) is false."""
     found = np.zeros(len(pieces.layers))
     measured = np.append(np.ones(len(found), bool) if of is None else of, False)
     for owners, path in zip(pieces.owners, matched, strict=True):
