@@ -71,8 +71,9 @@ def _digest() -> str:
 
 def _remove_others(folder: Path) -> None:
     for other in folder.parent.glob("sources-*"):
-        if other != folder and time.time() - other.stat().st_mtime > _UNUSED:
-            shutil.rmtree(other, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process removed it
+            if other != folder and time.time() - other.stat().st_mtime > _UNUSED:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _private_folder() -> Path:
