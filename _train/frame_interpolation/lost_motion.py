@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,9 +21,10 @@ from _util import extras, image
 from _util.flow import Flows
 from _util.tones import find_tones
 
-_CHANGES, _LIKE = 12, 1  # levels: least change of a pixel; largest difference of neighbours in a flat area
+_CHANGES, _LIKE, _EDGE = 12, 1, 16  # levels: least change; largest step within a flat area; least step of an edge
 _PATIENCE = 5.0  # seconds after which it is explained that the first matching takes longer
-_FLAT = 0.4  # least share of flat pixels among those that change; real films, with grain, have less
+_FLAT = 0.75  # least share of flat pixels among those that change and are on no edge; films have less
+_OFF_EDGES = 0.15  # least share of these; dithered pictures have less
 
 
 class LostMotion:
@@ -63,19 +65,22 @@ class LostMotion:
 
 
 def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:
-    """Whether most of what changes between two pictures, (h, w, 3) uint8, is of flat colours."""
+    """Whether most of what changes between two pictures, (h, w, 3) uint8, is of flat colours, apart from edges."""
     changes = image.difference(picture0, picture1) > _CHANGES
-    flat = sum(np.count_nonzero(_flat(picture) & changes) for picture in (picture0, picture1))
-    return bool(flat > _FLAT * 2 * np.count_nonzero(changes))
+    flat = inside = 0
+    for steps in map(_steps, (picture0, picture1)):
+        edges = cv2.dilate((steps >= _EDGE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        inside += np.count_nonzero(changes & ~edges)
+        flat += np.count_nonzero(changes & ~edges & (steps <= _LIKE))
+    return flat > _FLAT * inside and inside > _OFF_EDGES * 2 * np.count_nonzero(changes)
 
 
-def _flat(picture: np.ndarray) -> np.ndarray:
-    """(h, w) bool: whether a pixel is like those to its left and above it."""
-    flat = np.zeros(picture.shape[:2], bool)
-    of_row, of_column = picture[1:, :-1], picture[:-1, 1:]
-    steps = [image.difference(picture[1:, 1:], beside) for beside in (of_row, of_column)]
-    flat[1:, 1:] = np.maximum(*steps) <= _LIKE
-    return flat
+def _steps(picture: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: the difference of each pixel from those to its left and above it, the larger one."""
+    steps = np.zeros(picture.shape[:2], np.uint8)
+    here, left, above = picture[1:, 1:], picture[1:, :-1], picture[:-1, 1:]
+    steps[1:, 1:] = cv2.max(image.difference(here, left), image.difference(here, above))
+    return steps
 
 
 @contextlib.contextmanager

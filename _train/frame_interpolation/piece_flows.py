@@ -36,7 +36,7 @@ _CHEAP = 0.1  # cost of a flow on lines (at most 1.5) up to which the flow is ke
 _MUCH_BETTER = 0.6  # maximum cost of strokes, relative to that of the flow
 _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines left over, match by chance
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
-_TURNED = 4.0  # degrees; pieces on a curve that rotate by less follow others, which are mostly wrong
+_TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
@@ -151,10 +151,11 @@ class LostPieces:
         if pieces.is_line_art:
             return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
-        turns = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
+        turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
+        turns = turned | pieces.chains.joined_to(turned)
         turns &= _bows(pieces, matched, turns) >= _FAR * scale
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
-        turns &= (seen >= _SEEN) & (sure >= _SURE)
+        turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
         rotating = np.flatnonzero(turns)
         if not len(rotating):
             return None
@@ -164,6 +165,7 @@ class LostPieces:
         is_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _FAR * scale)
         is_lost = overlaps < torch.from_numpy(np.where(is_rigid, _RIGID_FOLLOWED, _FOLLOWED)[rotating]).to(overlaps)
         turns[rotating] = (is_lost & (areas <= _GROWN)).cpu().numpy()
+        turns &= turned | pieces.chains.joined_to(turns & turned)
         if not turns.any():
             return None
         return _before_others(frame0, frame1, pieces, matched, turns)

@@ -42,6 +42,15 @@ class Chains(NamedTuple):
             result[generation, :, 2] = places[generation] - applied(result[generation], self.pivots[generation])
         return result
 
+    def joined_to(self, pieces: np.ndarray) -> np.ndarray:
+        """(k,) bool: whether the parent or a child of a piece is one of `pieces` (k,) bool."""
+        children = np.flatnonzero(self.parents >= 0)
+        parents = self.parents[children]
+        found = np.zeros(len(self.parents), bool)
+        found[children] = pieces[parents]
+        found[parents[pieces[children]]] = True
+        return found
+
     def _unwound(self, turns: np.ndarray) -> np.ndarray:
         """Turns, shifted by full turns to within half a turn of the parent's."""
         turns = turns.copy()
