@@ -17,6 +17,7 @@ _STIFF = np.radians(2)  # relative rotation below which the pivot is undetermine
 _SINGULAR = 1e-4  # determinant of the difference of two motions
 _LINK = 1e-6  # added to weights of links, as SciPy's graph algorithms ignore links of weight 0
 _NEAR = 3.0  # largest distance of a pivot from the contact, in square roots of the smaller area
+_SLIP = 0.25  # up to which two motions take a contact to the same place, in the same unit
 
 
 class Chains(NamedTuple):
@@ -84,6 +85,9 @@ def chain(
     points, parted = _pivots(matrices[one], matrices[other], places[:, :2])
     away = np.hypot(*(points - places[:, :2]).T), np.hypot(*(applied(matrices[one], points) - places[:, 2:]).T)
     quality = (away[0] + away[1] + parted) / sizes
+    slip = np.hypot(*(applied(matrices[one], places[:, :2]) - applied(matrices[other], places[:, :2])).T) / sizes
+    stays = (quality >= _NEAR) & (slip < _SLIP)  # hardly any relative rotation: the solution for the pivot is far off
+    points[stays], quality[stays] = places[stays, :2], slip[stays]
     joined = quality < _NEAR
     links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
     tree = minimum_spanning_tree(links)

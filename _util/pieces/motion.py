@@ -15,10 +15,11 @@ from _util.compiled import njit
 from _util.pieces import fitting
 from _util.pieces.affine import inverted, moved
 from _util.pieces.bending import bend_within
+from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
-from _util.pieces.outlines import contacts, outlines
+from _util.pieces.outlines import Contacts, contacts, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
@@ -88,10 +89,17 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         stays = pockets
     pairs = matching.pairs[are_plausible(matching, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
-    touching = _Touching(pairs, both)
-    larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
-    fits = _fit(pairs, both, _MUCH_LARGER * larger, touching, scale)
-    matrices = fits[:, :6].reshape(-1, 2, 3)
+    borders = [contacts(segments) for segments in both]
+    free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
+    while True:
+        touching = _Touching(pairs, both, borders)
+        larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
+        fits = _fit(pairs, both, _MUCH_LARGER * larger, touching, scale)
+        matrices = fits[:, :6].reshape(-1, 2, 3)
+        more = follow(pairs, matrices, both, colours, free, borders)
+        if not len(more):
+            break
+        pairs = np.concatenate([pairs, more])
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
     hides = np.where(fits[:, 7] <= _FITS, _MUCH_LARGER * larger, np.inf)
     believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
@@ -118,8 +126,7 @@ def _scale(picture: np.ndarray) -> float:
 class _Touching:
     """The matched pieces that touch in both frames, and their contacts."""
 
-    def __init__(self, pairs: np.ndarray, both: tuple[Segments, Segments]):
-        borders = [contacts(segments) for segments in both]
+    def __init__(self, pairs: np.ndarray, both: tuple[Segments, Segments], borders: list[Contacts]):
         large = [segments.areas > LARGE * segments.labels.size for segments in both]
         place = np.full(len(both[0].areas), -1)
         place[pairs[:, 0]] = np.arange(len(pairs))

@@ -63,6 +63,11 @@ class Contacts(NamedTuple):
         places = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
         return np.where(self.keys[places] == wanted, places, -1)
 
+    def beside(self, piece: int) -> np.ndarray:
+        """The pieces (m,) that touch a piece."""
+        one, other = self.keys // self.pieces, self.keys % self.pieces
+        return np.concatenate([other[one == piece], one[other == piece]])
+
 
 def contacts(segments: Segments) -> Contacts:
     """The contacts between the pieces of a frame."""

@@ -8,6 +8,7 @@ import torch
 from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
+from _train.frame_interpolation.lost_motion import _are_flat
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.morphology import grown
@@ -107,6 +108,35 @@ def test_what_is_behind_an_arm_that_turns_stays_as_it_is(ways, t):
     keys, truth = (figure(-125), figure(-65)), figure(-125 + 60 * t)
     wrong = [(abs(way(*keys, t)[0].astype(int) - truth).max(2) > 60).mean() for way in ways]
     assert wrong[1] < 0.003 < 0.01 < wrong[0]
+
+
+def waving(angle, size=(270, 480), outline=2):
+    """(h, w, 3): an arm with a round hand that has turned by an angle in degrees about its end, outlined."""
+    picture = np.full((*size, 3), GROUND, np.uint8)
+    way = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    shoulder, wrist, hand = (np.round(16 * (np.array([200, 135]) + r * way)).astype(int).tolist() for r in (0, 84, 104))
+    for wider, colours in ((outline, [(20, 20, 20)] * 2), (0, [(40, 160, 90), BAR])):
+        cv2.circle(picture, hand, 16 * (14 + wider), colours[0], -1, cv2.LINE_AA, 4)
+        cv2.line(picture, shoulder, wrist, colours[1], 24 + 2 * wider, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_a_hand_that_does_not_rotate_itself_follows_its_arm():
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    keys, truth = (waving(-40), waving(40)), waving(0)
+    hand = (truth == (40, 160, 90)).all(2)
+    drawn = (abs(automatic(*keys)[0].astype(int) - (40, 160, 90)) < 30).all(2)
+    assert drawn[hand].mean() > 0.95
+    assert drawn.sum() < 1.2 * hand.sum()
+
+
+@pytest.mark.parametrize(("angle", "size"), [(30, (270, 480)), (70, (270, 480)), (70, (540, 960))])
+def test_outlined_limbs_are_flat_at_any_size_and_grain_and_dither_are_not(angle, size):
+    flat = waving(0, size, 3), waving(angle, size, 3)
+    assert _are_flat(*flat)
+    assert not _are_flat(*(grainy(picture, i) for i, picture in enumerate(flat)))
+    dither = np.indices(size).sum(0)[:, :, None] % 2 * np.uint8(24)
+    assert not _are_flat(*(picture - np.minimum(picture, dither) for picture in flat))
 
 
 def test_its_alpha_follows(ways):

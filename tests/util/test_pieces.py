@@ -46,6 +46,21 @@ def test_a_chain_keeps_its_lengths_and_its_joints_on_the_way():
     assert np.hypot(*(places[2][1] - places[2][0])) == pytest.approx(40, rel=1e-6)
 
 
+def test_pieces_that_move_almost_alike_are_joined_where_they_touch():
+    """Their common fixed point is far away, so it does not tell where the joint is."""
+    shoulder, wrist = np.array([50.0, 50.0]), np.array([130.0, 50.0])
+    arm = rotation(np.radians(70), shoulder, shoulder)
+    hand = rotation(np.radians(73), wrist, arm[:, :2] @ wrist + arm[:, 2] + (0, 2))
+    place = np.concatenate([wrist, applied(arm, wrist)])[None]
+    areas, centres = np.array([0, 1600, 400]), np.array([[0, 0], [90, 50], [140, 50.0]])
+    chains = chain(np.stack([np.eye(2, 3), arm, hand]), areas, centres, np.array([[1, 2]]), place)
+    assert chains.parents.tolist() == [-1, -1, 1]
+    middle = chains.at(0.5)
+    assert np.hypot(*(applied(middle[1], wrist) - applied(middle[2], wrist))) < 2
+    assert chains.joined_to(np.array([False, True, False])).tolist() == [False, False, True]
+    assert chains.joined_to(np.array([False, False, True])).tolist() == [False, True, False]
+
+
 def limb(angle, size=(270, 480)):
     """(1, 3, h, w): a red bar that has turned about the middle of a disc, on flat ground."""
     picture = np.full((*size, 3), (150, 190, 200), np.uint8)
@@ -102,6 +117,37 @@ def test_a_limb_that_turns_on_flat_ground_keeps_its_length_at_the_middle(angle):
     landed = applied(pieces.chains.matrices[bar], np.stack([x.numpy(), y.numpy()], 1))
     there = np.stack(np.nonzero(red[1])[::-1], 1)
     np.testing.assert_allclose(landed.mean(0), there.mean(0), atol=1.5)
+
+
+def waving(angle, size=(270, 480)):
+    """(1, 3, h, w): a red bar that has turned about its end, with a green one at an angle to it at the other."""
+    picture = np.full((*size, 3), (150, 190, 200), np.uint8)
+    way, beyond = (np.array([np.cos(np.radians(x)), np.sin(np.radians(x))]) for x in (angle, angle + 30))
+    shoulder = np.array([200, 135])
+    elbow = shoulder + 90 * way
+    hand = elbow + 44 * beyond
+    shoulder, elbow, hand = (np.round(16 * point).astype(int).tolist() for point in (shoulder, elbow, hand))
+    cv2.line(picture, elbow, hand, (40, 160, 90), 18, cv2.LINE_AA, 4)
+    cv2.line(picture, shoulder, elbow, (200, 60, 60), 24, cv2.LINE_AA, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def test_what_follows_a_turning_limb_is_found_where_no_match_is():
+    frames = waving(-50), waving(40)
+    matching = SGM("alexnet").match(*frames)
+    greens = [(each.colours[:, 1] - each.colours[:, 0]) > 0.2 for each in (matching.segments0, matching.segments1)]
+    assert [green.sum() for green in greens] == [1, 1]
+    is_kept = ~greens[0][matching.pairs[:, 0]] & ~greens[1][matching.pairs[:, 1]]
+    lost = matching._replace(pairs=matching.pairs[is_kept], affinities=matching.affinities[is_kept])
+    assert len(lost.pairs)
+    of_green = frames[0][0, 1].numpy() - frames[0][0, 0].numpy() > 0.4
+    pieces = find(*map(to_picture, frames), lost)
+    owners, counts = np.unique(pieces.owners[0][of_green], return_counts=True)
+    piece = owners[counts.argmax()]
+    assert piece not in (GROUND, UNKNOWN)
+    assert counts.max() > 0.9 * counts.sum()
+    assert np.degrees(angles(pieces.chains.matrices))[piece] == pytest.approx(90, abs=4)
+    assert pieces.chains.parents[piece] == bar_of(pieces, frames[0])
 
 
 def tapered(joint, angle, size=(540, 960)):
