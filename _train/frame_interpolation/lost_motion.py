@@ -72,7 +72,7 @@ def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:
         edges = cv2.dilate((steps >= _EDGE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         inside += np.count_nonzero(changes & ~edges)
         flat += np.count_nonzero(changes & ~edges & (steps <= _LIKE))
-    return flat > _FLAT * inside and inside > _OFF_EDGES * 2 * np.count_nonzero(changes)
+    return bool(flat > _FLAT * inside and inside > _OFF_EDGES * 2 * np.count_nonzero(changes))
 
 
 def _steps(picture: np.ndarray) -> np.ndarray:
