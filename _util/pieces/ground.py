@@ -6,6 +6,7 @@ In: two frames and their pieces. Out: which pieces are ground, and the colours o
 import cv2
 import numpy as np
 
+from _util import image
 from _util.compiled import njit
 from _util.segmentation import Segments
 
@@ -16,16 +17,10 @@ LARGE = 0.12  # share of the frame; larger pieces are not neighbours, as everyth
 _ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of the drawn area in the ground's colour that means line art
 
 
-def largest_change(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(h, w), the largest absolute difference over the channels of two pictures (h, w, 3)."""
-    red, green, blue = cv2.split(cv2.absdiff(picture, other))
-    return np.maximum(np.maximum(red, green), blue)
-
-
 def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground: mostly unchanged, and touching most sides of the frame."""
     h, w = pictures[0].shape[:2]
-    same = largest_change(*pictures) <= SAME
+    same = image.difference(*pictures) <= SAME
     found = []
     for segments in both:
         share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas

@@ -86,8 +86,8 @@ def chain(
     away = np.hypot(*(points - places[:, :2]).T), np.hypot(*(applied(matrices[one], points) - places[:, 2:]).T)
     quality = (away[0] + away[1] + parted) / sizes
     slip = np.hypot(*(applied(matrices[one], places[:, :2]) - applied(matrices[other], places[:, :2])).T) / sizes
-    stays = (quality >= _NEAR) & (slip < _SLIP)  # hardly any relative rotation: the solution for the pivot is far off
-    points[stays], quality[stays] = places[stays, :2], slip[stays]
+    at_contact = (quality >= _NEAR) & (slip < _SLIP)  # hardly any relative rotation, which puts the pivot far away
+    points[at_contact], quality[at_contact] = places[at_contact, :2], slip[at_contact]
     joined = quality < _NEAR
     links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
     tree = minimum_spanning_tree(links)

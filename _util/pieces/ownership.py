@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from scipy.sparse import coo_array
 
-from _util import threads
+from _util import image, threads
 from _util.compiled import njit
 from _util.morphology import grown
 from _util.pieces.affine import inverted, landing, moved
 from _util.pieces.bending import LEAST_SEEN
-from _util.pieces.ground import SAME, largest_change
+from _util.pieces.ground import SAME
 from _util.segmentation import Segments
 from _util.segmentation.borders import adjacent
 from _util.sgm.motion import OVERLAP
@@ -252,14 +252,14 @@ def _difference(view, x, y, owner, bend, reach):
 def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """(h, w) bool for either frame: changed ground beside a moving piece, blended with the rim of the piece."""
     reach = max(1, round(_BLEND * scale))
-    changed = largest_change(*pictures) > _UNMOVED
+    changed = image.difference(*pictures) > _UNMOVED
     near = [grown(owner > GROUND, reach) for owner in owners]
     return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
 
 def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: int) -> None:
     """Mark ground that changed from frame to frame as unknown, in place, except beside moving pieces."""
-    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (largest_change(*pictures) > SAME)
+    changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (image.difference(*pictures) > SAME)
     beside = grown((owners[0] > GROUND) | (owners[1] > GROUND), radius)
     count, parts = cv2.connectedComponents(changed.astype(np.uint8))
     apart = np.bincount(parts[~beside], minlength=count)
