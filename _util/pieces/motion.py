@@ -19,6 +19,7 @@ from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
+from _util.pieces.pairing import pair
 from _util.pieces.outlines import Contacts, contacts, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
 from _util.segmentation import Segments
@@ -87,10 +88,11 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
     if not is_line_art:
         stays = pockets
-    pairs = matching.pairs[are_plausible(matching, largest=1)]
-    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     borders = [contacts(segments) for segments in both]
     free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
+    matching = matching._replace(pairs=pair(matching.pairs, both, colours, free))
+    pairs = matching.pairs[are_plausible(matching, largest=1)]
+    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     while True:
         touching = _Touching(pairs, both, borders)
         larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
