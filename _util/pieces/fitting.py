@@ -27,10 +27,10 @@ _CLOSE, _MOST_CLOSE = 0.55, 0.25  # mean distance in pixels at which no richer m
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
 _BEND = 0.06  # distance at which an outline point counts as missing, as a share of the square root of the area
 _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
+_LOOKS, _UNLIKE = 0.5, 24  # cost of colours that all differ, by more levels than this
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
 _POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
 _BETTER_SHOWN = 0.5  # which must have less than this share of it
-_OUTSIDE = np.iinfo(np.int64).max  # area of what hides everything outside the frame
 _LEAST_SHOWN = 10  # points of an outline that nothing hides
 _MOST_JOINTS = 6  # from which initial motions are made
 
@@ -40,8 +40,28 @@ class Shapes(NamedTuple):
 
     outlines: Outlines
     shown: Outlines  # without those beside a larger piece, which may lie in front
-    larger: np.ndarray  # (h, w) int64, the area of the piece at each pixel; 0 for those that lie in front of nothing
+    labels: np.ndarray  # (h, w)
+    hiding: np.ndarray  # (n,) int64, the areas of pieces that may lie in front of others; 0 for the rest
     centres: np.ndarray  # (n, 2)
+    insides: Outlines
+    picture: np.ndarray  # (h, w, 3) uint8
+
+
+class _Cover(NamedTuple):
+    """The pieces of a frame that may hide its piece `own`."""
+
+    labels: np.ndarray
+    hiding: np.ndarray
+    own: int
+
+
+class _Looks(NamedTuple):
+    """The colours of a piece, and the frame that shows its match."""
+
+    points: tuple[np.ndarray, np.ndarray]  # in the piece
+    picture: np.ndarray
+    other: np.ndarray  # the other picture
+    cover: _Cover  # of the match
 
 
 class Joints(NamedTuple):
@@ -79,23 +99,29 @@ def fit(pairs, shapes0, shapes1, areas, hides, joints, scale, fits, start, stop)
         centre0, centre1 = shapes0.centres[one], shapes1.centres[other]
         here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
         near = max(1.5 * scale, _BEND * np.sqrt(areas[i]))
-        _fit(here, there, areas[i], own, scale, near, fits[i])
+        covers = _Cover(shapes0.labels, shapes0.hiding, one), _Cover(shapes1.labels, shapes1.hiding, other)
+        looks = _Looks(_points(shapes0.insides, one), shapes0.picture, shapes1.picture, covers[1])
+        _fit(here, there, areas[i], own, looks, scale, near, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        larger = shapes0.larger, shapes1.larger
-        _fit_hidden(here, there, larger, hides[i], areas[i], own, near, fits[i])
+        _fit_hidden(here, there, covers, hides[i], areas[i], own, looks, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
-        fits[i, 7] = _shown_cost(motion, here, there, larger, hides[i], near) if _is_rigid(motion) else 1
+        fits[i, 7] = _shown_cost(motion, here, there, covers, hides[i], near) if _is_rigid(motion) else 1
 
 
 @njit()
 def _outline(outlines, piece, centre):
-    start, stop = outlines.starts[piece], outlines.starts[piece + 1]
-    x, y = outlines.points[0, start:stop], outlines.points[1, start:stop]
+    x, y = _points(outlines, piece)
     return _Outline((x, y), (x[:SOME], y[:SOME]), centre)
 
 
 @njit()
-def _fit(here, there, area, joints, scale, near, found):
+def _points(outlines, piece):
+    start, stop = outlines.starts[piece], outlines.starts[piece + 1]
+    return outlines.points[0, start:stop], outlines.points[1, start:stop]
+
+
+@njit()
+def _fit(here, there, area, joints, looks, scale, near, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
     if len(here.points[0]) < 8 or len(there.points[0]) < 8:
@@ -113,7 +139,7 @@ def _fit(here, there, area, joints, scale, near, found):
         if cost < _BETTER[SHIFT] * full - _NOTICED:
             result, full = shifted, cost
     if full > enough:
-        best = _turned(here, there, area, joints, near)
+        best = _turned(here, there, area, joints, looks, near)
         x, y = moved(best, here.centre[0], here.centre[1])
         shifted = np.eye(2, 3)
         shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
@@ -141,25 +167,26 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, larger, hides, area, joints, near, found):
+def _fit_hidden(here, there, covers, hides, area, joints, looks, near, found):
     """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
 
     Args:
         here, there: the outlines that nothing hides.
-        larger: of both frames, see `Shapes`.
+        covers: the `_Cover` of both frames.
     """
     if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
         return
     wide = 0.35 * np.sqrt(area)
     lowest = _BETTER_SHOWN * found[6]
     trials = _ends_upon_ends(here, there)
-    turned = _turned(here, there, area, joints, near)
+    turned = _turned(here, there, area, joints, looks, near)
     for k in range(len(trials) + 1):
         trial = trials[k] if k < len(trials) else turned
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
-        cost = _shown_cost(trial, here, there, larger, hides, near)
-        if cost + _turning(trial) < lowest:
-            lowest = cost + _turning(trial)
+        cost = _shown_cost(trial, here, there, covers, hides, near)
+        apart = _turning(trial) + _LOOKS * _unlike(trial, looks)
+        if cost + apart < lowest:
+            lowest = cost + apart
             _write(found, trial, cost)
 
 
@@ -196,7 +223,7 @@ def _set_turn(motion, angle, x0, y0, x1, y1):
 
 
 @njit()
-def _shown_cost(motion, here, there, larger, hides, far):
+def _shown_cost(motion, here, there, covers, hides, far):
     """`_full_cost` of a rigid motion, without points that land where they may be hidden; 1 if few are left."""
     limit, total = far * far, 0.0
     carried = _carried(motion, here.points)
@@ -206,11 +233,11 @@ def _shown_cost(motion, here, there, larger, hides, far):
         for k in range(len(xs)):
             if way == 0:
                 u, v = moved(motion, xs[k], ys[k])
-                hidden, distance = _area_at(larger[1], u, v) > hides, _square(u, v, there.points)
+                hidden, distance = _is_hidden(covers[1], u, v, hides), _square(u, v, there.points)
             else:
                 x, y = xs[k] - motion[0, 2], ys[k] - motion[1, 2]
                 u, v = motion[0, 0] * x + motion[1, 0] * y, motion[0, 1] * x + motion[1, 1] * y
-                hidden, distance = _area_at(larger[0], u, v) > hides, _square(xs[k], ys[k], carried)
+                hidden, distance = _is_hidden(covers[0], u, v, hides), _square(xs[k], ys[k], carried)
             if not hidden:
                 count, cost = count + 1, cost + min(distance, limit) / limit
         if count < _LEAST_SHOWN:
@@ -220,13 +247,16 @@ def _shown_cost(motion, here, there, larger, hides, far):
 
 
 @njit()
-def _area_at(larger, x, y):
+def _is_hidden(cover, x, y, hides):
     column, row = round(x), round(y)
-    return larger[row, column] if 0 <= row < larger.shape[0] and 0 <= column < larger.shape[1] else _OUTSIDE
+    if not (0 <= row < cover.labels.shape[0] and 0 <= column < cover.labels.shape[1]):
+        return True
+    label = cover.labels[row, column]
+    return label != cover.own and cover.hiding[label] > hides
 
 
 @njit()
-def _turned(here, there, area, joints, near):
+def _turned(here, there, area, joints, looks, near):
     """The best rigid motion, from the most promising initial ones, refined first on few points, then on all."""
     wide = max(4 * near, 0.35 * np.sqrt(area))
     initial = _initial_motions(here, there, joints)
@@ -241,7 +271,7 @@ def _turned(here, there, area, joints, near):
         trial = initial[k].copy()
         _improve(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
         _improve(trial, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
-        cost = _full_cost(trial, here, there, near) + _prior(trial, joints, area)
+        cost = _full_cost(trial, here, there, near) + _prior(trial, joints, area) + _LOOKS * _unlike(trial, looks)
         if cost < lowest:
             best, lowest = trial, cost
     return best
@@ -327,6 +357,26 @@ def _prior(motion, joints, area):
 def _turning(motion):
     angle = np.arctan2(motion[1, 0] - motion[0, 1], motion[0, 0] + motion[1, 1])
     return _TURNING * (angle / np.pi) ** 2
+
+
+@njit()
+def _unlike(motion, looks):
+    """The share of a piece's pixels that land in its match on other colours."""
+    xs, ys = looks.points
+    count = unlike = 0
+    for k in range(len(xs)):
+        x, y = moved(motion, xs[k], ys[k])
+        column, row = round(x), round(y)
+        if not (0 <= row < looks.other.shape[0] and 0 <= column < looks.other.shape[1]):
+            continue
+        if looks.cover.labels[row, column] == looks.cover.own:
+            count += 1
+            apart = 0
+            for c in range(3):
+                one, other = looks.picture[int(ys[k]), int(xs[k]), c], looks.other[row, column, c]
+                apart = max(apart, abs(np.int64(one) - np.int64(other)))  # int() of a byte has no sign
+            unlike += apart > _UNLIKE
+    return unlike / max(count, 1)
 
 
 @njit(fastmath=True)

@@ -20,14 +20,14 @@ from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colou
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.pairing import pair
-from _util.pieces.outlines import Contacts, contacts, outlines
+from _util.pieces.outlines import Contacts, contacts, insides, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
-_MUCH_LARGER = 1.2  # ratio of areas from which on a piece may hide another,
+_HIDES = 0.25  # ratio of areas from which on a piece may hide parts of another,
 _FITS = 0.25  # and does, if the cost of what nothing hides is no more than this
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
@@ -96,14 +96,14 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     while True:
         touching = _Touching(pairs, both, borders)
         larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
-        fits = _fit(pairs, both, _MUCH_LARGER * larger, touching, scale)
+        fits = _fit(pictures, pairs, both, _HIDES * larger, touching, scale)
         matrices = fits[:, :6].reshape(-1, 2, 3)
         more = follow(pairs, matrices, both, colours, free, borders)
         if not len(more):
             break
         pairs = np.concatenate([pairs, more])
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    hides = np.where(fits[:, 7] <= _FITS, _MUCH_LARGER * larger, np.inf)
+    hides = np.where(fits[:, 7] <= _FITS, _HIDES * larger, np.inf)
     believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
@@ -157,23 +157,29 @@ class _Touching:
 
 
 def _fit(
-    pairs: np.ndarray, both: tuple[Segments, Segments], hides: np.ndarray, touching: _Touching, scale: float
+    pictures: tuple,
+    pairs: np.ndarray,
+    both: tuple[Segments, Segments],
+    hides: np.ndarray,
+    touching: _Touching,
+    scale: float,
 ) -> np.ndarray:
     fits = np.zeros((len(pairs), 8))
     if len(pairs):
-        shapes = [_shapes(segments, pairs[:, i]) for i, segments in enumerate(both)]
+        shapes = [_shapes(*of, pairs[:, i]) for i, of in enumerate(zip(pictures, both, strict=True))]
         areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
     return fits
 
 
-def _shapes(segments: Segments, matched: np.ndarray) -> fitting.Shapes:
+def _shapes(picture: np.ndarray, segments: Segments, matched: np.ndarray) -> fitting.Shapes:
     """The pieces of a frame; those that are `matched`, ground aside, may lie in front of smaller ones."""
     hides = np.zeros(len(segments.areas), bool)
     hides[matched] = segments.areas[matched] <= LARGE * segments.labels.size
-    larger = np.where(hides, segments.areas, 0).astype(np.int64)[segments.labels]
-    return fitting.Shapes(outlines(segments), outlines(segments, hides), larger, segments.centroids)
+    hiding = np.where(hides, segments.areas, 0).astype(np.int64)
+    both = outlines(segments), outlines(segments, hides)
+    return fitting.Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)
 
 
 def _chain(

@@ -11,8 +11,10 @@ import numpy as np
 from _util.segmentation import Segments
 from _util.segmentation.borders import adjacent, keys_of
 
+HIDES = 0.2  # ratio of areas from which on a piece may lie in front of another
 SOME = 32  # leading points of each outline that serve as its coarse sample
-_MOST = 240  # largest number of points kept per outline
+_MOST = 240  # largest number of points kept per outline,
+_MOST_INSIDE, _STEP = 64, 2  # and inside of pieces, from every second row and column
 
 
 class Outlines(NamedTuple):
@@ -34,16 +36,26 @@ def outlines(segments: Segments, hides: np.ndarray | None = None) -> Outlines:
     if hides is not None:
         for here, there in (ends, ends[::-1]):
             own, other = labels.flat[here], labels.flat[there]
-            beside.flat[here[hides[other] & (segments.areas[other] > segments.areas[own])]] = False
+            beside.flat[here[hides[other] & (segments.areas[other] > HIDES * segments.areas[own])]] = False
     y, x = np.nonzero(beside)
-    found = labels[y, x]
-    # Random order, so that the first points of each outline are a fair sample.
-    order = np.random.default_rng(0).permutation(len(found))
-    order = order[np.argsort(found[order], kind="stable")]
-    lengths = np.bincount(found, minlength=count)
-    rank = np.arange(len(found)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    order = order[rank < _MOST]
-    starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, _MOST))])
+    return _sample(x, y, labels[y, x], count, _MOST)
+
+
+def insides(segments: Segments) -> Outlines:
+    """Pixels of each piece, instead of its outline."""
+    some = segments.labels[::_STEP, ::_STEP]
+    y, x = np.indices(some.shape).reshape(2, -1)
+    return _sample(_STEP * x, _STEP * y, some.ravel(), len(segments.areas), _MOST_INSIDE)
+
+
+def _sample(x: np.ndarray, y: np.ndarray, pieces: np.ndarray, count: int, most: int) -> Outlines:
+    """At most so many of the points of each piece, in random order, so that the first of them are a fair sample."""
+    order = np.random.default_rng(0).permutation(len(pieces))
+    order = order[np.argsort(pieces[order], kind="stable")]
+    lengths = np.bincount(pieces, minlength=count)
+    rank = np.arange(len(pieces)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    order = order[rank < most]
+    starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
     return Outlines(np.stack([x, y])[:, order].astype(np.float32), starts)
 
 

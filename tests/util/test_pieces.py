@@ -258,3 +258,79 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     forth, back = pieces.paths()
     assert not forth[:, :, :8].any()
     assert (back[:, :, 8] == owners[1].clip(max=1)).all()
+
+
+def fan(angle, blades=4, size=(270, 480)):
+    """(1, 3, h, w): red blades that have turned about the middle of a disc before them."""
+    picture = np.full((*size, 3), (150, 190, 200), np.uint8)
+    for k in range(blades):
+        radians = np.radians(angle + 12 + k * 360 / blades)
+        way = np.array([np.cos(radians), np.sin(radians)])
+        ends = [np.round(16 * (np.array([240, 135]) + r * way)).astype(int).tolist() for r in (10, 100)]
+        cv2.line(picture, *ends, (200, 60, 60), 18, cv2.LINE_8, 4)
+    cv2.circle(picture, (240, 135), 22, (90, 140, 90), -1, cv2.LINE_8)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize("changed", ["exchanged", "left out"])
+def test_pieces_that_look_alike_go_to_the_nearest(changed):
+    frames = fan(0), fan(25)
+    matching = SGM("alexnet").match(*frames)
+    blades = [
+        np.flatnonzero(of.colours[:, 0] - of.colours[:, 1] > 0.3) for of in (matching.segments0, matching.segments1)
+    ]
+    assert [len(of) for of in blades] == [4, 4]
+    turns = [
+        np.arctan2(*(of.centroids[own] - [240, 135]).T[::-1])
+        for of, own in zip((matching.segments0, matching.segments1), blades, strict=True)
+    ]
+    order = [np.argsort(turn) for turn in turns]
+    pairs = np.stack([blades[0][order[0]], blades[1][np.roll(order[1], 2)]], 1)
+    rest = matching.pairs[~np.isin(matching.pairs[:, 0], blades[0]) & ~np.isin(matching.pairs[:, 1], blades[1])]
+    pairs = np.concatenate([rest, pairs] if changed == "exchanged" else [rest])
+    matching = matching._replace(pairs=pairs, affinities=np.ones(len(pairs), np.float32))
+    pieces = find(*map(to_picture, frames), matching)
+    owners, pixels = np.unique(pieces.owners[0][is_red(frames[0]).numpy()], return_counts=True)
+    turned = np.degrees(angles(pieces.chains.matrices))[owners[(owners > GROUND) & (pixels > 500)]]
+    np.testing.assert_allclose(turned, np.full(4, 25), atol=2)
+
+
+def wing(angle):
+    """(1, 3, 540, 960): a red shape that has turned about a point behind two small discs, which hide parts of it."""
+    picture = np.full((540, 960, 3), (184, 188, 188), np.uint8)
+    radians = np.radians(angle)
+    around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    outline = np.array([[0, -24], [100, -100], [200, -70], [180, 0], [90, 24], [0, 20]]) @ around + np.array([450, 300])
+    cv2.fillPoly(picture, [np.round(16 * outline).astype(np.int32)], (200, 60, 60), cv2.LINE_8, 4)
+    for y, radius in ((300, 45), (215, 38)):
+        cv2.circle(picture, (430, y), radius, (96, 202, 134), -1, cv2.LINE_8)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def test_what_small_pieces_hide_is_not_bent():
+    frames = wing(0), wing(-44)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    shape = bar_of(pieces, frames[0])
+    assert np.degrees(angles(pieces.chains.matrices))[shape] == pytest.approx(-44, abs=2)
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        assert not bends[owners == shape].any()
+
+
+def marked(angle, size=(270, 480)):
+    """(1, 3, h, w): a red bar with a dark end that touches nothing."""
+    picture = np.full((*size, 3), (150, 190, 200), np.uint8)
+    way = 60 * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    first, second, last = (np.round(16 * (np.array([240, 135]) + r * way)).astype(int).tolist() for r in (-1, 0.6, 1))
+    cv2.line(picture, first, last, (200, 60, 60), 22, cv2.LINE_8, 4)
+    cv2.line(picture, second, last, (170, 40, 40), 22, cv2.LINE_8, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def test_colours_tell_the_ends_of_a_piece_apart():
+    """The turn by −60° is shorter, and outlines agree as well."""
+    frames = marked(10), marked(130)
+    labels = [(frame[0, 0] > frame[0, 1] + 0.2).numpy().astype(np.int64) for frame in frames]
+    segments = [describe(label, frame[0]) for label, frame in zip(labels, frames, strict=True)]
+    vectors = np.eye(2, dtype=np.float32)
+    pieces = find(*map(to_picture, frames), match(*segments, vectors, vectors))
+    assert np.degrees(angles(pieces.chains.matrices))[1:] == pytest.approx(120, abs=2)
