@@ -29,6 +29,7 @@ _BEND = 0.06  # distance at which an outline point counts as missing, as a share
 _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
 _LOOKS, _UNLIKE = 0.5, 24  # cost of colours that all differ, by more levels than this
 _COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable
+_RESTS = 0.02  # cost up to which what nothing hides rests
 _POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
 _BETTER_SHOWN = 0.5  # which must have less than this share of it
 _LEAST_SHOWN = 10  # points of an outline that nothing hides
@@ -168,13 +169,20 @@ def _write(found, motion, cost):
 
 @njit()
 def _fit_hidden(here, there, covers, hides, area, joints, looks, near, found):
-    """Replace a fit by a rigid motion of what nothing hides, if that fits far better.
+    """Replace a fit by rest if that explains what nothing hides, or by a rigid motion if that fits far better.
 
     Args:
         here, there: the outlines that nothing hides.
         covers: the `_Cover` of both frames.
     """
-    if found[6] < _POOR or min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
+    if min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
+        return
+    rest = np.eye(2, 3)
+    cost = _shown_cost(rest, here, there, covers, hides, near)
+    if cost < _RESTS:
+        _write(found, rest, cost)
+        return
+    if found[6] < _POOR:
         return
     wide = 0.35 * np.sqrt(area)
     lowest = _BETTER_SHOWN * found[6]
@@ -248,11 +256,18 @@ def _shown_cost(motion, here, there, covers, hides, far):
 
 @njit()
 def _is_hidden(cover, x, y, hides):
+    """Whether a point lies outside the frame, or in or beside a piece that may hide it."""
+    h, w = cover.labels.shape
     column, row = round(x), round(y)
-    if not (0 <= row < cover.labels.shape[0] and 0 <= column < cover.labels.shape[1]):
+    if not (0 <= row < h and 0 <= column < w):
         return True
-    label = cover.labels[row, column]
-    return label != cover.own and cover.hiding[label] > hides
+    if cover.labels[row, column] == cover.own:
+        return False
+    for v in range(max(row - 1, 0), min(row + 2, h)):
+        for u in range(max(column - 1, 0), min(column + 2, w)):
+            if cover.labels[v, u] != cover.own and cover.hiding[cover.labels[v, u]] > hides:
+                return True
+    return False
 
 
 @njit()

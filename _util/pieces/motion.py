@@ -175,8 +175,7 @@ def _fit(
 
 def _shapes(picture: np.ndarray, segments: Segments, matched: np.ndarray) -> fitting.Shapes:
     """The pieces of a frame; those that are `matched`, ground aside, may lie in front of smaller ones."""
-    hides = np.zeros(len(segments.areas), bool)
-    hides[matched] = segments.areas[matched] <= LARGE * segments.labels.size
+    hides = segments.areas <= LARGE * segments.labels.size
     hiding = np.where(hides, segments.areas, 0).astype(np.int64)
     both = outlines(segments), outlines(segments, hides)
     return fitting.Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)

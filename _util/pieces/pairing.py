@@ -13,8 +13,8 @@ from _util.segmentation import Segments
 from _util.sgm.motion import are_plausible
 
 _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of areas
-_TRUSTED = 0.7  # a matched pair counts as nearer by this
-_FAR = 1.5  # distance, in square roots of both areas, from which on pieces are rather left alone
+_FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
+_TRUSTED = 1.0  # a matched pair counts as nearer by this, in the same unit
 
 
 def pair(pairs: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray], free: list[np.ndarray]):
@@ -31,7 +31,7 @@ def pair(pairs: np.ndarray, both: tuple[Segments, Segments], colours: list[np.nd
     ways = np.hypot(*(both[0].centroids[one] - both[1].centroids[other]).T)
     lone = _FAR * np.sqrt(np.stack([both[0].areas[one], both[1].areas[other]], 1))
     known = firsts < len(pairs)
-    ways[known] = np.minimum(_TRUSTED * ways[known], lone[known].min(1))
+    ways[known] = np.minimum(ways[known] - _TRUSTED / _FAR * lone[known].sum(1), lone[known].min(1))
     count = len(both[0].areas)
     size = count + len(both[1].areas)
     groups = connected_components(coo_array((np.ones(len(one)), (one, count + other)), (size, size)), directed=False)[1]
