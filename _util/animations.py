@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from _util import colour, fields, pixel_formats
-from _util.alpha import over_white
+from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
@@ -150,10 +150,8 @@ class WebP:
                     losses.stopped = str(error)
                     return
                 duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.metadata.rate
-                pixels = np.array(picture.convert("RGBA"))
-                if not self.keep_alpha:
-                    pixels = over_white(pixels[:, :, :3], pixels[:, :, 3]) if self.metadata.alpha else pixels[:, :, :3]
-                yield Decoded(time, duration, np.ascontiguousarray(pixels), None)
+                pixels = np.array(picture.convert("RGBA" if self.metadata.alpha else "RGB"))
+                yield Decoded(time, duration, pixels if self.keep_alpha else opaque(pixels), None)
                 time += duration
 
 

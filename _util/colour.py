@@ -13,7 +13,8 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from _util.alpha import over_white
+from _util.alpha import opaque
+from _util.pixels import with_channels
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 5  # matrices
 LIMITED, FULL = 1, 2  # ranges; 0 is unspecified
@@ -99,11 +100,8 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
         if deep:
             colours = [_scale(plane, 65535 / _white(frame)) for plane in colours]
             alpha = [_scale(plane, 65535 / _shifted(frame)) for plane in alpha]
-    if keep_alpha:
-        opaque = np.full(size, 65535 if deep else 255, colours[0].dtype)
-        return cv2.merge([*colours, alpha[0] if alpha else opaque])
-    rgb = cv2.merge(colours)
-    return over_white(rgb, alpha[0]) if alpha else rgb
+    pixels = cv2.merge([*colours, *alpha])
+    return with_channels(pixels, 4) if keep_alpha else opaque(pixels)
 
 
 def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
@@ -112,8 +110,8 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
     Where the format has no alpha, it is composited over white.
     """
     target = av.VideoFormat(pixel_format)
-    if pixels.shape[2] == 4 and not has_alpha(target):
-        pixels = over_white(pixels[:, :, :3], pixels[:, :, 3])
+    if not has_alpha(target):
+        pixels = opaque(pixels)
     if _is_grey(target):
         frame = _grey(pixels[:, :, 1], pixel_format, colour)
     elif _is_deep_planar_rgb(target) and pixels.dtype == np.uint16:

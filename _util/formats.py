@@ -20,12 +20,12 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from _util import exr, icc, png, tiff
 from _util.errors import InputError
 from _util.files import replacing
-from _util.pixels import PixelType, upright
+from _util.pixels import TRANSPOSED, PixelType, decoded, upright
 from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
 _ORIENTATION = 0x0112  # tag of EXIF
-_EXTRA_SAMPLES = 338  # tag of TIFF
+_BITS_PER_SAMPLE, _EXTRA_SAMPLES = 258, 338  # tags of TIFF
 _SEQUENCES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # formats in which further frames are not variants of the first
 _UNSUPPORTED = (  # offset, bytes, description
     (0, b"%PDF", "a PDF file"),
@@ -142,7 +142,7 @@ def _read_by_pillow(path: Path, beginning: bytes) -> Picture:
         raise InputError(
             f"{path} holds {pixels.dtype} values; export it with 8 or 16 bits, or as floating TIFF or EXR."
         )
-    if orientation in (5, 6, 7, 8):
+    if orientation in TRANSPOSED:
         tags = png.transposed(tags)
     return Picture(pixels, tags=_fitting(tags, pixels, of_grey))
 
@@ -158,7 +158,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     w, h = image.size
     # Pillow decodes a whole PNG file to find EXIF that is not in its header, and turns the size of TIFF itself.
     is_known = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
-    return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else (h, w)
+    return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in TRANSPOSED else (h, w)
 
 
 def refuse(path: Path, image: Image.Image) -> None:
@@ -177,10 +177,12 @@ def refuse(path: Path, image: Image.Image) -> None:
 
 def is_deep(path: Path, image: Image.Image) -> bool:
     """Whether a file that Pillow has opened, and not decoded yet, holds more than 8 bits."""
-    # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     largest = _largest_value(path, image)
     if largest is not None:
         return largest > 255
+    if image.format == "TIFF":
+        return max(cast(Any, image).tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -257,11 +259,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
 
 def _decode_deep(path: Path, largest: int) -> np.ndarray:
     with without_messages():
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("it cannot be decoded")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+        pixels = decoded(path)
     return pixels if largest == 65535 else (pixels * (65535 / largest)).round().astype(np.uint16)
 
 
@@ -345,10 +343,11 @@ def write(path: str | Path, pixels: np.ndarray, tags: tuple[png.Chunk, ...] = ()
         elif temporary.suffix == ".tif":
             tiff.write(temporary, pixels, tags)
         else:
-            temporary.write_bytes(png.insert(_encoded(pixels), tags))
+            temporary.write_bytes(png.insert(encoded(pixels), tags))
 
 
-def _encoded(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray) -> bytes:
+    """A PNG file of (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, without tags."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", pixels)[1].tobytes()

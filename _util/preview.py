@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from _util import extras, png
-from _util.alpha import over_white, resized
+from _util.alpha import opaque, resized
 from _util.errors import InputError
 from _util.files import replacing
 from _util.pixels import as_8_bits, with_channels
@@ -80,9 +80,7 @@ def _for_screen(frame: np.ndarray, keep_alpha: bool) -> np.ndarray:
     if scale < 1:
         h, w = frame.shape[:2]
         frame = resized(frame, (max(2, round(h * scale)), max(2, round(w * scale))))
-    if frame.shape[2] == 4 and not keep_alpha:
-        frame = over_white(frame[:, :, :3], frame[:, :, 3])
-    return frame
+    return frame if keep_alpha else opaque(frame)
 
 
 def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:

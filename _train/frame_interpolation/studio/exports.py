@@ -18,7 +18,7 @@ from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, pixel_formats, video
-from _util.alpha import over_white
+from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
@@ -222,7 +222,7 @@ def _write_animation(path: Path, work: _Work) -> None:
 
 
 def _write_mp4(path: Path, work: _Work) -> None:
-    frames = (_even(_opaque(frame)) for frame in _frames(work.shots, work.cache))
+    frames = (_even(opaque(frame)) for frame in _frames(work.shots, work.cache))
     _write_video(path, work.counted(frames), work.rate, "libx264", "yuv420p")
 
 
@@ -242,10 +242,6 @@ def _write_video(
         writer.write(first)
         for frame in frames:
             writer.write(frame)
-
-
-def _opaque(pixels: np.ndarray) -> np.ndarray:
-    return over_white(pixels[:, :, :3], pixels[:, :, 3]) if pixels.shape[2] == 4 else pixels
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
