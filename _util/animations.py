@@ -15,7 +15,7 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, fields, pixel_formats
+from _util import colour, fields
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -90,7 +90,8 @@ def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.Video
     """Reduce frames to at most 256 colours, each frame with its own palette."""
     graph = None
     for i, pixels in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgba" if pixels.shape[2] == 4 else "rgb24")
+        packed = colour.packed_rgb(False, pixels.shape[2] == 4)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
         frame.pts, frame.time_base = i, 1 / rate
         graph = graph or _palette_graph(frame)
         graph.push(frame)
@@ -134,7 +135,7 @@ class WebP:
             duration=times[-1] or count / _USUAL_RATE,
             deep=False,
             colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
-            pixel_format=pixel_formats.of_rgb(False, alpha),
+            pixel_format=colour.packed_rgb(False, alpha),
             alpha=alpha,
         )
 

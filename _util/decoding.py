@@ -5,6 +5,7 @@ import heapq
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,12 +36,29 @@ _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milli
 _CLOCK_RESTARTS = 5  # frames by which time must step back
 
 
-class Metadata(NamedTuple):
-    """Metadata of a source, known before its frames are read; see the attributes of `video.Reader`."""
+@dataclass(eq=False)
+class Metadata:
+    """Metadata of a source, known before its frames are read.
+
+    Attributes:
+        size: (h, w), upright.
+        rate: average frames per second.
+        count: number of frames according to the container, which may be wrong; None if it states none.
+        duration: in seconds according to the container, which may be wrong.
+        deep: whether pixels are uint16.
+        colour: the tags of the video.
+        pixel_format: FFmpeg's name of the pixel format of the source.
+        alpha: whether the source has alpha.
+        aspect: width of a pixel over its height, upright.
+        start: time of the first frame by the clock of the container, in seconds.
+        light: mastering display and light levels of an HDR video; None if it states none.
+        notes: sentences about what was found when the source was opened.
+        tags: chunks of colour and resolution for PNG files of its frames; of drawings, those of the first.
+    """
 
     size: tuple[int, int]
     rate: Fraction
-    count: int | None  # pyright: ignore[reportIncompatibleMethodOverride]
+    count: int | None
     duration: Fraction
     deep: bool
     colour: Colour
@@ -168,7 +186,7 @@ class File:
             rate=rate,
             count=count,
             duration=max(duration, 1 / rate),
-            deep=colour.is_deep(frame),
+            deep=colour.is_deep(frame.format),
             colour=colour.tags(frame),
             pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_clear else frame.format.name,
             alpha=is_clear,

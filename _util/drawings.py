@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _util import colour, exr, files, formats, image, pixel_formats, sequences
+from _util import colour, exr, files, formats, image, sequences
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.counts import listed
@@ -58,7 +58,7 @@ class Drawings:
             duration=count / rate,
             deep=is_deep,
             colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
-            pixel_format=pixel_formats.of_rgb(is_deep, alpha),
+            pixel_format=colour.packed_rgb(is_deep, alpha),
             alpha=alpha,
             notes=tuple(filter(None, notes)),
             tags=first.tags,

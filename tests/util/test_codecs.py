@@ -118,7 +118,7 @@ LOSSLESS = ("ffv1", "utvideo", "wrapped_avframe")
     [(codec, suffix, options, name) for codec, suffix, options, names in CODECS for name in names],
 )
 def test_code_values_and_tags_are_those_of_the_standard(tmp_path, codec, suffix, options, name):
-    deep = pixel_formats.is_deep(name)
+    deep = colour.is_deep(av.VideoFormat(name))
     bits = av.VideoFormat(name).components[0].bits
     limit = 2 if codec == "mpeg4" else 1 if codec in LOSSLESS else 2 ** (bits - 8)  # one of 8 bits
     if bits == 12:  # FFmpeg's conversion from RGB is exact to about 11 bits

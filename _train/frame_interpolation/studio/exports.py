@@ -17,7 +17,7 @@ import numpy as np
 from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
-from _util import animations, colour, files, formats, pixel_formats, video
+from _util import animations, colour, files, formats, video
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
@@ -235,7 +235,7 @@ def _write_video(
 ) -> None:
     first = next(frames)
     h, w = first.shape[:2]
-    source = pixel_formats.of_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
+    source = colour.packed_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
     tags = Colour(colour.usual_matrix(h), colour.LIMITED)
     encoding = video.Encoding((h, w), rate, codec, colour=tags, source=source, pixel_format=pixel_format)
     with video.Writer(path, encoding) as writer:
