@@ -5,7 +5,7 @@ import heapq
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,17 +80,17 @@ class Decoded(NamedTuple):
     stored: av.VideoFrame | None  # the frame as it was decoded, if that is upright
 
 
+@dataclass
 class Losses:
     """Counts of what was damaged or missing in a source."""
 
-    def __init__(self) -> None:
-        self.undecodable = 0  # packets
-        self.unreadable: list[str] = []  # names of drawings
-        self.corrupt = 0  # frames decoded with errors
-        self.unordered = 0  # frames no later than the one before
-        self.restarts = 0  # of the clock
-        self.resized: tuple[int, int] | None = None
-        self.stopped: str | None = None
+    undecodable: int = 0  # packets
+    unreadable: list[str] = field(default_factory=list)  # names of drawings
+    corrupt: int = 0  # frames decoded with errors
+    unordered: int = 0  # frames no later than the one before
+    restarts: int = 0  # of the clock
+    resized: tuple[int, int] | None = None
+    stopped: str | None = None
 
     def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
         """One sentence, or None if nothing was lost.
@@ -137,7 +137,8 @@ class File:
 
     def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
         self.path = path
-        self._opened: _Opened | None = None  # of standard input, which can be opened only once
+        # Of standard input, which can be opened only once.
+        self._opened: tuple[contextlib.ExitStack, av.VideoStream, Iterator[av.VideoFrame]] | None = None
         self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
@@ -150,7 +151,7 @@ class File:
             self._orientation = _orientation(frame)
             self.metadata = self._metadata(container, stream, frame, sentence)
             if path == STREAM:
-                self._opened = _Opened(stack.pop_all(), stream, itertools.chain([frame], frames))
+                self._opened = stack.pop_all(), stream, itertools.chain([frame], frames)
         self.keep_alpha = keep_alpha and self.metadata.alpha
 
     def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
@@ -241,8 +242,9 @@ class File:
             opened, self._opened = self._opened, None
             if opened is None:
                 raise InputError("Standard input can be read only once; write it to a file.")
-            stack.enter_context(opened.stack)
-            return opened.stream, opened.frames
+            open_stack, stream, frames = opened
+            stack.enter_context(open_stack)
+            return stream, frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
         if start and self.first is not None:
@@ -295,12 +297,6 @@ class _FrameClock:
                 self._time = expected
         self._duration = duration or self._usual
         return self._time, self._duration
-
-
-class _Opened(NamedTuple):
-    stack: contextlib.ExitStack
-    stream: av.VideoStream
-    frames: Iterator[av.VideoFrame]
 
 
 @contextlib.contextmanager
