@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from _util import colour, exr, files, formats, image, sequences
-from _util.alpha import opaque
+from _util.alpha import opaque, resized
 from _util.colour import Colour
 from _util.counts import listed
 from _util.decoding import Decoded, Losses, Metadata
@@ -142,4 +142,4 @@ def _kind(path: Path) -> _Kind:
 def _as_frame(picture: np.ndarray, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
     """A picture as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size, uint16 if `deep`, else uint8."""
     pixels = with_channels(as_16_bits(picture) if deep else as_8_bits(picture), 4 if keep_alpha else 3)
-    return resize(pixels if keep_alpha else opaque(pixels), size)
+    return resized(pixels, size) if keep_alpha else resize(opaque(pixels), size)
