@@ -15,7 +15,7 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, fields
+from _util import colour, fields, files
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -159,8 +159,7 @@ class WebP:
 def is_moving_webp(path: Path) -> bool:
     """Whether a file is an animated WebP."""
     try:
-        with path.open("rb") as file:
-            head = file.read(21)
+        head = files.beginning(path, 21)
     except OSError:
         return False
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)

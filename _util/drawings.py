@@ -125,7 +125,7 @@ def _kind(path: Path) -> _Kind:
     if not path.is_file():
         return _Kind(None, False, False)
     with contextlib.suppress(Exception):  # damage is reported when it is read
-        if exr.is_exr(path):
+        if files.beginning(path, len(exr.MAGIC)) == exr.MAGIC:
             return _Kind(*exr.survey(path), deep=True)
     with contextlib.suppress(Exception), formats.opened(path) as opened:
         formats.refuse(path, opened)

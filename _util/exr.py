@@ -64,12 +64,6 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
 
 
-def is_exr(path: Path) -> bool:
-    """Whether a file begins with the magic number of OpenEXR."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
 def survey(path: Path) -> tuple[tuple[int, int], bool]:
     """The size (h, w) of a picture and whether it has RGBA channels, according to its header.
 

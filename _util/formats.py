@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from _util import exr, icc, png, tiff
 from _util.errors import InputError
-from _util.files import replacing
+from _util.files import beginning, replacing
 from _util.pixels import TRANSPOSED, PixelType, decoded, upright
 from _util.quiet import without_messages
 
@@ -108,20 +108,19 @@ def read(path: str | Path) -> Picture:
 
 
 def _read(path: Path) -> Picture:
-    with path.open("rb") as file:
-        beginning = file.read(4)
-    if beginning == exr.MAGIC:
+    start = beginning(path, 4)
+    if start == exr.MAGIC:
         pixels, header = exr.read(path, MOST_PIXELS)
         return Picture(_finite(path, pixels), ".exr", header=header)
-    with without_messages() if beginning in tiff.MAGIC else contextlib.nullcontext():
-        return _read_by_pillow(path, beginning)
+    with without_messages() if start in tiff.MAGIC else contextlib.nullcontext():
+        return _read_by_pillow(path, start)
 
 
-def _read_by_pillow(path: Path, beginning: bytes) -> Picture:
+def _read_by_pillow(path: Path, start: bytes) -> Picture:
     try:
         image = opened(path)
     except UnidentifiedImageError:
-        if beginning in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
+        if start in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
             return _read_tiff(path)
         raise
     with image:
@@ -209,15 +208,13 @@ def _largest_value(path: Path, image: Image.Image) -> int | None:
 
 def _bits_of_jpeg_2000(path: Path) -> int:
     """Bits of the first component, from the SIZ marker."""
-    with path.open("rb") as file:
-        data = file.read(2**16)
+    data = beginning(path, 2**16)
     at = data.find(b"\xff\x4f\xff\x51")
     return (data[at + 42] & 127) + 1 if 0 <= at < len(data) - 42 else 8
 
 
 def _is_deep_avif(path: Path) -> bool:
-    with path.open("rb") as file:
-        data = file.read(2**16)
+    data = beginning(path, 2**16)
     at = data.find(b"av1C")
     return 0 <= at < len(data) - 6 and bool(data[at + 6] & 0x40)  # high_bitdepth
 
@@ -279,8 +276,7 @@ def _finite(path: Path, pixels: np.ndarray) -> np.ndarray:
 
 def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     if image.format == "PNG":
-        with path.open("rb") as file:
-            return png.read(file.read())
+        return png.read(path.read_bytes())
     chunks: list[png.Chunk | None] = [png.icc_chunk(image.info["icc_profile"])] if image.info.get("icc_profile") else []
     unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
     if "dpi" in image.info:
@@ -307,9 +303,8 @@ def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = Tr
 
 def _describe_unsupported(path: Path) -> str:
     """The error message for a file that is not a supported picture."""
-    with path.open("rb") as file:
-        beginning = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t")
-    known = next((what for at, magic, what in _UNSUPPORTED if beginning[at:].startswith(magic)), None)
+    start = beginning(path, 64).lstrip(b"\xef\xbb\xbf \r\n\t")
+    known = next((what for at, magic, what in _UNSUPPORTED if start[at:].startswith(magic)), None)
     if known:
         return f"{path} is {known}; export it as PNG."
     return f"{path} is not an image that can be read; PNG, JPEG, WebP, TIFF, EXR and others are."
