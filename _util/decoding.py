@@ -126,11 +126,6 @@ class Treatment(NamedTuple):
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
 
-    @property
-    def is_forced(self) -> bool:
-        """Whether frames are treated whatever they look like."""
-        return self.deinterlace == "on" or self.detelecine
-
 
 class File:
     """The best video stream of a container."""

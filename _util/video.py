@@ -85,7 +85,8 @@ class Reader(Metadata):
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
-        if treatment and treatment.is_forced and not isinstance(self._source, File):
+        is_forced = treatment is not None and (treatment.deinterlace == "on" or treatment.detelecine)
+        if is_forced and not isinstance(self._source, File):
             raise InputError(f"{path} has no fields; leave --deinterlace on and --detelecine out.")
         super().__init__(**vars(self._source.metadata))
 
