@@ -4,17 +4,14 @@ import cv2
 import numpy as np
 
 
-def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(h, w, 3) integers composited over white, with alpha (h, w) of the same type."""
-    return over(rgb, alpha, (255, 255, 255))
-
-
-def over(rgb: np.ndarray, alpha: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
-    """(h, w, 3) integers composited over an 8-bit colour `ground`, with alpha (h, w) of the same type."""
-    largest = np.iinfo(rgb.dtype).max
-    share = (alpha / np.float32(largest))[:, :, None]
+def opaque(pixels: np.ndarray, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """(h, w, 3) integers as they are, or (h, w, 4) composited over an 8-bit colour `ground`: (h, w, 3)."""
+    if pixels.shape[2] == 3:
+        return pixels
+    largest = np.iinfo(pixels.dtype).max
+    share = pixels[:, :, 3:] / np.float32(largest)
     below = np.array(ground, np.float32) * np.float32(largest / 255)
-    return (below + (rgb - below) * share).round().astype(rgb.dtype)
+    return (below + (pixels[:, :, :3] - below) * share).round().astype(pixels.dtype)
 
 
 def premultiplied(pixels: np.ndarray, largest: float) -> np.ndarray:

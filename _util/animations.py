@@ -15,8 +15,8 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, fields, pixel_formats
-from _util.alpha import over_white
+from _util import colour, fields, files
+from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
@@ -90,7 +90,8 @@ def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.Video
     """Reduce frames to at most 256 colours, each frame with its own palette."""
     graph = None
     for i, pixels in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgba" if pixels.shape[2] == 4 else "rgb24")
+        packed = colour.packed_rgb(False, pixels.shape[2] == 4)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
         frame.pts, frame.time_base = i, 1 / rate
         graph = graph or _palette_graph(frame)
         graph.push(frame)
@@ -134,7 +135,7 @@ class WebP:
             duration=times[-1] or count / _USUAL_RATE,
             deep=False,
             colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
-            pixel_format=pixel_formats.of_rgb(False, alpha),
+            pixel_format=colour.packed_rgb(False, alpha),
             alpha=alpha,
         )
 
@@ -150,18 +151,15 @@ class WebP:
                     losses.stopped = str(error)
                     return
                 duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.metadata.rate
-                pixels = np.array(picture.convert("RGBA"))
-                if not self.keep_alpha:
-                    pixels = over_white(pixels[:, :, :3], pixels[:, :, 3]) if self.metadata.alpha else pixels[:, :, :3]
-                yield Decoded(time, duration, np.ascontiguousarray(pixels), None)
+                pixels = np.array(picture.convert("RGBA" if self.metadata.alpha else "RGB"))
+                yield Decoded(time, duration, pixels if self.keep_alpha else opaque(pixels), None)
                 time += duration
 
 
 def is_moving_webp(path: Path) -> bool:
     """Whether a file is an animated WebP."""
     try:
-        with path.open("rb") as file:
-            head = file.read(21)
+        head = files.beginning(path, 21)
     except OSError:
         return False
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from _util import camera, duplicates
+from _util.morphology import grown
 
 LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole next one
 
@@ -144,13 +145,12 @@ def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Chang
     stands = (by_standing < _DIFFERS) & (by_moving > _DIFFERS)
     change = np.where((by_moving < by_standing)[:, :, None], moved, still)
     moves = (by_moving < _DIFFERS) & (by_standing > _DIFFERS)
-    reach = np.ones((2 * math.ceil(np.linalg.norm(motion, axis=1).max()) + 5,) * 2)
-    figure = (by_standing < _DIFFERS) & (cv2.dilate(stands.astype(np.uint8), reach) > 0)
+    reach = math.ceil(np.linalg.norm(motion, axis=1).max()) + 2
+    figure = (by_standing < _DIFFERS) & grown(stands, reach)
     uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
-    uncovered &= cv2.dilate(moves.astype(np.uint8), reach, iterations=2) > 0  # exclude the inside of a large figure
+    uncovered &= grown(moves, 2 * reach)  # exclude the inside of a large figure
     inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
-    edge = cv2.dilate(stands.astype(np.uint8), np.ones((3, 3))) > 0
-    change[edge | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
+    change[grown(stands, 1) | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
     excess = np.maximum(duplicates.lab_length(change) - _misplaced(other), 0)
     unexplained = cv2.blur(excess, (5, 5), borderType=cv2.BORDER_CONSTANT)
     back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))

@@ -13,7 +13,8 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from _util.alpha import over_white
+from _util.alpha import opaque
+from _util.pixels import with_channels
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 5  # matrices
 LIMITED, FULL = 1, 2  # ranges; 0 is unspecified
@@ -43,9 +44,9 @@ def tags(frame: av.VideoFrame) -> Colour:
     )
 
 
-def is_deep(frame: av.VideoFrame) -> bool:
+def is_deep(frame_format: av.VideoFormat) -> bool:
     """Whether a component has more than 8 bits."""
-    return max(component.bits for component in frame.format.components) > 8
+    return max(component.bits for component in frame_format.components) > 8
 
 
 def holds_rgb(frame_format: av.VideoFormat) -> bool:
@@ -56,6 +57,11 @@ def holds_rgb(frame_format: av.VideoFormat) -> bool:
 def has_alpha(frame_format: av.VideoFormat) -> bool:
     """Whether pixels of a format can be transparent."""
     return frame_format.has_palette or any(component.is_alpha for component in frame_format.components)
+
+
+def packed_rgb(deep: bool, alpha: bool) -> str:
+    """The name of the format of RGB or RGBA arrays, uint16 if `deep`, else uint8."""
+    return ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool = False) -> np.ndarray:
@@ -81,9 +87,7 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: 
 def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
     """`to_rgb` of a frame whose matrix is known."""
     if _is_grey(frame.format) and frame.color_range == LIMITED:
-        matrix = frame.colorspace
         frame = _grey_in_limited_range(frame)
-        frame.colorspace = matrix
     h, w = size
     if _is_deep_planar_rgb(frame.format) and deep:
         if (frame.height, frame.width) != size:
@@ -99,11 +103,8 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
         if deep:
             colours = [_scale(plane, 65535 / _white(frame)) for plane in colours]
             alpha = [_scale(plane, 65535 / _shifted(frame)) for plane in alpha]
-    if keep_alpha:
-        opaque = np.full(size, 65535 if deep else 255, colours[0].dtype)
-        return cv2.merge([*colours, alpha[0] if alpha else opaque])
-    rgb = cv2.merge(colours)
-    return over_white(rgb, alpha[0]) if alpha else rgb
+    pixels = cv2.merge([*colours, *alpha])
+    return with_channels(pixels, 4) if keep_alpha else opaque(pixels)
 
 
 def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:
@@ -112,8 +113,8 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
     Where the format has no alpha, it is composited over white.
     """
     target = av.VideoFormat(pixel_format)
-    if pixels.shape[2] == 4 and not has_alpha(target):
-        pixels = over_white(pixels[:, :, :3], pixels[:, :, 3])
+    if not has_alpha(target):
+        pixels = opaque(pixels)
     if _is_grey(target):
         frame = _grey(pixels[:, :, 1], pixel_format, colour)
     elif _is_deep_planar_rgb(target) and pixels.dtype == np.uint16:
@@ -125,11 +126,11 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
 
 
 def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> av.VideoFrame:
-    is_deep, is_clear = pixels.dtype == np.uint16, pixels.shape[2] == 4
-    if is_deep and not target.is_rgb:
+    deep, is_clear = pixels.dtype == np.uint16, pixels.shape[2] == 4
+    if deep and not target.is_rgb:
         colours = _scale(pixels[:, :, :3], _WHITE / 65535)
         pixels = np.dstack([colours, pixels[:, :, 3]]) if is_clear else colours
-    packed = ("rgba64le" if is_clear else "rgb48le") if is_deep else ("rgba" if is_clear else "rgb24")
+    packed = packed_rgb(deep, is_clear)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
     if target.is_rgb:
         if target.name == packed:
@@ -222,9 +223,9 @@ def _planar_rgb(pixels: np.ndarray, pixel_format: str) -> av.VideoFrame:
 def _grey_in_limited_range(grey: av.VideoFrame) -> av.VideoFrame:
     # swscale treats all grey formats as full range; as luma of another format, the levels are unchanged.
     luma = VideoReformatter().reformat(
-        grey, format="yuv444p16le" if is_deep(grey) else "yuv444p", src_color_range=FULL, dst_color_range=FULL
+        grey, format="yuv444p16le" if is_deep(grey.format) else "yuv444p", src_color_range=FULL, dst_color_range=FULL
     )
-    luma.color_range = LIMITED
+    luma.colorspace, luma.color_range = grey.colorspace, LIMITED
     return luma
 
 

@@ -12,11 +12,9 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from _util import clock, places
-
-T = TypeVar("T", float, Fraction)
 
 _PYTHON = "python -m "
 _name: str | None = None  # of the command, if it is not run by `python -m`
@@ -76,24 +74,14 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(
-    least: float | None = None, most: float | None = None, *, above: float | None = None, below: float | None = None
-) -> Callable[[str], float]:
-    """A type for `add_argument`: finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
-    return _within(float, least, most, above, below)
-
-
-def rate(text: str) -> Fraction:
-    """A type for `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
-    return _within(clock.parse, above=0)(text)
-
-
-def _within(
-    kind: Callable[[str], T],
     least: float | None = None,
     most: float | None = None,
+    *,
     above: float | None = None,
     below: float | None = None,
-) -> Callable[[str], T]:
+    parse: Callable[[str], Any] = float,
+) -> Callable[[str], Any]:
+    """A type for `add_argument`: finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
     tests: list[tuple[float | None, str, Callable[[Any, Any], bool]]] = [
         (least, "{:g} or more", operator.ge),
         (above, "above {:g}", operator.gt),
@@ -103,9 +91,9 @@ def _within(
     bounds = [(bound, span, holds) for bound, span, holds in tests if bound is not None]
     wanted = "it must be " + (" and ".join(span.format(bound) for bound, span, _ in bounds) or "finite")
 
-    def convert(text: str) -> T:
+    def convert(text: str) -> Any:
         try:
-            value = kind(text)
+            value = parse(text)
         except (ValueError, ZeroDivisionError) as error:
             raise argparse.ArgumentTypeError(f"{text} is not a number; {wanted}") from error
         if not math.isfinite(value) or not all(holds(value, bound) for bound, _, holds in bounds):
@@ -113,6 +101,11 @@ def _within(
         return value
 
     return convert
+
+
+def rate(text: str) -> Fraction:
+    """A type for `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
+    return number(above=0, parse=clock.parse)(text)
 
 
 def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:

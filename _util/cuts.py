@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 LOOKAHEAD = 6  # frames; the longest flash and the frame after it
-THRESHOLD = 0.2
 
+_THRESHOLD = 0.2
 _SIZE = 108, 192
 _GRID = 12, 16  # blocks in which frames are compared
 _FLAT = 1  # of 255; contrast below which a frame is blank
@@ -56,14 +56,15 @@ _HELD = _Match(1.0, 0.0)
 _Matcher = Callable[[_Frame, _Frame], _Match]
 
 
-def detect(frames: Iterable[np.ndarray], threshold: float = THRESHOLD) -> Iterator[bool]:
+def detect(frames: Iterable[np.ndarray], threshold: float | None = None) -> Iterator[bool]:
     """Whether each frame begins a new shot, in order. The first does.
 
     Args:
         frames: (h, w, 3) RGB, uint8 or uint16, all of one size. At most `LOOKAHEAD` are read ahead.
-        threshold: share of what changed that must be found again in the next frame of a shot, in [0, 1]. A higher
-            threshold finds more cuts.
+        threshold: share of what changed that must be found again in the next frame of a shot, in [0, 1]; None: 0.2.
+            A higher threshold finds more cuts.
     """
+    threshold = _THRESHOLD if threshold is None else threshold
     match = functools.lru_cache(8 * LOOKAHEAD)(_FlowMatcher())
     past: deque[_Frame] = deque(maxlen=LOOKAHEAD + 1)  # of this shot
     for frame, *ahead in _windows(map(_reduce, frames)):

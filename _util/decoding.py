@@ -5,12 +5,12 @@ import heapq
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
@@ -21,6 +21,7 @@ from _util.clock import fraction
 from _util.colour import Colour
 from _util.counts import listed
 from _util.errors import InputError
+from _util.pixels import TRANSPOSED, upright
 
 STREAM = Path("-")  # standard input, or output
 _USUAL_RATE = Fraction(24)
@@ -35,12 +36,29 @@ _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milli
 _CLOCK_RESTARTS = 5  # frames by which time must step back
 
 
-class Metadata(NamedTuple):
-    """Metadata of a source, known before its frames are read; see the attributes of `video.Reader`."""
+@dataclass(eq=False)
+class Metadata:
+    """Metadata of a source, known before its frames are read.
+
+    Attributes:
+        size: (h, w), upright.
+        rate: average frames per second.
+        count: number of frames according to the container, which may be wrong; None if it states none.
+        duration: in seconds according to the container, which may be wrong.
+        deep: whether pixels are uint16.
+        colour: the tags of the video.
+        pixel_format: FFmpeg's name of the pixel format of the source.
+        alpha: whether the source has alpha.
+        aspect: width of a pixel over its height, upright.
+        start: time of the first frame by the clock of the container, in seconds.
+        light: mastering display and light levels of an HDR video; None if it states none.
+        notes: sentences about what was found when the source was opened.
+        tags: chunks of colour and resolution for PNG files of its frames; of drawings, those of the first.
+    """
 
     size: tuple[int, int]
     rate: Fraction
-    count: int | None  # pyright: ignore[reportIncompatibleMethodOverride]
+    count: int | None
     duration: Fraction
     deep: bool
     colour: Colour
@@ -62,17 +80,17 @@ class Decoded(NamedTuple):
     stored: av.VideoFrame | None  # the frame as it was decoded, if that is upright
 
 
+@dataclass
 class Losses:
     """Counts of what was damaged or missing in a source."""
 
-    def __init__(self) -> None:
-        self.undecodable = 0  # packets
-        self.unreadable: list[str] = []  # names of drawings
-        self.corrupt = 0  # frames decoded with errors
-        self.unordered = 0  # frames no later than the one before
-        self.restarts = 0  # of the clock
-        self.resized: tuple[int, int] | None = None
-        self.stopped: str | None = None
+    undecodable: int = 0  # packets
+    unreadable: list[str] = field(default_factory=list)  # names of drawings
+    corrupt: int = 0  # frames decoded with errors
+    unordered: int = 0  # frames no later than the one before
+    restarts: int = 0  # of the clock
+    resized: tuple[int, int] | None = None
+    stopped: str | None = None
 
     def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
         """One sentence, or None if nothing was lost.
@@ -108,31 +126,27 @@ class Treatment(NamedTuple):
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
 
-    @property
-    def is_forced(self) -> bool:
-        """Whether frames are treated whatever they look like."""
-        return self.deinterlace == "on" or self.detelecine
-
 
 class File:
     """The best video stream of a container."""
 
     def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
         self.path = path
-        self._opened: _Opened | None = None  # of standard input, which can be opened only once
+        # Of standard input, which can be opened only once.
+        self._opened: tuple[contextlib.ExitStack, av.VideoStream, Iterator[av.VideoFrame]] | None = None
         self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
             frames = _decode_stream(container, stream, Losses())
-            frame, self.first = next(frames, (None, None))
+            frame = next(frames, None)
             if frame is None:
                 raise InputError(f"{path} holds no frame that can be decoded; export it again.")
+            self.first = frame.pts
             self.declared = _declared_duration(container, stream, self.first)
-            self.turn = _turn(frame)
+            self._orientation = _orientation(frame)
             self.metadata = self._metadata(container, stream, frame, sentence)
             if path == STREAM:
-                frames = itertools.chain([(frame, self.first)], frames)
-                self._opened = _Opened(stack.pop_all(), container, stream, frames)
+                self._opened = stack.pop_all(), stream, itertools.chain([frame], frames)
         self.keep_alpha = keep_alpha and self.metadata.alpha
 
     def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
@@ -142,7 +156,7 @@ class File:
                 if container.format.name in _OF_WHOLE_FRAMES:
                     return fields.Filters(), None
                 stream.thread_type = "AUTO"
-                finding = fields.find(frame for frame, _ in _decode_stream(container, stream, Losses()))
+                finding = fields.find(_decode_stream(container, stream, Losses()))
         return fields.filters(finding, *treatment), fields.message(finding, *treatment)
 
     def _metadata(
@@ -151,7 +165,8 @@ class File:
         rate = _exact(_rate(container, stream)) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
-        h, w = (frame.width, frame.height) if self.turn.transposed else (frame.height, frame.width)
+        is_transposed = self._orientation in TRANSPOSED
+        h, w = (frame.width, frame.height) if is_transposed else (frame.height, frame.width)
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
         is_clear = colour.has_alpha(frame.format)
         may_be_opaque = container.format.name == "gif" or frame.format.has_palette  # all of which have alpha
@@ -167,11 +182,11 @@ class File:
             rate=rate,
             count=count,
             duration=max(duration, 1 / rate),
-            deep=colour.is_deep(frame),
+            deep=colour.is_deep(frame.format),
             colour=colour.tags(frame),
             pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_clear else frame.format.name,
             alpha=is_clear,
-            aspect=1 / aspect if self.turn.transposed else aspect,
+            aspect=1 / aspect if is_transposed else aspect,
             start=(self.first or 0) * _time_base(stream),
             light=hdr.read(frame),
             notes=tuple(notes),
@@ -180,7 +195,7 @@ class File:
 
     def _is_clear_anywhere(self) -> bool:
         with _open(self.path) as (container, stream):
-            for frame, _ in _decode_stream(container, stream, Losses()):
+            for frame in _decode_stream(container, stream, Losses()):
                 pixels = colour.to_rgb(frame, (frame.height, frame.width), False, keep_alpha=True)
                 if pixels[:, :, 3].min() < 255:
                     return True
@@ -198,48 +213,39 @@ class File:
 
     def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         h, w = self.metadata.size
-        stored_size = (w, h) if self.turn.transposed else (h, w)
-        is_upright = self.turn == _Turn()
+        stored_size = (w, h) if self._orientation in TRANSPOSED else (h, w)
         with contextlib.ExitStack() as stack:
             stream, frames = self._open_at(start, losses, stack)
             is_filtered = bool(self._chain.chain)  # filters may drop the first frame, and count from the next
             origin = None if is_filtered or self.first is None else self.first * _time_base(stream)
             clock = _FrameClock(origin, 1 / self.metadata.rate, losses)
-            for frame, seconds in self._filtered(frames, stream):
+            for frame in fields.run(self._chain, frames, stream) if is_filtered else frames:
+                seconds = None if frame.pts is None else frame.pts * _time_base(frame if is_filtered else stream)
                 own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
                 time, duration = clock.next(None if self.first is None else seconds, own)
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
                     losses.resized = (frame.height, frame.width)
-                pixels = self.turn.apply(colour.to_rgb(frame, stored_size, self.metadata.deep, self.keep_alpha))
-                yield Decoded(time, duration, pixels, frame if is_upright and keeps_size else None)
+                pixels = colour.to_rgb(frame, stored_size, self.metadata.deep, self.keep_alpha)
+                is_as_stored = self._orientation == 1 and keeps_size
+                yield Decoded(time, duration, upright(pixels, self._orientation), frame if is_as_stored else None)
 
     def _open_at(
         self, start: Fraction, losses: Losses, stack: contextlib.ExitStack
-    ) -> tuple[av.VideoStream, Iterator[tuple[av.VideoFrame, int | None]]]:
+    ) -> tuple[av.VideoStream, Iterator[av.VideoFrame]]:
         if self.path == STREAM:
             opened, self._opened = self._opened, None
             if opened is None:
                 raise InputError("Standard input can be read only once; write it to a file.")
-            stack.enter_context(opened.stack)
-            return opened.stream, opened.frames
+            open_stack, stream, frames = opened
+            stack.enter_context(open_stack)
+            return stream, frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
         if start and self.first is not None:
             with contextlib.suppress(av.FFmpegError):  # streams that cannot seek are read from the start
                 container.seek(self.first + int(start / _time_base(stream)), stream=stream)
         return stream, _decode_stream(container, stream, losses)
-
-    def _filtered(
-        self, frames: Iterator[tuple[av.VideoFrame, int | None]], stream: av.VideoStream
-    ) -> Iterator[tuple[av.VideoFrame, Fraction | None]]:
-        """Filtered frames, and their times by the clock of the container, in seconds."""
-        if not self._chain.chain:
-            for frame, ticks in frames:
-                yield frame, None if ticks is None else ticks * _time_base(stream)
-            return
-        for frame in fields.run(self._chain, map(_stamped, frames), stream):
-            yield frame, None if frame.pts is None else frame.pts * _time_base(frame)
 
 
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
@@ -286,33 +292,6 @@ class _FrameClock:
                 self._time = expected
         self._duration = duration or self._usual
         return self._time, self._duration
-
-
-class _Opened(NamedTuple):
-    stack: contextlib.ExitStack
-    container: InputContainer
-    stream: av.VideoStream
-    frames: Iterator[tuple[av.VideoFrame, int | None]]
-
-
-def _stamped(decoded: tuple[av.VideoFrame, int | None]) -> av.VideoFrame:
-    frame, frame.pts = decoded
-    return frame
-
-
-class _Turn(NamedTuple):
-    """How a stored picture is turned upright: transposed, then mirrored."""
-
-    transposed: bool = False
-    mirrored_x: bool = False
-    mirrored_y: bool = False
-
-    def apply(self, pixels: np.ndarray) -> np.ndarray:
-        if self.transposed:
-            pixels = cv2.transpose(pixels)
-        if self.mirrored_x or self.mirrored_y:
-            pixels = cv2.flip(pixels, {(True, False): 1, (False, True): 0, (True, True): -1}[self[1:]])
-        return pixels
 
 
 @contextlib.contextmanager
@@ -364,10 +343,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _decode_stream(
-    container: InputContainer, stream: av.VideoStream, losses: Losses
-) -> Iterator[tuple[av.VideoFrame, int | None]]:
-    """The frames of a stream that can be decoded, and their presentation times in ticks of its time base."""
+def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Losses) -> Iterator[av.VideoFrame]:
+    """The frames of a stream that can be decoded, with their presentation times in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
     # Some containers have decoding times only. Frames come in order of presentation, so sorted decoding times fit them.
@@ -391,10 +368,9 @@ def _decode_stream(
             continue
         for frame in frames:
             losses.corrupt += frame.is_corrupt
-            if has_times:
-                yield frame, frame.pts
-            else:
-                yield frame, heapq.heappop(decoding_times) if decoding_times else None
+            if not has_times:
+                frame.pts = heapq.heappop(decoding_times) if decoding_times else None
+            yield frame
         if losses.stopped:
             return
 
@@ -440,13 +416,13 @@ def _declared_duration(container: InputContainer, stream: av.VideoStream, first:
     return None
 
 
-def _turn(frame: av.VideoFrame) -> _Turn:
-    """The orientation given by the display matrix of a frame, rounded to quarter turns."""
+def _orientation(frame: av.VideoFrame) -> int:
+    """The orientation given by the display matrix of a frame, rounded to quarter turns, as EXIF numbers it."""
     for data in hdr.side_data(frame):
         if data.type == Type.DISPLAYMATRIX:
             # A stored pixel (x, y) is shown at (a x + c y, b x + d y).
             a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].tolist()
             if abs(b) + abs(c) > abs(a) + abs(d):
-                return _Turn(True, c < 0, b < 0)
-            return _Turn(False, a < 0, d < 0)
-    return _Turn()
+                return {(False, False): 5, (True, False): 6, (True, True): 7, (False, True): 8}[c < 0, b < 0]
+            return {(False, False): 1, (True, False): 2, (True, True): 3, (False, True): 4}[a < 0, d < 0]
+    return 1

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _util import colour, exr, files, formats, image, pixel_formats, sequences
-from _util.alpha import over_white
+from _util import colour, exr, files, formats, image, sequences
+from _util.alpha import opaque, resized
 from _util.colour import Colour
 from _util.counts import listed
 from _util.decoding import Decoded, Losses, Metadata
@@ -41,14 +41,15 @@ class Drawings:
         first_path, first = _first_readable(self.paths)
         pixels = formats.for_display(first)
         count = self.places[-1] + 1
-        kinds = list(map(_kind, self.paths))
-        alpha, is_deep = any(kind.alpha for kind in kinds), any(kind.deep for kind in kinds)
+        kinds = {path.name: _kind(path) for path in self.paths}
+        alpha = any(kind.alpha for kind in kinds.values())
+        is_deep = any(kind.deep for kind in kinds.values())
         notes = (
             files.left_out(source, self.paths) if source.is_dir() else None,
             sequences.message(sequence, source, close_gaps),
-            _unreadable(self.paths, kinds),
-            _other_sizes(self.paths, kinds, first_path, pixels.shape[:2]),
-            _other_colours(self.paths, kinds),
+            _unreadable(kinds),
+            _other_sizes(kinds, first_path, pixels.shape[:2]),
+            _other_colours(kinds),
         )
         self.keep_alpha = keep_alpha and alpha
         self.metadata = Metadata(
@@ -58,7 +59,7 @@ class Drawings:
             duration=count / rate,
             deep=is_deep,
             colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
-            pixel_format=pixel_formats.of_rgb(is_deep, alpha),
+            pixel_format=colour.packed_rgb(is_deep, alpha),
             alpha=alpha,
             notes=tuple(filter(None, notes)),
             tags=first.tags,
@@ -97,25 +98,22 @@ class _Kind(NamedTuple):
     profile: str | None = None  # "": there is none; None: that is not known
 
 
-def _unreadable(paths: list[Path], kinds: list[_Kind]) -> str | None:
+def _unreadable(kinds: dict[str, _Kind]) -> str | None:
     """A sentence about drawings that cannot be read, as far as their headers show; None if there are none."""
-    names = [path.name for path, kind in zip(paths, kinds, strict=True) if kind.size is None]
+    names = [name for name, kind in kinds.items() if kind.size is None]
     return f"{listed(names)} cannot be read: left out; the drawing before is held." if names else None
 
 
-def _other_sizes(paths: list[Path], kinds: list[_Kind], first: Path, size: tuple[int, int]) -> str | None:
+def _other_sizes(kinds: dict[str, _Kind], first: Path, size: tuple[int, int]) -> str | None:
     """A sentence about drawings of another size than that of the first; None if there are none."""
-    others = [
-        f"{path.name} ({kind.size[1]}×{kind.size[0]})"
-        for path, kind in zip(paths, kinds, strict=True)
-        if kind.size not in (None, size)
-    ]
+    sizes = {name: kind.size for name, kind in kinds.items() if kind.size not in (None, size)}
+    others = [f"{name} ({w}×{h})" for name, (h, w) in sizes.items()]
     return f"Scaled to the {size[1]}×{size[0]} pixels of {first.name}: {listed(others)}." if others else None
 
 
-def _other_colours(paths: list[Path], kinds: list[_Kind]) -> str | None:
+def _other_colours(kinds: dict[str, _Kind]) -> str | None:
     """A sentence about drawings with another ICC profile than the first; None if there are none."""
-    known = [(path.name, kind.profile) for path, kind in zip(paths, kinds, strict=True) if kind.profile is not None]
+    known = [(name, kind.profile) for name, kind in kinds.items() if kind.profile is not None]
     others = [name for name, profile in known if profile != known[0][1]]
     if not others:
         return None
@@ -127,7 +125,7 @@ def _kind(path: Path) -> _Kind:
     if not path.is_file():
         return _Kind(None, False, False)
     with contextlib.suppress(Exception):  # damage is reported when it is read
-        if exr.is_exr(path):
+        if files.beginning(path, len(exr.MAGIC)) == exr.MAGIC:
             return _Kind(*exr.survey(path), deep=True)
     with contextlib.suppress(Exception), formats.opened(path) as opened:
         formats.refuse(path, opened)
@@ -144,6 +142,4 @@ def _kind(path: Path) -> _Kind:
 def _as_frame(picture: np.ndarray, size: tuple[int, int], deep: bool, keep_alpha: bool) -> np.ndarray:
     """A picture as (h, w, 3) RGB, or (h, w, 4) RGBA, of the given size, uint16 if `deep`, else uint8."""
     pixels = with_channels(as_16_bits(picture) if deep else as_8_bits(picture), 4 if keep_alpha else 3)
-    if pixels.shape[2] == 4 and not keep_alpha:
-        pixels = over_white(pixels[:, :, :3], pixels[:, :, 3])
-    return resize(pixels, size)
+    return resized(pixels, size) if keep_alpha else resize(opaque(pixels), size)

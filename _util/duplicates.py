@@ -1,7 +1,7 @@
 """Detection of frames that repeat the previous drawing.
 
 Animation is drawn on twos and threes: each drawing is shown for several frames, which compression makes slightly
-different. `difference` compares two frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
+different. `differences` compares frames as the RRLD pipeline does (Chen and Zwicker, ECCV 2022, section 4),
 `is_duplicate` is its published classifier, and `detect` finds the repeats in a video.
 
 Frames are (h, w, 3) RGB, uint8 or uint16, of any size. Differences are measured at 360×640, repeats at 180×320.
@@ -48,11 +48,6 @@ class _Reduced(NamedTuple):
     luma: np.ndarray
     mean: np.ndarray  # Gaussian-weighted local mean of luma
     square: np.ndarray  # the same of its square
-
-
-def difference(frame0: np.ndarray, frame1: np.ndarray) -> Difference:
-    """The difference of two frames (h, w, 3)."""
-    return _compare(_reduce(frame0), _reduce(frame1))
 
 
 def differences(frames: Iterable[np.ndarray]) -> Iterator[Difference]:

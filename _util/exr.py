@@ -43,10 +43,8 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
         colours = next((found for found in (["R", "G", "B"], ["Y"]) if set(found) <= set(names)), None)
         if colours is None or {"RY", "BY"} & set(names):
             raise InputError(f"{path} holds the channels {', '.join(names)}; R, G, B and A, or Y, are needed.")
-        (x0, y0), (x1, y1) = header["displayWindow"]
-        size = int(y1) - int(y0) + 1, int(x1) - int(x0) + 1
-        for low, high in (header["displayWindow"], header["dataWindow"]):
-            w, h = (int(side) + 1 for side in np.subtract(high, low, dtype=np.int64))
+        for window in (header["displayWindow"], header["dataWindow"]):
+            h, w = _size(window)
             if not (w > 0 and h > 0 and w * h <= most_pixels):
                 raise InputError(f"{path} is an EXR file of {w}×{h} pixels; up to {most_pixels:,} are read.")
         with OpenEXR.File(name, separate_channels=True) as file:
@@ -59,16 +57,11 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
             pixels = np.stack([np.array(channel.pixels) for channel in kept], 2)
     if pixels.dtype not in (np.float16, np.float32):
         raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
-    left, top = (int(v) for v in np.subtract(header["dataWindow"][0], [x0, y0], dtype=np.int64))
-    pixels = placed(pixels, (top, left), size)
+    origins = header["dataWindow"][0], header["displayWindow"][0]
+    left, top = np.subtract(*origins, dtype=np.int64).tolist()
+    pixels = placed(pixels, (top, left), _size(header["displayWindow"]))
     header = {name: value for name, value in header.items() if name not in _OURS}
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
-
-
-def is_exr(path: Path) -> bool:
-    """Whether a file begins with the magic number of OpenEXR."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
 
 
 def survey(path: Path) -> tuple[tuple[int, int], bool]:
@@ -81,8 +74,13 @@ def survey(path: Path) -> tuple[tuple[int, int], bool]:
 
     with _readable_name(path) as name, without_messages(), OpenEXR.File(name, header_only=True) as file:
         names = {channel.name for channel in file.header()["channels"]}
-        (x0, y0), (x1, y1) = file.header()["displayWindow"]
-        return (int(y1) - int(y0) + 1, int(x1) - int(x0) + 1), "A" in names and bool({"R", "Y"} & names)
+        return _size(file.header()["displayWindow"]), "A" in names and bool({"R", "Y"} & names)
+
+
+def _size(window: Any) -> tuple[int, int]:
+    """(h, w) of a window, both of whose corners belong to it."""
+    (x0, y0), (x1, y1) = window
+    return int(y1) - int(y0) + 1, int(x1) - int(x0) + 1
 
 
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
@@ -105,7 +103,6 @@ def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
 def _readable_name(path: Path) -> Iterator[str]:
     """A name of the file that OpenEXR, which needs UTF-8, can open."""
     try:
-        path.name.encode()
         str(path).encode()
     except UnicodeEncodeError:
         with tempfile.TemporaryDirectory() as folder:

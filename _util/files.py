@@ -132,6 +132,16 @@ def hidden_beside(path: Path, suffix: str) -> Path:
     return path.with_name(fitting(f".{path.name}", suffix))
 
 
+def beginning(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def read_text(path: Path, wanted: str, errors: str = "strict") -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
 

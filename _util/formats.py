@@ -19,13 +19,13 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from _util import exr, icc, png, tiff
 from _util.errors import InputError
-from _util.files import replacing
-from _util.pixels import PixelType, upright
+from _util.files import beginning, replacing
+from _util.pixels import TRANSPOSED, PixelType, decoded, upright
 from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
 _ORIENTATION = 0x0112  # tag of EXIF
-_EXTRA_SAMPLES = 338  # tag of TIFF
+_BITS_PER_SAMPLE, _EXTRA_SAMPLES = 258, 338  # tags of TIFF
 _SEQUENCES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # formats in which further frames are not variants of the first
 _UNSUPPORTED = (  # offset, bytes, description
     (0, b"%PDF", "a PDF file"),
@@ -108,20 +108,19 @@ def read(path: str | Path) -> Picture:
 
 
 def _read(path: Path) -> Picture:
-    with path.open("rb") as file:
-        beginning = file.read(4)
-    if beginning == exr.MAGIC:
+    start = beginning(path, 4)
+    if start == exr.MAGIC:
         pixels, header = exr.read(path, MOST_PIXELS)
         return Picture(_finite(path, pixels), ".exr", header=header)
-    with without_messages() if beginning in tiff.MAGIC else contextlib.nullcontext():
-        return _read_by_pillow(path, beginning)
+    with without_messages() if start in tiff.MAGIC else contextlib.nullcontext():
+        return _read_by_pillow(path, start)
 
 
-def _read_by_pillow(path: Path, beginning: bytes) -> Picture:
+def _read_by_pillow(path: Path, start: bytes) -> Picture:
     try:
         image = opened(path)
     except UnidentifiedImageError:
-        if beginning in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
+        if start in tiff.MAGIC:  # some variants Pillow does not read, such as three floating-point channels
             return _read_tiff(path)
         raise
     with image:
@@ -142,7 +141,7 @@ def _read_by_pillow(path: Path, beginning: bytes) -> Picture:
         raise InputError(
             f"{path} holds {pixels.dtype} values; export it with 8 or 16 bits, or as floating TIFF or EXR."
         )
-    if orientation in (5, 6, 7, 8):
+    if orientation in TRANSPOSED:
         tags = png.transposed(tags)
     return Picture(pixels, tags=_fitting(tags, pixels, of_grey))
 
@@ -158,7 +157,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     w, h = image.size
     # Pillow decodes a whole PNG file to find EXIF that is not in its header, and turns the size of TIFF itself.
     is_known = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
-    return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else (h, w)
+    return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in TRANSPOSED else (h, w)
 
 
 def refuse(path: Path, image: Image.Image) -> None:
@@ -177,10 +176,12 @@ def refuse(path: Path, image: Image.Image) -> None:
 
 def is_deep(path: Path, image: Image.Image) -> bool:
     """Whether a file that Pillow has opened, and not decoded yet, holds more than 8 bits."""
-    # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     largest = _largest_value(path, image)
     if largest is not None:
         return largest > 255
+    if image.format == "TIFF":
+        return max(cast(Any, image).tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    # Pillow keeps more than 8 bits of grey, but drops them of colours; only the raw mode of the decoder shows that.
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -207,15 +208,13 @@ def _largest_value(path: Path, image: Image.Image) -> int | None:
 
 def _bits_of_jpeg_2000(path: Path) -> int:
     """Bits of the first component, from the SIZ marker."""
-    with path.open("rb") as file:
-        data = file.read(2**16)
+    data = beginning(path, 2**16)
     at = data.find(b"\xff\x4f\xff\x51")
     return (data[at + 42] & 127) + 1 if 0 <= at < len(data) - 42 else 8
 
 
 def _is_deep_avif(path: Path) -> bool:
-    with path.open("rb") as file:
-        data = file.read(2**16)
+    data = beginning(path, 2**16)
     at = data.find(b"av1C")
     return 0 <= at < len(data) - 6 and bool(data[at + 6] & 0x40)  # high_bitdepth
 
@@ -257,11 +256,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
 
 def _decode_deep(path: Path, largest: int) -> np.ndarray:
     with without_messages():
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("it cannot be decoded")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+        pixels = decoded(path)
     return pixels if largest == 65535 else (pixels * (65535 / largest)).round().astype(np.uint16)
 
 
@@ -281,8 +276,7 @@ def _finite(path: Path, pixels: np.ndarray) -> np.ndarray:
 
 def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     if image.format == "PNG":
-        with path.open("rb") as file:
-            return png.read(file.read())
+        return png.read(path.read_bytes())
     chunks: list[png.Chunk | None] = [png.icc_chunk(image.info["icc_profile"])] if image.info.get("icc_profile") else []
     unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
     if "dpi" in image.info:
@@ -309,9 +303,8 @@ def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = Tr
 
 def _describe_unsupported(path: Path) -> str:
     """The error message for a file that is not a supported picture."""
-    with path.open("rb") as file:
-        beginning = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t")
-    known = next((what for at, magic, what in _UNSUPPORTED if beginning[at:].startswith(magic)), None)
+    start = beginning(path, 64).lstrip(b"\xef\xbb\xbf \r\n\t")
+    known = next((what for at, magic, what in _UNSUPPORTED if start[at:].startswith(magic)), None)
     if known:
         return f"{path} is {known}; export it as PNG."
     return f"{path} is not an image that can be read; PNG, JPEG, WebP, TIFF, EXR and others are."
@@ -345,10 +338,11 @@ def write(path: str | Path, pixels: np.ndarray, tags: tuple[png.Chunk, ...] = ()
         elif temporary.suffix == ".tif":
             tiff.write(temporary, pixels, tags)
         else:
-            temporary.write_bytes(png.insert(_encoded(pixels), tags))
+            temporary.write_bytes(png.insert(encoded(pixels), tags))
 
 
-def _encoded(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray) -> bytes:
+    """A PNG file of (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, without tags."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", pixels)[1].tobytes()

@@ -106,8 +106,9 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     stack = f'<?xml version="1.0" encoding="UTF-8"?>\n<image version="0.0.3" w="{w}" h="{h}">\n <stack>\n{body}\n'
     scale = min(1, _THUMBNAIL / max(h, w))
     small = resized(merged, (max(1, round(h * scale)), max(1, round(w * scale))))
-    members = {f"data/layer{i}.png": _encoded(layer.pixels) for i, layer in enumerate(layers)}
-    members |= {"mergedimage.png": _encoded(merged), "Thumbnails/thumbnail.png": _encoded(as_8_bits(small))}
+    members = {f"data/layer{i}.png": formats.encoded(layer.pixels) for i, layer in enumerate(layers)}
+    members["mergedimage.png"] = formats.encoded(merged)
+    members["Thumbnails/thumbnail.png"] = formats.encoded(as_8_bits(small))
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "mimetype", _MIMETYPE)
         _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(errors="replace"), zipfile.ZIP_DEFLATED)
@@ -123,12 +124,6 @@ def _printable(name: str) -> str:
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, how: int = zipfile.ZIP_STORED) -> None:
     """Add a member without a time stamp, so that the same layers give the same file."""
     archive.writestr(zipfile.ZipInfo(name), content, how)
-
-
-def _encoded(pixels: np.ndarray) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        formats.write(Path(folder) / "layer.png", pixels)
-        return (Path(folder) / "layer.png").read_bytes()
 
 
 def _read_ora(path: Path) -> Document:

@@ -72,7 +72,8 @@ def _locked(path: str | Path, real: Path) -> Iterator[None]:
     file = Path(lock.lock_file)
     try:
         with contextlib.suppress(OSError):
-            file.write_text(json.dumps(_this_run()))
+            since = datetime.now().isoformat(" ", "seconds")
+            file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}))
         yield
     finally:
         try:
@@ -113,11 +114,6 @@ def _try_lock(path: str | Path, file: Path) -> FileLock:
         raise InputError(
             f"{path} is in use by another run{_holder(file)}; wait for it, or choose another place."
         ) from error
-
-
-def _this_run() -> dict[str, str | int]:
-    since = datetime.now().isoformat(" ", "seconds")
-    return {"process": os.getpid(), "host": socket.gethostname(), "since": since}
 
 
 def _holder(file: Path) -> str:

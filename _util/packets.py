@@ -82,39 +82,24 @@ class _Subtitles:
 
 
 class _Sound:
-    """Re-encodes audio at its tempo."""
-
-    keeps_times = True
-
-    def __init__(self, stream: av.AudioStream):
-        self._stream = stream
-
-    def convert(self, packet: av.Packet) -> list[av.Packet]:
-        return [encoded for frame in _decode(packet) for encoded in self._stream.encode(frame)]
-
-    def end(self) -> list[av.Packet]:
-        return self._stream.encode(None)
-
-
-class _Pace:
-    """Re-encodes audio at another tempo and the same pitch, by FFmpeg's filter atempo."""
-
-    keeps_times = False
+    """Re-encodes audio; at another tempo by FFmpeg's filter atempo, which keeps the pitch."""
 
     def __init__(self, stream: av.AudioStream, span: Span):
         self._stream, self._span = stream, span
+        self.keeps_times = span.slowness == 1
         self._graph: Any = None
         self._samples = 0
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
-        return [encoded for frame in _decode(packet) for encoded in self._push(frame)]
+        encode = self._stream.encode if self.keeps_times else self._slowed
+        return [encoded for frame in _decode(packet) for encoded in encode(frame)]
 
     def end(self) -> list[av.Packet]:
         """Flush the filters and the encoder."""
-        last = [] if self._graph is None else self._push(None)
+        last = [] if self._graph is None else self._slowed(None)
         return [*last, *self._stream.encode(None)]
 
-    def _push(self, frame: Any) -> list[av.Packet]:
+    def _slowed(self, frame: Any) -> list[av.Packet]:
         self._graph = self._graph or self._begin(frame)
         self._graph.push(frame)
         encoded = []
@@ -177,11 +162,11 @@ def read_packets(
         yield from placed(converter.end(), converter.keeps_times)
 
 
-def _reencoder(stream: Stream, span: Span) -> _Subtitles | _Sound | _Pace:
+def _reencoder(stream: Stream, span: Span) -> _Subtitles | _Sound:
     if isinstance(stream, SubtitleStream):
         return _Subtitles(stream)
     assert isinstance(stream, av.AudioStream)
-    return _Sound(stream) if span.slowness == 1 else _Pace(stream, span)
+    return _Sound(stream, span)
 
 
 def _decode(packet: av.Packet) -> list[Any]:

@@ -14,6 +14,7 @@ from _util import colour
 from _util.errors import InputError
 
 _FEW_COLOURS = ("rgb8", "bgr8", "rgb4", "bgr4", "rgb4_byte", "bgr4_byte", "pal8", "monob", "monow")
+_SURFACES = ("cuda", "qsv", "vaapi", "vulkan", "d3d11", "d3d11va_vld", "d3d12", "dxva2_vld", "videotoolbox_vld")
 _OF_SCREENS = ("444", "555", "565", "x2rgb", "x2bgr")  # in names of packed RGB
 _UNNAMED = ("yuv420p", "yuv422p", "yuv444p", "gbrp", "bgra", "yuva420p", "yuva444p", "yuv420p10le", "yuv422p10le")
 _UNNAMED += ("yuv444p10le", "gbrp10le", "gbrap10le", "yuva444p10le", "gray", "rgb48le", "rgba64le")
@@ -76,11 +77,6 @@ def lost(source: str, chosen: str) -> list[str]:
     return losses
 
 
-def is_deep(name: str) -> bool:
-    """Whether a component has more than 8 bits."""
-    return max(component.bits for component in av.VideoFormat(name).components) > 8
-
-
 def _plain(name: str) -> str:
     """The format that represents another one in comparisons: without range, palette, or grey with alpha."""
     if av.VideoFormat(name).has_palette or name == "ya8":
@@ -128,12 +124,8 @@ def _is_usable(name: str) -> bool:
         or "f32" in name
         or "msb" in name
         or (is_packed_rgb and any(part in name for part in _OF_SCREENS))
-        or _is_surface(name)
+        or name in _SURFACES
     )
-
-
-def _is_surface(name: str) -> bool:
-    return name in ("cuda", "qsv", "vaapi", "vulkan", "d3d11", "d3d11va_vld", "d3d12", "dxva2_vld", "videotoolbox_vld")
 
 
 def _subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
@@ -143,16 +135,12 @@ def _subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
     return 64 // pixel_format.chroma_width(64), 64 // pixel_format.chroma_height(64)
 
 
-def of_rgb(deep: bool, alpha: bool) -> str:
-    """The packed RGB format of pictures."""
-    return ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
-
-
 def opaque(name: str) -> str:
     """The corresponding format without alpha."""
     one = av.VideoFormat(_plain(name))
     if not colour.has_alpha(one):
         return name
     if one.is_rgb:
-        return one.name.replace("gbrap", "gbrp") if one.name.startswith("gbr") else of_rgb(is_deep(one.name), False)
+        is_planar = one.name.startswith("gbr")
+        return one.name.replace("gbrap", "gbrp") if is_planar else colour.packed_rgb(colour.is_deep(one), False)
     return one.name.replace("yuva", "yuv")

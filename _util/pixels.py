@@ -1,12 +1,28 @@
-"""Arrays of pixels: conversion of depth and channels, resizing, placement and orientation."""
+"""Arrays of pixels: decoding, conversion of depth and channels, resizing, placement and orientation."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+TRANSPOSED = (5, 6, 7, 8)  # orientations of EXIF that exchange width and height
 _NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}  # by number of channels
+
+
+def decoded(path: Path) -> np.ndarray:
+    """Decode an image file by OpenCV, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA of the depth that it has.
+
+    Raises:
+        ValueError: OpenCV cannot decode it.
+    """
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("it cannot be decoded")
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 def as_8_bits(pixels: np.ndarray) -> np.ndarray:
@@ -91,10 +107,7 @@ def colours_of(pixels: np.ndarray) -> np.ndarray:
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn stored pixels (h, w, …) upright, by an orientation of EXIF or TIFF, 1 to 8."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+    if orientation in TRANSPOSED:
+        pixels = cv2.transpose(pixels)
+    axis = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if axis is None else cv2.flip(pixels, axis)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from _util import extras, png
-from _util.alpha import over_white, resized
+from _util.alpha import opaque, resized
 from _util.errors import InputError
 from _util.files import replacing
 from _util.pixels import as_8_bits, with_channels
@@ -44,26 +44,26 @@ def write_preview(
     """
     path = Path(path)
     check_format(path)
-    shown = [_for_screen(frame, keep_alpha=path.suffix.lower() == ".webp") for frame in frames]
+    in_webp = path.suffix.lower() == ".webp"
+    shown = [_for_screen(frame, keep_alpha=in_webp) for frame in frames]
     icc_profile = png.shown_profile(tags)
-    if icc_profile and path.suffix.lower() != ".webp":
+    if icc_profile and not in_webp:
         shown = _in_srgb(shown, icc_profile)
     if exposures is not None:
         shown = [frame for frame, count in zip(shown, exposures, strict=True) for _ in range(count)]
     if there_and_back:
         shown += shown[-2:0:-1]
+    if path.suffix.lower() == ".mp4":
+        _write_mp4(path, shown, fps)
+        return
+    first, *others = map(Image.fromarray, shown)
+    unit = 1 if in_webp else 10  # ms
+    ends = [round(n * 1000 / fps / unit) * unit for n in range(len(shown) + 1)]
+    options: dict[str, Any] = {"duration": np.diff(ends).tolist(), "loop": 0, "quality": 75}
+    if in_webp:
+        options |= {"icc_profile": icc_profile or b"", "exif": _exif(tags)}
     with replacing(path) as temporary:
-        if path.suffix.lower() == ".mp4":
-            _write_mp4(temporary, shown, fps)
-        else:
-            first, *others = map(Image.fromarray, shown)
-            in_webp = path.suffix.lower() == ".webp"
-            unit = 1 if in_webp else 10  # ms
-            ends = [round(n * 1000 / fps / unit) * unit for n in range(len(shown) + 1)]
-            options: dict[str, Any] = {"duration": np.diff(ends).tolist(), "loop": 0, "quality": 75}
-            if in_webp:
-                options |= {"icc_profile": icc_profile or b"", "exif": _exif(tags)}
-            first.save(temporary, save_all=True, append_images=others, **options)
+        first.save(temporary, save_all=True, append_images=others, **options)
 
 
 def check_format(path: str | Path) -> None:
@@ -80,9 +80,7 @@ def _for_screen(frame: np.ndarray, keep_alpha: bool) -> np.ndarray:
     if scale < 1:
         h, w = frame.shape[:2]
         frame = resized(frame, (max(2, round(h * scale)), max(2, round(w * scale))))
-    if frame.shape[2] == 4 and not keep_alpha:
-        frame = over_white(frame[:, :, :3], frame[:, :, 3])
-    return frame
+    return frame if keep_alpha else opaque(frame)
 
 
 def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:
@@ -104,13 +102,9 @@ def _in_srgb(frames: list[np.ndarray], icc_profile: bytes) -> list[np.ndarray]:
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray], fps: float) -> None:
-    import av
+    from _util import video
 
     h, w = (side // 2 * 2 for side in frames[0].shape[:2])  # H.264 in 4:2:0 needs even sides
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
-        stream.options = {"crf": "18"}
+    with video.Writer(path, video.Encoding((h, w), Fraction(fps).limit_denominator(1000))) as writer:
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:h, :w]), "rgb24")))
-        container.mux(stream.encode())
+            writer.write(frame[:h, :w])

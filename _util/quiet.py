@@ -14,14 +14,6 @@ _inside = 0
 @contextlib.contextmanager
 def without_messages() -> Iterator[None]:
     """Discard all writes to standard output and error within the block, in any number of threads."""
-    _enter()
-    try:
-        yield
-    finally:
-        _leave()
-
-
-def _enter() -> None:
     global _inside
     with _lock:
         if _inside == 0:
@@ -31,14 +23,13 @@ def _enter() -> None:
                 for output in _OUTPUTS[: len(_kept)]:
                     os.dup2(nowhere.fileno(), output)
         _inside += 1
-
-
-def _leave() -> None:
-    global _inside
-    with _lock:
-        _inside -= 1
-        if _inside == 0:
-            for output, kept in zip(_OUTPUTS, _kept, strict=False):
-                os.dup2(kept, output)
-                os.close(kept)
-            _kept.clear()
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                for output, kept in zip(_OUTPUTS, _kept, strict=False):
+                    os.dup2(kept, output)
+                    os.close(kept)
+                _kept.clear()

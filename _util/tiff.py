@@ -4,12 +4,11 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from _util import png
 from _util.errors import InputError
-from _util.pixels import colours_of, upright, with_channels
+from _util.pixels import colours_of, decoded, upright, with_channels
 from _util.quiet import without_messages
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
@@ -74,23 +73,18 @@ def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
     """The stored values, upright, (h, w, samples), native and writable."""
     is_planar = page.planarconfig == _SEPARATE and page.samplesperpixel > 1
     if _is_decoded_by_tifffile(page):
-        pixels = page.asarray()
-        pixels = upright(np.moveaxis(pixels, 0, -1) if is_planar else pixels, orientation)
+        pixels = np.moveaxis(page.asarray(), 0, -1) if is_planar else page.asarray()
+        pixels = upright(pixels.astype(pixels.dtype.newbyteorder("="), order="C"), orientation)
     elif is_planar:
         raise InputError(
             f"{path} has its channels in planes of their own, compressed; export it interleaved or as PNG."
         )
     else:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)  # upright
-        if pixels is None:
-            raise ValueError("it cannot be decoded")
+        pixels = decoded(path)  # upright
         if page.bitspersample in (10, 12, 14):  # OpenCV shifts them to 16 bits
             spare = 16 - page.bitspersample
             values = np.right_shift(np.asarray(pixels, np.uint16), spare)
             pixels = (values * (65535 / (65535 >> spare))).round().astype(np.uint16)
-        if pixels.ndim == 3:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 

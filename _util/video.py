@@ -11,28 +11,24 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, png, sequences
+from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, sequences
 from _util.colour import Colour
-from _util.decoding import STREAM, File, Losses, Treatment, open_input
+from _util.decoding import STREAM, File, Losses, Metadata, Treatment, open_input
 from _util.errors import InputError
 
 __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_video", "open_input", "open_output"]
 
-DRAWINGS_RATE = drawings.RATE
 CODEC = "libx264"
 CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"}  # exceptions by suffix
 CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
 IN_ORDER = (".avi", ".wmv", ".asf")  # containers without presentation times, which cannot hold reordered frames
 _CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, if FFmpeg does not recognise it
-
-_Source = drawings.Drawings | animations.WebP | File
 
 
 class Frame(NamedTuple):
@@ -43,8 +39,8 @@ class Frame(NamedTuple):
     stored: av.VideoFrame | None = None  # the decoded frame, if the pixels were neither turned nor scaled
 
 
-class Reader:
-    """The frames of a video file or of numbered drawings, in order.
+class Reader(Metadata):
+    """The frames of a video file or of numbered drawings, in order, and the metadata of the source.
 
     Every iteration reopens the source and begins with its first frame. Frames of another size than the first are
     scaled to it, alpha is composited over white unless it is kept, and what cannot be decoded is left out.
@@ -58,39 +54,12 @@ class Reader:
         close_gaps: missing numbers of drawings take no time; otherwise the drawing before is held.
 
     Attributes:
-        size: (h, w), upright.
-        rate: average frames per second.
-        count: number of frames according to the container, which may be wrong; None if it states none.
-        duration: in seconds according to the container, which may be wrong.
-        deep: whether pixels are uint16.
-        alpha: whether the source has alpha.
-        pixel_format: FFmpeg's name of the pixel format of the source.
-        colour: the tags of the video.
-        light: mastering display and light levels of an HDR video; None if it states none.
-        notes: sentences about what was found when the source was opened.
-        tags: chunks of colour and resolution for PNG files of its frames; of drawings, those of the first.
-        aspect: width of a pixel over its height, upright.
-        start: time of the first frame by the clock of the container, in seconds.
         end: after all frames have been read, the time from the start of the first to the end of the last, in seconds.
         damage: after all frames have been read, one sentence about what was left out or changed; None if nothing was.
 
     Raises:
         InputError: the file does not exist or holds no video that can be decoded, or the rate does not apply.
     """
-
-    size: tuple[int, int]
-    rate: Fraction
-    count: int | None
-    duration: Fraction
-    deep: bool
-    alpha: bool
-    pixel_format: str
-    colour: Colour
-    aspect: Fraction
-    start: Fraction
-    light: hdr.Light | None
-    notes: tuple[str, ...]
-    tags: tuple[png.Chunk, ...]
 
     def __init__(
         self,
@@ -105,9 +74,8 @@ class Reader:
         self.end: Fraction | None = None
         self.damage: str | None = None
         if is_drawings(self.path):
-            rate = Fraction(rate or DRAWINGS_RATE)
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
-                self.path, rate, keep_alpha, close_gaps
+                self.path, Fraction(rate or drawings.RATE), keep_alpha, close_gaps
             )
         elif rate is not None:
             raise InputError(f"{path} has a rate of its own; one can be given only for a folder of drawings.")
@@ -117,9 +85,10 @@ class Reader:
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
-        if treatment and treatment.is_forced and not isinstance(self._source, File):
+        is_forced = treatment is not None and (treatment.deinterlace == "on" or treatment.detelecine)
+        if is_forced and not isinstance(self._source, File):
             raise InputError(f"{path} has no fields; leave --deinterlace on and --detelecine out.")
-        vars(self).update(self._source.metadata._asdict())
+        super().__init__(**vars(self._source.metadata))
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -186,10 +155,8 @@ class Writer:
         self._file = self._create()
         return self._file.__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        return self._file.__exit__(kind, exception, traceback)
+    def __exit__(self, *raised: Any) -> bool | None:
+        return self._file.__exit__(*raised)
 
     @contextlib.contextmanager
     def _create(self) -> Iterator[Self]:

@@ -16,7 +16,6 @@ not state the frame rate, which is 24 by convention.
 
 import collections
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,7 +133,7 @@ def _table(table: dict[str, Any]) -> TimeTable:
     fields = [_of(one, dict, "a field") for one in _list(table, "fields")]
     headers = [_of(one, dict, "a header") for one in _list(table, "timeTableHeaders")]
     names = [_of(name, str, "a name") for one in headers if _is_of_cells(one) for name in _list(one, "names")]
-    items = [_of(track, dict, "a track") for track in _tracks(fields)]
+    items = [_of(track, dict, "a track") for one in fields if _is_of_cells(one) for track in _list(one, "tracks")]
     if len(items) * duration > _MOST_CELLS:
         raise InputError(f"{len(items)} tracks of {duration} frames are too many; {_MOST_CELLS:,} cells are read.")
     tracks = [_track(item, names, duration) for item in items]
@@ -150,10 +149,6 @@ def _table(table: dict[str, Any]) -> TimeTable:
 
 def _is_of_cells(item: dict[str, Any]) -> bool:
     return item.get("fieldId") == CELLS
-
-
-def _tracks(fields: list[dict[str, Any]]) -> Iterable[Any]:
-    return (track for one in fields if _is_of_cells(one) for track in _list(one, "tracks"))
 
 
 def _check_numbers(tracks: list[Track]) -> None:

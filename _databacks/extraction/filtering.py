@@ -123,7 +123,7 @@ def _drawings(
             unanswered.append(frame)
             yield frame[1]
 
-    for begins in cuts.detect(pixels(), **({} if threshold is None else {"threshold": threshold})):
+    for begins in cuts.detect(pixels(), threshold):
         number, frame, is_repeat = unanswered.popleft()
         if begins:
             starts.append(number)

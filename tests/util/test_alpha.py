@@ -7,12 +7,13 @@ from _util import alpha
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_over_is_the_mean_by_alpha(dtype):
+def test_opaque_is_the_mean_by_alpha(dtype):
     largest = np.iinfo(dtype).max
-    rgb, half = np.full((2, 3, 3), largest, dtype), np.full((2, 3), largest // 2, dtype)
-    shown = alpha.over(rgb, half, (0, 102, 255))
+    half = np.full((2, 3, 4), largest, dtype)
+    half[:, :, 3] = largest // 2
+    shown = alpha.opaque(half, (0, 102, 255))
     np.testing.assert_allclose(shown[0, 0] / largest, [0.5, 0.7, 1], atol=1 / 255)
-    np.testing.assert_array_equal(alpha.over_white(rgb, half), rgb)
+    np.testing.assert_array_equal(alpha.opaque(half), half[:, :, :3])
 
 
 def test_premultiplied_colours_are_times_the_share_of_alpha():

@@ -16,7 +16,7 @@ from av.sidedata.sidedata import Type
 
 from _train.frame_interpolation.video import interpolate as videos
 from _util import colour, hdr, image, pixel_formats, video
-from _util.alpha import over_white
+from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
@@ -118,7 +118,7 @@ LOSSLESS = ("ffv1", "utvideo", "wrapped_avframe")
     [(codec, suffix, options, name) for codec, suffix, options, names in CODECS for name in names],
 )
 def test_code_values_and_tags_are_those_of_the_standard(tmp_path, codec, suffix, options, name):
-    deep = pixel_formats.is_deep(name)
+    deep = colour.is_deep(av.VideoFormat(name))
     bits = av.VideoFormat(name).components[0].bits
     limit = 2 if codec == "mpeg4" else 1 if codec in LOSSLESS else 2 ** (bits - 8)  # one of 8 bits
     if bits == 12:  # FFmpeg's conversion from RGB is exact to about 11 bits
@@ -247,8 +247,8 @@ def test_alpha_is_kept(tmp_path, suffix, options, name):
         alpha = truth.pixels[:, :, 3].astype(int)
         largest = np.iinfo(frame.dtype).max
         assert np.abs(frame[:, :, 3] / largest * 255 - alpha).mean() < 0.5
-        shown = over_white(frame[:, :, :3], frame[:, :, 3]) / largest
-        assert np.abs(shown * 255 - over_white(truth.pixels[:, :, :3], truth.pixels[:, :, 3])).mean() < 2
+        shown = opaque(frame) / largest
+        assert np.abs(shown * 255 - opaque(truth.pixels)).mean() < 2
 
 
 @pytest.mark.parametrize(

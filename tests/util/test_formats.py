@@ -127,6 +127,7 @@ _RGBA_OF_TIFF = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
     ("stored", "options", "shown"),
     [
         (np.moveaxis(DEEP, 2, 0), {**_RGBA_OF_TIFF, "planarconfig": "separate", "compression": "zlib"}, DEEP),
+        (np.moveaxis(DEEP, 2, 0), {**_RGBA_OF_TIFF, "planarconfig": "separate"}, DEEP),
         (PREMULTIPLIED, {"photometric": "rgb", "extrasamples": ["assocalpha"]}, DEEP),
         (65535 - DEEP[:, :, 0], {"photometric": "miniswhite"}, DEEP[:, :, 0]),
         (DEEP[:, :, [0, 3]], {"photometric": "minisblack", "extrasamples": ["unassalpha"]}, DEEP[:, :, [0, 0, 0, 3]]),
@@ -137,7 +138,10 @@ _RGBA_OF_TIFF = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
             SMOOTH[:, :, :3].astype(np.float32),
         ),
     ],
-    ids=["planes", "premultiplied", "white is 0", "grey with alpha", "unspecified alpha", "floating planes"],
+    ids=[
+        *("compressed planes", "planes", "premultiplied", "white is 0", "grey with alpha"),
+        *("unspecified alpha", "floating planes"),
+    ],
 )
 def test_tiff_of_every_layout(tmp_path, stored, options, shown):
     tifffile.imwrite(tmp_path / "a.tif", np.ascontiguousarray(stored), **options)

@@ -89,6 +89,18 @@ def test_mp4_has_the_rate_asked_for(tmp_path, fps):
         assert container.streams.video[0].average_rate == fps
 
 
+@pytest.mark.parametrize("side", [64, 960])
+def test_mp4_has_the_colours_of_its_frames_at_every_height(tmp_path, side):
+    from _util import video
+
+    pictures = [np.full((side, side, 3), (220, 40, 60), np.uint8) for _ in range(2)]
+    for name in ("p.mp4", "again.mp4"):
+        preview.write_preview(tmp_path / name, pictures, fps=12)
+    assert (tmp_path / "p.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    for frame in video.Reader(tmp_path / "p.mp4"):
+        assert np.abs(frame.pixels[::16, ::16].astype(int) - (220, 40, 60)).max() <= 3
+
+
 @pytest.mark.parametrize("name", ["p.avi", "p", "p.png", ".webp"])
 def test_other_formats_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="must end in"):

@@ -358,6 +358,16 @@ def test_drawings_of_other_sizes_are_scaled_and_reported(tmp_path):
     assert {frame.pixels.shape for frame in reader} == {(H, W, 3)}
 
 
+def test_drawings_of_other_sizes_keep_their_colour_where_they_are_clear(tmp_path):
+    for name, scale in (("0.png", 1), ("1.png", 2), ("2.png", 0.5)):
+        disc = np.zeros((round(H * scale), round(W * scale), 4), np.uint8)
+        cv2.circle(disc, (disc.shape[1] // 2, disc.shape[0] // 2), disc.shape[0] // 3, (255, 0, 0, 255), -1)
+        image.write(tmp_path / name, disc)
+    for frame in Reader(tmp_path, keep_alpha=True):
+        drawn = frame.pixels[frame.pixels[:, :, 3] > 20]
+        assert (drawn[:, 0] > 240).all()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
 def test_turned_drawings_have_the_size_they_are_shown_with(tmp_path, suffix):
     Image.new("RGB", (W, H)).save(tmp_path / "0.png")

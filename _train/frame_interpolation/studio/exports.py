@@ -17,8 +17,8 @@ import numpy as np
 from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.sheet import SheetRow
-from _util import animations, colour, files, formats, pixel_formats, video
-from _util.alpha import over_white
+from _util import animations, colour, files, formats, video
+from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
@@ -222,7 +222,7 @@ def _write_animation(path: Path, work: _Work) -> None:
 
 
 def _write_mp4(path: Path, work: _Work) -> None:
-    frames = (_even(_opaque(frame)) for frame in _frames(work.shots, work.cache))
+    frames = (_even(opaque(frame)) for frame in _frames(work.shots, work.cache))
     _write_video(path, work.counted(frames), work.rate, "libx264", "yuv420p")
 
 
@@ -235,17 +235,13 @@ def _write_video(
 ) -> None:
     first = next(frames)
     h, w = first.shape[:2]
-    source = pixel_formats.of_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
+    source = colour.packed_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
     tags = Colour(colour.usual_matrix(h), colour.LIMITED)
     encoding = video.Encoding((h, w), rate, codec, colour=tags, source=source, pixel_format=pixel_format)
     with video.Writer(path, encoding) as writer:
         writer.write(first)
         for frame in frames:
             writer.write(frame)
-
-
-def _opaque(pixels: np.ndarray) -> np.ndarray:
-    return over_white(pixels[:, :, :3], pixels[:, :, 3]) if pixels.shape[2] == 4 else pixels
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:

@@ -77,9 +77,8 @@ def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader |
     """
     visible = functools.partial(stills.visible, hidden=options.still or ())
     frames, seen = itertools.tee(frames)
-    threshold = {} if options.cut_threshold is None else {"threshold": options.cut_threshold}
     if options.scenes is None:
-        opens = cuts.detect(map(visible, seen), **threshold)
+        opens = cuts.detect(map(visible, seen), options.cut_threshold)
     else:
         assert reader is not None
         opens = _opens_listed(seen, options.scenes, reader)

@@ -18,7 +18,7 @@ from PIL import ImageCms
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename, sync
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
-from _util import animations, files, formats, pixel_formats, png, remux, remux_plan, video
+from _util import animations, colour, files, formats, pixel_formats, png, remux, remux_plan, video
 from _util.errors import InputError
 from _util.packets import Span
 
@@ -192,7 +192,7 @@ class _Animation:
                 f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
             )
         self._encoding = video.Encoding(
-            shown_size(reader, options), fps, "ffv1", source=pixel_formats.of_rgb(reader.deep, reader.alpha)
+            shown_size(reader, options), fps, "ffv1", source=colour.packed_rgb(reader.deep, reader.alpha)
         )
 
     def part(self, path: Path) -> video.Writer:

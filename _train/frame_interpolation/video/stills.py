@@ -82,9 +82,7 @@ class Stills:
 
 def visible(frame: Frame, hidden: Sequence[Area] = ()) -> np.ndarray:
     """A frame as (h, w, 3), with `hidden` areas in grey and composited over a key colour if it has alpha."""
-    pixels = frame.pixels
-    if pixels.shape[2] == 4:
-        pixels = alpha.over(pixels[:, :, :3], pixels[:, :, 3], _GROUND)
+    pixels = alpha.opaque(frame.pixels, _GROUND)
     if hidden:
         pixels = pixels.copy()
     for area in hidden:
