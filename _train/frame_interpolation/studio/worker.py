@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from _train.frame_interpolation import pairs
-from _train.frame_interpolation.keys import key_drawings
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
@@ -70,7 +69,10 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._begin()
+            from _train.frame_interpolation.interpolator import Interpolator  # slow, and the page is served already
+
+            self._interpolator = Interpolator(**self._options)
+            self._session.begin_drawing(self._interpolator.method, digest_of(self._interpolator.settings()))
         except Exception as error:
             self._session.cannot_draw(_sentence(error))
             return
@@ -85,10 +87,6 @@ class Worker(threading.Thread):
                 self._advance(export)
             elif wanted:
                 self._draw(*wanted)
-
-    def _begin(self) -> None:
-        self._interpolator, settings = key_drawings.open_interpolator(**self._options)
-        self._session.begin_drawing(self._interpolator.method, digest_of(settings))
 
     def _draw(self, row: SheetRow, one: InBetween) -> None:
         self._session.began(one)

@@ -197,14 +197,8 @@ def test_a_textured_pan_moves_evenly(tmp_path):
     texture = cv2.resize(random.integers(64, 192, (24, 64, 3), np.uint8), (512, 192), interpolation=cv2.INTER_CUBIC)
     drawings = [texture[:, 6 * i : 6 * i + 256] for i in range(10)]
     source = write(tmp_path / "in.mp4", [frame for frame in drawings for _ in range(3)])
-    folder = ROOT / "checkpoints"
-    options = {"flow": "dis", "synthesis": "splat", "device": "cpu", "precision": "auto"}
-    interpolate_video(
-        source,
-        tmp_path / "out.mp4",
-        Options(fps=Fraction(48)),
-        lambda: interpolate.create_interpolator(folder, **options),
-    )
+    interpolator = Interpolator("dis", "splat", "cpu")
+    interpolate_video(source, tmp_path / "out.mp4", Options(fps=Fraction(48)), lambda: (interpolator, {}))
     estimate = dis
     frames = [image.to_tensor(frame)[None] for frame in pixels(tmp_path / "out.mp4")[:54]]
     lengths = [estimate(a, b)[0].norm(dim=1)[:, 32:-32, 32:-32].mean().item() for a, b in itertools.pairwise(frames)]
@@ -558,13 +552,14 @@ def slow_pan(path: Path, count: int = 50) -> Path:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif", "out.webp", "out"])
-def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, name):
+def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, capsys, name):
     source, out = slow_pan(tmp_path / "in.mp4", 12), tmp_path / name
     run(source, out)
     files = [out] if out.is_file() else sorted(out.iterdir())
     before = [path.read_bytes() for path in files]
-    said = []
-    assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True, say=said.append) is None
+    capsys.readouterr()
+    assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True) is None
+    said = capsys.readouterr().err.splitlines()
     assert said[-1] == f"{out} already exists; nothing to do (--overwrite redraws it)."
     assert [path.read_bytes() for path in files] == before
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
@@ -810,9 +805,7 @@ def test_killed_and_resumed(tmp_path, by):
     running = start("in.mp4", "out.mp4", "--resume", cwd=tmp_path)
     said = running.communicate(timeout=120)[1]
     assert running.returncode == 0, said
-    options = dict(zip(("flow", "synthesis", "device"), SIMPLE[1::2], strict=True))
-    create = functools.partial(interpolate.create_interpolator, ROOT / "checkpoints", precision="auto", **options)
-    interpolate_video(source, tmp_path / "whole.mp4", Options(), create)
+    interpolate_video(source, tmp_path / "whole.mp4", Options(), lambda: (Interpolator(*SIMPLE[1::2]), {}))
     assert_equal_videos(tmp_path / "out.mp4", tmp_path / "whole.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
 
