@@ -255,19 +255,16 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     return options
 
 
+def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How a result is written, as keywords of `interpolate_video`."""
+    return {"resume": arguments.resume, "overwrite": arguments.overwrite, "scenes": arguments.write_scene_list}
+
+
 def make(job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace) -> "Summary | None":
     """Interpolate one video, and say what was made; None if nothing was left to be done."""
     from _train.frame_interpolation.video.interpolate import interpolate_video
 
-    summary = interpolate_video(
-        job.source,
-        job.out,
-        options,
-        create,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        scenes=arguments.write_scene_list,
-    )
+    summary = interpolate_video(job.source, job.out, options, create, **flags_of(arguments))
     if summary is not None:
         print(
             f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
@@ -283,16 +280,8 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create", argume
     from _train.frame_interpolation.video.forecast import forecast
     from _train.frame_interpolation.video.interpolate import already_made
 
-    found = forecast(
-        job.source,
-        job.out,
-        options,
-        create,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        scenes=arguments.write_scene_list,
-        makes_folder=job.out != arguments.out,  # of several videos
-    )
+    makes_folder = job.out != arguments.out  # of several videos
+    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(arguments))
     if found is None:
         print(already_made(job.out), file=sys.stderr)
         return

@@ -53,11 +53,8 @@ class Worker(threading.Thread):
             if self._export:
                 raise InputError("An export is running already; wait for it, or cancel it.")
             self._session.check_disk()
-            state = self._session.project.state
-            name = self._session.folder.resolve().name or "keys"
-            self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)
-            self._export.drew(self._session.cache)
-            self._session.show_export(self._export.progress())
+            self._export = exports.Export(format, self._session, self._out)
+            self._export.drew()
             self._session.changed.notify_all()
 
     def cancel(self) -> None:
@@ -130,14 +127,14 @@ class Worker(threading.Thread):
             if missing:
                 self._draw_for_export(export, *missing)
                 return
-            export.write(self._session.cache, self._session.show_export)
+            export.write()
         except exports.CancelledError:
             export.end("cancelled")
         except Exception as error:
             export.end("failed", _sentence(error))
         with self._session.changed:
             self._export = None
-        self._session.show_export(export.progress())
+        export.show()
 
     def _draw_for_export(self, export: exports.Export, row: SheetRow, one: InBetween) -> None:
         if row.problem:
@@ -149,8 +146,7 @@ class Worker(threading.Thread):
             raise InputError(f"{row.key.path.name} or the key after it was changed; export again.") from error
         finally:
             self._session.finished(one)
-        export.drew(self._session.cache)
-        self._session.show_export(export.progress())
+        export.drew()
 
 
 class _ChangedError(Exception):

@@ -57,11 +57,6 @@ class Excerpt(NamedTuple):
     scale: Scale | None = None  # applied after the crop
     slowness: Fraction = Fraction(1)  # factor by which the duration grows
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether the time span leaves out something at the start or end."""
-        return self.start > 0 or self.stop is not None
-
 
 def parse_time(text: str) -> Fraction:
     """Parse a time, such as `83.5`, `1:23.5` or `0:01:23.5`, to seconds.

@@ -92,7 +92,7 @@ class _Video:
     def _span(self) -> Span:
         """The time span of the other streams that matches the frames read."""
         start, excerpt = self._reader.start, self._excerpt
-        if not excerpt.is_partial and excerpt.slowness == 1:
+        if not excerpt.start and excerpt.stop is None and excerpt.slowness == 1:
             return Span(start)
         assert self._reader.end is not None  # all frames have been read
         return Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
