@@ -215,9 +215,11 @@ def main() -> None:
         interpolator = Interpolator(**drawing.given(arguments))
         return interpolator, interpolator.settings()
 
+    process = functools.partial(
+        print_forecast if arguments.dry_run else make, options=options, create=create, arguments=arguments
+    )
     if not is_batch:
-        process = print_forecast if arguments.dry_run else make
-        process(jobs[0], options, create, arguments)
+        process(jobs[0])
         return
     if len(jobs) == 1:
         open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
@@ -227,12 +229,12 @@ def main() -> None:
         if not arguments.overwrite and batch.is_made(job, settings):
             print(already_made(job.out), file=sys.stderr)
         else:
-            print_forecast(job, options, create, arguments)
+            process(job)
 
     if arguments.dry_run:
         end(batch.each(jobs, forecast_or_keep))
         return
-    tally = batch.run(jobs, settings, lambda job: make(job, options, create, arguments), arguments.overwrite)
+    tally = batch.run(jobs, settings, process, arguments.overwrite)
     print(f"{len(tally.made)} made, {len(tally.kept)} made before, {len(tally.failed)} failed.")
     end(tally.failed)
 

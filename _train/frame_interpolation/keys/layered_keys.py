@@ -243,11 +243,11 @@ def _digests(cut: Cut) -> list[str]:
 
 
 def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
-    if len(sources) == 1 and sources[0].is_dir() and not _documents(sources[0]):
-        return _of_folders(sources[0])
     documents = list(sources)
     if len(sources) == 1 and sources[0].is_dir():
         documents = _documents(sources[0])
+        if not documents:
+            return _of_folders(sources[0])
         key_drawings.tell_left_out(sources[0], documents)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:
