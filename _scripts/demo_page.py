@@ -80,7 +80,7 @@ def main() -> None:
     drawing.check(arguments)
     from _train.frame_interpolation.interpolator import Interpolator
 
-    page = create_page(Interpolator(matching=arguments.matching, **drawing.chosen(arguments)))
+    page = create_page(Interpolator(matching=arguments.matching, **drawing.given(arguments)))
     try:
         page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False, show_error=True)
     except OSError as error:

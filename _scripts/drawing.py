@@ -4,13 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from _train.frame_interpolation.choice import choose
+from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
+from _train.frame_interpolation.quality import QUALITIES
+from _util import device, weights
+from _util.errors import InputError
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
-    from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summaries
-    from _train.frame_interpolation.quality import QUALITIES
-    from _util import device
-
     add = parser.add_argument
     add(
         "--flow",
@@ -58,33 +60,30 @@ def add_matching(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> N
     )
 
 
+def add_line_art(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the option of keys that decides whether their lines are redrawn."""
+    parser.add_argument(
+        "--line-art",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="redraw the lines of line drawings as wide as in the keys, without grey (default: auto, where both keys "
+        "are line drawings)",
+    )
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Raise InputError for names of nothing and for weights that are not there; PyTorch is not imported for that."""
-    from _train.frame_interpolation.choice import choose
-    from _util import device, weights
-    from _util.errors import InputError
-
     if arguments.quality:
         named = next((name for name in ("flow", "synthesis", "precision") if getattr(arguments, name) != "auto"), None)
         if named:
             raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
-
     device.check_name(arguments.device)
     choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as keywords of `Interpolator`."""
-    from _train.frame_interpolation.quality import QUALITIES
-
     names = ("flow", "synthesis", "device", "precision", "backend")
     folder = {"folder": arguments.checkpoints} if arguments.checkpoints else {}
     quality = QUALITIES[arguments.quality]._asdict() if arguments.quality else {}
     return {name: getattr(arguments, name) for name in names} | quality | folder
-
-
-def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same with the folder of weights that is the default."""
-    from _util import weights
-
-    return {"folder": weights.FOLDER, **given(arguments)}

@@ -21,6 +21,7 @@ from _scripts import drawing
 from _util import command, files, places
 from _util.command import number, whole
 from _util.counts import counted
+from _util.errors import InputError
 
 RESULTS = places.results("interpolated")
 
@@ -148,13 +149,7 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
         help="a part of the first key, white in MASK, with its own ease or ticks, as hair.png=in; may be repeated",
     )
     group.add_argument("--parts", type=Path, metavar="FILE", help="parts by key: CSV of key,mask,ease,ticks")
-    group.add_argument(
-        "--line-art",
-        choices=("auto", "on", "off"),
-        default="auto",
-        help="redraw the lines of line drawings as wide as in the keys, without grey (default: auto, where both keys "
-        "are line drawings)",
-    )
+    drawing.add_line_art(group)
     drawing.add_matching(group)
 
 
@@ -176,7 +171,6 @@ def main() -> None:
 
 def draw(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.keys import layered_keys
-    from _util.errors import InputError
 
     drawing.check(arguments)
     if layered_keys.is_layered(arguments.frames):
@@ -242,7 +236,6 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
 
 def draw_layers(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.keys import layered_keys, timing
-    from _util.errors import InputError
 
     refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
     if name := next((name for name in refused if getattr(arguments, name)), None):
@@ -263,7 +256,6 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
     from _train.frame_interpolation.guides import hints
     from _train.frame_interpolation.keys import parts
     from _train.frame_interpolation.keys.key_drawings import Guides
-    from _util.errors import InputError
 
     for option, given in (("hint", arguments.hint), ("part", arguments.part)):
         if given and len(names) - 1 + arguments.loop > 1:
@@ -281,7 +273,6 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
 def check_places(arguments: argparse.Namespace) -> None:
     """Raise InputError for a preview that would be taken for a key, or a sheet that cannot be written."""
     from _train.frame_interpolation import pairs
-    from _util.errors import InputError
 
     preview, sheet, folder = arguments.preview, arguments.write_sheet, arguments.frames[0]
     if preview and preview.parent.is_dir() and folder.is_dir() and preview.parent.samefile(folder):
@@ -293,8 +284,6 @@ def check_places(arguments: argparse.Namespace) -> None:
 
 
 def require_two_frames(paths: list[Path]) -> None:
-    from _util.errors import InputError
-
     folder = next((path for path in paths if path.is_dir()), None)
     if folder:
         raise InputError(f"{folder} is a folder; give two files or more, or one folder of keys alone.")

@@ -9,16 +9,17 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from _scripts import drawing
 from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
-from _util import command
+from _util import command, sequences
 from _util.command import number, rate
 from _util.counts import counted
+from _util.errors import InputError
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.video.batch import VideoJob
@@ -65,11 +66,15 @@ def parse() -> argparse.Namespace:
         "--detelecine", action="store_true", help="bring telecined film back to its frames, four of five"
     )
     parser.add_argument(
-        "--no-dedup", action="store_true", help="take every frame of IN for a drawing of its own, repeated or not"
+        "--no-dedup",
+        dest="dedup",
+        action="store_false",
+        help="take every frame of IN for a drawing of its own, repeated or not",
     )
     parser.add_argument(
         "--no-camera-holds",
-        action="store_true",
+        dest="camera_holds",
+        action="store_false",
         help="under a moving camera, take every frame for a drawing, also where a figure is held for two or three",
     )
     parser.add_argument(
@@ -102,7 +107,10 @@ def parse() -> argparse.Namespace:
         "--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)"
     )
     parser.add_argument(
-        "--pix-fmt", metavar="NAME", help="FFmpeg's name (default: of the codec's the one that keeps most of IN)"
+        "--pix-fmt",
+        dest="pixel_format",
+        metavar="NAME",
+        help="FFmpeg's name (default: of the codec's the one that keeps most of IN)",
     )
     parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
@@ -145,6 +153,7 @@ def add_excerpt(parser: argparse.ArgumentParser) -> None:
     add("--scale", type=reading(parse_scale), metavar="[WxH]H", help="size of the pictures, of what is cropped")
     add(
         "--slow-motion",
+        dest="slowness",
         type=rate,
         metavar="N",
         help="make it N times as long, sound at the same pitch; at the rate of IN, if no other is given",
@@ -171,17 +180,13 @@ def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-def excerpt(arguments: argparse.Namespace) -> Excerpt:
-    names = {"start": "start", "stop": "stop", "crop": "crop", "scale": "scale", "slow_motion": "slowness"}
-    given = {field: value for name, field in names.items() if (value := getattr(arguments, name)) is not None}
-    return Excerpt(**given)
+def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """The arguments of these names that were given, or have defaults."""
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
 def require_source(source: Path) -> None:
     """Raise InputError if there is nothing there; PyTorch is not imported for that."""
-    from _util import sequences
-    from _util.errors import InputError
-
     if str(source) != "-" and not source.exists() and not sequences.is_pattern(source):
         raise InputError(f"There is no video {source}.")
 
@@ -192,8 +197,9 @@ def main() -> None:
     first, *others = arguments.sources
     if not others:
         require_source(first)
+    from _train.frame_interpolation.interpolator import Interpolator
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import already_made, create_interpolator, open_source
+    from _train.frame_interpolation.video.interpolate import already_made, open_source
 
     is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
         arguments.is_folder and batch.is_video(first)
@@ -201,27 +207,34 @@ def main() -> None:
     jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
+        arguments.resume = arguments.resume or not arguments.overwrite
     options = options_of(arguments)
-    create = functools.cache(lambda: create_interpolator(**drawing.chosen(arguments)))
+
+    @functools.cache
+    def create() -> "tuple[Draws, dict[str, Any]]":
+        interpolator = Interpolator(**drawing.given(arguments))
+        return interpolator, interpolator.settings()
+
+    process = functools.partial(
+        print_forecast if arguments.dry_run else make, options=options, create=create, arguments=arguments
+    )
     if not is_batch:
-        process = print_forecast if arguments.dry_run else make
-        process(jobs[0], options, create, arguments, arguments.resume)
+        process(jobs[0])
         return
     if len(jobs) == 1:
         open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
     settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
-    resume = arguments.resume or not arguments.overwrite
 
     def forecast_or_keep(job: "VideoJob") -> None:
         if not arguments.overwrite and batch.is_made(job, settings):
             print(already_made(job.out), file=sys.stderr)
         else:
-            print_forecast(job, options, create, arguments, resume)
+            process(job)
 
     if arguments.dry_run:
         end(batch.each(jobs, forecast_or_keep))
         return
-    tally = batch.run(jobs, settings, lambda job: make(job, options, create, arguments, resume), arguments.overwrite)
+    tally = batch.run(jobs, settings, process, arguments.overwrite)
     print(f"{len(tally.made)} made, {len(tally.kept)} made before, {len(tally.failed)} failed.")
     end(tally.failed)
 
@@ -230,25 +243,12 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     """What is to be made."""
     from _train.frame_interpolation.video.interpolate import Options, open_source
 
-    given = {
-        name: value
-        for name in ("fps", "times_fps", "in_fps", "longest_hold", "cut_threshold", "codec", "crf", "preset")
-        if (value := getattr(arguments, name)) is not None
-    }
-    if arguments.slow_motion and not arguments.fps and not arguments.times_fps:
-        given["times_fps"] = Fraction(1)
-    options = Options(
-        **given,
-        dedup=not arguments.no_dedup,
-        camera_holds=not arguments.no_camera_holds,
-        pixel_format=arguments.pix_fmt,
-        deinterlace=arguments.deinterlace,
-        detelecine=arguments.detelecine,
-        close_gaps=arguments.close_gaps,
-        excerpt=excerpt(arguments),
-        side_by_side=arguments.side_by_side,
+    options = Options(**given(arguments, Options._fields))._replace(
+        excerpt=Excerpt(**given(arguments, Excerpt._fields)),
         still=tuple(arguments.still) if arguments.still else None,
     )
+    if arguments.slowness and not arguments.fps and not arguments.times_fps:
+        options = options._replace(times_fps=Fraction(1))
     if arguments.scene_list:
         from _train.frame_interpolation.video import scenes
 
@@ -257,16 +257,16 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     return options
 
 
-def make(
-    job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
-) -> "Summary | None":
+def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How a result is written, as keywords of `interpolate_video`."""
+    return {"resume": arguments.resume, "overwrite": arguments.overwrite, "scenes": arguments.write_scene_list}
+
+
+def make(job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace) -> "Summary | None":
     """Interpolate one video, and say what was made; None if nothing was left to be done."""
     from _train.frame_interpolation.video.interpolate import interpolate_video
 
-    overwrite, scene_list = arguments.overwrite, arguments.write_scene_list
-    summary = interpolate_video(
-        job.source, job.out, options, create, resume=resume, overwrite=overwrite, scenes=scene_list
-    )
+    summary = interpolate_video(job.source, job.out, options, create, **flags_of(arguments))
     if summary is not None:
         print(
             f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
@@ -277,23 +277,13 @@ def make(
     return summary
 
 
-def print_forecast(
-    job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace, resume: bool
-) -> None:
+def print_forecast(job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace) -> None:
     """Print what `make` would make, or raise the InputError that it would raise."""
     from _train.frame_interpolation.video.forecast import forecast
     from _train.frame_interpolation.video.interpolate import already_made
 
-    found = forecast(
-        job.source,
-        job.out,
-        options,
-        create,
-        resume=resume,
-        overwrite=arguments.overwrite,
-        scenes=arguments.write_scene_list,
-        makes_folder=job.out != arguments.out,  # of several videos
-    )
+    makes_folder = job.out != arguments.out  # of several videos
+    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(arguments))
     if found is None:
         print(already_made(job.out), file=sys.stderr)
         return

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from _scripts import drawing
 from _util import command, extras, places
+from _util.errors import InputError
 
 RESULTS = places.results("studio")
 
@@ -34,12 +35,7 @@ def parse() -> argparse.Namespace:
     group.add_argument("--on", metavar="N", default="1", help="frames that each drawing is exposed for (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
     drawing.add_options(parser)
-    parser.add_argument(
-        "--line-art",
-        choices=("auto", "on", "off"),
-        default="auto",
-        help="redraw the lines of line drawings (default: auto, where both keys are line drawings)",
-    )
+    drawing.add_line_art(parser)
     drawing.add_matching(parser)
     return parser.parse_args()
 
@@ -71,8 +67,6 @@ def main() -> None:
 
 
 def require_folder(keys: Path) -> None:
-    from _util.errors import InputError
-
     if not keys.is_dir():
         raise InputError(f"{keys} is not a folder; a folder of key drawings is needed.")
 

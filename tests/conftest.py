@@ -3,6 +3,7 @@
 `shared/`, beside the repository, holds material that is not part of the project; tests that need it skip without it.
 """
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +68,17 @@ def call(monkeypatch, capsys) -> Callable[..., Finished]:
         return Finished(caught.value.code, said, written)
 
     return call
+
+
+@pytest.fixture
+def notes(capsys) -> Callable[[], list[str]]:
+    """Returns the lines that stderr has had since the last call, without those of progress bars."""
+
+    def notes() -> list[str]:
+        lines = re.split(r"[\r\n]+", capsys.readouterr().err)
+        return [line for line in lines if line.strip() and not re.search(r"frame/s|s/frame", line)]
+
+    return notes
 
 
 @pytest.fixture(autouse=True)

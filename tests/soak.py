@@ -19,8 +19,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from _train.frame_interpolation.video.interpolate import Draws, Options, create_interpolator, interpolate_video
-from _util import checkpoints
+from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.video.interpolate import Draws, Options, interpolate_video
 from _util.video import Encoding, Writer
 
 SIZE = 48, 64
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20000, metavar="N", help="of the result (default: 20000)")
     arguments = parser.parse_args()
-    interpolator, _ = create_interpolator(checkpoints.FOLDER, flow="dis", synthesis="splat", device="cpu")
+    interpolator = Interpolator("dis", "splat", "cpu")
     with tempfile.TemporaryDirectory() as folder:
         samples = run(arguments.frames, Path(folder), interpolator)
     for sample in samples[3::4]:

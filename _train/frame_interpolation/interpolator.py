@@ -12,14 +12,14 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from _train.frame_interpolation import pipeline
+from _train.frame_interpolation import flows, pipeline
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.flows import Flows
@@ -27,9 +27,10 @@ from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
 from _train.frame_interpolation.guides.parted import AutomaticMotion, Parted
-from _util import checkpoints, graphs, image, memory, threads, transfer
+from _util import checkpoints, graphs, image, memory, runs, threads, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
+from _util.version import VERSION
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.guides.hinted import Hinted
@@ -134,6 +135,27 @@ class Interpolator:
     def __reduce__(self) -> tuple[type["Interpolator"], tuple]:
         """Pickle the arguments alone; another process creates its own interpolator, on its own device."""
         return type(self), self._arguments
+
+    def settings(self) -> dict[str, Any]:
+        """All that determines the frames, as values that JSON can represent; weights by their digests."""
+        folder, backend = self.context.folder, self.context.backend
+        weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
+        if self.flow:
+            weights |= flows.weights_of(self.flow, folder)
+        settings = {
+            "version": VERSION,
+            "flow": self.flow,
+            "synthesis": self.synthesis,
+            "device": self.device.type,
+            "precision": list(self.context.precisions),
+            "weights": {name: runs.digest(path) for name, path in weights.items() if path},
+        }
+        if backend != "pytorch":
+            from _train.frame_interpolation import onnx_models
+
+            settings |= onnx_models.settings(backend, folder)
+        of_drawings = {"line_art": self.line_art, "matching": self.matching}
+        return settings | {name: value for name, value in of_drawings.items() if value != "off"}
 
     @torch.inference_mode()
     def prepare(

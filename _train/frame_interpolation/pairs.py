@@ -125,9 +125,6 @@ class _Results(NamedTuple):
     drawn: Drawn
     recipe: Recipe
 
-    def write_frame(self, path: Path, picture: Picture) -> None:
-        self.drawn.keep(path.name, picture, self.recipe)
-
     def write_flow(self, flows: Any) -> None:
         from _util import flow, image
 
@@ -164,7 +161,7 @@ def _draw(
         if has_ends:
             pictures = itertools.chain([first], pictures, [last])
         for path, picture in zip(results.paths, pictures, strict=True):
-            results.write_frame(path, picture)
+            results.drawn.write(path.name, picture.write, results.recipe)
             written.append(picture)
     return written if has_ends else [first, *written, last]
 

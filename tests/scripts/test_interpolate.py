@@ -1,5 +1,6 @@
 """The command line: what it writes, and what it says when something is wrong."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -232,6 +233,25 @@ def test_bad_files_are_one_sentence(run, kind):
     assert said.count("\n") == 1
     assert said.endswith(".\n")
     assert written(".") == before
+
+
+def test_keys_are_drawn_where_no_extra_is_installed():
+    program = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('av', 'kornia', 'numba', 'torchvision'))\n"
+        "from _scripts import interpolate\n"
+        "from _util import command\n"
+        "command.run(interpolate.main)\n"
+    )
+    arguments = ("a.png", "b.png", "--between", "1", "--out", "out", "--synthesis", "ifnet-fast", "--device", "cpu")
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert written("out") == ["a+0of1.png", "a+1of1.png", "b+0of0.png"]
 
 
 @pytest.mark.parametrize(

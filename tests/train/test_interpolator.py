@@ -21,7 +21,6 @@ from _train.frame_interpolation.models.ifnet import IFNet
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
-from _train.frame_interpolation.video.interpolate import create_interpolator
 from _util import checkpoints, features, image, runs
 from _util.errors import InputError
 from tests.feigned_gpu import feigned_gpu
@@ -544,7 +543,7 @@ def test_settings_tell_weights_of_matching_apart(tmp_path):
     for change in (0, 1):
         path = features.find("alexnet", tmp_path)
         save_file({name: tensor + change for name, tensor in load_file(path).items()}, path)
-        found.append(create_interpolator(tmp_path, flow="sgm+dis", synthesis="splat", device="cpu")[1])
+        found.append(Interpolator("sgm+dis", "splat", "cpu", folder=tmp_path).settings())
     assert runs.changed(*found) == ["weights"]
 
 

@@ -18,7 +18,6 @@ from _train.frame_interpolation import Interpolator, onnx_models
 from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models import sharp_ifnet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
-from _train.frame_interpolation.video.interpolate import create_interpolator
 from _util import checkpoints
 from _util.errors import InputError
 
@@ -144,10 +143,10 @@ def test_loaded_models_are_few_and_small_enough_together(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_settings_tell_backends_and_their_models_apart(create, folder, monkeypatch):
     pytest.importorskip("openvino")
-    found = [create_interpolator(folder, synthesis="ifnet", device="cpu", backend=backend)[1] for backend in BACKENDS]
+    found = [create(backend).settings() for backend in BACKENDS]
     monkeypatch.setattr(onnx_models, "file_name", lambda coarser: f"other-{coarser}.onnx")
     (folder / "onnx" / "other-1.onnx").write_bytes(b"other")
-    found.append(create_interpolator(folder, synthesis="ifnet", device="cpu", backend="openvino")[1])
+    found.append(create("openvino").settings())
     assert len({json.dumps(settings) for settings in found}) == 4
 
 

@@ -8,7 +8,7 @@ form a kinematic chain: each rotates about its joint with its parent, so that li
 
 import cmath
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -56,41 +56,34 @@ class Piece:
         return about(self.joint, power(self.motion.a, t), self.parent.at(t)(self.joint) + t * slip)
 
 
-@dataclass
 class CutKey:
-    """A key, its segmentation, and the masks of its pieces."""
+    """A key (h, w, 3), float32 RGB in [0, 1], its segmentation, and the masks of its pieces.
 
-    pixels: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
-    labels: np.ndarray
-    areas: np.ndarray
-    on_line: np.ndarray
-    smooth: np.ndarray = field(init=False)
-    ground: np.ndarray = field(init=False)  # labels of pieces that no hint moves
-    masks: dict[int, np.ndarray] = field(default_factory=dict)
+    Attributes:
+        ground: labels of pieces that no hint moves.
+    """
 
-    def __post_init__(self):
-        self.smooth = cv2.GaussianBlur(self.pixels, (0, 0), 1.0)
+    def __init__(self, pixels: np.ndarray):
+        image = torch.from_numpy(pixels).permute(2, 0, 1)
+        pieces = segmentation.segment(image, smallest=_SMALLEST)
+        levels = np.ascontiguousarray((pixels * 255).round().astype(np.uint8))
+        self.pixels, self.smooth = pixels, cv2.GaussianBlur(pixels, (0, 0), 1.0)
+        self.labels, self.areas, self.on_line = pieces.labels, pieces.areas, lines.find(levels, "japanese")
+        self._masks: dict[int, np.ndarray] = {}
         borders = [self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]]
         touched = sum(np.bincount(np.unique(border), minlength=len(self.areas)) for border in borders)
         share = self.areas / self.labels.size
         self.ground = np.flatnonzero(((share > _LARGEST) & (touched > 1)) | (share > _GROUND))
 
-    @classmethod
-    def of(cls, pixels: np.ndarray) -> "CutKey":
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
-        pieces = segmentation.segment(image, smallest=_SMALLEST)
-        levels = np.ascontiguousarray((pixels * 255).round().astype(np.uint8))
-        return cls(pixels, pieces.labels, pieces.areas, lines.find(levels, "japanese"))
-
     def mask(self, label: int) -> np.ndarray:
         """(h, w) bool: a piece with its outline."""
-        if label not in self.masks:
+        if label not in self._masks:
             inner = ((self.labels == label) & ~self.on_line).astype(np.uint8)
             if not inner.any():
                 inner = (self.labels == label).astype(np.uint8)
             reach = round(_OUTLINE * max(1, min(inner.shape) / 540))
-            self.masks[label] = (inner > 0) | ((cv2.dilate(inner, disc(reach)) > 0) & self.on_line)
-        return self.masks[label]
+            self._masks[label] = (inner > 0) | ((cv2.dilate(inner, disc(reach)) > 0) & self.on_line)
+        return self._masks[label]
 
     def label_at(self, point: complex, reaches: tuple[float, ...] = (1.5, 4, 8)) -> int | None:
         """The piece at or beside a point; None on ground."""

@@ -71,7 +71,7 @@ class Hinted:
         self.automatic = pipe.prepare(frame0, frame1)
         flows = [flow[0].float().cpu().numpy() for flow in pipe.flow(self.automatic)]
         frames = [_array(frame) for frame in (frame0, frame1)]
-        keys = [CutKey.of(_array(seen)) for seen in _seen(frame0, frame1)]
+        keys = [CutKey(_array(seen)) for seen in _seen(frame0, frame1)]
         self.share = _share(hints, frames[0].shape[:2])
         pieces = cutouts.find(keys[0], keys[1], hints, flows[0], self.share > 0)
         masks = [[piece.mask0 for piece in pieces], [piece.mask1 for piece in pieces]]

@@ -76,7 +76,11 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
     Raises:
         InputError: the file cannot be used.
     """
-    return of_entries(str(path), _entries(path), keys, is_loop)
+    document = read_json(path, "a JSON file of hints")
+    entries = document.get("hints") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
+    return of_entries(str(path), entries, keys, is_loop)
 
 
 def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
@@ -128,14 +132,6 @@ def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:
     along = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
     places = np.linspace(0, along[-1], _SAMPLES)
     return np.stack([np.interp(places, along, points[:, k]) for k in range(2)], 1)
-
-
-def _entries(path: Path) -> list[Any]:
-    document = read_json(path, "a JSON file of hints")
-    entries = document.get("hints") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
-    return entries
 
 
 def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:

@@ -17,7 +17,6 @@ from typing import Any
 
 from _util import files
 from _util.errors import InputError
-from _util.formats import Picture
 from _util.runs import digest, digest_of
 
 Recipe = dict[str, Any]
@@ -97,10 +96,6 @@ class Drawn:
                     files.append(self._record, _line(name, sha256, recipe))
                     files.publish(self._folder / before, self._folder / name)
                 self._is_drawn(name, sha256, recipe)
-
-    def keep(self, name: str, picture: Picture, recipe: Recipe) -> None:
-        """Write a drawing atomically."""
-        self.write(name, picture.write, recipe)
 
     def write(self, name: str, write: Callable[[Path], None], recipe: Recipe) -> None:
         """Write a drawing atomically, by a function that writes a file."""

@@ -162,7 +162,7 @@ def interpolate_keys(
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)
-    _check_guides(guides, formats.read(keys[0]).pixels.shape[:2])
+    _check_guides(guides, surveyed[0].size)
     if preview:
         check_format(preview)
     _check_places(keys, out, preview)
@@ -176,27 +176,20 @@ def interpolate_keys(
             check_keys(out, [drawn], {key.digest for key in surveyed})
         _tell_order(keys, [drawing.path for drawing in drawings])
         common = _common_type(surveyed)
-        interpolator, settings = open_interpolator(**options)
+        from _train.frame_interpolation.interpolator import Interpolator
+
+        interpolator = Interpolator(**options)
+        settings = digest_of(interpolator.settings())
         recipes = [_recipe(drawing, surveyed, settings, guides, common) for drawing in drawings]
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
         for i, picture in _drawn_now(drawings, missing, keys, guides, interpolator):
-            drawn.keep(drawings[i].path.name, picture.converted(common), recipes[i])
+            drawn.write(drawings[i].path.name, picture.converted(common).write, recipes[i])
         drawn.remove_others(wanted)
         if preview:
             _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
-
-
-def open_interpolator(**options: Any) -> tuple[Any, dict[str, Any]]:
-    """Create an `Interpolator`; returns it and all settings that determine its frames."""
-    from _train.frame_interpolation.video.interpolate import create_interpolator
-    from _util import checkpoints
-
-    interpolator, settings = create_interpolator(**{"folder": checkpoints.FOLDER, **options})
-    of_drawings = {"line_art": interpolator.line_art, "matching": interpolator.matching}
-    return interpolator, settings | {name: value for name, value in of_drawings.items() if value != "off"}
 
 
 def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
@@ -303,14 +296,14 @@ def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Seque
 
 
 def _recipe(
-    drawing: _Drawing, keys: Sequence[_Key], settings: dict[str, Any], guides: Guides, common: PixelType
+    drawing: _Drawing, keys: Sequence[_Key], settings: str, guides: Guides, common: PixelType
 ) -> dict[str, Any]:
-    """All that determines a drawing."""
+    """All that determines a drawing; `settings` is a digest of those of the interpolator."""
     first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
     if drawing.tick == 0:
         return {"key": first.digest} | _conversion(first.type, common)
     guided = guides.settings(drawing.gap, drawing.number - 1)
-    made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": digest_of(settings)}
+    made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": settings}
     return made | guided | _conversion(PixelType.common((first.type, last.type)), common)
 
 

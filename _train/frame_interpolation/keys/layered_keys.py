@@ -43,6 +43,8 @@ from _util.runs import digest
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of the single layers
 
+_Place = tuple[int, int]  # of a drawing: the number of its gap, and its own in that
+
 
 @dataclass
 class Cel:
@@ -123,12 +125,15 @@ def interpolate(
         pairs.try_to_write(preview)
     blank = _blank(cut)
     _report_missing(cut)
-    named = key_names.of_drawings(list(map(_folder_name, cut.keys)), [len(gap.ticks) for gap in gaps])
+    counts = [len(gap.ticks) for gap in gaps]
+    named = key_names.of_drawings(list(map(_folder_name, cut.keys)), counts)
     names = {
-        (i, number): key_names.drawing(named[i], number, len(gaps[i].ticks), suffix) for i, number in _places(gaps)
+        (i, number): key_names.drawing(named[i], number, count, suffix)
+        for i, count in enumerate(counts)
+        for number in range(1 + count)
     }
+    stacks: dict[_Place, list[_Shown]] = {place: [] for place in names}
     options |= {"overwrite": overwrite, "replaces_others": True}
-    shown: dict[str, dict[tuple[int, int], _Shown]] = {}
     drawn_now = 0
     with holding(out, *([preview] if preview else [])):
         drawn = Drawn(out)
@@ -136,13 +141,13 @@ def interpolate(
         for cel in cut.cels:
             print(f"Layer {cel.name}", file=sys.stderr)
             result = _interpolate_cel(cut, cel, _folder_of(cel, out), gaps, named, options)
-            shown[cel.name] = _shown(cut, cel, gaps, result.paths)
+            for place, one in _shown(cut, cel, gaps, result.paths):
+                stacks[place].append(one)
             drawn_now += result.drawn
-        _compose(cut, drawn, names, shown, blank)
+        _compose(cut, drawn, names, stacks, blank)
         if preview:
             exposures = [count for gap in gaps for count in gap.exposures]
-            stacks = [_stack(shown, place) for place in _places(gaps)]
-            pictures = (_composed(stack, blank) for stack in stacks)
+            pictures = (_composed(stack, blank) for stack in stacks.values())
             write_preview(preview, pictures, key_drawings.RATE, tags=(), exposures=exposures, there_and_back=False)
     return DrawnSequence([out / name for name in names.values()], drawn_now)
 
@@ -166,9 +171,9 @@ def _spans(cut: Cut, cel: Cel, gap: int) -> bool:
     return all(cut.keys[i % len(cut.keys)] in cel.paths for i in (gap, gap + 1))
 
 
-def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> dict[tuple[int, int], _Shown]:
-    """The picture of a layer in each drawing, by the number of the gap and of the drawing within it."""
-    waiting, shown = iter(paths), {}
+def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> Iterator[tuple[_Place, _Shown]]:
+    """The picture of a layer in each drawing that shows it."""
+    waiting = iter(paths)
     for i, (key, gap) in enumerate(zip(cut.keys, gaps, strict=True)):
         if key not in cel.paths:
             continue
@@ -177,30 +182,17 @@ def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> dict[t
         for number, tick in enumerate((Fraction(0), *gap.ticks)):
             if number and _spans(cut, cel, i):
                 path = next(waiting)
-            shown[i, number] = _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
-    return shown
-
-
-def _places(gaps: Sequence[Gap]) -> list[tuple[int, int]]:
-    return [(i, number) for i, gap in enumerate(gaps) for number in range(1 + len(gap.ticks))]
-
-
-def _stack(shown: dict[str, dict[tuple[int, int], _Shown]], place: tuple[int, int]) -> list[_Shown]:
-    return [of_layer[place] for of_layer in shown.values() if place in of_layer]
+            yield (i, number), _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
 
 
 def _compose(
-    cut: Cut,
-    drawn: Drawn,
-    names: dict[tuple[int, int], str],
-    shown: dict[str, dict[tuple[int, int], _Shown]],
-    blank: np.ndarray,
+    cut: Cut, drawn: Drawn, names: dict[_Place, str], stacks: dict[_Place, list[_Shown]], blank: np.ndarray
 ) -> None:
-    """Write the composites of all layers, under their names by the number of the gap and of the drawing within it."""
+    """Write the composites of all layers."""
     digests = _digests(cut)
     drawn.begin()
     for place, name in names.items():
-        stack = _stack(shown, place)
+        stack = stacks[place]
         sources = [[one.name, digest(one.path), one.opacity] for one in stack]
         recipe = {"key": digests[place[0]], "layers": sources, "pixels": str(PixelType.of(blank))}
         if drawn.recipe_of(name) == recipe:
@@ -208,7 +200,7 @@ def _compose(
         if Path(name).suffix == ".ora":
             drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
         else:
-            drawn.keep(name, Picture(_composed(stack, blank)), recipe)
+            drawn.write(name, Picture(_composed(stack, blank)).write, recipe)
     drawn.remove_others(set(names.values()))
 
 
@@ -251,11 +243,11 @@ def _digests(cut: Cut) -> list[str]:
 
 
 def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
-    if len(sources) == 1 and sources[0].is_dir() and not _documents(sources[0]):
-        return _of_folders(sources[0])
     documents = list(sources)
     if len(sources) == 1 and sources[0].is_dir():
         documents = _documents(sources[0])
+        if not documents:
+            return _of_folders(sources[0])
         key_drawings.tell_left_out(sources[0], documents)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:

@@ -7,8 +7,7 @@ out/  cut.mp4  cut.mov  cut.apng  cut.webp  cut-2.mp4    existing files are not 
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,9 @@ import numpy as np
 
 from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
+from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, colour, files, formats, video
-from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
@@ -36,7 +35,7 @@ class Format(NamedTuple):
 
     label: str
     ending: str
-    write: Callable[[Path, "_Work"], None]
+    write: Callable[[Path, "Export"], None]
 
 
 class CancelledError(Exception):
@@ -52,18 +51,11 @@ class Shot(NamedTuple):
     name: str  # of a drawing, without suffix
 
 
-class _Work(NamedTuple):
-    """The content of an export; iterating through `counted` advances the progress that is shown."""
-
-    shots: Sequence[Shot]
-    rows: Sequence[SheetRow]
-    rate: Fraction
-    cache: Cache
-    counted: Callable[[Iterator[Any]], Iterator[Any]]
-
-
 class Export:
-    """An export of the state at the time of the request; later edits are not included.
+    """An export of the state of a session at the time of the request; later edits are not included.
+
+    Args:
+        out: folder.
 
     Attributes:
         rows: the keys and gaps.
@@ -73,7 +65,8 @@ class Export:
         InputError: there is no such format, or there are no keys.
     """
 
-    def __init__(self, format: str, name: str, rows: Sequence[SheetRow], rate: Fraction, out: Path):
+    def __init__(self, format: str, session: Session, out: Path):
+        rows, rate = session.rows(), session.project.state.rate
         if format not in FORMATS:
             raise InputError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
         if len(rows) < 2:
@@ -84,16 +77,18 @@ class Export:
             raise InputError("The method is still being loaded; export in a moment.")
         if FORMATS[format].ending in animations.SUFFIXES and rate > animations.LARGEST_RATE:
             raise InputError(f"Animations show up to {animations.LARGEST_RATE} frames a second; choose a smaller rate.")
-        self.rows, self.is_cancelled = rows, False
-        self._format, self._name, self._rate, self._out = format, name, rate, out
-        self._shots = list(_shots(rows))
+        self.rows, self.rate, self.cache = rows, rate, session.cache
+        self.shots = list(_shots(rows))
+        self.is_cancelled = False
+        self._format, self._session, self._out = format, session, out
+        self._name = session.folder.resolve().name or "keys"
         self._phase, self._sentence, self._path = "drawing", "", ""
         self._total = sum(len(row.drawings) for row in rows)
         self._done = 0
 
-    def progress(self) -> Mapping[str, Any]:
-        """The progress that the page shows, for JSON."""
-        return {
+    def show(self) -> None:
+        """Show the progress on the page."""
+        progress = {
             "label": FORMATS[self._format].label,
             "phase": self._phase,
             "done": self._done,
@@ -101,20 +96,29 @@ class Export:
             "sentence": self._sentence,
             "path": self._path,
         }
+        self._session.show_export(progress)
+
+    def drew(self) -> None:
+        """Count the drawings in the cache, and show the progress."""
+        self._done = sum(one.id in self.cache for row in self.rows for one in row.drawings)
+        self.show()
 
     def check(self) -> None:
         """Raise CancelledError if the export was cancelled."""
         if self.is_cancelled:
             raise CancelledError
 
-    def drew(self, cache: Cache) -> None:
-        """Update the progress after a drawing was added to the cache."""
-        self._done = sum(one.id in cache for row in self.rows for one in row.drawings)
-
     def end(self, phase: str, sentence: str = "") -> None:
         self._phase, self._sentence = phase, sentence
 
-    def write(self, cache: Cache, show: Callable[[Mapping[str, Any]], None]) -> None:
+    def counted(self, items: Iterator[Any]) -> Iterator[Any]:
+        """Pass on the items to write, with the progress shown."""
+        for self._done, item in enumerate(items):
+            self.check()
+            self.show()
+            yield item
+
+    def write(self) -> None:
         """Write the export, once all in-betweens are drawn.
 
         Raises:
@@ -123,16 +127,9 @@ class Export:
         """
         with files.making_folder(self._out):
             path = _unused(self._out, self._name, FORMATS[self._format].ending)
-            count = len(self._shots) if self._format == "drawings" else sum(shot.exposure for shot in self._shots)
+            count = len(self.shots) if self._format == "drawings" else sum(shot.exposure for shot in self.shots)
             self._phase, self._done, self._total = "writing", 0, count
-
-            def counted(items: Iterator[Any]) -> Iterator[Any]:
-                for self._done, item in enumerate(items):
-                    self.check()
-                    show(self.progress())
-                    yield item
-
-            FORMATS[self._format].write(path, _Work(self._shots, self.rows, self._rate, cache, counted))
+            FORMATS[self._format].write(path, self)
         self._done, self._path = count, str(path)
         self.end("done")
 
@@ -165,44 +162,44 @@ def _picture(shot: Shot, cache: Cache) -> Picture:
         raise
 
 
-def _pictures(shots: Sequence[Shot], cache: Cache) -> Iterator[tuple[Shot, Picture]]:
+def _pictures(export: Export) -> Iterator[tuple[Shot, Picture]]:
     """The picture of each drawing, with the pixel type that holds all keys of its file type without loss."""
     types: dict[str, list[PixelType]] = {}
-    for key in (_picture(shot, cache) for shot in shots if not shot.id):
+    for key in (_picture(shot, export.cache) for shot in export.shots if not shot.id):
         types.setdefault(key.suffix, []).append(key.type)
     common = {suffix: PixelType.common(of_suffix) for suffix, of_suffix in types.items()}
-    for shot in shots:
-        picture = _picture(shot, cache)
+    for shot in export.shots:
+        picture = _picture(shot, export.cache)
         yield shot, picture.converted(common[picture.suffix])
 
 
-def _frames(shots: Sequence[Shot], cache: Cache) -> Iterator[np.ndarray]:
+def _frames(export: Export) -> Iterator[np.ndarray]:
     """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames."""
-    keys = (formats.for_display(_picture(shot, cache)) for shot in shots if not shot.id)
+    keys = (formats.for_display(_picture(shot, export.cache)) for shot in export.shots if not shot.id)
     common = PixelType.common([PixelType(3, np.dtype(np.uint8)), *map(PixelType.of, keys)])
-    for shot in shots:
-        pixels = common.convert(formats.for_display(_picture(shot, cache)))
+    for shot in export.shots:
+        pixels = common.convert(formats.for_display(_picture(shot, export.cache)))
         for _ in range(shot.exposure):
             yield pixels
 
 
-def _write_png(path: Path, work: _Work) -> None:
-    exposed = (picture for shot, picture in _pictures(work.shots, work.cache) for _ in range(shot.exposure))
-    digits = max(4, len(str(sum(shot.exposure for shot in work.shots))))
+def _write_png(path: Path, export: Export) -> None:
+    exposed = (picture for shot, picture in _pictures(export) for _ in range(shot.exposure))
+    digits = max(4, len(str(sum(shot.exposure for shot in export.shots))))
     with files.replacing(path) as temporary:
         temporary.mkdir()
-        for i, picture in enumerate(work.counted(exposed), 1):
+        for i, picture in enumerate(export.counted(exposed), 1):
             picture.write(temporary / files.fitting(path.name, f"_{i:0{digits}d}{picture.suffix}"))
 
 
-def _write_drawings(path: Path, work: _Work) -> None:
+def _write_drawings(path: Path, export: Export) -> None:
     name = path.name.removesuffix(FORMATS["drawings"].ending)
     with files.replacing(path) as temporary:
         temporary.mkdir()
-        for shot, picture in work.counted(_pictures(work.shots, work.cache)):
+        for shot, picture in export.counted(_pictures(export)):
             picture.write(temporary / f"{shot.name}{picture.suffix}")
-        exposure_sheets.write(temporary / files.fitting(name, ".xdts"), [row.gap for row in work.rows], name)
-        _write_chart(temporary / files.fitting(name, ".csv"), work.rows)
+        exposure_sheets.write(temporary / files.fitting(name, ".xdts"), [row.gap for row in export.rows], name)
+        _write_chart(temporary / files.fitting(name, ".csv"), export.rows)
 
 
 def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
@@ -216,28 +213,28 @@ def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
                 table.writerow([row.key.name, "" if ticks else "0", ticks, row.gap.exposures[0]])
 
 
-def _write_animation(path: Path, work: _Work) -> None:
+def _write_animation(path: Path, export: Export) -> None:
     with files.replacing(path) as temporary:
-        animations.write(temporary, work.counted(_frames(work.shots, work.cache)), work.rate)
+        animations.write(temporary, export.counted(_frames(export)), export.rate)
 
 
-def _write_mp4(path: Path, work: _Work) -> None:
-    frames = (_even(opaque(frame)) for frame in _frames(work.shots, work.cache))
-    _write_video(path, work.counted(frames), work.rate, "libx264", "yuv420p")
+def _write_mp4(path: Path, export: Export) -> None:
+    _write_video(path, export, map(_even, _frames(export)), "libx264", "yuv420p")
 
 
-def _write_prores(path: Path, work: _Work) -> None:
-    _write_video(path, work.counted(_frames(work.shots, work.cache)), work.rate, "prores_ks", None)
+def _write_prores(path: Path, export: Export) -> None:
+    _write_video(path, export, _frames(export), "prores_ks", None)
 
 
 def _write_video(
-    path: Path, frames: Iterator[np.ndarray], rate: Fraction, codec: str, pixel_format: str | None
+    path: Path, export: Export, frames: Iterator[np.ndarray], codec: str, pixel_format: str | None
 ) -> None:
+    frames = export.counted(frames)
     first = next(frames)
     h, w = first.shape[:2]
     source = colour.packed_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
     tags = Colour(colour.usual_matrix(h), colour.LIMITED)
-    encoding = video.Encoding((h, w), rate, codec, colour=tags, source=source, pixel_format=pixel_format)
+    encoding = video.Encoding((h, w), export.rate, codec, colour=tags, source=source, pixel_format=pixel_format)
     with video.Writer(path, encoding) as writer:
         writer.write(first)
         for frame in frames:

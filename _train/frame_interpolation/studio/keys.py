@@ -42,8 +42,7 @@ class Keys:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._read: dict[Path, tuple[_Stamp, Key]] = {}
-        self._listed: tuple[tuple[Path, _Stamp], ...] = ()
+        self._read: dict[tuple[Path, _Stamp], Key] = {}
         self.all: list[Key] = []
         self.version = 0
 
@@ -54,14 +53,12 @@ class Keys:
             InputError: the folder cannot be read.
         """
         paths = files.pictures(self.folder)
-        listed = tuple((path, stamp) for path in paths if (stamp := _stamp(path)))
-        if listed == self._listed:
+        listed = [(path, stamp) for path in paths if (stamp := _stamp(path))]
+        if listed == list(self._read):
             return False
-        self._read = {path: (stamp, self._key(path, stamp)) for path, stamp in listed}
-        self._listed = listed
-        found = [key for _, key in self._read.values()]
-        found.sort(key=lambda key: (key_names.order(key.name), key.path.name))
-        self.all = _without_doubles(found)
+        self._read = {one: self._read.get(one) or _surveyed(one[0]) for one in listed}
+        found = sorted(self._read.values(), key=lambda key: (key_names.order(key.name), key.path.name))
+        self.all = list({key.name: key for key in reversed(found)}.values())[::-1]  # `sentence` names doubles
         self.version += 1
         return True
 
@@ -72,15 +69,6 @@ class Keys:
         except InputError as error:
             return str(error)
         return ""
-
-    def _key(self, path: Path, stamp: _Stamp) -> Key:
-        known = self._read.get(path)
-        return known[1] if known and known[0] == stamp else _surveyed(path)
-
-
-def _without_doubles(found: list[Key]) -> list[Key]:
-    """One key of each name; `Keys.sentence` names the others."""
-    return list({key.name: key for key in reversed(found)}.values())[::-1]
 
 
 def _surveyed(path: Path) -> Key:

@@ -170,8 +170,8 @@ class Project:
         return True
 
     def _load(self) -> State:
-        document, entries = _read_object(self._project_file), _hint_entries(self._hints_file)
-        state = _state(self._project_file, document, _hints(self._hints_file, entries, self._lone))
+        document = _read_object(self._project_file)
+        state = _state(self._project_file, document, _hints(self._hints_file, self._lone))
         self._document, self._known = document, self._stamps()
         return state
 
@@ -185,7 +185,8 @@ class Project:
             self._document |= _as_json(state)
             _write(self._project_file, self._document)
         if state.hints != self.state.hints:
-            _write(self._hints_file, {"hints": _hints_as_json(state.hints)})
+            hints = [{"key": key, **hint.as_json()} for key, some in state.hints.items() for hint in some]
+            _write(self._hints_file, {"hints": hints})
         self._known = self._stamps()
         self.state = state
         self.version += 1
@@ -211,10 +212,6 @@ def _as_json(state: State) -> dict[str, Any]:
         "loop": state.is_loop,
         "gaps": {key: {"ticks": list(map(str, one.ticks)), "on": one.on} for key, one in state.timings.items()},
     }
-
-
-def _hints_as_json(hints: Mapping[str, Sequence[Hint]]) -> list[dict[str, Any]]:
-    return [{"key": key, **hint.as_json()} for key, some in hints.items() for hint in some]
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -278,15 +275,11 @@ def _rate(value: Any) -> Fraction:
     return rate
 
 
-def _hint_entries(path: Path) -> list[Any]:
+def _hints(path: Path, lone: str | None) -> dict[str, tuple[Hint, ...]]:
+    """Hints by the name of the key, also of missing keys."""
     entries = _read_object(path).get("hints", [])
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
-    return entries
-
-
-def _hints(path: Path, entries: list[Any], lone: str | None) -> dict[str, tuple[Hint, ...]]:
-    """Hints by the name of the key, also of missing keys."""
     if not entries:
         return {}
     names = [str(entry["key"]) for entry in entries if isinstance(entry, dict) and "key" in entry]

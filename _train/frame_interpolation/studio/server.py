@@ -67,7 +67,7 @@ class Studio:
         return Starlette(
             routes=[Mount(f"/{self._token}", routes=self._routes())],
             middleware=[Middleware(_Guard, hosts=hosts)],
-            exception_handlers={InputError: _refused, StaleError: _refused},
+            exception_handlers={InputError: _refused},
             lifespan=self._lifespan,
         )
 

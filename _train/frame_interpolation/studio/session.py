@@ -234,13 +234,9 @@ class Session:
                 number = self.look[1] if row is rows[at] else 1
                 near = sorted(enumerate(row.drawings, 1), key=lambda one: abs(one[0] - number))
                 for _, one in near:
-                    if self.is_wanted(row, one):
+                    if one.id and not row.problem and one.id not in self.cache and one.id not in self._failed:
                         return row, one
             return None
-
-    def is_wanted(self, row: SheetRow, one: sheet.InBetween) -> bool:
-        """Whether an in-between can be drawn and has not been."""
-        return bool(one.id) and not row.problem and one.id not in self.cache and one.id not in self._failed
 
     def began(self, one: sheet.InBetween) -> None:
         with self.changed:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from _train.frame_interpolation import pairs
-from _train.frame_interpolation.keys import key_drawings
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
@@ -54,11 +53,8 @@ class Worker(threading.Thread):
             if self._export:
                 raise InputError("An export is running already; wait for it, or cancel it.")
             self._session.check_disk()
-            state = self._session.project.state
-            name = self._session.folder.resolve().name or "keys"
-            self._export = exports.Export(format, name, self._session.rows(), state.rate, self._out)
-            self._export.drew(self._session.cache)
-            self._session.show_export(self._export.progress())
+            self._export = exports.Export(format, self._session, self._out)
+            self._export.drew()
             self._session.changed.notify_all()
 
     def cancel(self) -> None:
@@ -70,7 +66,10 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._begin()
+            from _train.frame_interpolation.interpolator import Interpolator  # slow, and the page is served already
+
+            self._interpolator = Interpolator(**self._options)
+            self._session.begin_drawing(self._interpolator.method, digest_of(self._interpolator.settings()))
         except Exception as error:
             self._session.cannot_draw(_sentence(error))
             return
@@ -85,10 +84,6 @@ class Worker(threading.Thread):
                 self._advance(export)
             elif wanted:
                 self._draw(*wanted)
-
-    def _begin(self) -> None:
-        self._interpolator, settings = key_drawings.open_interpolator(**self._options)
-        self._session.begin_drawing(self._interpolator.method, digest_of(settings))
 
     def _draw(self, row: SheetRow, one: InBetween) -> None:
         self._session.began(one)
@@ -132,14 +127,14 @@ class Worker(threading.Thread):
             if missing:
                 self._draw_for_export(export, *missing)
                 return
-            export.write(self._session.cache, self._session.show_export)
+            export.write()
         except exports.CancelledError:
             export.end("cancelled")
         except Exception as error:
             export.end("failed", _sentence(error))
         with self._session.changed:
             self._export = None
-        self._session.show_export(export.progress())
+        export.show()
 
     def _draw_for_export(self, export: exports.Export, row: SheetRow, one: InBetween) -> None:
         if row.problem:
@@ -151,8 +146,7 @@ class Worker(threading.Thread):
             raise InputError(f"{row.key.path.name} or the key after it was changed; export again.") from error
         finally:
             self._session.finished(one)
-        export.drew(self._session.cache)
-        self._session.show_export(export.progress())
+        export.drew()
 
 
 class _ChangedError(Exception):

@@ -62,11 +62,6 @@ class FoundDrawings:
         scenes.write(path, self.scenes, in_source(self._reader, self.end()), self._reader.rate * slowness)
 
 
-def drawings_of(reader: video.Reader, options: Options) -> FoundDrawings:
-    """The drawings of a source, detected as in `interpolate_video`."""
-    return FoundDrawings(mark(reader.frames(), options, reader), reader)
-
-
 def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
     """Mark each frame as a new drawing or a repeat, and the first frame of each shot.
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from _util.errors import InputError
 
-if TYPE_CHECKING:  # help texts need no PyAV
+if TYPE_CHECKING:  # help texts need neither NumPy nor PyAV
+    import numpy as np
+
     from _util import video
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
@@ -38,6 +40,10 @@ class Area(NamedTuple):
             )
         return slice(y, y + self.h), slice(x, x + self.w)
 
+    def view(self, pixels: "np.ndarray") -> "np.ndarray":
+        """The area of a picture (h, w, c), not copied; raises as `slices` does."""
+        return pixels[self.slices(pixels.shape[:2])]
+
 
 class Scale(NamedTuple):
     """A size in pixels; a width of None keeps the aspect ratio."""
@@ -56,11 +62,6 @@ class Excerpt(NamedTuple):
     crop: Area | None = None
     scale: Scale | None = None  # applied after the crop
     slowness: Fraction = Fraction(1)  # factor by which the duration grows
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the time span leaves out something at the start or end."""
-        return self.start > 0 or self.stop is not None
 
 
 def parse_time(text: str) -> Fraction:
@@ -177,7 +178,7 @@ class ExcerptReader:
             return frame
         from _util.alpha import resized
 
-        pixels = frame.pixels[crop.slices(frame.pixels.shape[:2])] if crop else frame.pixels
+        pixels = crop.view(frame.pixels) if crop else frame.pixels
         return frame._replace(pixels=resized(pixels, self.size), stored=None)
 
 

@@ -4,7 +4,6 @@ The whole source is read. Time and size are extrapolated from the frames after t
 drawn and encoded into a temporary folder. A list of the scenes is written if one is requested.
 """
 
-import functools
 import sys
 import tempfile
 import time
@@ -13,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _train.frame_interpolation.video.detection import drawings_of
+from _train.frame_interpolation.video.detection import FoundDrawings, mark
 from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
 from _train.frame_interpolation.video.progress import Draws
@@ -59,14 +58,13 @@ def forecast(
         InputError: `interpolate_video` would raise it before it draws.
     """
     begun = time.monotonic()
-    say = functools.partial(print, file=sys.stderr)
     out = place_of(source, out, resume, makes_folder)
     locks.check(*written(out, scenes))
-    run = prepare_run(source, out, options, create, resume, overwrite, say)
+    run = prepare_run(source, out, options, create, resume, overwrite)
     if run.is_made:
         return None
     length = part_length(run.parts, run.fps)
-    found = drawings_of(run.reader, options)
+    found = FoundDrawings(mark(run.reader.frames(), options, run.reader), run.reader)
     hold = options.longest_hold * options.excerpt.slowness
     frames = drawn = 0
     samples: list[Stretch[video.Frame]] = []
@@ -81,7 +79,7 @@ def forecast(
     reading = time.monotonic() - begun
     seconds, size = _sample(samples, run, options) if samples else (0.0, 0.0)
     if run.reader.damage:
-        say(run.reader.damage)
+        print(run.reader.damage, file=sys.stderr)
     return Forecast(*found.count, frames, run.fps, drawn, reading + drawn * seconds, frames * size)
 
 

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from _train.frame_interpolation import flows
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import results, stills
@@ -34,10 +33,9 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import Draws, FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import Stretch, stretches
-from _util import checkpoints, files, locks, runs, sequences, video
+from _util import files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
-from _util.version import VERSION
 
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
@@ -53,19 +51,6 @@ class Summary(NamedTuple):
     source_frames: int
     drawings: int
     cuts: int
-    notes: list[str]  # sentences about what was found, left out or could not be read, in the order of output
-
-
-class _Notes:
-    """Says sentences to the user, and keeps them for the summary."""
-
-    def __init__(self, say: Callable[[str], None]):
-        self.say = say
-        self.kept: list[str] = []
-
-    def __call__(self, sentence: str) -> None:
-        self.say(sentence)
-        self.kept.append(sentence)
 
 
 class VideoRun(NamedTuple):
@@ -89,10 +74,11 @@ def interpolate_video(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    say: Callable[[str], None] | None = None,
     scenes: Path | None = None,
 ) -> Summary | None:
     """Write `source` at another rate to `out`; returns a summary, or None if the result already exists.
+
+    What was found, left out or could not be read is printed to standard error.
 
     Args:
         source: a video, or numbered drawings: a folder, a pattern or a glob; or `video.STREAM`.
@@ -103,26 +89,24 @@ def interpolate_video(
             changed.
         overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
         scenes: a file to which a list of the source's scenes is written as well (default: none).
-        say: called with each sentence about what was found or lost (default: it is printed to standard error).
 
     Raises:
         InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
             are kept for `resume`; nothing else is left.
     """
-    note = _Notes(say or functools.partial(print, file=sys.stderr))
     out = place_of(source, out, resume)
     with locks.holding(*written(out, scenes)):
-        run = prepare_run(source, out, options, create, resume, overwrite, note)
+        run = prepare_run(source, out, options, create, resume, overwrite)
         if run.is_made:
             run.parts.discard()
             if run.summary is None:
-                note.say(already_made(out))
+                print(already_made(out), file=sys.stderr)
             return run.summary
         run.parts.begin(resume, overwrite)
         for path in run.parts.damaged:
-            note.say(f"{path} is damaged: drawn again.")
+            print(f"{path} is damaged: drawn again.", file=sys.stderr)
         try:
-            summary = _make(run, out, options, scenes, note)
+            summary = _make(run, out, options, scenes)
         except BaseException:
             if run.parts.is_empty or source == video.STREAM:
                 run.parts.discard()
@@ -133,14 +117,13 @@ def interpolate_video(
         return summary
 
 
-def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None, note: _Notes) -> Summary:
+def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None) -> Summary:
     """Draw what is missing, and put the result in its place."""
     count, frames = _draw(run, options, scenes)
-    known = len(run.result.notes)
-    whole = run.result.join(run.parts, frames)
-    for sentence in [*run.result.notes[known:], *filter(None, [run.reader.damage])]:
-        note(sentence)
-    summary = Summary(frames, run.fps, *count, notes=note.kept)
+    whole = run.result.join(run.parts)
+    if run.reader.damage:
+        print(run.reader.damage, file=sys.stderr)
+    summary = Summary(frames, run.fps, *count)
     if whole is not None:
         run.parts.about_to_appear(whole, {**summary._asdict(), "fps": str(run.fps)})
         rename(whole, out)
@@ -154,9 +137,8 @@ def prepare_run(
     create: Callable[[], tuple[Draws, dict[str, Any]]],
     resume: bool,
     overwrite: bool,
-    say: Callable[[str], None],
 ) -> VideoRun:
-    """Check all that can be checked before anything is written; see `interpolate_video`.
+    """Check all that can be checked before anything is written, and print the notes; see `interpolate_video`.
 
     Raises:
         InputError: an input or an option cannot be used, or `out` must not be replaced.
@@ -166,7 +148,7 @@ def prepare_run(
         _check_place(out, overwrite)
     result = results.kind_of(out)(source, out, reader, fps, options)
     for note in [*reader.notes, *result.notes]:
-        say(note)
+        print(note, file=sys.stderr)
     interpolator, settings = create()
     settings = {"source": fingerprint(source), **_run_options(options, fps), **settings}
     parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
@@ -249,27 +231,6 @@ def _check_count(source: Path, reader: video.Reader) -> None:
         raise InputError(
             f"{source} is one picture, with nothing to draw between; give a video, or two drawings or more."
         )
-
-
-def create_interpolator(folder: Path, **options: str) -> tuple[Interpolator, dict[str, Any]]:
-    """An `Interpolator` with `options` and weights from `folder`, and all settings that determine its frames."""
-    interpolator = Interpolator(**options, folder=folder)
-    weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
-    if interpolator.flow:
-        weights |= flows.weights_of(interpolator.flow, folder)
-    settings = {
-        "version": VERSION,
-        "flow": interpolator.flow,
-        "synthesis": interpolator.synthesis,
-        "device": interpolator.device.type,
-        "precision": list(interpolator.context.precisions),
-        "weights": {name: runs.digest(path) for name, path in weights.items() if path},
-    }
-    if interpolator.context.backend != "pytorch":
-        from _train.frame_interpolation import onnx_models
-
-        settings |= onnx_models.settings(interpolator.context.backend, folder)
-    return interpolator, settings
 
 
 def fingerprint(source: Path) -> str:

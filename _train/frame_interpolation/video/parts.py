@@ -80,10 +80,14 @@ class Parts:
         """
         if not self.has_work:
             return False
-        if resume and (self._is_of_this_run() or not overwrite):
-            self._check_run()
-            return True
-        if not overwrite:
+        if resume:
+            try:
+                self._check_run()
+                return True
+            except InputError:
+                if not overwrite:
+                    raise
+        elif not overwrite:
             raise InputError(
                 f"{self.folder} holds what an earlier run finished; "
                 "add --resume to keep it, --overwrite to start again."
@@ -198,13 +202,6 @@ class Parts:
         for folder in (self.folder, self._stored):
             for leftover in folder.glob(".*"):
                 files.remove(leftover)
-
-    def _is_of_this_run(self) -> bool:
-        try:
-            self._check_run()
-        except InputError:
-            return False
-        return True
 
     def _check_run(self) -> None:
         run = runs.read(self.folder / "run.json", "start again with --overwrite")

@@ -61,7 +61,7 @@ class Result(Protocol):
 
     def part(self, path: Path) -> contextlib.AbstractContextManager[Any]: ...
 
-    def join(self, parts: Parts, frames: int) -> Path | None:
+    def join(self, parts: Parts) -> Path | None:
         """Join the parts; returns the path of the result, still to be renamed, or None if it is already in place."""
 
 
@@ -83,7 +83,7 @@ class _Video:
     def part(self, path: Path) -> video.Writer:
         return video.Writer(path, self._encoding)
 
-    def join(self, parts: Parts, frames: int) -> Path:
+    def join(self, parts: Parts) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
         counts = [parts.finished[i] for i in sorted(parts.finished)]
         remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
@@ -92,7 +92,7 @@ class _Video:
     def _span(self) -> Span:
         """The time span of the other streams that matches the frames read."""
         start, excerpt = self._reader.start, self._excerpt
-        if not excerpt.is_partial and excerpt.slowness == 1:
+        if not excerpt.start and excerpt.stop is None and excerpt.slowness == 1:
             return Span(start)
         assert self._reader.end is not None  # all frames have been read
         return Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
@@ -166,7 +166,7 @@ class _Folder:
         yield _DrawingsWriter(temporary, self._tags)
         rename(temporary, path)
 
-    def join(self, parts: Parts, frames: int) -> Path:
+    def join(self, parts: Parts) -> Path:
         whole = parts.folder / ".whole"
         whole.mkdir()
         drawings = [path for part in parts.paths for path in files.pictures(part)]
@@ -198,7 +198,7 @@ class _Animation:
     def part(self, path: Path) -> video.Writer:
         return video.Writer(path, self._encoding)
 
-    def join(self, parts: Parts, frames: int) -> Path:
+    def join(self, parts: Parts) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
         pictures = (frame.pixels for path in parts.paths for frame in video.Reader(path, keep_alpha=True))
         animations.write(whole, pictures, self._fps)
@@ -220,7 +220,7 @@ class _Y4M:
     def part(self, path: Path) -> video.Writer:
         return video.Writer(path, self._encoding)
 
-    def join(self, parts: Parts, frames: int) -> Path | None:
+    def join(self, parts: Parts) -> Path | None:
         whole = parts.folder / ".whole.y4m"
         with video.writing(whole), whole.open("wb") as file:
             for i, path in enumerate(parts.paths):
@@ -239,10 +239,7 @@ class _Stream(_Y4M):
         super().__init__(source, out, reader, fps, options)
         self.notes += _square_pixels(reader, "a stream")
 
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(video.STREAM, self._encoding)
-
-    def join(self, parts: Parts, frames: int) -> None:
+    def join(self, parts: Parts) -> None:
         return None
 
 

@@ -6,7 +6,7 @@ motion of the drawing.
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -47,11 +47,13 @@ class Stills:
             yield from frames
             return
         frames, *seen = itertools.tee(frames, 1 + len(self._areas))
-        repeats = [duplicates.detect(_cut_out(area, some)) for area, some in zip(self._areas, seen, strict=True)]
+        repeats = [
+            duplicates.detect(map(area.view, map(visible, some))) for area, some in zip(self._areas, seen, strict=True)
+        ]
         for frame, *is_repeat in zip(frames, *repeats, strict=False):
             for area, coming, repeats_last in zip(self._areas, self._coming, is_repeat, strict=True):
                 if not repeats_last:
-                    coming.append(_StillChange(frame.time, frame.pixels[area.slices(frame.pixels.shape[:2])].copy()))
+                    coming.append(_StillChange(frame.time, area.view(frame.pixels).copy()))
             yield frame
 
     def over(self, picture: Frame | np.ndarray, drawing: Frame, number: int) -> Frame | np.ndarray:
@@ -68,9 +70,9 @@ class Stills:
             elif isinstance(picture, Frame):
                 continue
             else:
-                pixels = drawing.pixels[area.slices(drawing.pixels.shape[:2])]
+                pixels = area.view(drawing.pixels)
             picture = (picture.pixels if isinstance(picture, Frame) else picture).copy()
-            picture[area.slices(picture.shape[:2])] = pixels
+            area.view(picture)[:] = pixels
         return picture
 
     def _at(self, i: int, time: Fraction) -> _StillChange | None:
@@ -86,10 +88,5 @@ def visible(frame: Frame, hidden: Sequence[Area] = ()) -> np.ndarray:
     if hidden:
         pixels = pixels.copy()
     for area in hidden:
-        pixels[area.slices(pixels.shape[:2])] = _HIDDEN
+        area.view(pixels)[:] = _HIDDEN
     return pixels
-
-
-def _cut_out(area: Area, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield visible(frame)[area.slices(frame.pixels.shape[:2])]

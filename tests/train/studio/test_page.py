@@ -181,6 +181,28 @@ def test_load_drag_a_tick_drag_a_hint_export_reload(command, tmp_path):
     assert (process.returncode, "Closed." in written) == (0, True)
 
 
+def test_a_drag_that_is_cancelled_changes_nothing_nor_does_the_release_after_it(studio, tmp_path):
+    with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
+        wait_until_drawn(page)
+
+        def drag_and_cancel(selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+            page.mouse.move(*start)
+            page.mouse.down()
+            page.mouse.move(*end, steps=4)
+            page.locator(selector).dispatch_event("pointercancel")
+            page.mouse.up()
+
+        line = page.locator("#chart .line").bounding_box()
+        tick = page.get_by_role("slider", name="In-between 2").bounding_box()
+        middle = tick["x"] + 10, tick["y"] + tick["height"] / 2
+        drag_and_cancel(".tick >> nth=1", middle, (middle[0], line["y"] + 0.3 * line["height"]))
+        page.keyboard.press("h")
+        page.locator("body.hinting").wait_for()
+        drag_and_cancel("#arrows", place(page, 12, 24), place(page, 36, 24))
+        page.wait_for_timeout(500)
+        assert {path.name for path in studio.keys.glob("*.json")} == set()
+
+
 def test_keyboard_alone(studio, tmp_path):
     with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
         wait_until_drawn(page)

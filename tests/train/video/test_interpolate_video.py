@@ -197,14 +197,8 @@ def test_a_textured_pan_moves_evenly(tmp_path):
     texture = cv2.resize(random.integers(64, 192, (24, 64, 3), np.uint8), (512, 192), interpolation=cv2.INTER_CUBIC)
     drawings = [texture[:, 6 * i : 6 * i + 256] for i in range(10)]
     source = write(tmp_path / "in.mp4", [frame for frame in drawings for _ in range(3)])
-    folder = ROOT / "checkpoints"
-    options = {"flow": "dis", "synthesis": "splat", "device": "cpu", "precision": "auto"}
-    interpolate_video(
-        source,
-        tmp_path / "out.mp4",
-        Options(fps=Fraction(48)),
-        lambda: interpolate.create_interpolator(folder, **options),
-    )
+    interpolator = Interpolator("dis", "splat", "cpu")
+    interpolate_video(source, tmp_path / "out.mp4", Options(fps=Fraction(48)), lambda: (interpolator, {}))
     estimate = dis
     frames = [image.to_tensor(frame)[None] for frame in pixels(tmp_path / "out.mp4")[:54]]
     lengths = [estimate(a, b)[0].norm(dim=1)[:, 32:-32, 32:-32].mean().item() for a, b in itertools.pairwise(frames)]
@@ -213,12 +207,12 @@ def test_a_textured_pan_moves_evenly(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_all_else_is_carried_over(tmp_path, suffix):
+def test_all_else_is_carried_over(tmp_path, suffix, notes):
     source = rich(tmp_path / f"in{suffix}")
     out = tmp_path / f"out{suffix}"
     summary = run(source, out, fps=Fraction(48))
     assert summary.frames == 96
-    assert not summary.notes
+    assert not notes()
     assert packets(out, "audio") == packets(source, "audio")
     times = sorted(time for time, _ in packets(out, "video"))
     np.testing.assert_allclose(times, np.arange(96) / 48, atol=0.0006)
@@ -238,24 +232,25 @@ def test_all_else_is_carried_over(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("suffix", "holds"), [(".mkv", True), (".mp4", True), (".webm", True), (".ts", False)])
-def test_chapters_that_are_left_out_are_reported(tmp_path, suffix, holds):
+def test_chapters_that_are_left_out_are_reported(tmp_path, suffix, holds, notes):
     source = rich(tmp_path / "in.mkv", seconds=1)
-    notes = run(source, tmp_path / f"out{suffix}").notes
-    assert any("does not hold chapters: left out" in note for note in notes) != holds
+    run(source, tmp_path / f"out{suffix}")
+    assert any("does not hold chapters: left out" in note for note in notes()) != holds
     with av.open(tmp_path / f"out{suffix}") as container:
         assert bool(container.chapters()) == holds
 
 
-def test_what_a_container_does_not_hold_is_reported(tmp_path):
+def test_what_a_container_does_not_hold_is_reported(tmp_path, notes):
     source = rich(tmp_path / "in.mkv")
-    summary = run(source, tmp_path / "out.mp4")
-    assert summary.notes == [
+    run(source, tmp_path / "out.mp4")
+    assert notes() == [
         ".mp4 does not hold stream 3 (subtitle, srt) as it is: re-encoded.",
         ".mp4 does not hold stream 4 (attachment, of an unknown kind): left out.",
     ]
-    summary = run(source, tmp_path / "out.webm")
-    assert "stream 2 (audio, flac), stream 3 (subtitle, srt) as it is: re-encoded" in summary.notes[0]
-    assert "left out" in summary.notes[1]
+    run(source, tmp_path / "out.webm")
+    encoded, missing = notes()
+    assert "stream 2 (audio, flac), stream 3 (subtitle, srt) as it is: re-encoded" in encoded
+    assert "left out" in missing
 
 
 @pytest.mark.parametrize(("suffix", "shown"), [(".mp4", b"\x00\x07Bonjour"), (".webm", b"Bonjour")])
@@ -558,14 +553,13 @@ def slow_pan(path: Path, count: int = 50) -> Path:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.gif", "out.webp", "out"])
-def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, name):
+def test_resumed_where_all_is_made_there_is_nothing_to_do(tmp_path, name, notes):
     source, out = slow_pan(tmp_path / "in.mp4", 12), tmp_path / name
     run(source, out)
     files = [out] if out.is_file() else sorted(out.iterdir())
     before = [path.read_bytes() for path in files]
-    said = []
-    assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True, say=said.append) is None
-    assert said[-1] == f"{out} already exists; nothing to do (--overwrite redraws it)."
+    assert interpolate_video(source, out, Options(), lambda: (None, {}), resume=True) is None
+    assert notes()[-1] == f"{out} already exists; nothing to do (--overwrite redraws it)."
     assert [path.read_bytes() for path in files] == before
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
 
@@ -688,13 +682,13 @@ def test_a_full_disk(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path):
+def test_a_file_cut_short_is_used_as_far_as_it_goes(tmp_path, notes):
     source = rich(tmp_path / "in.mkv")
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     summary = run(source, tmp_path / "out.mkv", fps=Fraction(48))
     assert 12 < summary.source_frames < 48
     assert abs(summary.frames - 2 * summary.source_frames) <= 8
-    assert "of 2.00 s" in summary.notes[-1]
+    assert "of 2.00 s" in notes()[-1]
     assert len(pixels(tmp_path / "out.mkv")) == summary.frames
 
 
@@ -810,9 +804,7 @@ def test_killed_and_resumed(tmp_path, by):
     running = start("in.mp4", "out.mp4", "--resume", cwd=tmp_path)
     said = running.communicate(timeout=120)[1]
     assert running.returncode == 0, said
-    options = dict(zip(("flow", "synthesis", "device"), SIMPLE[1::2], strict=True))
-    create = functools.partial(interpolate.create_interpolator, ROOT / "checkpoints", precision="auto", **options)
-    interpolate_video(source, tmp_path / "whole.mp4", Options(), create)
+    interpolate_video(source, tmp_path / "whole.mp4", Options(), lambda: (Interpolator(*SIMPLE[1::2]), {}))
     assert_equal_videos(tmp_path / "out.mp4", tmp_path / "whole.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
 

@@ -131,6 +131,15 @@ def test_a_dry_run_forecasts_a_run_and_writes_nothing(call):
     assert abs(float(forecast[3]) - Path("out.mkv").stat().st_size / 1e6) < 0.1
 
 
+def test_a_dry_run_of_a_stream_writes_its_sample_elsewhere(call):
+    write_clip(cut=5)
+    finished = call(script.main, "clip.mkv", "-", "--dry-run", *SIMPLE)
+    assert finished.code == 0, finished.said
+    size = re.search(r"- would have 24 frames, .* and (\d+\.\d) MB\.\n$", finished.written)
+    assert size
+    assert float(size[1]) > 0
+
+
 def test_a_dry_run_writes_the_scene_list_that_a_run_would(call):
     write_clip(cut=5)
     before = set(Path().iterdir())

@@ -2,7 +2,7 @@
 //
 // Ticks are dragged, or moved by the arrows. They rest on 96ths of the gap; with Shift on 12ths, with Alt on 1000ths.
 
-import { $, make } from "./dom.js";
+import { $, follow, make } from "./dom.js";
 import { on, store } from "./store.js";
 
 const FINE = 96, COARSE = 12, FREE = 1000;
@@ -82,25 +82,18 @@ function reduced(part, parts) {
 
 function drag(event) {
   if (event.button !== 0) return;
-  event.preventDefault();
   const tick = event.currentTarget;
   const { top, height } = line.getBoundingClientRect();
   let last = null;
   tick.focus();
-  tick.setPointerCapture(event.pointerId);
-  const move = (moved) => {
+  follow(event, tick, (moved) => {
     const rested = rest(tick, (moved.clientY - top) / height, stepOf(moved));
     if (rested) place(tick, (last = rested).position, rested.text);
     spreadLabels();
-  };
-  const end = (ended) => {
-    tick.removeEventListener("pointermove", move);
+  }, (ended) => {
     if (last && ended.type === "pointerup") commit(tick, last.text);
     else render();
-  };
-  tick.addEventListener("pointermove", move);
-  tick.addEventListener("pointerup", end, { once: true });
-  tick.addEventListener("pointercancel", end, { once: true });
+  });
 }
 
 function press(event) {

@@ -20,6 +20,18 @@ export function makeSvg(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Follow the pointer after a press: `move` gets its events, `end` the last one, "pointerup" or "pointercancel".
+export function follow(event, element, move, end) {
+  event.preventDefault();
+  element.setPointerCapture(event.pointerId);
+  const released = new AbortController();
+  const { signal } = released;
+  const finish = (last) => { released.abort(); end(last); };
+  element.addEventListener("pointermove", move, { signal });
+  element.addEventListener("pointerup", finish, { signal });
+  element.addEventListener("pointercancel", finish, { signal });
+}
+
 // Show a sentence, or hide the element when there is none.
 export function say(element, sentence) {
   element.hidden = !sentence;

@@ -2,7 +2,7 @@
 //
 // They are dragged with the mouse, or placed by the keyboard with a cross: arrows, Shift for larger steps, Enter.
 
-import { $, make, makeSvg } from "./dom.js";
+import { $, follow, make, makeSvg } from "./dom.js";
 import { address } from "./pictures.js";
 import { renderHinting } from "./stage.js";
 import { on, store } from "./store.js";
@@ -91,23 +91,16 @@ const add = (hint) => change((hints) => [...hints, hint]);
 const removeHint = (hint) => change((hints) => hints.filter((other) => !isSame(other, hint)));
 const removeLast = () => store.row?.hints.length && change((hints) => hints.slice(0, -1));
 
-// Follow the pointer until it is released; `finish` has its last place.
-function follow(event, moved, finish) {
-  event.preventDefault();
+// Draw a hint until the pointer is released; `finish` has its last place.
+function draw(event, moved, finish) {
   event.stopPropagation();
   renderHinting(true);
-  arrows.setPointerCapture(event.pointerId);
-  const move = (now) => { moved(place(now)); renderArrows(); };
-  const end = (now) => {
-    arrows.removeEventListener("pointermove", move);
+  follow(event, arrows, (now) => { moved(place(now)); renderArrows(); }, (now) => {
     renderHinting(false);
     finish(now.type === "pointerup" ? place(now) : null);
     draft = null;
     renderArrows();
-  };
-  arrows.addEventListener("pointermove", move);
-  arrows.addEventListener("pointerup", end, { once: true });
-  arrows.addEventListener("pointercancel", end, { once: true });
+  });
 }
 
 arrows.addEventListener("pointerdown", (event) => {
@@ -115,14 +108,14 @@ arrows.addEventListener("pointerdown", (event) => {
   const from = place(event);
   cross = null;
   draft = { from };
-  follow(event, (to) => { draft = { from, to }; }, (to) => to && add({ from, to }));
+  draw(event, (to) => { draft = { from, to }; }, (to) => to && add({ from, to }));
 });
 
 // Take one end of a hint elsewhere.
 function move(event, number, end) {
   if (event.button !== 0) return;
   const moved = store.row.hints[number];
-  follow(event, (at) => { draft = { ...moved, [end]: at }; },
+  draw(event, (at) => { draft = { ...moved, [end]: at }; },
     (at) => at && change((hints) => hints.map((hint) => (isSame(hint, moved) ? { ...hint, [end]: at } : hint))));
 }
 

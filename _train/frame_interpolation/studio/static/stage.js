@@ -17,7 +17,7 @@ let flipped = 0; // drawings away from the selected one, as long as a key is hel
 let zoom = 0;
 let shown = 0; // counts what is shown, so that a picture that comes late is not
 
-export const settings = { onion: "off", paper: "white" };
+const settings = { onion: "off", paper: "white" };
 
 export function render() {
   if (store.isHinting) return flipped ? show(keyCell(flipped < 0 ? store.row : store.follower(store.row)), []) : renderHinting(false);
