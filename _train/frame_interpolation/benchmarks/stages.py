@@ -8,6 +8,7 @@ in exact fp32, without TF32.
 import contextlib
 import json
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -225,18 +226,20 @@ def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> N
         image.write(folder / f"frame{i}.png", pixels.resize(image.read(path), size))
 
 
+def read_frame(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read a frame, resized to (h, w) = `size`, as (h, w, 3) uint8 RGB."""
+    frame = pixels.with_channels(pixels.resize(image.read(path), size), 3)
+    return np.ascontiguousarray(pixels.as_8_bits(frame)[:, :, :3])
+
+
 def machine() -> dict:
     """The machine that figures depend on: cpu, threads, bf16 (whether the CPU multiplies in it), gpu, torch."""
-    names = [line.split(":", 1)[1].strip() for line in _cpu_info() if line.startswith("model name")]
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:(.*)", info.read_text() if info.exists() else "", re.MULTILINE)
     return {
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": name[1].strip() if name else platform.processor(),
         "threads": torch.get_num_threads(),
         "bf16": cpu.multiplies_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }
-
-
-def _cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []

@@ -74,12 +74,11 @@ def compare(picture: Path, repeats: int) -> list[dict]:
             _warm_up(source, interpolator)
             rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)
             times = rounds[(repeats - 1) // 2]
-            name = interpolator.method
-            rows.append({"method": name, **times._asdict(), "ratio": times.ratio})
+            rows.append({"method": interpolator.method, **times._asdict(), "ratio": times.ratio})
     return rows
 
 
-def measure(source: Path, interpolator: Interpolator, options: Options | None = None) -> Times:
+def measure(source: Path, interpolator: Interpolator) -> Times:
     """Interpolate `source`, then draw the same frames alone.
 
     Raises:
@@ -88,7 +87,7 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     remembering = _Remembers(interpolator)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
+        summary = interpolate_video(source, Path(folder) / "out.mp4", Options(), lambda: (remembering, {}))
         assert summary is not None  # the folder is new
         whole = time.perf_counter() - start
     start = time.perf_counter()
@@ -143,11 +142,10 @@ def rates(
         write_pan(picture, folder / "pan.mp4", size, drawings, held=1)
         for flow, synthesis, weights in (("rfr", "ssldtm", folder), ("auto", "auto", checkpoints.FOLDER)):
             interpolator = Interpolator(flow, synthesis, str(device), folder=weights)
-            interpolate = _interpolating(interpolator, folder)
-            interpolate("warm-up.mp4")
+            _interpolate(interpolator, folder / "warm-up.mp4")
             start = time.perf_counter()
             with Watch(device) as watch:
-                frames = interpolate("pan.mp4")
+                frames = _interpolate(interpolator, folder / "pan.mp4")
             seconds = time.perf_counter() - start
             rows.append(
                 {
@@ -161,15 +159,13 @@ def rates(
     return rows
 
 
-def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], int]:
-    def interpolate(name: str) -> int:
-        target = folder / f"out-{name}"
-        summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
-        assert summary is not None  # the file is removed each time
-        target.unlink()
-        return summary.frames
-
-    return interpolate
+def _interpolate(interpolator: Interpolator, path: Path) -> int:
+    """Interpolate a video, and return the number of frames of the result, which is removed."""
+    target = path.with_name(f"out-{path.name}")
+    summary = interpolate_video(path, target, Options(), lambda: (interpolator, {}))
+    assert summary is not None  # the file is removed each time
+    target.unlink()
+    return summary.frames
 
 
 class Watch:
