@@ -1,8 +1,8 @@
 """Benchmark of a CUDA GPU, in sections: kernels, agreement with the CPU, frames, memory, video, LPIPS, training.
 
 Each section runs in its own process with a time limit, because a kernel that fails or hangs takes its process down.
-Failures are reported, and the other sections continue. A section is a function of a device and of sizes, so that it can
-also run on the CPU, and returns the rows of a table, as dicts.
+Failures are reported, and the other sections continue. A section is a function of the settings, which may name the CPU,
+and returns the rows of a table, as dicts.
 
 In: two frames, and optionally a folder of keyframes. Out: a Markdown report, rewritten after every section.
 """
@@ -38,14 +38,6 @@ class GpuSettings(NamedTuple):
     repeats: int
 
 
-class Section(NamedTuple):
-    title: str
-    measure: Callable[[GpuSettings], Rows]
-    note: str  # what the figures mean
-    seconds: int  # time limit
-    table: Callable[[Rows], str]
-
-
 def table(rows: Rows) -> str:
     """Format rows with the same keys as a Markdown table."""
     return tables.markdown([{name: _written(value) for name, value in row.items()} for row in rows])
@@ -59,6 +51,14 @@ def _written(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+class Section(NamedTuple):
+    title: str
+    measure: Callable[[GpuSettings], Rows]
+    note: str  # what the figures mean
+    seconds: int  # time limit
+    as_table: Callable[[Rows], str] = table
 
 
 def _pair(settings: GpuSettings, size: str, published: bool = True) -> Rows:
@@ -139,7 +139,6 @@ SECTIONS = {
         lambda settings: agreement.compare(settings.device),
         "In exact fp32. Operators: largest difference of the largest value; networks: mean difference of the mean.",
         90,
-        table,
     ),
     "default": Section(
         "The default beside RIFE",
@@ -147,40 +146,35 @@ SECTIONS = {
         "RIFE's published network in fp32, seeded weights, in turns with ours; from arrays in the host's memory to "
         "an array there. A further frame is another time of the same pair.",
         90,
-        table,
     ),
-    "540p": Section("A pair at 540p", partial(_pair, size="540p"), _PAIR, 90, table),
-    "2160p": Section("A pair at 2160p, ours alone", partial(_pair, size="2160p", published=False), _PAIR, 60, table),
+    "540p": Section("A pair at 540p", partial(_pair, size="540p"), _PAIR, 90),
+    "2160p": Section("A pair at 2160p, ours alone", partial(_pair, size="2160p", published=False), _PAIR, 60),
     "video": Section(
         "1080p video to twice its rate",
         lambda settings: video.rates(settings.device, settings.frames[0]),
         "A pan, 24 frames a second; decoding, interpolation and encoding (H.264) with start and end. Idle: by NVML, "
         "without the first and last fifth.",
         120,
-        table,
     ),
     "training": Section(
         "Training",
         lambda settings: training.steps(settings.device, repeats=settings.repeats),
         "Toons, batches of 8 at 256×256; a step with its batch, by events. Published: the published computation.",
         150,
-        table,
     ),
     "toons": Section(
         "The generator of toons",
         lambda settings: training.generator(settings.device, repeats=settings.repeats),
         "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
         60,
-        table,
     ),
-    "lpips": Section("LPIPS of keyframes", _lpips, "By what users get; metrics on the GPU.", 90, table),
-    "1080p": Section("A pair at 1080p", partial(_pair, size="1080p"), _PAIR, 90, table),
+    "lpips": Section("LPIPS of keyframes", _lpips, "By what users get; metrics on the GPU.", 90),
+    "1080p": Section("A pair at 1080p", partial(_pair, size="1080p"), _PAIR, 90),
     "stages": Section(
         "Stages of a pair at 540p",
         _stages,
         "From files to a file; published in exact fp32. A first frame is all of them, a further one is time and write.",
         60,
-        table,
     ),
 }
 
@@ -229,7 +223,7 @@ def main(name: str, settings: str) -> None:
     device, (frame0, frame1), keyframes, precision, repeats = json.loads(settings)
     frames, keyframes = (Path(frame0), Path(frame1)), Path(keyframes) if keyframes else None
     rows = SECTIONS[name].measure(GpuSettings(torch.device(device), frames, keyframes, precision, repeats))
-    print(json.dumps([rows, SECTIONS[name].table(rows)]))
+    print(json.dumps([rows, SECTIONS[name].as_table(rows)]))
 
 
 def machine(device: torch.device) -> dict[str, str]:

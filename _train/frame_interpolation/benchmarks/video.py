@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks.stages import write_checkpoints
+from _train.frame_interpolation.benchmarks.stages import read_frame, write_checkpoints
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _util import checkpoints, image, video
+from _util import checkpoints, video
 
 _SIZE = 480, 640
 _DRAWINGS = 12  # one second of animation on twos
@@ -71,7 +71,8 @@ def compare(picture: Path, repeats: int) -> list[dict]:
         write_pan(picture, source)
         for flow, synthesis in METHODS:
             interpolator = Interpolator(flow, synthesis)
-            _warm_up(source, interpolator)
+            frames = [frame.pixels for frame in video.Reader(source)]
+            interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)  # warms up
             rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)
             times = rounds[(repeats - 1) // 2]
             rows.append({"method": interpolator.method, **times._asdict(), "ratio": times.ratio})
@@ -98,11 +99,6 @@ def measure(source: Path, interpolator: Interpolator) -> Times:
     return Times(whole, alone, sum(len(times) for _, _, times in remembering.asked), summary.frames)
 
 
-def _warm_up(source: Path, interpolator: Interpolator) -> None:
-    frames = [frame.pixels for frame in video.Reader(source)]
-    interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)
-
-
 def write_pan(
     picture: Path, path: Path, size: tuple[int, int] = _SIZE, drawings: int = _DRAWINGS, held: int = 2
 ) -> None:
@@ -112,21 +108,15 @@ def write_pan(
         size: (h, w) of the frames.
         held: number of frames per drawing.
     """
-    pixels = image.read(picture)[:, :, :3]
-    room = min(pixels.shape[0] / size[0], pixels.shape[1] / size[1])
+    (h, w), pixels = size, read_frame(picture)
+    room = min(pixels.shape[0] / h, pixels.shape[1] / w)
     if room < 1.1:
         pixels = cv2.resize(pixels, None, fx=1.2 / room, fy=1.2 / room, interpolation=cv2.INTER_CUBIC)
     with video.Writer(path, video.Encoding(size, Fraction(24))) as writer:
-        for crop in _crops(pixels, size, drawings):
+        for i in range(drawings):
+            y, x = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[:2], size, strict=True))
             for _ in range(held):
-                writer.write(crop)
-
-
-def _crops(pixels: np.ndarray, size: tuple[int, int], drawings: int) -> Iterator[np.ndarray]:
-    h, w = size
-    for i in range(drawings):
-        x, y = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[1::-1], (w, h), strict=True))
-        yield np.ascontiguousarray(pixels[y : y + h, x : x + w])
+                writer.write(np.ascontiguousarray(pixels[y : y + h, x : x + w]))
 
 
 def rates(

@@ -221,14 +221,6 @@ def test_the_program_of_a_process(monkeypatch, capsys):
     assert table == gpu.table(rows)
 
 
-def test_the_program_of_a_process_that_times_stages(monkeypatch):
-    asked = []
-    monkeypatch.setattr(stages, "main", lambda *arguments: asked.append(arguments))
-    monkeypatch.setattr("sys.argv", ["-c", "project", "folder"])
-    exec(stages.PROGRAM)
-    assert asked == [("project", "folder")]
-
-
 def test_lpips_needs_keyframes():
     with pytest.raises(RuntimeError, match="--keyframes"):
         gpu.SECTIONS["lpips"].measure(SETTINGS)
