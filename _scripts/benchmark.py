@@ -17,6 +17,57 @@ from _util.command import whole
 REPORT = Path("supplementary/gpu_benchmark.md") if places.IS_REPOSITORY else Path("gpu_benchmark.md")
 OUT = places.results("") / "benchmark.json"
 
+# Columns of the tables, as `tables.of_figures` takes them.
+METHODS = {
+    "size": "{size}",
+    "method": "{method}",
+    "precision": "{precision}",
+    "first frame s": "{first:.3f}",
+    "of RIFE's": "{first_ratio:.2f}×",
+    "further frame s": "{further:.3f}",
+    "of RIFE's further": "{further_ratio:.2f}×",
+    "MB": "{peak_mb:.0f}",
+}
+QUALITIES = {
+    "quality": lambda row: f"`{row['quality']}`" if row["quality"] else "RIFE's network, fp32",
+    "method": lambda row: row["method"].partition("@")[0],
+    "precision": "{precision}",
+    "first frame s": "{first:.3f}",
+    "further frame s": "{further:.3f}",
+    "LPIPS": lambda row: f"{row['lpips']:.4f}" if "lpips" in row else "",
+}
+MATCHING = {
+    "pieces": "{pieces}",
+    "segmentation s": "{segmentation:.3f}",
+    "matching s": "{matching:.3f}",
+    "flow s": "{flow:.3f}",
+    "all s": "{all:.3f}",
+    "paths s": "{turning:.3f}",
+    "literal matching and flow s": "{literal:.3f}",
+    "ratio": "{ratio:.1f}×",
+    "paths MB": "{turning_mb:.0f}",
+}
+VIDEO = {
+    "method": "{method}",
+    "frames drawn": "{drawn} of {frames}",
+    "video s": "{video:.2f}",
+    "frames alone s": "{interpolator:.2f}",
+    "ratio": "{ratio:.2f}",
+}
+STEADINESS = {
+    "method": "{method}",
+    "seconds": "{seconds:.1f}",
+    "largest change of what rests, levels": "{flicker}",
+    "unevenness of steps": lambda row: f"{100 * row['unevenness']:.1f} %",
+}
+PANNING = {
+    "clip": "{clip}",
+    "drawings found": "{drawings} of {drawn}",
+    "figure": lambda row: f"{100 * row['figure']:.0f} %",
+    "ground": lambda row: f"{100 * row['ground']:.0f} %",
+    "figure with `--no-camera-holds`": lambda row: f"{100 * row['without']:.0f} %",
+}
+
 
 def parse() -> argparse.Namespace:
     demo = places.ROOT / "supplementary" / "demo"
@@ -101,53 +152,6 @@ def table(report: dict) -> str:
     return "\n".join(lines)
 
 
-def table_of_matching(rows: list[dict]) -> str:
-    """Times of segment-guided matching as a table in Markdown."""
-    columns = {
-        "pieces": "{pieces}",
-        "segmentation s": "{segmentation:.3f}",
-        "matching s": "{matching:.3f}",
-        "flow s": "{flow:.3f}",
-        "all s": "{all:.3f}",
-        "paths s": "{turning:.3f}",
-        "literal matching and flow s": "{literal:.3f}",
-        "ratio": "{ratio:.1f}×",
-        "paths MB": "{turning_mb:.0f}",
-    }
-    return tables.of_figures(rows, columns)
-
-
-def table_of_video(rows: list[dict]) -> str:
-    """Times of videos and of their frames as a table in Markdown."""
-    columns = {
-        "method": "{method}",
-        "frames drawn": "{drawn} of {frames}",
-        "video s": "{video:.2f}",
-        "frames alone s": "{interpolator:.2f}",
-        "ratio": "{ratio:.2f}",
-    }
-    return tables.of_figures(rows, columns)
-
-
-def table_of_steadiness(rows: list[dict]) -> str:
-    """How steady videos are as a table in Markdown."""
-    columns = {
-        "method": "{method}",
-        "seconds": "{seconds:.1f}",
-        "largest change of what rests, levels": "{flicker}",
-        "unevenness of steps": lambda row: f"{100 * row['unevenness']:.1f} %",
-    }
-    return tables.of_figures(rows, columns)
-
-
-def table_of_panning(rows: list[dict]) -> str:
-    """How evenly figures and the ground of moving cameras move as a table in Markdown."""
-    shares = {"figure": "figure", "ground": "ground", "figure with `--no-camera-holds`": "without"}
-    columns: dict[str, tables.Pattern] = {"clip": "{clip}", "drawings found": "{drawings} of {drawn}"}
-    columns |= {title: lambda row, name=name: f"{100 * row[name]:.0f} %" for title, name in shares.items()}
-    return tables.of_figures(rows, columns)
-
-
 def main() -> None:
     arguments = parse()
     from _util.files import make_folder, write_text
@@ -173,28 +177,13 @@ def measure_on_gpu(arguments: argparse.Namespace) -> dict:
     if unknown:
         raise InputError(f"There is no section {unknown[0]!r}; it is {', '.join(gpu.SECTIONS)}.")
     settings = gpu.GpuSettings(
-        device=str(choose(arguments.device)),
-        frames=(str(arguments.frames[0]), str(arguments.frames[1])),
-        keyframes=str(arguments.keyframes) if arguments.keyframes else None,
+        device=choose(arguments.device),
+        frames=tuple(arguments.frames),
+        keyframes=arguments.keyframes,
         precision=arguments.precision,
         repeats=arguments.repeats,
     )
-    return gpu.run(settings, arguments.report, sections=arguments.sections or list(gpu.SECTIONS))
-
-
-def table_of_methods(rows: list[dict]) -> str:
-    """Times of methods beside RIFE's as a table in Markdown."""
-    columns = {
-        "size": "{size}",
-        "method": "{method}",
-        "precision": "{precision}",
-        "first frame s": "{first:.3f}",
-        "of RIFE's": "{first_ratio:.2f}×",
-        "further frame s": "{further:.3f}",
-        "of RIFE's further": "{further_ratio:.2f}×",
-        "MB": "{peak_mb:.0f}",
-    }
-    return tables.of_figures(rows, columns)
+    return gpu.run(settings, arguments.report, arguments.sections or list(gpu.SECTIONS))
 
 
 def measure_methods(arguments: argparse.Namespace) -> dict:
@@ -211,21 +200,8 @@ def measure_methods(arguments: argparse.Namespace) -> dict:
         arguments.device,
         arguments.precision,
     )
-    print(table_of_methods(rows))
+    print(tables.of_figures(rows, METHODS))
     return {"machine": stages.machine(), "methods": rows}
-
-
-def table_of_qualities(rows: list[dict]) -> str:
-    """The levels of quality as a table in Markdown."""
-    columns = {
-        "quality": lambda row: f"`{row['quality']}`" if row["quality"] else "RIFE's network, fp32",
-        "method": lambda row: row["method"].partition("@")[0],
-        "precision": "{precision}",
-        "first frame s": "{first:.3f}",
-        "further frame s": "{further:.3f}",
-        "LPIPS": lambda row: f"{row['lpips']:.4f}" if "lpips" in row else "",
-    }
-    return tables.of_figures(rows, columns)
 
 
 def measure_qualities(arguments: argparse.Namespace) -> dict:
@@ -234,7 +210,7 @@ def measure_qualities(arguments: argparse.Namespace) -> dict:
 
     folder = arguments.checkpoints or checkpoints.FOLDER
     rows = qualities.compare(tuple(arguments.frames), arguments.repeats, folder, arguments.device, arguments.keyframes)
-    print(table_of_qualities(rows))
+    print(tables.of_figures(rows, QUALITIES))
     return {"machine": stages.machine(), "qualities": rows}
 
 
@@ -255,23 +231,23 @@ def measure_more(arguments: argparse.Namespace) -> dict:
 
         report["matching"] = matching.compare(arguments.repeats)
         print("\nSegment-guided matching at 540×960, on the CPU, both ways, features of AlexNet:\n")
-        print(table_of_matching(report["matching"]))
+        print(tables.of_figures(report["matching"], MATCHING))
     if arguments.video:
         from _train.frame_interpolation.benchmarks import panning, steadiness, video
         from _train.frame_interpolation.interpolator import Interpolator
 
         report["video"] = video.compare(arguments.frames[0], arguments.repeats)
         print("\nA second of video, 640×480 on twos, to 48 frames a second:\n")
-        print(table_of_video(report["video"]))
+        print(tables.of_figures(report["video"], VIDEO))
         report["steadiness"] = steadiness.compare(arguments.frames[0])
         print("\nTen seconds of 540p, on the CPU, to twice the rate:\n")
-        print(table_of_steadiness(report["steadiness"]))
+        print(tables.of_figures(report["steadiness"], STEADINESS))
         interpolator = Interpolator(device="cpu")
         report["panning"] = panning.compare(lambda: (interpolator, {}))
         print(
             "\nA camera on ones, to twice the rate: the largest difference of a step from an even one, of the mean:\n"
         )
-        print(table_of_panning(report["panning"]))
+        print(tables.of_figures(report["panning"], PANNING))
     return report
 
 

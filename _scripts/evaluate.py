@@ -177,10 +177,7 @@ def judge(arguments: argparse.Namespace) -> None:
         in_sequence=arguments.sequence,
     )
     out = arguments.out or judging.default_out(items, judged_methods)
-    if arguments.report and items.source.path.resolve() in (
-        arguments.report.resolve(),
-        *arguments.report.resolve().parents,
-    ):
+    if arguments.report and arguments.report.resolve().is_relative_to(items.source.path.resolve()):
         raise InputError(f"The report {arguments.report} would lie in the data; choose another folder.")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
@@ -227,12 +224,10 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
     processes.leave()
     if judged is None:
         return
-    table = comparison.summary(judged.rows, list(measures.higher_is_better))
+    metrics = list(measures.higher_is_better)
+    table = comparison.summary(judged.rows, metrics)
     if is_keyframes(arguments.data) and len(names) == 1:
-        print(
-            tables.aligned(comparison.items(judged.rows, list(measures.higher_is_better)), comparison.TEXT_COLUMNS),
-            end="\n\n",
-        )
+        print(tables.aligned(comparison.items(judged.rows, metrics), comparison.TEXT_COLUMNS), end="\n\n")
     print(tables.aligned(table, comparison.TEXT_COLUMNS))
     differences = comparison.differences(judged.rows, measures.comparable) if arguments.compare else []
     if differences:

@@ -7,12 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from _scripts.benchmark import table_of_matching
+from _scripts import benchmark
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.benchmarks.matching import draw, literal_flows
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models.rfr import RFR
-from _util import checkpoints, features
+from _util import checkpoints, features, tables
 from _util.errors import InputError
 from _util.segmentation import describe
 from _util.sgm import LAYERS, SGM, match
@@ -257,6 +257,6 @@ def test_matching_helps_search_where_a_piece_moves_far():
 def test_the_benchmark_shows_every_stage():
     row = {"pieces": 200, "segmentation": 0.1, "matching": 0.2, "flow": 0.3, "all": 0.6, "literal": 5.0, "ratio": 10.0}
     row |= {"turning": 0.4, "turning_mb": 30.0}
-    lines = table_of_matching([row, row]).splitlines()
+    lines = tables.of_figures([row, row], benchmark.MATCHING).splitlines()
     assert len(lines) == 4
     assert lines[-1] == "| 200 | 0.100 | 0.200 | 0.300 | 0.600 | 0.400 | 5.000 | 10.0× | 30 |"

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks.stages import SIZES, timed
+from _train.frame_interpolation.benchmarks.stages import SIZES, read_frame, timed
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models.ifnet import IFNet
-from _util import checkpoints, image, memory
+from _util import checkpoints, memory
 
 BASELINE = "rife"
 _WARM_UP = 1
@@ -46,7 +46,7 @@ def compare(
     ways = {BASELINE: baseline} | {word: _create(word, device, folder, precision) for word in methods}
     rows = []
     for size in sizes:
-        pictures = [_resized(path, SIZES[size]) for path in frames]
+        pictures = [read_frame(path, SIZES[size]) for path in frames]
         rows += [{"size": size, **row} for row in _in_turns(ways, pictures, repeats)]
     return rows
 
@@ -91,9 +91,3 @@ def _measure(way: Interpolator, pictures: Sequence[np.ndarray]) -> tuple[float, 
     preparing = timed(lambda: prepared.append(way.prepare(pictures[0], pictures[1])), way.device)
     first, further = (timed(lambda t=t: way.at(prepared[0], t), way.device) for t in (0.5, 0.25))
     return preparing + first, further
-
-
-def _resized(path: Path, size: tuple[int, int]) -> np.ndarray:
-    picture = image.to_tensor(image.read(path))[None, :3]
-    resized = torch.nn.functional.interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
-    return image.to_array(resized[0], np.uint8)

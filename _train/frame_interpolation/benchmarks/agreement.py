@@ -3,7 +3,7 @@
 In: a device. Out: for each, the difference in exact fp32 and whether it is within tolerance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from _util.morphology import opening
 from _util.softsplat import softsplat
 
 _OPERATORS, _NETWORKS = 1e-4, 1e-3  # tolerated relative differences from the CPU
+Work = tuple[Sequence[nn.Module], Callable[..., Any]]  # networks, and what maps them and a scene to tensors
 
 
 @torch.no_grad()
@@ -40,22 +41,15 @@ def compare(device: torch.device, size: tuple[int, int] = (128, 192), iterations
     scene = frame0, frame1, flow01, flow10
     rows = []
     with convolutions(tf32=False):
-        for name, work in _operators().items():
-            expected, found = ([x.cpu() for x in tree_leaves(work(*_on(scene, place)))] for place in ("cpu", device))
-            apart = max(_largest(a - b) / max(1, _largest(a)) for a, b in zip(expected, found, strict=True))
-            rows.append({"of": name, "apart": apart, "allowed": _OPERATORS, "holds": apart <= _OPERATORS})
-        for name, (networks, work) in _networks(iterations).items():
+        for name, (networks, work) in {**_operators(), **_networks(iterations)}.items():
+            size_of, least, allowed = (_mean, 1e-6, _NETWORKS) if networks else (_largest, 1, _OPERATORS)
             expected, found = (
-                [x.cpu() for x in tree_leaves(work([network.to(place) for network in networks], *_on(scene, place)))]
+                [x.cpu() for x in tree_leaves(work(*(x.to(place) for x in (*networks, *scene))))]
                 for place in ("cpu", device)
             )
-            apart = max(_mean(a - b) / max(1e-6, _mean(a)) for a, b in zip(expected, found, strict=True))
-            rows.append({"of": name, "apart": apart, "allowed": _NETWORKS, "holds": apart <= _NETWORKS})
+            apart = max(size_of(a - b) / max(least, size_of(a)) for a, b in zip(expected, found, strict=True))
+            rows.append({"of": name, "apart": apart, "allowed": allowed, "holds": apart <= allowed})
     return rows
-
-
-def _on(tensors: tuple[Tensor, ...], device: torch.device | str) -> list[Tensor]:
-    return [x.to(device) for x in tensors]
 
 
 def _largest(x: Tensor) -> float:
@@ -66,7 +60,7 @@ def _mean(x: Tensor) -> float:
     return x.double().abs().mean().item()
 
 
-def _operators() -> dict[str, Callable[..., Any]]:
+def _operators() -> dict[str, Work]:
     def lookup(frame0: Tensor, frame1: Tensor, flow01: Tensor, _: Tensor) -> Tensor:
         features0, features1 = (F.avg_pool2d(frame, 8).repeat(1, 16, 1, 1) for frame in (frame0, frame1))
         return CorrelationPyramid(features0, features1).lookup(F.avg_pool2d(flow01, 8) + 4)
@@ -83,7 +77,7 @@ def _operators() -> dict[str, Callable[..., Any]]:
         "linear": lambda f0, f1, f01, _: softsplat(f0, f01, f1[:, :1], "linear"),
         "softmax": lambda f0, f1, f01, _: softsplat(f0, f01, f1[:, :1]),
     }
-    return {
+    operators = {
         **{f"splat, {mode}": work for mode, work in modes.items()},
         "splat, gradients": gradients,
         "distance transform": lambda f0, f1, f01, _: edt(f0[:, :1] > 0.9),
@@ -93,9 +87,10 @@ def _operators() -> dict[str, Callable[..., Any]]:
         "splat, published": lambda f0, f1, f01, _: reference.softsplat(f0, f01, f1[:, :1]),
         "distance transform, published": lambda f0, f1, f01, _: reference.edt(f0[:, :1] > 0.9),
     }
+    return {name: ([], work) for name, work in operators.items()}
 
 
-def _networks(iterations: int) -> dict[str, tuple[list[nn.Module], Callable[..., Any]]]:
+def _networks(iterations: int) -> dict[str, Work]:
     def seeded(create: Callable[[], nn.Module]) -> nn.Module:
         network = create().eval()
         network.load_state_dict(checkpoints.seeded(network.state_dict()))
@@ -103,10 +98,10 @@ def _networks(iterations: int) -> dict[str, tuple[list[nn.Module], Callable[...,
 
     rfr, ssl, dtm, fusion = (seeded(create) for create in (RFR, SoftsplatLite, DTM, Fusion))
     return {
-        "RFR": ([rfr], lambda nets, f0, f1, *_: nets[0].both_ways(f0, f1, iterations)),
-        "SoftsplatLite": ([ssl], lambda nets, *scene: nets[0](*scene, 0.4).frame),
-        "SoftsplatLite and DTM": ([ssl, dtm], lambda nets, *scene: nets[1](nets[0](*scene, 0.4))),
-        "Fusion": ([fusion], lambda nets, *scene: nets[0](*scene, 0.4).frame),
-        "RFR, published": ([rfr], lambda nets, f0, f1, *_: reference.estimate_flow(nets[0], f0, f1, iterations)),
-        "SoftsplatLite, published": ([ssl], lambda nets, *scene: reference.synthesise(nets[0], *scene, 0.4).frame),
+        "RFR": ([rfr], lambda rfr, f0, f1, *_: rfr.both_ways(f0, f1, iterations)),
+        "SoftsplatLite": ([ssl], lambda ssl, *scene: ssl(*scene, 0.4).frame),
+        "SoftsplatLite and DTM": ([ssl, dtm], lambda ssl, dtm, *scene: dtm(ssl(*scene, 0.4))),
+        "Fusion": ([fusion], lambda fusion, *scene: fusion(*scene, 0.4).frame),
+        "RFR, published": ([rfr], lambda rfr, f0, f1, *_: reference.estimate_flow(rfr, f0, f1, iterations)),
+        "SoftsplatLite, published": ([ssl], lambda ssl, *scene: reference.synthesise(ssl, *scene, 0.4).frame),
     }

@@ -4,7 +4,6 @@ The figures are those of `_databacks.figures`, whose middle frames and motion ar
 by the last two methods.
 """
 
-import argparse
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,7 +133,7 @@ def main() -> None:
     default = " ".join(METHODS)
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD", help=f"(default: {default})")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="a picture of ten pairs, before and after")
-    arguments: argparse.Namespace = parser.parse_args()
+    arguments = parser.parse_args()
     if arguments.sheet and len(arguments.methods) < 2:
         parser.error("--sheet compares two methods; name two")
     figures = Figures(arguments.pairs, seed=arguments.seed, line_art=arguments.line_art)

@@ -1,8 +1,8 @@
 """Benchmark of a CUDA GPU, in sections: kernels, agreement with the CPU, frames, memory, video, LPIPS, training.
 
 Each section runs in its own process with a time limit, because a kernel that fails or hangs takes its process down.
-Failures are reported, and the other sections continue. A section is a function of a device and of sizes, so that it can
-also run on the CPU, and returns the rows of a table, as dicts.
+Failures are reported, and the other sections continue. A section is a function of the settings, which may name the CPU,
+and returns the rows of a table, as dicts.
 
 In: two frames, and optionally a folder of keyframes. Out: a Markdown report, rewritten after every section.
 """
@@ -13,74 +13,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from _train.frame_interpolation.benchmarks import against_rife, agreement, kernels, pair, qualities, training, video
 from _train.frame_interpolation.benchmarks import stages as timing
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import checkpoints, files, image, tables
+from _util import checkpoints, files, tables
 
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
 Rows = list[dict[str, Any]]
 
 
 class GpuSettings(NamedTuple):
-    """What is measured, and on what; JSON-serialisable."""
+    """What is measured, and on what."""
 
-    device: str
-    frames: tuple[str, str]
-    keyframes: str | None
+    device: torch.device
+    frames: tuple[Path, Path]
+    keyframes: Path | None
     precision: str
     repeats: int
-
-
-class Section(NamedTuple):
-    title: str
-    measure: Callable[[GpuSettings], Rows]
-    note: str  # what the figures mean
-    seconds: int  # time limit
-    table: Callable[[Rows], str]
-
-
-def stages(
-    device: torch.device, frames: tuple[Path, Path], size: tuple[int, int], precision: str, repeats: int
-) -> Rows:
-    """Milliseconds and memory of each stage of interpolating two image files, published and in this project."""
-    with tempfile.TemporaryDirectory() as folder:
-        timing.resize(*frames, size, Path(folder))
-        timing.write_checkpoints(Path(folder))
-        published, ours = (
-            timing.measure(which, Path(folder), repeats, precision, str(device)) for which in ("baseline", "project")
-        )
-    return [
-        {
-            "stage": stage,
-            "published ms": 1000 * published["seconds"][stage],
-            "published MB": published["peak_mb"][stage],
-            "ours ms": 1000 * ours["seconds"][stage],
-            "ours MB": ours["peak_mb"][stage],
-        }
-        for stage in timing.STAGES
-    ]
-
-
-def lpips(device: torch.device, keyframes: Path) -> Rows:
-    """LPIPS of a folder of keyframes, each drawn from its neighbours by the default method, in exact fp32 and in the
-    default precision."""
-    rows = []
-    for precision in ("fp32", "auto"):
-        interpolator = Interpolator(device=str(device), precision=precision)
-        measured = qualities.lpips(interpolator.pipeline, keyframes, device)
-        dtypes = "/".join(interpolator.context.precisions)
-        rows.append(
-            {"method": interpolator.method, "precision": precision, "flow/synthesis": dtypes, "lpips": measured}
-        )
-        rows[-1]["change"] = measured / rows[0]["lpips"] - 1
-    return rows
 
 
 def table(rows: Rows) -> str:
@@ -98,25 +53,22 @@ def _written(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _frames(settings: GpuSettings, size: str) -> tuple[np.ndarray, np.ndarray]:
-    with tempfile.TemporaryDirectory() as folder:
-        frame0, frame1 = map(Path, settings.frames)
-        timing.resize(frame0, frame1, timing.SIZES[size], Path(folder))
-        frame0, frame1 = (image.read(Path(folder) / f"frame{i}.png")[:, :, :3].copy() for i in range(2))
-        return frame0, frame1
+class Section(NamedTuple):
+    title: str
+    measure: Callable[[GpuSettings], Rows]
+    note: str  # what the figures mean
+    seconds: int  # time limit
+    as_table: Callable[[Rows], str] = table
 
 
-def _pair_at(size: str, published: bool = True) -> Callable[[GpuSettings], Rows]:
-    def measure(settings: GpuSettings) -> Rows:
-        frames, device = _frames(settings, size), torch.device(settings.device)
-        return pair.compare(device, frames, settings.precision, settings.repeats, published)
-
-    return measure
+def _pair(settings: GpuSettings, size: str, published: bool = True) -> Rows:
+    frame0, frame1 = (timing.read_frame(path, timing.SIZES[size]) for path in settings.frames)
+    return pair.compare(settings.device, (frame0, frame1), settings.precision, settings.repeats, published)
 
 
-def _default_of(settings: GpuSettings) -> Rows:
-    frames = Path(settings.frames[0]), Path(settings.frames[1])
-    methods, folder = ("ifnet", "ifnet-fast"), checkpoints.FOLDER
+def _default(settings: GpuSettings) -> Rows:
+    sizes, methods, device = list(timing.SIZES), ("ifnet", "ifnet-fast"), str(settings.device)
+    rows = against_rife.compare(settings.frames, sizes, methods, settings.repeats, checkpoints.FOLDER, device)
     return [
         {
             "size": row["size"],
@@ -127,22 +79,46 @@ def _default_of(settings: GpuSettings) -> Rows:
             "further ms": 1000 * row["further"],
             "further, of RIFE's": row["further_ratio"],
         }
-        for row in against_rife.compare(
-            frames, tuple(against_rife.SIZES), methods, settings.repeats, folder, settings.device
-        )
+        for row in rows
     ]
 
 
-def _stages_of(settings: GpuSettings) -> Rows:
-    frames = Path(settings.frames[0]), Path(settings.frames[1])
-    device = torch.device(settings.device)
-    return stages(device, frames, timing.SIZES["540p"], settings.precision, settings.repeats)
+def _stages(settings: GpuSettings) -> Rows:
+    """Milliseconds and memory of each stage of interpolating two image files, published and in this project."""
+    with tempfile.TemporaryDirectory() as folder:
+        timing.resize(*settings.frames, timing.SIZES["540p"], Path(folder))
+        timing.write_checkpoints(Path(folder))
+        published, ours = (
+            timing.measure(which, Path(folder), settings.repeats, settings.precision, str(settings.device))
+            for which in ("baseline", "project")
+        )
+    return [
+        {
+            "stage": stage,
+            "published ms": 1000 * published["seconds"][stage],
+            "published MB": published["peak_mb"][stage],
+            "ours ms": 1000 * ours["seconds"][stage],
+            "ours MB": ours["peak_mb"][stage],
+        }
+        for stage in timing.STAGES
+    ]
 
 
-def _lpips_of(settings: GpuSettings) -> Rows:
+def _lpips(settings: GpuSettings) -> Rows:
+    """LPIPS of keyframes, each drawn from its neighbours by the default method, in exact fp32 and in the default
+    precision."""
     if settings.keyframes is None:
         raise RuntimeError("no keyframes were given; --keyframes FOLDER names them")
-    return lpips(torch.device(settings.device), Path(settings.keyframes))
+    rows = []
+    for precision in ("fp32", "auto"):
+        interpolator = Interpolator(device=str(settings.device), precision=precision)
+        measured = qualities.lpips(interpolator.pipeline, settings.keyframes, settings.device)
+        dtypes = "/".join(interpolator.context.precisions)
+        rows.append(
+            {"method": interpolator.method, "precision": precision, "flow/synthesis": dtypes, "lpips": measured}
+        )
+        rows[-1]["change"] = measured / rows[0]["lpips"] - 1
+    return rows
 
 
 _PAIR = (
@@ -160,58 +136,50 @@ SECTIONS = {
     ),
     "agreement": Section(
         "Agreement with the CPU",
-        lambda settings: agreement.compare(torch.device(settings.device)),
+        lambda settings: agreement.compare(settings.device),
         "In exact fp32. Operators: largest difference of the largest value; networks: mean difference of the mean.",
         90,
-        table,
     ),
     "default": Section(
         "The default beside RIFE",
-        _default_of,
+        _default,
         "RIFE's published network in fp32, seeded weights, in turns with ours; from arrays in the host's memory to "
         "an array there. A further frame is another time of the same pair.",
         90,
-        table,
     ),
-    "540p": Section("A pair at 540p", _pair_at("540p"), _PAIR, 90, table),
-    "2160p": Section("A pair at 2160p, ours alone", _pair_at("2160p", published=False), _PAIR, 60, table),
+    "540p": Section("A pair at 540p", partial(_pair, size="540p"), _PAIR, 90),
+    "2160p": Section("A pair at 2160p, ours alone", partial(_pair, size="2160p", published=False), _PAIR, 60),
     "video": Section(
         "1080p video to twice its rate",
-        lambda settings: video.rates(torch.device(settings.device), Path(settings.frames[0])),
+        lambda settings: video.rates(settings.device, settings.frames[0]),
         "A pan, 24 frames a second; decoding, interpolation and encoding (H.264) with start and end. Idle: by NVML, "
         "without the first and last fifth.",
         120,
-        table,
     ),
     "training": Section(
         "Training",
-        lambda settings: training.steps(torch.device(settings.device), repeats=settings.repeats),
+        lambda settings: training.steps(settings.device, repeats=settings.repeats),
         "Toons, batches of 8 at 256×256; a step with its batch, by events. Published: the published computation.",
         150,
-        table,
     ),
     "toons": Section(
         "The generator of toons",
-        lambda settings: training.generator(torch.device(settings.device), repeats=settings.repeats),
+        lambda settings: training.generator(settings.device, repeats=settings.repeats),
         "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
         60,
-        table,
     ),
-    "lpips": Section("LPIPS of keyframes", _lpips_of, "By what users get; metrics on the GPU.", 90, table),
-    "1080p": Section("A pair at 1080p", _pair_at("1080p"), _PAIR, 90, table),
+    "lpips": Section("LPIPS of keyframes", _lpips, "By what users get; metrics on the GPU.", 90),
+    "1080p": Section("A pair at 1080p", partial(_pair, size="1080p"), _PAIR, 90),
     "stages": Section(
         "Stages of a pair at 540p",
-        _stages_of,
+        _stages,
         "From files to a file; published in exact fp32. A first frame is all of them, a further one is time and write.",
         60,
-        table,
     ),
 }
 
 
-def run(
-    settings: GpuSettings, path: Path, longest: float = 340, sections: Sequence[str] = tuple(SECTIONS)
-) -> dict[str, Any]:
+def run(settings: GpuSettings, path: Path, sections: Sequence[str], longest: float = 340) -> dict[str, Any]:
     """Run some of `SECTIONS`, print each when it is done, and write the report to `path` after each.
 
     Args:
@@ -220,7 +188,7 @@ def run(
     Returns:
         `machine`, and by section its rows, or a sentence on why there are none.
     """
-    end, hardware = time.monotonic() + longest, machine(torch.device(settings.device))
+    end, hardware = time.monotonic() + longest, machine(settings.device)
     found: dict[str, Any] = {"machine": hardware}
     parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {text}" for name, text in hardware.items())])]
     print(parts[0], flush=True)
@@ -238,7 +206,7 @@ def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | 
     """The rows of a section and their table; if there are none, the reason in place of both."""
     if seconds <= 0:
         return (why := "Not measured: there was no time left."), why
-    command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings)]
+    command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings, default=str)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=seconds, errors="replace")
     except subprocess.TimeoutExpired:
@@ -252,8 +220,10 @@ def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | 
 
 def main(name: str, settings: str) -> None:
     """Entry point of the processes: print the rows of one section, and their table, as one line of JSON."""
-    rows = SECTIONS[name].measure(GpuSettings(*json.loads(settings)))
-    print(json.dumps([rows, SECTIONS[name].table(rows)]))
+    device, (frame0, frame1), keyframes, precision, repeats = json.loads(settings)
+    frames, keyframes = (Path(frame0), Path(frame1)), Path(keyframes) if keyframes else None
+    rows = SECTIONS[name].measure(GpuSettings(torch.device(device), frames, keyframes, precision, repeats))
+    print(json.dumps([rows, SECTIONS[name].as_table(rows)]))
 
 
 def machine(device: torch.device) -> dict[str, str]:

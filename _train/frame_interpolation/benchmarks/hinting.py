@@ -5,7 +5,6 @@ three hints from the true motion, at the middles of the bones around which the a
 the truth, among those that are not covered in either key. A hint is a point, or a stroke along the bone.
 """
 
-import argparse
 import statistics
 from typing import NamedTuple
 
@@ -104,7 +103,7 @@ def main() -> None:
     parser.add_argument("--worst", type=int, default=30, help="of them, those that are given hints (default: 30)")
     parser.add_argument("--strokes", action="store_true", help="strokes along bones rather than points")
     parser.add_argument("--synthesis", default="auto")
-    arguments: argparse.Namespace = parser.parse_args()
+    arguments = parser.parse_args()
     rows = compare(arguments.seeds, arguments.worst, arguments.strokes, synthesis=arguments.synthesis)
     columns = {
         "seed": "{seed}",

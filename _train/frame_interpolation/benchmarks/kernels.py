@@ -81,7 +81,6 @@ def compare(device: torch.device | str = "cuda") -> list[dict]:
 
 def table(rows: list[dict]) -> str:
     """The rows of `compare` as a Markdown table."""
-    lines = [f"Copy bandwidth: {rows[0]['bandwidth'] / 1e9:.0f} GB/s.", ""] if rows else []
     columns = {
         "kernel": "{kernel}",
         "dtype": "{dtype}",
@@ -92,7 +91,7 @@ def table(rows: list[dict]) -> str:
         "MB that must move": lambda row: f"{row['bytes'] / 1e6:.1f}",
         "of bandwidth": "{share:.0%}",
     }
-    return "\n".join([*lines, tables.of_figures(rows, columns)])
+    return f"Copy bandwidth: {rows[0]['bandwidth'] / 1e9:.0f} GB/s.\n\n{tables.of_figures(rows, columns)}"
 
 
 def cases(device: torch.device | str) -> Iterator[Case]:

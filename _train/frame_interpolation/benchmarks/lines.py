@@ -5,7 +5,6 @@ in-between are compared with those of the truth: the number of pixels between th
 pixels from a line, and the width of the lines.
 """
 
-import argparse
 import statistics
 from typing import NamedTuple
 
@@ -97,7 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=20, help="drawings (default: 20)")
     parser.add_argument("--synthesis", default="auto")
-    arguments: argparse.Namespace = parser.parse_args()
+    arguments = parser.parse_args()
     tables = {how: compare(arguments.count, how, synthesis=arguments.synthesis) for how in ("off", "auto")}
     print("\n| drawing | grey far from lines: off | auto | width: off | auto | true |\n|---|---|---|---|---|---|")
     for off, auto in zip(*tables.values(), strict=True):

@@ -6,15 +6,16 @@ in exact fp32, without TF32.
 """
 
 import contextlib
-import json
+import multiprocessing
 import platform
+import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,6 @@ from _train.frame_interpolation.syntheses import Pair
 from _util import checkpoints, cpu, image, memory, pixels
 from _util.device import choose as choose_device
 
-PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import stages; stages.main(*sys.argv[1:])"
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 STAGES = ("read", "flow", "prepare", "time", "write")
 WARM_UP = {"cpu": 1, "cuda": 3}  # rounds that compile kernels, touch memory and capture graphs
@@ -50,6 +50,9 @@ def compare(frame0: Path, frame1: Path, sizes: list[str], repeats: int, precisio
 
     Returns:
         Machine, precisions, and by size: seconds and peak MB by stage of both, ratios, mean |Δ| of the frames in /255.
+
+    Raises:
+        InputError: as `Interpolator`, of the precision and the device.
     """
     report: dict = {"machine": machine(), "frames": [str(frame0), str(frame1)], "repeats": repeats, "sizes": {}}
     for size in sizes:
@@ -57,7 +60,7 @@ def compare(frame0: Path, frame1: Path, sizes: list[str], repeats: int, precisio
             resize(frame0, frame1, SIZES[size], Path(folder))
             write_checkpoints(Path(folder))
             results = {
-                which: _in_process(which, folder, repeats, precision, device) for which in ("baseline", "project")
+                which: _in_process(which, Path(folder), repeats, precision, device) for which in ("baseline", "project")
             }
             middles = [image.read(Path(folder) / f"{which}.png").astype(float) for which in results]
         first, later = (
@@ -208,15 +211,10 @@ def _write(path: Path, state: dict) -> None:
     image.write(path, image.to_array(state["frame"][0], np.uint8))
 
 
-def _in_process(which: str, folder: str, repeats: int, precision: str, device: str) -> dict:
-    command = [sys.executable, "-c", PROGRAM, which, folder, str(repeats), precision, device]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(finished.stdout.splitlines()[-1])
-
-
-def main(which: str, folder: str, repeats: str, precision: str, device: str) -> None:
-    """Entry point of the processes: print the measurement as one line of JSON."""
-    print(json.dumps(measure(which, Path(folder), int(repeats), precision, device)))
+def _in_process(*arguments: Any) -> dict:
+    """The result of `measure` in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
 
 
 def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> None:
@@ -225,18 +223,20 @@ def resize(frame0: Path, frame1: Path, size: tuple[int, int], folder: Path) -> N
         image.write(folder / f"frame{i}.png", pixels.resize(image.read(path), size))
 
 
+def read_frame(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a frame, resized to (h, w) = `size` if given, as (h, w, 3) uint8 RGB."""
+    frame = np.ascontiguousarray(pixels.as_8_bits(pixels.with_channels(image.read(path), 3))[:, :, :3])
+    return pixels.resize(frame, size) if size else frame
+
+
 def machine() -> dict:
     """The machine that figures depend on: cpu, threads, bf16 (whether the CPU multiplies in it), gpu, torch."""
-    names = [line.split(":", 1)[1].strip() for line in _cpu_info() if line.startswith("model name")]
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:(.*)", info.read_text() if info.exists() else "", re.MULTILINE)
     return {
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": name[1].strip() if name else platform.processor(),
         "threads": torch.get_num_threads(),
         "bf16": cpu.multiplies_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }
-
-
-def _cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []

@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from _train.frame_interpolation.benchmarks.stages import read_frame
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _util import image, video
+from _util import video
 
 METHODS = (("auto", "auto"), ("sgm+dis", "fusion"))  # the current default and the previous one
 _SIZE = 540, 960
@@ -27,7 +28,7 @@ _MARGIN = 24  # pixels around the disc's orbit that do not count as resting
 def compare(picture: Path, size: tuple[int, int] = _SIZE, seconds: int = _SECONDS) -> list[dict]:
     """By method: total `seconds`; `flicker`, the maximum difference of a resting pixel from the source, of 255; and
     `unevenness`, the standard deviation of the disc's steps over their mean."""
-    ground = _resized(image.read(picture)[:, :, :3], size)
+    ground = read_frame(picture, size)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "disc.mkv", Path(folder) / "out.mkv"
@@ -67,7 +68,3 @@ def judge(ground: np.ndarray, path: Path) -> tuple[int, float]:
         places.append(complex(disc["m10"], disc["m01"]) / disc["m00"])
     steps = np.abs(np.diff(places[:-1]))
     return flicker, float(steps.std() / steps.mean())
-
-
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)

@@ -32,8 +32,6 @@ from _util import checkpoints
 from _util.lines import nedt
 from _util.losses import gaussian_pyramid_l1, sequence
 
-MODELS = ("rfr", "ssldtm")
-
 
 def steps(
     device: torch.device, size: tuple[int, int] = (256, 256), batch_size: int = 8, repeats: int = 5
@@ -41,10 +39,10 @@ def steps(
     """Steps per second of both networks: the published computation in exact fp32, then the trainer's in fp32 and in
     bf16; the share of a step that its batch takes; and the memory of a step."""
     rows, toons = [], noise(device, size, batch_size)
-    for model in MODELS:
+    for model, published in _PUBLISHED.items():
         slowest = None
         for way, loss_of, rounding, dtype in (
-            ("published, fp32", _PUBLISHED[model], partial(stages.convolutions, tf32=False), torch.float32),
+            ("published, fp32", published, partial(stages.convolutions, tf32=False), torch.float32),
             ("ours, fp32", _ours, _rounding_of_the_trainer, torch.float32),
             ("ours, bf16", _ours, _rounding_of_the_trainer, torch.bfloat16),
         ):

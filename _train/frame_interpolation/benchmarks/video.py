@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks.stages import write_checkpoints
+from _train.frame_interpolation.benchmarks.stages import read_frame, write_checkpoints
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _util import checkpoints, image, video
+from _util import checkpoints, video
 
 _SIZE = 480, 640
 _DRAWINGS = 12  # one second of animation on twos
@@ -71,15 +71,15 @@ def compare(picture: Path, repeats: int) -> list[dict]:
         write_pan(picture, source)
         for flow, synthesis in METHODS:
             interpolator = Interpolator(flow, synthesis)
-            _warm_up(source, interpolator)
+            frames = [frame.pixels for frame in video.Reader(source)]
+            interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)  # warms up
             rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)
             times = rounds[(repeats - 1) // 2]
-            name = interpolator.method
-            rows.append({"method": name, **times._asdict(), "ratio": times.ratio})
+            rows.append({"method": interpolator.method, **times._asdict(), "ratio": times.ratio})
     return rows
 
 
-def measure(source: Path, interpolator: Interpolator, options: Options | None = None) -> Times:
+def measure(source: Path, interpolator: Interpolator) -> Times:
     """Interpolate `source`, then draw the same frames alone.
 
     Raises:
@@ -88,7 +88,7 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
     remembering = _Remembers(interpolator)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        summary = interpolate_video(source, Path(folder) / "out.mp4", options or Options(), lambda: (remembering, {}))
+        summary = interpolate_video(source, Path(folder) / "out.mp4", Options(), lambda: (remembering, {}))
         assert summary is not None  # the folder is new
         whole = time.perf_counter() - start
     start = time.perf_counter()
@@ -97,11 +97,6 @@ def measure(source: Path, interpolator: Interpolator, options: Options | None = 
             frame()
     alone = time.perf_counter() - start
     return Times(whole, alone, sum(len(times) for _, _, times in remembering.asked), summary.frames)
-
-
-def _warm_up(source: Path, interpolator: Interpolator) -> None:
-    frames = [frame.pixels for frame in video.Reader(source)]
-    interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)
 
 
 def write_pan(
@@ -113,21 +108,15 @@ def write_pan(
         size: (h, w) of the frames.
         held: number of frames per drawing.
     """
-    pixels = image.read(picture)[:, :, :3]
-    room = min(pixels.shape[0] / size[0], pixels.shape[1] / size[1])
+    (h, w), pixels = size, read_frame(picture)
+    room = min(pixels.shape[0] / h, pixels.shape[1] / w)
     if room < 1.1:
         pixels = cv2.resize(pixels, None, fx=1.2 / room, fy=1.2 / room, interpolation=cv2.INTER_CUBIC)
     with video.Writer(path, video.Encoding(size, Fraction(24))) as writer:
-        for crop in _crops(pixels, size, drawings):
+        for i in range(drawings):
+            y, x = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[:2], size, strict=True))
             for _ in range(held):
-                writer.write(crop)
-
-
-def _crops(pixels: np.ndarray, size: tuple[int, int], drawings: int) -> Iterator[np.ndarray]:
-    h, w = size
-    for i in range(drawings):
-        x, y = ((side - part) * i // (drawings - 1) for side, part in zip(pixels.shape[1::-1], (w, h), strict=True))
-        yield np.ascontiguousarray(pixels[y : y + h, x : x + w])
+                writer.write(np.ascontiguousarray(pixels[y : y + h, x : x + w]))
 
 
 def rates(
@@ -143,11 +132,10 @@ def rates(
         write_pan(picture, folder / "pan.mp4", size, drawings, held=1)
         for flow, synthesis, weights in (("rfr", "ssldtm", folder), ("auto", "auto", checkpoints.FOLDER)):
             interpolator = Interpolator(flow, synthesis, str(device), folder=weights)
-            interpolate = _interpolating(interpolator, folder)
-            interpolate("warm-up.mp4")
+            _interpolate(interpolator, folder / "warm-up.mp4")
             start = time.perf_counter()
             with Watch(device) as watch:
-                frames = interpolate("pan.mp4")
+                frames = _interpolate(interpolator, folder / "pan.mp4")
             seconds = time.perf_counter() - start
             rows.append(
                 {
@@ -161,15 +149,13 @@ def rates(
     return rows
 
 
-def _interpolating(interpolator: Interpolator, folder: Path) -> Callable[[str], int]:
-    def interpolate(name: str) -> int:
-        target = folder / f"out-{name}"
-        summary = interpolate_video(folder / name, target, Options(), lambda: (interpolator, {}))
-        assert summary is not None  # the file is removed each time
-        target.unlink()
-        return summary.frames
-
-    return interpolate
+def _interpolate(interpolator: Interpolator, path: Path) -> int:
+    """Interpolate a video, and return the number of frames of the result, which is removed."""
+    target = path.with_name(f"out-{path.name}")
+    summary = interpolate_video(path, target, Options(), lambda: (interpolator, {}))
+    assert summary is not None  # the file is removed each time
+    target.unlink()
+    return summary.frames
 
 
 class Watch:

@@ -85,7 +85,6 @@ class JudgedInterpolation(JudgedMethod):
         # With precomputed flow the estimator is never called, so take one that needs no weights.
         self.interpolator = Interpolator("dis" if self.is_precomputed else flow, synthesis, **options)
         self.device = self.interpolator.device
-        self.folder = Path(options.get("folder", checkpoints.FOLDER))
         self.name = f"{PRECOMPUTED}+{self.interpolator.synthesis}" if self.is_precomputed else self.interpolator.method
 
     def draw(self, triplet: Triplet, times: Sequence[float]) -> list[Tensor]:
@@ -108,7 +107,8 @@ class JudgedInterpolation(JudgedMethod):
         return self.interpolator.pipeline.prepare(frame0, frame1, flow)
 
     def sources(self, name: str) -> list[Path]:
-        folders = [folder / inner for folder in checkpoints.searched(self.folder) for inner in ("", "default")]
+        places = checkpoints.searched(self.interpolator.context.folder)
+        folders = [place / inner for place in places for inner in ("", "default")]
         return [path for folder in folders for path in folder.glob("*") if path.is_file()]
 
 

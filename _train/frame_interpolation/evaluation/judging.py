@@ -92,8 +92,9 @@ def judge(
         except InputError as error:
             return index, error, ""
         if report:  # outside the `try`: a write error ends the run instead of excluding the item
+            metadata = {fact: value for fact, value in item.metadata.items() if value}
             first = {method: frames[0] for method, frames in drawn.items()}
-            report.add(ReportItem(name, _known(item.metadata), found, _pictures(item, first, flows), stamp))
+            report.add(ReportItem(name, metadata, found, _pictures(item, first, flows), stamp))
         return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
 
     own: dict[int, list[Row]] = {}
@@ -160,10 +161,6 @@ def _one_thread_each(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor,
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(torch_threads)
         cv2.setNumThreads(cv_threads)
-
-
-def _known(metadata: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in metadata.items() if value}
 
 
 @torch.inference_mode()

@@ -116,22 +116,15 @@ class Measures:
 
     @torch.inference_mode()
     def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
-        """Compute every column for the frames (3, h, w) drawn at `times`.
-
-        Raises:
-            InputError: a sequence is to be measured, but there is only one frame.
-        """
-        if self.in_sequence and len(frames) == 1:
-            raise InputError("A sequence is measured of methods that draw at any time; leave folders of frames out.")
+        """Compute every column for the frames (3, h, w) drawn at `times`."""
         frames = [as_8_bits(frame[None].to(self.device).float()) for frame in frames]
         found = self._whole(frames[0], truth)
         part = _crop(frames[0], item)
         found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
         t = item.triplet.time
-        by_time = dict(zip(self.times(t), frames, strict=False))
+        by_time = dict(zip(self.times(t), frames, strict=True))
         if self.aligned:
-            times = ALIGNED_TIMES if len(frames) > 1 else (t,)
-            found |= self._aligned({time: by_time[time] for time in times}, t, truth)
+            found |= self._aligned({time: by_time[time] for time in ALIGNED_TIMES}, t, truth)
         if self.registered:
             moved = as_8_bits(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}

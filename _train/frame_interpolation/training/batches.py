@@ -119,12 +119,9 @@ class TripletBatches(Dataset):
         if triplets is None:
             return ToonOrder(source, i)
         places = range(i * self.batch_size, (i + 1) * self.batch_size)
-        return collate([triplets[self._index(source, place), self._seed(place)] for place in places])
+        return collate([triplets[self._index(len(triplets), place), self._seed(place)] for place in places])
 
-    def _index(self, source: int, place: int) -> int:
-        triplets = self._triplets[source]
-        assert triplets is not None
-        count = len(triplets)
+    def _index(self, count: int, place: int) -> int:
         return int(_order(count, self.seed, place // count)[place % count])
 
     def _seed(self, place: int) -> int:

@@ -1,13 +1,14 @@
 """What the benchmark of a GPU measures, on the CPU at small sizes, so that only the device differs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from _scripts import benchmark as script
-from _train.frame_interpolation.benchmarks import against_rife, agreement, gpu, pair, reference, stages, training, video
+from _train.frame_interpolation.benchmarks import agreement, gpu, pair, reference, stages, training, video
 from _train.frame_interpolation.benchmarks.gpu import GpuSettings
 from _train.frame_interpolation.benchmarks.video import Watch
 from _train.frame_interpolation.context import Context
@@ -20,7 +21,7 @@ from _util.errors import InputError
 from tests.train.test_cuda_devices import features_at_the_size_given
 
 CPU = torch.device("cpu")
-SETTINGS = GpuSettings("cpu", ("a.png", "b.png"), None, "fp32", 1)
+SETTINGS = GpuSettings(CPU, (Path("a.png"), Path("b.png")), None, "fp32", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +67,27 @@ def test_pair(frames):
     assert 0 < ours["mean difference /255"] < 128
 
 
-def test_stages(tmp_path, frames):
+@pytest.fixture
+def settings(tmp_path, frames) -> GpuSettings:
+    """Of frames in files."""
     paths = tmp_path / "a.png", tmp_path / "b.png"
     for path, frame in zip(paths, frames, strict=True):
         image.write(path, frame)
-    rows = gpu.stages(CPU, paths, (48, 64), "fp32", 1)
+    return SETTINGS._replace(frames=paths)
+
+
+def test_frames_are_8_bit_rgb_of_any_files(tmp_path):
+    ramp = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
+    image.write(tmp_path / "grey.png", ramp)
+    image.write(tmp_path / "rgba.png", np.dstack([ramp] * 4))
+    grey, rgba = (stages.read_frame(tmp_path / name, (48, 64)) for name in ("grey.png", "rgba.png"))
+    assert (grey.shape, grey.dtype) == ((48, 64, 3), np.uint8)
+    np.testing.assert_array_equal(grey, rgba)
+
+
+def test_stages(settings, monkeypatch):
+    monkeypatch.setitem(stages.SIZES, "540p", (48, 64))
+    rows = gpu.SECTIONS["stages"].measure(settings)
     assert [row["stage"] for row in rows] == list(stages.STAGES)
     assert all(row["published MB"] > 10 and row["ours ms"] > 0 for row in rows)
 
@@ -106,7 +123,7 @@ def test_lpips(tmp_path, frames, monkeypatch):
     monkeypatch.setattr(gpu, "Interpolator", lambda device, precision: _Blend(precision))
     for i, frame in enumerate((*frames, frames[0])):
         image.write(tmp_path / f"{i}.png", frame)
-    exact, default = gpu.lpips(CPU, tmp_path)
+    exact, default = gpu.SECTIONS["lpips"].measure(SETTINGS._replace(keyframes=tmp_path))
     assert exact["lpips"] > 0
     assert exact["change"] == default["change"] == 0
 
@@ -127,12 +144,11 @@ class _Blend:
         return (1 - t) * prepared[0] + t * prepared[1]
 
 
-def test_the_default_beside_rife(tmp_path, frames, monkeypatch):
-    monkeypatch.setattr(against_rife, "SIZES", {"small": (48, 64)})
-    paths = [tmp_path / f"{i}.png" for i in range(2)]
-    for path, frame in zip(paths, frames, strict=True):
-        image.write(path, frame)
-    rows = gpu.SECTIONS["default"].measure(SETTINGS._replace(frames=tuple(map(str, paths))))
+def test_the_default_beside_rife(settings, monkeypatch):
+    for name in ("1080p", "2160p"):
+        monkeypatch.delitem(stages.SIZES, name)
+    monkeypatch.setitem(stages.SIZES, "540p", (48, 64))
+    rows = gpu.SECTIONS["default"].measure(settings)
     assert [row["method"] for row in rows] == ["rife", "ifnet", "ifnet-fast"]
     assert rows[0]["first, of RIFE's"] == 1
     assert all(row["first ms"] > 0 for row in rows)
@@ -179,7 +195,7 @@ def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
     for name in ("video", "training"):
         monkeypatch.setitem(gpu.SECTIONS, name, gpu.SECTIONS[name]._replace(seconds=0.5))
     report = tmp_path / "report.md"
-    found = gpu.run(SETTINGS, report, sections=["agreement", "toons", "video", "lpips"])
+    found = gpu.run(SETTINGS, report, ["agreement", "toons", "video", "lpips"])
     assert found["agreement"] == "Not measured: RuntimeError: a kernel died"
     assert found["toons"] == found["lpips"] == [{"device": "cpu"}]
     assert "longer than" in found["video"]
@@ -191,26 +207,18 @@ def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
 
 def test_no_time_left(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "PROGRAM", PROGRAM)
-    found = gpu.run(SETTINGS, tmp_path / "report.md", longest=0, sections=["toons"])
+    found = gpu.run(SETTINGS, tmp_path / "report.md", ["toons"], longest=0)
     assert found["toons"] == "Not measured: there was no time left."
 
 
 def test_the_program_of_a_process(monkeypatch, capsys):
-    section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [settings._asdict()])
+    section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [{}] if settings == SETTINGS else [])
     monkeypatch.setitem(gpu.SECTIONS, "toons", section)
-    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS)])
+    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS, default=str)])
     exec(gpu.PROGRAM)
     rows, table = json.loads(capsys.readouterr().out)
-    assert rows[0]["frames"] == ["a.png", "b.png"]
+    assert rows == [{}]
     assert table == gpu.table(rows)
-
-
-def test_the_program_of_a_process_that_times_stages(monkeypatch):
-    asked = []
-    monkeypatch.setattr(stages, "main", lambda *arguments: asked.append(arguments))
-    monkeypatch.setattr("sys.argv", ["-c", "project", "folder"])
-    exec(stages.PROGRAM)
-    assert asked == [("project", "folder")]
 
 
 def test_lpips_needs_keyframes():

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from _scripts.benchmark import table_of_panning
+from _scripts import benchmark
 from _train.frame_interpolation.benchmarks import panning
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import camera_holds
+from _util import camera_holds, tables
 
 
 @pytest.mark.parametrize("pan", panning.PANS, ids=str)
@@ -40,5 +40,5 @@ def test_figure_and_ground_move_evenly_in_the_result():
     rows = panning.compare(lambda: (interpolator, {}), pans)
     assert all(max(row["figure"], row["ground"]) < 0.2 < row["without"] for row in rows)
     assert [(row["drawings"], row["drawn"]) for row in rows] == [(13, 13), (9, 9)]
-    lines = table_of_panning(rows).splitlines()
+    lines = tables.of_figures(rows, benchmark.PANNING).splitlines()
     assert all(str(pan) in line for pan, line in itertools.zip_longest(pans, lines[2:]))

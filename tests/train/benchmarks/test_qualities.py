@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from _scripts.benchmark import table_of_methods, table_of_qualities
+from _scripts import benchmark
 from _train.frame_interpolation import Interpolator
-from _train.frame_interpolation.benchmarks import against_rife, qualities
-from _util import checkpoints, image
+from _train.frame_interpolation.benchmarks import against_rife, qualities, stages
+from _util import checkpoints, image, tables
 from _util.metrics import LPIPS
 
 
 @pytest.fixture
 def keyframes(tmp_path, monkeypatch):
     """Three drawings of a disc that moves."""
-    monkeypatch.setitem(against_rife.SIZES, "540p", (64, 96))
+    monkeypatch.setitem(stages.SIZES, "540p", (64, 96))
     y, x = np.mgrid[:64, :96]
     for i in range(3):
         disc = np.hypot(x - 30 - 12 * i, y - 32) < 14
@@ -33,10 +33,10 @@ def test_levels_of_quality_are_timed_and_judged(keyframes):
     truth = image.read(keyframes / "1.png")
     lpips = LPIPS()(image.to_tensor(middle)[None], image.to_tensor(truth)[None]).item()
     assert levels[2]["lpips"] == pytest.approx(lpips, abs=1e-3)
-    rows = table_of_qualities([baseline, *levels]).splitlines()
+    rows = tables.of_figures([baseline, *levels], benchmark.QUALITIES).splitlines()
     assert len(rows) == 6
     assert f"{levels[0]['lpips']:.4f}" in rows[3]
-    assert "ifnet-fast" in table_of_methods([{"size": "540p", **level} for level in levels])
+    assert "ifnet-fast" in tables.of_figures([{"size": "540p", **level} for level in levels], benchmark.METHODS)
 
 
 def test_methods_are_timed_in_the_precision_asked_for(keyframes):

@@ -7,6 +7,7 @@ from PIL import Image
 from _scripts.benchmark import table
 from _train.frame_interpolation.benchmarks import stages
 from _util import image
+from _util.errors import InputError
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +42,17 @@ def test_both_draw_the_same_frame(results, folder):
     frames = [image.read(folder / f"{which}.png").astype(int) for which in results]
     assert np.abs(frames[0] - frames[1]).max() <= 1
     assert frames[0].std() > 5
+
+
+def test_each_is_measured_in_a_process_of_its_own(folder, monkeypatch):
+    monkeypatch.setitem(stages.SIZES, "tiny", (128, 160))
+    frames = folder / "frame0.png", folder / "frame1.png"
+    found = stages.compare(*frames, ["tiny"], 1, "fp32", "cpu")["sizes"]["tiny"]
+    assert found["first_frame_ratio"] > 0
+    assert found["mean_difference"] < 0.5
+    assert found["project"]["precision"] == {"flow": "float32", "synthesis": "float32"}
+    with pytest.raises(InputError, match="no precision 'fp7'"):
+        stages._in_process("project", folder, 1, "fp7", "cpu")
 
 
 def test_the_table_shows_every_stage(results):

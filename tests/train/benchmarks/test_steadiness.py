@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from _scripts.benchmark import table_of_steadiness
+from _scripts import benchmark
 from _train.frame_interpolation.benchmarks import steadiness
-from _util import image, video
+from _util import image, tables, video
 
 SIZE = 400, 400
 GROUND = np.full((*SIZE, 3), (90, 140, 110), np.uint8)
@@ -42,4 +42,4 @@ def test_the_default_is_steady(tmp_path, monkeypatch):
     rows = steadiness.compare(tmp_path / "ground.png", SIZE, 1)
     assert [row["flicker"] for row in rows] == [0, 0]
     assert rows[1]["unevenness"] < 0.05
-    assert "ifnet" in table_of_steadiness(rows)
+    assert "ifnet" in tables.of_figures(rows, benchmark.STEADINESS)

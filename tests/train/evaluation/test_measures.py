@@ -49,13 +49,6 @@ def test_where_nothing_moves_the_time_that_fits_is_that_of_the_truth(t):
     assert measures.compare(frames, judged, measures.prepare(judged))["aligned_time"] == t
 
 
-def test_a_frame_that_is_there_but_once_is_at_its_own_time():
-    measures, judged = Measures(["psnr"], aligned=True), item(at(0.5), (at(0), at(1)), 0.25)
-    found = measures.compare([at(0.25)[0]], judged, measures.prepare(judged))
-    assert found["aligned_psnr"] == found["psnr"]
-    assert found["aligned_time"] == 0.25
-
-
 def test_position_is_set_aside_and_blur_is_not():
     measures, judged = Measures(["lpips", "chamfer", "psnr"], registered=True), item(at(0.5), (at(0), at(1)))
     truth = measures.prepare(judged)

@@ -125,12 +125,6 @@ def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
         )
 
 
-def size(clip: Clip) -> tuple[int, int]:
-    """Width and height in pixels."""
-    height, width = clip.frames[0].shape[:2]
-    return width, height
-
-
 def _read_pictures(path: Path) -> Clip:
     frames, milliseconds = [], 0
     try:

@@ -19,13 +19,6 @@ class Interval(NamedTuple):
     high: float
 
 
-class Strengths(NamedTuple):
-    """The result of `bradley_terry`."""
-
-    intervals: list[Interval]
-    has_prior: bool
-
-
 def share(successes: int, trials: int) -> Interval:
     """A share with its exact binomial interval (Clopper and Pearson, 1934); for no trials, NaN with interval [0, 1]."""
     if trials == 0:
@@ -34,7 +27,7 @@ def share(successes: int, trials: int) -> Interval:
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
 
-def bradley_terry(wins: np.ndarray) -> Strengths:
+def bradley_terry(wins: np.ndarray) -> tuple[list[Interval], bool]:
     """Maximum likelihood strengths s with P(i is preferred to j) = 1 / (1 + exp(s_j - s_i)) and mean 0.
 
     Intervals are s ± 1.96 standard errors from the Fisher information, which assumes independent answers. If the
@@ -43,6 +36,9 @@ def bradley_terry(wins: np.ndarray) -> Strengths:
 
     Args:
         wins: (m, m) counts; the diagonal does not matter.
+
+    Returns:
+        The strengths, and whether wins were added.
     """
     count = len(wins)
     wins = np.where(np.eye(count, dtype=bool), 0.0, wins)
@@ -79,7 +75,7 @@ def bradley_terry(wins: np.ndarray) -> Strengths:
     strengths -= strengths.mean()
     reach = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(np.diag(np.linalg.pinv(information(found.x))))
     intervals = [Interval(float(s), float(s - r), float(s + r)) for s, r in zip(strengths, reach, strict=True)]
-    return Strengths(intervals, has_prior)
+    return intervals, has_prior
 
 
 def agreement(counts: np.ndarray) -> float:

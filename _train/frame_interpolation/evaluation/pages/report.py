@@ -35,7 +35,7 @@ class ReportItem(NamedTuple):
     metadata: dict[str, str]  # such as subset and level; shown, and used as filters
     scores: dict[str, dict[str, float]]  # method -> metric -> value, which may be infinite or NaN
     pictures: dict[str, np.ndarray]  # label -> (h, w, 3) uint8 RGB, in display order
-    stamp: str = ""  # of the files that scores and pictures depend on, for `Report.has`
+    stamp: str  # of the files that scores and pictures depend on, for `Report.has`
 
 
 class Report:
@@ -45,29 +45,19 @@ class Report:
         folder: created if missing; may hold the files of an earlier run. Items of a report with another title, other
             metrics, other methods or another `run` are ignored.
         higher_is_better: metric -> whether higher is better, in display order.
-        methods: the methods that every item has, in display order; by default, those of the items.
+        methods: the methods that every item has, in display order.
         run: a digest of everything else that all items depend on, such as the path of the data and the protocol.
 
     Raises:
         InputError: here and in every method, if something cannot be written, or the folder holds another page.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        title: str,
-        higher_is_better: dict[str, bool],
-        methods: list[str] | None = None,
-        run: str = "",
-    ):
-        self.folder = folder
-        self.run = run
-        self.title = title
-        self.higher_is_better = higher_is_better
-        self.methods = methods
+    def __init__(self, folder: Path, title: str, higher_is_better: dict[str, bool], methods: list[str], run: str):
+        self.folder, self.title, self.run = folder, title, run
+        self.higher_is_better, self.methods = higher_is_better, methods
         site.make_page_folder(folder, "report")
 
-    def has(self, name: str, stamp: str = "") -> bool:
+    def has(self, name: str, stamp: str) -> bool:
         """Whether an item of this name and stamp was added, now or before an interruption, and its files are intact."""
         folder = self._folder(name)
         record = _read_record(folder)
@@ -76,18 +66,11 @@ class Report:
         return all(_is_whole(folder, file) for file in record["files"])
 
     def add(self, item: ReportItem) -> None:
-        """Write an item's pictures and record, replacing an earlier item of the same name.
-
-        Raises:
-            ValueError: no pictures, one that is not (h, w, 3) uint8, or an unknown metric.
-        """
-        _check(item, self.higher_is_better)
+        """Write an item's pictures and record, replacing an earlier item of the same name."""
         folder = self._folder(item.name)
         make_folder(folder)
-        before = _read_record(folder)
-        known = (
-            {(file["name"], file["digest"]) for file in before["files"] if _is_whole(folder, file)} if before else ()
-        )
+        before = _read_record(folder) or {"files": []}
+        known = {(file["name"], file["digest"]) for file in before["files"] if _is_whole(folder, file)}
 
         def store(name: str, pixels: np.ndarray, **options: int | bool) -> dict:
             digest = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
@@ -119,12 +102,12 @@ class Report:
         }
         write_text(folder / "item.json", json.dumps(record))
 
-    def finish(self, summary: list[dict[str, str]], names: Collection[str] | None = None) -> Path:
+    def finish(self, summary: list[dict[str, str]], names: Collection[str]) -> Path:
         """Write the page for the items of this report in the folder, in natural order of their names.
 
         Args:
             summary: the rows of the table at the top, each column -> formatted cell.
-            names: of the items shown; by default all.
+            names: of the items shown.
 
         Returns:
             The path of `index.html`, which is written last.
@@ -133,7 +116,7 @@ class Report:
         records = {
             folder.name: record
             for folder, record in folders.items()
-            if record and self._belongs(record) and (names is None or record["name"] in names)
+            if record and self._belongs(record) and record["name"] in names
         }
         ordered = dict(sorted(records.items(), key=lambda entry: natural(entry[1]["name"])))
         return site.write_page(self.folder, "report", self._data(ordered, summary))
@@ -141,13 +124,12 @@ class Report:
     def _folder(self, name: str) -> Path:
         return self.folder / "items" / site.safe_name(name)
 
-    def _belongs(self, record: dict | None) -> bool:
+    def _belongs(self, record: dict) -> bool:
         return (
-            record is not None
-            and record["title"] == self.title
+            record["title"] == self.title
             and record.get("run") == self.run
             and record["metrics"] == list(self.higher_is_better)
-            and (self.methods is None or set(record["scores"]) == set(self.methods))
+            and set(record["scores"]) == set(self.methods)
         )
 
     def _data(self, records: dict[str, dict], summary: list[dict[str, str]]) -> dict:
@@ -169,22 +151,14 @@ class Report:
             "scores": [
                 {
                     "method": method,
-                    "columns": [_score_column(method, metric, items) for metric in self.higher_is_better],
+                    "columns": [
+                        [float(f"{item['scores'][method][metric]:.6g}") for item in items]
+                        for metric in self.higher_is_better
+                    ],
                 }
-                for method in self.methods or _distinct(method for item in items for method in item["scores"])
+                for method in self.methods
             ],
         }
-
-
-def _check(item: ReportItem, metrics: dict[str, bool]) -> None:
-    if not item.pictures:
-        raise ValueError(f"{item.name} has no pictures")
-    for label, picture in item.pictures.items():
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise ValueError(f"{label} of {item.name} is {picture.dtype} of shape {picture.shape}, not (h, w, 3) uint8")
-    unknown = {metric for scores in item.scores.values() for metric in scores} - set(metrics)
-    if unknown:
-        raise ValueError(f"{item.name} has scores by metrics that the report does not know: {sorted(unknown)}")
 
 
 def _thumbnails(pictures: list[np.ndarray]) -> np.ndarray:
@@ -220,8 +194,3 @@ def _metadata_column(name: str, items: list[dict]) -> dict:
     values = sorted({item["metadata"][name] for item in items if name in item["metadata"]}, key=natural)
     places = {value: i for i, value in enumerate(values)}
     return {"name": name, "values": values, "column": [places.get(item["metadata"].get(name), -1) for item in items]}
-
-
-def _score_column(method: str, metric: str, items: list[dict]) -> list[float]:
-    values = (float(item["scores"].get(method, {}).get(metric, "nan")) for item in items)
-    return [float(f"{value:.6g}") for value in values]

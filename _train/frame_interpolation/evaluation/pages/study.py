@@ -41,20 +41,20 @@ class Study(NamedTuple):
 class Showing(NamedTuple):
     """How clips are shown."""
 
-    seconds: float | None = None  # one way; None: the animation's own duration, SECONDS for frames
-    loop: bool = False  # restart after the last frame, instead of playing back to the first
+    seconds: float | None  # one way; None: the animation's own duration, SECONDS for frames
+    loop: bool  # restart after the last frame, instead of playing back to the first
 
 
 def build(
     methods: list[Path],
     out: Path,
     *,
-    truth: Path | None = None,
-    showing: Showing | None = None,
-    question: str = "Which animation looks better?",
-    trials: int | None = None,
-    checks: int | None = None,
-    seed: int = 0,
+    truth: Path | None,
+    showing: Showing,
+    question: str,
+    trials: int | None,
+    checks: int | None,
+    seed: int,
 ) -> Study:
     """Build a study page; clips that an earlier run with the same arguments wrote are kept.
 
@@ -75,7 +75,7 @@ def build(
     site.make_page_folder(out, "study")
     make_folder(out / "clips")
     generator = np.random.default_rng(seed)
-    writer = _Writer(out / "clips", showing or Showing())
+    writer = _Writer(out / "clips", showing)
 
     pairs = list(itertools.combinations(range(len(methods)), 2))
     total = len(pairs) * len(names)
@@ -84,17 +84,12 @@ def build(
     checked = {int(i) for i in generator.choice(len(names), checks, replace=False)}
 
     compared = [[] for _ in pairs]
-    key = {
-        "question": question,
-        "methods": [_name(method) for method in methods],
-        "clips": {},
-        "whole": {},
-        "broken": {},
-    }
+    named = [_name(method) for method in methods]
+    key = {"question": question, "methods": named, "clips": {}, "whole": {}, "broken": {}}
     attention = []
     for i, name in enumerate(tqdm(names, unit="item", desc="clips")):
         files = [items[name] for items in found]
-        versions = [writer.write(file, who) for file, who in zip(files, key["methods"], strict=True)]
+        versions = [writer.write(file, who) for file, who in zip(files, named, strict=True)]
         writer.check_sizes(versions, files)
         key["clips"].update({clip: [m, name] for m, clip in enumerate(versions)})
         for pair, (a, b) in enumerate(pairs):
