@@ -19,9 +19,9 @@ from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
-from _util.pieces.pairing import pair
 from _util.pieces.outlines import Contacts, contacts, insides, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
+from _util.pieces.pairing import pair
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible

@@ -10,7 +10,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from _util.segmentation import Segments
-from _util.sgm.motion import are_plausible
 
 _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of areas
 _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
