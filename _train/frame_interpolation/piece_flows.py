@@ -38,7 +38,7 @@ _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_SURE_WITH = 0.75  # minimum of both of one that is joined to such a piece
+_SURE_WITH = 0.75  # minimum of both, of a piece that is joined to a lost one and drawn along, so that they stay joined
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
@@ -156,20 +156,20 @@ class LostPieces:
         turns = turned | pieces.chains.joined_to(turned)
         turns &= _bows(pieces, matched, turns) >= _FAR * scale
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
-        sees = (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
-        turns &= sees | (turned & (np.minimum(seen, sure) >= _SURE_WITH))
-        rotating = np.flatnonzero(turns)
-        if not len(rotating):
+        certain = turns & (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
+        if not certain.any():
             return None
+        turns = certain | (turns & turned & (np.minimum(seen, sure) >= _SURE_WITH))
+        rotating = np.flatnonzero(turns)
         shown = np.stack([[owners == k for k in rotating] for owners in pieces.owners])
         masks = torch.from_numpy(shown).to(frame0)
         overlaps, areas = carried_along(self.network, frame0, frame1, masks, matched)
         is_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _FAR * scale)
         is_lost = overlaps < torch.from_numpy(np.where(is_rigid, _RIGID_FOLLOWED, _FOLLOWED)[rotating]).to(overlaps)
-        turns[rotating] = is_lost.cpu().numpy()
-        certain = turns & sees
-        certain[rotating] &= (areas <= _GROWN).cpu().numpy()
-        turns &= certain | pieces.chains.joined_to(certain & turned)
+        lost = np.zeros(len(turns), bool)
+        lost[rotating] = (is_lost & (areas <= _GROWN)).cpu().numpy()
+        lost &= certain
+        turns &= lost | pieces.chains.joined_to(lost & turned)
         turns &= turned | pieces.chains.joined_to(turns & turned)
         if not turns.any():
             return None
