@@ -26,7 +26,7 @@ class HDF5(Source):
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"There is no file {path}; {command.line('_scripts.dataset_to_hdf5')} packs one.")
-        self._items = index.read(self.path).items
+        self._items = index.read(self.path)
         self.names = [item.name for item in self._items]
         self.has_flows = any("flows" in item.arrays for item in self._items)
         self.is_annotated = any("annotation" in item.metadata for item in self._items)

@@ -236,7 +236,7 @@ class TestReading:
 
 class TestDamage:
     def test_of_an_item_is_reported_with_its_name_and_costs_that_item_alone(self, packed, flip):
-        items = index.read(packed).items
+        items = index.read(packed)
         for number, item in enumerate(items):
             places = {"header": item.headers.extents[0], **{k: a.checked.extents[-1] for k, a in item.arrays.items()}}
             for what, extent in places.items():
@@ -271,7 +271,7 @@ class TestDamage:
             open_source(tmp_path / "nothing.h5")
 
     def test_is_skipped_in_training(self, packed, flip, capfd):
-        item = index.read(packed).items[1]
+        item = index.read(packed)[1]
         extent = next(iter(item.arrays.values())).checked.extents[0]
         triplets = Triplets(HDF5(flip(extent.start)), (16, 16))
         assert [triplets[i, 0].name for i in range(4)] == ["0-1-2", "2-3-4", "2-3-4", "3-4-5"]
