@@ -128,10 +128,7 @@ def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[
     import h5py
 
     if triplet.flows is not None:
-        flows = half.to_half(np.stack([flow.numpy() for flow in triplet.flows]))
-        arrays = arrays | {"flows": flows.values}
-        if len(flows.places):
-            arrays |= dict(zip(half.BEYOND, (flows.places, flows.exact), strict=True))
+        arrays = arrays | half.to_arrays(np.stack([flow.numpy() for flow in triplet.flows]))
     with h5py.File("item.h5", "w", libver=_VERSIONS, driver="core", backing_store=False) as file:
         item = file.create_group("item")
         for name, array in arrays.items():
