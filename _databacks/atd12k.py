@@ -17,12 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Annotation, Source, Triplet, read_frames
-from _util import files, pickles, places
+from _databacks.triplet import Annotation, Source, Triplet, folders_in, read_frames
+from _util import files, pickles
 from _util.errors import InputError
-from _util.files import natural
 
-FOLDER = places.data("atd12k")
 HOME = "https://github.com/lisiyao21/AnimeInterp"
 COUNTS = {"test": 2000, "train": 10000}
 LEVELS = ("easy", "medium", "hard")
@@ -44,14 +42,13 @@ class ATD12K(Source):
     has_flows = True  # the published protocol requires flows
     is_annotated = True
 
-    def __init__(self, path: str | Path = FOLDER, split: str = "test"):
+    def __init__(self, path: str | Path, split: str = "test"):
         self.path, self.split = Path(path), split
         candidates = [self.path / parent / name for parent in ("raw", "") for name in _FRAMES[split]]
         self.frames = next((folder for folder in candidates if folder.is_dir()), candidates[0])
         self.flows = self.path / "preprocessed" / "rfr_540p" / split
         self.annotations = self.frames.parent / "test_2k_annotations"
-        folders = self.frames.iterdir() if self.frames.is_dir() else ()
-        self.names = sorted((path.name for path in folders if path.is_dir() and path.name[0] != "."), key=natural)
+        self.names = folders_in(self.frames)
         if not self.names:
             raise InputError(f"{self.frames} holds 0 of {COUNTS[split]} triplets; ATD-12K is at {HOME}.")
 

@@ -13,10 +13,9 @@ A triplet has the name of its middle frame, after that of its folder if there ar
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from _databacks.triplet import Source, Triplet
-from _util import files, image
+from _databacks.triplet import Source, Triplet, read_frame
+from _util import files
 from _util.errors import InputError
 
 SMALLEST_SIDE = 31  # of LPIPS
@@ -36,7 +35,7 @@ class Keyframes(Source):
         self.names = [files[1].relative_to(self.path).as_posix() for files in self.triplets]
 
     def __getitem__(self, index: int) -> Triplet:
-        return Triplet(self.names[index], torch.stack([read(path) for path in self.pictures(index)]))
+        return Triplet(self.names[index], torch.stack([read_frame(path) for path in self.pictures(index)]))
 
     def pictures(self, index: int) -> list[Path]:
         return self.triplets[index]
@@ -61,7 +60,7 @@ def keyframes(folder: Path) -> list[Path]:
     paths = [path for path, _ in files.numbered(folder) if not path.is_dir()]
     if len(paths) < 3:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
-    sizes = [tuple(read(path).shape[:0:-1]) for path in paths]
+    sizes = [tuple(read_frame(path).shape[:0:-1]) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
         if min(size) < SMALLEST_SIDE:
             raise InputError(f"{path} is {size[0]}×{size[1]} pixels; each side needs at least {SMALLEST_SIDE}.")
@@ -71,15 +70,3 @@ def keyframes(folder: Path) -> list[Path]:
                 "bring all keyframes to one size."
             )
     return paths
-
-
-def read(path: Path) -> Tensor:
-    """Read a picture as (3, h, w) RGB in [0, 1], composited over white.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    colours = image.to_tensor(image.read(path))
-    if len(colours) == 4:
-        colours = 1 + (colours[:3] - 1) * colours[3:]
-    return colours.expand(3, -1, -1)

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,6 @@ from _util import extras
 from _util.errors import InputError
 from _util.files import natural
 
-Background = Callable[[np.random.Generator, tuple[int, int]], Tensor]
-
 SHORTEST_GAP, LONGEST_GAP = 1 / 24, 1 / 3  # seconds
 LEAST_CHANGE = 0.004  # mean difference of the outer frames' colours and alpha
 _TRIES = 16
@@ -35,7 +32,7 @@ _PREVIEW = 96, 96  # size at which motion is looked for
 _PATIENCE = 60  # timeout of the renderer, seconds
 
 
-def gradient(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
+def _background(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
     """A background of one colour, or of two that run into each other in any direction: (3, h, w) RGB in [0, 1]."""
     h, w = size
     colours = torch.from_numpy(random.uniform(size=(2, 3, 1, 1)).astype(np.float32))
@@ -51,27 +48,18 @@ class Lottie(Source):
     Args:
         size: (h, w) of the frames; an animation of another shape is centred.
         each: number of triplets per animation.
-        background: creates the static background, (3, h, w) RGB in [0, 1], from a random generator and the size; must
-            be picklable if a loader's workers are spawned.
 
     Raises:
         InputError: there are no animations, or rlottie-python is not installed.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        size: tuple[int, int] = (540, 960),
-        seed: int = 0,
-        each: int = 16,
-        background: Background = gradient,
-    ):
+    def __init__(self, path: str | Path, size: tuple[int, int] = (540, 960), seed: int = 0, each: int = 16):
         self.path = Path(path)
         self.animations = sorted(self.path.glob("*.json"), key=lambda file: natural(file.name))
         if not self.animations:
             raise InputError(f"{path} holds no Lottie animations; they are .json files.")
         extras.require("rlottie_python")
-        self.size, self.seed, self.each, self.background = size, seed, each, background
+        self.size, self.seed, self.each = size, seed, each
         self.names = [f"{file.stem}-{k}" for file in self.animations for k in range(each)]
 
     def __getitem__(self, index: int) -> Triplet:
@@ -85,7 +73,7 @@ class Lottie(Source):
         first, middle, last = _choose(path, random)
         layer = _render(path, [first, middle, last], self.size)
         colours, alpha = layer.split([3, 1], 1)
-        frames = (colours + (1 - alpha) * self.background(random, self.size)).clamp(0, 1)
+        frames = (colours + (1 - alpha) * _background(random, self.size)).clamp(0, 1)
         return Triplet(self.names[index], frames, time=(middle - first) / (last - first))
 
     def files(self, index: int) -> list[Path]:
@@ -94,7 +82,7 @@ class Lottie(Source):
     def for_crops(self, size: tuple[int, int], seed: int) -> "Lottie":
         """Most of a wide frame would be empty, and a longer training needs more of each animation."""
         larger = size[0] * 5 // 4, size[1] * 5 // 4
-        return Lottie(self.path, larger, seed, _EACH_IN_TRAINING, self.background)
+        return Lottie(self.path, larger, seed, _EACH_IN_TRAINING)
 
 
 def _choose(path: Path, random: np.random.Generator) -> tuple[int, int, int]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from _databacks.triplet import Source, Triplet, read_frames
+from _databacks.triplet import Source, Triplet, folders_in, read_frames
 from _util.errors import InputError
-from _util.files import natural, pictures
+from _util.files import pictures
 
 
 class RRLDExtract(Source):
@@ -27,7 +27,7 @@ class RRLDExtract(Source):
     def __init__(self, path: str | Path):
         self.path = Path(path)
         listing = self.path / "rrld.txt"
-        self.names = _listed(listing) if listing.exists() else _folders(self.path / "images")
+        self.names = _listed(listing) if listing.exists() else folders_in(self.path / "images")
         if not self.names:
             raise InputError(f"{path} holds no triplets; images/A-B-C/ with three pictures each are needed.")
         self.has_flows = (self.path / "flows").is_dir()
@@ -51,10 +51,6 @@ class RRLDExtract(Source):
 
     def _flows(self, index: int) -> Path:
         return self.path / "flows" / f"{self.names[index]}.pt"
-
-
-def _folders(images: Path) -> list[str]:
-    return sorted((path.name for path in images.iterdir() if path.is_dir() and path.name[0] != "."), key=natural)
 
 
 def _listed(path: Path) -> list[str]:

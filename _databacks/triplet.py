@@ -95,10 +95,14 @@ class Source(ABC):
         return self
 
 
-def read_frames(folder: Path) -> Tensor:
-    """The three pictures of a folder, in natural order, as (3, 3, h, w) RGB in [0, 1].
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders in a folder, in natural order, without hidden ones; none if it does not exist."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path.name for path in inside if path.is_dir() and path.name[0] != "."), key=files.natural)
 
-    Grey is converted to RGB; transparency is composited over white, the paper of a drawing.
+
+def read_frames(folder: Path) -> Tensor:
+    """The three pictures of a folder, in natural order, as (3, 3, h, w), each as `read_frame` gives it.
 
     Raises:
         InputError: there are not three, one cannot be read, or their sizes differ.
@@ -106,7 +110,7 @@ def read_frames(folder: Path) -> Tensor:
     paths = files.pictures(folder)
     if len(paths) != 3:
         raise InputError(f"{folder} holds {len(paths)} pictures; a triplet is three.")
-    frames = [_over_white(image.to_tensor(image.read(path))) for path in paths]
+    frames = [read_frame(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if frame.shape != frames[0].shape:
             raise InputError(
@@ -115,7 +119,13 @@ def read_frames(folder: Path) -> Tensor:
     return torch.stack(frames)
 
 
-def _over_white(picture: Tensor) -> Tensor:
+def read_frame(path: Path) -> Tensor:
+    """A picture as (3, h, w) RGB in [0, 1]; transparency is composited over white, the paper of a drawing.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    picture = image.to_tensor(image.read(path))
     if len(picture) == 4:
         colours, alpha = picture.split([3, 1])
         return 1 - alpha + alpha * colours

@@ -59,9 +59,7 @@ def main() -> None:
     if arguments.check:
         check(arguments.out)
         return
-    from _databacks.sources import open_source
-
-    source = open_source(arguments.data, arguments.split)
+    source = sources.open_source(arguments.data, arguments.split)
     if arguments.measure:
         measure(source, arguments.out)
     else:

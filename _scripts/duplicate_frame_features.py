@@ -13,7 +13,7 @@ def main() -> None:
     from _databacks.extraction import duplicate_frame_features
 
     with holding(arguments.out):
-        duplicate_frame_features(arguments.out, stages.options(arguments))
+        duplicate_frame_features(arguments.out)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def _stamp() -> str:
 
 def _state(extras: list[str], torch: str) -> str:
     """The state that an up-to-date environment was created from."""
-    version = _output(PYTHON, "-V")
+    version = _run(PYTHON, "-V").stdout.strip()
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return f"{version}\npyproject.toml {digest}\nextras: {','.join(extras)}\ntorch: {torch}\n"
 
@@ -176,10 +176,6 @@ def _is_there(address: str) -> bool:
 
 def _succeeds(*command: str | Path) -> bool:
     return _run(*command).returncode == 0
-
-
-def _output(*command: str | Path) -> str:
-    return _run(*command).stdout.strip()
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:

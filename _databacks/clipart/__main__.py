@@ -14,6 +14,7 @@ from _util.command import whole
 
 SHEET = places.results("clipart") / "sheet.png"
 _MOST_REASONS = 20
+_ROWS = 12  # of the sheet
 
 
 def parse() -> argparse.Namespace:
@@ -65,15 +66,22 @@ def build(arguments: argparse.Namespace) -> None:
 
 
 def draw_sheet(arguments: argparse.Namespace) -> None:
+    """One row a triplet: frames 0, t and 1, and the difference of the outer two."""
+    import numpy as np
+
     from _databacks.clipart import atlas
     from _databacks.clipart.scenes import Clipart
-    from _databacks.clipart.show import sheet
     from _util import image
     from _util.files import make_folder
 
-    picture = sheet(Clipart(atlas.PATH, (256, 256), arguments.seed))
+    triplets = Clipart(atlas.PATH, (256, 256), arguments.seed)
+    rows = []
+    for i in range(_ROWS):
+        first, middle, last = triplets[i].frames
+        cells = [image.to_array(frame, np.uint8) for frame in (first, middle, last, (last - first).abs())]
+        rows.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells], 1))
     make_folder(arguments.sheet.parent)
-    image.write(arguments.sheet, picture)
+    image.write(arguments.sheet, np.concatenate(rows))
     print(arguments.sheet)
 
 

@@ -9,11 +9,13 @@
 `building.build` makes it.
 """
 
+import contextlib
 import functools
 import io
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from PIL import Image
 
 from _databacks.clipart.cutting import Box
 from _databacks.clipart.limbs import GRID, DrawnLimb
+from _databacks.toons.atlas import decode_rgba
 from _util import command, places
 from _util.errors import InputError
 
@@ -65,17 +68,15 @@ class Atlas:
             raise InputError(
                 f"There is no atlas of clip art {path}; `{command.line('_databacks.clipart')} FOLDER_OF_SVGS` makes it."
             )
-        try:
-            index = json.loads(self._file().read("index.json"))
+        with self._opened() as file:
+            index = json.loads(file.read("index.json"))
             entries = [Entry(**entry) for entry in index["drawings"]]
             self.grounds = int(index["grounds"])
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise self._damage() from error
-        self.figures, self.things, self.scenes = (
-            [entry for entry in entries if entry.kind == kind] for kind in ("figure", "thing", "scene")
-        )
-        if not self.figures:
-            raise self._damage()
+            self.figures, self.things, self.scenes = (
+                [entry for entry in entries if entry.kind == kind] for kind in ("figure", "thing", "scene")
+            )
+            if not self.figures:
+                raise ValueError("no figures")
 
     def drawing(self, entry: Entry) -> LayeredDrawing:
         """The pictures of a drawing.
@@ -83,10 +84,8 @@ class Atlas:
         Raises:
             InputError: the file is damaged.
         """
-        try:
-            return read_drawing(self._file(), entry)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise self._damage() from error
+        with self._opened() as file:
+            return read_drawing(file, entry)
 
     def ground(self, number: int) -> np.ndarray:
         """A ground by its number, (h, w, 3) uint8.
@@ -94,16 +93,15 @@ class Atlas:
         Raises:
             InputError: the file is damaged.
         """
+        with self._opened() as file:
+            return _decode(file.read(ground_name(number)), "RGB")
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
-            return _decode(self._file().read(ground_name(number)), "RGB")
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise self._damage() from error
-
-    def _file(self) -> zipfile.ZipFile:
-        return _open(self.path, os.getpid())
-
-    def _damage(self) -> InputError:
-        return InputError(f"{self.path} is not an atlas of clip art, or is damaged; make it again.")
+            yield _open(self.path, os.getpid())
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.path} is not an atlas of clip art, or is damaged; make it again.") from error
 
 
 @functools.lru_cache(4)
@@ -125,16 +123,12 @@ def ground_name(ground: int) -> str:
 
 def read_drawing(file: zipfile.ZipFile, entry: Entry) -> LayeredDrawing:
     """Read a drawing from an open atlas, which may still be incomplete."""
-    layers = [
-        _decode(file.read(layer_name(entry.number, i)), "RGBA").astype(np.uint16) for i in range(len(entry.corners))
-    ]
-    for layer in layers:
-        layer[..., :3] = (layer[..., :3] * layer[..., 3:] + 127) // 255
+    layers = [decode_rgba(file.read(layer_name(entry.number, i))) for i in range(len(entry.corners))]
     limbs = []
     if entry.joints:
         weights = _decode(file.read(limbs_name(entry.number)), "L").reshape(-1, GRID, GRID)
         limbs = [DrawnLimb(*limb) for limb in zip(weights, entry.joints, strict=True)]
-    return LayeredDrawing(entry, [layer.astype(np.uint8) for layer in layers], limbs)
+    return LayeredDrawing(entry, layers, limbs)
 
 
 def encode(picture: np.ndarray, **options: Any) -> bytes:

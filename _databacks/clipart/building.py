@@ -5,7 +5,6 @@ Finished drawings are stored beside the atlas until it is complete, so that an i
 
 import contextlib
 import faulthandler
-import functools
 import json
 import shutil
 import sys
@@ -144,7 +143,6 @@ def _work(job: DrawingJob, _tick: object) -> str:
         faulthandler.cancel_dump_traceback_later()
 
 
-@functools.cache
 def _limit_memory() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):  # the limit is not available on all systems
         import resource

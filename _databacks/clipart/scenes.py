@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from _databacks.clipart import mesh
-from _databacks.clipart.atlas import PATH, Atlas, Entry
+from _databacks.clipart.atlas import Atlas, Entry
 from _databacks.clipart.figures import BendingFigure, Vertices, move
 from _databacks.toons.damage import damage
 from _databacks.triplet import Source, Triplet
@@ -117,18 +117,15 @@ class Clipart(Source):
 
     Args:
         path: the atlas.
-        size: (h, w) of the frames.
-        damaged: degrade frames as real sources do: compression, grain, fades, reduced chroma.
+        size: (h, w) of the frames, which are degraded as real sources are.
 
     Raises:
         InputError: the atlas is missing or damaged.
     """
 
-    def __init__(
-        self, path: str | Path = PATH, size: tuple[int, int] = (540, 960), seed: int = 0, damaged: bool = True
-    ):
+    def __init__(self, path: str | Path, size: tuple[int, int] = (540, 960), seed: int = 0):
         self.path = Path(path)
-        self.atlas, self.size, self.seed, self.damaged = Atlas(self.path), size, seed, damaged
+        self.atlas, self.size, self.seed = Atlas(self.path), size, seed
         self.names = [f"clipart-{i:05}" for i in range(COUNT)]
 
     @property
@@ -147,9 +144,8 @@ class Clipart(Source):
         scene = compose(self.atlas, self.size, random)
         frames = _grade(np.stack([scene.draw(t) for t in (0.0, time, 1.0)]), random).clip(0, 255).round() / 255
         frames = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2), np.float32))
-        if self.damaged:
-            generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-            frames = damage(frames[None], torch.tensor([time]), generator)[0].clamp(0, 1)
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        frames = damage(frames[None], torch.tensor([time]), generator)[0].clamp(0, 1)
         return Triplet(self.names[index], frames, time=time)
 
     def files(self, index: int) -> list[Path]:
@@ -157,7 +153,7 @@ class Clipart(Source):
 
     def for_crops(self, size: tuple[int, int], seed: int) -> "Clipart":
         """Drawn at the size of the crops."""
-        return Clipart(self.path, size, seed, self.damaged)
+        return Clipart(self.path, size, seed)
 
 
 def compose(atlas: Atlas, size: tuple[int, int], random: np.random.Generator) -> ClipartScene:

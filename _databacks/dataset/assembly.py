@@ -25,8 +25,6 @@ from _databacks.extraction.triplets import HEADER, name_of
 from _util.errors import InputError
 from _util.files import write_text, writing
 
-LAYOUTS = ("folders", "rrld")
-
 
 class MadeRow(NamedTuple):
     """A triplet in `index.csv`."""
@@ -68,7 +66,7 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
 
     Args:
         videos: in the order of their numbers; those that are not prepared are skipped.
-        layout: one of `LAYOUTS`.
+        layout: "folders" or "rrld".
         threshold: as of `Selection`.
 
     Returns:
@@ -122,7 +120,7 @@ def _plan(
     selection = Selection(threshold)
     _add_known(selection, before, work)
     for video, (_, triplets) in fresh:
-        for k in selection.admit(work / video.key / "thumbnails.npy", range(len(triplets))):
+        for k in selection.admit(work / video.key / "thumbnails.npy"):
             triplet = triplets[k]
             name, folder = _place(len(before) + len(rows), layout)
             rows.append(_row(name, video, triplet))

@@ -14,8 +14,6 @@ from tqdm import tqdm
 
 from _databacks import extraction
 from _databacks.dataset import assembly, planning, preparing, report
-from _databacks.dataset.near_duplicates import THRESHOLD
-from _databacks.dataset.planning import Video
 from _databacks.dataset.preparing import Job, Outcome, Settings, prepare
 from _util.errors import InputError
 
@@ -30,8 +28,8 @@ def make(
     settings: Settings,
     execute: Execute,
     *,
-    layout: str = "folders",
-    threshold: float = THRESHOLD,
+    layout: str,
+    threshold: float,
     say: Callable[[str], Any] = extraction.ALOUD.say,
 ) -> list[str]:
     """Make the data set `out`, resume it, or add new videos of the shows.
@@ -39,7 +37,7 @@ def make(
     Args:
         shows: videos, and folders that are searched for videos at any depth.
         execute: runs the jobs; `workers.processes` or `workers.cluster` with their own arguments bound.
-        layout: one of `assembly.LAYOUTS`.
+        layout: "folders" or "rrld", as in `assembly`.
         threshold: the largest disagreement of near-duplicates, as of `near_duplicates.Selection`.
         say: receives a message for each unusable video, and on the result.
 
@@ -51,13 +49,17 @@ def make(
     """
     videos = planning.find_videos(shows, out)
     work = out / WORK
-    with planning.claim(out, work, _decisive(settings, layout, threshold)):
+    decisive = {**dataclasses.asdict(settings.options), "layout": layout, "near_duplicates": threshold}
+    with planning.claim(out, work, decisive):
         assembly.complete(out, work)
         missing = [video for video in videos if preparing.read(work, video.key) is None]
         failures = _prepare([Job(video, work.resolve(), settings) for video in missing], execute, say, len(videos))
         added = assembly.assemble(videos, out, work, layout, threshold)
         rows = assembly.read_index(out)
-        changed = report.write(out, rows, _totals(videos, rows, work, failures))
+        keys = dict.fromkeys([*(row.video for row in rows), *(video.key for video in videos)])
+        prepared = [value for value in (preparing.read(work, key) for key in keys) if value is not None]
+        skipped = [failures[video.key] for video in videos if video.key in failures]
+        changed = report.write(out, rows, prepared, skipped)
     if len(failures) == len(videos):
         raise InputError(
             f"None of the {len(videos)} videos can be used; the reasons are above and in {out}/report.html."
@@ -67,11 +69,7 @@ def make(
         say(f"{out} holds {count}, {added:,} of them new.")
     else:
         say(f"{out} holds {count} already; nothing to do.")
-    return list(failures.values())
-
-
-def _decisive(settings: Settings, layout: str, threshold: float) -> dict[str, Any]:
-    return {**dataclasses.asdict(settings.options), "layout": layout, "near_duplicates": threshold}
+    return skipped
 
 
 def _prepare(jobs: list[Job], execute: Execute, say: Callable[[str], Any], total: int) -> dict[str, str]:
@@ -92,24 +90,8 @@ def _prepare(jobs: list[Job], execute: Execute, say: Callable[[str], Any], total
                 if outcome.is_fatal:
                     raise InputError(outcome.error)
                 if outcome.error:
-                    failures[job.video.key] = said = _naming(path, outcome.error)
+                    said = outcome.error if str(path) in outcome.error else f"{path}: {outcome.error}"
+                    failures[job.video.key] = said
                     say(f"{said} It is skipped.")
                 bar.update()
     return failures
-
-
-def _naming(path: Path, sentence: str) -> str:
-    return sentence if str(path) in sentence else f"{path}: {sentence}"
-
-
-def _totals(
-    videos: Sequence[Video], rows: Sequence[assembly.MadeRow], work: Path, failures: dict[str, str]
-) -> report.Totals:
-    keys = dict.fromkeys([*(row.video for row in rows), *(video.key for video in videos)])
-    prepared = [value for value in (preparing.read(work, key) for key in keys) if value is not None]
-    return report.Totals(
-        videos=len(prepared),
-        found=sum(len(value.triplets) for value in prepared),
-        skipped=[failures[video.key] for video in videos if video.key in failures],
-        damaged=[value.damage for value in prepared if value.damage],
-    )

@@ -21,7 +21,6 @@ import numpy as np
 from _util.pixels import as_8_bits, with_channels
 
 CELLS = (36, 64)  # of a thumbnail
-THRESHOLD = 0.25
 _LARGEST_DISTANCE = 12.0  # of candidates: root mean square over the colours of a coarse grid, in levels of 255
 _SAME_COLOUR = 16.0  # largest difference in levels of 255
 _LARGEST_CHANGE = 0.15  # share of cells that may show something else
@@ -31,11 +30,8 @@ _BLOCK = 128
 
 def thumbnails(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Three pictures, each (h, w) or (h, w, 3) RGB, uint8 or uint16, reduced to (3, 36, 64, 3) uint8."""
-    return np.stack([_thumbnail(picture) for picture in pictures])
-
-
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    return as_8_bits(cv2.resize(with_channels(picture, 3), CELLS[::-1], interpolation=cv2.INTER_AREA))
+    reduced = (cv2.resize(with_channels(one, 3), CELLS[::-1], interpolation=cv2.INTER_AREA) for one in pictures)
+    return np.stack([as_8_bits(picture) for picture in reduced])
 
 
 def disagreement(triplet: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -74,7 +70,7 @@ class Selection:
         threshold: the largest `disagreement` of two triplets that are near-duplicates; below 0, none are.
     """
 
-    def __init__(self, threshold: float = THRESHOLD):
+    def __init__(self, threshold: float):
         self.threshold = threshold
         self._sources: list[tuple[Path, int]] = []
         self._colours = np.empty((0, 144), np.float32)
@@ -83,22 +79,22 @@ class Selection:
         """Select these rows of a file of thumbnails unconditionally."""
         self._append(file, rows, _coarse(_open(file)[list(rows)]))
 
-    def admit(self, file: Path, rows: Sequence[int]) -> list[int]:
+    def admit(self, file: Path) -> list[int]:
         """Select, in order, the rows of a file of thumbnails that repeat no selected triplet, and return them."""
         admitted = []
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            drawings = np.asarray(_open(file)[list(block)])
+        for start in range(0, len(_open(file)), _BLOCK):
+            drawings = np.asarray(_open(file)[start : start + _BLOCK])
             colours = _coarse(drawings)
             near_chosen = _near(colours, self._colours)
             near_block = _near(colours, colours)
             fresh: list[int] = []
-            for i in range(len(block)):
+            for i in range(len(drawings)):
                 inside = [j for j in fresh if near_block[i, j]]
                 if not self._repeats(drawings[i], np.flatnonzero(near_chosen[i]), drawings[inside]):
                     fresh.append(i)
-            self._append(file, [block[i] for i in fresh], colours[fresh])
-            admitted += [block[i] for i in fresh]
+            rows = [start + i for i in fresh]
+            self._append(file, rows, colours[fresh])
+            admitted += rows
         return admitted
 
     def _append(self, file: Path, rows: Sequence[int], colours: np.ndarray) -> None:

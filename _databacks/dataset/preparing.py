@@ -35,15 +35,12 @@ RATE = 24  # frames a second that are counted
 _KEPT = {"thumbnails.npy", "triplets.json"}  # files to keep when the triplets have been moved to the data set
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
-Extract = Callable[..., list[extraction.ExtractedTriplet]]  # as `_databacks.extraction.extract`
-
 
 class Settings(NamedTuple):
-    """How triplets are extracted. What is called must be a function of a module, or `functools.partial` of one."""
+    """How triplets are extracted."""
 
     options: extraction.ExtractionOptions
-    create_flow: Callable[[], extraction.FlowEstimator]  # called for each video
-    extract: Extract = extraction.extract
+    create_flow: Callable[[], extraction.FlowEstimator]  # for each video; a module's function, or a partial of one
 
 
 class Job(NamedTuple):
@@ -114,11 +111,9 @@ def tidy(work: Path, key: str) -> None:
 
 
 def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
-    settings = job.settings
+    options, create_flow = job.settings
     report = extraction.StageReport(lambda sentence: None, _bar_that_calls(tick))
-    found = settings.extract(
-        job.video.path, folder, settings.create_flow(), options=settings.options, with_flows=False, report=report
-    )
+    found = extraction.extract(job.video.path, folder, create_flow(), options, report)
     rows, thumbnails = [], np.empty((len(found), 3, *near_duplicates.CELLS, 3), np.uint8)
     for i, triplet in enumerate(found):
         drawings = [image.read(path) for path in pictures(folder / "images" / triplet.name)]
@@ -134,7 +129,7 @@ def _damage(folder: Path) -> str | None:
     return records.read(encoded)["found"]["damage"] if encoded.exists() else None
 
 
-def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tqdm]:
+def _bar_that_calls(tick: Callable[[str], None]) -> type[tqdm]:
     class Bar(tqdm):
         """Reports progress to `tick` instead of showing it."""
 
@@ -146,7 +141,7 @@ def _bar_that_calls(tick: Callable[[str], None], interval: float = 1) -> type[tq
             super().__init__(*arguments, **{**options, "file": io.StringIO(), "leave": False})
 
         def display(self, *arguments, **options) -> None:
-            if time.monotonic() - self._shown > interval:
+            if time.monotonic() - self._shown > 1:  # second
                 self._shown = time.monotonic()
                 tick(f"{self.desc.removesuffix(': ')} {self.n}/{self.total or '?'} {self.unit}s")
 

@@ -6,19 +6,20 @@ sample of them, histograms of the index's columns.
 
 import base64
 import html
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from _databacks.dataset.assembly import MadeRow
+from _databacks.dataset.preparing import PreparedVideo
 from _util import image
 from _util.errors import InputError
 from _util.files import pictures, write_text
 
-SAMPLES = 12
+_SAMPLES = 12
 _THUMBNAIL = 180  # pixels high
 _BARS, _WIDTH, _HEIGHT = 24, 360, 120
 _STYLE = """
@@ -30,22 +31,17 @@ figure img { max-width: 32%; margin-right: .5% } svg rect { fill: #4878a8 } svg 
 """
 
 
-class Totals(NamedTuple):
-    """Totals over the videos."""
-
-    videos: int  # that were read
-    found: int  # triplets in them, repetitions included
-    skipped: Sequence[str]  # one sentence on each video that could not be used
-    damaged: Sequence[str]  # one on each that could be read in part
-
-
-def write(out: Path, rows: Sequence[MadeRow], totals: Totals) -> bool:
+def write(out: Path, rows: Sequence[MadeRow], prepared: Sequence[PreparedVideo], skipped: Sequence[str]) -> bool:
     """Write report.html into the folder of a data set if it has changed; returns whether it was written.
+
+    Args:
+        prepared: the videos that were read.
+        skipped: a sentence on each video that could not be used.
 
     Raises:
         InputError: it cannot be written.
     """
-    text = page(out, rows, totals)
+    text = _page(out, rows, prepared, skipped)
     path = out / "report.html"
     if path.exists() and path.read_bytes() == text.encode(errors="surrogateescape"):
         return False
@@ -53,15 +49,15 @@ def write(out: Path, rows: Sequence[MadeRow], totals: Totals) -> bool:
     return True
 
 
-def page(out: Path, rows: Sequence[MadeRow], totals: Totals) -> str:
+def _page(out: Path, rows: Sequence[MadeRow], prepared: Sequence[PreparedVideo], skipped: Sequence[str]) -> str:
     """The report as XHTML; pictures of samples are read from the data set `out`."""
-    repeats = totals.found - len(rows)
+    repeats = sum(len(video.triplets) for video in prepared) - len(rows)
     parts = [
         "<h1>Triplets</h1>",
-        f"<p>{len(rows):,} triplets from {totals.videos:,} videos; {repeats:,} more repeat one of these "
+        f"<p>{len(rows):,} triplets from {len(prepared):,} videos; {repeats:,} more repeat one of these "
         "and were left out.</p>",
-        *_sentences("Skipped", totals.skipped),
-        *_sentences("Read in part", totals.damaged),
+        *_sentences("Skipped", skipped),
+        *_sentences("Read in part", [video.damage for video in prepared if video.damage]),
         "<h2>Shows</h2>",
         _shows(rows),
         "<h2>Histograms</h2>",
@@ -83,13 +79,10 @@ def _sentences(title: str, sentences: Sequence[str]) -> Iterable[str]:
 
 
 def _shows(rows: Sequence[MadeRow]) -> str:
-    videos: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    for row in rows:
-        videos.setdefault(row.show, set()).add(row.video)
-        counts[row.show] = counts.get(row.show, 0) + 1
+    counts = Counter(row.show for row in rows)
+    videos = Counter(show for show, _ in {(row.show, row.video) for row in rows})
     lines = (
-        f"<tr><td>{html.escape(show)}</td><td>{len(videos[show]):,}</td><td>{counts[show]:,}</td></tr>"
+        f"<tr><td>{html.escape(show)}</td><td>{videos[show]:,}</td><td>{counts[show]:,}</td></tr>"
         for show in sorted(counts)
     )
     return f"<table><tr><th>show</th><th>videos with triplets</th><th>triplets</th></tr>{''.join(lines)}</table>"
@@ -126,7 +119,7 @@ def _histogram(title: str, values: Sequence[float]) -> str:
 
 
 def _choose(rows: Sequence[MadeRow]) -> list[MadeRow]:
-    chosen = np.random.default_rng(0).permutation(len(rows))[:SAMPLES]
+    chosen = np.random.default_rng(0).permutation(len(rows))[:_SAMPLES]
     return [rows[k] for k in sorted(chosen)]
 
 

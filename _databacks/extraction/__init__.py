@@ -19,17 +19,15 @@ from _databacks.extraction.encoding import encode_video
 from _databacks.extraction.filtering import FlowEstimator, rrld_filter
 from _databacks.extraction.flows import extract_triplet_flows
 from _databacks.extraction.images import extract_triplet_images
-from _databacks.extraction.options import ExtractionOptions, Size, parse_size
-from _databacks.extraction.reports import ALOUD, QUIET, StageReport
-from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
+from _databacks.extraction.options import ExtractionOptions, parse_size
+from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.triplets import ExtractedTriplet
 
 __all__ = [
     "ALOUD",
-    "QUIET",
     "ExtractedTriplet",
     "ExtractionOptions",
     "FlowEstimator",
-    "Size",
     "StageReport",
     "duplicate_frame_features",
     "encode_video",
@@ -37,28 +35,14 @@ __all__ = [
     "extract_triplet_flows",
     "extract_triplet_images",
     "parse_size",
-    "read_triplets",
     "rrld_filter",
 ]
 
 
 def extract(
-    video: Path,
-    out: Path,
-    flow: FlowEstimator,
-    *,
-    options: ExtractionOptions | None = None,
-    with_flows: bool = True,
-    report: StageReport = ALOUD,
+    video: Path, out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport
 ) -> list[ExtractedTriplet]:
-    """All stages in order, from `video`, a file or a folder of drawings, into the folder `out`.
-
-    Args:
-        flow: takes two frames (1, 3, h, w) RGB in [0, 1] on the CPU and returns flow01 and flow10, (1, 2, h, w), x then
-            y in pixels, on any device. It sees frames of 360×640, and for the last stage those of the images; it is
-            called from several threads.
-        with_flows: also run the last stage.
-        report: `ALOUD`, `QUIET` or one of the caller's own.
+    """The first four stages in order, from `video`, a file or a folder of drawings, into the folder `out`.
 
     Returns:
         The triplets, in order; none is not an error.
@@ -66,11 +50,8 @@ def extract(
     Raises:
         InputError: the video cannot be read, `out` belongs to another video, or something cannot be written.
     """
-    options = options or ExtractionOptions()
     encode_video(video, out, options, report)
-    duplicate_frame_features(out, options, report)
+    duplicate_frame_features(out, report)
     triplets = rrld_filter(out, flow, options, report)
     extract_triplet_images(out, options, report)
-    if with_flows:
-        extract_triplet_flows(out, flow, options, report)
     return triplets

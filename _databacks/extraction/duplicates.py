@@ -15,7 +15,6 @@ import numpy as np
 
 from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate
-from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import ALOUD, StageReport
 from _util import duplicates, memory
 from _util.errors import InputError
@@ -28,7 +27,7 @@ _BATCH = RATE  # rows per write
 _THREADS = 2
 
 
-def duplicate_frame_features(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
+def duplicate_frame_features(out: Path, report: StageReport = ALOUD) -> None:
     """Fill duplicates.db in the folder `out`, resuming after its last row.
 
     Raises:

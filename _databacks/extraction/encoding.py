@@ -27,9 +27,7 @@ _COLOUR = Colour(BT709, LIMITED, BT709, BT709)
 _PRESET = "medium"  # of both codecs
 
 
-def encode_video(
-    source: Path, out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD
-) -> None:
+def encode_video(source: Path, out: Path, options: ExtractionOptions, report: StageReport = ALOUD) -> None:
     """Write video.mp4 into the folder `out`, which is created if missing.
 
     Args:
@@ -38,7 +36,6 @@ def encode_video(
     Raises:
         InputError: the video cannot be read, the folder belongs to another one, or something cannot be written.
     """
-    options = options or ExtractionOptions()
     path, parts = out / "video.mp4", out / ".video-partial"
     record = records.Record(
         path, parts, video=records.fingerprint(source), size=options.video_size, codec=options.codec, crf=options.crf

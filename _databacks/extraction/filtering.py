@@ -26,9 +26,9 @@ from _util.pixels import resize
 from _util.prefetch import ahead
 from _util.video import Reader
 
+# From two frames (1, 3, h, w) RGB in [0, 1], on the CPU, to flow01 and flow10, (1, 2, h, w), x then y in pixels, on any
+# device; called from several threads.
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
 _FLOWS = 2  # estimated at once
 
 
@@ -44,18 +44,13 @@ Three = tuple[NumberedDrawing, NumberedDrawing, NumberedDrawing]
 
 
 def rrld_filter(
-    out: Path, flow: FlowEstimator, options: ExtractionOptions | None = None, report: StageReport = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = ALOUD
 ) -> list[ExtractedTriplet]:
     """Write rrld.txt into the folder `out` and return what it lists.
-
-    Args:
-        flow: takes two frames (1, 3, 360, 640) RGB in [0, 1] on the CPU and returns flow01 and flow10,
-            (1, 2, 360, 640), x then y in pixels, on any device; it is called from several threads.
 
     Raises:
         InputError: an earlier stage is not finished, its result is damaged, or something cannot be written.
     """
-    options = options or ExtractionOptions()
     path, journal = out / "rrld.txt", out / ".rrld-partial.txt"
     record = records.Record(
         path,

@@ -19,20 +19,15 @@ from _util.files import make_folder, replacing
 
 
 def extract_triplet_flows(
-    out: Path, flow: FlowEstimator, options: ExtractionOptions | None = None, report: StageReport = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = ALOUD
 ) -> None:
     """Write the missing flows of the triplets listed in rrld.txt in the folder `out`.
 
     Flows of triplets that are not listed are deleted.
 
-    Args:
-        flow: takes two frames (1, 3, h, w) RGB in [0, 1] on the CPU and returns flow01 and flow10, (1, 2, h, w), x then
-            y in pixels, on any device.
-
     Raises:
         InputError: the list or a picture is missing or cannot be read, or something cannot be written.
     """
-    options = options or ExtractionOptions()
     folder = out / "flows"
     names = [triplet.name for triplet in read_triplets(out)]
     record = records.Record(folder, images=records.read(out / "images")["made_from"], flow=options.flow)

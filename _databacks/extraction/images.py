@@ -26,7 +26,7 @@ _IS_TRIPLET = re.compile(r"\d+-\d+-\d+").fullmatch
 _FULL_COLOUR = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 
 
-def extract_triplet_images(out: Path, options: ExtractionOptions | None = None, report: StageReport = ALOUD) -> None:
+def extract_triplet_images(out: Path, options: ExtractionOptions, report: StageReport = ALOUD) -> None:
     """Write the missing pictures of the triplets listed in rrld.txt in the folder `out`.
 
     A triplet's folder is created atomically; folders of triplets that are not listed are deleted.
@@ -34,7 +34,6 @@ def extract_triplet_images(out: Path, options: ExtractionOptions | None = None, 
     Raises:
         InputError: the list or the video is missing or cannot be read, or something cannot be written.
     """
-    options = options or ExtractionOptions()
     folder = out / "images"
     triplets = read_triplets(out)
     listed = {triplet.name for triplet in triplets}

@@ -1,6 +1,5 @@
 """How a stage reports its work: messages to the user, and a progress bar."""
 
-import functools
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,4 +19,3 @@ def _say(sentence: str) -> None:
 
 
 ALOUD = StageReport(_say, tqdm)
-QUIET = StageReport(lambda sentence: None, functools.partial(tqdm, disable=True))

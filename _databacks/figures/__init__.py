@@ -4,37 +4,17 @@ A figure has two to five joints, clothes, strands of hair and outlines, stands b
 turns by up to 120°. Everything is a function of the seed and of the number of the figure.
 
     rigs       bones, parts, and where they are at any time
-    drawing    the picture of a rig, and which part each pixel shows
+    drawing    the picture of a rig before a ground, and which part each pixel shows
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from _databacks.figures import drawing, rigs
+from _databacks.figures import rigs
+from _databacks.figures.drawing import DrawnFigure, draw_ground
 from _databacks.triplet import Triplet
 
 SIZE = 270, 480
-
-
-class DrawnFigure(NamedTuple):
-    """A rig in front of its ground."""
-
-    rig: rigs.FigureRig
-    ground: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
-
-    def frame(self, t: float) -> np.ndarray:
-        """(h, w, 3) uint8 RGB at a time in [0, 1]."""
-        return drawing.draw(self.rig, self.ground, t)
-
-    def parts(self, t: float) -> np.ndarray:
-        """(h, w) int32: the part that each pixel shows at a time, -1 for the ground."""
-        return drawing.visible(self.rig, self.ground.shape[:2], t)
-
-    def flow(self, start: float, end: float) -> np.ndarray:
-        """(h, w, 2) float32: the displacement until `end` of what each pixel shows at `start`, x then y, pixels."""
-        return drawing.flow(self.rig, self.ground.shape[:2], start, end)
 
 
 class Figures:
@@ -57,7 +37,7 @@ class Figures:
     def figure(self, index: int) -> DrawnFigure:
         random = np.random.default_rng([self.seed, index])
         rig = rigs.figure(random, self.size)
-        ground = drawing.ground(random, self.size)
+        ground = draw_ground(random, self.size)
         if self.line_art:
             white = (1.0, 1.0, 1.0)
             rig = rig._replace(parts=[part._replace(colour=white) for part in rig.parts], ink=(0.0, 0.0, 0.0))

@@ -1,4 +1,6 @@
-"""The picture of a rig at any time, which part each pixel shows, and where that is at another time."""
+"""A rig before a ground: its picture at any time, which part each pixel shows, and where that is at another time."""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,35 +15,45 @@ _SPACING = 2.0  # pixels between the points of an outline, at most, before it is
 _PAINTED = 0.5  # share of the grounds
 
 
-def draw(rig: FigureRig, ground: np.ndarray, t: float) -> np.ndarray:
-    """(h, w, 3) uint8 RGB."""
-    large = cv2.resize(ground, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_NEAREST)
-    for part, pose in zip(rig.parts, _poses_of_parts(rig, t), strict=True):
-        _paint(large, part, pose, rig.line, part.colour, rig.ink)
-    small = cv2.resize(large, ground.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return (small * 255).round().clip(0, 255).astype(np.uint8)
+class DrawnFigure(NamedTuple):
+    """A rig in front of its ground."""
+
+    rig: FigureRig
+    ground: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
+
+    def frame(self, t: float) -> np.ndarray:
+        """(h, w, 3) uint8 RGB at a time in [0, 1]."""
+        large = cv2.resize(self.ground, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_NEAREST)
+        for part, pose in zip(self.rig.parts, self._poses(t), strict=True):
+            _paint(large, part, pose, self.rig.line, part.colour, self.rig.ink)
+        small = cv2.resize(large, self.ground.shape[1::-1], interpolation=cv2.INTER_AREA)
+        return (small * 255).round().clip(0, 255).astype(np.uint8)
+
+    def parts(self, t: float) -> np.ndarray:
+        """(h, w) int32: the part at each pixel's centre at a time, its outline included; -1 the ground."""
+        h, w = self.ground.shape[:2]
+        large = np.full((h * _FINE, w * _FINE), -1, np.int32)
+        for i, (part, pose) in enumerate(zip(self.rig.parts, self._poses(t), strict=True)):
+            _paint(large, part, pose, self.rig.line, i, i)
+        return large[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE].copy()
+
+    def flow(self, start: float, end: float) -> np.ndarray:
+        """(h, w, 2) float32: how far what each pixel shows at `start` is moved at `end`, x then y, pixels."""
+        shown = self.parts(start)
+        ways = np.zeros((*shown.shape, 2), np.float32)
+        for i, (before, after) in enumerate(zip(self._poses(start), self._poses(end), strict=True)):
+            y, x = np.nonzero(shown == i)
+            points = np.stack([x, y], 1).astype(float)
+            ways[y, x] = after.place(before.find(points)) - points
+        return ways
+
+    def _poses(self, t: float) -> list[BonePose]:
+        """The pose of the bone of each part."""
+        of_bones = poses(self.rig, t)
+        return [of_bones[part.bone] for part in self.rig.parts]
 
 
-def visible(rig: FigureRig, size: tuple[int, int], t: float) -> np.ndarray:
-    """(h, w) int32: the part at each pixel's centre, its outline included; -1 the ground."""
-    large = np.full((size[0] * _FINE, size[1] * _FINE), -1, np.int32)
-    for i, (part, pose) in enumerate(zip(rig.parts, _poses_of_parts(rig, t), strict=True)):
-        _paint(large, part, pose, rig.line, i, i)
-    return large[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE].copy()
-
-
-def flow(rig: FigureRig, size: tuple[int, int], start: float, end: float) -> np.ndarray:
-    """(h, w, 2) float32, x then y, pixels; the ground stays."""
-    shown = visible(rig, size, start)
-    ways = np.zeros((*size, 2), np.float32)
-    for i, (before, after) in enumerate(zip(_poses_of_parts(rig, start), _poses_of_parts(rig, end), strict=True)):
-        y, x = np.nonzero(shown == i)
-        points = np.stack([x, y], 1).astype(float)
-        ways[y, x] = after.place(before.find(points)) - points
-    return ways
-
-
-def ground(random: Random, size: tuple[int, int]) -> np.ndarray:
+def draw_ground(random: Random, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) float32 RGB in [0, 1]: one colour, or a painting of soft patches and of things with outlines."""
     colour = random.uniform(0.3, 1, 3).astype(np.float32)
     picture = np.broadcast_to(colour, (*size, 3)).copy()
@@ -64,11 +76,6 @@ def ground(random: Random, size: tuple[int, int]) -> np.ndarray:
     picture = cv2.resize(large, size[::-1], interpolation=cv2.INTER_AREA)
     grain = random.normal(0, 0.01, (*size, 1)).astype(np.float32)
     return (picture + cv2.GaussianBlur(grain, (0, 0), 1)[..., None]).clip(0, 1)
-
-
-def _poses_of_parts(rig: FigureRig, t: float) -> list[BonePose]:
-    of_bones = poses(rig, t)
-    return [of_bones[part.bone] for part in rig.parts]
 
 
 def _paint(canvas: np.ndarray, part: FigurePart, pose: BonePose, line: float, fill: Colour, ink: Colour) -> None:

@@ -4,33 +4,32 @@ Half precision rounds to within 2⁻¹¹ where it has all its digits, between 2�
 far-off or next to nothing, is kept beside it with its place.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
-LARGEST_ERROR = 2.0**-10  # relative
-BEYOND = "flows_beyond_half_places", "flows_beyond_half"  # names of what is kept beside
+ARRAY = "flows"
+_PLACES, _EXACT = "flows_beyond_half_places", "flows_beyond_half"
+_LARGEST_ERROR = 2.0**-10  # relative
 
 
-class Half(NamedTuple):
-    """Values in half precision, and those that it cannot hold."""
+def to_arrays(flow: np.ndarray) -> dict[str, np.ndarray]:
+    """Float32 values of any shape, infinities and NaN too, as arrays to store.
 
-    values: np.ndarray  # (…) float16
-    places: np.ndarray  # (n,) int64, in the flattened values
-    exact: np.ndarray  # (n,) float32
-
-
-def to_half(flow: np.ndarray) -> Half:
-    """Float32 values of any shape, with infinities and NaN as they are."""
+    Returns:
+        The values as float16 and, if there are any that these cannot hold, their places in the flattened values, (n,)
+        int64, and what they are, (n,) float32.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         values = flow.astype(np.float16)
-        is_beyond = np.abs(values.astype(np.float32) - flow) > LARGEST_ERROR * np.abs(flow)
+        is_beyond = np.abs(values.astype(np.float32) - flow) > _LARGEST_ERROR * np.abs(flow)
     places = np.flatnonzero(is_beyond)
-    return Half(values, places, flow.reshape(-1)[places])
+    return {ARRAY: values} | ({_PLACES: places, _EXACT: flow.reshape(-1)[places]} if len(places) else {})
 
 
-def from_half(half: Half) -> np.ndarray:
-    """Restore the float32 values."""
-    flow = half.values.astype(np.float32)
-    flow.reshape(-1)[half.places] = half.exact
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The float32 values from what `to_arrays` made of them."""
+    flow = arrays[ARRAY].astype(np.float32)
+    if _PLACES in arrays:
+        flow.reshape(-1)[arrays[_PLACES]] = arrays[_EXACT]
     return flow

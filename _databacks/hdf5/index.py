@@ -52,11 +52,6 @@ class Item(NamedTuple):
     headers: Checked
 
 
-class Index(NamedTuple):
-    items: list[Item]
-    between: list[Checked]
-
-
 class DamageError(ValueError):
     """A checksum does not match; names the item if known."""
 
@@ -79,13 +74,13 @@ def write(path: Path) -> None:
         items = [_look_through(group, file.userblock_size) for group in groups]
     with path.open("rb+") as file:
         for number, item in enumerate(items):
-            if any(_checksum(file, array.checked.extents) != array.checked.checksum for array in item.arrays.values()):
+            if not all(_is_whole(file, array.checked) for array in item.arrays.values()):
                 raise DamageError(number)
         items = [item._replace(headers=_check(file, item.headers.extents)) for item in items]
         end = file.seek(0, os.SEEK_END)
         owned = [extent for item in items for extent in _extents(item)]
         between = [_check(file, [gap]) for gap in _gaps(owned, USER_BLOCK, end)]
-        content = json.dumps(Index(items, between), separators=(",", ":")).encode()
+        content = json.dumps([items, between], separators=(",", ":")).encode()
         file.seek(end)
         file.write(content)
         metadata = {"format": FORMAT, "index": end, "size": len(content), "checksum": zlib.crc32(content)}
@@ -96,8 +91,8 @@ def write(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path) -> Index:
-    """Read the index of a file, and verify it and everything between items.
+def read(path: Path) -> list[Item]:
+    """Read the items in the index of a file, and verify it and everything between them.
 
     Raises:
         InputError: the file is damaged there, or is not a packed file.
@@ -109,7 +104,7 @@ def read(path: Path) -> Index:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _read(path: Path, file) -> Index:
+def _read(path: Path, file) -> list[Item]:
     block = file.read(USER_BLOCK)
     if len(block) < USER_BLOCK or zlib.crc32(block[:-4]) != int.from_bytes(block[-4:], "little"):
         raise InputError(
@@ -126,14 +121,13 @@ def _read(path: Path, file) -> Index:
     if zlib.crc32(content) != metadata["checksum"]:
         raise InputError(f"{path} is damaged in its index, behind byte {metadata['index']}; {AGAIN}.")
     items, between = json.loads(content)
-    index = Index([_item(*item) for item in items], [_checked(*checked) for checked in between])
-    for checked in index.between:
-        if _checksum(file, checked.extents) != checked.checksum:
+    for checked in (_checked(*checked) for checked in between):
+        if not _is_whole(file, checked):
             start, size = checked.extents[0]
             raise InputError(
                 f"{path} is damaged in what lies around its items, bytes {start} to {start + size}; {AGAIN}."
             )
-    return index
+    return [_item(*item) for item in items]
 
 
 def load(file, array: Array) -> np.ndarray:
@@ -155,7 +149,7 @@ def load(file, array: Array) -> np.ndarray:
 
 def require_whole(file, checked: Checked) -> None:
     """Raise DamageError if bytes of an open file do not match their checksum."""
-    if _checksum(file, checked.extents) != checked.checksum:
+    if not _is_whole(file, checked):
         raise DamageError
 
 
@@ -167,7 +161,7 @@ def _look_through(group, offset: int) -> Item:
         arrays[name] = Array(dataset.dtype.str, list(dataset.shape), checked)
         headers.append(_header(dataset, offset))
     attributes = dict(group.attrs)
-    metadata = {name: attributes[name] for name in ("subset",) if name in attributes}
+    metadata = {"subset": attributes["subset"]}
     if "annotation" in attributes:
         metadata["annotation"] = json.loads(attributes["annotation"])
     return Item(str(attributes["name"]), float(attributes["time"]), metadata, arrays, Checked(sorted(headers), 0))
@@ -207,6 +201,10 @@ def _check(file, extents: list[Extent]) -> Checked:
     return Checked(extents, _checksum(file, extents))
 
 
+def _is_whole(file, checked: Checked) -> bool:
+    return _checksum(file, checked.extents) == checked.checksum
+
+
 def _checksum(file, extents: Iterable[Extent]) -> int:
     checksum = 0
     for extent in extents:
@@ -226,11 +224,8 @@ def _fill(file, content: memoryview, start: int) -> None:
 
 
 def _item(name: str, time: float, metadata: dict, arrays: dict, headers: list) -> Item:
-    return Item(name, time, metadata, {key: _array(*array) for key, array in arrays.items()}, _checked(*headers))
-
-
-def _array(dtype: str, shape: list[int], checked: list) -> Array:
-    return Array(dtype, shape, _checked(*checked))
+    kept = {key: Array(dtype, shape, _checked(*checked)) for key, (dtype, shape, checked) in arrays.items()}
+    return Item(name, time, metadata, kept, _checked(*headers))
 
 
 def _checked(extents: list, checksum: int) -> Checked:

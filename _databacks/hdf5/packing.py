@@ -61,10 +61,10 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
             except InputError as error:
                 damaged[name] = str(error)
                 continue
+            metadata, pictures = _metadata(source, number, triplet), source.pictures(number)
+            arrays = frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, pictures)
             with files.replacing(part) as temporary:
-                _write(
-                    temporary, triplet, _metadata(source, number, triplet), _frames(source, number, triplet, as_arrays)
-                )
+                _write(temporary, triplet, metadata, arrays)
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
@@ -86,7 +86,7 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     except (OSError, ValueError):
         left_out = {}
     try:
-        items = index.read(out).items
+        items = index.read(out)
     except InputError:
         items = []
     is_of_arrays = all(frames.ARRAY in item.arrays for item in items)
@@ -123,19 +123,12 @@ def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
     return metadata
 
 
-def _frames(source: Source, number: int, triplet: Triplet, as_arrays: bool) -> dict[str, np.ndarray]:
-    return frames.to_array(triplet.frames) if as_arrays else frames.to_files(triplet.frames, source.pictures(number))
-
-
 def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
     """Write an item. HDF5 builds it in memory, because on a full disk HDF5 ends the process."""
     import h5py
 
     if triplet.flows is not None:
-        flows = half.to_half(np.stack([flow.numpy() for flow in triplet.flows]))
-        arrays = arrays | {"flows": flows.values}
-        if len(flows.places):
-            arrays |= dict(zip(half.BEYOND, (flows.places, flows.exact), strict=True))
+        arrays = arrays | half.to_arrays(np.stack([flow.numpy() for flow in triplet.flows]))
     with h5py.File("item.h5", "w", libver=_VERSIONS, driver="core", backing_store=False) as file:
         item = file.create_group("item")
         for name, array in arrays.items():

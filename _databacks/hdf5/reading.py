@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from _databacks.hdf5 import frames, half, index
@@ -26,9 +25,9 @@ class HDF5(Source):
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"There is no file {path}; {command.line('_scripts.dataset_to_hdf5')} packs one.")
-        self._items = index.read(self.path).items
+        self._items = index.read(self.path)
         self.names = [item.name for item in self._items]
-        self.has_flows = any("flows" in item.arrays for item in self._items)
+        self.has_flows = any(half.ARRAY in item.arrays for item in self._items)
         self.is_annotated = any("annotation" in item.metadata for item in self._items)
 
     def __getitem__(self, index_: int) -> Triplet:
@@ -48,8 +47,9 @@ class HDF5(Source):
             raise InputError(f"{self.path} is damaged in {item.name}, in its {what}; {index.AGAIN}.") from error
         except OSError as error:
             raise InputError(f"{self.path} cannot be read in {item.name} ({error.strerror}).") from error
+        flows = Flows(*torch.from_numpy(half.from_arrays(arrays))) if half.ARRAY in arrays else None
         try:
-            return Triplet(item.name, frames.from_arrays(arrays), _flows(arrays), item.time)
+            return Triplet(item.name, frames.from_arrays(arrays), flows, item.time)
         except ValueError as error:
             raise InputError(f"{self.path} holds a picture in {item.name} that cannot be decoded here.") from error
 
@@ -82,12 +82,3 @@ class HDF5(Source):
             raise InputError(f"{self.path} was packed without an annotation of {item.name}; pack it again with one.")
         noted = item.metadata["annotation"]
         return Annotation(**noted | {"roi": tuple(noted["roi"])})
-
-
-def _flows(arrays: dict[str, np.ndarray]) -> Flows | None:
-    if "flows" not in arrays:
-        return None
-    nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-    places, exact = (arrays.get(name, none) for name, none in zip(half.BEYOND, nothing, strict=True))
-    flows = half.from_half(half.Half(arrays["flows"], places, exact))
-    return Flows(*torch.from_numpy(flows))

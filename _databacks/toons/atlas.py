@@ -50,8 +50,9 @@ def load(path: Path = PATH) -> dict[str, Tensor]:
         build(path)
     try:
         with zipfile.ZipFile(path) as file:
+            names = sorted(file.namelist())
             pictures = {
-                kind: [_decode(file.read(name)) for name in sorted(file.namelist()) if name.startswith(kind)]
+                kind: [decode_rgba(file.read(name)).transpose(2, 0, 1) for name in names if name.startswith(kind)]
                 for kind in KINDS
             }
         loaded = {kind: torch.from_numpy(np.stack(of_kind)) for kind, of_kind in pictures.items()}
@@ -102,10 +103,11 @@ def _stack(parts: Iterable[Image.Image]) -> Image.Image:
     return Image.fromarray(np.concatenate(arrays))
 
 
-def _decode(encoded: bytes) -> np.ndarray:
+def decode_rgba(encoded: bytes) -> np.ndarray:
+    """A picture as (h, w, 4) uint8 RGBA, colours multiplied by alpha."""
     rgba = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGBA")).astype(np.uint16)
     rgba[..., :3] = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
-    return rgba.astype(np.uint8).transpose(2, 0, 1)
+    return rgba.astype(np.uint8)
 
 
 def _icon_sets() -> list[dict[str, str]]:

@@ -58,13 +58,9 @@ def _grain(frames: Tensor, coarse: Tensor, random: torch.Generator) -> Tensor:
 
 def _soften(frames: Tensor) -> Tensor:
     """A 3×3 binomial filter."""
-    for dim in (-1, -2):
-        size = frames.shape[dim]
-        first, last = frames.narrow(dim, 0, 1), frames.narrow(dim, size - 1, 1)
-        before = torch.cat([first, frames.narrow(dim, 0, size - 1)], dim)
-        after = torch.cat([frames.narrow(dim, 1, size - 1), last], dim)
-        frames = (before + after) / 4 + frames / 2
-    return frames
+    x = F.pad(frames, (1, 1, 1, 1, 0, 0), mode="replicate")
+    x = (x[..., :-2] + x[..., 2:]) / 4 + x[..., 1:-1] / 2
+    return (x[..., :-2, :] + x[..., 2:, :]) / 4 + x[..., 1:-1, :] / 2
 
 
 def _halve_chroma(ycc: Tensor) -> Tensor:

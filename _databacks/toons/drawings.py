@@ -318,11 +318,11 @@ def _machine(random: Random, pen: _Pen) -> str:
 def _sky(random: Random, *stops: str) -> str:
     turn = random.uniform(-0.3, 0.3)
     marks = "".join(_tag("stop", offset=f"{i / (len(stops) - 1):.2f}", stop_color=stop) for i, stop in enumerate(stops))
-    return _tag("linearGradient", marks, id="sky", x2=turn, y2="1") + _rectangle(0, 0, BACKGROUND_SIDE, "url(#sky)")
+    return _tag("linearGradient", marks, id="sky", x2=turn, y2="1") + _ground("url(#sky)")
 
 
-def _rectangle(x: float, y: float, side: float, fill: str) -> str:
-    return _tag("rect", x=x, y=y, width=side, height=side, fill=fill)
+def _ground(fill: str) -> str:
+    return _tag("rect", x=0, y=0, width=BACKGROUND_SIDE, height=BACKGROUND_SIDE, fill=fill)
 
 
 def _tone(random: Random, hue: float, dark: float = 0.2, light: float = 1.0) -> str:
@@ -383,7 +383,7 @@ def _room(random: Random) -> str:
     hue, (x, y) = random.random(), random.uniform(120, 390, 2)
     left, right = x - random.uniform(60, 160), x + random.uniform(60, 160)
     top, bottom = y - random.uniform(40, 110), y + random.uniform(30, 90)
-    body, line = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.3)), _line(random, hue)
+    body, line = _ground(_tone(random, hue, 0.3)), _line(random, hue)
     walls = (
         ((0, 0), (512, 0), (right, top), (left, top)),
         ((0, 512), (512, 512), (right, bottom), (left, bottom)),
@@ -407,7 +407,7 @@ def _room(random: Random) -> str:
 
 def _foliage(random: Random) -> str:
     hue = random.uniform(0.05, 0.5)
-    body = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.1, 0.6))
+    body = _ground(_tone(random, hue, 0.1, 0.6))
     for shade in np.linspace(0.2, 1, random.integers(150, 500)):
         (x, y), size, turn = random.uniform(0, 512, 2), random.uniform(5, 40), random.uniform(0, 360)
         colour = _hex(((hue + random.normal(0, 0.03)) % 1, random.uniform(0.2, 0.8), shade * random.uniform(0.6, 1)))
@@ -419,7 +419,7 @@ def _foliage(random: Random) -> str:
 def _wall(random: Random) -> str:
     """Bricks, tiles, planks, shelves: the same thing over and over."""
     hue, wide, tall = random.random(), random.uniform(14, 90), random.uniform(8, 60)
-    body = _rectangle(0, 0, BACKGROUND_SIDE, _tone(random, hue, 0.1, 0.7))
+    body = _ground(_tone(random, hue, 0.1, 0.7))
     gap, shift = random.uniform(1, 5), random.choice([0, 0.5])
     for i, y in enumerate(np.arange(-10, 520, tall)):
         for x in np.arange(-wide, 520, wide) + shift * wide * (i % 2):

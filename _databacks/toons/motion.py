@@ -140,13 +140,12 @@ class Motion:
         parts = rig.parts[: layers.stop - layers.start]
         for quantity in (self.centre, self.scale, self.angle, self.shift, self.growth):
             quantity[i, layers] = quantity[i, layers.start].clone()
-        is_limb = rig.is_chain
-        if is_limb:
+        if rig.is_chain:
             self.angle[i, layers] = torch.pi * signed[0, 0]
             self.growth[i, layers] = 0
         self.turn[i, layers] = self.calm[i] * rig.turn * signed[0, 1]
         for quantity in (self.bend, self.bending):
-            quantity[i, layers] *= 0 if is_limb else 0.3
+            quantity[i, layers] *= 0 if rig.is_chain else 0.3
         for quantity in (self.bend, self.bending, self.phase, self.waving, self.waves):  # parts stay joined
             quantity[i, layers] = quantity[i, layers.start].clone()
         self.here[i, layers] = torch.tensor([part.joint for part in parts])

@@ -21,6 +21,7 @@ from torch import Tensor
 from _databacks.toons import atlas, damage
 from _databacks.toons.motion import Motion, Pose
 
+DRAWINGS = 6  # at most, in a scene
 _SAME_MOTION = 0.05  # pixels: what moves alike to within this is one thing
 _PAPER = 0.12  # share of scenes on a ground of one colour, half of them on white
 _WHOLE = 0.98  # share of a pixel that must be one thing for its colour to be found again
@@ -44,7 +45,6 @@ class Toons:
     Args:
         size: (h, w) of the frames.
         device: where they are composed.
-        drawings: maximum number per scene.
         times: the range that t is drawn from; 0.5 with probability 1/2.
         between_ends: compute `flows` and `occlusions`.
         from_middle: compute `motion` and `seen`.
@@ -58,7 +58,6 @@ class Toons:
         batch_size: int = 8,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        drawings: int = 6,
         times: tuple[float, float] = (0.1, 0.9),
         damaged: bool = True,
         between_ends: bool = True,
@@ -67,7 +66,7 @@ class Toons:
     ):
         pictures = pictures or atlas.load()
         self.pictures = {kind: pictures[kind].to(device) for kind in atlas.KINDS}
-        self.size, self.batch_size, self.seed, self.drawings = size, batch_size, seed, drawings
+        self.size, self.batch_size, self.seed = size, batch_size, seed
         self.between_ends, self.from_middle = between_ends, from_middle
         self.times, self.damaged, self.device = times, damaged, torch.device(device)
 
@@ -82,7 +81,7 @@ class Toons:
         b, (h, w) = self.batch_size, self.size
         times = torch.empty(b).uniform_(*self.times, generator=random)
         times = torch.where(torch.rand(b, generator=random) < 0.5, 0.5, times)
-        motion = Motion(random, b, self.drawings, self.size)
+        motion = Motion(random, b, DRAWINGS, self.size)
         backgrounds, drawings = self._choose(random, motion)
         poses = [motion.at(t) for t in (torch.zeros(b), times, torch.ones(b))]
         poses = [Pose(*(x.to(self.device) for x in pose)) for pose in poses]
@@ -113,8 +112,8 @@ class Toons:
         return Scenes(frames.clamp(0, 1), times.to(self.device), progress, flows, occlusions, motion, seen)
 
     def _choose(self, random: torch.Generator, motion: Motion) -> tuple[Tensor, Tensor]:
-        """Pictures: backgrounds (b, 4, S, S) and drawings (b, drawings + 1, 4, s, s), a caption or nothing last."""
-        b, k = self.batch_size, self.drawings
+        """Pictures: backgrounds (b, 4, S, S) and drawings (b, DRAWINGS + 1, 4, s, s), a caption or nothing last."""
+        b, k = self.batch_size, DRAWINGS
 
         def pick(kind: str, *shape: int) -> Tensor:
             chosen = torch.randint(len(self.pictures[kind]), shape, generator=random)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from _databacks import extraction
-from _databacks.dataset import making, near_duplicates, planning, workers
+from _databacks.dataset import making, planning, workers
 from _databacks.dataset.near_duplicates import Selection, disagreement, thumbnails
 from _databacks.dataset.preparing import Settings
 from _databacks.sources import open_source
@@ -27,6 +27,7 @@ from _util import image
 from _util.errors import InputError
 
 SIZE = 64, 96
+THRESHOLD = 0.25  # of make_dataset
 
 
 def shot(seed: int, drawings: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
@@ -73,7 +74,7 @@ def shows(tmp_path_factory) -> Path:
     return folder
 
 
-def every_three_drawings(video, out, flow, *, options, with_flows, report):
+def every_three_drawings(video, out, flow, options, report):
     """Stands in for `extraction.extract`: no cuts, no thresholds."""
     try:
         frames = decode(video)[::2]
@@ -96,7 +97,7 @@ def no_flow():
     return None
 
 
-SETTINGS = Settings(extraction.ExtractionOptions(), no_flow, every_three_drawings)
+SETTINGS = Settings(extraction.ExtractionOptions(), no_flow)
 
 
 def in_order(work, jobs, tick):
@@ -108,10 +109,12 @@ def in_reverse(work, jobs, tick):
     return in_order(work, jobs[::-1], tick)
 
 
-def make(shows, out, execute=in_order, settings=SETTINGS, **options) -> list[str]:
+def make(shows, out, execute=in_order, settings=SETTINGS, extract=every_three_drawings, **options) -> list[str]:
     """Make a data set; returns what was said."""
-    said = []
-    making.make(shows if isinstance(shows, list) else [shows], out, settings, execute, say=said.append, **options)
+    said, options = [], {"layout": "folders", "threshold": THRESHOLD} | options
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(extraction, "extract", extract)
+        making.make(shows if isinstance(shows, list) else [shows], out, settings, execute, say=said.append, **options)
     return said
 
 
@@ -284,13 +287,13 @@ def full_disk(*arguments, **options):
 
 def test_a_full_disk_stops_everything(shows, tmp_path):
     with pytest.raises(InputError, match="No space left"):
-        make(shows, tmp_path / "out", settings=Settings(extraction.ExtractionOptions(), no_flow, full_disk))
+        make(shows, tmp_path / "out", extract=full_disk)
     assert len(make(shows, tmp_path / "out")) == 1
     assert len(index(tmp_path / "out")) == 88
 
 
 def test_other_options_are_refused(made, shows):
-    settings = Settings(extraction.ExtractionOptions(quality=80), no_flow, every_three_drawings)
+    settings = Settings(extraction.ExtractionOptions(quality=80), no_flow)
     with pytest.raises(InputError, match="made with quality 95 instead of 80; give the same options"):
         make(shows, made, settings=settings)
     with pytest.raises(InputError, match="layout folders instead of rrld"):
@@ -432,11 +435,11 @@ def test_what_was_encoded_again_is_a_near_duplicate(tmp_path, seed, crf, mark):
     encode(tmp_path / "again.mp4", mark(frames), crf)
     once, again = as_thumbnails(frames), as_thumbnails(decode(tmp_path / "again.mp4")[::2])
     values = np.stack([disagreement(triplet, again) for triplet in once])
-    assert values.diagonal().max() < near_duplicates.THRESHOLD
+    assert values.diagonal().max() < THRESHOLD
     # neighbours share two frames and the ground, and are other triplets
-    assert values[~np.eye(len(once), dtype=bool)].min() > 2 * near_duplicates.THRESHOLD
+    assert values[~np.eye(len(once), dtype=bool)].min() > 2 * THRESHOLD
     np.save(tmp_path / "both.npy", np.concatenate([once, again]))
-    assert Selection().admit(tmp_path / "both.npy", range(2 * len(once))) == list(range(len(once)))
+    assert Selection(THRESHOLD).admit(tmp_path / "both.npy") == list(range(len(once)))
 
 
 def test_deep_and_grey_pictures_have_thumbnails_too():
@@ -461,12 +464,12 @@ def test_selection_over_many_blocks(tmp_path, threshold, kept):
     np.save(tmp_path / "0.npy", np.concatenate([drawings, drawings])[order])
     np.save(tmp_path / "1.npy", drawings)
     selection = Selection(threshold)
-    admitted = selection.admit(tmp_path / "0.npy", range(200))
+    admitted = selection.admit(tmp_path / "0.npy")
     assert len(admitted) == kept
     if kept == 100:
         first = {which: position for position, which in reversed(list(enumerate(order % 100)))}
         assert admitted == sorted(first.values())
-        assert selection.admit(tmp_path / "1.npy", range(100)) == []
+        assert selection.admit(tmp_path / "1.npy") == []
     after = Selection(threshold)
     after.add(tmp_path / "0.npy", admitted)
-    assert len(after.admit(tmp_path / "1.npy", range(100))) == (0 if kept == 100 else 100)
+    assert len(after.admit(tmp_path / "1.npy")) == (0 if kept == 100 else 100)

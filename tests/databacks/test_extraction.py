@@ -1,6 +1,7 @@
 """The stages that extract triplets from a video: what they find, how they go on, and what they say."""
 
 import dataclasses
+import functools
 import json
 import re
 import sqlite3
@@ -16,10 +17,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from _databacks import extraction
-from _databacks.extraction import ExtractionOptions, StageReport, parse_size, records
+from _databacks.extraction import ExtractionOptions, FlowEstimator, StageReport, parse_size, records
 from _databacks.extraction.frames import at_constant_rate, fit
+from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _databacks.sources import open_source
 from _scripts import (
     duplicate_frame_features,
@@ -40,6 +43,8 @@ from tests.util import test_fields
 
 ROOT = Path(__file__).parents[2]
 H, W = 180, 320
+QUIET = StageReport(lambda sentence: None, functools.partial(tqdm, disable=True))
+USUAL = ExtractionOptions()
 EVEN = [f"{a:06d}-{a + 2:06d}-{a + 4:06d}" for a in range(0, 12, 2)]  # what `scene` has to find
 
 
@@ -49,7 +54,7 @@ def test_interlaced_video_is_made_whole_frames(tmp_path):
             writer.write(frame)
     said = []
     out = tmp_path / "out"
-    extraction.encode_video(tmp_path / "in.mkv", out, ExtractionOptions(), extraction.QUIET._replace(say=said.append))
+    extraction.encode_video(tmp_path / "in.mkv", out, USUAL, QUIET._replace(say=said.append))
     assert any("is interlaced (though it is not flagged so): deinterlaced by bwdif" in sentence for sentence in said)
     whole, woven = (
         np.mean([test_fields.difference(frame.pixels, test_fields.moment(i)) for i, frame in enumerate(Reader(path))])
@@ -100,12 +105,21 @@ def quick(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
     return tuple(resize_flow(flow, frame0.shape[2:]) for flow in flows.dis(*reduced.split(1)))
 
 
+def extract(
+    video: Path, out: Path, flow: FlowEstimator, options: ExtractionOptions = USUAL, report: StageReport = QUIET
+) -> list[ExtractedTriplet]:
+    """All five stages."""
+    triplets = extraction.extract(video, out, flow, options, report)
+    extraction.extract_triplet_flows(out, flow, options, report)
+    return triplets
+
+
 class Said(list):
     """A report that keeps what was said."""
 
     @property
     def report(self) -> StageReport:
-        return StageReport(self.append, extraction.QUIET.bar)
+        return StageReport(self.append, QUIET.bar)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +131,7 @@ def video(tmp_path_factory) -> Path:
 def extracted(video, tmp_path_factory) -> Path:
     """All stages done; not to be changed."""
     out = tmp_path_factory.mktemp("extracted") / "out"
-    extraction.extract(video, out, flows.dis, report=extraction.QUIET)
+    extract(video, out, flows.dis)
     return out
 
 
@@ -135,7 +149,7 @@ def rows(out: Path, columns: str = "*") -> list[tuple]:
 
 def test_what_is_found(extracted):
     assert (extracted / "rrld.txt").read_text().splitlines()[0] == "frames,linearity,coverage"
-    triplets = extraction.read_triplets(extracted)
+    triplets = read_triplets(extracted)
     assert [triplet.name for triplet in triplets] == EVEN
     assert [triplet.frames for triplet in triplets] == [(a, a + 2, a + 4) for a in range(0, 12, 2)]
     assert {triplet.cut for triplet in triplets} == {0}
@@ -181,7 +195,7 @@ def test_a_second_run_has_nothing_to_do(video, extracted):
     def never(*frames):
         raise AssertionError("flow is estimated again")
 
-    triplets = extraction.extract(video, extracted, never, report=said.report)
+    triplets = extract(video, extracted, never, report=said.report)
     assert [triplet.name for triplet in triplets] == EVEN
     results = ("video.mp4", "duplicates.db", "rrld.txt", "images", "flows")
     assert said == [f"{extracted / result} already exists; nothing to do." for result in results]
@@ -226,15 +240,15 @@ def test_interrupted_runs_end_alike(video, extracted, tmp_path, monkeypatch):
     while True:
         runs += 1
         try:
-            extraction.extract(video, out, quick, report=StageReport(lambda _: None, Bar(14 * runs)))
+            extract(video, out, quick, report=StageReport(lambda _: None, Bar(14 * runs)))
             break
         except Interrupted:
             assert runs < 20
     assert runs > 3
     whole = tmp_path / "whole"
-    extraction.extract(video, whole, quick, report=extraction.QUIET)
+    extract(video, whole, quick)
     assert contents(out) == contents(whole)
-    assert [triplet.name for triplet in extraction.read_triplets(out)] == EVEN
+    assert [triplet.name for triplet in read_triplets(out)] == EVEN
 
 
 @pytest.mark.parametrize(("result", "partial"), [("video.mp4", ".video-partial"), ("rrld.txt", ".rrld-partial.txt")])
@@ -249,18 +263,17 @@ def test_killed_before_what_was_partial_was_deleted(video, tmp_path, monkeypatch
     with monkeypatch.context() as context:
         context.setattr(records, "remove", killed)
         with pytest.raises(Interrupted):
-            extraction.extract(video, out, quick, report=extraction.QUIET)
+            extract(video, out, quick)
     assert (out / partial).exists()
-    found = extraction.extract(video, out, quick, report=extraction.QUIET)
+    found = extract(video, out, quick)
     assert not list(out.glob(".*"))
     assert [triplet.name for triplet in found] == EVEN
 
 
 def test_judging_goes_on_where_it_was(video, tmp_path):
     out = tmp_path / "out"
-    stages = extraction.encode_video, extraction.duplicate_frame_features
-    for stage, arguments in zip(stages, [(video, out), (out,)], strict=True):
-        stage(*arguments, report=extraction.QUIET)
+    extraction.encode_video(video, out, USUAL, QUIET)
+    extraction.duplicate_frame_features(out, QUIET)
     left = [6]
 
     def breaking(frame0, frame1):
@@ -270,14 +283,14 @@ def test_judging_goes_on_where_it_was(video, tmp_path):
         return quick(frame0, frame1)
 
     with pytest.raises(Interrupted):
-        extraction.rrld_filter(out, breaking, report=extraction.QUIET)
+        extraction.rrld_filter(out, breaking, USUAL, QUIET)
     assert not (out / "rrld.txt").exists()
     with (out / ".rrld-partial.txt").open("a") as journal:
         journal.write("000016-0000")  # what a killed process was writing
     left[0] = 1000
-    found = extraction.rrld_filter(out, breaking, report=extraction.QUIET)
+    found = extraction.rrld_filter(out, breaking, USUAL, QUIET)
     resumed, left[0] = 1000 - left[0], 1000
-    assert extraction.rrld_filter(out, breaking, ExtractionOptions(sensitivity=1.001), extraction.QUIET) == found
+    assert extraction.rrld_filter(out, breaking, ExtractionOptions(sensitivity=1.001), QUIET) == found
     assert [triplet.name for triplet in found] == EVEN
     assert 1000 - left[0] >= resumed + 4
 
@@ -285,17 +298,17 @@ def test_judging_goes_on_where_it_was(video, tmp_path):
 def test_options_that_change_make_anew(video, tmp_path):
     said = Said()
     options = ExtractionOptions(image_size=(90, 160))
-    everything = extraction.extract(video, tmp_path, quick, options=options, report=said.report)
+    everything = extract(video, tmp_path, quick, options=options, report=said.report)
     said.clear()
     options = dataclasses.replace(options, one_per_cut=True)
-    best = extraction.extract(video, tmp_path, quick, options=options, report=said.report)
+    best = extract(video, tmp_path, quick, options=options, report=said.report)
     assert best == [min(everything, key=lambda triplet: triplet.rrld)]
     assert f"{tmp_path / 'rrld.txt'} is made again; changed since: one_per_cut." in said
     assert [path.name for path in (tmp_path / "images").iterdir()] == [best[0].name]
     assert [path.name for path in (tmp_path / "flows").iterdir()] == [f"{best[0].name}.pt"]
     said.clear()
     options = dataclasses.replace(options, format="jpg", quality=100, image_size=None)
-    extraction.extract(video, tmp_path, quick, options=options, report=said.report)
+    extract(video, tmp_path, quick, options=options, report=said.report)
     assert f"{tmp_path / 'images'} is made again; changed since: size, format, quality." in said
     assert f"{tmp_path / 'flows'} is made again; changed since: images." in said
     (triplet,) = open_source(tmp_path)
@@ -305,46 +318,46 @@ def test_options_that_change_make_anew(video, tmp_path):
     for path in deleted.iterdir():
         path.unlink()
     deleted.rmdir()
-    extraction.extract(video, tmp_path, quick, options=options, report=said.report)
+    extract(video, tmp_path, quick, options=options, report=said.report)
     assert len(list(deleted.iterdir())) == 3
 
 
 def test_repeats_may_be_detected_instead(video, tmp_path):
     options = ExtractionOptions(repeats="detected")
-    found = extraction.extract(video, tmp_path, quick, options=options, with_flows=False, report=extraction.QUIET)
+    found = extraction.extract(video, tmp_path, quick, options, QUIET)
     assert [triplet.name for triplet in found] == EVEN
     with sqlite3.connect(tmp_path / "duplicates.db") as table:
         table.execute("UPDATE duplicates SET lab_mean = 0, lab_max = 0")
     (tmp_path / "rrld.txt").unlink()
-    assert extraction.rrld_filter(tmp_path, quick, options, extraction.QUIET) == found
-    assert extraction.rrld_filter(tmp_path, quick, ExtractionOptions(), extraction.QUIET) == []
+    assert extraction.rrld_filter(tmp_path, quick, options, QUIET) == found
+    assert extraction.rrld_filter(tmp_path, quick, USUAL, QUIET) == []
 
 
 def test_a_folder_belongs_to_one_video(extracted, tmp_path):
     other = write_video(tmp_path / "other.mp4", scene()[::-1])
     with pytest.raises(InputError, match="holds triplets of a video other than"):
-        extraction.encode_video(other, extracted, report=extraction.QUIET)
+        extraction.encode_video(other, extracted, USUAL, QUIET)
 
 
 def test_an_original_that_is_gone(video, tmp_path):
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(video.read_bytes())
     out = tmp_path / "out"
-    extraction.extract(copy, out, quick, with_flows=False, report=extraction.QUIET)
+    extraction.extract(copy, out, quick, USUAL, QUIET)
     assert not (out / "flows").exists()
     copy.unlink()
     with pytest.raises(InputError, match="is gone or has changed"):
-        extraction.extract_triplet_images(out, ExtractionOptions(image_size=100), extraction.QUIET)
-    extraction.extract_triplet_images(out, ExtractionOptions(image_size=100, origin="encoded"), extraction.QUIET)
+        extraction.extract_triplet_images(out, ExtractionOptions(image_size=100), QUIET)
+    extraction.extract_triplet_images(out, ExtractionOptions(image_size=100, origin="encoded"), QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 100, 178)
-    extraction.encode_video(video, out, report=extraction.QUIET)  # the same video at another place
-    extraction.extract_triplet_images(out, ExtractionOptions(image_size=80), extraction.QUIET)
+    extraction.encode_video(video, out, USUAL, QUIET)  # the same video at another place
+    extraction.extract_triplet_images(out, ExtractionOptions(image_size=80), QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 80, 142)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("h264", "h264"), ("hevc", "hevc")])
 def test_the_encoded_video(video, tmp_path, codec, name):
-    extraction.encode_video(video, tmp_path, ExtractionOptions(codec=codec, video_size=91, crf=30), extraction.QUIET)
+    extraction.encode_video(video, tmp_path, ExtractionOptions(codec=codec, video_size=91, crf=30), QUIET)
     with av.open(tmp_path / "video.mp4") as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.average_rate) == (name, 24)
@@ -355,7 +368,7 @@ def test_the_encoded_video(video, tmp_path, codec, name):
 
 def test_parts_join_seamlessly(video, tmp_path, monkeypatch):
     monkeypatch.setattr("_databacks.extraction.encoding._PART", 8)
-    extraction.encode_video(video, tmp_path, report=extraction.QUIET)
+    extraction.encode_video(video, tmp_path, USUAL, QUIET)
     for i, (frame, truth) in enumerate(zip(Reader(tmp_path / "video.mp4"), scene(), strict=True)):
         assert frame.time == Fraction(i, 24)
         assert np.abs(frame.pixels.astype(int) - truth).mean() < 6
@@ -437,9 +450,9 @@ def test_sizes():
 def test_stages_out_of_order(extracted, tmp_path):
     for stage in (
         lambda: extraction.duplicate_frame_features(tmp_path),
-        lambda: extraction.rrld_filter(tmp_path, quick),
-        lambda: extraction.extract_triplet_images(tmp_path),
-        lambda: extraction.extract_triplet_flows(tmp_path, quick),
+        lambda: extraction.rrld_filter(tmp_path, quick, USUAL),
+        lambda: extraction.extract_triplet_images(tmp_path, USUAL),
+        lambda: extraction.extract_triplet_flows(tmp_path, quick, USUAL),
     ):
         with pytest.raises(InputError):
             stage()
@@ -449,20 +462,20 @@ def test_stages_out_of_order(extracted, tmp_path):
 def test_what_somebody_else_put_there(video, tmp_path):
     (tmp_path / "video.mp4").write_bytes(b"mine")
     with pytest.raises(InputError, match="without a record of what it was made from"):
-        extraction.encode_video(video, tmp_path, report=extraction.QUIET)
+        extraction.encode_video(video, tmp_path, USUAL, QUIET)
     assert (tmp_path / "video.mp4").read_bytes() == b"mine"
 
 
 def test_a_single_frame(tmp_path):
     one = write_video(tmp_path / "one.mp4", scene()[:1])
     with pytest.raises(InputError, match="has no rows"):
-        extraction.extract(one, tmp_path / "out", quick, report=extraction.QUIET)
+        extract(one, tmp_path / "out", quick)
 
 
 def test_no_triplet_is_no_error(tmp_path):
     still = write_video(tmp_path / "still.mp4", scene()[:1] * 12)
     said = Said()
-    assert extraction.extract(still, tmp_path / "out", quick, report=said.report) == []
+    assert extract(still, tmp_path / "out", quick, report=said.report) == []
     assert any("none of 0 triplets accepted" in sentence for sentence in said)
 
 
@@ -477,22 +490,22 @@ def test_no_triplet_is_no_error(tmp_path):
 def test_rejections_are_explained(video, tmp_path, thresholds, reason):
     said = Said()
     options = extraction.ExtractionOptions(thresholds=thresholds)
-    assert extraction.extract(video, tmp_path / "out", quick, options=options, report=said.report) == []
+    assert extract(video, tmp_path / "out", quick, options=options, report=said.report) == []
     verdict = next(sentence for sentence in said if "triplets accepted" in sentence)
     judged = re.search(r"none of (\d+) triplets accepted", verdict)[1]
     assert f"Rejected: {judged} {reason}." in verdict
 
 
 def test_a_damaged_table(video, tmp_path):
-    extraction.encode_video(video, tmp_path, report=extraction.QUIET)
-    extraction.duplicate_frame_features(tmp_path, report=extraction.QUIET)
+    extraction.encode_video(video, tmp_path, USUAL, QUIET)
+    extraction.duplicate_frame_features(tmp_path, QUIET)
     with sqlite3.connect(tmp_path / "duplicates.db") as table:
         table.execute("DELETE FROM duplicates WHERE frame = 5")
     with pytest.raises(InputError, match="lacks some frames"):
-        extraction.rrld_filter(tmp_path, quick, report=extraction.QUIET)
+        extraction.rrld_filter(tmp_path, quick, USUAL, QUIET)
     (tmp_path / "duplicates.db").write_bytes(b"no table" * 1000)
     with pytest.raises(InputError, match="cannot be used"):
-        extraction.rrld_filter(tmp_path, quick, report=extraction.QUIET)
+        extraction.rrld_filter(tmp_path, quick, USUAL, QUIET)
 
 
 SCRIPTS = (encode_video, duplicate_frame_features, rrld_filter, extract_triplet_images, extract_triplet_flows)

@@ -26,6 +26,17 @@ def test_triplets_in_the_order_of_their_numbers(tmp_path):
     assert keys[0].time == 0.5
 
 
+def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 4), np.uint8)
+    colours[..., 3] = 255
+    for i, picture in enumerate(colours):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    with_alpha = Keyframes(tmp_path)[0].frames
+    for i, picture in enumerate(colours):
+        Image.fromarray(picture[..., :3]).save(tmp_path / f"{i}.png")
+    assert with_alpha.equal(Keyframes(tmp_path)[0].frames)
+
+
 def test_folders_of_cuts(tmp_path):
     write(tmp_path / "cut 10", (1, 2, 3, 4), (40, 48), shift=100)
     write(tmp_path / "cut 2", (1, 2, 3))

@@ -5,7 +5,6 @@ import os
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,18 +29,15 @@ def moving_square(moves: bool = True) -> dict:
     return {"v": "5.5.0", "fr": 24, "ip": 0, "op": 24, "w": SIZE[1], "h": SIZE[0], "layers": [layer]}
 
 
-def black(_random: np.random.Generator, size: tuple[int, int]) -> torch.Tensor:
-    return torch.zeros(3, *size)
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
     (tmp_path / "square.json").write_text(json.dumps(moving_square()))
     return tmp_path
 
 
-def test_the_truth_lies_where_its_time_says(folder):
-    source = Lottie(folder, SIZE, each=12, background=black)
+def test_the_truth_lies_where_its_time_says(folder, monkeypatch):
+    monkeypatch.setattr(lottie, "_background", lambda _, size: torch.zeros(3, *size))
+    source = Lottie(folder, SIZE, each=12)
     x = torch.arange(SIZE[1]) + 0.5
     times = []
     for triplet in (source[i] for i in range(len(source))):
@@ -56,8 +52,9 @@ def test_the_truth_lies_where_its_time_says(folder):
     assert all(0 < time < 1 for time in times)
 
 
-def test_frames_lie_on_a_background(folder):
-    frames = Lottie(folder, SIZE, background=lambda _, size: torch.full((3, *size), 0.25))[0].frames
+def test_frames_lie_on_a_background(folder, monkeypatch):
+    monkeypatch.setattr(lottie, "_background", lambda _, size: torch.full((3, *size), 0.25))
+    frames = Lottie(folder, SIZE)[0].frames
     assert frames[:, :, 0, 0].tolist() == [[0.25] * 3] * 3
     assert frames.shape == (3, 3, *SIZE)
     assert frames.dtype == torch.float32

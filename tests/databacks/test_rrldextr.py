@@ -91,6 +91,8 @@ def test_flows_cut_short(folder):
 
 
 def test_no_triplets(tmp_path):
+    with pytest.raises(InputError, match="holds no triplets"):
+        RRLDExtract(tmp_path)
     (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match="holds no triplets"):
         RRLDExtract(tmp_path)

@@ -79,9 +79,10 @@ def test_flows_undo_each_other_where_both_are_seen(pictures):
     assert (gap[seen] > 1).float().mean() < 0.01
 
 
-def test_a_scene_without_flow_is_still_and_hides_nothing(smooth):
+def test_a_scene_without_flow_is_still_and_hides_nothing(smooth, monkeypatch):
+    monkeypatch.setattr(scenes_, "DRAWINGS", 1)
     drawing = smooth["drawing"] * (smooth["drawing"][:, 3:] > 127)
-    toons = Toons((64, 64), 8, seed=2, drawings=1, damaged=False, pictures=smooth | {"drawing": drawing})
+    toons = Toons((64, 64), 8, seed=2, damaged=False, pictures=smooth | {"drawing": drawing})
     still = 0
     for scenes in map(toons.batch, range(8)):
         for frames, flow, occlusion in zip(scenes.frames, scenes.flows[0], scenes.occlusions[0], strict=True):

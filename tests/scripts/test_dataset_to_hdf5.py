@@ -227,7 +227,7 @@ def test_a_check_names_what_is_damaged(run, data, tmp_path):
     run(data, path)
     code, said, written = run("--check", path)
     assert (code, written) == (0, f"{path}: {COUNT} items, none damaged\n")
-    extent = index.read(path).items[3].arrays["frames"].checked.extents[1]
+    extent = index.read(path)[3].arrays["frames"].checked.extents[1]
     with path.open("rb+") as file:
         file.seek(extent.start + 5)
         byte = file.read(1)[0]

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from _databacks.keyframes import read
-from _databacks.triplet import Triplet
+from _databacks.triplet import Triplet, read_frame
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
@@ -132,7 +131,7 @@ class FrameFolder(JudgedMethod):
         path = self._find(triplet.name)
         if path is None:
             raise InputError(f"There is no frame {self._expected(triplet.name)}.")
-        frame = read(path)
+        frame = read_frame(path)
         if frame.shape != triplet.frames.shape[1:]:
             sizes = [f"{picture.shape[2]}×{picture.shape[1]}" for picture in (frame, triplet.frames[1])]
             raise InputError(f"{path} is {sizes[0]} pixels, but the frames of {triplet.name} are {sizes[1]}.")
