@@ -244,9 +244,8 @@ def test_estimators_by_name(tmp_path, name):
 
 def test_matching_helps_search_where_a_piece_moves_far():
     (frame0, labels), (frame1, _) = squares([(20, 20)], side=20), squares([(62, 30)], side=20)
-    estimator = flows.create("sgm+dis", Context())
-    estimator.sgm.smallest = 5000  # of 540×960
-    flow = estimator(frame0, frame1)[0][0][:, labels == 1]
+    matched = SGM(smallest=5000)(frame0, frame1)
+    flow = flows.better(frame0, frame1, matched)[0][0][:, labels == 1]
     searched = flows.multidis(frame0, frame1)[0][0][:, labels == 1]
     motion = torch.tensor([42.0, 10.0]).view(2, 1)
     assert (flow - motion).norm(dim=0).median() < 1 < (searched - motion).norm(dim=0).median()

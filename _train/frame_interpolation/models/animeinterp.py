@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.gma import AggregatingRFR
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
-from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves
+from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves, times_of
 from _util.flow import Flows
 from _util.softsplat import softsplat, softsplat_with_mask
 from _util.stretched_correlation import StretchedCorrelationPyramid
@@ -178,8 +178,8 @@ class AnimeInterp(nn.Module):
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         images, flow, _ = prepared.image
-        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(flow) // 2)
-        flow = flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
+        times = times_of(t, len(flow) // 2, flow)
+        flow = flow * torch.cat([times, 1 - times])
         # In double precision, since a rounding error that reaches the next pixel fills it if nothing else lands there.
         splats, masks = (x.to(images.dtype) for x in softsplat_with_mask(images.double(), flow, mode="average"))
         inputs = [splats]
