@@ -202,7 +202,7 @@ class RFR(nn.Module):
         initial: Tensor | None = None,
         initial_mode: InitialMode = "released",
     ) -> Tensor:
-        """The flow from image0 to image1.
+        """The flow from image0 to image1: that of `both_ways`, whose other half is computed in vain.
 
         Args:
             image0, image1: (b, 3, h, w), in the range the weights were trained with; sides of at least 16 pixels.
@@ -225,7 +225,7 @@ class RFR(nn.Module):
         initial: Flows | None = None,
         initial_mode: InitialMode = "released",
     ) -> Flows:
-        """flow01 and flow10, the same as from two calls of `forward`, with one encoder pass and one correlation matrix.
+        """flow01 and flow10, from one pass of the encoder and one correlation matrix.
 
         Args:
             initial: the initial flow01 and flow10; the other arguments are those of `forward`.
