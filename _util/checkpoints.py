@@ -19,13 +19,12 @@ from torch.overrides import TorchFunctionMode
 
 from _util.counts import listed
 from _util.errors import InputError
-from _util.weights import FOLDER, NETWORKS, PUBLISHED, expected, find, missing, place_for_more, searched
+from _util.weights import FOLDER, NETWORKS, PUBLISHED, find, missing, place_for_more, searched
 
 __all__ = [
     "FOLDER",
     "NETWORKS",
     "PUBLISHED",
-    "expected",
     "find",
     "load",
     "place_for_more",

@@ -25,7 +25,7 @@ from _util.errors import InputError
 BACKBONES = ("vgg19", "vgg16", "alexnet")
 SHIPPED = "default/alexnet_features.safetensors"  # of AlexNet
 _SUFFIXES = (".pth", ".pt", ".safetensors")
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Convolution(NamedTuple):
@@ -92,8 +92,8 @@ class Backbone(nn.Module):
         architecture: str,
         weights: dict[str, Tensor],
         layers: Sequence[str],
-        mean: Sequence[float] = _MEAN,
-        deviation: Sequence[float] = _DEVIATION,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        deviation: Sequence[float] = IMAGENET_DEVIATION,
     ):
         super().__init__()
         convolutions = ARCHITECTURES[architecture]
@@ -155,15 +155,13 @@ class Backbone(nn.Module):
 
 
 def open_backbone(
-    name_or_path: str | Path,
-    layers: Sequence[str] | Mapping[str, Sequence[str]],
-    folder: Path = checkpoints.FOLDER,
+    name_or_path: str | Path, layers: Mapping[str, Sequence[str]], folder: Path = checkpoints.FOLDER
 ) -> Backbone:
     """A backbone with its weights.
 
     Args:
         name_or_path: one of `BACKBONES`, or a file with torchvision's state dict, recognised by its shapes.
-        layers: see `Backbone`; or these by architecture.
+        layers: of `Backbone`, by architecture.
         folder: of checkpoints, in which files are searched by name.
 
     Raises:
@@ -175,7 +173,7 @@ def open_backbone(
     architecture, weights = (name, _convolutions(_download(name, folder))) if path is None else _recognised(path)
     if name in BACKBONES and architecture != name:
         raise InputError(f"{path} holds {architecture} instead of {name}; rename it.")
-    return Backbone(architecture, weights, layers[architecture] if isinstance(layers, Mapping) else layers)
+    return Backbone(architecture, weights, layers[architecture])
 
 
 def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[tuple[int, float], ...]:
@@ -224,17 +222,12 @@ def _convolutions(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shapes(convolutions: Sequence[Convolution]) -> dict[str, tuple[int, ...]]:
-    return {
-        name: shape
-        for convolution in convolutions
-        for name, shape in (
-            (
-                f"{convolution.index}.weight",
-                (convolution.out_channels, convolution.in_channels, convolution.kernel, convolution.kernel),
-            ),
-            (f"{convolution.index}.bias", (convolution.out_channels,)),
-        )
-    }
+    shapes = {}
+    for convolution in convolutions:
+        side, channels = convolution.kernel, convolution.out_channels
+        shapes[f"{convolution.index}.weight"] = channels, convolution.in_channels, side, side
+        shapes[f"{convolution.index}.bias"] = (channels,)
+    return shapes
 
 
 def _download(name: str, folder: Path) -> dict[str, Tensor]:

@@ -147,9 +147,5 @@ def _colour_wheel() -> np.ndarray:
     """55 hues in [0, 1], red through yellow, green, cyan, blue and magenta, spaced by perceptual similarity."""
     steps = {"ry": 15, "yg": 6, "gc": 4, "cb": 11, "bm": 13, "mr": 6}
     corners = {"r": (1, 0, 0), "y": (1, 1, 0), "g": (0, 1, 0), "c": (0, 1, 1), "b": (0, 0, 1), "m": (1, 0, 1)}
-    return np.concatenate(
-        [
-            np.linspace(corners[ends[0]], corners[ends[1]], count, endpoint=False)
-            for ends, count in steps.items()
-        ]
-    )  # fmt: skip
+    spans = [np.linspace(corners[a], corners[b], count, endpoint=False) for (a, b), count in steps.items()]
+    return np.concatenate(spans)

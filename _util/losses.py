@@ -247,23 +247,15 @@ def _signature(image: Tensor) -> Tensor:
     return difference / (0.81 + difference.square()).sqrt()
 
 
-def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8, valid: Tensor | None = None) -> Tensor:
+def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8) -> Tensor:
     """RAFT's loss over the flows of all iterations (Teed and Deng, ECCV 2020): `Σ gammaⁿ⁻¹⁻ⁱ · mean |flowᵢ - truth|`.
 
     Args:
         flows: n flows (b, 2, h, w) in order of iteration; the last one has weight 1.
-        truth: (b, 2, h, w); ignored where it is not valid.
-        valid: (b, 1, h, w), 1 where the truth is known; the mean is over these pixels. By default all are valid.
+        truth: (b, 2, h, w).
 
     Returns:
-        A number, in pixels; 0 where nothing is valid.
+        A number, in pixels.
     """
-    valid = torch.ones_like(truth[:, :1]) if valid is None else valid
-    truth = torch.where(valid > 0.5, truth, 0)
-    weight = (valid > 0.5).expand_as(truth).float()
-    count = weight.sum().clamp(min=1)
-    errors = (
-        gamma ** (len(flows) - 1 - i) * ((flow.float() - truth).abs() * weight).sum() / count
-        for i, flow in enumerate(flows)
-    )
+    errors = (gamma ** (len(flows) - 1 - i) * (flow.float() - truth).abs().mean() for i, flow in enumerate(flows))
     return reduce(operator.add, errors)

@@ -200,34 +200,29 @@ class Chamfer(ImageMetric):
     higher_is_better = False
 
     def prepare(self, truth: Tensor) -> tuple[Tensor, Tensor]:
-        return _lines_and_distances(truth)
+        """The mask of line pixels, and the distance to the nearest one in pixels, (b, 1, h, w) each."""
+        lines = difference_of_gaussians(truth, sigma=1.0) > 0.5
+        return lines, edt(lines)
 
     def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
-        there, back = _line_distances(predicted, prepared)
+        there, back = self.distances(predicted, prepared)
         return (there.mean((1, 2, 3)) + back.mean((1, 2, 3))) / 2
+
+    def distances(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Distances from true lines to predicted ones, and the reverse, relative to the diagonal; 0 off the lines."""
+        lines, distances = self.prepare(predicted)
+        true_lines, true_distances = prepared
+        h, w = predicted.shape[2:]
+        diagonal = (h**2 + w**2) ** 0.5
+        return true_lines.double() * distances / diagonal, lines.double() * true_distances / diagonal
 
 
 class Hausdorff(Chamfer):
     """Hausdorff distance of line drawings, relative to the diagonal; lines as in `Chamfer`."""
 
     def compare(self, predicted: Tensor, prepared: tuple[Tensor, Tensor]) -> Tensor:
-        there, back = _line_distances(predicted, prepared)
+        there, back = self.distances(predicted, prepared)
         return torch.maximum(there.amax((1, 2, 3)), back.amax((1, 2, 3)))
-
-
-def _lines_and_distances(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The mask of line pixels, and the distance to the nearest one in pixels, (b, 1, h, w) each."""
-    lines = difference_of_gaussians(image, sigma=1.0) > 0.5
-    return lines, edt(lines)
-
-
-def _line_distances(predicted: Tensor, true: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Distances from true lines to predicted ones, and the reverse, relative to the diagonal; 0 off the lines."""
-    lines, distances = _lines_and_distances(predicted)
-    true_lines, true_distances = true
-    h, w = predicted.shape[2:]
-    diagonal = (h**2 + w**2) ** 0.5
-    return true_lines.double() * distances / diagonal, lines.double() * true_distances / diagonal
 
 
 class DISTS(ImageMetric):

@@ -68,7 +68,7 @@ def sgm(context: Context) -> "SGM":
 
 
 def sgm_dis(context: Context) -> FlowEstimator:
-    return MatchingAndSearch(sgm(context))
+    return partial(_match_and_search, sgm(context))
 
 
 def rfr(context: Context) -> FlowEstimator:
@@ -106,14 +106,8 @@ def _match_and_refine(matching: "SGM", refine: Callable[..., Flows], frame0: Ten
     return refine(frame0, frame1, *matching(frame0, frame1))
 
 
-class MatchingAndSearch:
-    """At each pixel, the flow of segment-guided matching or of dense inverse search, whichever matches better."""
-
-    def __init__(self, sgm: FlowEstimator):
-        self.sgm = sgm
-
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
-        return better(frame0, frame1, self.sgm(frame0, frame1))
+def _match_and_search(matching: "SGM", frame0: Tensor, frame1: Tensor) -> Flows:
+    return better(frame0, frame1, matching(frame0, frame1))
 
 
 def better(frame0: Tensor, frame1: Tensor, matched: tuple[Tensor, Tensor]) -> Flows:

@@ -7,7 +7,6 @@ A second run resumes: it skips triplets whose files all exist. Settings, stored 
 import functools
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from _util.sgm.matching import Penalty
 
 PICTURES = ("pieces1.png", "pieces3.png", "matches.png")
 SETTINGS = "sgm.json"
+_DIED = "its process died, perhaps from want of memory; run again with fewer --workers"
 _UNMATCHED = 0.25  # brightness of an unmatched segment in the pictures, relative to its own
 
 
@@ -63,8 +63,12 @@ def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
     if len(waiting) < len(source):
         print(f"{len(source) - len(waiting)} of {len(source)} triplets are done.", file=sys.stderr)
     work, failed = functools.partial(_work, options), {}
-    done = workers.processes(work, waiting, lambda *_: None, processes) if processes > 1 else _in_turn(work, waiting)
-    for i, (is_written, reason) in tqdm(_answers(done), total=len(waiting), unit="triplet", leave=False):
+    if processes > 1:
+        done = workers.processes(work, waiting, lambda *_: None, processes)
+    else:
+        done = ((i, work(i, lambda _: None)) for i in waiting)
+    for i, answer in tqdm(done, total=len(waiting), unit="triplet", leave=False):
+        is_written, reason = answer or (False, _DIED)
         if not is_written:
             failed[source.names[i]] = reason
     return failed
@@ -111,15 +115,6 @@ def _agree_on_settings(options: SGMFlowOptions) -> None:
         files.write_text(path, json.dumps(settings, indent=2) + "\n")
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read or written; choose another folder.") from error
-
-
-def _in_turn(work: workers.Work, jobs: Iterable[int]) -> Iterator:
-    return ((job, work(job, lambda _: None)) for job in jobs)
-
-
-def _answers(done: Iterable) -> Iterator[tuple[int, tuple[bool, str]]]:
-    for job, answer in done:
-        yield job, answer or (False, "its process died, perhaps from want of memory; run again with fewer --workers")
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from _util.folding import fold_batch_norms
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.rfr import InitialMode
-    from _train.frame_interpolation.models.splatting import SplatSource
+    from _train.frame_interpolation.models.splatting import SplattingNetwork
     from _train.frame_interpolation.models.unet import Variant
 
 
@@ -143,15 +143,11 @@ class Intermediate:
         return Flows(motions[0][:, 2:], motions[1][:, :2])
 
 
-class SplattedPair(NamedTuple):
-    image: "SplatSource"
-
-
 def splatting(_: Context) -> FrameSynthesis:
     """Softmax splatting of both frames, holes filled from the other frame; needs no learned weights."""
-    from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
+    from _train.frame_interpolation.models.splatting import SplatSource, SplattedPair, splat, splat_metric
 
-    def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> SplattedPair:
+    def prepare(frame0: Tensor, frame1: Tensor, *flow: Tensor) -> Any:
         metric = splat_metric(frame0, frame1, *flow)
         return SplattedPair(SplatSource(torch.cat([frame0, frame1]), torch.cat(flow), metric))
 
@@ -182,38 +178,35 @@ def _intermediate(
 def ssl(context: Context) -> FrameSynthesis:
     from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 
-    network = _folded(SoftsplatLite(), "ssl", context)
-    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+    return _along_flow(_loaded(SoftsplatLite(), "ssl", context))
 
 
 def ssldtm(context: Context) -> FrameSynthesis:
     from _train.frame_interpolation.models.dtm import DTM
     from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 
-    network, corrector = _folded(SoftsplatLite(), "ssl", context), _folded(DTM(), "dtm", context)
+    network, corrector = _loaded(SoftsplatLite(), "ssl", context), _loaded(DTM(), "dtm", context)
     return Splatting(network.prepare, lambda prepared, t: corrector(network.synthesise(prepared, t))[0])
-
-
-def _folded(network: torch.nn.Module, name: str, context: Context) -> Any:
-    checkpoints.load(network.eval(), name, context.folder)
-    return placed(fold_batch_norms(network), context.device, context.dtype)
 
 
 def fusion(context: Context) -> FrameSynthesis:
     from _train.frame_interpolation.models.fusion import Fusion
 
-    network = Fusion().eval()
-    checkpoints.load(network, "fusion", context.folder)
-    placed(network, context.device, context.dtype)
-    return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
+    return _along_flow(_loaded(Fusion(), "fusion", context))
 
 
 def unet(context: Context, variant: "Variant") -> FrameSynthesis:
     from _train.frame_interpolation.models.unet import FrameUNet
 
-    network = FrameUNet(variant).eval()
-    checkpoints.load(network, variant, context.folder)
-    placed(network, context.device, context.dtype)
+    return _along_flow(_loaded(FrameUNet(variant), variant, context))
+
+
+def _loaded(network: torch.nn.Module, weights: str, context: Context) -> Any:
+    checkpoints.load(network.eval(), weights, context.folder)
+    return placed(fold_batch_norms(network), context.device, context.dtype)
+
+
+def _along_flow(network: "SplattingNetwork") -> Splatting:
     return Splatting(network.prepare, lambda prepared, t: network.synthesise(prepared, t).frame)
 
 

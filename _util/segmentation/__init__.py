@@ -12,7 +12,7 @@ In: a frame, RGB in [0, 1]. Out: `Segments`, a label for each pixel and statisti
 """
 
 import colorsys
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -49,31 +49,31 @@ def segment(image: Tensor, style: Style = "japanese", smallest: int = 500) -> Se
     Raises:
         ValueError: not one RGB image, or an unknown style.
     """
-    pixels = _pixels(image)
+    shape = tuple(image.shape)
+    if shape[-3:-2] != (3,) or shape[:-3] not in ((), (1,)) or 0 in shape:
+        raise ValueError(f"image must be (3, h, w) or (1, 3, h, w), not {shape}")
+    pixels = to_array(image.reshape(shape[-3:]), np.uint8)
     on_line = lines.find(pixels, style)
     fills, count = fill(on_line)
-    return _describe(join(fills, count, on_line, pixels, smallest), pixels)
+    return describe(join(fills, count, on_line, pixels, smallest), pixels)
 
 
-def describe(labels: np.ndarray, image: Tensor) -> Segments:
-    """Build `Segments` from a label map of another source.
+def describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
+    """Measure pieces and number them in the order of their first pixels.
 
     Args:
-        labels: (h, w), any integers; parts of one label that are not 4-connected become separate pieces.
-        image: (3, h, w) or (1, 3, h, w), RGB in [0, 1].
-
-    Raises:
-        ValueError: the map is not of the image's size, or not of integers.
+        labels: (h, w), an integer from 0 for each piece; the pixels of each are 4-connected.
+        pixels: (h, w, 3) uint8 RGB.
     """
-    pixels = _pixels(image)
-    if labels.shape != pixels.shape[:2] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels must be integers of {pixels.shape[:2]} like the image, not {labels.dtype} {labels.shape}"
-        )
-    from skimage.measure import label  # slow to import, and rarely needed
-
-    connected = cast(np.ndarray, label(labels, background=int(labels.min()) - 1, connectivity=1))
-    return _describe(connected, pixels)
+    numbers = np.full(labels.max() + 1, -1, np.int32)
+    renumbered = np.empty(labels.shape, np.int32)
+    count = _renumber(labels, numbers, renumbered)
+    areas, sums = np.zeros(count, np.int64), np.zeros((count, 5))
+    h, w = labels.shape
+    boxes = np.tile(np.array([w, h, 0, 0], np.int32), (count, 1))
+    _measure(renumbered, pixels, areas, sums, boxes)
+    means = sums / areas[:, None]
+    return Segments(renumbered, areas, means[:, :2].copy(), boxes, means[:, 2:] / 255)
 
 
 def show(segments: Segments) -> np.ndarray:
@@ -88,27 +88,6 @@ def show(segments: Segments) -> np.ndarray:
     picture[:, 1:][labels[:, 1:] != labels[:, :-1]] = 0
     picture[1:][labels[1:] != labels[:-1]] = 0
     return picture
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    """(h, w, 3) uint8."""
-    shape = tuple(image.shape)
-    if shape[-3:-2] != (3,) or shape[:-3] not in ((), (1,)) or 0 in shape:
-        raise ValueError(f"image must be (3, h, w) or (1, 3, h, w), not {shape}")
-    return to_array(image.reshape(shape[-3:]), np.uint8)
-
-
-def _describe(labels: np.ndarray, pixels: np.ndarray) -> Segments:
-    """Renumber labels of connected pieces in the order of their first pixels, and measure the pieces."""
-    numbers = np.full(labels.max() + 1, -1, np.int32)
-    renumbered = np.empty(labels.shape, np.int32)
-    count = _renumber(labels, numbers, renumbered)
-    areas, sums = np.zeros(count, np.int64), np.zeros((count, 5))
-    h, w = labels.shape
-    boxes = np.tile(np.array([w, h, 0, 0], np.int32), (count, 1))
-    _measure(renumbered, pixels, areas, sums, boxes)
-    means = sums / areas[:, None]
-    return Segments(renumbered, areas, means[:, :2].copy(), boxes, means[:, 2:] / 255)
 
 
 @njit()

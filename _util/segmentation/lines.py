@@ -4,7 +4,7 @@ In: a frame, (h, w, 3) uint8 RGB. Out: a mask. The frame is smoothed by a bilate
 where a channel is darker than its surroundings (Laplacian), with hysteresis.
 """
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -17,20 +17,11 @@ Style = Literal["western", "japanese"]
 _TILE = 64  # columns smoothed together
 
 
-class _Settings(NamedTuple):
-    """Bilateral filter, in pixels and levels of 255, and hysteresis thresholds, in 255ths of the strongest response."""
-
-    diameter: int
-    sigma_colour: float
-    sigma_space: float
-    weakest: float
-    marked: float
-    certain: float
-
-
-# Lines are drawn as white minus 20 times the response, and count where that is 220 of 255 or less.
-_MARKED = 35 / 20
-_STYLES = {"western": _Settings(30, 40, 30, 1, _MARKED, 20), "japanese": _Settings(10, 10, 10, 2, _MARKED, 20)}
+# Diameter of the bilateral filter in pixels, its deviations in levels of 255 and in pixels; weakest response of a line.
+_STYLES = {"western": (30, 40, 30, 1), "japanese": (10, 10, 10, 2)}
+# Responses are in 255ths of the strongest. A line has a certain one somewhere, and is drawn as white minus 20 times the
+# response; it is where that is 220 of 255 or less.
+_CERTAIN, _MARKED = 20, 35 / 20
 
 
 def find(pixels: np.ndarray, style: Style) -> np.ndarray:
@@ -48,17 +39,17 @@ def find(pixels: np.ndarray, style: Style) -> np.ndarray:
     """
     if style not in _STYLES:
         raise ValueError(f"style is {style!r}; it can be {' or '.join(_STYLES)}")
-    of = _STYLES[style]
-    smooth = bilateral(pixels, of.diameter, of.sigma_colour, of.sigma_space)
+    *smoothing, weakest = _STYLES[style]
+    smooth = bilateral(pixels, *smoothing)
     response = cv2.Laplacian(smooth, cv2.CV_16S, ksize=5)
     unit = max(1, int(response.max())) / 255
     lines = np.zeros(pixels.shape[:2], bool)
     for channel in cv2.split(response):
-        possible = (channel > of.weakest * unit).astype(np.uint8)
+        possible = (channel > weakest * unit).astype(np.uint8)
         count, parts = cast(tuple[int, np.ndarray], cv2.connectedComponents(possible, connectivity=8))
         is_line = np.zeros(count, bool)
-        is_line[parts[channel > of.certain * unit]] = True
-        lines |= is_line[parts] & (channel >= of.marked * unit)
+        is_line[parts[channel > _CERTAIN * unit]] = True
+        lines |= is_line[parts] & (channel >= _MARKED * unit)
     return lines
 
 

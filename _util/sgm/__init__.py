@@ -20,14 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _util import checkpoints, features
+from _util import checkpoints
 from _util.errors import InputError
+from _util.features import best, open_backbone
 from _util.flow import from_arrays
 from _util.image import pictures_of
 from _util.segmentation import Segments, Style, segment
 from _util.sgm.colours import own_and_around
 from _util.sgm.matching import Matching, Penalty, match
-from _util.sgm.motion import flow_of_pieces
+from _util.sgm.motion import REFERENCE, flow_of_pieces
 from _util.sgm.pooling import pool
 
 __all__ = ["LAYERS", "SGM", "Matching", "match"]
@@ -39,7 +40,6 @@ LAYERS = {
 # AlexNet's activations are sparse in space and describe the surroundings of a piece more than the piece. Each of its
 # layers has weight 1; the colours of the piece and of those around it have these.
 _OWN_COLOUR, _COLOURS_AROUND = 3, 2
-_REFERENCE = 540 * 960
 
 
 class SGM:
@@ -67,7 +67,9 @@ class SGM:
         device: str | torch.device = "cpu",
         folder: Path = checkpoints.FOLDER,
     ):
-        self.backbone = _open(features, folder).to(device)
+        if features == "auto":
+            features = best(folder)
+        self.backbone = open_backbone(features, LAYERS, folder).to(device)
         self.penalty: Penalty = penalty
         self.style: Style = style
         self.smallest, self.device = smallest, torch.device(device)
@@ -82,7 +84,7 @@ class SGM:
 
     def segment(self, frame: Tensor) -> Segments:
         """The pieces of a frame."""
-        smallest = max(1, round(self.smallest * frame.shape[2] * frame.shape[3] / _REFERENCE))
+        smallest = max(1, round(self.smallest * frame.shape[2] * frame.shape[3] / REFERENCE))
         return segment(frame.cpu(), self.style, smallest)
 
     def match(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments] | None = None) -> Matching:
@@ -92,16 +94,12 @@ class SGM:
             segments: the pieces of both frames, if they are known.
 
         Raises:
-            InputError: the sizes of frames or label maps differ.
+            InputError: the sizes of the frames differ.
         """
         if frame0.shape != frame1.shape:
             raise InputError(f"Frames of {_size(frame0)} and {_size(frame1)} cannot be matched; make both one size.")
         if segments is None:
             segments = self.segment(frame0), self.segment(frame1)
-        for piece in segments:
-            if piece.labels.shape != frame0.shape[2:]:
-                found = "×".join(map(str, piece.labels.shape[::-1]))
-                raise InputError(f"A label map of {found} does not fit a frame of {_size(frame0)}; make both one size.")
         features0, features1 = self._features(frame0, frame1, segments)
         return match(*segments, features0, features1, self.penalty)
 
@@ -131,10 +129,6 @@ def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np
     sums = [level.sum(1, keepdims=True) for level in levels]
     shares = [level / np.where(total > 0, total, 1) for level, total in zip(levels, sums, strict=True)]
     return np.concatenate([*shares, _OWN_COLOUR * own, _COLOURS_AROUND * around], 1)
-
-
-def _open(name: str, folder: Path) -> features.Backbone:
-    return features.open_backbone(features.best(folder) if name == "auto" else name, LAYERS, folder)
 
 
 def _size(frame: Tensor) -> str:

@@ -50,13 +50,9 @@ def match(
     0.05 times the difference in areas as a share of the image; for "released", 1/20 of their ratio if it exceeds 3.
 
     Args:
+        segments0, segments1: of frames of one size.
         features0, features1: (n, c) and (m, c), of any scale.
-
-    Raises:
-        ValueError: label maps of different sizes.
     """
-    if segments0.labels.shape != segments1.labels.shape:
-        raise ValueError(f"label maps of {segments0.labels.shape} and {segments1.labels.shape} cannot be matched")
     features0, features1 = _distribution(features0), _distribution(features1)
     n, m = len(features0), len(features1)
     best1, best0 = np.empty(n, np.int64), np.zeros(m, np.int64)

@@ -67,7 +67,7 @@ def test_layers_that_there_are_not(layers):
 
 
 def test_alexnet_is_shipped(tmp_path):
-    backbone = open_backbone("alexnet", ["relu1"], tmp_path)
+    backbone = open_backbone("alexnet", {"alexnet": ["relu1"]}, tmp_path)
     red, blue = torch.zeros(2, 1, 3, 32, 32)
     red[:, 0], blue[:, 2] = 1, 1
     assert (backbone(red)[0] - backbone(blue)[0]).abs().mean() > 0.1
@@ -82,7 +82,7 @@ def test_a_file_is_recognised_by_its_shapes(tmp_path):
     image = torch.rand(1, 3, 40, 40)
     expected = Backbone("vgg16", weights, ["relu2_2"])(image)[0]
     for source in (tmp_path / "anything.pt", "vgg16"):
-        backbone = open_backbone(source, ["relu2_2"], tmp_path)
+        backbone = open_backbone(source, {"vgg16": ["relu2_2"]}, tmp_path)
         assert backbone.architecture == "vgg16"
         torch.testing.assert_close(backbone(image)[0], expected)
 
@@ -90,12 +90,12 @@ def test_a_file_is_recognised_by_its_shapes(tmp_path):
 def test_files_that_are_something_else(tmp_path):
     save_file(seeded("vgg16").state_dict(), tmp_path / "vgg19.safetensors")
     with pytest.raises(InputError, match="holds vgg16 instead of vgg19"):
-        open_backbone("vgg19", ["relu1_1"], tmp_path)
+        open_backbone("vgg19", {}, tmp_path)
     torch.save({"features.0.weight": torch.rand(64, 3, 3, 3)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="none of vgg19, vgg16, alexnet"):
-        open_backbone(tmp_path / "other.pth", ["relu1_1"])
+        open_backbone(tmp_path / "other.pth", {})
     with pytest.raises(InputError, match="There is no backbone resnet"):
-        open_backbone("resnet", ["relu1_1"])
+        open_backbone("resnet", {})
 
 
 def test_without_the_net_it_says_what_to_do(tmp_path, monkeypatch):
@@ -105,4 +105,4 @@ def test_without_the_net_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(InputError, match=r"put https://.*vgg19.*\.pth into .* or choose alexnet"):
-        open_backbone("vgg19", ["relu1_2"], tmp_path)
+        open_backbone("vgg19", {}, tmp_path)

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -188,20 +186,6 @@ def test_sequence_weighs_late_flows_most():
     loss = sequence([truth + error for error in errors], truth, gamma=0.8)
     assert loss.item() == pytest.approx(0.64 * 3 + 0.8 * 2 + 0.5, rel=1e-5)
     assert sequence([truth], truth).item() == 0
-
-
-def test_sequence_ignores_what_is_not_valid():
-    truth, valid = torch.zeros(1, 2, 6, 8), torch.ones(1, 1, 6, 8)
-    valid[..., :5] = 0
-    flow = torch.full((1, 2, 6, 8), 2.0)
-    flow[..., :5] = 100
-    truth[..., :5] = math.nan
-    flow.requires_grad_()
-    loss = sequence([flow], truth, valid=valid)
-    assert loss.item() == pytest.approx(2)
-    loss.backward()
-    torch.testing.assert_close(flow.grad, (valid / 36).expand(1, 2, 6, 8))
-    assert sequence([flow], truth, valid=torch.zeros_like(valid)).item() == 0
 
 
 def activations(b: int = 2) -> list[np.ndarray]:

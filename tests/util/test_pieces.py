@@ -11,8 +11,8 @@ from _util.pieces.confidence import confidences
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
-from _util.segmentation import describe
 from _util.sgm import SGM, match
+from tests.pieces import described
 
 
 def rotation(angle, about, to):
@@ -237,7 +237,7 @@ def test_what_changes_within_the_ground_is_no_ground():
         labels[i, 20:50, left : left + 30] = 1
         frames[i, 60:70, 100 + left : 110 + left] = 90
     pictures = [torch.from_numpy(frame).permute(2, 0, 1).float() / 255 for frame in frames]
-    segments = [describe(label, picture) for label, picture in zip(labels, pictures, strict=True)]
+    segments = [described(label, picture) for label, picture in zip(labels, pictures, strict=True)]
     vectors = np.eye(2, dtype=np.float32)
     owners = find(*frames, match(*segments, vectors, vectors)).owners
     for i, left in enumerate((20, 28)):

@@ -12,8 +12,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from _util import image
-from _util.segmentation import describe, segment, show
+from _util.segmentation import segment, show
 from _util.segmentation.lines import bilateral
+from tests.pieces import described
 
 PAPER, INK = (230, 224, 210), (24, 20, 26)
 
@@ -206,7 +207,7 @@ def test_pieces_are_described():
     random = np.random.default_rng(0)
     picture = random.integers(0, 256, (40, 60, 3), np.uint8)
     given = np.kron(random.integers(-3, 3, (4, 6)), np.ones((10, 10), np.int64))
-    segments = describe(given, tensor(picture))
+    segments = described(given, tensor(picture))
     assert_sound(segments, given.shape)
     for label, (area, centroid, box, colour) in enumerate(zip(*segments[1:], strict=True)):
         y, x = np.nonzero(segments.labels == label)
@@ -220,7 +221,7 @@ def test_pieces_are_described():
 def test_what_segment_and_describe_tell_agrees():
     picture = tensor(cartoon(6)[0])
     segments = segment(picture)
-    for one, other in zip(segments, describe(segments.labels, picture), strict=True):
+    for one, other in zip(segments, described(segments.labels, picture), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -229,7 +230,7 @@ def test_spirals_of_one_label_are_one_piece():
     for k in range(0, 20, 4):
         cv2.rectangle(spiral, (k, k), (40 - k, 40 - k), 1, 2)
         spiral[k + 1 : k + 6, k + 1] = 1
-    segments = describe(spiral, tensor(paper(41, 41)))
+    segments = described(spiral, tensor(paper(41, 41)))
     assert_sound(segments, spiral.shape)
     assert len(segments.areas) == ndimage.label(spiral)[1] + ndimage.label(1 - spiral)[1]
 
@@ -272,5 +273,3 @@ def test_what_is_no_frame_is_refused():
             segment(torch.zeros(shape))
     with pytest.raises(ValueError, match="style is 'french'"):
         segment(torch.zeros(3, 8, 8), "french")
-    with pytest.raises(ValueError, match="labels must be"):
-        describe(np.zeros((8, 9), np.int32), torch.zeros(3, 8, 8))

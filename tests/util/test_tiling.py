@@ -9,7 +9,7 @@ from _train.frame_interpolation.models.splatting import Synthesis, Warp
 from _util import tiling
 from _util.checkpoints import seeded
 from _util.image import resize_rows
-from _util.tiling import by_rows
+from _util.tiling import in_bands
 
 
 def with_seeded_weights(network: nn.Module) -> nn.Module:
@@ -23,14 +23,14 @@ def with_seeded_weights(network: nn.Module) -> nn.Module:
 def test_bands_equal_the_whole(monkeypatch, band, h):
     monkeypatch.setattr(tiling, "BAND_PIXELS", band)
     image = torch.randn(2, 3, h, 40)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 5, padding=2))
-    rows = []
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 5, padding=2)).eval()
+    network.halo, rows = 3, []
 
     def on_rows(start: int, stop: int) -> torch.Tensor:
         rows.append(stop - start)
         return network(image[:, :, start:stop])
 
-    torch.testing.assert_close(by_rows(on_rows, (h, 40), halo=3), network(image), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(in_bands(network, on_rows, image), network(image), atol=1e-6, rtol=1e-5)
     assert max(rows) <= max(1, band // 40) + 2 * 3
 
 

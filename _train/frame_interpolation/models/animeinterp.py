@@ -5,8 +5,7 @@ In: two frames, a coarse flow between them in both directions, such as that of s
 the frame at that time. RFR refines the flow; both frames and three levels of their features are splatted to the time; a
 SynthesisGrid draws the frame from them.
 
-`AnimeInterp.prepare` computes everything that does not depend on the time, `AnimeInterp.synthesise` the rest. Attribute
-names follow the published checkpoint `anime_interp_full.ckpt`.
+Attribute names follow the published checkpoint `anime_interp_full.ckpt`.
 """
 
 from typing import NamedTuple
@@ -17,9 +16,8 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.gma import AggregatingRFR
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
-from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves
+from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves, times_of
 from _util.flow import Flows
-from _util.graphs import constant
 from _util.softsplat import softsplat, softsplat_with_mask
 from _util.stretched_correlation import StretchedCorrelationPyramid
 
@@ -113,7 +111,7 @@ class ReleasedRFR(RFR):
 class SplatFeatures(NamedTuple):
     """Everything about a pair of frames that does not depend on the time."""
 
-    image: SplatSource  # normalised RGB and the refined flow; all pixels weigh the same
+    image: SplatSource  # RGB and the refined flow; all pixels weigh the same
     features: list[Tensor]  # (2b, c, h, w), three levels
 
 
@@ -122,20 +120,13 @@ class AnimeInterp(nn.Module):
 
     Args:
         aggregate: refine the flow with global motion aggregation.
-        mean, std: of RGB, for normalisation; the published weights were trained with the default values.
     """
 
-    def __init__(
-        self,
-        aggregate: bool = False,
-        mean: tuple[float, float, float] = (0, 0, 0),
-        std: tuple[float, float, float] = (1, 1, 1),
-    ):
+    def __init__(self, aggregate: bool = False):
         super().__init__()
         self.feat_ext = FeaturePyramid()
         self.flownet = AggregatingRFR() if aggregate else ReleasedRFR()
         self.synnet = SynthesisGrid()
-        self.mean, self.std = mean, std
 
     def forward(
         self,
@@ -172,14 +163,13 @@ class AnimeInterp(nn.Module):
         iterations: int = 12,
     ) -> Flows:
         """Estimate flow01 and flow10, (b, 2, h, w), with RFR; arguments as in `forward`."""
-        image0, image1 = (self._centre(self._normalise(frame)) for frame in (frame0, frame1))
-        return self.flownet.both_ways(image0, image1, iterations, initial, initial_mode)
+        return self.flownet.both_ways(_centre(frame0), _centre(frame1), iterations, initial, initial_mode)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> SplatFeatures:
         """Extract the features of both frames, to be splatted along refined flows (b, 2, h, w); see `forward`."""
-        images, flow = self._normalise(torch.cat([frame0, frame1])), torch.cat([flow01, flow10])
+        images, flow = torch.cat([frame0, frame1]), torch.cat([flow01, flow10])
         weight = self.feat_ext.conv1.weight
-        features = self.feat_ext(self._centre(images).to(weight.dtype, memory_format=torch.channels_last))
+        features = self.feat_ext(_centre(images).to(weight.dtype, memory_format=torch.channels_last))
         return SplatFeatures(
             SplatSource(images, flow, torch.zeros_like(flow[:, :1])), [x.contiguous() for x in features]
         )
@@ -188,8 +178,8 @@ class AnimeInterp(nn.Module):
         """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         images, flow, _ = prepared.image
-        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(flow) // 2)
-        flow = flow * torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
+        times = times_of(t, len(flow) // 2, flow)
+        flow = flow * torch.cat([times, 1 - times])
         # In double precision, since a rounding error that reaches the next pixel fills it if nothing else lands there.
         splats, masks = (x.to(images.dtype) for x in softsplat_with_mask(images.double(), flow, mode="average"))
         inputs = [splats]
@@ -199,18 +189,9 @@ class AnimeInterp(nn.Module):
             inputs.append(splat.to(feature.dtype))
         both = [torch.cat(x.chunk(2), 1).to(dtype_of(self.synnet), memory_format=torch.channels_last) for x in inputs]
         frame = self.synnet(both[0], both[1:]).to(images.dtype)
-        splats = self._denormalise(splats) * masks
-        return Synthesis(self._denormalise(frame), halves(splats), halves(masks))
+        return Synthesis(frame, halves(splats), halves(masks))
 
-    def _normalise(self, frames: Tensor) -> Tensor:
-        mean, std = (constant(of, frames).view(1, 3, 1, 1) for of in (self.mean, self.std))
-        return (frames - mean) / std
 
-    def _denormalise(self, images: Tensor) -> Tensor:
-        mean, std = (constant(of, images).view(1, 3, 1, 1) for of in (self.mean, self.std))
-        return images * std + mean
-
-    @staticmethod
-    def _centre(images: Tensor) -> Tensor:
-        """Map [0, 1] to [-1, 1], the input range of RFR and of the feature pyramid."""
-        return 2 * images - 1
+def _centre(images: Tensor) -> Tensor:
+    """Map [0, 1] to [-1, 1], the input range of RFR and of the feature pyramid."""
+    return 2 * images - 1

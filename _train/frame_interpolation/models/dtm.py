@@ -9,7 +9,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.gridnet import PReLU
+from _train.frame_interpolation.models.gridnet import PReLU, preactivated
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import Synthesis
 from _util.image import logit
@@ -18,10 +18,9 @@ from _util.tiling import in_bands
 
 
 def _convolutions(*channels: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(channels[:-1]):
-        layers += [PReLU(before), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after)]
-    return nn.Sequential(*layers, PReLU(channels[-2]), nn.Conv2d(channels[-2], channels[-1], 3, padding=1))
+    *before, last = itertools.pairwise(channels)
+    layers = [layer for pair in before for layer in preactivated(*pair)]
+    return nn.Sequential(*layers, PReLU(last[0]), nn.Conv2d(*last, 3, padding=1))
 
 
 class NetNedt(nn.Module):

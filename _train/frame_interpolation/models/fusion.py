@@ -7,8 +7,6 @@ and 1/2 of the size correct the splatted motion, given both frames' features alo
 some steps away from it (a bilateral cost volume, Park et al., ECCV 2020). The corrected motion is used to warp both
 frames backward. A network at full size mixes the two splats and the two warps, with one weight each, and corrects the
 mixture in logits, as SoftsplatLite does. The weights of pixels that land on the same place are also learned.
-
-`Fusion.prepare` computes everything that does not depend on the time, `Fusion.synthesise` the rest.
 """
 
 from typing import NamedTuple
@@ -28,6 +26,7 @@ from _train.frame_interpolation.models.splatting import (
     fill,
     splat_in_order,
     splat_metric,
+    times_of,
 )
 from _util import paths
 from _util.flow import backwarp
@@ -139,14 +138,11 @@ class Fusion(SplattingNetwork):
         return (self.trust * agreement + learned).clamp(-_LARGEST_METRIC, _LARGEST_METRIC)
 
     def synthesise(self, prepared: FusedPair, t: float | Tensor) -> Synthesis:
-        """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         frames, flow, _ = prepared.padded
-        times = torch.as_tensor(t, dtype=flow.dtype, device=flow.device).expand(len(frames) // 2).view(-1, 1, 1, 1)
+        times = times_of(t, len(frames) // 2, flow)
         splats, weights, velocity, off = self._splat(prepared.padded, torch.cat([1 - times, times]))
-        share = torch.cat(
-            [-times, 1 - times]
-        )  # of the motion from frame 0 to frame 1: from time t to frame 0, and to frame 1
+        share = torch.cat([-times, 1 - times])  # of the motion from frame 0 to 1: from time t to 0, and from t to 1
         motion = share * torch.cat([velocity, velocity]) - torch.cat([off, off])
         motion, state = self._mend(prepared, splats, weights, motion, share)
         candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)

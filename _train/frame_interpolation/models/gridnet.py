@@ -27,50 +27,33 @@ class PReLU(nn.PReLU):
         return pixels.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
+def preactivated(i: int, o: int, stride: int = 1) -> list[nn.Module]:
+    """PReLU, a 3×3 convolution, and batch normalisation."""
+    return [PReLU(i), nn.Conv2d(i, o, 3, stride, padding=1), nn.BatchNorm2d(o)]
+
+
 class LateralBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.net = nn.Sequential(
-            PReLU(channels),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-            PReLU(channels),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-        )
+        self.net = nn.Sequential(*preactivated(channels, channels), *preactivated(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.net(x)
 
 
 class Downsample(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, i: int, o: int):
         super().__init__()
-        self.net = nn.Sequential(
-            PReLU(in_channels),
-            nn.Conv2d(in_channels, in_channels, 3, stride=2, padding=1),
-            nn.BatchNorm2d(in_channels),
-            PReLU(in_channels),
-            nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            nn.BatchNorm2d(out_channels),
-        )
+        self.net = nn.Sequential(*preactivated(i, i, stride=2), *preactivated(i, o))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
 
 class Upsample(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, i: int, o: int):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.UpsamplingNearest2d(scale_factor=2),
-            PReLU(in_channels),
-            nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            nn.BatchNorm2d(out_channels),
-            PReLU(out_channels),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.BatchNorm2d(out_channels),
-        )
+        self.net = nn.Sequential(nn.UpsamplingNearest2d(scale_factor=2), *preactivated(i, o), *preactivated(o, o))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)

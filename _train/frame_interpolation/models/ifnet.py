@@ -9,8 +9,7 @@ corrects the motion and the mask that mixes the warped frames.
 The time is an input plane, so it may differ per pixel: the fraction of the way from frame 0 to frame 1 that the content
 at the pixel has covered (distance indexing; Zhong et al., Clearer Frames, Anytime, ECCV 2024).
 
-`IFNet.prepare` computes what does not depend on the time, `IFNet.synthesise` the rest. Attribute names follow the
-published weights.
+Attribute names follow the published weights.
 """
 
 import copy
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.layers import dtype_of, pad
 from _util.flow import backwarp
 
-PUBLISHED_WIDTHS, PUBLISHED_DEPTHS = (192, 128, 96, 64), (8, 8, 8, 8)
 SCALES = (8, 4, 2, 1)
 _SLOPE = 0.2
 _STRIDE = 4  # of a block's convolutions
@@ -117,23 +115,20 @@ class Block(nn.Module):
 
 
 class IFNet(nn.Module):
-    """RIFE 4.6's intermediate flow network, 5,306,256 parameters with the published widths.
+    """RIFE 4.6's intermediate flow network, 5,306,256 parameters with the published widths and depths.
 
     Args:
         widths: channels of the blocks, coarsest first; with fewer than four, the finest are omitted.
         depths: number of residual convolutions of each block.
-        reads_small: warp frames that are already reduced to each block's scale, rather than warp at full size and then
-            reduce, as published. About as accurate with the published weights, and a third faster.
     """
 
-    def __init__(
-        self,
-        widths: tuple[int, ...] = PUBLISHED_WIDTHS,
-        depths: tuple[int, ...] = PUBLISHED_DEPTHS,
-        reads_small: bool = False,
-    ):
+    # Whether frames are reduced to the scale of each block before they are warped, rather than after, as published.
+    # Before is about as accurate with the published weights, and a third faster.
+    reads_small = False
+
+    def __init__(self, widths: tuple[int, ...] = (192, 128, 96, 64), depths: tuple[int, ...] = (8, 8, 8, 8)):
         super().__init__()
-        self.scales, self.reads_small = SCALES[: len(widths)], reads_small
+        self.scales = SCALES[: len(widths)]
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             setattr(self, f"block{i}", Block(7 if i == 0 else 12, width, depth))
 

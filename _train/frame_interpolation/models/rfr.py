@@ -202,7 +202,7 @@ class RFR(nn.Module):
         initial: Tensor | None = None,
         initial_mode: InitialMode = "released",
     ) -> Tensor:
-        """The flow from image0 to image1.
+        """The flow from image0 to image1: that of `both_ways`, whose other half is computed in vain.
 
         Args:
             image0, image1: (b, 3, h, w), in the range the weights were trained with; sides of at least 16 pixels.
@@ -214,8 +214,8 @@ class RFR(nn.Module):
         Returns:
             (b, 2, h, w), x then y, pixels, in the dtype of image0.
         """
-        initials = None if initial is None else (initial,)
-        return self.refinements(image0, image1, iterations, initials, initial_mode, last_only=True, ways=1)[-1]
+        initials = None if initial is None else Flows(initial, torch.zeros_like(initial))
+        return self.both_ways(image0, image1, iterations, initials, initial_mode).flow01
 
     def both_ways(
         self,
@@ -225,7 +225,7 @@ class RFR(nn.Module):
         initial: Flows | None = None,
         initial_mode: InitialMode = "released",
     ) -> Flows:
-        """flow01 and flow10, the same as from two calls of `forward`, with one encoder pass and one correlation matrix.
+        """flow01 and flow10, from one pass of the encoder and one correlation matrix.
 
         Args:
             initial: the initial flow01 and flow10; the other arguments are those of `forward`.
@@ -237,57 +237,27 @@ class RFR(nn.Module):
         image0: Tensor,
         image1: Tensor,
         iterations: int = 12,
-        initial: tuple[Tensor, ...] | None = None,
+        initial: Flows | None = None,
         initial_mode: InitialMode = "released",
         last_only: bool = False,
-        ways: Literal[1, 2] = 2,
     ) -> list[Tensor]:
-        """The flow after every iteration: each (2b, 2, h, w), flow01 first, then flow10; with one way, flow01 alone.
+        """The flow after every iteration: each (2b, 2, h, w), flow01 first, then flow10.
 
         Args:
-            initial: one initial flow per way; the other arguments are those of `forward`.
-            last_only: return only the flow of the last iteration.
+            last_only: return only the flow of the last iteration; the other arguments are those of `both_ways`.
         """
         reduced = _to_multiples_of_8(torch.cat([image0, image1]))
-        features = self._encode(reduced)
-        pyramid = self.pyramid(*features.chunk(2), both_ways=ways == 2)
-        looking = ways * len(image0)
-        coarse = None
-        if initial is not None:
-            others = torch.cat(reduced.chunk(2)[::-1])
-            coarse = self._begin(reduced[:looking], others[:looking], torch.cat(initial), initial_mode)
-        flows = self._refine(features[:looking], pyramid, iterations, coarse, last_only)
-        return [resize_flow(flow, image0.shape[2:]).to(image0.dtype) for flow in flows]
-
-    def _encode(self, images: Tensor) -> Tensor:
-        return self.fnet(images.to(self.fnet.conv1.weight.dtype, memory_format=torch.channels_last))
-
-    def _begin(self, image0: Tensor, image1: Tensor, initial: Tensor, mode: InitialMode) -> Tensor:
-        h, w = image0.shape[2] // 8, image0.shape[3] // 8
-        scale = constant([w / initial.shape[3], h / initial.shape[2]], initial).view(1, 2, 1, 1)
-        coarse = F.interpolate(initial, (h, w), mode="nearest") * scale
-        if mode == "released":
-            return 2 * coarse
-        images = (F.interpolate(x, (h, w), mode="bilinear", align_corners=False) for x in (image0, image1))
-        return self.attention2(*images, coarse) * coarse
-
-    def _prepare(self, context: Tensor) -> GRUContext:
-        return GRUContext(self.update_block.gru.prepare(context))
-
-    def _refine(
-        self,
-        features: Tensor,
-        pyramid: CorrelationPyramid,
-        iterations: int,
-        coarse: Tensor | None = None,
-        last_only: bool = True,
-    ) -> list[Tensor]:
+        features = self.fnet(reduced.to(self.fnet.conv1.weight.dtype, memory_format=torch.channels_last))
+        pyramid = self.pyramid(*features.chunk(2), both_ways=True)
         hidden, context = features.chunk(2, 1)
         hidden, context = hidden.tanh(), self._prepare(context.relu())
         h, w = features.shape[2:]
         x, y = torch.arange(w, device=features.device).float(), torch.arange(h, device=features.device).float()
         start = torch.stack(torch.meshgrid(x, y, indexing="xy"))
-        flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32) if coarse is None else coarse.float()
+        if initial is None:
+            flow = features.new_zeros((len(features), 2, h, w), dtype=torch.float32)
+        else:
+            flow = self._begin(reduced, torch.cat(initial), initial_mode).float()
         refined = []
         for i in range(iterations):
             if i > 0:
@@ -296,7 +266,21 @@ class RFR(nn.Module):
                 flow = flow.detach()
             hidden, change = self.update_block(hidden, context, pyramid.lookup(start + flow), flow)
             flow = flow + change
-        return [*refined, self.update_block.upsample(hidden, flow)]
+        refined.append(self.update_block.upsample(hidden, flow))
+        return [resize_flow(flow, image0.shape[2:]).to(image0.dtype) for flow in refined]
+
+    def _prepare(self, context: Tensor) -> GRUContext:
+        return GRUContext(self.update_block.gru.prepare(context))
+
+    def _begin(self, images: Tensor, initial: Tensor, mode: InitialMode) -> Tensor:
+        """The flow to refine, at an eighth of the size of images (2b, 3, h, w), given the initial flow of any size."""
+        size = images.shape[2] // 8, images.shape[3] // 8
+        scale = constant([size[1] / initial.shape[3], size[0] / initial.shape[2]], initial).view(1, 2, 1, 1)
+        coarse = F.interpolate(initial, size, mode="nearest") * scale
+        if mode == "released":
+            return 2 * coarse
+        image0, image1 = F.interpolate(images, size, mode="bilinear", align_corners=False).chunk(2)
+        return self.attention2(torch.cat([image0, image1]), torch.cat([image1, image0]), coarse) * coarse
 
 
 def _to_multiples_of_8(image: Tensor) -> Tensor:

@@ -14,15 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.ifnet import (
-    PUBLISHED_DEPTHS,
-    PUBLISHED_WIDTHS,
-    FramePyramid,
-    IFNet,
-    Interpolation,
-    read,
-    time_plane,
-)
+from _train.frame_interpolation.models.ifnet import FramePyramid, IFNet, Interpolation, read, time_plane
 
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
 _RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
@@ -32,14 +24,9 @@ _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is in
 
 
 class SharpIFNet(IFNet):
-    """IFNet with a sharp sampling kernel, still where the frames are still, and with motion that is even over time.
+    """IFNet with a sharp sampling kernel, still where the frames are still, and with motion that is even over time."""
 
-    Args:
-        widths, depths: of `IFNet`.
-    """
-
-    def __init__(self, widths: tuple[int, ...] = PUBLISHED_WIDTHS, depths: tuple[int, ...] = PUBLISHED_DEPTHS):
-        super().__init__(widths, depths, reads_small=True)
+    reads_small = True
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""

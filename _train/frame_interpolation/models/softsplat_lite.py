@@ -4,7 +4,6 @@ In: two frames, the flow between them in both directions, a time. Out: the frame
 distance transforms, and three levels of ResNet features are splatted to the time; holes of one frame are filled from
 the other; a U-Net fuses the features, and a small network at full size corrects the mean of the two warps.
 
-`SoftsplatLite.prepare` computes everything that does not depend on the time, `SoftsplatLite.synthesise` the rest.
 Attribute names follow the published checkpoint `ssl.pt`.
 """
 
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.gridnet import GridNet, LateralBlock, PReLU
+from _train.frame_interpolation.models.gridnet import GridNet, LateralBlock, PReLU, preactivated
 from _train.frame_interpolation.models.layers import dtype_of
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
@@ -26,13 +25,12 @@ from _train.frame_interpolation.models.splatting import (
     length,
     splat_metric,
 )
+from _util.features import IMAGENET_DEVIATION, IMAGENET_MEAN
 from _util.flow import resize as resize_flow
 from _util.graphs import constant
 from _util.image import logit, resize_rows
 from _util.lines import nedt
 from _util.tiling import in_bands
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FeaturePair(NamedTuple):
@@ -63,7 +61,7 @@ class FeatureExtractor(nn.Module):
         shorter = min(h, w)
         size = (256 * h // shorter, 256 * w // shorter)
         image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        mean, std = (constant(of, image).view(1, 3, 1, 1) for of in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (constant(of, image).view(1, 3, 1, 1) for of in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         image = ((image - mean) / std).to(self.conv1.weight.dtype, memory_format=torch.channels_last)
         conv1 = self.bn1(self.conv1(image)).relu()
         layer1 = self.layer1(F.max_pool2d(conv1, 3, stride=2, padding=1))
@@ -94,9 +92,9 @@ class Synthesizer(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(5 * 3 + 2 + 2 + features, 64, 1),
             LateralBlock(64),
-            nn.Sequential(PReLU(64), nn.Conv2d(64, 32, 3, padding=1), nn.BatchNorm2d(32)),
+            nn.Sequential(*preactivated(64, 32)),
             LateralBlock(32),
-            nn.Sequential(PReLU(32), nn.Conv2d(32, 16, 3, padding=1), nn.BatchNorm2d(16)),
+            nn.Sequential(*preactivated(32, 16)),
             LateralBlock(16),
             nn.Sequential(PReLU(16), nn.Conv2d(16, 3, 3, padding=1)),
         )
@@ -138,7 +136,6 @@ class SoftsplatLite(SplattingNetwork):
         return FeaturePair(SplatSource(torch.cat([frames, nedt(frames)], 1), flow, metric), features)
 
     def synthesise(self, prepared: FeaturePair, t: float | Tensor) -> Synthesis:
-        """The frame at time t, (0, 1), from what `prepare` returned."""
         prepared = at_times(prepared, t)
         warp = half_warp(prepared.image, t)
         pairs = [half_warp(source, t).bases for source in prepared.features]

@@ -5,6 +5,7 @@ from the other.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -40,6 +41,12 @@ class SplatSource(NamedTuple):
     values: Tensor  # (2b, c, h, w)
     flow: Tensor  # (2b, 2, h, w) from each frame to the other, in pixels of this size; or a path, (2b, 9, h, w)
     metric: Tensor  # (2b, 1, h, w)
+
+
+class SplattedPair(NamedTuple):
+    """A pair of frames, prepared by a method that splats nothing but images."""
+
+    image: SplatSource
 
 
 class Warp(NamedTuple):
@@ -94,6 +101,11 @@ def at_times(prepared: T, t: float | Tensor) -> T:
     return pytree.tree_map(lambda x: x.repeat_interleave(times, 0), prepared)
 
 
+def times_of(t: float | Tensor, pairs: int, like: Tensor) -> Tensor:
+    """(pairs, 1, 1, 1) of the dtype and device of `like`, from one time for all pairs, or (pairs,)."""
+    return torch.as_tensor(t, dtype=like.dtype, device=like.device).expand(pairs).view(-1, 1, 1, 1)
+
+
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
     """How well each pixel agrees with where its flow points, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
     lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
@@ -118,16 +130,20 @@ def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, T
     Returns:
         Sums (b, c, h, w), and the coverage of each pixel (b, 1, h, w).
     """
-    order = path[:, -1:].round()
-    sums, uncovered = torch.zeros_like(values), torch.ones_like(order)
-    for layer in reversed(range(paths.LAYERS)):
-        belongs = (order == layer).to(values.dtype)
-        if not values.is_cuda and not belongs.any():
-            continue
-        landed = softsplat(torch.cat([values * belongs, belongs], 1), way, mode="sum")
+    sums, uncovered = torch.zeros_like(values), torch.ones_like(path[:, -1:])
+    for landed in _front_to_back(torch.cat([values, torch.ones_like(values[:, :1])], 1), path, way):
         sums = sums + uncovered * landed[:, :-1]
         uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
     return sums, 1 - uncovered
+
+
+def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[Tensor]:
+    """The sums (b, c, h, w) of each layer of depth in turn; arguments as of `splat_in_order`."""
+    order = path[:, -1:].round()
+    for layer in reversed(range(paths.LAYERS)):
+        belongs = (order == layer).to(values.dtype)
+        if values.is_cuda or belongs.any():  # a GPU would have to be waited for
+            yield softsplat(values * belongs, way, mode="sum")
 
 
 def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,16 +168,12 @@ def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Te
         (1 or n, c, h, w), 0 where nothing lands.
     """
     source, hidden = at_times((source, hidden), t)
-    times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
-    times = torch.cat([times, 1 - times]).view(-1, 1, 1, 1)
-    way, order, weights = paths.at(source.flow, times), source.flow[:, -1:].round(), (_TRUST * source.metric).exp()
+    times = times_of(t, len(source.flow) // 2, source.flow)
+    times = torch.cat([times, 1 - times])
+    weights = (_TRUST * source.metric).exp()
     weighted = torch.cat([source.values * weights, weights, hidden, torch.ones_like(weights)], 1)
     sums, uncovered = torch.zeros_like(source.values.chunk(2)[0]), torch.ones_like(times.chunk(2)[0])
-    for layer in reversed(range(paths.LAYERS)):
-        belongs = (order == layer).to(weighted)
-        if not weighted.is_cuda and not belongs.any():
-            continue
-        landed = softsplat(weighted * belongs, way, mode="sum")
+    for landed in _front_to_back(weighted, source.flow, paths.at(source.flow, times)):
         alone_there, cover = (landed[:, -2:] / _OPAQUE).clamp(max=1).split(1, 1)
         means = landed[:, :-3] / landed[:, -3:-2].clamp(min=NOTHING)
         (mean0, mean1), (near0, near1) = halves(means), halves((1 - times) * cover)
@@ -174,8 +186,8 @@ def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Te
 
 def half_warp(source: SplatSource, t: float | Tensor) -> Warp:
     """Splat both frames to time t and fill the holes of each from the other."""
-    times = torch.as_tensor(t, dtype=source.flow.dtype, device=source.flow.device).expand(len(source.flow) // 2)
-    flow = paths.at(source.flow, torch.cat([times, 1 - times]).view(-1, 1, 1, 1))
+    times = times_of(t, len(source.flow) // 2, source.flow)
+    flow = paths.at(source.flow, torch.cat([times, 1 - times]))
     warps, masks = _splatted(source, flow)
     (warp0, warp1), (mask0, mask1) = warps.chunk(2), opening(masks).chunk(2)
     bases = mask0 * warp0 + (1 - mask0) * warp1, mask1 * warp1 + (1 - mask1) * warp0

@@ -16,7 +16,7 @@ internally, by replication, to a multiple that the levels need.
 """
 
 import itertools
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
+    SplattedPair,
     SplattingNetwork,
     Synthesis,
     at_times,
@@ -32,6 +33,7 @@ from _train.frame_interpolation.models.splatting import (
     halves,
     length,
     splat_metric,
+    times_of,
 )
 from _util.flow import Flows, backwarp
 from _util.flow import resize as resize_flow
@@ -239,12 +241,6 @@ def _match(features: Tensor, others: Tensor) -> Tensor:
     return torch.stack([(features * around[:, :, y : y + h, x : x + w]).sum(1) for y in steps for x in steps], 1)
 
 
-class EncodedPair(NamedTuple):
-    """Everything about a pair of frames that does not depend on the time."""
-
-    image: SplatSource  # RGB, and how far a pixel moves: 0 if it rests, towards 1 for many pixels
-
-
 class FrameUNet(SplattingNetwork):
     """The frame at a time between two frames: predicts how to mix both splatted frames, and a correction."""
 
@@ -257,15 +253,14 @@ class FrameUNet(SplattingNetwork):
         self.head = nn.Conv2d(channels[0], 4 * (1 + 3), 3, padding=1)
         zeroed(self.head)
 
-    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> EncodedPair:
-        """Compute the splatting input of both frames; arguments as in `forward`."""
+    def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> SplattedPair:
+        """What is splatted of both frames: RGB, and how far a pixel moves, 0 if it rests, towards 1 for many pixels."""
         flow = torch.cat([flow01, flow10])
         moves = 1 - (-length(flow) / 2).exp()
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
-        return EncodedPair(SplatSource(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
+        return SplattedPair(SplatSource(values, flow, splat_metric(frame0, frame1, flow01, flow10)))
 
-    def synthesise(self, prepared: EncodedPair, t: float | Tensor) -> Synthesis:
-        """The frame at time t, (0, 1), from what `prepare` returned."""
+    def synthesise(self, prepared: SplattedPair, t: float | Tensor) -> Synthesis:
         bases, masks, moves = self._warp(at_times(prepared, t).image, t)
         return Synthesis(self._draw(bases, masks, moves, t), bases, masks)
 
@@ -275,7 +270,7 @@ class FrameUNet(SplattingNetwork):
         a map of what moves there."""
         warp = half_warp(image, t)
         landed = torch.maximum(*warp.masks)
-        fade = _fade(*halves(image.values), t)
+        fade = torch.lerp(*halves(image.values), times_of(t, len(landed), landed))
         (base0, moves0), (base1, moves1) = (torch.where(landed > 0, x, fade).split([3, 1], 1) for x in warp.bases)
         disagree = (4 * (base0 - base1).abs().mean(1, keepdim=True)).clamp(max=1)
         return (base0, base1), warp.masks, torch.maximum(torch.maximum(moves0, moves1), disagree)
@@ -285,7 +280,7 @@ class FrameUNet(SplattingNetwork):
     ) -> Tensor:
         h, w = moves.shape[2:]
         dtype = self.head.weight.dtype
-        times = torch.as_tensor(t, dtype=moves.dtype, device=moves.device).expand(len(moves)).view(-1, 1, 1, 1)
+        times = times_of(t, len(moves), moves)
         inputs = torch.cat([*(base - 0.5 for base in bases), *masks, moves, times.expand_as(moves) - 0.5], 1)
         inputs = pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
         *skips, x = self.encoder(inputs, inputs[:, 8:9])
@@ -294,8 +289,3 @@ class FrameUNet(SplattingNetwork):
         choice, correction = F.pixel_shuffle(self.head(x), 2)[:, :, :h, :w].float().split([1, 3], 1)
         mixture = torch.lerp(*bases, torch.sigmoid(times.logit() + choice))
         return torch.sigmoid(logit(mixture.clamp(0, 1)) + 0.5 * correction)
-
-
-def _fade(values0: Tensor, values1: Tensor, t: float | Tensor) -> Tensor:
-    times = torch.as_tensor(t, dtype=values0.dtype, device=values0.device).expand(len(values0)).view(-1, 1, 1, 1)
-    return torch.lerp(values0, values1, times)

@@ -193,9 +193,10 @@ def test_initial_flow(rfr):
     for mode in ("released", "paper"):
         assert torch.equal(rfr(image0, image1, 2, none, mode), rfr(image0, image1, 2))
     initial = torch.tensor([8.0, -16.0]).view(1, 2, 1, 1).expand(1, 2, 64, 96)
-    coarse = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 8, 12)
-    torch.testing.assert_close(rfr._begin(image0, image1, initial, "released"), 2 * coarse)
-    share = rfr._begin(image0, image1, initial, "paper") / coarse
+    coarse = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1).expand(2, 2, 8, 12)
+    images, initials = torch.cat([image0, image1]), torch.cat([initial, initial])
+    torch.testing.assert_close(rfr._begin(images, initials, "released"), 2 * coarse)
+    share = rfr._begin(images, initials, "paper") / coarse
     torch.testing.assert_close(share[:, :1], share[:, 1:])
     assert (share > 0).all()
     assert (share <= 1).all()
