@@ -330,7 +330,7 @@ def test_colours_tell_the_ends_of_a_piece_apart():
     """The turn by −60° is shorter, and outlines agree as well."""
     frames = marked(10), marked(130)
     labels = [(frame[0, 0] > frame[0, 1] + 0.2).numpy().astype(np.int64) for frame in frames]
-    segments = [describe(label, frame[0]) for label, frame in zip(labels, frames, strict=True)]
+    segments = [described(label, frame[0]) for label, frame in zip(labels, frames, strict=True)]
     vectors = np.eye(2, dtype=np.float32)
     pieces = find(*map(to_picture, frames), match(*segments, vectors, vectors))
     assert np.degrees(angles(pieces.chains.matrices))[1:] == pytest.approx(120, abs=2)
