@@ -4,6 +4,7 @@ In: two frames and a matching of their pieces (`_util.sgm`). Out: `motion.Pieces
 
     outlines    of pieces, and where they touch
     fitting     outlines to motions
+    pairing     pieces that look alike, with the nearest ones
     following   pieces that a matching misses, beside rotating ones
     bending     residual motion within a piece, and whether a motion explains both frames
     joints      motions to chains that rotate about joints

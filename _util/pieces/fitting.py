@@ -3,8 +3,9 @@
 Candidates are a shift, a rigid motion, a similarity and an affine motion. A richer one is used only where it fits the
 outlines clearly better. Initial motions come from the centres and principal axes of the pieces, and from the places
 where they touch others. Each is refined by iterative closest points in both directions with Tukey weights, so parts of
-an outline may be missing. Mirrored motions are rejected. A poor fit gives way to a rigid motion of the outlines that no
-larger piece may hide, if these fit far better.
+an outline may be missing, and is charged for the pixels that it takes to other colours. Mirrored motions are rejected.
+What rests wherever nothing may hide it rests. Else a poor fit gives way to a rigid motion of the outlines that nothing
+may hide, if these fit far better.
 
 A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
 """
@@ -40,9 +41,9 @@ class Shapes(NamedTuple):
     """The n pieces of a frame."""
 
     outlines: Outlines
-    shown: Outlines  # without those beside a larger piece, which may lie in front
+    shown: Outlines  # without those beside other pieces that may hide them
     labels: np.ndarray  # (h, w)
-    hiding: np.ndarray  # (n,) int64, the areas of pieces that may lie in front of others; 0 for the rest
+    hiding: np.ndarray  # (n,) int64, the areas of pieces that may hide others; 0 for the rest
     centres: np.ndarray  # (n, 2)
     insides: Outlines
     picture: np.ndarray  # (h, w, 3) uint8

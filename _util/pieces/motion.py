@@ -19,16 +19,15 @@ from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
-from _util.pieces.outlines import Contacts, contacts, insides, outlines
+from _util.pieces.outlines import HIDES, Contacts, contacts, insides, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
-from _util.pieces.pairing import pair
+from _util.pieces.pairing import pair_nearest
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
-_HIDES = 0.25  # ratio of areas from which on a piece may hide parts of another,
-_FITS = 0.25  # and does, if the cost of what nothing hides is no more than this
+_FITS = 0.25  # cost of what nothing hides up to which larger pieces hide the rest
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
@@ -90,20 +89,20 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         stays = pockets
     borders = [contacts(segments) for segments in both]
     free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
-    matching = matching._replace(pairs=pair(matching.pairs, both, colours, free))
+    matching = matching._replace(pairs=pair_nearest(matching.pairs, both, colours, free))
     pairs = matching.pairs[are_plausible(matching, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     while True:
         touching = _Touching(pairs, both, borders)
         larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
-        fits = _fit(pictures, pairs, both, _HIDES * larger, touching, scale)
+        fits = _fit(pictures, pairs, both, HIDES * larger, touching, scale)
         matrices = fits[:, :6].reshape(-1, 2, 3)
         more = follow(pairs, matrices, both, colours, free, borders)
         if not len(more):
             break
         pairs = np.concatenate([pairs, more])
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    hides = np.where(fits[:, 7] <= _FITS, _HIDES * larger, np.inf)
+    hides = np.where(fits[:, 7] <= _FITS, HIDES * larger, np.inf)
     believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
@@ -166,15 +165,15 @@ def _fit(
 ) -> np.ndarray:
     fits = np.zeros((len(pairs), 8))
     if len(pairs):
-        shapes = [_shapes(*of, pairs[:, i]) for i, of in enumerate(zip(pictures, both, strict=True))]
+        shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
         areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
     return fits
 
 
-def _shapes(picture: np.ndarray, segments: Segments, matched: np.ndarray) -> fitting.Shapes:
-    """The pieces of a frame; those that are `matched`, ground aside, may lie in front of smaller ones."""
+def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:
+    """The pieces of a frame; all but large ones may lie in front of others."""
     hides = segments.areas <= LARGE * segments.labels.size
     hiding = np.where(hides, segments.areas, 0).astype(np.int64)
     both = outlines(segments), outlines(segments, hides)

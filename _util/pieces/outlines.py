@@ -11,7 +11,7 @@ import numpy as np
 from _util.segmentation import Segments
 from _util.segmentation.borders import adjacent, keys_of
 
-HIDES = 0.2  # ratio of areas from which on a piece may lie in front of another
+HIDES = 0.25  # ratio of areas from which on a piece may hide parts of another
 SOME = 32  # leading points of each outline that serve as its coarse sample
 _MOST = 240  # largest number of points kept per outline,
 _MOST_INSIDE, _STEP = 64, 2  # and inside of pieces, from every second row and column
@@ -28,7 +28,8 @@ def outlines(segments: Segments, hides: np.ndarray | None = None) -> Outlines:
     """The outlines of all pieces; the border of the frame does not count as an outline.
 
     Args:
-        hides: (n,) bool, pieces that may hide smaller ones; outlines beside larger ones of them are left out.
+        hides: (n,) bool, pieces that may hide others; outlines beside those of them that are not much smaller are left
+            out.
     """
     labels, count = segments.labels, len(segments.areas)
     beside, ends = np.zeros(labels.shape, bool), adjacent(labels)

@@ -1,5 +1,8 @@
 """Pieces that turn: motions fitted to outlines, chains about joints, limbs on their way, ground that stays."""
 
+import itertools
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from _util.pieces.confidence import confidences
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.pieces.pairing import pair_nearest
 from _util.sgm import SGM, match
 from tests.pieces import described
 
@@ -334,3 +338,30 @@ def test_colours_tell_the_ends_of_a_piece_apart():
     vectors = np.eye(2, dtype=np.float32)
     pieces = find(*map(to_picture, frames), match(*segments, vectors, vectors))
     assert np.degrees(angles(pieces.chains.matrices))[1:] == pytest.approx(120, abs=2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_look_alikes_are_paired_at_the_smallest_sum_of_distances(seed):
+    """No matching is given, all pieces are alike, and leaving one alone costs more than any distance."""
+    random, count = np.random.default_rng(seed), 5
+    both = [SimpleNamespace(centroids=random.uniform(0, 100, (count, 2)), areas=np.full(count, 900)) for _ in range(2)]
+    colours, free = [np.zeros((count, 3))] * 2, [np.ones(count, bool)] * 2
+    pairs = pair_nearest(np.zeros((0, 2), np.int64), both, colours, free)
+    ways = np.hypot(*(both[0].centroids[:, None] - both[1].centroids).transpose(2, 0, 1))
+    least = min(ways[range(count), order].sum() for order in itertools.permutations(range(count)))
+    assert sorted(pairs[:, 0]) == sorted(pairs[:, 1]) == list(range(count))
+    assert ways[tuple(pairs.T)].sum() == pytest.approx(least)
+
+
+def test_matched_pairs_stay_unless_others_are_much_nearer():
+    def row(*x):
+        return SimpleNamespace(centroids=np.array([[each, 0] for each in x]), areas=np.full(2, 100))
+
+    colours, free = [np.zeros((2, 3))] * 2, [np.ones(2, bool)] * 2
+    crossed, straight = np.array([[0, 1], [1, 0]]), np.array([[0, 0], [1, 1]])
+    assert pair_nearest(crossed, (row(0, 20), row(5, 25)), colours, free).tolist() == crossed.tolist()
+    far = row(0, 30), row(0, 30)
+    assert pair_nearest(crossed, far, colours, free).tolist() == straight.tolist()
+    assert pair_nearest(crossed, far, colours, [np.zeros(2, bool)] * 2).tolist() == crossed.tolist()
+    assert pair_nearest(crossed[:0], far, colours, free).tolist() == straight.tolist()
+    assert pair_nearest(crossed[:0], far, colours, [np.zeros(2, bool)] * 2).shape == (0, 2)
