@@ -154,9 +154,11 @@ class LostPieces:
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
         turns = turned | pieces.chains.joined_to(turned)
-        turns &= _bows(pieces, matched, turns) >= _FAR * scale
+        bows = _bows(pieces, matched, turns)
+        turns &= bows >= _BOW
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
-        certain = turns & (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
+        certain = turns & (bows >= _FAR * scale)
+        certain &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
         if not certain.any():
             return None
         turns = certain | (turns & turned & (np.minimum(seen, sure) >= _SURE_WITH))

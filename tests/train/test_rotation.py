@@ -130,6 +130,33 @@ def test_a_hand_that_does_not_rotate_itself_follows_its_arm():
     assert drawn.sum() < 1.2 * hand.sum()
 
 
+def leg(t, thigh, shin):
+    """(540, 960, 3): an outlined leg that has turned at hip and knee by shares of two angles, before a green body."""
+    picture = np.full((1080, 1920, 3), GROUND, np.uint8)
+    places = [np.array([480, 200])]
+    for length, turn in ((90, thigh), (90, thigh + shin)):
+        radians = np.radians(t * turn)
+        places.append(places[-1] + length * np.array([-np.sin(radians), np.cos(radians)]))
+    hip, knee, foot = (np.round(32 * place).astype(int).tolist() for place in places)
+    for start, end, width in ((knee, foot, 52), (hip, knee, 64)):
+        cv2.line(picture, start, end, (20, 20, 20), width, cv2.LINE_8, 4)
+        cv2.line(picture, start, end, BAR, width - 10, cv2.LINE_8, 4)
+    cv2.rectangle(picture, (880, 200), (1040, 420), (90, 210, 140), -1)
+    x, y = places[1].round().astype(int)
+    return cv2.resize(picture, (960, 540), interpolation=cv2.INTER_AREA), np.s_[y - 25 : y + 25, x - 25 : x + 25]
+
+
+@pytest.mark.parametrize("turns", [(20, 20), (30, 15), (35, -20)])
+def test_no_seam_opens_where_limbs_are_joined(turns):
+    """The network loses the shin and follows the thigh."""
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    truth, knee = leg(0.5, *turns)
+    drawn = automatic(leg(0, *turns)[0], leg(1, *turns)[0])[0]
+    ground = [(abs(picture[knee].astype(int) - GROUND).max(2) < 40).sum() for picture in (drawn, truth)]
+    assert ground[0] < 1.03 * ground[1]
+    assert abs(drawn[knee].astype(int) - truth[knee]).mean() < 6
+
+
 @pytest.mark.parametrize(("angle", "size"), [(30, (270, 480)), (70, (270, 480)), (70, (540, 960))])
 def test_outlined_limbs_are_flat_at_any_size_and_grain_and_dither_are_not(angle, size):
     flat = waving(0, size, 3), waving(angle, size, 3)
