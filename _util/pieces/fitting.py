@@ -66,6 +66,14 @@ class _Looks(NamedTuple):
     cover: _Cover  # of the match
 
 
+class _Clues(NamedTuple):
+    """What tells of the motion of a piece apart from outlines."""
+
+    area: float
+    joints: np.ndarray  # (j, 4), its contacts, see `Joints`
+    looks: _Looks
+
+
 class Joints(NamedTuple):
     """The contacts of pieces with other pieces; those of pair i are `places[firsts[i] : firsts[i + 1]]`."""
 
@@ -103,9 +111,10 @@ def fit(pairs, shapes0, shapes1, areas, hides, joints, scale, fits, start, stop)
         near = max(1.5 * scale, _BEND * np.sqrt(areas[i]))
         covers = _Cover(shapes0.labels, shapes0.hiding, one), _Cover(shapes1.labels, shapes1.hiding, other)
         looks = _Looks(_points(shapes0.insides, one), shapes0.picture, shapes1.picture, covers[1])
-        _fit(here, there, areas[i], own, looks, scale, near, fits[i])
+        clues = _Clues(areas[i], own, looks)
+        _fit(here, there, clues, scale, near, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        _fit_hidden(here, there, covers, hides[i], areas[i], own, looks, near, fits[i])
+        _fit_hidden(here, there, covers, hides[i], clues, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
         fits[i, 7] = _shown_cost(motion, here, there, covers, hides[i], near) if _is_rigid(motion) else 1
 
@@ -123,7 +132,7 @@ def _points(outlines, piece):
 
 
 @njit()
-def _fit(here, there, area, joints, looks, scale, near, found):
+def _fit(here, there, clues, scale, near, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
     if len(here.points[0]) < 8 or len(there.points[0]) < 8:
@@ -141,7 +150,7 @@ def _fit(here, there, area, joints, looks, scale, near, found):
         if cost < _BETTER[SHIFT] * full - _NOTICED:
             result, full = shifted, cost
     if full > enough:
-        best = _turned(here, there, area, joints, looks, near)
+        best = _turned(here, there, clues, near)
         x, y = moved(best, here.centre[0], here.centre[1])
         shifted = np.eye(2, 3)
         shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
@@ -169,7 +178,7 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, covers, hides, area, joints, looks, near, found):
+def _fit_hidden(here, there, covers, hides, clues, near, found):
     """Replace a fit by rest if that explains what nothing hides, or by a rigid motion if that fits far better.
 
     Args:
@@ -185,15 +194,15 @@ def _fit_hidden(here, there, covers, hides, area, joints, looks, near, found):
         return
     if found[6] < _POOR:
         return
-    wide = 0.35 * np.sqrt(area)
+    wide = 0.35 * np.sqrt(clues.area)
     lowest = _BETTER_SHOWN * found[6]
     trials = _ends_upon_ends(here, there)
-    turned = _turned(here, there, area, joints, looks, near)
+    turned = _turned(here, there, clues, near)
     for k in range(len(trials) + 1):
         trial = trials[k] if k < len(trials) else turned
         _improve(trial, here, there, TURN, _ROUNDS, wide, near)
         cost = _shown_cost(trial, here, there, covers, hides, near)
-        apart = _turning(trial) + _LOOKS * _unlike(trial, looks)
+        apart = _turning(trial) + _LOOKS * _unlike(trial, clues.looks)
         if cost + apart < lowest:
             lowest = cost + apart
             _write(found, trial, cost)
@@ -272,14 +281,14 @@ def _is_hidden(cover, x, y, hides):
 
 
 @njit()
-def _turned(here, there, area, joints, looks, near):
+def _turned(here, there, clues, near):
     """The best rigid motion, from the most promising initial ones, refined first on few points, then on all."""
-    wide = max(4 * near, 0.35 * np.sqrt(area))
-    initial = _initial_motions(here, there, joints)
+    wide = max(4 * near, 0.35 * np.sqrt(clues.area))
+    initial = _initial_motions(here, there, clues.joints)
     few, few_there = _Outline(here.sample, here.sample, here.centre), _Outline(there.sample, there.sample, there.centre)
     costs = np.empty(len(initial))
     for k in range(len(initial)):
-        costs[k] = _full_cost(initial[k], few, few_there, wide) + _prior(initial[k], joints, area)
+        costs[k] = _full_cost(initial[k], few, few_there, wide) + _prior(initial[k], clues)
     best, lowest = initial[0].copy(), np.inf
     for _ in range(min(_KEPT, len(initial))):
         k = np.argmin(costs)
@@ -287,7 +296,7 @@ def _turned(here, there, area, joints, looks, near):
         trial = initial[k].copy()
         _improve(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
         _improve(trial, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
-        cost = _full_cost(trial, here, there, near) + _prior(trial, joints, area) + _LOOKS * _unlike(trial, looks)
+        cost = _full_cost(trial, here, there, near) + _prior(trial, clues) + _LOOKS * _unlike(trial, clues.looks)
         if cost < lowest:
             best, lowest = trial, cost
     return best
@@ -357,9 +366,9 @@ def _axis(points):
 
 
 @njit()
-def _prior(motion, joints, area):
+def _prior(motion, clues):
     """The cost of a motion apart from the outlines: of its turn, and of contacts that come apart."""
-    far = 0.12 * area
+    joints, far = clues.joints, 0.12 * clues.area
     parted, least = 0.0, 1.0
     for k in range(len(joints)):
         x, y = moved(motion, joints[k, 0], joints[k, 1])
