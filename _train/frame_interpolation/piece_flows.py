@@ -38,7 +38,7 @@ _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_SURE_WITH = 0.75  # minimum of both, of a piece that is joined to a lost one and drawn along, so that they stay joined
+_BENT = 0.09  # maximum bends of such a piece, relative to the square root of its area; more is a wrong match
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
@@ -155,22 +155,22 @@ class LostPieces:
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
         turns = turned | pieces.chains.joined_to(turned)
         bows = _bows(pieces, matched, turns)
-        turns &= bows >= _BOW
+        bends, sizes = _bends(pieces)
+        turns &= (bows >= _BOW) & (bends <= _BENT * sizes)
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
-        certain = turns & (bows >= _FAR * scale)
-        certain &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
-        if not certain.any():
+        turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
+        are_far = turns & (bows >= _FAR * scale)
+        if not are_far.any():
             return None
-        turns = certain | (turns & turned & (np.minimum(seen, sure) >= _SURE_WITH))
         rotating = np.flatnonzero(turns)
         shown = np.stack([[owners == k for k in rotating] for owners in pieces.owners])
         masks = torch.from_numpy(shown).to(frame0)
         overlaps, areas = carried_along(self.network, frame0, frame1, masks, matched)
-        is_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _FAR * scale)
+        is_rigid = (np.minimum(seen, sure) >= _RIGID) & (bends < _FAR * scale)
         is_lost = overlaps < torch.from_numpy(np.where(is_rigid, _RIGID_FOLLOWED, _FOLLOWED)[rotating]).to(overlaps)
         lost = np.zeros(len(turns), bool)
         lost[rotating] = (is_lost & (areas <= _GROWN)).cpu().numpy()
-        lost &= certain
+        lost &= are_far
         turns &= lost | pieces.chains.joined_to(lost & turned)
         turns &= turned | pieces.chains.joined_to(turns & turned)
         if not turns.any():
@@ -219,14 +219,14 @@ def _bows(pieces: Pieces, matched: Flows, of: np.ndarray | None = None) -> np.nd
     return found
 
 
-def _bends(pieces: Pieces) -> np.ndarray:
-    """(k,): the mean length of each piece's bends, in pixels."""
+def _bends(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) each: the mean length of each piece's bends, and the square root of its area, in pixels."""
     count, sums, areas = len(pieces.layers), 0.0, 0.0
     for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
         known = owners != UNKNOWN
         sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), count)
         areas = areas + np.bincount(owners[known], minlength=count)
-    return sums / np.maximum(areas, 1)
+    return sums / np.maximum(areas, 1), np.sqrt(areas / 2)
 
 
 def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:
