@@ -6,6 +6,7 @@ In: two frames. Out: the flow in both directions, or paths (`_util.paths`), whic
 
 import numpy as np
 import torch
+from scipy.ndimage import find_objects
 from torch import Tensor
 
 from _train.frame_interpolation.context import Context
@@ -38,7 +39,8 @@ _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_BENT = 0.09  # maximum bends of such a piece, relative to the square root of its area; more is a wrong match
+_BENT = 0.09  # maximum bends of a piece that is not long, relative to its size; more is a wrong match
+_LONG = 0.22  # share of the square over its diagonal that a long piece fills at most
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
@@ -155,8 +157,8 @@ class LostPieces:
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
         turns = turned | pieces.chains.joined_to(turned)
         bows = _bows(pieces, matched, turns)
-        bends, sizes = _bends(pieces)
-        turns &= (bows >= _BOW) & (bends <= _BENT * sizes)
+        bends = _bends(pieces)
+        turns &= (bows >= _BOW) & ((bends <= _BENT * _sizes(pieces)) | _are_long(pieces))
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
         are_far = turns & (bows >= _FAR * scale)
@@ -219,14 +221,26 @@ def _bows(pieces: Pieces, matched: Flows, of: np.ndarray | None = None) -> np.nd
     return found
 
 
-def _bends(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """(k,) each: the mean length of each piece's bends, and the square root of its area, in pixels."""
+def _bends(pieces: Pieces) -> np.ndarray:
+    """(k,): the mean length of each piece's bends, in pixels."""
     count, sums, areas = len(pieces.layers), 0.0, 0.0
     for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
         known = owners != UNKNOWN
         sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), count)
         areas = areas + np.bincount(owners[known], minlength=count)
-    return sums / np.maximum(areas, 1), np.sqrt(areas / 2)
+    return sums / np.maximum(areas, 1)
+
+
+def _sizes(pieces: Pieces) -> np.ndarray:
+    """(k,): the square root of each piece's area in frame 0, in pixels."""
+    return np.sqrt(np.bincount(pieces.owners[0].ravel() + 1, minlength=len(pieces.layers) + 1)[1:])
+
+
+def _are_long(pieces: Pieces) -> np.ndarray:
+    """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
+    bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers) + 1)[1:]
+    squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
+    return _sizes(pieces) ** 2 <= _LONG * np.array(squares)
 
 
 def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:
