@@ -27,7 +27,7 @@ from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
-_FITS = 0.25  # cost of what nothing hides up to which larger pieces hide the rest
+_FITS = 0.25  # cost of what nothing hides up to which other pieces hide the rest
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
@@ -89,8 +89,8 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         stays = pockets
     borders = [contacts(segments) for segments in both]
     free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
-    matching = matching._replace(pairs=pair_nearest(matching.pairs, both, colours, free))
-    pairs = matching.pairs[are_plausible(matching, largest=1)]
+    pairs = pair_nearest(matching.pairs, both, colours, free)
+    pairs = pairs[are_plausible(pairs, *both, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
     while True:
         touching = _Touching(pairs, both, borders)

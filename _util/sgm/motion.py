@@ -11,6 +11,7 @@ import numpy as np
 
 from _util import threads
 from _util.compiled import njit
+from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 
 # As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
@@ -45,7 +46,8 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
     greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (picture0, picture1)]
     labels = matching.segments0.labels, matching.segments1.labels
     flows = [np.zeros((*grey.shape, 2), np.float32) for grey in greys]
-    pieces = [_on_canvas(matching, pair) for pair in matching.pairs[are_plausible(matching)].tolist()]
+    plausible = matching.pairs[are_plausible(matching.pairs, matching.segments0, matching.segments1)]
+    pieces = [_on_canvas(matching, pair) for pair in plausible.tolist()]
     pieces.sort(key=lambda piece: piece.size[0] * piece.size[1], reverse=True)
 
     def work(start: int, stop: int) -> None:
@@ -57,10 +59,11 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
     return flows[0], flows[1]
 
 
-def are_plausible(matching: Matching, largest: float = _LARGEST_SHARE) -> np.ndarray:
-    """Whether pairs (k,) are near enough, large enough, similar in size, and below a share of the frame's area."""
-    segments0, segments1 = matching.segments0, matching.segments1
-    first, second = matching.pairs.T
+def are_plausible(
+    pairs: np.ndarray, segments0: Segments, segments1: Segments, largest: float = _LARGEST_SHARE
+) -> np.ndarray:
+    """Whether pairs (k, 2) are near enough, large enough, similar in size, and below a share of the frame's area."""
+    first, second = pairs.T
     h, w = segments0.labels.shape
     scale = (h * w / REFERENCE) ** 0.5
     way = np.hypot(*(segments1.centroids[second] - segments0.centroids[first]).T)
