@@ -4,6 +4,9 @@ only where a network loses them. In line drawings, the pieces are strokes.
 In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 import torch
 from scipy.ndimage import find_objects
@@ -45,6 +48,9 @@ _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws fr
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
+_AROUND = np.ones((3, 3), np.uint8)
+_UNALIKE = 0.1  # maximum share of such pixels of a piece; more is a wrong match
+_CUT = 0.6  # minimum ratio of the areas that both frames show of a piece
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
 
 
@@ -155,10 +161,13 @@ class LostPieces:
             return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
+        pictures = image.pictures_of(frame0, frame1)
         turns = turned | pieces.chains.joined_to(turned)
+        turns &= ~_rest(pictures, pieces, matched, np.zeros_like(turns))
         bows = _bows(pieces, matched, turns)
         bends = _bends(pieces)
         turns &= (bows >= _BOW) & ((bends <= _BENT * _sizes(pieces)) | _are_long(pieces))
+        turns &= (_unlike_itself(pictures, pieces, matched) <= _UNALIKE) & _are_whole(pieces)
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
         are_far = turns & (bows >= _FAR * scale)
@@ -236,6 +245,12 @@ def _sizes(pieces: Pieces) -> np.ndarray:
     return np.sqrt(np.bincount(pieces.owners[0].ravel() + 1, minlength=len(pieces.layers) + 1)[1:])
 
 
+def _are_whole(pieces: Pieces) -> np.ndarray:
+    """(k,): whether neither frame shows much less of a piece than the other."""
+    areas = [np.bincount(owners.ravel() + 1, minlength=len(pieces.layers) + 1)[1:] for owners in pieces.owners]
+    return np.minimum(*areas) >= _CUT * np.maximum(*areas)
+
+
 def _are_long(pieces: Pieces) -> np.ndarray:
     """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
     bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers) + 1)[1:]
@@ -286,13 +301,39 @@ def _rest(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flow
 def _seen_in_both(pieces: Pieces, matched: Flows) -> np.ndarray:
     """(k,) in [0, 1]: the share of a piece that lands on itself in the other frame, the lower of both directions; what
     lands behind other pieces does not count."""
-    count, shares, layers = len(pieces.layers), np.ones(len(pieces.layers)), np.append(pieces.layers, -1)
-    for owners, others, path in zip(pieces.owners, pieces.owners[::-1], matched, strict=True):
-        landed = others.ravel()[_landings(path, 1)]
-        shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
-        areas, seen = (np.bincount(owners[of], minlength=count) for of in (shown, shown & (landed == owners)))
+    count, shares = len(pieces.layers), np.ones(len(pieces.layers))
+    for owners, others, places, shown in _shown(pieces, matched):
+        areas, seen = (
+            np.bincount(owners[of], minlength=count) for of in (shown, shown & (others.ravel()[places] == owners))
+        )
         shares = np.minimum(shares, seen / areas.clip(min=1))
     return shares
+
+
+def _unlike_itself(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows) -> np.ndarray:
+    """(k,) in [0, 1]: the share of a piece that differs from all within a pixel of where it lands in the other frame;
+    what lands behind other pieces does not count."""
+    count, unlike, areas = len(pieces.layers), 0.0, 0.0
+    for i, (owners, _, places, shown) in enumerate(_shown(pieces, matched)):
+        darkest, lightest = (
+            of(pictures[1 - i], _AROUND).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
+        )
+        here = pictures[i][shown]
+        differs = (np.maximum(cv2.subtract(here, lightest), cv2.subtract(darkest, here)) > _UNLIKE).any(1)
+        unlike = unlike + np.bincount(owners[shown], differs, count)
+        areas = areas + np.bincount(owners[shown], minlength=count)
+    return unlike / np.maximum(areas, 1)
+
+
+def _shown(pieces: Pieces, matched: Flows) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """For either frame: its owners, those of the other frame, where pixels land in it, and whether (h, w) they do not
+    land behind other pieces."""
+    layers = np.append(pieces.layers, -1)
+    for owners, others, path in zip(pieces.owners, pieces.owners[::-1], matched, strict=True):
+        places = _landings(path, 1)
+        landed = others.ravel()[places]
+        shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
+        yield owners, others, places, shown
 
 
 def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:
