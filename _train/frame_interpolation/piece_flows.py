@@ -42,7 +42,7 @@ _UNEXPLAINED, _MOTIONS = 0.35, 20  # of strokes, at most; many motions, or lines
 _FAR = 2.0  # the same as _BOW for pieces that a network loses, in pixels at 540×960
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of such a piece, and share of it that both frames show
-_BENT = 0.09  # maximum bends of a piece that is not long, relative to its size; more is a wrong match
+_MISFIT = 0.4  # maximum difference between the outlines of a piece that is not long; more is a wrong match
 _LONG = 0.22  # share of the square over its diagonal that a long piece fills at most
 _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws from which on pieces, or lines, are kept
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
@@ -163,10 +163,9 @@ class LostPieces:
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
         pictures = image.pictures_of(frame0, frame1)
         turns = turned | pieces.chains.joined_to(turned)
-        turns &= ~_rest(pictures, pieces, matched, np.zeros_like(turns))
         bows = _bows(pieces, matched, turns)
         bends = _bends(pieces)
-        turns &= (bows >= _BOW) & ((bends <= _BENT * _sizes(pieces)) | _are_long(pieces))
+        turns &= (bows >= _BOW) & ((pieces.misfits <= _MISFIT) | _are_long(pieces))
         turns &= (_unlike_itself(pictures, pieces, matched) <= _UNALIKE) & _are_whole(pieces)
         seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
         turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
@@ -232,22 +231,16 @@ def _bows(pieces: Pieces, matched: Flows, of: np.ndarray | None = None) -> np.nd
 
 def _bends(pieces: Pieces) -> np.ndarray:
     """(k,): the mean length of each piece's bends, in pixels."""
-    count, sums, areas = len(pieces.layers), 0.0, 0.0
+    sums = 0.0
     for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
         known = owners != UNKNOWN
-        sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), count)
-        areas = areas + np.bincount(owners[known], minlength=count)
-    return sums / np.maximum(areas, 1)
-
-
-def _sizes(pieces: Pieces) -> np.ndarray:
-    """(k,): the square root of each piece's area in frame 0, in pixels."""
-    return np.sqrt(np.bincount(pieces.owners[0].ravel() + 1, minlength=len(pieces.layers) + 1)[1:])
+        sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), len(pieces.layers))
+    return sums / np.maximum(np.add(*_areas(pieces)), 1)
 
 
 def _are_whole(pieces: Pieces) -> np.ndarray:
     """(k,): whether neither frame shows much less of a piece than the other."""
-    areas = [np.bincount(owners.ravel() + 1, minlength=len(pieces.layers) + 1)[1:] for owners in pieces.owners]
+    areas = _areas(pieces)
     return np.minimum(*areas) >= _CUT * np.maximum(*areas)
 
 
@@ -255,7 +248,12 @@ def _are_long(pieces: Pieces) -> np.ndarray:
     """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
     bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers) + 1)[1:]
     squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
-    return _sizes(pieces) ** 2 <= _LONG * np.array(squares)
+    return _areas(pieces)[0] <= _LONG * np.array(squares)
+
+
+def _areas(pieces: Pieces) -> list[np.ndarray]:
+    """Twice (k,): the area of each piece in either frame, in pixels."""
+    return [np.bincount(owners.ravel() + 1, minlength=len(pieces.layers) + 1)[1:] for owners in pieces.owners]
 
 
 def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarray) -> Flows:

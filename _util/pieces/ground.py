@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from _util import image
-from _util.compiled import njit
 from _util.segmentation import Segments
 
 _CORE = 5  # pixels; window that must lie within one piece for a pixel to be away from its border
@@ -47,24 +46,17 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
 
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
-    """(n, 3) float32, 0 … 255: the mean colour of each piece away from its border, so without its outline."""
-    labels = segments.labels.astype(np.float32)
+    """(n, 3) float32, 0 … 255: the median colour of each piece away from its border, so without its outline."""
+    labels, count = segments.labels.astype(np.float32), len(segments.areas)
     square = np.ones((_CORE, _CORE), np.uint8)
     inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
-    sums, pixels = _sums(picture, segments.labels, inside, len(segments.areas))
-    means = sums / np.maximum(pixels, 1)[:, None]
-    return np.where(pixels[:, None] > 0, means, 255 * segments.colours).astype(np.float32)
+    of, shown = segments.labels[inside].astype(np.int64), picture[inside]
+    medians = [_medians(256 * of + shown[:, channel], count) for channel in range(3)]
+    known = np.bincount(of, minlength=count) > 0
+    return np.where(known[:, None], np.stack(medians, 1), 255 * segments.colours).astype(np.float32)
 
 
-@njit()
-def _sums(picture, labels, chosen, pieces):
-    """The sums of colours (n, 3) and the numbers (n,) of the chosen pixels of each piece."""
-    sums, counts = np.zeros((pieces, 3), np.int64), np.zeros(pieces, np.int64)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            if chosen[y, x]:
-                piece = labels[y, x]
-                counts[piece] += 1
-                for channel in range(3):
-                    sums[piece, channel] += picture[y, x, channel]
-    return sums, counts
+def _medians(values: np.ndarray, count: int) -> np.ndarray:
+    """(count,): the median of each group's values; value v of group k is given as 256 k + v."""
+    sums = np.bincount(values, minlength=256 * count).reshape(count, 256).cumsum(1)
+    return (sums < (sums[:, -1:] + 1) // 2).sum(1)

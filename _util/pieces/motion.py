@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _util import paths, threads
+from _util import image, paths, threads
 from _util.compiled import njit
 from _util.pieces import fitting
-from _util.pieces.affine import inverted, moved
+from _util.pieces.affine import applied, inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
-from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
+from _util.pieces.ground import LARGE, SAME, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import HIDES, Contacts, contacts, insides, outlines
@@ -41,6 +41,7 @@ class Pieces(NamedTuple):
     chains: Chains
     bends: tuple[np.ndarray, np.ndarray]  # (h, w, 2) float32, by pixels of either frame
     layers: np.ndarray  # (k,) float32, larger in front
+    misfits: np.ndarray  # (k,) in [0, 1], how much outlines differ before they are bent
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
 
@@ -101,6 +102,8 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         if not len(more):
             break
         pairs = np.concatenate([pairs, more])
+    fits[_rest(pictures, pairs, both, matrices)] = [*np.eye(2, 3).ravel(), 0, 0]
+    matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
     hides = np.where(fits[:, 7] <= _FITS, HIDES * larger, np.inf)
     believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
@@ -117,7 +120,8 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     chains = _chain(pairs, believed, kept, matrices, both, touching)
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, max(2, round(_RIM * scale)))
-    return Pieces(owners, chains, bends, layers, mixed, is_line_art)
+    misfits = np.append(0, fits[believed, 6:].min(1))
+    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art)
 
 
 def _scale(picture: np.ndarray) -> float:
@@ -170,6 +174,34 @@ def _fit(
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
     return fits
+
+
+def _rest(pictures: tuple, pairs: np.ndarray, both: tuple[Segments, Segments], matrices: np.ndarray) -> np.ndarray:
+    """(k,): whether rest explains most of a pair, and as much as its motion does; what lands on others that move may be
+    hidden there, and does not count."""
+    count = len(pairs)
+    moves = np.append((matrices != np.eye(2, 3)).any((1, 2)), False)
+    pair_of = [np.full(of.labels.shape, UNKNOWN) for of in both]
+    for i, of in enumerate(both):
+        numbers = np.full(len(of.areas), UNKNOWN)
+        numbers[pairs[:, i]] = np.arange(count)
+        pair_of[i] = numbers[of.labels]
+    unlike, alike = np.zeros((2, count)), np.zeros(count)
+    for i, motions in enumerate((matrices, inverted(matrices))):
+        rows, columns = np.nonzero(pair_of[i] != UNKNOWN)
+        of, starts = pair_of[i][rows, columns], np.stack([columns, rows], 1)
+        ends = np.rint(applied(motions[of], starts)).astype(int)
+        known = ((ends >= 0) & (ends < pair_of[i].shape[::-1])).all(1)
+        for way, places in enumerate((starts[known], ends[known])):
+            x, y = places.T
+            own, there = of[known], pair_of[1 - i][y, x]
+            differs = image.difference(pictures[i][rows[known], columns[known]][None], pictures[1 - i][y, x][None])[0]
+            differs = differs > SAME
+            unlike[way] += np.bincount(own, differs & ((there == own) | ~moves[there]), count)
+            if way == 0:
+                alike += np.bincount(own, ~differs, count)
+    areas = sum(of.areas[pairs[:, i]] for i, of in enumerate(both))
+    return (unlike[0] <= unlike[1]) & (alike >= areas / 2)
 
 
 def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:

@@ -35,10 +35,10 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
     maps = [_map(ink, of, *own) for ink, of, own in zip(inks, lines, adopted, strict=True)]
     layers = np.ones(len(matrices), np.float32)
     layers[GROUND] = 0
-    nothing = np.zeros(size, bool)
+    misfits, nothing = np.zeros(len(matrices)), np.zeros(size, bool)
     (owners0, bends0), (owners1, bends1) = maps
     chains = _chain(lines[0], adopted[0][0], matrices)
-    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, (nothing, nothing), False)
+    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, misfits, (nothing, nothing), False)
 
 
 def _matrices(motions: np.ndarray) -> np.ndarray:
