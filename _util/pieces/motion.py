@@ -102,10 +102,11 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         if not len(more):
             break
         pairs = np.concatenate([pairs, more])
-    fits[_rest(pictures, pairs, both, matrices)] = [*np.eye(2, 3).ravel(), 0, 0]
+    rests = _rest(pictures, pairs, both, matrices)
+    fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
     matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    hides = np.where(fits[:, 7] <= _FITS, HIDES * larger, np.inf)
+    hides = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, HIDES * larger, np.inf))
     believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
     matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])

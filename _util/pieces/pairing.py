@@ -12,7 +12,7 @@ from _util.segmentation import Segments
 
 _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of areas
 _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
-_TRUSTED = 0.5  # a matched pair counts as nearer by this, in the same unit
+_TRUSTED = 0.25  # a matched pair counts as nearer by this, in the same unit
 _BLOCK = 512  # pieces of the first frame at a time
 
 

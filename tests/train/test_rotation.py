@@ -9,19 +9,24 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.lost_motion import _are_flat
+from _train.frame_interpolation.piece_flows import _unlike_itself
 from _util import checkpoints, image
 from _util.errors import InputError
+from _util.flow import from_arrays
 from _util.morphology import grown
+from _util.pieces.joints import Chains
+from _util.pieces.motion import Pieces
+from _util.pieces.ownership import GROUND as GROUND_PIECE
 
 BAR, HAND, GROUND = (40, 90, 160), (40, 160, 90), (236, 228, 210)
 
 
-def arm(angle, size=(180, 240)):
+def arm(angle, size=(180, 240), height=90):
     """(h, w, 3): a thin arm that has turned by an angle in degrees about its end."""
     picture = np.full((*size, 3), GROUND, np.uint8)
     radians = np.radians(angle)
-    end = 100 + 100 * np.cos(radians), 90 + 100 * np.sin(radians)
-    corners = [[round(16 * x) for x in point] for point in ((100, 90), end)]
+    end = 100 + 100 * np.cos(radians), height + 100 * np.sin(radians)
+    corners = [[round(16 * x) for x in point] for point in ((100, height), end)]
     cv2.line(picture, *corners, BAR, 14, cv2.LINE_AA, 4)
     return picture
 
@@ -177,6 +182,32 @@ def test_frames_are_the_networks_where_it_follows(ways):
     for keys in ((arm(0), np.roll(arm(0), (4, 8), (0, 1))), (arm(-4), arm(4))):
         alone, along = (way(*keys)[0] for way in ways)
         np.testing.assert_array_equal(alone, along)
+
+
+def test_what_one_frame_shows_little_of_is_the_networks(ways):
+    keys = arm(-35, height=150), arm(35, height=150)
+    alone, along = (way(*keys)[0] for way in ways)
+    np.testing.assert_array_equal(along, alone)
+
+
+def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():
+    random = np.random.default_rng(0)
+    owners = np.full((2, 20, 60), GROUND_PIECE, np.int32)
+    owners[:, 4:16, 4:16], owners[:, 4:16, 24:36], owners[:, 4:16, 44:56] = 1, 2, 3
+    owners[1, 4:16, 50:56] = 4
+    pictures = np.zeros((2, 20, 60, 3), np.uint8)
+    pictures[0] = random.choice([20, 120], (20, 60, 1))
+    pictures[1] = np.roll(pictures[0], 1, 1)
+    pictures[1, 4:16, 30:36] = 255
+    pictures[1, 4:16, 50:56] = 255
+    count = 5
+    chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
+    still, nothing = np.zeros((20, 60, 2), np.float32), np.zeros((20, 60), bool)
+    layers = np.array([0, 1, 1, 1, 2], np.float32)
+    pieces = Pieces((owners[0], owners[1]), chains, (still, still), layers, np.zeros(count), (nothing, nothing), False)
+    found = _unlike_itself((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"))
+    assert found[1] == found[3] == 0
+    assert 0.3 < found[2] < 0.5
 
 
 def test_pixels_beside_the_pieces_move_as_the_network_moves_them(ways):
