@@ -3,25 +3,27 @@
 In: two frames and a matching. Out: `Pieces`: the moving piece that each pixel of both frames belongs to, the motion of
 each piece as part of a chain about joints, its bends and its layer; from these, flow or paths. A motion is fitted to
 outlines, and the residual is estimated by dense inverse search on the piece alone. If the result does not explain both
-frames, the piece is not moved. Pieces that surround everything and look the same in both frames are static ground.
+frames, the piece is not moved. What rest explains as well rests. Pieces that surround everything and look the same in
+both frames are static ground.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from _util import image, paths, threads
+from _util import paths, threads
 from _util.compiled import njit
 from _util.pieces import fitting
-from _util.pieces.affine import applied, inverted, moved
+from _util.pieces.affine import inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
-from _util.pieces.ground import LARGE, SAME, core_colours, find_ground, have_its_colour, shows_lines_alone
+from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import HIDES, Contacts, contacts, insides, outlines
 from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
 from _util.pieces.pairing import pair_nearest
+from _util.pieces.resting import find_resting
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import REFERENCE, are_plausible
@@ -102,7 +104,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         if not len(more):
             break
         pairs = np.concatenate([pairs, more])
-    rests = _rest(pictures, pairs, both, matrices)
+    rests = find_resting(pictures, pairs, both, matrices)
     fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
     matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
@@ -175,34 +177,6 @@ def _fit(
         joints = touching.by_pair(len(pairs))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
     return fits
-
-
-def _rest(pictures: tuple, pairs: np.ndarray, both: tuple[Segments, Segments], matrices: np.ndarray) -> np.ndarray:
-    """(k,): whether rest explains most of a pair, and as much as its motion does; what lands on others that move may be
-    hidden there, and does not count."""
-    count = len(pairs)
-    moves = np.append((matrices != np.eye(2, 3)).any((1, 2)), False)
-    pair_of = [np.full(of.labels.shape, UNKNOWN) for of in both]
-    for i, of in enumerate(both):
-        numbers = np.full(len(of.areas), UNKNOWN)
-        numbers[pairs[:, i]] = np.arange(count)
-        pair_of[i] = numbers[of.labels]
-    unlike, alike = np.zeros((2, count)), np.zeros(count)
-    for i, motions in enumerate((matrices, inverted(matrices))):
-        rows, columns = np.nonzero(pair_of[i] != UNKNOWN)
-        of, starts = pair_of[i][rows, columns], np.stack([columns, rows], 1)
-        ends = np.rint(applied(motions[of], starts)).astype(int)
-        known = ((ends >= 0) & (ends < pair_of[i].shape[::-1])).all(1)
-        for way, places in enumerate((starts[known], ends[known])):
-            x, y = places.T
-            own, there = of[known], pair_of[1 - i][y, x]
-            differs = image.difference(pictures[i][rows[known], columns[known]][None], pictures[1 - i][y, x][None])[0]
-            differs = differs > SAME
-            unlike[way] += np.bincount(own, differs & ((there == own) | ~moves[there]), count)
-            if way == 0:
-                alike += np.bincount(own, ~differs, count)
-    areas = sum(of.areas[pairs[:, i]] for i, of in enumerate(both))
-    return (unlike[0] <= unlike[1]) & (alike >= areas / 2)
 
 
 def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:
