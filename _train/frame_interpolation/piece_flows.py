@@ -4,8 +4,6 @@ only where a network loses them. In line drawings, the pieces are strokes.
 In: two frames. Out: the flow in both directions, or paths (`_util.paths`), which give positions at every time.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import torch
@@ -48,9 +46,9 @@ _FOLLOWED, _LINES_FOLLOWED = 0.8, 0.75  # overlap with what the network draws fr
 _RIGID, _RIGID_FOLLOWED = 0.93, 0.9  # both minima from which on a piece is rigid if it hardly bends; overlap of such
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
-_AROUND = np.ones((3, 3), np.uint8)
-_UNALIKE = 0.1  # maximum share of such pixels of a piece; more is a wrong match
-_CUT = 0.6  # minimum ratio of the areas that both frames show of a piece
+_WITHIN_A_PIXEL = np.ones((3, 3), np.uint8)
+_MOST_UNLIKE = 0.1  # maximum share of such pixels of a piece; more is a wrong match
+_CUT = 0.6  # minimum ratio of the areas that both frames show of a piece; less is a wrong match
 _SEEN_ONCE, _NOT_SEEN = 0.05, 0.1  # cost of pixels that one frame or none shows at t = 0.5; 1 is full disagreement
 
 
@@ -156,18 +154,19 @@ class LostPieces:
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
         """The motion as paths (1, 9, h, w), straight where the network follows, or None."""
-        pieces = find(*image.pictures_of(frame0, frame1), self.sgm.match(frame0, frame1))
+        pictures = image.pictures_of(frame0, frame1)
+        pieces = find(*pictures, self.sgm.match(frame0, frame1))
         if pieces.is_line_art:
             return None
         matched, scale = _paths(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
         turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
-        pictures = image.pictures_of(frame0, frame1)
         turns = turned | pieces.chains.joined_to(turned)
         bows = _bows(pieces, matched, turns)
         bends = _bends(pieces)
         turns &= (bows >= _BOW) & ((pieces.misfits <= _MISFIT) | _are_long(pieces))
-        turns &= (_unlike_itself(pictures, pieces, matched) <= _UNALIKE) & _are_whole(pieces)
-        seen, sure = _seen_in_both(pieces, matched), confidences(pieces, turns)
+        seen, unlike = _compared(pictures, pieces, matched)
+        turns &= (unlike <= _MOST_UNLIKE) & _are_whole(pieces)
+        sure = confidences(pieces, turns)
         turns &= (seen >= np.where(turned, _SEEN, _RIGID)) & (sure >= np.where(turned, _SURE, _RIGID))
         are_far = turns & (bows >= _FAR * scale)
         if not are_far.any():
@@ -185,7 +184,7 @@ class LostPieces:
         turns &= turned | pieces.chains.joined_to(turns & turned)
         if not turns.any():
             return None
-        return _before_others(frame0, frame1, pieces, matched, turns)
+        return _before_others(pieces, matched, turns)
 
 
 def _line_drawing(
@@ -265,73 +264,41 @@ def _composed(pieces: Pieces, matched: Flows, straight: Flows, chosen: np.ndarra
     return Flows(*found)
 
 
-def _before_others(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
-    """The paths of pieces that rotate (k,), in front of others of their layer; those move straight, or rest where that
-    explains them as well."""
-    rests = _rest(image.pictures_of(frame0, frame1), pieces, matched, turns)
-    moves = torch.from_numpy(np.append(~rests, False))
+def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
+    """The paths of pieces that rotate (k,), in front of others of their layer, which move straight."""
     orders = torch.from_numpy(np.append(pieces.layers - np.isin(pieces.layers, pieces.layers[turns]), 0)).clamp(min=0)
     found = []
     for owners, path in zip(pieces.owners, matched, strict=True):
         owners = torch.from_numpy(owners).long()
-        straight = paths.straight(paths.flow(path) * moves[owners].to(path))
+        straight = paths.straight(paths.flow(path))
         straight[:, -1] = orders[owners].to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
         found.append(torch.where(torch.from_numpy(np.append(turns, False))[owners].to(path.device), path, straight))
     return Flows(*found)
 
 
-def _rest(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, turns: np.ndarray) -> np.ndarray:
-    """(k,): whether rest explains both frames as well as a piece's motion, where nothing that rotates covers it."""
-    count, unlike = len(pieces.layers), np.zeros((2, len(pieces.layers)))
-    turning = np.append(turns, False)
-    for i, owners in enumerate(pieces.owners):
-        here, there = pictures[i].reshape(1, -1, 3), pictures[1 - i].reshape(1, -1, 3)
-        covered = turning[pieces.owners[1 - i]]
-        known = np.flatnonzero(owners != UNKNOWN)
-        for way, landed in enumerate((known, _landings(matched[i], 1).ravel()[known])):
-            seen = ~covered.ravel()[landed]
-            of = owners.ravel()[known[seen]]
-            far = image.difference(here[:, known[seen]], there[:, landed[seen]])[0] > _UNLIKE
-            unlike[way] += np.bincount(of, far, count)
-    return unlike[0] <= unlike[1]
+def _compared(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each piece finds itself in the other frame, of what does not land behind other pieces there.
 
-
-def _seen_in_both(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,) in [0, 1]: the share of a piece that lands on itself in the other frame, the lower of both directions; what
-    lands behind other pieces does not count."""
-    count, shares = len(pieces.layers), np.ones(len(pieces.layers))
-    for owners, others, places, shown in _shown(pieces, matched):
-        areas, seen = (
-            np.bincount(owners[of], minlength=count) for of in (shown, shown & (others.ravel()[places] == owners))
-        )
-        shares = np.minimum(shares, seen / areas.clip(min=1))
-    return shares
-
-
-def _unlike_itself(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,) in [0, 1]: the share of a piece that differs from all within a pixel of where it lands in the other frame;
-    what lands behind other pieces does not count."""
-    count, unlike, areas = len(pieces.layers), 0.0, 0.0
-    for i, (owners, _, places, shown) in enumerate(_shown(pieces, matched)):
-        darkest, lightest = (
-            of(pictures[1 - i], _AROUND).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
-        )
-        here = pictures[i][shown]
-        differs = (np.maximum(cv2.subtract(here, lightest), cv2.subtract(darkest, here)) > _UNLIKE).any(1)
-        unlike = unlike + np.bincount(owners[shown], differs, count)
-        areas = areas + np.bincount(owners[shown], minlength=count)
-    return unlike / np.maximum(areas, 1)
-
-
-def _shown(pieces: Pieces, matched: Flows) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """For either frame: its owners, those of the other frame, where pixels land in it, and whether (h, w) they do not
-    land behind other pieces."""
-    layers = np.append(pieces.layers, -1)
-    for owners, others, path in zip(pieces.owners, pieces.owners[::-1], matched, strict=True):
+    Returns:
+        (k,) in [0, 1]: the share that lands on the same piece, the lower of both directions; (k,) in [0, 1]: the share
+        that differs from all within a pixel of where it lands.
+    """
+    count, layers = len(pieces.layers), np.append(pieces.layers, -1)
+    seen, unlike, areas = np.ones(count), np.zeros(count), np.zeros(count)
+    for i, (owners, others, path) in enumerate(zip(pieces.owners, pieces.owners[::-1], matched, strict=True)):
         places = _landings(path, 1)
         landed = others.ravel()[places]
         shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
-        yield owners, others, places, shown
+        own, same = owners[shown], landed[shown] == owners[shown]
+        darkest, lightest = (
+            of(pictures[1 - i], _WITHIN_A_PIXEL).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
+        )
+        here = pictures[i][shown]
+        differs = (np.maximum(cv2.subtract(here, lightest), cv2.subtract(darkest, here)) > _UNLIKE).any(1)
+        pixels = np.bincount(own, minlength=count)
+        seen = np.minimum(seen, np.bincount(own, same, count) / pixels.clip(min=1))
+        unlike, areas = unlike + np.bincount(own, differs, count), areas + pixels
+    return seen, unlike / areas.clip(min=1)
 
 
 def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, straight: Flows) -> np.ndarray:

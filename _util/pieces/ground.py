@@ -47,16 +47,18 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
     """(n, 3) float32, 0 … 255: the median colour of each piece away from its border, so without its outline."""
-    labels, count = segments.labels.astype(np.float32), len(segments.areas)
+    labels = segments.labels.astype(np.float32)
     square = np.ones((_CORE, _CORE), np.uint8)
     inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
-    of, shown = segments.labels[inside].astype(np.int64), picture[inside]
-    medians = [_medians(256 * of + shown[:, channel], count) for channel in range(3)]
-    known = np.bincount(of, minlength=count) > 0
-    return np.where(known[:, None], np.stack(medians, 1), 255 * segments.colours).astype(np.float32)
+    pieces, shown = segments.labels[inside], picture[inside]
+    known = np.bincount(pieces, minlength=len(segments.areas)) > 0
+    groups = (np.cumsum(known) - 1)[pieces]
+    colours = 255 * segments.colours.astype(np.float32)
+    colours[known] = np.stack([_medians(channel, groups, known.sum()) for channel in shown.T], 1)
+    return colours
 
 
-def _medians(values: np.ndarray, count: int) -> np.ndarray:
-    """(count,): the median of each group's values; value v of group k is given as 256 k + v."""
-    sums = np.bincount(values, minlength=256 * count).reshape(count, 256).cumsum(1)
-    return (sums < (sums[:, -1:] + 1) // 2).sum(1)
+def _medians(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """(count,): the lower median of the values (m,) uint8 of each of the groups (m,), none of which is empty."""
+    sums = np.bincount(256 * groups + values, minlength=256 * count).reshape(count, 256).cumsum(1)
+    return (2 * sums < sums[:, -1:]).sum(1)

@@ -9,7 +9,7 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.lost_motion import _are_flat
-from _train.frame_interpolation.piece_flows import _unlike_itself
+from _train.frame_interpolation.piece_flows import _compared
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays
@@ -205,7 +205,7 @@ def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():
     still, nothing = np.zeros((20, 60, 2), np.float32), np.zeros((20, 60), bool)
     layers = np.array([0, 1, 1, 1, 2], np.float32)
     pieces = Pieces((owners[0], owners[1]), chains, (still, still), layers, np.zeros(count), (nothing, nothing), False)
-    found = _unlike_itself((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"))
+    _, found = _compared((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"))
     assert found[1] == found[3] == 0
     assert 0.3 < found[2] < 0.5
 
