@@ -21,12 +21,12 @@ from _util.pieces.ownership import GROUND as GROUND_PIECE
 BAR, HAND, GROUND = (40, 90, 160), (40, 160, 90), (236, 228, 210)
 
 
-def arm(angle, size=(180, 240), height=90):
+def arm(angle, size=(180, 240)):
     """(h, w, 3): a thin arm that has turned by an angle in degrees about its end."""
     picture = np.full((*size, 3), GROUND, np.uint8)
     radians = np.radians(angle)
-    end = 100 + 100 * np.cos(radians), height + 100 * np.sin(radians)
-    corners = [[round(16 * x) for x in point] for point in ((100, height), end)]
+    end = 100 + 100 * np.cos(radians), 90 + 100 * np.sin(radians)
+    corners = [[round(16 * x) for x in point] for point in ((100, 90), end)]
     cv2.line(picture, *corners, BAR, 14, cv2.LINE_AA, 4)
     return picture
 
@@ -184,8 +184,56 @@ def test_frames_are_the_networks_where_it_follows(ways):
         np.testing.assert_array_equal(alone, along)
 
 
-def test_what_one_frame_shows_little_of_is_the_networks(ways):
-    keys = arm(-35, height=150), arm(35, height=150)
+def hidden(angle, joint, length, disc):
+    """(h, w, 3): a bar that has turned about its end, and a disc (x, y, radius) before it."""
+    picture = np.full((180, 240, 3), GROUND, np.uint8)
+    along = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    ends, across = np.array(joint) + np.array([[0], [length]]) * along, 9 * along[::-1] * (-1, 1)
+    corners = np.concatenate([ends + across, ends[::-1] - across])
+    cv2.fillPoly(picture, [np.round(16 * corners).astype(np.int32)], BAR, cv2.LINE_AA, 4)
+    cv2.circle(picture, disc[:2], disc[2], HAND, -1, cv2.LINE_AA)
+    return picture
+
+
+def shaded(angle, levels):
+    """(h, w, 3): a bar that has turned about its end, and is lighter towards the other by so many levels."""
+    y, x = np.mgrid[-90:90, -100:140]
+    radians = np.radians(angle)
+    along, across = x * np.cos(radians) + y * np.sin(radians), y * np.cos(radians) - x * np.sin(radians)
+    cover = (np.minimum(np.minimum(along, 100 - along), 8 - abs(across)) + 0.5).clip(0, 1)[..., None]
+    colour = np.array(BAR) + levels * (along / 100 - 0.5)[..., None]
+    return (np.array(GROUND) * (1 - cover) + colour * cover).round().clip(0, 255).astype(np.uint8)
+
+
+def blob(angle, *radii):
+    """(h, w, 3): a polygon with corners at so many pixels from the middle of the picture, turned about that."""
+    radians = np.radians(angle) + np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
+    corners = np.array([120, 90]) + np.array(radii)[:, None] * np.stack([np.cos(radians), np.sin(radians)], 1)
+    picture = np.full((180, 240, 3), GROUND, np.uint8)
+    cv2.fillPoly(picture, [np.round(16 * corners).astype(np.int32)], BAR, cv2.LINE_AA, 4)
+    return picture
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [hidden(angle, (111, 109), 108, (180, 55, 30)) for angle in (-34, 28)],
+        [hidden(angle, (116, 81), 87, (151, 76, 32)) for angle in (41, 86)],
+        [shaded(29, 32), shaded(93, -32)],
+        [shaded(-32, 33), shaded(-78, -33)],
+        [blob(0, 54, 45, 31, 31, 58, 32), blob(71, 46, 52, 29, 37, 42, 33)],
+        [blob(0, 36, 58, 33, 48, 33, 54, 37), blob(69, 47, 59, 29, 47, 29, 67, 26)],
+    ],
+    ids=[
+        "mostly hidden",
+        "hidden at first",
+        "shaded otherwise",
+        "shaded otherwise, back",
+        "of another outline",
+        "of another outline, spiky",
+    ],
+)
+def test_what_matches_badly_is_the_networks(ways, keys):
     alone, along = (way(*keys)[0] for way in ways)
     np.testing.assert_array_equal(along, alone)
 
