@@ -23,12 +23,14 @@ def opening(image: Tensor, size: int = 5) -> Tensor:
         planes = image.float().flatten(0, 1).contiguous().numpy()
         opened = [cv2.morphologyEx(plane, cv2.MORPH_OPEN, window) for plane in planes]
         return torch.from_numpy(np.stack(opened)).to(image.dtype).view(image.shape)
-    return _highest(-_highest(-image, size), size)
+    reach = size // 2
+    return dilated(-dilated(-image, reach), reach)
 
 
-def _highest(image: Tensor, size: int) -> Tensor:
-    rows = F.max_pool2d(image, (1, size), stride=1, padding=(0, size // 2))
-    return F.max_pool2d(rows, (size, 1), stride=1, padding=(size // 2, 0))
+def dilated(image: Tensor, reach: int) -> Tensor:
+    """The maximum within `reach` pixels along both axes of (b, c, h, w)."""
+    rows = F.max_pool2d(image, (1, 2 * reach + 1), 1, (0, reach))
+    return F.max_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0))
 
 
 def grown(mask: np.ndarray, reach: int) -> np.ndarray:

@@ -140,8 +140,8 @@ class Interpolator:
         """All that determines the frames, as values that JSON can represent; weights by their digests."""
         folder, backend = self.context.folder, self.context.backend
         weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
-        if self.flow:
-            weights |= flows.weights_of(self.flow, folder)
+        if self.flow or self.matching != "off":
+            weights |= flows.weights_of(self.flow or "sgm", folder)
         settings = {
             "version": VERSION,
             "flow": self.flow,

@@ -245,7 +245,7 @@ def _are_whole(pieces: Pieces) -> np.ndarray:
 
 def _are_long(pieces: Pieces) -> np.ndarray:
     """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
-    bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers) + 1)[1:]
+    bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers))
     squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
     return _areas(pieces)[0] <= _LONG * np.array(squares)
 

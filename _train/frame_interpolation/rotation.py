@@ -15,6 +15,7 @@ from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import paths
 from _util.errors import InputError
 from _util.flow import Flows, backwarp
+from _util.morphology import dilated
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.splatting import SplatSource
@@ -88,7 +89,7 @@ def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
     shows it, from around."""
     from _train.frame_interpolation.models.splatting import fill, splat_in_order
 
-    rest = 1 - _mean(_dilated(rotating, _reach(rotating)), 1)
+    rest = 1 - _mean(dilated(rotating, _reach(rotating)), 1)
     known = torch.cat([values * rest, rest], 1)
     behind = torch.cat([path[:, :-1], path[:, -1:].where(rotating == 0, paths.NOT_DRAWN)], 1)
     of_other, _ = splat_in_order(known, behind, paths.flow(path))
@@ -113,7 +114,7 @@ def _splatted(
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
     around = _mean(cover, 2 * reach)
-    closed = -_dilated(-_dilated(cover, reach), reach)
+    closed = -dilated(-dilated(cover, reach), reach)
     colours = torch.where(
         cover > _KNOWN, sums / cover.clamp(min=_KNOWN), _mean(sums, 2 * reach) / around.clamp(min=1e-3)
     )
@@ -161,11 +162,6 @@ def _drawn(network: FrameSynthesis, prepared: Any, masks: Tensor) -> Tensor:
 
 def _reach(image: Tensor) -> int:
     return max(1, round(_REACH * image.shape[3]))
-
-
-def _dilated(mask: Tensor, reach: int) -> Tensor:
-    rows = F.max_pool2d(mask, (1, 2 * reach + 1), 1, (0, reach))
-    return F.max_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0))
 
 
 def _mean(image: Tensor, reach: int) -> Tensor:

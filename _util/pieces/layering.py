@@ -8,6 +8,7 @@ from _util.pieces.affine import inverted, landing
 from _util.pieces.ownership import GROUND
 
 _MOST_LAYERS = 3
+_SAMPLED = 4  # pixels for each one that is looked at
 _COVERED = 12  # pixels at 540×960 of net overlap that count as evidence
 
 
@@ -18,7 +19,7 @@ def find_layers(owners: tuple, bends: tuple, matrices: np.ndarray, scale: float)
     for i, motions in enumerate((matrices, inverted(matrices))):
         covers = np.concatenate([covers, _covers(owners[i], owners[1 - i], bends[i], motions, i, count)])
     keys, times = np.unique(covers, return_counts=True)
-    matrix = coo_array((times.astype(float), (keys // count, keys % count)), (count, count)).tocsr()
+    matrix = coo_array((_SAMPLED * times.astype(float), (keys // count, keys % count)), (count, count)).tocsr()
     surplus = (matrix - matrix.T).tocoo()
     above = surplus.data > max(2.0, _COVERED * scale**2)
     front, behind = surplus.row[above], surplus.col[above]
@@ -36,7 +37,7 @@ def find_layers(owners: tuple, bends: tuple, matrices: np.ndarray, scale: float)
 
 @njit()
 def _covers(owners, others, bends, motions, frame, count):
-    """front · count + behind for each pixel of a piece that lands in another one."""
+    """front · count + behind for each sampled pixel of a piece that lands in another one."""
     h, w = owners.shape
     found = np.empty(h * w, np.int64)
     size = 0
@@ -50,6 +51,5 @@ def _covers(owners, others, bends, motions, frame, count):
                 other = others[row, column]
                 if other >= 0 and other != owner:
                     found[size] = np.int64(other) * count + owner
-                    size += 4  # one of four pixels is sampled
-                    found[size - 3 : size] = found[size - 4]
+                    size += 1
     return found[:size]

@@ -95,10 +95,14 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     pairs = pair_nearest(matching.pairs, both, colours, free)
     pairs = pairs[are_plausible(pairs, *both, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
+    shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
     while True:
         touching = _Touching(pairs, both, borders)
-        larger = np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
-        fits = _fit(pictures, pairs, both, HIDES * larger, touching, scale)
+        areas = [of.areas[pairs[:, i]] for i, of in enumerate(both)]
+        larger = np.maximum(*areas)
+        joints = touching.by_pair(len(pairs))
+        fits = np.zeros((len(pairs), 8))
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, np.mean(areas, 0), HIDES * larger, joints, scale, fits)
         matrices = fits[:, :6].reshape(-1, 2, 3)
         more = follow(pairs, matrices, both, colours, free, borders)
         if not len(more):
@@ -135,14 +139,13 @@ class _Touching:
     """The matched pieces that touch in both frames, and their contacts."""
 
     def __init__(self, pairs: np.ndarray, both: tuple[Segments, Segments], borders: list[Contacts]):
-        large = [segments.areas > LARGE * segments.labels.size for segments in both]
+        are_small = [of.areas[pairs[:, i]] <= LARGE * of.labels.size for i, of in enumerate(both)]
+        small = np.flatnonzero(np.logical_and(*are_small))
         place = np.full(len(both[0].areas), -1)
-        place[pairs[:, 0]] = np.arange(len(pairs))
+        place[pairs[small, 0]] = small
         first = borders[0]
         one, other = (place[labels] for labels in (first.keys // first.pieces, first.keys % first.pieces))
         known = (one >= 0) & (other >= 0)
-        for i in range(2):
-            known &= ~large[i][pairs[one, i]] & ~large[i][pairs[other, i]] if len(pairs) else known
         one, other = one[known], other[known]
         there = borders[1].find(pairs[one, 1], pairs[other, 1])
         again = there >= 0
@@ -160,23 +163,6 @@ class _Touching:
         order = np.argsort(ends, kind="stable")
         firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
         return fitting.Joints(places[order], firsts)
-
-
-def _fit(
-    pictures: tuple,
-    pairs: np.ndarray,
-    both: tuple[Segments, Segments],
-    hides: np.ndarray,
-    touching: _Touching,
-    scale: float,
-) -> np.ndarray:
-    fits = np.zeros((len(pairs), 8))
-    if len(pairs):
-        shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
-        areas = (both[0].areas[pairs[:, 0]] + both[1].areas[pairs[:, 1]]) / 2
-        joints = touching.by_pair(len(pairs))
-        threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, hides, joints, scale, fits)
-    return fits
 
 
 def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:

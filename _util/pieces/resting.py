@@ -6,7 +6,6 @@ front, and a motion may fit these changes: a disc that an arm crosses seems to t
 
 import numpy as np
 
-from _util import image
 from _util.pieces.affine import applied, inverted
 from _util.pieces.ground import SAME
 from _util.segmentation import Segments
@@ -42,7 +41,7 @@ def find_resting(
         areas += both[i].areas[pairs[:, i]]
         for way, (x, y) in enumerate((starts[inside].T, ends[inside].T)):
             there = pair_of[1 - i][y, x]
-            differs = image.difference(here[None], pictures[1 - i][y, x][None])[0] > SAME
+            differs = (np.abs(here.astype(np.int16) - pictures[1 - i][y, x]) > SAME).any(1)
             unlike[way] += np.bincount(own, differs & ((there == own) | ~moves[there]), count)
             if way == 0:
                 alike += np.bincount(own, ~differs, count)

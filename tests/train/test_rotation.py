@@ -9,7 +9,7 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.lost_motion import _are_flat
-from _train.frame_interpolation.piece_flows import _compared
+from _train.frame_interpolation.piece_flows import _are_long, _compared
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays
@@ -17,6 +17,7 @@ from _util.morphology import grown
 from _util.pieces.joints import Chains
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND as GROUND_PIECE
+from _util.pieces.ownership import UNKNOWN
 
 BAR, HAND, GROUND = (40, 90, 160), (40, 160, 90), (236, 228, 210)
 
@@ -45,6 +46,14 @@ def ways():
 def overlap(frame, truth):
     shown, expected = ((picture[..., 2].astype(int) - picture[..., 0] > 60) for picture in (frame, truth))
     return (shown & expected).sum() / (shown | expected).sum()
+
+
+def still_pieces(owners, layers):
+    """Pieces that rest, of owners (2, h, w) and layers (k,)."""
+    count = len(layers)
+    chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
+    bends, mixed = np.zeros((*owners.shape, 2), np.float32), np.zeros(owners.shape, bool)
+    return Pieces(tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False)
 
 
 def test_the_flow_selects_the_default_network(ways):
@@ -238,6 +247,23 @@ def test_what_matches_badly_is_the_networks(ways, keys):
     np.testing.assert_array_equal(along, alone)
 
 
+@pytest.mark.parametrize("flow", ["auto", "pieces+dis"])
+def test_what_appears_alone_is_the_networks(flow):
+    empty = np.full((180, 240, 3), GROUND, np.uint8)
+    shown = empty.copy()
+    shown[60:120, 80:160] = BAR
+    for keys in ((empty, shown), (shown, empty)):
+        along = Interpolator(flow, device="cpu", precision="fp32", matching="auto")(*keys)[0]
+        np.testing.assert_array_equal(along, Interpolator(device="cpu", precision="fp32")(*keys)[0])
+
+
+def test_long_pieces_fill_little_of_their_own_square():
+    owners = np.full((60, 60), GROUND_PIECE, np.int32)
+    owners[5:15, 20:30], owners[5:25, 5:7], owners[40:60, 40:60] = 1, 2, UNKNOWN
+    still = still_pieces(np.stack([owners, owners]), np.array([0, 1, 1], np.float32))
+    assert _are_long(still).tolist() == [False, False, True]
+
+
 def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():
     random = np.random.default_rng(0)
     owners = np.full((2, 20, 60), GROUND_PIECE, np.int32)
@@ -248,11 +274,7 @@ def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():
     pictures[1] = np.roll(pictures[0], 1, 1)
     pictures[1, 4:16, 30:36] = 255
     pictures[1, 4:16, 50:56] = 255
-    count = 5
-    chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
-    still, nothing = np.zeros((20, 60, 2), np.float32), np.zeros((20, 60), bool)
-    layers = np.array([0, 1, 1, 1, 2], np.float32)
-    pieces = Pieces((owners[0], owners[1]), chains, (still, still), layers, np.zeros(count), (nothing, nothing), False)
+    pieces = still_pieces(owners, np.array([0, 1, 1, 1, 2], np.float32))
     _, found = _compared((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"))
     assert found[1] == found[3] == 0
     assert 0.3 < found[2] < 0.5

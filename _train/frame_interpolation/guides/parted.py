@@ -14,6 +14,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.pipeline import Pipeline, PreparedPair
 from _util.flow import backwarp
+from _util.morphology import dilated
 
 _GROWN = 1 / 80  # of the width, by which masks are dilated to include outlines
 
@@ -71,8 +72,7 @@ class Parted:
 def _grown(mask: Tensor) -> Tensor:
     """A dilated mask with a soft edge."""
     reach = max(1, round(_GROWN * mask.shape[3]))
-    larger = F.max_pool2d(mask, 2 * reach + 1, 1, reach)
-    return F.avg_pool2d(larger, 3, 1, 1, count_include_pad=False)
+    return F.avg_pool2d(dilated(mask, reach), 3, 1, 1, count_include_pad=False)
 
 
 def _mixed(ground: Tensor, top: Tensor, share: Tensor) -> Tensor:
