@@ -50,7 +50,7 @@ def cuts_of(folder: Path) -> list[Path]:
 
 
 def keyframes(folder: Path) -> list[Path]:
-    """The PNG, JPEG, WebP, TIFF and BMP files of a folder in natural order, 2 before 10.
+    """The pictures (`files.PICTURE_FORMATS`) of a folder in natural order, 2 before 10.
 
     Raises:
         InputError: no such folder, fewer than three images, one that cannot be read or is too small, or two sizes.

@@ -69,13 +69,13 @@ KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
     "hdf5": SourceKind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
     "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, ATD12K, has_splits=True),
     "rrld": SourceKind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),
-    "lottie": SourceKind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
-    "clipart": SourceKind("clip art, composed", "_databacks.clipart.scenes:Clipart", _is_clipart, CLIPART),
     "keyframes": SourceKind(
         "drawings of a cut, or of several in folders, each drawn from its neighbours",
         "_databacks.keyframes:Keyframes",
         _is_flat,
     ),
+    "lottie": SourceKind("Lottie animations, rendered", "_databacks.lottie:Lottie", _is_lottie),
+    "clipart": SourceKind("clip art, composed", "_databacks.clipart.scenes:Clipart", _is_clipart, CLIPART),
     "folders": SourceKind("folders of three pictures", "_databacks.folders:Folders", Path.is_dir),
 }
 

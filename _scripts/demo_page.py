@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from _scripts import drawing
 from _util import command, extras
-from _util.command import number
+from _util.command import whole
 from _util.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def parse() -> argparse.Namespace:
         prog="python -m _scripts.demo_page",
         description="Serve a web page that draws the frames between two drawings, to this machine alone.",
     )
-    parser.add_argument("--port", type=number(1, 65535), default=7860, help="of the page (default: 7860)")
+    parser.add_argument("--port", type=whole(1, 65535), default=7860, help="of the page (default: 7860)")
     drawing.add_options(parser)
     drawing.add_matching(parser)
     return parser.parse_args()
@@ -82,9 +82,9 @@ def main() -> None:
 
     page = create_page(Interpolator(matching=arguments.matching, **drawing.given(arguments)))
     try:
-        page.launch(server_name="127.0.0.1", server_port=int(arguments.port), share=False, show_error=True)
+        page.launch(server_name="127.0.0.1", server_port=arguments.port, share=False, show_error=True)
     except OSError as error:
-        raise InputError(f"The port {arguments.port:g} is not available; choose another --port.") from error
+        raise InputError(f"The port {arguments.port} is not available; choose another --port.") from error
 
 
 if __name__ == "__main__":

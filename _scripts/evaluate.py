@@ -20,7 +20,6 @@ from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHE
 from _util import command, device, tables
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
-MOST_NAMED = 20
 TOONS = ["toons"]
 OF_TOONS = "flow", "device", "precision", "checkpoints"  # options
 
@@ -256,7 +255,7 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
         print(shortage, file=sys.stderr)
     if damaged:
         print(f"{len(damaged)} of {count} items are left out:", file=sys.stderr)
-        command.print_reasons(damaged, MOST_NAMED)
+        command.print_reasons(damaged)
     if damaged or shortages:
         sys.exit(1)
 

@@ -278,6 +278,8 @@ def check_places(arguments: argparse.Namespace) -> None:
     if preview and preview.parent.is_dir() and folder.is_dir() and preview.parent.samefile(folder):
         raise InputError(f"{preview} lies among the keys, and would be taken for one; choose another place.")
     if sheet:
+        if sheet.suffix.lower() != ".xdts":
+            raise InputError(f"{sheet} does not end in .xdts, the format of the time sheets that are written.")
         pairs.try_to_write(sheet)
         if arguments.sheet and sheet.exists() and sheet.samefile(arguments.sheet):
             raise InputError(f"{sheet} is the sheet that is read, and would be overwritten; choose another place.")

@@ -133,12 +133,10 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.is_folder = arguments.out.endswith(("/", os.sep))
     arguments.out = Path(arguments.out)
-    if len(arguments.sources) > 1:
-        for name in ("scene_list", "write_scene_list"):
-            if getattr(arguments, name):
-                parser.error(f"--{name.replace('_', '-')} is of one IN alone")
     if arguments.scene_list and arguments.cut_threshold is not None:
         parser.error("--cut-threshold is not allowed with --scene-list, which says where cuts are")
+    if arguments.scene_list and str(arguments.sources[0]) == "-":
+        parser.error("--scene-list needs a file as IN, since standard input is read only once")
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
@@ -208,6 +206,8 @@ def main() -> None:
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
         arguments.resume = arguments.resume or not arguments.overwrite
+    if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
+        raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
     options = options_of(arguments)
 
     @functools.cache

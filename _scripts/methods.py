@@ -33,12 +33,9 @@ def main() -> None:
     if not arguments.write:
         print(table())
         return
-    from _util.files import write_text
+    from _util.files import read_text, write_text
 
-    try:
-        text = arguments.write.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{arguments.write} cannot be read ({error.strerror}).") from error
+    text = read_text(arguments.write, "a document with a table of methods")
     if not _MARKED.search(text):
         raise InputError(f"{arguments.write} has no lines <!-- methods --> and <!-- /methods -->; add them first.")
     write_text(arguments.write, _MARKED.sub(lambda match: f"{match[1]}{table()}\n{match[2]}", text))

@@ -7,7 +7,8 @@ if [[ $# -lt 2 || "$1" == -* || "$2" == -* ]]; then
   echo "Give a video and the folder for its triplets: $0 VIDEO OUT [options]" >&2
   exit 2
 fi
-video=$(realpath -m -- "$1") out=$(realpath -m -- "$2")
+[[ "$1" == /* ]] && video=$1 || video=$PWD/$1
+[[ "$2" == /* ]] && out=$2 || out=$PWD/$2
 shift 2
 cd "$(dirname "$(realpath "$0")")/.."
 

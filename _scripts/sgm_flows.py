@@ -14,8 +14,6 @@ from _util import command
 from _util.command import whole
 from _util.locks import holding
 
-MOST_NAMED = 20
-
 
 def parse() -> argparse.Namespace:
     parser = command.Parser(
@@ -62,7 +60,7 @@ def main() -> None:
         failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
     if failed:
         print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
-        command.print_reasons(failed, MOST_NAMED)
+        command.print_reasons(failed)
         sys.exit(1)
 
 

@@ -32,7 +32,7 @@ _PALETTE = "stats_mode=single:reserve_transparent=1"
 
 def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
     """Sentences about what the format of `path` does not support."""
-    notes = [f"{path.suffix} holds pictures only; sound and all other streams are left out."]
+    notes = []
     if path.suffix.lower() == ".gif":
         clear = ", and a pixel is clear or opaque" if alpha else ""
         notes.append(f".gif has 256 colours a frame{clear}; .webp and .apng keep all.")

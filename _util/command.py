@@ -108,11 +108,11 @@ def rate(text: str) -> Fraction:
     return number(above=0, parse=clock.parse)(text)
 
 
-def print_reasons(reasons: Mapping[str, str], most: int | None = None) -> None:
+def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:
     """Print names with their reasons to stderr, one per line; after the first `most`, only the names."""
     for name, reason in list(reasons.items())[:most]:
         print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
-    if rest := list(reasons)[most:] if most else []:
+    if rest := list(reasons)[most:]:
         print(f"and {len(rest)} more: {', '.join(rest)}", file=sys.stderr)
 
 

@@ -19,6 +19,10 @@ PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
     *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
+    *(".wmv", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".m2v", ".mxf"),
+)
 _OTHER_SUFFIXES = (  # of drawings that are not read among pictures
     *(".psd", ".psb", ".ora", ".kra", ".clip", ".csp", ".xcf", ".sai", ".sai2", ".mdp", ".tvpp", ".procreate"),
     *(".ai", ".svg", ".pdf", ".heic", ".heif", ".hif", ".jxl", ".dpx", ".cin", ".hdr"),
@@ -314,7 +318,7 @@ def _lives(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass  # of another user
     return True
 
 

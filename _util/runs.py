@@ -80,10 +80,10 @@ def digest_of(value: Any) -> str:
 
 
 def stamp(path: Path) -> str:
-    """Size and modification time of a file, to detect changes; "nothing" if it does not exist."""
+    """Size and modification time of a file, to detect changes; "nothing" if there is none, as behind a broken link."""
     try:
         status = path.stat()
-    except FileNotFoundError:  # such as a broken link
+    except OSError:
         return "nothing"
     return f"{status.st_size} bytes of {status.st_mtime_ns}"
 

@@ -4,6 +4,7 @@ Files whose names differ only in one number are a sequence: they are sorted by i
 last as long as the drawings would. Other files are in natural order, without gaps.
 """
 
+import fnmatch
 import itertools
 import re
 from pathlib import Path
@@ -39,6 +40,13 @@ def is_pattern(path: Path) -> bool:
     return bool(_PATTERN.search(path.name.replace("%%", "")) or _GLOB.search(path.name)) and not path.exists()
 
 
+def matching(pattern: Path) -> list[Path]:
+    """The files and folders that a glob in the last part of a path names, in no order."""
+    if not pattern.parent.is_dir():
+        return []
+    return [path for path in pattern.parent.iterdir() if fnmatch.fnmatch(path.name, pattern.name)]
+
+
 def find(source: Path) -> Sequence:
     """The drawings of a folder, a pattern or a glob.
 
@@ -56,7 +64,7 @@ def find(source: Path) -> Sequence:
         raise InputError(f"There is no folder {source.parent} for the drawings {source.name}.")
     if _PATTERN.search(source.name.replace("%%", "")):
         return _of_pattern(source)
-    paths = [path for path in source.parent.glob(source.name) if path.is_file() and path.name[0] != "."]
+    paths = [path for path in matching(source) if path.is_file() and path.name[0] != "."]
     if not paths:
         raise InputError(f"No file matches {source}; drawings are needed, as shot.0001.png.")
     return _sequence(files.number(sorted(paths, key=lambda path: files.natural(path.name))))

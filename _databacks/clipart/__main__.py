@@ -13,7 +13,6 @@ from _util import command, places
 from _util.command import whole
 
 SHEET = places.results("clipart") / "sheet.png"
-_MOST_REASONS = 20
 _ROWS = 12  # of the sheet
 
 
@@ -60,7 +59,7 @@ def build(arguments: argparse.Namespace) -> None:
         count, unused = building.build(
             arguments.figures, arguments.things, atlas.PATH, arguments.grounds, arguments.processes
         )
-    command.print_reasons(unused, _MOST_REASONS)
+    command.print_reasons(unused)
     left_out = f"; {len(unused)} files could not be used" if unused else ""
     print(f"{atlas.PATH}: {count} drawings, {atlas.PATH.stat().st_size / 1e6:.1f} MB{left_out}")
 

@@ -13,13 +13,9 @@ from typing import NamedTuple
 
 from _util import runs
 from _util.errors import InputError
-from _util.files import making_folder, natural
+from _util.files import VIDEO_SUFFIXES, making_folder, natural
 from _util.locks import holding
 
-SUFFIXES = (
-    *(".3gp", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)
 _CHUNKS, _CHUNK = 64, 2**16
 
 
@@ -76,7 +72,7 @@ def _files(root: Path, out: Path) -> Iterator[Path]:
         seen.add(here)
         subfolders[:] = [name for name in subfolders if name[0] != "."]
         for name in files:
-            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
+            if name[0] != "." and Path(name).suffix.lower() in VIDEO_SUFFIXES:
                 yield Path(folder, name)
 
 

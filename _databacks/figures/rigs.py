@@ -176,9 +176,9 @@ class _Builder:
         if not self.slots:
             return joints
         is_arm, side = self.slots.pop()
-        along, across, away = (0.9, self.shoulders, np.pi) if is_arm else (0.05, self.hips, np.pi)
+        along, across = (0.9, self.shoulders) if is_arm else (0.05, self.hips)
         root = np.array([along * self.length, side * 0.7 * across])
-        angle = away - side * random.uniform(0.2, 1.1 if is_arm else 0.45)
+        angle = np.pi - side * random.uniform(0.2, 1.1 if is_arm else 0.45)
         total = self.unit * random.uniform(0.2, 0.3)
         wide = self.unit * random.uniform(0.022, 0.038)
         layer = self.front if random.random() < 0.6 else self.behind

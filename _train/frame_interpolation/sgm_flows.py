@@ -5,7 +5,6 @@ A second run resumes: it skips triplets whose files all exist. Settings, stored 
 """
 
 import functools
-import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from _databacks.dataset import workers
 from _databacks.sources import open_source
 from _databacks.triplet import Source
 from _train.frame_interpolation.flows import at_moderate_size
-from _util import checkpoints, files, image, segmentation
+from _util import checkpoints, files, image, runs, segmentation
 from _util.errors import InputError
 from _util.segmentation import Style
 from _util.sgm import SGM, Matching
@@ -56,7 +55,7 @@ def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
     Raises:
         InputError: there are no triplets, weights are missing, or the folder holds flows of other settings.
     """
-    source = open_source(options.data, options.split)
+    source = _source(options.data, options.split)
     _estimator(options)
     _agree_on_settings(options)
     waiting = [i for i in range(len(source)) if not _is_done(options, source.names[i])]
@@ -107,14 +106,11 @@ def _agree_on_settings(options: SGMFlowOptions) -> None:
         "features": _estimator(options).backbone.architecture,
         **{name: getattr(options, name) for name in ("penalty", "style", "half")},
     }
-    path = options.out / SETTINGS
-    try:
-        if path.exists() and json.loads(path.read_text()) != settings:
-            raise InputError(f"{path} holds other settings than {json.dumps(settings)}; choose another folder.")
-        options.out.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, json.dumps(settings, indent=2) + "\n")
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read or written; choose another folder.") from error
+    path, remedy = options.out / SETTINGS, "choose another folder"
+    files.make_folder(options.out, remedy)
+    if path.exists() and (changes := runs.changes(runs.read(path, remedy), settings)):
+        raise InputError(f"{options.out} holds flows of {changes}; {remedy}.")
+    runs.write(path, settings)
 
 
 @functools.cache

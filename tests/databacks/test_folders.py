@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from _databacks.folders import Folders
+from _databacks.keyframes import Keyframes
 from _databacks.lottie import Lottie
 from _databacks.rrldextr import RRLDExtract
 from _databacks.sources import open_source
@@ -134,6 +135,11 @@ class TestOpenSource:
         assert isinstance(open_source(tmp_path / "folders"), Folders)
         assert isinstance(open_source(tmp_path / "rrld"), RRLDExtract)
         assert isinstance(open_source(str(tmp_path / "lottie")), Lottie)
+
+    def test_takes_keyframes_with_a_project_beside_them_for_keyframes(self, tmp_path):
+        write(tmp_path, "1.png", "2.png", "3.png", shape=(40, 40, 3))
+        (tmp_path / "studio.json").write_text("{}")
+        assert isinstance(open_source(tmp_path), Keyframes)
 
     def test_says_what_it_expects_of_an_empty_folder(self, tmp_path):
         write(tmp_path / "single", "a.png")

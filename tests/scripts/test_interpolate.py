@@ -144,6 +144,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
     for arguments, says in (
         ((".", "--preview", "p.webp"), "lies among the keys"),
         (("a.png", "b.png", "--sheet", "in.xdts", "--write-sheet", "in.xdts"), "is the sheet that is read"),
+        (("a.png", "b.png", "--write-sheet", "b.png"), "b.png does not end in .xdts"),
     ):
         code, said = run(*arguments, "--out", "out", *SIMPLE)
         assert code == 2

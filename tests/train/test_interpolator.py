@@ -536,14 +536,15 @@ def test_defaults_and_random_numbers_of_the_caller_stay(networks, weights):
     np.testing.assert_array_equal(frame, networks(*pair)[0])
 
 
-def test_settings_tell_weights_of_matching_apart(tmp_path):
+@pytest.mark.parametrize("chosen", [("sgm+dis", "splat"), ("auto", "ifnet")])
+def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
     (tmp_path / "default").mkdir()
     shutil.copy(features.find("alexnet"), tmp_path / features.find("alexnet").relative_to(checkpoints.FOLDER))
     found = []
     for change in (0, 1):
         path = features.find("alexnet", tmp_path)
         save_file({name: tensor + change for name, tensor in load_file(path).items()}, path)
-        found.append(Interpolator("sgm+dis", "splat", "cpu", folder=tmp_path).settings())
+        found.append(Interpolator(*chosen, "cpu", folder=tmp_path, matching="auto").settings())
     assert runs.changed(*found) == ["weights"]
 
 

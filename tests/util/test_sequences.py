@@ -44,6 +44,7 @@ def test_a_glob_takes_what_matches_in_natural_order(tmp_path):
     make(tmp_path, "a10.png", "a2.png", "b1.png", ".a3.png")
     assert found(tmp_path / "a*.png") == {"a2.png": 0, "a10.png": 8}
     assert list(found(tmp_path / "?[12]*.png")) == ["a2.png", "a10.png", "b1.png"]
+    assert list(found(tmp_path / "a**.png")) == ["a2.png", "a10.png"]
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,7 @@ def run(settings: GpuSettings, path: Path, sections: Sequence[str], longest: flo
         found[name], text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
         parts.append(f"## {section.title}\n\n{section.note}\n\n{text}")
         print(f"\n{parts[-1]}", flush=True)
-        with files.replacing(path) as temporary:
-            temporary.write_text("\n\n".join(parts) + "\n")
+        files.write_text(path, "\n\n".join(parts) + "\n")
     return found
 
 

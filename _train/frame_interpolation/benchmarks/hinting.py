@@ -100,8 +100,10 @@ def main() -> None:
         prog="python -m _train.frame_interpolation.benchmarks.hinting",
         description="LPIPS of in-betweens of articulated figures, automatic and with hints.",
     )
-    parser.add_argument("--pairs", type=int, default=90, help="figures that are drawn (default: 90)")
-    parser.add_argument("--worst", type=int, default=30, help="of them, those that are given hints (default: 30)")
+    parser.add_argument("--pairs", type=command.whole(1), default=90, help="figures that are drawn (default: 90)")
+    parser.add_argument(
+        "--worst", type=command.whole(1), default=30, help="of them, those that are given hints (default: 30)"
+    )
     parser.add_argument("--strokes", action="store_true", help="strokes along parts rather than points")
     parser.add_argument("--synthesis", default="auto")
     arguments = parser.parse_args()

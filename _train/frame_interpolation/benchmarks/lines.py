@@ -94,7 +94,7 @@ def main() -> None:
         prog="python -m _train.frame_interpolation.benchmarks.lines",
         description="Greys far from lines and widths of lines, of in-betweens of drawings of lines.",
     )
-    parser.add_argument("--count", type=int, default=20, help="drawings (default: 20)")
+    parser.add_argument("--count", type=command.whole(1), default=20, help="drawings (default: 20)")
     parser.add_argument("--synthesis", default="auto")
     arguments = parser.parse_args()
     tables = {how: compare(arguments.count, how, synthesis=arguments.synthesis) for how in ("off", "auto")}

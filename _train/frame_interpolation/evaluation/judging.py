@@ -21,14 +21,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from _databacks.triplet import Triplet
-from _train.frame_interpolation.evaluation import scores
 from _train.frame_interpolation.evaluation.candidates import JudgedMethod
 from _train.frame_interpolation.evaluation.items import Items, JudgedItem
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.pages.report import Report, ReportItem
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
-from _util import flow, image, memory, places
+from _util import flow, image, memory, places, runs
 from _util.errors import InputError
 from _util.files import fitting
 from _util.lines import difference_of_gaussians
@@ -77,7 +76,7 @@ def judge(
     def work(index: int) -> tuple[int, list[Row] | InputError, str]:
         name = items.names[index]
         files = [*items.source.files(index), *(file for method in methods for file in method.sources(name))]
-        stamp = scores.stamp(files)
+        stamp = runs.stamp_of(sorted(files))[:12]
         rows = [known.get((method.name, name, stamp)) for method in methods]
         known_rows = [row for row in rows if row]
         if len(known_rows) == len(rows) and (report is None or report.has(name, stamp)):

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from _util import files, runs
 from _util.errors import InputError
@@ -50,7 +50,7 @@ class Gathered:
         process = f"{8 * '_'}.csv"
         name = files.fitting(f".{out.stem}", f"-{self.run}-{process}")
         self.prefix = name.removesuffix(process)
-        self.part: int | None = None
+        self.part: BinaryIO | None = None
         self.columns = ("method", "name", "stamp", *self.metadata, *self.metrics, "end")
         files.make_folder(out.parent, "choose another --out")
 
@@ -81,8 +81,9 @@ class Gathered:
         )
         with files.writing(self.out, "make room and run again"):
             if self.part is None:
-                self.part, _ = tempfile.mkstemp(".csv", self.prefix, self.out.parent)
-            os.write(self.part, text.getvalue().encode(errors="surrogateescape"))
+                self.part = os.fdopen(tempfile.mkstemp(".csv", self.prefix, self.out.parent)[0], "wb")
+            self.part.write(text.getvalue().encode(errors="surrogateescape"))
+            self.part.flush()
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the table atomically."""
@@ -96,20 +97,10 @@ class Gathered:
 
     def remove(self) -> None:
         """Delete the partial files."""
+        if self.part is not None:
+            self.part.close()
         for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
             path.unlink(missing_ok=True)
-
-
-def stamp(paths: Iterable[Path]) -> str:
-    """A digest of the paths, sizes and modification times, which changes if a file is rewritten, added or removed."""
-    states = []
-    for path in sorted(paths):
-        try:
-            state = path.stat()
-            states.append([str(path), state.st_size, state.st_mtime_ns])
-        except OSError:
-            states.append([str(path), -1, -1])
-    return runs.digest_of(states)[:12]
 
 
 def _cells(row: Row, metadata: Sequence[str], metrics: Sequence[str]) -> list[str]:

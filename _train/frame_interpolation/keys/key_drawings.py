@@ -224,9 +224,8 @@ def _drawn_now(
     with tqdm(None, interpolator.method, count, initial=kept, unit="frame", disable=kept == count) as bar:
         for gap, numbers in itertools.groupby(missing, lambda i: drawings[i].gap):
             numbers = list(numbers)
-            first = formats.read(keys[gap])
             if drawings[numbers[0]].tick == 0:
-                yield numbers.pop(0), first
+                yield numbers.pop(0), formats.read(keys[gap])
             if numbers:
                 paths = keys[gap], keys[(gap + 1) % len(keys)]
                 pictures = _between(paths, [drawings[i] for i in numbers], guides, interpolator)

@@ -181,6 +181,7 @@ class Session:
             try:
                 is_other = self.keys.scan()
                 if is_other:
+                    self._failed.clear()  # perhaps because of what was there before
                     self.tell("notice", _difference(before, self.keys.all))
                 if self.project.reload():
                     is_other = True

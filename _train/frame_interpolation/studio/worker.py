@@ -50,6 +50,8 @@ class Worker(threading.Thread):
             InputError: there is no such format, an export is running, or there is nothing to write.
         """
         with self._session.changed:
+            if self.ident and not self.is_alive():
+                raise InputError("Nothing can be drawn, for the reason shown above, so nothing can be exported.")
             if self._export:
                 raise InputError("An export is running already; wait for it, or cancel it.")
             self._session.check_disk()
@@ -134,7 +136,7 @@ class Worker(threading.Thread):
             export.end("failed", _sentence(error))
         with self._session.changed:
             self._export = None
-        export.show()
+            export.show()
 
     def _draw_for_export(self, export: exports.Export, row: SheetRow, one: InBetween) -> None:
         if row.problem:

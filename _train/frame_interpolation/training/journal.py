@@ -135,12 +135,8 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
     Raises:
         InputError: the file cannot be written, for lack of space or permission.
     """
-    try:
-        with files.replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except InputError as error:
-        kept = "; what was there before is whole" if path.exists() else ""
-        raise InputError(f"{path} cannot be written ({getattr(error.__cause__, 'strerror', None)}){kept}.") from error
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_checkpoint(path: Path) -> dict:

@@ -17,10 +17,7 @@ from _train.frame_interpolation.video.interpolate import Summary, fingerprint
 from _util import files, runs, sequences, video
 from _util.errors import InputError
 
-SUFFIXES = (
-    *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
-    *(".wmv", ".flv", ".ogv", ".3gp", ".nut", ".y4m", ".gif", ".webp", ".apng"),
-)
+SUFFIXES = (*files.VIDEO_SUFFIXES, ".nut", ".y4m", ".gif", ".webp", ".apng")
 _WRITTEN = (".mp4", ".mkv", ".mov", ".webm", ".gif", ".webp", ".apng", ".y4m")
 _OTHERWISE = ".mkv"  # supports nearly everything
 
@@ -42,7 +39,7 @@ def videos_of(path: Path) -> list[Path] | None:
     """The videos of a folder or a glob that holds videos and no pictures, in natural order; None for anything else."""
     if path.is_dir():
         return None if _holds_pictures(path) else _in_order(path.iterdir()) or None
-    found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(path.parent.glob(path.name))
+    found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(sequences.matching(path))
     return None if any(one.suffix.lower() in files.PICTURE_SUFFIXES for one in found) else found or None
 
 
@@ -73,7 +70,7 @@ def find(sources: Iterable[Path]) -> list[Path]:
     for source in sources:
         if source == video.STREAM:
             raise InputError("Standard input is interpolated by itself; give it as the only IN.")
-        matching = [] if source.exists() else _in_order(source.parent.glob(source.name))
+        matching = [] if source.exists() else _in_order(sequences.matching(source))
         if not matching and sequences.is_pattern(source) and not source.exists():
             raise InputError(f"{source} is a pattern of drawings; give it as the only IN, or give their folder.")
         found += matching or videos_of(source) or [source]
@@ -90,6 +87,8 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
     Raises:
         InputError: two results would have the same name, or `out` is a file or has the name of a video.
     """
+    if out == video.STREAM:
+        raise InputError("Several videos cannot go to standard output; give a folder as OUT.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; a queue needs a folder to go to.")
     if out.suffix.lower() in SUFFIXES and not out.exists():

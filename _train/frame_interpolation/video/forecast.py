@@ -59,7 +59,7 @@ def forecast(
     """
     begun = time.monotonic()
     out = place_of(source, out, resume, makes_folder)
-    locks.check(*written(out, scenes))
+    locks.check(*written(source, out, scenes))
     run = prepare_run(source, out, options, create, resume, overwrite)
     if run.is_made:
         return None
@@ -69,7 +69,7 @@ def forecast(
     frames = drawn = 0
     samples: list[Stretch[video.Frame]] = []
     for stretch in stretches(iter(found), found.end, run.fps, rate=run.reader.rate, longest_hold=hold):
-        frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
+        frames = stretch.held.stop  # of the last stretch: all
         drawn += sum(k // length not in run.kept for k, _ in stretch.moving)
         if stretch.moving and len(samples) <= _SAMPLES:
             samples.append(stretch)

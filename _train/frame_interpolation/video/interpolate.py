@@ -40,6 +40,7 @@ from _util.prefetch import ahead, behind
 _QUEUE = 4  # frames between two threads
 _PART_SECONDS = 2
 _LARGEST_RATE = 1000
+_NOT_LISTS = (*files.PICTURE_SUFFIXES, *files.VIDEO_SUFFIXES)
 _RATE_TOLERANCE = Fraction(1, 20)  # GIF counts hundredths of a second
 
 
@@ -95,7 +96,7 @@ def interpolate_video(
             are kept for `resume`; nothing else is left.
     """
     out = place_of(source, out, resume)
-    with locks.holding(*written(out, scenes)):
+    with locks.holding(*written(source, out, scenes)):
         run = prepare_run(source, out, options, create, resume, overwrite)
         if run.is_made:
             run.parts.discard()
@@ -192,8 +193,14 @@ def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) 
     return out
 
 
-def written(out: Path, scenes: Path | None) -> list[Path]:
-    """The files and folders that a run writes."""
+def written(source: Path, out: Path, scenes: Path | None) -> list[Path]:
+    """The files and folders that a run writes.
+
+    Raises:
+        InputError: the list of scenes would replace the source, the result, or another video or picture.
+    """
+    if scenes and (scenes.resolve() in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS):
+        raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
     return [path for path in (out, scenes) if path and path != video.STREAM]
 
 
@@ -276,7 +283,7 @@ def _changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in paths)
 
 
-def _draw(run: VideoRun, options: Options, scenes: Path | None = None) -> tuple[SourceCount, int]:
+def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceCount, int]:
     """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
     reader, fps, parts, interpolator = run.reader, run.fps, run.parts, run.interpolator
     length = part_length(parts, fps)
@@ -302,7 +309,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None = None) -> tuple[
     ):
         found = FoundDrawings(marked, reader)
         for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
-            frames = max(frames, stretch.held.stop, *(k + 1 for k, _ in stretch.moving))
+            frames = stretch.held.stop  # of the last stretch: all
             for frame in _frames_of(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
     if scenes:

@@ -235,13 +235,13 @@ class StreamedParts(Parts):
 
 
 def rename(path: Path, place: Path) -> None:
-    """Rename a file or folder that has been synced to disk.
+    """Sync a file, or a folder of synced files, to disk and rename it.
 
     Raises:
-        InputError: renaming fails.
+        InputError: syncing or renaming fails.
     """
     with files.writing(place):
-        path.replace(place)
+        files.publish(path, place)
 
 
 def sync(*paths: Path) -> None:

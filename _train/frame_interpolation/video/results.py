@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ImageCms
 
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
-from _train.frame_interpolation.video.parts import Parts, rename, sync
+from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
 from _util import animations, colour, files, formats, pixel_formats, png, remux, remux_plan, video
 from _util.errors import InputError
@@ -65,7 +65,16 @@ class Result(Protocol):
         """Join the parts; returns the path of the result, still to be renamed, or None if it is already in place."""
 
 
-class _Video:
+class _Encoded:
+    """What has an `_encoding`."""
+
+    _encoding: video.Encoding
+
+    def part(self, path: Path) -> video.Writer:
+        return video.Writer(path, self._encoding)
+
+
+class _Video(_Encoded):
     """A video file; its parts are encoded, then joined together with the other streams of the source."""
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
@@ -79,9 +88,6 @@ class _Video:
         self._streams = remux_plan.plan(self._source, out, self._encoding, options.excerpt.slowness)
         self.part_suffix = remux_plan.part_suffix(self._encoding)
         self.notes += self._streams.notes
-
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(path, self._encoding)
 
     def join(self, parts: Parts) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
@@ -155,29 +161,28 @@ class _Folder:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, "Numbered drawings are written as PNG")
         self._tags = reader.tags
-        self.notes = _square_pixels(reader, "PNG")
-        if not video.is_drawings(source):
-            self.notes.append(f"{out} holds drawings only; sound and all other streams are left out.")
+        self.notes = [*_square_pixels(reader, "PNG"), *_left_out(source, out, "drawings")]
 
     @contextlib.contextmanager
     def part(self, path: Path) -> Iterator["_DrawingsWriter"]:
         temporary = path.with_name(f".{path.name}")
-        temporary.mkdir()
+        with files.writing(path):
+            temporary.mkdir()
         yield _DrawingsWriter(temporary, self._tags)
         rename(temporary, path)
 
     def join(self, parts: Parts) -> Path:
         whole = parts.folder / ".whole"
-        whole.mkdir()
         drawings = [path for part in parts.paths for path in files.pictures(part)]
         digits = max(6, len(str(len(drawings))))
-        for i, path in enumerate(drawings):
-            _link(path, whole / f"{i:0{digits}d}.png")
-        sync(whole)
+        with files.writing(whole):
+            whole.mkdir()
+            for i, path in enumerate(drawings):
+                _link(path, whole / f"{i:0{digits}d}.png")
         return whole
 
 
-class _Animation:
+class _Animation(_Encoded):
     """An animated picture, written from lossless parts."""
 
     part_suffix = ".nut"
@@ -185,7 +190,7 @@ class _Animation:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, f"{out.suffix} has a codec of its own")
         self._out, self._fps = out, fps
-        self.notes = animations.losses(out, reader.alpha, reader.deep)
+        self.notes = [*_left_out(source, out, "pictures"), *animations.losses(out, reader.alpha, reader.deep)]
         self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
         if fps > animations.LARGEST_RATE:
             raise InputError(
@@ -195,18 +200,14 @@ class _Animation:
             shown_size(reader, options), fps, "ffv1", source=colour.packed_rgb(reader.deep, reader.alpha)
         )
 
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(path, self._encoding)
-
     def join(self, parts: Parts) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
         pictures = (frame.pixels for path in parts.paths for frame in video.Reader(path, keep_alpha=True))
         animations.write(whole, pictures, self._fps)
-        sync(whole)
         return whole
 
 
-class _Y4M:
+class _Y4M(_Encoded):
     """Uncompressed video; its parts are concatenated."""
 
     part_suffix = ".y4m"
@@ -214,11 +215,7 @@ class _Y4M:
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, "Y4M is not compressed", pixel_format=True)
         self._encoding, self.notes = _encoding(".y4m", reader, fps, options)
-        if not video.is_drawings(source):
-            self.notes.append(f"{out} holds frames only; sound and all other streams are left out.")
-
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(path, self._encoding)
+        self.notes += _left_out(source, out, "frames")
 
     def join(self, parts: Parts) -> Path | None:
         whole = parts.folder / ".whole.y4m"
@@ -228,7 +225,6 @@ class _Y4M:
                     header = part.readline().replace(b" A0:0", b" A%d:%d" % self._encoding.aspect.as_integer_ratio())
                     file.write(b"" if i else header)
                     shutil.copyfileobj(part, file)
-        sync(whole)
         return whole
 
 
@@ -241,6 +237,13 @@ class _Stream(_Y4M):
 
     def join(self, parts: Parts) -> None:
         return None
+
+
+def _left_out(source: Path, out: Path, what: str) -> list[str]:
+    """A sentence about the other streams of a video, for outputs without them."""
+    if video.is_drawings(source):
+        return []
+    return [f"{out} holds {what} only; sound and all other streams are left out."]
 
 
 def _square_pixels(reader: video.Reader, kind: str) -> list[str]:
@@ -287,6 +290,7 @@ def _link(path: Path, place: Path) -> None:
         os.link(path, place)
     except OSError:  # a file system without links
         shutil.copy2(path, place)
+        files.sync(place)
 
 
 def kind_of(out: Path) -> type[Result]:

@@ -102,7 +102,7 @@ def test_one_container_for_all(call):
     assert Path("out/a.mkv").exists()
 
 
-@pytest.mark.parametrize("words", [("a.mp4", "OUT/"), ("*.mp4", "OUT")])
+@pytest.mark.parametrize("words", [("a.mp4", "OUT/"), ("*.mp4", "OUT"), ("a**", "OUT")])
 def test_a_folder_with_a_slash_or_a_glob_makes_a_queue_of_a_single_video(call, words):
     write_clip("a.mp4")
     for made in ("1 made, 0 made before", "0 made, 1 made before"):
@@ -111,6 +111,15 @@ def test_a_folder_with_a_slash_or_a_glob_makes_a_queue_of_a_single_video(call, w
         assert made in finished.written
     assert [path.name for path in Path("OUT").glob("[!.]*")] == ["a.mp4"]
     assert Reader("OUT/a.mp4").rate == 48
+
+
+def test_several_videos_are_not_written_to_standard_output(call):
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(name)
+    finished = call(script.main, "a.mp4", "b.mp4", "-", *SIMPLE)
+    assert finished.code == 2
+    assert "cannot go to standard output" in finished.said
+    assert sorted(path.name for path in Path().iterdir()) == ["a.mp4", "b.mp4"]
 
 
 def test_a_single_video_becomes_drawings_in_a_folder_without_a_slash(call):

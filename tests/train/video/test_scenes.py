@@ -1,6 +1,7 @@
 """Lists of scenes are read and written as PySceneDetect has them; a dry run forecasts what a run makes."""
 
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -239,7 +240,32 @@ def test_a_dry_run_of_a_resumed_run_counts_what_is_left_to_draw(call, monkeypatc
     assert contents() == before
 
 
-def test_lists_are_of_one_video(call):
-    finished = call(script.main, "a.mkv", "b.mkv", "out", "--scene-list", "x.csv")
+@pytest.mark.parametrize("words", [("clip.mkv", "again.mkv"), ("*.mkv",), (".",)])
+@pytest.mark.parametrize("option", ["--scene-list", "--write-scene-list"])
+def test_lists_are_of_one_video(call, words, option):
+    write_clip(6)
+    shutil.copy("clip.mkv", "again.mkv")
+    Path("x.csv").write_text(LIST, newline="")
+    finished = call(script.main, *words, "out", option, "x.csv", *SIMPLE)
     assert finished.code == 2
-    assert "--scene-list is of one IN alone" in finished.said
+    assert "A list of scenes belongs to one video" in finished.said
+    assert Path("x.csv").read_bytes() == LIST.encode()
+
+
+def test_lists_are_not_read_for_standard_input(call):
+    finished = call(script.main, "-", "out.mkv", "--scene-list", "x.csv", *SIMPLE)
+    assert finished.code == 2
+    assert "--scene-list needs a file as IN" in finished.said
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+@pytest.mark.parametrize("scene_list", ["clip.mkv", "out.mkv", "other.mkv", "key.png"])
+def test_lists_replace_no_video_and_no_picture(call, scene_list, flags):
+    write_clip(6)
+    for name in ("other.mkv", "key.png"):
+        Path(name).write_bytes(b"of somebody")
+    before = contents()
+    finished = call(script.main, "clip.mkv", "out.mkv", "--write-scene-list", scene_list, *flags, *SIMPLE)
+    assert finished.code == 2
+    assert f"{scene_list} cannot be a list of scenes" in finished.said
+    assert contents() == before

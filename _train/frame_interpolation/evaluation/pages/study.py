@@ -132,7 +132,10 @@ class _Writer:
         digest = hashlib.blake2b(what.encode("utf-8", "backslashreplace"), digest_size=8)
         for file in clips.sources(source):
             digest.update(f"\n{source.name}/{file.name} ".encode("utf-8", "surrogateescape"))
-            digest.update(file.read_bytes())
+            try:
+                digest.update(file.read_bytes())
+            except OSError as error:
+                raise InputError(f"{file} cannot be read ({error.strerror}); it is a part of a clip.") from error
         name = digest.hexdigest()
         if not self._path(name).exists():
             clip = clips.read(source)

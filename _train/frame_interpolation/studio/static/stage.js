@@ -142,7 +142,7 @@ function describe(cell, isDrawn) {
   const waits = isDrawn || problem ? "" : store.drawing === cell.id ? " — is being drawn …" : " — not drawn yet";
   canvas.setAttribute("aria-label", name);
   canvas.classList.toggle("waiting", !isDrawn);
-  $("caption").textContent = store.isHinting ? `${row.key} → ${row.next ?? store.row.next}` : name + waits;
+  $("caption").textContent = store.isHinting ? `${store.row.key} → ${store.row.next}` : name + waits;
 }
 
 for (const id of ["onion", "paper"]) {
