@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from _train.frame_interpolation.context import Context
+from _train.frame_interpolation.flows import sgm
 from _train.frame_interpolation.syntheses import FrameSynthesis
 from _util import extras, image
 from _util.flow import Flows
@@ -53,15 +54,15 @@ class LostMotion:
 
     @functools.cached_property
     def _strokes(self):
-        from _train.frame_interpolation.piece_flows import lost_strokes
+        from _train.frame_interpolation.lost_pieces import LostStrokes
 
-        return lost_strokes(self._context, self._network)
+        return LostStrokes(sgm(self._context), self._network)
 
     @functools.cached_property
     def _pieces(self):
-        from _train.frame_interpolation.piece_flows import lost_pieces
+        from _train.frame_interpolation.lost_pieces import LostPieces
 
-        return lost_pieces(self._context, self._network)
+        return LostPieces(sgm(self._context), self._network)
 
 
 def _are_flat(picture0: np.ndarray, picture1: np.ndarray) -> bool:

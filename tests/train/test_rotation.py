@@ -9,7 +9,7 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.lost_motion import _are_flat
-from _train.frame_interpolation.piece_flows import _are_long, _compared
+from _train.frame_interpolation.lost_pieces import _are_long, _compared
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays

@@ -1,0 +1,201 @@
+"""Pieces that rotate far, and strokes of line drawings, where a network loses them.
+
+In: two frames, and a network that finds motion itself. Out: paths (`_util.paths`), or None where the network draws
+everything better. A piece must pass many tests, since one that is matched badly does more harm than one that is lost.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+from torch import Tensor
+
+from _train.frame_interpolation.flows import better
+from _train.frame_interpolation.piece_flows import (
+    BOW,
+    bows_of,
+    by_pixel,
+    landings,
+    line_drawing,
+    paths_of,
+    strokes_or,
+)
+from _train.frame_interpolation.rotation import carried_along, rotates
+from _train.frame_interpolation.syntheses import FrameSynthesis
+from _util import image, paths
+from _util.flow import Flows
+from _util.pieces.affine import angles
+from _util.pieces.confidence import confidences
+from _util.pieces.motion import Pieces, find
+from _util.pieces.ownership import UNKNOWN
+from _util.sgm import SGM
+from _util.sgm.motion import REFERENCE
+
+_TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
+_SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
+_RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
+_MISFIT = 0.4  # maximum difference between the outlines of a piece that is not long; more is a wrong match
+_LONG = 0.22  # share of the square over its diagonal that a long piece fills at most
+_UNLIKE = 24  # levels from which on a pixel is not what a motion says
+_MOST_UNLIKE = 0.1  # maximum share of such pixels of a piece; more is a wrong match
+_WITHIN_A_PIXEL = np.ones((3, 3), np.uint8)
+_CUT = 0.6  # minimum ratio of the areas that both frames show of a piece; less is a wrong match
+_FAR = 2.0  # minimum deviation from a straight path that a network may lose, in pixels at 540×960
+_BENT = 2.0  # mean bend from which on a piece is not rigid, in pixels at 540×960
+_FOLLOWED = 0.8  # overlap with what the network draws from which on it follows a piece
+_RIGID_FOLLOWED = 0.9  # the same of rigid pieces
+_LINES_FOLLOWED = 0.75  # the same of lines
+_GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
+
+
+class LostStrokes:
+    """The motion of strokes of line drawings, as in `PiecesAndSearch`, where a network loses them; else none.
+
+    Args:
+        network: a synthesis that finds motion itself.
+    """
+
+    def __init__(self, sgm: SGM, network: FrameSynthesis):
+        self.sgm, self.network = sgm, network
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
+        """The motion as paths (1, 9, h, w), or None."""
+        drawing = line_drawing(frame0, frame1)
+        if drawing is None:
+            return None
+        found = strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
+        rotating = torch.cat([rotates(path) for path in found])
+        if not rotating.any():
+            return None
+        overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
+        return found if overlaps[0] < _LINES_FOLLOWED else None
+
+
+class LostPieces:
+    """The motion of pieces of which some rotate far, and a network loses those; else none.
+
+    What rotates must look the same in both frames: its outlines fit, and little of it is covered in either of them.
+
+    Args:
+        network: a synthesis that finds motion itself.
+    """
+
+    def __init__(self, sgm: SGM, network: FrameSynthesis):
+        self.sgm, self.network = sgm, network
+
+    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
+        """The motion as paths (1, 9, h, w), straight where the network follows, or None."""
+        pictures = image.pictures_of(frame0, frame1)
+        pieces = find(*pictures, self.sgm.match(frame0, frame1))
+        if pieces.is_line_art:
+            return None
+        matched, scale = paths_of(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
+        found = _find_turning(pictures, pieces, matched, scale)
+        if not (found.turns & found.are_far).any():
+            return None
+        lost = found.are_far & self._are_lost(frame0, frame1, pieces, matched, found)
+        joined_to, is_turned = pieces.chains.joined_to, found.is_turned
+        turns = found.turns & (lost | joined_to(lost & is_turned))
+        turns &= is_turned | joined_to(turns & is_turned)
+        return _before_others(pieces, matched, turns) if turns.any() else None
+
+    def _are_lost(
+        self, frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, found: "_Turning"
+    ) -> np.ndarray:
+        """(k,): whether a piece turns and the network does not carry it along."""
+        numbers = np.flatnonzero(found.turns)
+        shown = np.stack([[owners == k for k in numbers] for owners in pieces.owners])
+        masks = torch.from_numpy(shown).to(frame0)
+        overlaps, areas = (of.cpu().numpy() for of in carried_along(self.network, frame0, frame1, masks, matched))
+        followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED)[numbers]
+        lost = np.zeros(len(found.turns), bool)
+        lost[numbers] = (overlaps < followed.astype(overlaps.dtype)) & (areas <= _GROWN)
+        return lost
+
+
+class _Turning(NamedTuple):
+    """Which of k pieces turn; each (k,) bool."""
+
+    turns: np.ndarray  # on an arc, matched well
+    is_turned: np.ndarray  # by itself, not only carried along by another
+    are_far: np.ndarray  # off the straight path, by as much as a network may lose
+    are_rigid: np.ndarray  # matched very well, and hardly bent
+
+
+def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, scale: float) -> _Turning:
+    is_turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
+    bows = bows_of(pieces, matched)
+    turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= BOW)
+    turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
+    seen, unlike = _compared(pictures, pieces, matched)
+    turns &= (unlike <= _MOST_UNLIKE) & _are_whole(pieces)
+    sure = confidences(pieces, turns)
+    turns &= (seen >= np.where(is_turned, _SEEN, _RIGID)) & (sure >= np.where(is_turned, _SURE, _RIGID))
+    are_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _BENT * scale)
+    return _Turning(turns, is_turned, bows >= _FAR * scale, are_rigid)
+
+
+def _bends(pieces: Pieces) -> np.ndarray:
+    """(k,): the mean length of each piece's bends, in pixels."""
+    sums = 0.0
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        known = owners != UNKNOWN
+        sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), len(pieces.layers))
+    return sums / np.maximum(np.add(*_areas(pieces)), 1)
+
+
+def _are_whole(pieces: Pieces) -> np.ndarray:
+    """(k,): whether neither frame shows much less of a piece than the other."""
+    areas = _areas(pieces)
+    return np.minimum(*areas) >= _CUT * np.maximum(*areas)
+
+
+def _are_long(pieces: Pieces) -> np.ndarray:
+    """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
+    bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers))
+    squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
+    return _areas(pieces)[0] <= _LONG * np.array(squares)
+
+
+def _areas(pieces: Pieces) -> list[np.ndarray]:
+    """Twice (k,): the area of each piece in either frame, in pixels."""
+    return [np.bincount(owners.ravel() + 1, minlength=len(pieces.layers) + 1)[1:] for owners in pieces.owners]
+
+
+def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
+    """The paths of pieces that rotate (k,), in front of others of their layer, which move straight."""
+    orders = np.maximum(pieces.layers - np.isin(pieces.layers, pieces.layers[turns]), 0)
+    found = []
+    for owners, path in zip(pieces.owners, matched, strict=True):
+        order, is_turning = (torch.from_numpy(by_pixel(of, owners)).to(path.device) for of in (orders, turns))
+        straight = paths.straight(paths.flow(path))
+        straight[:, -1] = order.to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
+        found.append(torch.where(is_turning, path, straight))
+    return Flows(*found)
+
+
+def _compared(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each piece finds itself in the other frame, of what does not land behind other pieces there.
+
+    Returns:
+        (k,) in [0, 1]: the share that lands on the same piece, the lower of both directions; (k,) in [0, 1]: the share
+        that differs from all within a pixel of where it lands.
+    """
+    count, layers = len(pieces.layers), np.append(pieces.layers, -1)
+    seen, unlike, areas = np.ones(count), np.zeros(count), np.zeros(count)
+    for i, (owners, others, path) in enumerate(zip(pieces.owners, pieces.owners[::-1], matched, strict=True)):
+        places = landings(path, 1)
+        landed = others.ravel()[places]
+        shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
+        own, same = owners[shown], landed[shown] == owners[shown]
+        darkest, lightest = (
+            of(pictures[1 - i], _WITHIN_A_PIXEL).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
+        )
+        here = pictures[i][shown]
+        differs = (np.maximum(cv2.subtract(here, lightest), cv2.subtract(darkest, here)) > _UNLIKE).any(1)
+        pixels = np.bincount(own, minlength=count)
+        seen = np.minimum(seen, np.bincount(own, same, count) / pixels.clip(min=1))
+        unlike, areas = unlike + np.bincount(own, differs, count), areas + pixels
+    return seen, unlike / areas.clip(min=1)
