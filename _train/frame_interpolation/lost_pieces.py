@@ -31,7 +31,7 @@ from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import UNKNOWN
 from _util.sgm import SGM
-from _util.sgm.motion import REFERENCE
+from _util.sgm.motion import scale_of
 
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
@@ -91,7 +91,7 @@ class LostPieces:
         pieces = find(*pictures, self.sgm.match(frame0, frame1))
         if pieces.is_line_art:
             return None
-        matched, scale = paths_of(pieces, frame0), (frame0[0, 0].numel() / REFERENCE) ** 0.5
+        matched, scale = paths_of(pieces, frame0), scale_of(frame0.shape[2:])
         found = _find_turning(pictures, pieces, matched, scale)
         if not (found.turns & found.are_far).any():
             return None

@@ -18,9 +18,10 @@ from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.sgm import SGM
+from _util.sgm.motion import scale_of
 from _util.strokes import motion as strokes
 from _util.strokes.agreement import cost, unexplained
-from _util.strokes.tracing import LinePoints, is_dense, scale_of, trace
+from _util.strokes.tracing import LinePoints, is_dense, trace
 from _util.tones import find_tones, share_of_ink
 
 _NO_GROUND = 1.0  # depth order of what is not known to be ground

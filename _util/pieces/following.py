@@ -8,10 +8,10 @@ import numpy as np
 
 from _util.pieces.affine import angles, applied
 from _util.pieces.outlines import Contacts
+from _util.pieces.pairing import look_alike
 from _util.segmentation import Segments
 
 _ROTATES = 10.0  # degrees from which on a neighbour is followed
-_ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of areas
 _AWAY = 1.0  # most distance from where the neighbour's motion leads, in square roots of the area
 
 
@@ -37,11 +37,10 @@ def follow(
         beside = [of.beside(piece) for of, piece in zip(borders, pairs[k], strict=True)]
         ones, others = (pieces[may[pieces]] for pieces, may in zip(beside, free, strict=True))
         one, other = (each.ravel() for each in np.meshgrid(ones, others, indexing="ij"))
-        areas = both[0].areas[one], both[1].areas[other]
+        sizes = np.sqrt(np.minimum(both[0].areas[one], both[1].areas[other]))
         places = applied(np.broadcast_to(matrices[k], (len(one), 2, 3)), both[0].centroids[one])
-        away = np.hypot(*(places - both[1].centroids[other]).T) / np.sqrt(np.minimum(*areas))
-        alike = np.abs(colours[0][one] - colours[1][other]).max(1, initial=0) <= _ALIKE
-        alike &= (np.maximum(*areas) <= _RATIO * np.minimum(*areas)) & (away <= _AWAY)
+        away = np.hypot(*(places - both[1].centroids[other]).T) / sizes
+        alike = look_alike(one, other, both, colours) & (away <= _AWAY)
         found += zip(away[alike], one[alike], other[alike], strict=True)
     chosen = []
     for _, one, other in sorted(found):

@@ -26,7 +26,7 @@ from _util.pieces.pairing import pair_nearest
 from _util.pieces.resting import find_resting
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
-from _util.sgm.motion import REFERENCE, are_plausible
+from _util.sgm.motion import are_plausible, scale_of
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
 _FITS = 0.25  # cost of what nothing hides up to which other pieces hide the rest
@@ -47,19 +47,9 @@ class Pieces(NamedTuple):
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
 
-    def flows(self) -> tuple[np.ndarray, np.ndarray]:
-        """flow01 and flow10, (h, w, 2) float32, x then y, pixels; 0 where the piece is not known."""
-        forth, back = (np.ascontiguousarray(path[:, :, :2]) for path in self._traced((0.0, 1.0)))
-        return forth, back
-
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
         """Paths from either frame to the other, (h, w, 9) float32, see `_util.paths`; 0 where the piece is unknown."""
-        found = self._traced((0.0, *paths.KNOTS, 1.0))
-        for path, mixed in zip(found, self.mixed, strict=True):
-            path[mixed, -1] = paths.NOT_DRAWN
-        return found
-
-    def _traced(self, times: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        times = (0.0, *paths.KNOTS, 1.0)
         h, w = self.owners[0].shape
         matrices = np.stack([self.chains.at(t) for t in times], 1)
         inverse = inverted(self.chains.matrices)
@@ -68,6 +58,7 @@ class Pieces(NamedTuple):
             threads.run(
                 _trace, h, self.owners[i], self.bends[i], matrices, inverse, np.array(times), i, self.layers, found[i]
             )
+            found[i, self.mixed[i], -1] = paths.NOT_DRAWN
         return found[0], found[1]
 
 
@@ -83,7 +74,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     """
     pictures = picture0, picture1
     both = matching.segments0, matching.segments1
-    scale = _scale(picture0)
+    scale = scale_of(picture0.shape)
     colours = [core_colours(*of) for of in zip(pictures, both, strict=True)]
     stays = find_ground(pictures, both)
     pockets = [have_its_colour(*of) for of in zip(colours, stays, strict=True)]
@@ -129,10 +120,6 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     leave_out_unexplained(pictures, owners, mixed, max(2, round(_RIM * scale)))
     misfits = np.append(0, fits[believed, 6:].min(1))
     return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art)
-
-
-def _scale(picture: np.ndarray) -> float:
-    return (picture.shape[0] * picture.shape[1] / REFERENCE) ** 0.5
 
 
 class _Touching:

@@ -32,9 +32,9 @@ _BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
 
 
 def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
-    """Assign unmatched pieces, such as parts cut off by something in front, to moving pieces, in place.
+    """Assign unmatched pieces, such as parts cut off by something in front, to moving pieces or the ground, in place.
 
-    Each gets the moving piece of similar colour whose motion takes most of its pixels into that piece.
+    Each gets the one of similar colour whose motion takes most of its pixels into that piece.
     """
     inverse = inverted(matrices)
     before = [of.copy() for of in of_labels]
@@ -45,22 +45,19 @@ def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarra
             continue
         colours, weights = _mean_colours(before[1 - i], there, len(matrices))
         known = np.flatnonzero(weights > 0)
-        alike = np.abs(here.colours[lost, None] - colours[known]).max(2) <= _ALIKE
-        candidates = [known[row].astype(np.int64) for row in alike]
-        firsts = np.concatenate([[0], np.cumsum([len(found) for found in candidates])])
-        if firsts[-1]:
-            counts = np.zeros((firsts[-1], 2), np.int64)
-            boxes = here.boxes[lost].astype(np.int64)
-            flat = np.concatenate(candidates)
-            owners = before[1 - i][there.labels]
-            threads.run(_count_landings, len(lost), lost, here.labels, boxes, flat, firsts, motions, owners, counts)
-            for k, label in enumerate(lost.tolist()):
-                own = counts[firsts[k] : firsts[k + 1]]
-                if len(own):
-                    best = own[:, 0].argmax()
-                    visible = here.areas[label] - own[best, 1]
-                    if own[best, 0] > OVERLAP * visible and own[best, 0] > LEAST_SEEN * here.areas[label]:
-                        of_labels[i][label] = flat[firsts[k] + best]
+        rows, columns = np.nonzero(np.abs(here.colours[lost, None] - colours[known]).max(2) <= _ALIKE)
+        candidates, firsts = known[columns], np.searchsorted(rows, np.arange(len(lost) + 1))
+        counts = np.zeros((len(candidates), 2), np.int64)
+        boxes, owners = here.boxes[lost].astype(np.int64), before[1 - i][there.labels]
+        threads.run(_count_landings, len(lost), lost, here.labels, boxes, candidates, firsts, motions, owners, counts)
+        for k, label in enumerate(lost.tolist()):
+            own = counts[firsts[k] : firsts[k + 1]]
+            if not len(own):
+                continue
+            best = own[:, 0].argmax()
+            visible = here.areas[label] - own[best, 1]
+            if own[best, 0] > OVERLAP * visible and own[best, 0] > LEAST_SEEN * here.areas[label]:
+                of_labels[i][label] = candidates[firsts[k] + best]
 
 
 def _mean_colours(of_labels: np.ndarray, segments: Segments, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,11 +40,18 @@ def _alike(
 ) -> np.ndarray:
     """Pairs (m, 2) of some pieces with free ones of the other frame that look alike and are not far."""
     others = np.flatnonzero(free)
-    apart = np.abs(colours[0][ones, None] - colours[1][others]).max(2)
-    areas = both[0].areas[ones, None], both[1].areas[others]
-    one, other = np.nonzero((apart <= _ALIKE) & (np.maximum(*areas) <= _RATIO * np.minimum(*areas)))
+    one, other = np.nonzero(look_alike(ones[:, None], others, both, colours))
     found = np.stack([ones[one], others[other]], 1)
     return found[_distances(found, both) < _FAR * _sizes(found, both).sum(1)]
+
+
+def look_alike(
+    one: np.ndarray, other: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray]
+) -> np.ndarray:
+    """Whether pieces of frame 0 and of frame 1 are alike in colour and area, for two arrays that broadcast."""
+    areas = both[0].areas[one], both[1].areas[other]
+    apart = np.abs(colours[0][one] - colours[1][other]).max(-1, initial=0)
+    return (apart <= _ALIKE) & (np.maximum(*areas) <= _RATIO * np.minimum(*areas))
 
 
 def _distances(pairs: np.ndarray, both: tuple[Segments, Segments]) -> np.ndarray:

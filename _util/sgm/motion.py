@@ -59,13 +59,18 @@ def flow_of_pieces(picture0: np.ndarray, picture1: np.ndarray, matching: Matchin
     return flows[0], flows[1]
 
 
+def scale_of(size: tuple[int, ...]) -> float:
+    """Lengths in a frame of (h, w, …), relative to those at 540×960."""
+    return (size[0] * size[1] / REFERENCE) ** 0.5
+
+
 def are_plausible(
     pairs: np.ndarray, segments0: Segments, segments1: Segments, largest: float = _LARGEST_SHARE
 ) -> np.ndarray:
     """Whether pairs (k, 2) are near enough, large enough, similar in size, and below a share of the frame's area."""
     first, second = pairs.T
     h, w = segments0.labels.shape
-    scale = (h * w / REFERENCE) ** 0.5
+    scale = scale_of((h, w))
     way = np.hypot(*(segments1.centroids[second] - segments0.centroids[first]).T)
     areas = np.stack([segments0.areas[first], segments1.areas[second]])
     smaller, larger = areas.min(0), areas.max(0)

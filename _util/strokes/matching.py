@@ -67,7 +67,8 @@ def _turned(
     lines: LinePoints, owners: np.ndarray, carried: np.ndarray, motion: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points next to those that a motion carries, and motions that take each to the same place with other rotations."""
-    beside = np.unique(np.concatenate([_neighbours_of(lines, point) for point in carried.tolist()]))
+    is_carried = np.isin(np.arange(len(lines.points)), carried)
+    beside = np.unique(lines.around.points[np.repeat(is_carried, np.diff(lines.around.firsts))])
     beside = beside[owners[beside] == UNKNOWN]
     beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
     turns = np.radians(np.arange(-180 + _STEP, 181, _STEP)) + np.arctan2(motion[1], motion[0])
@@ -76,10 +77,6 @@ def _turned(
     return points, about(
         lines.points[points], np.tile(turns, len(beside)), moved(motion, lines.points[points])
     )  # fmt: skip
-
-
-def _neighbours_of(lines: LinePoints, point: int) -> np.ndarray:
-    return lines.around.points[lines.around.firsts[point] : lines.around.firsts[point + 1]]
 
 
 class _Drawings(NamedTuple):

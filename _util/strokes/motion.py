@@ -10,10 +10,11 @@ from _util.pieces.affine import applied
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.sgm.motion import scale_of
 from _util.strokes.bending import bend
 from _util.strokes.fields import line_field
 from _util.strokes.matching import match
-from _util.strokes.tracing import LinePoints, nearest_of, scale_of
+from _util.strokes.tracing import LinePoints, nearest_of
 
 _VISIBLE = 0.15  # share of ink above which a pixel moves with the nearest line; fainter ink may be grain of paper
 _FAINT, _RIM = 1 / 255, 3  # the same within so many pixels of such a pixel

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from _util.sgm.motion import REFERENCE
+from _util.sgm.motion import scale_of
 
 _INK = 0.5  # share of ink above which a pixel belongs to a line
 _MOST_POINTS = 40_000  # of lines; a drawing with more is dense
@@ -36,11 +36,6 @@ class LinePoints(NamedTuple):
     directions: np.ndarray  # (n,), radians; a line has two, half a turn apart
     along: Neighbours  # on the same line
     around: Neighbours  # these, and the nearest of other lines
-
-
-def scale_of(size: tuple[int, ...]) -> float:
-    """The scale of lengths in a frame of (h, w): 1 at 540×960."""
-    return (size[0] * size[1] / REFERENCE) ** 0.5
 
 
 def is_dense(lines: LinePoints) -> bool:

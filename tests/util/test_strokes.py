@@ -8,6 +8,7 @@ import torch
 from _util import paths
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND, UNKNOWN
+from _util.sgm.motion import scale_of
 from _util.strokes import matching
 from _util.strokes import search as searching
 from _util.strokes.agreement import cost, torn, unexplained
@@ -15,7 +16,7 @@ from _util.strokes.fields import NOTHING, line_field
 from _util.strokes.matching import match
 from _util.strokes.motion import find
 from _util.strokes.search import about, moved, search
-from _util.strokes.tracing import is_dense, scale_of, thinned, trace
+from _util.strokes.tracing import is_dense, thinned, trace
 
 SIZE = 270, 360
 JOINT = np.array([150.0, 105.0])
@@ -58,6 +59,11 @@ def dense(points, count=40):
     return np.stack([np.interp(steps, np.arange(len(points)), points[:, i]) for i in range(2)], 1)
 
 
+def ends(pieces):
+    """The motion of pieces from either frame to the other, (h, w, 2)."""
+    return [path[..., :2] for path in pieces.paths()]
+
+
 @pytest.mark.parametrize("degrees", [25, -35, 100])
 def test_a_limb_that_turns_is_followed_on_its_arc(degrees):
     pieces, _ = moves(figure(10), figure(10 + degrees))
@@ -97,7 +103,7 @@ def test_what_rests_gets_no_flow_and_paper_is_ground():
     pieces, _ = moves(ink, ink)
     assert (pieces.owners[0][ink == 0] == GROUND).all()
     assert (pieces.owners[0][ink > 0.5] > GROUND).all()
-    for flow in pieces.flows():
+    for flow in ends(pieces):
         assert np.abs(flow).max() < 0.2
 
 
@@ -114,7 +120,7 @@ def test_lines_bend():
     middle = arc(0.001)[8:-8]
     off = np.abs(at(path, middle, 1)[:, None] - arc(0.004)[None]).sum(2).min(1)
     assert np.percentile(off, 90) < 2
-    assert unexplained(lines, pieces.flows(), scale_of(SIZE)) < 0.15
+    assert unexplained(lines, ends(pieces), scale_of(SIZE)) < 0.15
 
 
 def test_a_line_that_one_drawing_alone_shows_goes_with_nothing():
@@ -133,14 +139,14 @@ def test_specks_and_blank_paper_are_no_lines():
     for one in (blank, speck):
         for other in (blank, speck, figure(0)):
             pieces, lines = moves(one, other)
-            assert all(not flow.any() for flow in pieces.flows())
-            assert 0 <= unexplained(lines, pieces.flows(), 0.5) <= 1
+            assert all(not flow.any() for flow in ends(pieces))
+            assert 0 <= unexplained(lines, ends(pieces), 0.5) <= 1
 
 
 def test_lines_end_at_the_border_of_the_frame():
     inks = [draw((np.array([[-20, y], [300, y + 30]], float), False)) for y in (60, 64)]
     pieces, lines = moves(*inks)
-    assert unexplained(lines, pieces.flows(), scale_of(SIZE)) < 0.05
+    assert unexplained(lines, ends(pieces), scale_of(SIZE)) < 0.05
 
 
 def test_lines_are_traced_in_their_middle_with_their_direction():

@@ -5,8 +5,8 @@
 
 Each comes in three variants, which differ in the blocks of their levels:
 
-    unet        encoder and decoder: two convolutions
-    resunet     encoder: residual block, attention guided by a mask of what moves, downsampling
+    unet        encoder: downsampling convolution, two more; decoder: upsampling, two convolutions
+    resunet     encoder: downsampling convolution, residual block, attention guided by a mask of what moves
                 decoder: upsampling, residual block, attention
     transunet   as unet, with transformer layers at the bottleneck (TransUNet, Chen et al., 2021)
 
@@ -108,8 +108,9 @@ class EncoderLevel(nn.Module):
     def __init__(self, variant: Variant, i: int, o: int, stride: int):
         super().__init__()
         self.reduce = convolution(i, o, stride)
-        self.block = ResidualBlock(o, o) if variant == "resunet" else nn.Sequential(*(convolution(o, o) for _ in "12"))
-        self.attention = MaskAttention(o) if variant == "resunet" else None
+        is_residual = variant == "resunet"
+        self.block = ResidualBlock(o, o) if is_residual else nn.Sequential(convolution(o, o), convolution(o, o))
+        self.attention = MaskAttention(o) if is_residual else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`mask`: (b, 1, H, W) in [0, 1] at any size, used by attention alone."""
