@@ -66,7 +66,7 @@ class LostStrokes:
         if drawing is None:
             return None
         found = strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
-        rotating = torch.cat([rotates(path) for path in found])
+        rotating = rotates(torch.cat(found))
         if not rotating.any():
             return None
         overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
@@ -108,7 +108,9 @@ class LostPieces:
         numbers = np.flatnonzero(found.turns)
         shown = np.stack([[owners == k for k in numbers] for owners in pieces.owners])
         masks = torch.from_numpy(shown).to(frame0)
-        overlaps, areas = (of.cpu().numpy() for of in carried_along(self.network, frame0, frame1, masks, matched))
+        overlaps, areas = (
+            of.detach().cpu().numpy() for of in carried_along(self.network, frame0, frame1, masks, matched)
+        )
         followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED)[numbers]
         lost = np.zeros(len(found.turns), bool)
         lost[numbers] = (overlaps < followed.astype(overlaps.dtype)) & (areas <= _GROWN)

@@ -26,14 +26,20 @@ _SOLID = 0.6  # mean cover of the surroundings from which on gaps in a piece are
 _REACH = 1 / 480  # of the width: outline around a piece that is not ground, and half of a gap that is closed
 
 
+class Arcs(NamedTuple):
+    """What rotates in a pair, and what is behind it."""
+
+    ground: Any  # the pair without what rotates, as the network prepared it
+    source: "SplatSource"  # both frames, and their paths
+    rotating: Tensor  # (2, 1, h, w), 1 on the pieces that rotate
+    hidden: Tensor  # (2, 1, h, w), 1 on what the other frame does not show, being covered there or outside
+
+
 class RotatingPair(NamedTuple):
-    """A pair as the network prepared it, and what rotates; None if the network draws everything."""
+    """A pair as the network prepared it, and what rotates in it."""
 
     own: Any
-    ground: Any  # the same without what rotates
-    source: "SplatSource | None"  # both frames, and their paths
-    rotating: Tensor | None  # (2, 1, h, w), 1 on the pieces that rotate
-    hidden: Tensor | None  # (2, 1, h, w), 1 on what the other frame does not show, being covered there or outside
+    arcs: Arcs | None  # None if the network draws everything
 
 
 class AlongArcs:
@@ -49,38 +55,37 @@ class AlongArcs:
     def prepare(self, pair: Pair, flow: Flows | None) -> RotatingPair:
         """Compute what does not depend on the time; `flow` holds flows or paths, (1, 2 or 9, h, w)."""
         own = self.network.prepare(pair, None)
-        rotating = None if flow is None else torch.cat([rotates(path) for path in flow])
-        if flow is None or rotating is None or not rotating.any():
-            return RotatingPair(own, None, None, None, None)
+        if flow is None or not (rotating := rotates(torch.cat(flow))).any():
+            return RotatingPair(own, None)
         from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
-        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat([*flow]), metric)
+        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat(flow), metric)
         seen = torch.cat([pair.seen0, pair.seen1])
         ground = _without(torch.cat([source.values, seen], 1), source.flow, rotating)
         (frame0, seen0), (frame1, seen1) = (of.split(3, 1) for of in ground.chunk(2))
         without = self.network.prepare(Pair(frame0, frame1, seen0, seen1), None)
-        return RotatingPair(own, without, source, rotating, _hidden(source.flow))
+        return RotatingPair(own, Arcs(without, source, rotating, _hidden(source.flow)))
 
     def synthesise(self, prepared: RotatingPair, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
-        source, rotating, hidden = prepared.source, prepared.rotating, prepared.hidden
-        if source is None or rotating is None or hidden is None:
+        if prepared.arcs is None:
             return self.network.synthesise(prepared.own, t, carried)
         if isinstance(t, Tensor) and t.ndim == 4:
             raise InputError("Pieces that rotate are drawn at one time; leave the flow out to use a map of times.")
+        ground, source, rotating, hidden = prepared.arcs
         values, behind = source.values, None
         if carried is not None:
             values = torch.cat([values, carried.to(values)], 1)
             behind = _without(carried, source.flow, rotating)
-        ground = self.network.synthesise(prepared.ground, t, behind)
+        frame = self.network.synthesise(ground, t, behind)
         pieces, cover = _splatted(source, values, rotating, hidden, t)
-        return ground.lerp(pieces.to(ground), cover.to(ground))
+        return frame.lerp(pieces.to(frame), cover.to(frame))
 
     def flow(self, prepared: RotatingPair) -> Flows:
         by_network = self.network.flow(prepared.own)
-        if prepared.source is None or prepared.rotating is None:
+        if prepared.arcs is None:
             return by_network
-        along, rotating = paths.flow(prepared.source.flow).chunk(2), prepared.rotating.bool().chunk(2)
+        along, rotating = paths.flow(prepared.arcs.source.flow).chunk(2), prepared.arcs.rotating.bool().chunk(2)
         return Flows(*(torch.where(*each) for each in zip(rotating, along, by_network, strict=True)))
 
 
@@ -122,11 +127,8 @@ def _splatted(
 
 
 def rotates(path: Tensor) -> Tensor:
-    """(1, 1, h, w), 1 where a path (1, 9, h, w) is not straight; 0 for a flow."""
-    if path.shape[1] == 2:
-        return torch.zeros_like(path[:, :1])
-    bows = path[:, 2 : 2 + 2 * len(paths.KNOTS)]
-    return bows.any(1, keepdim=True).to(path)
+    """(b, 1, h, w), 1 where a path (b, 9, h, w) is not straight; 0 for a flow."""
+    return paths.bows(path).any(1, keepdim=True).to(path)
 
 
 def carried_along(
@@ -146,7 +148,7 @@ def carried_along(
 
     prepared = network.prepare(Pair(frame0, frame1, frame0, frame1), None)
     by_network = torch.cat([_drawn(network, prepared, some) for some in masks.split(_TOGETHER, 1)], 1)[0]
-    along = splat(SplatSource(masks, torch.cat([*motion]), splat_metric(frame0, frame1, *motion)), 0.5)[0]
+    along = splat(SplatSource(masks, torch.cat(motion), splat_metric(frame0, frame1, *motion)), 0.5)[0]
     both, either = (of(by_network, along).sum((1, 2)) for of in (torch.minimum, torch.maximum))
     return both / either.clamp(min=1), by_network.sum((1, 2)) / along.sum((1, 2)).clamp(min=1)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from _train.frame_interpolation.models.gma import AggregatingRFR
-from _train.frame_interpolation.models.layers import dtype_of
+from _train.frame_interpolation.models.layers import StridedConv2d, dtype_of
 from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves, times_of
 from _util.flow import Flows
@@ -30,9 +30,9 @@ class FeaturePyramid(nn.Module):
         a, b, c = CHANNELS
         self.conv1, self.prelu1 = nn.Conv2d(3, a, 3, padding=1), nn.PReLU()
         self.conv2, self.prelu2 = nn.Conv2d(a, a, 3, padding=1), nn.PReLU()
-        self.conv3, self.prelu3 = nn.Conv2d(a, b, 3, stride=2, padding=1), nn.PReLU()
+        self.conv3, self.prelu3 = StridedConv2d(a, b, 3, stride=2, padding=1), nn.PReLU()
         self.conv4, self.prelu4 = nn.Conv2d(b, b, 3, padding=1), nn.PReLU()
-        self.conv5, self.prelu5 = nn.Conv2d(b, c, 3, stride=2, padding=1), nn.PReLU()
+        self.conv5, self.prelu5 = StridedConv2d(b, c, 3, stride=2, padding=1), nn.PReLU()
         self.conv6, self.prelu6 = nn.Conv2d(c, c, 3, padding=1), nn.PReLU()
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -44,7 +44,7 @@ class FeaturePyramid(nn.Module):
 
 
 def lateral(i: int, o: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.PReLU(), nn.Conv2d(i, o, 3, stride, 1), nn.PReLU(), nn.Conv2d(o, o, 3, padding=1))
+    return nn.Sequential(nn.PReLU(), StridedConv2d(i, o, 3, stride, 1), nn.PReLU(), nn.Conv2d(o, o, 3, padding=1))
 
 
 def downsample(i: int, o: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
+from _train.frame_interpolation.models.layers import StridedConv2d, dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     ENOUGH,
     NOTHING,
@@ -43,7 +43,7 @@ _REACH = 3  # radius of the cost volume, in pixels at 1/4 and at 1/8 of the size
 
 
 def convolution(i: int, o: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(i, o, kernel, stride, kernel // 2 * dilation, dilation), nn.ReLU(inplace=True))
+    return nn.Sequential(StridedConv2d(i, o, kernel, stride, kernel // 2 * dilation, dilation), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):

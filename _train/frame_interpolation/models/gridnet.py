@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.layers import StridedConv2d
+
 
 class PReLU(nn.PReLU):
     """`torch.nn.PReLU` with one slope per channel, faster on the CPU for few channels.
@@ -29,7 +31,7 @@ class PReLU(nn.PReLU):
 
 def preactivated(i: int, o: int, stride: int = 1) -> list[nn.Module]:
     """PReLU, a 3×3 convolution, and batch normalisation."""
-    return [PReLU(i), nn.Conv2d(i, o, 3, stride, padding=1), nn.BatchNorm2d(o)]
+    return [PReLU(i), StridedConv2d(i, o, 3, stride, padding=1), nn.BatchNorm2d(o)]
 
 
 class LateralBlock(nn.Module):

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, pad
+from _train.frame_interpolation.models.layers import StridedConv2d, dtype_of, pad
 from _util.flow import backwarp
 
 SCALES = (8, 4, 2, 1)
@@ -97,7 +97,7 @@ class Block(nn.Module):
         super().__init__()
 
         def halve(i: int, o: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE, inplace=True))
+            return nn.Sequential(StridedConv2d(i, o, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE, inplace=True))
 
         self.conv0 = nn.Sequential(halve(in_channels, channels // 2), halve(channels // 2, channels))
         self.convblock = nn.Sequential(*(ResidualConv(channels) for _ in range(depth)))

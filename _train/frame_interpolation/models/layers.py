@@ -9,6 +9,20 @@ from torch import Tensor, nn
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class StridedConv2d(nn.Conv2d):
+    """A convolution that is also right in bf16 on the CPU for inputs no wider than its stride.
+
+    Where a strided bf16 convolution has an output of one column, oneDNN's kernels for AMX leave it partly uninitialised
+    (seen in PyTorch 2.14). The input is widened by zeros there, which the padding would have supplied.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        stride = self.stride[1]
+        if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.shape[3] > stride:
+            return super().forward(x)
+        return super().forward(F.pad(x, (0, stride)))[..., :1]
+
+
 def zeroed(layer: nn.Module) -> None:
     """Set weight and bias of a layer to 0, so that it has no effect at initialisation."""
     for parameter in layer.parameters(recurse=False):

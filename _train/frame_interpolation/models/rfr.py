@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from _train.frame_interpolation.models.layers import StridedConv2d
 from _util.correlation import CorrelationPyramid
 from _util.flow import Flows, backwarp
 from _util.flow import resize as resize_flow
@@ -29,7 +30,7 @@ _CHANNELS = 128  # of the hidden state, and of the context
 class EncoderBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm = nn.Identity):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+        self.conv1 = StridedConv2d(in_channels, out_channels, 3, stride=stride, padding=1)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.norm1, self.norm2 = norm(out_channels), norm(out_channels)
         self.downsample = None
@@ -46,7 +47,7 @@ class EncoderBlock(nn.Module):
 class BasicEncoder(nn.Module):
     def __init__(self, norm: Norm = nn.Identity):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.conv1 = StridedConv2d(3, 64, 7, stride=2, padding=3)
         self.norm1 = norm(64)
         self.layer1 = nn.Sequential(EncoderBlock(64, 64, 1, norm), EncoderBlock(64, 64, 1, norm))
         self.layer2 = nn.Sequential(EncoderBlock(64, 96, 2, norm), EncoderBlock(96, 96, 1, norm))

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from _train.frame_interpolation.models.layers import dtype_of, pad, zeroed
+from _train.frame_interpolation.models.layers import StridedConv2d, dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
     SplatSource,
     SplattedPair,
@@ -49,7 +49,7 @@ _LAYERS = 4
 
 
 def convolution(i: int, o: int, stride: int = 1) -> nn.Sequential:
-    convolved = nn.Conv2d(i, o, 3, stride, padding=1)
+    convolved = StridedConv2d(i, o, 3, stride, padding=1)
     nn.init.kaiming_normal_(convolved.weight, nonlinearity="relu")  # the default initialisation makes features vanish
     assert convolved.bias is not None
     nn.init.zeros_(convolved.bias)
