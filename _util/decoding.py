@@ -165,6 +165,9 @@ class File:
         rate = _exact(_rate(container, stream)) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
+        if container.format.name == "apng" and self.path != STREAM and (delays := self._delays()):
+            count, duration = len(delays), sum(delays, Fraction(0))
+            rate = _exact(count / duration)
         is_transposed = self._orientation in TRANSPOSED
         h, w = (frame.width, frame.height) if is_transposed else (frame.height, frame.width)
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
@@ -192,6 +195,13 @@ class File:
             notes=tuple(notes),
             tags=tuple(filter(None, [png.coding_chunk(int(frame.color_primaries), int(frame.color_trc))])),
         )
+
+    def _delays(self) -> list[Fraction]:
+        """The duration of each frame in seconds, of a container that declares no rate; empty if one is unknown."""
+        with _open(self.path) as (container, stream):
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            found = [packet.duration * _time_base(stream) for packet in packets if packet.duration]
+        return found if len(found) == len(packets) else []
 
     def _is_clear_anywhere(self) -> bool:
         with _open(self.path) as (container, stream):

@@ -5,6 +5,7 @@ source  ─read_packets─▶  (time, packet), (time, packet), …  ─▶  the 
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from _util import fields
+from _util import fields, timed_text
 from _util.streams import is_cover
 
 _SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
@@ -57,12 +58,14 @@ class _Copy:
 
 
 class _Subtitles:
-    """Re-encodes text subtitles."""
+    """Re-encodes text subtitles. In MP4, those that overlap become one for as long as they are shown together."""
 
     keeps_times = True
 
     def __init__(self, stream: SubtitleStream):
         self._stream = stream
+        self._shown = timed_text.Shown() if stream.codec_context.name == "mov_text" else None
+        self._time_base: Fraction | None = None
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         try:
@@ -72,13 +75,22 @@ class _Subtitles:
             encoded = self._stream.codec_context.encode_subtitle(subtitles)
         except av.FFmpegError:  # a damaged packet is a gap
             return []
-        encoded.stream = self._stream
-        encoded.time_base, encoded.duration = packet.time_base, packet.duration
-        encoded.pts = encoded.dts = packet.pts
-        return [encoded]
+        self._time_base = packet.time_base
+        if self._shown is None or packet.pts is None:
+            return [self._placed(encoded, packet.pts, packet.duration)]
+        return self._packets(self._shown.add(packet.pts, packet.duration or 0, bytes(encoded)))
 
     def end(self) -> list[av.Packet]:
-        return []
+        return [] if self._shown is None else self._packets(self._shown.until(math.inf))
+
+    def _packets(self, samples: list[timed_text.Sample]) -> list[av.Packet]:
+        return [self._placed(av.Packet(data), start, duration) for start, duration, data in samples]
+
+    def _placed(self, packet: av.Packet, start: int | None, duration: int | None) -> av.Packet:
+        packet.stream = self._stream
+        packet.time_base, packet.duration = self._time_base, duration
+        packet.pts = packet.dts = start
+        return packet
 
 
 class _Sound:

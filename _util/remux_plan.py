@@ -155,6 +155,15 @@ def part_suffix(encoding: Encoding) -> str:
         return next(fitting, _PART_SUFFIXES[0])
 
 
+def has_others(source: Path) -> bool:
+    """Whether a source has streams beside the video that is shown."""
+    try:
+        with video.open_input(source) as container:
+            return bool(_others(container))
+    except av.FFmpegError:  # such as of animated WebP
+        return False
+
+
 def _others(container: InputContainer) -> list[Stream]:
     """All streams but the shown video, without the data stream in which MP4 duplicates its chapters."""
     shown = streams.shown(container)

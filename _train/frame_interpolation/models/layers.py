@@ -16,7 +16,7 @@ class StridedConv2d(nn.Conv2d):
     (seen in PyTorch 2.14). The input is widened by zeros there, which the padding would have supplied.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         stride = self.stride[1]
         if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.shape[3] > stride:
             return super().forward(x)

@@ -18,7 +18,7 @@ from _util import files, runs, sequences, video
 from _util.errors import InputError
 
 SUFFIXES = (*files.VIDEO_SUFFIXES, ".nut", ".y4m", ".gif", ".webp", ".apng")
-_WRITTEN = (".mp4", ".mkv", ".mov", ".webm", ".gif", ".webp", ".apng", ".y4m")
+_WRITTEN = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".nut", ".gif", ".webp", ".apng", ".y4m")
 _OTHERWISE = ".mkv"  # supports nearly everything
 
 

@@ -205,6 +205,11 @@ class Parts:
 
     def _check_run(self) -> None:
         run = runs.read(self.folder / "run.json", "start again with --overwrite")
+        if run.get("source") != self._run.get("source"):
+            raise InputError(
+                f"{self.folder} is of another IN, or of IN as it was before a change; choose another OUT, "
+                "or start again with --overwrite."
+            )
         if changes := runs.changes(run, self._run):
             raise InputError(
                 f"{self.folder} is of another run: {changes}; run that one, or start again with --overwrite."

@@ -240,8 +240,8 @@ class _Stream(_Y4M):
 
 
 def _left_out(source: Path, out: Path, what: str) -> list[str]:
-    """A sentence about the other streams of a video, for outputs without them."""
-    if video.is_drawings(source):
+    """A sentence about the other streams of a video, for outputs without them; those of a stream are not known."""
+    if video.is_drawings(source) or (source != video.STREAM and not remux_plan.has_others(source)):
         return []
     return [f"{out} holds {what} only; sound and all other streams are left out."]
 

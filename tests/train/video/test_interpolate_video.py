@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -110,7 +111,10 @@ def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
         return [(float(p.pts * p.time_base), bytes(p)) for p in container.demux(stream) if p.size]
 
 
-def rich(path: Path, seconds: int = 2, start: int = 0) -> Path:
+BONJOUR = "1\n00:00:00,500 --> 00:00:01,200\nBonjour\n"
+
+
+def rich(path: Path, seconds: int = 2, start: int = 0, script: str = BONJOUR) -> Path:
     """A file with video, two languages of sound, subtitles, a font, chapters and tags."""
     with contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(path, "w"))
@@ -126,9 +130,9 @@ def rich(path: Path, seconds: int = 2, start: int = 0) -> Path:
         if path.suffix == ".mkv":
             container.add_attachment("font.ttf", "font/ttf", b"font" * 100)
             text = path.with_suffix(".srt")
-            text.write_text("1\n00:00:00,500 --> 00:00:01,200\nBonjour\n")
-            script = stack.enter_context(av.open(text))
-            subtitles = container.add_stream_from_template(script.streams[0], opaque=True)
+            text.write_text(script)
+            lines = stack.enter_context(av.open(text))
+            subtitles = container.add_stream_from_template(lines.streams[0], opaque=True)
             subtitles.metadata["language"] = "fra"
         container.set_chapters(
             [
@@ -159,7 +163,7 @@ def rich(path: Path, seconds: int = 2, start: int = 0) -> Path:
                 container.mux(sound.encode(frame))
             container.mux(sound.encode(None))
         if subtitles is not None:
-            for packet in script.demux():
+            for packet in lines.demux():
                 if packet.size:
                     packet.stream = subtitles
                     container.mux(packet)
@@ -263,6 +267,35 @@ def test_subtitles_of_text_are_converted(tmp_path, suffix, shown):
         assert stream.language == "fra"
         durations = [float(p.duration * p.time_base) for p in container.demux(stream) if p.size > 2]
         assert durations == [pytest.approx(0.7, abs=1e-3)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_subtitles_that_overlap_are_shown_together_in_mp4(tmp_path, suffix):
+    script = (
+        "1\n00:00:00,250 --> 00:00:01,000\nÉt<i>é</i>\n\n2\n00:00:00,500 --> 00:00:00,750\n<b>Two</b>\n\n"
+        "3\n00:00:00,500 --> 00:00:01,500\nThree\n\n4\n00:00:01,750 --> 00:00:02,000\nFour\n"
+    )
+    run(rich(tmp_path / "in.mkv", script=script), tmp_path / f"out{suffix}")
+    with av.open(tmp_path / f"out{suffix}") as container:
+        assert container.duration < 2.1 * av.time_base
+        samples = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+    found = []
+    for packet in samples:
+        data = bytes(packet)
+        size = int.from_bytes(data[:2])
+        start, duration = (round(float(ticks * packet.time_base), 2) for ticks in (packet.pts, packet.duration))
+        found.append((start, duration, data[2 : 2 + size].decode()))
+    assert found == [
+        (0.25, 0.25, "Été"),
+        (0.5, 0.25, "Été\nTwo\nThree"),
+        (0.75, 0.25, "Été\nThree"),
+        (1.0, 0.5, "Three"),
+        (1.75, 0.25, "Four"),
+    ]
+    data = bytes(samples[1])[2 + len("Été\nTwo\nThree".encode()) :]
+    assert data[4:8] == b"styl"
+    styles = [struct.unpack_from(">HHHB", data, 10 + 12 * i) for i in range(int.from_bytes(data[8:10]))]
+    assert {(first, end, face) for first, end, _, face in styles if face} == {(2, 3, 2), (4, 7, 1)}
 
 
 def click(path: Path) -> Path:

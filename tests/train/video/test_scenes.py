@@ -1,5 +1,6 @@
 """Lists of scenes are read and written as PySceneDetect has them; a dry run forecasts what a run makes."""
 
+import json
 import re
 import shutil
 from fractions import Fraction
@@ -10,6 +11,7 @@ import pytest
 
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.video import scenes
+from _train.frame_interpolation.video.interpolate import fingerprint
 from _train.frame_interpolation.video.parts import Parts
 from _util import locks
 from _util.errors import InputError
@@ -169,10 +171,11 @@ def obstruct(state: str) -> tuple[str, ...]:
         return ("nowhere/out.mkv",)
     elif state == "the source":
         return ("clip.mkv", "--overwrite")
-    elif state == "resumed parts of another run":
+    elif state in ("resumed parts of another IN", "resumed parts of another run"):
         Path(".out.mkv.parts/drawn").mkdir(parents=True)
         Path(".out.mkv.parts/drawn/000003.npz").touch()
-        Path(".out.mkv.parts/run.json").write_text('{"crf": "30"}')
+        source = fingerprint(Path("clip.mkv")) if state.endswith("run") else "of another"
+        Path(".out.mkv.parts/run.json").write_text(json.dumps({"crf": "30", "source": source}))
     elif state == "a lock of the list of scenes":
         return "out.mkv", "--write-scene-list", "list.csv"
     return ("out.mkv", "--resume") if "resumed" in state else ("out.mkv",)
@@ -185,7 +188,8 @@ def obstruct(state: str) -> tuple[str, ...]:
         ("a resumed result of something else", "out.mkv exists; replace it with --overwrite"),
         ("a folder that is not empty", "out is a folder and not empty"),
         ("parts", "holds what an earlier run finished"),
-        ("resumed parts of another run", "is of another run"),
+        ("resumed parts of another IN", "is of another IN"),
+        ("resumed parts of another run", "is of another run: "),
         ("no folder", "There is no folder nowhere"),
         ("the source", "clip.mkv is the source"),
         ("a lock", "out.mkv is in use by another run"),
