@@ -82,7 +82,7 @@ class Pipeline:
         return self.synthesiser.flow(prepared.synthesis)
 
 
-def create(choice: Choice, settings: Context, with_matching: bool = False) -> Pipeline:
+def create(choice: Choice, context: Context, with_matching: bool = False) -> Pipeline:
     """Create the pipeline of the methods selected by `choice.choose`.
 
     Args:
@@ -92,17 +92,17 @@ def create(choice: Choice, settings: Context, with_matching: bool = False) -> Pi
     Raises:
         InputError: weights are missing or do not fit.
     """
-    method, synthesiser = SYNTHESES[choice.synthesis], syntheses.create(choice.synthesis, settings)
+    method, synthesiser = SYNTHESES[choice.synthesis], syntheses.create(choice.synthesis, context)
     if not method.finds_motion:
         assert choice.flow is not None
-        estimator = flows.create(choice.flow, settings)
+        estimator = flows.create(choice.flow, context)
         return Pipeline(flows.with_paths(estimator) if method.along_paths else estimator, synthesiser)
     if choice.flow is None and not (with_matching and method.along_paths):
         return Pipeline(None, synthesiser)
     from _train.frame_interpolation.lost_motion import LostMotion
     from _train.frame_interpolation.rotation import AlongArcs
 
-    return Pipeline(LostMotion(settings, synthesiser, of_all=choice.flow is not None), AlongArcs(synthesiser))
+    return Pipeline(LostMotion(context, synthesiser, of_all=choice.flow is not None), AlongArcs(synthesiser))
 
 
 def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:

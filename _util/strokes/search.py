@@ -13,10 +13,10 @@ from _util.strokes.tracing import LinePoints, thinned
 
 _APART, _TARGETS_APART = 10, 2.5  # pixels at 540×960 between anchors, and between their targets
 _MOST_TRIED, _FARTHER = 2_500_000, 1.25  # anchors times targets; beyond, as in hatching, anchors are spaced further
-_AROUND, _MOST_AROUND = 60, 32  # radius of surroundings in pixels; number of points sampled from them
-_FAR = 8  # pixels at which distances to lines are clipped
-_REACH = 250  # pixels; largest displacement of an anchor
-_KEPT, _UNLIKE, _TURNED = 6, 8, 0.5  # motions per anchor; pixels or radians by which they differ
+_AROUND, _MOST_AROUND = 60, 32  # radius of surroundings in pixels at 540×960; number of points sampled from them
+_FAR = 8  # pixels at 540×960 at which distances to lines are clipped
+_REACH = 250  # pixels at 540×960; largest displacement of an anchor
+_KEPT, _UNLIKE, _TURNED = 6, 8, 0.5  # motions per anchor; pixels at 540×960, or radians, by which they differ
 _UNLIKELY = 0.15  # cost of half a turn, and of the largest displacement; fits cost 0 to 1
 _NEVER = 1e9
 

@@ -71,10 +71,10 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
 
 def _agreement(frames: Tensor) -> Tensor:
     """Map frames (2, b, 3, h, w) to (b, 1, h, w): whether colours agree in the neighbourhood of each pixel."""
-    return _around((frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE)
+    return _eroded((frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE)
 
 
-def _around(mask: Tensor) -> Tensor:
+def _eroded(mask: Tensor) -> Tensor:
     """Erode a mask (b, 1, h, w) by `_AROUND` pixels; several times faster than pooling."""
     for dim in (2, 3):
         size = mask.shape[dim]
