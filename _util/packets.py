@@ -65,7 +65,7 @@ class _Subtitles:
     def __init__(self, stream: SubtitleStream):
         self._stream = stream
         self._shown = timed_text.Shown() if stream.codec_context.name == "mov_text" else None
-        self._time_base: Fraction | None = None
+        self._time_base = Fraction(1, 1000)  # until the first packet tells
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         try:
