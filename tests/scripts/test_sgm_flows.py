@@ -114,7 +114,7 @@ def test_other_settings_are_not_mixed_in(data, tmp_path, call):
     assert call(script.main, data, out, "--device", "cpu").code == 0
     finished = call(script.main, data, out, "--device", "cpu", "--penalty", "paper")
     assert finished.code == 2
-    assert f"{SETTINGS} holds other settings" in finished.said
+    assert finished.said == f"{out} holds flows of penalty released instead of paper; choose another folder.\n"
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_computed(data, tmp_path, call):

@@ -539,7 +539,8 @@ def test_defaults_and_random_numbers_of_the_caller_stay(networks, weights):
 @pytest.mark.parametrize("chosen", [("sgm+dis", "splat"), ("auto", "ifnet")])
 def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
     (tmp_path / "default").mkdir()
-    shutil.copy(features.find("alexnet"), tmp_path / features.find("alexnet").relative_to(checkpoints.FOLDER))
+    for path in (features.find("alexnet"), checkpoints.find("ifnet")):
+        shutil.copy(path, tmp_path / path.relative_to(checkpoints.FOLDER))
     found = []
     for change in (0, 1):
         path = features.find("alexnet", tmp_path)

@@ -5,8 +5,8 @@ import pytest
 
 from _train.frame_interpolation.evaluation import comparison
 from _train.frame_interpolation.evaluation.comparison import difference
-from _train.frame_interpolation.evaluation.scores import Gathered, Row, stamp
-from _util import tables
+from _train.frame_interpolation.evaluation.scores import Gathered, Row
+from _util import runs, tables
 from _util.errors import InputError
 
 
@@ -176,9 +176,9 @@ def test_rows_of_several_processes_come_together(gathered, tmp_path):
 
 def test_stamps_tell_of_changes(tmp_path):
     path = tmp_path / "file"
-    stamps = [stamp([path])]
+    stamps = [runs.stamp_of([path])]
     for content in ("a", "bc"):
         path.write_text(content)
-        stamps.append(stamp([path]))
+        stamps.append(runs.stamp_of([path]))
     assert len(set(stamps)) == 3
-    assert stamp([path]) == stamps[-1]
+    assert runs.stamp_of([path]) == stamps[-1]

@@ -656,7 +656,7 @@ def test_finished_work_is_not_lost_by_mistake(tmp_path, capsys):
     with pytest.raises(InputError, match=r"crf None instead of 30"):
         run(source, out, crf=30, resume=True)
     slow_pan(source, 49)
-    with pytest.raises(InputError, match="source"):
+    with pytest.raises(InputError, match="is of another IN, or of IN as it was before a change"):
         run(source, out, resume=True)
     blend = Blend()
     run(source, out, blend, overwrite=True)
