@@ -39,8 +39,9 @@ class Journal:
         metrics = out / "metrics.csv"
         if step and metrics.exists():
             self.rows = [row for row in _read_rows(metrics) if row["step"] <= step]
-        self._readable = _Readable(out / "tensorboard")
-        self.events = SummaryWriter(str(self._readable.path), purge_step=step + 1)
+        with files.writing(out / "tensorboard", "choose another OUT"):
+            self._readable = _Readable(out / "tensorboard")
+            self.events = SummaryWriter(str(self._readable.path), purge_step=step + 1)
 
     def gather(self, figures: dict[str, float]) -> None:
         """Collect figures; the next `write` writes their means."""

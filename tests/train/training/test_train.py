@@ -201,6 +201,15 @@ def test_a_run_that_has_ended_has_nothing_to_do(call, run, data, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
+def test_a_file_in_the_way_of_the_curves_is_one_sentence(run, data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/tensorboard").touch()
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+    assert code == 2
+    assert "tensorboard cannot be written" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
 def test_what_a_resumed_run_repeats_is_ended_by_the_last_checkpoint(run, data, tmp_path, monkeypatch):
     """Whatever a kill may keep from being written, `last.ckpt` is of a step before."""
     written = []
