@@ -13,9 +13,11 @@ _STYLE = struct.Struct(">HH8s")  # first character, the one after the last, how 
 
 
 class Sample(NamedTuple):
+    """What is shown for a while; times are in ticks of any one clock."""
+
     start: int
     duration: int
-    data: bytes
+    data: bytes  # the length of the text in 2 bytes, the text in UTF-8, boxes such as its styles
 
 
 class Shown:
