@@ -32,6 +32,11 @@ class Keyframes(Source):
         self.path = Path(path)
         cuts = [keyframes(folder) for folder in cuts_of(self.path)]
         self.triplets = [files[i : i + 3] for files in cuts for i in range(len(files) - 2)]
+        self._neighbours = [
+            (files[i - 2] if i >= 2 else None, files[i + 4] if i + 4 < len(files) else None)
+            for files in cuts
+            for i in range(len(files) - 2)
+        ]
         self.names = [files[1].relative_to(self.path).as_posix() for files in self.triplets]
 
     def __getitem__(self, index: int) -> Triplet:
@@ -39,6 +44,9 @@ class Keyframes(Source):
 
     def pictures(self, index: int) -> list[Path]:
         return self.triplets[index]
+
+    def neighbours(self, index: int) -> tuple[Path | None, Path | None]:
+        return self._neighbours[index]
 
 
 def cuts_of(folder: Path) -> list[Path]:

@@ -72,6 +72,10 @@ class Source(ABC):
         """The three picture files of an item; empty if frames are rendered or come from one file."""
         return []
 
+    def neighbours(self, index: int) -> tuple[Path | None, Path | None]:
+        """The picture files one triplet's length before and after an item, where the motion goes on; else None."""
+        return None, None
+
     def subset(self, index: int) -> str:
         """The part of the data that an item belongs to; by default the first folder of its name, if it has several."""
         first, slash, _ = self.names[index].partition("/")

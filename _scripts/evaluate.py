@@ -44,7 +44,8 @@ def parse() -> argparse.Namespace:
         "--compare",
         nargs="+",
         metavar="METHOD",
-        help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item",
+        help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item; with @ease "
+        "at the end, keyframes at the times that those before and after tell",
     )
     what.add_argument(
         "--baseline", choices=["mean"], help="evaluate this instead of a method: the mean of both neighbours"
@@ -164,7 +165,7 @@ def judge(arguments: argparse.Namespace) -> None:
         "precision": arguments.precision,
         "folder": arguments.checkpoints,
     }
-    judged_methods = candidates.create_all(words, items.names, items.has_flows, **options)
+    judged_methods = candidates.create_all(words, items.names, items.has_flows, items.neighbours, **options)
     refuse_one_time(arguments, judged_methods)
     measures = Measures(
         arguments.metrics or [*PUBLISHED, *(["ie"] if arguments.annotations else [])],

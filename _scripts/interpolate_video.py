@@ -84,6 +84,12 @@ def parse() -> argparse.Namespace:
         help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
     )
     parser.add_argument(
+        "--ease",
+        choices=("none", "auto"),
+        help="auto: motion speeds up and slows down between drawings as the drawings before and after tell, for about "
+        "half as much time again (default: none, it is even)",
+    )
+    parser.add_argument(
         "--cut-threshold",
         type=number(0, 1),
         metavar="X",

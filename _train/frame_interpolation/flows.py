@@ -126,10 +126,19 @@ def with_paths(estimator: FlowEstimator) -> FlowEstimator:
 
 def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -> Flows:
     """Estimate flow on frames reduced to at most `LARGEST_AREA` pixels, and upscale it to the size of the frames."""
-    h, w = frame0.shape[2:]
-    scale = min(1, (LARGEST_AREA / (h * w)) ** 0.5)
-    if scale == 1:
-        return Flows(*estimator(frame0, frame1))
+    size = frame0.shape[2:]
+    seen0, seen1 = (reduced(frame, LARGEST_AREA) for frame in (frame0, frame1))
+    flow01, flow10 = estimator(seen0, seen1)
+    if seen0.shape[2:] == size:
+        return Flows(flow01, flow10)
+    return Flows(resize_flow(flow01, size), resize_flow(flow10, size))
+
+
+def reduced(frames: Tensor, area: int) -> Tensor:
+    """Frames (b, c, h, w) reduced to at most `area` pixels, of at least 16 a side."""
+    h, w = frames.shape[2:]
+    scale = (area / (h * w)) ** 0.5
+    if scale >= 1:
+        return frames
     size = max(16, round(h * scale)), max(16, round(w * scale))
-    reduced = F.interpolate(torch.cat([frame0, frame1]), size, mode="bilinear", align_corners=False, antialias=True)
-    return Flows(*(resize_flow(flow, (h, w)) for flow in estimator(*reduced.chunk(2))))
+    return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)

@@ -22,6 +22,7 @@ from torch import Tensor
 from _train.frame_interpolation import flows, pipeline
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
+from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
@@ -176,9 +177,7 @@ class Interpolator:
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return PreparedFrames(None, frame0.copy(), values)
-        tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
-        if tensors[0].shape[1] == 1:
-            tensors = [tensor.expand(-1, 3, -1, -1) for tensor in tensors]
+        tensors = self._tensors(frame0, frame1, values)
         lines = self._lines(*tensors)
         hinted = parted = None
         with self._precision_of_its_own():
@@ -192,12 +191,36 @@ class Interpolator:
                 parted = Parted(hinted or AutomaticMotion(self.pipeline, prepared), shown)
         return PreparedFrames(prepared, frame0, values, hinted, parted, lines)
 
+    def _tensors(self, frame0: np.ndarray, frame1: np.ndarray, values: Range) -> list[Tensor]:
+        """Two frames as (1, 3 or 4, h, w) in [0, 1]."""
+        tensors = [transfer.upload(values.to_unit(frame), self.device)[None] for frame in (frame0, frame1)]
+        return [tensor.expand(-1, 3, -1, -1) if tensor.shape[1] == 1 else tensor for tensor in tensors]
+
     def _lines(self, *frames: Tensor) -> "Lines | None":
         if self.line_art == "off":
             return None
         from _train.frame_interpolation.guides.line_art import Lines
 
         return Lines.of(*(image.to_array(frame[0], np.float32) for frame in frames), is_forced=self.line_art == "on")
+
+    @torch.inference_mode()
+    def displacement(self, frame0: ArrayLike, frame1: ArrayLike) -> Tensor:
+        """The displacement between two frames as in `__call__`, for `easing.estimate`; see `Pipeline.displacement`.
+
+        Raises:
+            InputError: invalid frames, or as `check_eases`.
+        """
+        self.check_eases()
+        frame0, frame1 = as_arrays(frame0, frame1)
+        with self._precision_of_its_own():
+            return self.pipeline.displacement(*self._tensors(frame0, frame1, Range.of(frame0, frame1)))
+
+    def check_eases(self) -> None:
+        """Raise InputError unless the synthesis finds motion itself, as `displacement` needs it."""
+        if self.pipeline.network is None:
+            raise InputError(
+                f"The ease auto is of methods that find motion themselves, as ifnet; {self.method} is none."
+            )
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""
@@ -213,7 +236,11 @@ class Interpolator:
 
     @torch.inference_mode()
     def draw(
-        self, pair: PreparedFrames, times: Iterable[float], own: Sequence[Sequence[float]] = ()
+        self,
+        pair: PreparedFrames,
+        times: Iterable[float],
+        own: Sequence[Sequence[float]] = (),
+        easing: Easing | None = None,
     ) -> Iterator[Callable[[], np.ndarray]]:
         """Yield, for each time in (0, 1), a function that waits for the frame and returns it.
 
@@ -222,10 +249,14 @@ class Interpolator:
 
         Args:
             own: for each mask given to `prepare`, the times of that part, one per frame.
+            easing: how far motion has come at the times, by pixel where `Pipeline.takes_maps` and without hints and
+                masks, else by its mean. By default, motion is even.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
+        if easing is not None and not self._takes_maps(pair):
+            times, easing = map(easing.mean, check_times(times)), None
         if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
                 with self._precision_of_its_own():
@@ -233,9 +264,14 @@ class Interpolator:
                 yield self._waiting(pair, t, frame, self._widths(pair, t))
             return
         times = iter(times)
-        while together := check_times(itertools.islice(times, self._together(pair))):
-            for t, frame, width in zip(together, *self._frames(pair, together), strict=True):
+        count = self._together(pair) if easing is None else 1
+        while together := check_times(itertools.islice(times, count)):
+            for t, frame, width in zip(together, *self._frames(pair, together, easing), strict=True):
                 yield self._waiting(pair, t, frame, width)
+
+    def _takes_maps(self, pair: PreparedFrames) -> bool:
+        is_guided = pair.hinted is not None or pair.parted is not None
+        return pair.prepared is not None and not is_guided and self.pipeline.takes_maps(pair.prepared)
 
     def _together(self, pair: PreparedFrames) -> int:
         if self.device.type == "cpu":
@@ -243,13 +279,24 @@ class Interpolator:
         h, w = pair.first.shape[:2]
         return max(1, min(_TIMES_TOGETHER, _PIXELS_TOGETHER // (h * w)))
 
-    def _frames(self, pair: PreparedFrames, times: list[float]) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """Frames (n, 3 or 4, h, w) in [0, 1], and the widths (1, h, w) of lines in each, if these are redrawn."""
+    def _frames(
+        self, pair: PreparedFrames, times: list[float], easing: Easing | None
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Frames (n, 3 or 4, h, w) in [0, 1], and the widths (1, h, w) of lines in each, if these are redrawn.
+
+        Args:
+            easing: of one time.
+        """
         with self._precision_of_its_own():
             if pair.hinted is not None:
                 return pair.hinted.frames(times), [self._widths(pair, t) for t in times]
             assert pair.prepared is not None
-            t = times[0] if self.device.type == "cpu" else graphs.constant(times, torch.empty(0, device=self.device))
+            if easing is not None:
+                t: float | Tensor = easing.times(times[0], pair.prepared.size)
+            elif self.device.type == "cpu":
+                t = times[0]
+            else:
+                t = graphs.constant(times, torch.empty(0, device=self.device))
             if pair.lines is None:
                 return self.pipeline.frames(pair.prepared, t), [None] * len(times)
             frames, widths = self.pipeline.carry(pair.prepared, t, self._widths_of_keys(pair.lines))

@@ -16,8 +16,10 @@ from _train.frame_interpolation.choice import Choice
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import FlowEstimator, Flows
 from _train.frame_interpolation.methods import SYNTHESES
-from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
+from _train.frame_interpolation.syntheses import FindsMotion, FrameSynthesis, Pair
 from _util.errors import InputError
+
+_SMALL_AREA = 320 * 180
 
 
 class PreparedPair(NamedTuple):
@@ -29,10 +31,16 @@ class PreparedPair(NamedTuple):
 
 
 class Pipeline:
-    """A synthesis and its flow estimator, None if the synthesis finds motion itself."""
+    """A synthesis and its flow estimator, None if the synthesis finds motion itself.
 
-    def __init__(self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis):
-        self.estimator, self.synthesiser = estimator, synthesiser
+    Args:
+        network: a synthesis that finds motion itself, by which `displacement` is estimated.
+    """
+
+    def __init__(
+        self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis, network: FindsMotion | None = None
+    ):
+        self.estimator, self.synthesiser, self.network = estimator, synthesiser, network
 
     @torch.inference_mode()
     def prepare(self, frame0: Tensor, frame1: Tensor, flow: Flows | None = None) -> PreparedPair:
@@ -44,7 +52,7 @@ class Pipeline:
         """
         pair, alpha = Pair(frame0, frame1, frame0, frame1), None
         if frame0.shape[1] == 4:
-            colours, alphas = zip(*(frame.split([3, 1], 1) for frame in (frame0, frame1)), strict=True)
+            colours, alphas = _split(frame0, frame1)
             pair, alpha = Pair(*_extend(colours, alphas), *over_plain_ground(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
@@ -81,6 +89,22 @@ class Pipeline:
         """The flow (1, 2, h, w) that the synthesis uses, in both directions."""
         return self.synthesiser.flow(prepared.synthesis)
 
+    @torch.inference_mode()
+    def displacement(self, frame0: Tensor, frame1: Tensor) -> Tensor:
+        """The displacement (1, 2, h', w') from frame 0 to frame 1 at t = 0.5, of frames as in `prepare`.
+
+        It is estimated by `network` at `_SMALL_AREA` pixels at most, in those pixels, in a fraction of the time of a
+        frame.
+        """
+        assert self.network is not None
+        seen = over_plain_ground(*_split(frame0, frame1)) if frame0.shape[1] == 4 else [frame0, frame1]
+        seen0, seen1 = (flows.reduced(frame, _SMALL_AREA) for frame in seen)
+        return self.network.displacement(self.network.prepare(Pair(seen0, seen1, seen0, seen1), None))
+
+    def takes_maps(self, prepared: PreparedPair) -> bool:
+        """Whether `frames` accepts a map of the time of each pixel."""
+        return self.synthesiser.takes_maps(prepared.synthesis)
+
 
 def create(choice: Choice, context: Context, with_matching: bool = False) -> Pipeline:
     """Create the pipeline of the methods selected by `choice.choose`.
@@ -97,12 +121,14 @@ def create(choice: Choice, context: Context, with_matching: bool = False) -> Pip
         assert choice.flow is not None
         estimator = flows.create(choice.flow, context)
         return Pipeline(flows.with_paths(estimator) if method.along_paths else estimator, synthesiser)
+    network = cast(FindsMotion, synthesiser)
     if choice.flow is None and not (with_matching and method.along_paths):
-        return Pipeline(None, synthesiser)
+        return Pipeline(None, synthesiser, network)
     from _train.frame_interpolation.lost_motion import LostMotion
     from _train.frame_interpolation.rotation import AlongArcs
 
-    return Pipeline(LostMotion(context, synthesiser, of_all=choice.flow is not None), AlongArcs(synthesiser))
+    lost_motion = LostMotion(context, synthesiser, of_all=choice.flow is not None)
+    return Pipeline(lost_motion, AlongArcs(synthesiser), network)
 
 
 def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:
@@ -117,6 +143,12 @@ def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:
         first, last = t.min(), t.max()
     if not 0 <= first <= last <= 1:
         raise InputError("A time is not between the frames; times lie in [0, 1].")
+
+
+def _split(frame0: Tensor, frame1: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The colours and alphas of two frames (1, 4, h, w)."""
+    (colours0, alpha0), (colours1, alpha1) = (frame.split([3, 1], 1) for frame in (frame0, frame1))
+    return (colours0, colours1), (alpha0, alpha1)
 
 
 def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:

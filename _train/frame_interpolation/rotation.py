@@ -88,6 +88,9 @@ class AlongArcs:
         along, rotating = paths.flow(prepared.arcs.source.flow).chunk(2), prepared.arcs.rotating.bool().chunk(2)
         return Flows(*(torch.where(*each) for each in zip(rotating, along, by_network, strict=True)))
 
+    def takes_maps(self, prepared: RotatingPair) -> bool:
+        return prepared.arcs is None and self.network.takes_maps(prepared.own)
+
 
 def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
     """Both frames (2, c, h, w) without what rotates: what is behind it is taken from the other frame, or where neither

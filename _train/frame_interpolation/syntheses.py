@@ -55,6 +55,10 @@ class FrameSynthesis(Protocol):
         """The flow between the frames that the synthesis uses."""
         ...
 
+    def takes_maps(self, prepared: Any) -> bool:
+        """Whether `synthesise` accepts a map of the time of each pixel."""
+        ...
+
 
 def create(name: str, context: Context) -> FrameSynthesis:
     """Create a synthesis by its name in `methods.SYNTHESES`.
@@ -70,13 +74,23 @@ def create(name: str, context: Context) -> FrameSynthesis:
     return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
+class FindsMotion(Protocol):
+    """A synthesis that finds motion itself, as `Intermediate`."""
+
+    def prepare(self, pair: Pair, flow: Flows | None) -> Any: ...
+
+    def displacement(self, prepared: Any) -> Tensor: ...
+
+
 class ReplayedSynthesis:
     """A synthesis on a GPU whose two steps are replayed as CUDA graphs."""
 
     def __init__(self, synthesis: FrameSynthesis, device: torch.device):
         self.prepare = graphs.replayed(synthesis.prepare, device)
         self._synthesise = graphs.replayed(synthesis.synthesise, device)
-        self.flow, self._device = synthesis.flow, device
+        self.flow, self.takes_maps, self._device = synthesis.flow, synthesis.takes_maps, device
+        if isinstance(synthesis, Intermediate):
+            self.displacement = graphs.replayed(synthesis.displacement, device)
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         t = t if isinstance(t, Tensor) else graphs.constant([t], torch.empty(0, device=self._device))
@@ -111,6 +125,9 @@ class Splatting:
     def flow(self, prepared: Any) -> Flows:
         return Flows(*paths.flow(prepared.image.flow).chunk(2))
 
+    def takes_maps(self, prepared: Any) -> bool:
+        return False
+
 
 class Intermediate:
     """A network that estimates the motion at the new frame.
@@ -141,6 +158,14 @@ class Intermediate:
         """The motion estimated at t = 0 and at t = 1."""
         motions = [self.interpolate(prepared, t).motion for t in (0.0, 1.0)]
         return Flows(motions[0][:, 2:], motions[1][:, :2])
+
+    def displacement(self, prepared: Any) -> Tensor:
+        """The displacement (1, 2, h, w) from frame 0 to frame 1 of what is at each pixel at t = 0.5."""
+        to0, to1 = self.interpolate(prepared, 0.5).motion.chunk(2, 1)
+        return to1 - to0
+
+    def takes_maps(self, prepared: Any) -> bool:
+        return True
 
 
 def splatting(_: Context) -> FrameSynthesis:

@@ -3,13 +3,15 @@
 dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
 ifnet, rife               a synthesis that finds motion itself
 precomputed+ssldtm        a synthesis with the flows that come with the data
+ifnet@ease                a synthesis that finds motion itself, at the times that the keyframes before and after tell
 blend                     both frames, weighted by nearness in time: the baseline without interpolation
 frames/film               a folder of frames drawn by another program, named by item: NAME.png, or NAME/ with one
                           picture
 """
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Triplet, read_frame
+from _train.frame_interpolation import easing
+from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
@@ -26,6 +30,8 @@ from _util.errors import InputError
 
 PRECOMPUTED = "precomputed"
 BLEND = ("blend", "mean")
+EASED = "@ease"
+Neighbours = Mapping[str, tuple[Path | None, Path | None]]
 
 
 class JudgedMethod(ABC):
@@ -111,6 +117,46 @@ class JudgedInterpolation(JudgedMethod):
         return [path for folder in folders for path in folder.glob("*") if path.is_file()]
 
 
+class EasedInterpolation(JudgedInterpolation):
+    """A synthesis whose motion is eased by the drawings before and after each triplet.
+
+    Args:
+        neighbours: the files of these drawings by the name of the triplet; None where there is none.
+        flow, synthesis, options: as of `JudgedInterpolation`.
+
+    Raises:
+        InputError: as `Interpolator`, or the synthesis does not find motion itself.
+    """
+
+    def __init__(self, neighbours: Neighbours, flow: str, synthesis: str, **options: Any):
+        super().__init__(flow, synthesis, **options)
+        self.interpolator.check_eases()
+        self._neighbours, self.name = neighbours, self.name + EASED
+
+    def draw(self, triplet: Triplet, times: Sequence[float]) -> list[Tensor]:
+        found = self._easing(triplet)
+        if found is None:
+            return super().draw(triplet, times)
+        prepared, pipeline = self._prepare(triplet), self.interpolator.pipeline
+        is_map = pipeline.takes_maps(prepared)
+        eased = (found.times(t, prepared.size) if is_map else found.mean(t) for t in times)
+        return [pipeline.frames(prepared, t)[0].float().clamp(0, 1) for t in eased]
+
+    def _easing(self, triplet: Triplet) -> Easing | None:
+        before, after = self._neighbours[triplet.name]
+        if before is None or after is None:
+            return None
+        frames = read_frame(before), triplet.frames[0], triplet.frames[2], read_frame(after)
+        return easing.estimate(*itertools.starmap(self._gap, itertools.pairwise(frames)))
+
+    def _gap(self, frame0: Tensor, frame1: Tensor) -> easing.Motion:
+        frames = (frame[None].to(self.device) for frame in (frame0, frame1))
+        return easing.Motion(self.interpolator.pipeline.displacement(*frames), 1.0)
+
+    def sources(self, name: str) -> list[Path]:
+        return super().sources(name) + [path for path in self._neighbours[name] if path]
+
+
 class FrameFolder(JudgedMethod):
     """Frames that were drawn by another program.
 
@@ -154,12 +200,15 @@ class FrameFolder(JudgedMethod):
         return self.path / (name if Path(name).suffix in files.PICTURE_SUFFIXES else f"{name}.png")
 
 
-def create(word: str, names: list[str], has_flows: bool, **options: str | Path) -> JudgedMethod:
+def create(
+    word: str, names: list[str], has_flows: bool, neighbours: Neighbours | None = None, **options: str | Path
+) -> JudgedMethod:
     """Create a method by its name, see the module's docstring.
 
     Args:
         names: of the items to evaluate.
         has_flows: whether the items come with flows; "auto" then selects these.
+        neighbours: of `EasedInterpolation`; None if no item has any.
         options: `device`, `precision` and `folder` of `Interpolator`.
 
     Raises:
@@ -167,6 +216,11 @@ def create(word: str, names: list[str], has_flows: bool, **options: str | Path) 
     """
     if word in BLEND:
         return Blend()
+    if word.endswith(EASED):
+        if neighbours is None:
+            raise InputError(f"{word} is of keyframes with others before and after them, and there are none.")
+        flow, synthesis = _split(word.removesuffix(EASED), ("auto", *FLOWS), ("auto", *SYNTHESES))
+        return EasedInterpolation(neighbours, flow, synthesis, **options)
     flow_names, synthesis_names = ("auto", PRECOMPUTED, *FLOWS), ("auto", *SYNTHESES)
     flow, synthesis = _split(word, flow_names, synthesis_names)
     if flow in flow_names and synthesis in synthesis_names:
@@ -197,13 +251,15 @@ def _split(word: str, flow_names: Sequence[str], synthesis_names: Sequence[str])
     return flow, synthesis
 
 
-def create_all(words: list[str], names: list[str], has_flows: bool, **options: str | Path) -> list[JudgedMethod]:
+def create_all(
+    words: list[str], names: list[str], has_flows: bool, neighbours: Neighbours | None = None, **options: str | Path
+) -> list[JudgedMethod]:
     """As `create`, for several methods.
 
     Raises:
         InputError: as of `create`, or two names stand for the same method.
     """
-    created = [create(word, names, has_flows, **options) for word in words]
+    created = [create(word, names, has_flows, neighbours, **options) for word in words]
     for i, method in enumerate(created):
         if method.name in (other.name for other in created[:i]):
             raise InputError(f"{words[i]} is {method.name}, which is given already; compare different methods.")

@@ -29,6 +29,7 @@ class Items:
         names: of all items, in order.
         metadata: the names of the metadata; values may be empty for some items.
         has_flows: whether flows come with the frames.
+        neighbours: the files that continue the motion of each item before and after it, by name; None if none has any.
         shortages: a sentence for each folder with fewer items than the data set has.
 
     Raises:
@@ -42,6 +43,8 @@ class Items:
             raise InputError(f"{self.source.path} has no annotations; those of ATD-12K are what --annotations reads.")
         self.metadata = ("subset", *(_ANNOTATED if annotated else ()))
         self.has_flows = self.source.has_flows
+        found = {name: self.source.neighbours(i) for i, name in enumerate(self.names)}
+        self.neighbours = found if any(all(of_item) for of_item in found.values()) else None
         # Only the data set itself has a known size; a folder given by the user may have any.
         self.shortages = self.source.shortages() if list(data) == ["atd12k"] else []
 

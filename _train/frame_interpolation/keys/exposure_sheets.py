@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _train.frame_interpolation.keys import key_names
-from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, eased
+from _train.frame_interpolation.keys.timing import MOST_BETWEEN, Ease, Gap, automatic, check_neighbours, eased
 from _util import xdts
 from _util.errors import InputError
 from _util.xdts import TimeSheet, TimeTable, Track
@@ -103,7 +103,8 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
             raise InputError(f"{where}: {len(marks)} in-betweens follow {keys[i]}; up to {MOST_BETWEEN} are drawn.")
         positions = [Fraction(f - first, next_first - first) for f in marks]
         exposures = tuple(b - a for a, b in itertools.pairwise([first, *marks, stop]))
-        gaps.append(Gap(eased(positions, ease), exposures, next_first - stop))
+        gaps.append(Gap(eased(positions, ease), exposures, next_first - stop, ease is automatic))
+    check_neighbours(gaps if is_loop else gaps[:-1])
     return gaps
 
 

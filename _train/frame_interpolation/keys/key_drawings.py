@@ -29,8 +29,9 @@ from _train.frame_interpolation import pairs
 from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
-from _train.frame_interpolation.keys import key_names, parts
+from _train.frame_interpolation.keys import key_motion, key_names, parts
 from _train.frame_interpolation.keys.drawn import Drawn, check_keys
+from _train.frame_interpolation.keys.key_motion import KeyMotion
 from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
@@ -140,9 +141,10 @@ def interpolate_keys(
 ) -> DrawnSequence:
     """Draw the in-betweens of all gaps and write them with the keys: as PNG, or floating-point values as TIFF or EXR.
 
-    In-betweens of a gap equal those of `pairs.interpolate_files` at the same times. After an interruption, the same
-    call resumes. After a change of keys or timing, the affected gaps are redrawn, and drawings that are no longer
-    wanted are removed. A drawing that was changed by hand is never touched unless `overwrite` is set.
+    In-betweens of a gap equal those of `pairs.interpolate_files` at the same times, unless it is eased. After an
+    interruption, the same call resumes. After a change of keys or timing, the affected gaps are redrawn, and drawings
+    that are no longer wanted are removed. A drawing that was changed by hand is never touched unless `overwrite` is
+    set.
 
     Args:
         keys: files of pictures of one size, in order. If their pixels are of different types, all drawings, keys
@@ -179,12 +181,15 @@ def interpolate_keys(
         from _train.frame_interpolation.interpolator import Interpolator
 
         interpolator = Interpolator(**options)
+        if any(gap.is_eased for gap in gaps):
+            interpolator.check_eases()
         settings = digest_of(interpolator.settings())
-        recipes = [_recipe(drawing, surveyed, settings, guides, common) for drawing in drawings]
+        recipes = [_recipe(drawing, surveyed, gaps, settings, guides, common) for drawing in drawings]
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
-        for i, picture in _drawn_now(drawings, missing, keys, guides, interpolator):
+        motion = KeyMotion(keys, gaps, interpolator)
+        for i, picture in _drawn_now(drawings, missing, keys, guides, motion, interpolator):
             drawn.write(drawings[i].path.name, picture.converted(common).write, recipes[i])
         drawn.remove_others(wanted)
         if preview:
@@ -216,7 +221,12 @@ def _common_type(keys: Sequence[_Key]) -> PixelType:
 
 
 def _drawn_now(
-    drawings: Sequence[_Drawing], missing: Sequence[int], keys: Sequence[Path], guides: Guides, interpolator: Any
+    drawings: Sequence[_Drawing],
+    missing: Sequence[int],
+    keys: Sequence[Path],
+    guides: Guides,
+    motion: KeyMotion,
+    interpolator: Any,
 ) -> Iterator[tuple[int, Picture]]:
     """Draw the drawings with the numbers `missing`, gap by gap."""
     count = sum(drawing.tick > 0 for drawing in drawings)
@@ -228,14 +238,14 @@ def _drawn_now(
                 yield numbers.pop(0), formats.read(keys[gap])
             if numbers:
                 paths = keys[gap], keys[(gap + 1) % len(keys)]
-                pictures = _between(paths, [drawings[i] for i in numbers], guides, interpolator)
+                pictures = _between(paths, [drawings[i] for i in numbers], guides, motion, interpolator)
                 for i, picture in zip(numbers, pictures, strict=True):
                     yield i, picture
                     bar.update()
 
 
 def _between(
-    paths: tuple[Path, Path], drawings: Sequence[_Drawing], guides: Guides, interpolator: Any
+    paths: tuple[Path, Path], drawings: Sequence[_Drawing], guides: Guides, motion: KeyMotion, interpolator: Any
 ) -> Iterator[Picture]:
     """In-betweens of one gap."""
     ends = formats.read(paths[0]), formats.read(paths[1])
@@ -245,7 +255,8 @@ def _between(
     masks = [parts.read_mask(part, frames[0].shape[:2]) for part in moved]
     pair = interpolator.prepare(*frames, hints, masks)
     own = [[float(part.ticks[drawing.number - 1]) for drawing in drawings] for part in moved]
-    for wait in interpolator.draw(pair, [float(drawing.tick) for drawing in drawings], own):
+    times = [float(drawing.tick) for drawing in drawings]
+    for wait in interpolator.draw(pair, times, own, motion.easing(gap)):
         yield pairs.of_kind(wait(), ends)
 
 
@@ -295,13 +306,14 @@ def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Seque
 
 
 def _recipe(
-    drawing: _Drawing, keys: Sequence[_Key], settings: str, guides: Guides, common: PixelType
+    drawing: _Drawing, keys: Sequence[_Key], gaps: Sequence[Gap], settings: str, guides: Guides, common: PixelType
 ) -> dict[str, Any]:
     """All that determines a drawing; `settings` is a digest of those of the interpolator."""
     first, last = keys[drawing.gap], keys[(drawing.gap + 1) % len(keys)]
     if drawing.tick == 0:
         return {"key": first.digest} | _conversion(first.type, common)
     guided = guides.settings(drawing.gap, drawing.number - 1)
+    guided |= key_motion.settings(gaps, [key.digest for key in keys], drawing.gap)
     made = {"key": first.digest, "next": last.digest, "tick": str(drawing.tick), "settings": settings}
     return made | guided | _conversion(PixelType.common((first.type, last.type)), common)
 

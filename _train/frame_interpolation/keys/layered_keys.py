@@ -157,7 +157,7 @@ def _interpolate_cel(
 ) -> DrawnSequence:
     present = [key for key in cut.keys if key in cel.paths]
     numbers = list(map(cut.keys.index, present))
-    own = [gaps[i] if _spans(cut, cel, i) else Gap.on((), 1) for i in numbers]
+    own = [gaps[i] if _spans(cut, cel, i) else Gap((), (1,), blank=1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
         as_named = [key_drawings.name_of(cel.paths[key]) for key in present]

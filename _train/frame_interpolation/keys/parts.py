@@ -98,7 +98,7 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
         raise InputError(f"{where} needs either an ease or ticks.")
     try:
         if ease:
-            return TimedPart(mask, timing.eased(gap.ticks, timing.parse_ease(ease)))
+            return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)))
         (marks,) = timing.parse_ticks(",".join(ticks.split()))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

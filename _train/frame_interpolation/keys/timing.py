@@ -7,6 +7,8 @@ in-between, ascending between 0, the first key, and 1, the second. Positions are
     ease      in           the ticks are moved along a CSS easing curve: the motion starts slowly, so that ticks cluster
                            at the first key; out: at the second; in-out: at both. (Animators call the first "slow out"
                            of a key, and the second "slow in" to one.)
+    ease      auto         the ticks stay, but what is drawn at them is as far on its way as the keys before and after
+                           the gap tell (`easing`)
     ticks     0.1,1/4      or the positions themselves
     on        2            each drawing, keys included, is exposed for two frames; the number of drawings is the same
 
@@ -50,16 +52,18 @@ class Gap:
         ticks: positions of the in-betweens, in (0, 1), ascending.
         exposures: of its first key and of each in-between, in frames.
         blank: number of empty frames after them.
+        is_eased: whether the keys before and after the gap tell how far motion has come at the ticks.
     """
 
     ticks: tuple[Fraction, ...]
     exposures: tuple[int, ...]
     blank: int = 0
+    is_eased: bool = False
 
     @classmethod
-    def on(cls, ticks: Sequence[Fraction], on: int) -> "Gap":
+    def on(cls, ticks: Sequence[Fraction], on: int, is_eased: bool = False) -> "Gap":
         """A gap whose drawings are all exposed for `on` frames."""
-        return cls(tuple(ticks), (on,) * (1 + len(ticks)))
+        return cls(tuple(ticks), (on,) * (1 + len(ticks)), is_eased=is_eased)
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,21 @@ def _shown(number: Fraction) -> str:
     return str(number) if number.denominator <= 100 else f"{float(number):.9g}"
 
 
+def automatic(time: Fraction) -> Fraction:
+    """The ease `auto`, which leaves ticks where they are: the motion of each gap is eased as it is drawn."""
+    return time
+
+
 def parse_ease(text: str) -> Ease:
+    """The ease `auto`, or a curve as of `parse_curve`.
+
+    Raises:
+        InputError: the text is neither.
+    """
+    return automatic if text.strip().lower() == "auto" else parse_curve(text)
+
+
+def parse_curve(text: str) -> Ease:
     """The easing curve `in`, `out`, `in-out`, `none`, `cubic-bezier(x1, y1, x2, y2)`, or `x1, y1, x2, y2`.
 
     Raises:
@@ -152,9 +170,12 @@ def parse_ease(text: str) -> Ease:
     text = text.strip().lower()
     if text in EASES:
         return EASES[text]
+    if text == "auto":
+        raise InputError("auto is the ease of a whole gap, as it is drawn; choose a curve here.")
     numbers = text.removeprefix("cubic-bezier(").removesuffix(")").split(",")
     if len(numbers) != 4:
-        raise InputError(f"There is no ease {text!r}; there are {', '.join(EASES)} and cubic-bezier(x1, y1, x2, y2).")
+        names = ", ".join((*EASES, "auto"))
+        raise InputError(f"There is no ease {text!r}; there are {names} and cubic-bezier(x1, y1, x2, y2).")
     return CubicBezier(*(_number("cubic-bezier", number) for number in numbers))
 
 
@@ -226,8 +247,18 @@ def plan(
     rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
     if chart is not None:
         rows = _charted(rows, chart, keys, divided)
-    gaps = [Gap.on(eased(row.marks, row.ease), row.on) for row in rows]
+    gaps = [Gap.on(eased(row.marks, row.ease), row.on, row.ease is automatic) for row in rows]
+    check_neighbours(gaps)
     return gaps if is_loop else [*gaps, Gap.on((), rows[-1].on)]
+
+
+def check_neighbours(gaps: Sequence[Gap]) -> None:
+    """Raise InputError if gaps are to be eased by others, and there are fewer than three in all."""
+    if len(gaps) < 3 and any(gap.is_eased for gap in gaps):
+        raise InputError(
+            "The ease auto is told by the gaps before and after each, and there "
+            f"{'are two gaps' if len(gaps) == 2 else 'is one gap'}; give more keys, or choose a curve."
+        )
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ class Session:
         self.keys.scan()
         names = [key.name for key in self.keys.all]
         if len(names) > 1:
-            timing.plan(names, True, **defaults)  # raises InputError before anything is served
+            planned = timing.plan(names, True, **defaults)  # raises InputError before anything is served
+            if any(gap.is_eased for gap in planned):
+                raise InputError("The ease auto is not shown on the page; choose a curve, or draw without the page.")
         self._defaults = defaults
         self.project = Project(folder, names[0] if len(names) == 2 else None)
         self.cache = Cache(folder / CACHE_FOLDER)
@@ -271,7 +273,7 @@ def _spaced(value: Any, row: SheetRow) -> Timing:
     if not isinstance(value, dict):
         raise InputError('The spacing of a gap is of the form {"count": 3, "ease": "in-out"}.')
     (count,) = timing.parse_between(str(value.get("count", len(row.gap.ticks))).replace(",", "?"))
-    ease = timing.parse_ease(str(value.get("ease", "none")))
+    ease = timing.parse_curve(str(value.get("ease", "none")))
     return Timing(timing.eased(timing.even(count), ease), row.gap.exposures[0])
 
 

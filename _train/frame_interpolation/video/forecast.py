@@ -12,13 +12,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from _train.frame_interpolation.video import eased
 from _train.frame_interpolation.video.detection import FoundDrawings, mark
+from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
 from _train.frame_interpolation.video.progress import Draws
 from _train.frame_interpolation.video.results import Options
-from _train.frame_interpolation.video.timeline import Stretch, stretches
-from _util import locks, video
+from _train.frame_interpolation.video.timeline import stretches
+from _util import locks
 
 _SAMPLES = 3  # drawings that are timed, after one for warm-up
 
@@ -67,12 +69,13 @@ def forecast(
     found = FoundDrawings(mark(run.reader.frames(), options, run.reader), run.reader)
     hold = options.longest_hold * options.excerpt.slowness
     frames = drawn = 0
-    samples: list[Stretch[video.Frame]] = []
-    for stretch in stretches(iter(found), found.end, run.fps, rate=run.reader.rate, longest_hold=hold):
-        frames = stretch.held.stop  # of the last stretch: all
-        drawn += sum(k // length not in run.kept for k, _ in stretch.moving)
-        if stretch.moving and len(samples) <= _SAMPLES:
-            samples.append(stretch)
+    samples: list[EasedStretch] = []
+    spread = stretches(iter(found), found.end, run.fps, rate=run.reader.rate, longest_hold=hold)
+    for one in eased.of(spread, options.ease, run.interpolator):
+        frames = one.stretch.held.stop  # of the last stretch: all
+        drawn += sum(k // length not in run.kept for k, _ in one.stretch.moving)
+        if one.stretch.moving and len(samples) <= _SAMPLES:
+            samples.append(one)
     if scenes:
         with locks.holding(scenes):
             found.write_scenes(scenes, options.excerpt.slowness)
@@ -83,18 +86,19 @@ def forecast(
     return Forecast(*found.count, frames, run.fps, drawn, reading + drawn * seconds, frames * size)
 
 
-def _sample(samples: list[Stretch[video.Frame]], run: VideoRun, options: Options) -> tuple[float, float]:
+def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tuple[float, float]:
     """Mean seconds per interpolated frame, and bytes per frame of the result."""
     result, interpolator = run.result, run.interpolator
     seconds, timed, written = 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample{result.part_suffix}"
         with result.part(path) as writer:
-            for i, stretch in enumerate(samples):
+            for i, (stretch, easing) in enumerate(samples):
                 begun = time.monotonic()
                 assert stretch.following is not None  # samples move
                 pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
-                pictures = [wait() for wait in interpolator.draw(pair, [t for _, t in stretch.moving])]
+                times = [t for _, t in stretch.moving]
+                pictures = [wait() for wait in interpolator.draw(pair, times, easing=easing())]
                 if i or len(samples) == 1:
                     seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
                 for picture in [stretch.picture] * len(stretch.held) + pictures:

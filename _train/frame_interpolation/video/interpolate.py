@@ -25,14 +25,15 @@ import numpy as np
 
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video import results, stills
+from _train.frame_interpolation.video import eased, results, stills
 from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
+from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import Draws, FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
-from _train.frame_interpolation.video.timeline import Stretch, stretches
+from _train.frame_interpolation.video.timeline import stretches
 from _util import files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
@@ -151,6 +152,8 @@ def prepare_run(
     for note in [*reader.notes, *result.notes]:
         print(note, file=sys.stderr)
     interpolator, settings = create()
+    if options.ease == "auto":
+        cast(Interpolator, interpolator).check_eases()
     settings = {"source": fingerprint(source), **_run_options(options, fps), **settings}
     parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
     is_made, summary = False, None
@@ -308,9 +311,10 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
         behind(write, _QUEUE) as put,
     ):
         found = FoundDrawings(marked, reader)
-        for stretch in stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold):
-            frames = stretch.held.stop  # of the last stretch: all
-            for frame in _frames_of(stretch, interpolator, lambda k: k // length not in finished, kept, parts):
+        spread = stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold)
+        for one in eased.of(spread, options.ease, interpolator):
+            frames = one.stretch.held.stop  # of the last stretch: all
+            for frame in _frames_of(one, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
     if scenes:
         found.write_scenes(scenes, options.excerpt.slowness)
@@ -323,13 +327,14 @@ def part_length(parts: Parts, fps: Fraction) -> int:
 
 
 def _frames_of(
-    stretch: Stretch[video.Frame],
+    eased_stretch: EasedStretch,
     interpolator: Draws,
     is_missing: Callable[[int], bool],
     kept: frozenset[int],
     parts: Parts,
 ) -> Iterator[ComingFrame]:
     """The missing frames of a stretch; those with numbers in `kept` are read instead of drawn."""
+    stretch, easing = eased_stretch
     for k in filter(is_missing, stretch.held):
         yield ComingFrame(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
@@ -338,7 +343,7 @@ def _frames_of(
     if times:
         assert stretch.following is not None
         pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
-        drawn = interpolator.draw(pair, times)
+        drawn = interpolator.draw(pair, times, easing=easing())
     for k, _ in moving:
         if k in kept:
             yield ComingFrame(k, functools.partial(parts.stored, k), False, stretch.picture)

@@ -34,6 +34,8 @@ class Stretch(NamedTuple, Generic[Picture]):
     following: Picture | None  # None if nothing moves
     held: range  # numbers of frames that show `picture`
     moving: list[tuple[int, float]]  # frame number, time in (0, 1) between the pictures
+    motion: Fraction = Fraction(0)  # seconds that the motion to the following drawing takes
+    rests: bool = True  # whether the drawing rests before it moves
 
 
 def stretches(
@@ -84,7 +86,10 @@ def _stretch(
     start = following.start - motion
     moved = max(first, math.floor(start * fps + _NEAR) + 1) if motion else last
     moving = [(k, float((k / fps - start) / motion)) for k in range(moved, last)]
-    return Stretch(current.picture, following.picture if moving else None, range(first, min(moved, last)), moving)
+    rests = start > current.start
+    return Stretch(
+        current.picture, following.picture if moving else None, range(first, min(moved, last)), moving, motion, rests
+    )
 
 
 def _first_frame(start: Fraction, fps: Fraction) -> int:

@@ -1,0 +1,76 @@
+"""Timing from four drawings: whether motion speeds up or slows down between two of them.
+
+    before ──▶ frame 0 ──▶ frame 1 ──▶ after
+
+Two drawings do not tell at which time what moves has come half of its way. The motion before and after them does, if
+acceleration is constant in these three gaps: from its speeds v₀, 1 and v₂, in displacements of the middle gap, motion
+at time t has come `t − ½ a t (1 − t)` of its way, where a is the slope of the speeds (Xu et al., "Quadratic Video
+Interpolation", NeurIPS 2019, for displacement along the motion of the gap alone). As drawings are rarely that regular,
+speeds are means over large areas of the frame.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_CELLS = 4.5  # cells over which speeds are averaged, in a side of a square frame
+_SHARE = 0.3  # weight of the mean of the whole frame, beside that of the cell
+_STILL = 0.01  # square pixels; mean squared motion below which nothing is told
+_LEAST, _GREATEST = -1.0, 3.0  # limits of displacements in multiples of another
+_MOST = 2.0  # of acceleration; beyond it, motion would turn back
+
+
+class Motion(NamedTuple):
+    """The motion from one drawing to the next."""
+
+    displacement: Tensor  # (1, 2, h, w), x then y, as of `Pipeline.displacement`
+    duration: float  # in any unit, the same for all gaps
+
+
+class Easing(NamedTuple):
+    """How motion between two frames speeds up.
+
+    Attributes:
+        acceleration: (1, 1, rows, columns) of cells of the frame, in displacements per squared duration of the gap, in
+            [-2, 2]; positive where motion starts slowly.
+    """
+
+    acceleration: Tensor
+
+    def times(self, t: float, size: tuple[int, int]) -> Tensor:
+        """The map (1, 1, h, w) of how far each pixel has come at time t, for `Pipeline.frames`."""
+        acceleration = F.interpolate(self.acceleration, size, mode="bilinear", align_corners=False)
+        return (t - acceleration * (t * (1 - t) / 2)).clamp(0, 1)
+
+    def mean(self, t: float) -> float:
+        """How far the frame has come in the mean at time t in (0, 1), in (0, 1)."""
+        return t - self.acceleration.mean().item() * t * (1 - t) / 2
+
+
+def estimate(before: Motion, gap: Motion, after: Motion) -> Easing:
+    """The easing of a gap from those before and after it, whose motion neither cuts nor rests interrupt.
+
+    Displacements are of one size.
+    """
+    rates = [other.duration / gap.duration for other in (before, after)]
+    first, last = (
+        _projected(other.displacement, gap.displacement) / rate
+        for other, rate in zip((before, after), rates, strict=True)
+    )
+    acceleration = (last - first) / (1 + sum(rates) / 2)
+    return Easing(acceleration.clamp(-_MOST, _MOST))
+
+
+def _projected(displacement: Tensor, onto: Tensor) -> Tensor:
+    """One displacement, (1, 2, h, w), in multiples of another, by cells: (1, 1, rows, columns).
+
+    It is the least-squares fit of a multiple of the other, regularised by that of the whole frame.
+    """
+    h, w = onto.shape[2:]
+    rows, columns = (max(1, round(_CELLS * side / (h * w) ** 0.5)) for side in (h, w))
+    products = [(of * onto).sum(1, keepdim=True) for of in (displacement - onto, onto)]
+    cells = F.interpolate(torch.cat(products, 1).float(), (rows, columns), mode="area")
+    difference, squared = (cells + _SHARE * cells.mean((2, 3), keepdim=True)).split(1, 1)
+    return (1 + difference / (squared + _STILL)).clamp(_LEAST, _GREATEST)

@@ -1,0 +1,80 @@
+"""Easing of gaps between keys by the motion of the gaps before and after them."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _train.frame_interpolation import pairs
+from _train.frame_interpolation.keys.timing import Gap
+from _util import formats
+from _util.runs import digest_of
+
+if TYPE_CHECKING:
+    from _train.frame_interpolation import easing
+    from _train.frame_interpolation.easing import Easing
+
+_REMEMBERED = 4  # gaps
+
+
+def neighbours(gaps: Sequence[Gap], i: int) -> tuple[int, int] | None:
+    """The numbers of the gaps before and after a gap, if motion goes on through all three.
+
+    The last gap, from the last key to the first, has motion if it has ticks. Empty frames interrupt motion.
+    """
+    count = len(gaps) if gaps[-1].ticks else len(gaps) - 1
+    before, after = i - 1, i + 1
+    if count == len(gaps):
+        before, after = before % count, after % count
+    if before < 0 or after >= count or gaps[before].blank or gaps[i].blank:
+        return None
+    return before, after
+
+
+def settings(gaps: Sequence[Gap], keys: Sequence[str], i: int) -> dict[str, Any]:
+    """All that determines how a gap is eased; empty if it is not.
+
+    Args:
+        keys: digests of the keys.
+    """
+    around = neighbours(gaps, i) if gaps[i].is_eased else None
+    if around is None:
+        return {}
+    before, after = around
+    durations = [_duration(gaps[j]) for j in (before, i, after)]
+    return {"eased": digest_of([keys[before], keys[(after + 1) % len(keys)], durations])}
+
+
+class KeyMotion:
+    """The motion between keys, by gap.
+
+    Args:
+        keys: their files.
+        interpolator: an `Interpolator`.
+    """
+
+    def __init__(self, keys: Sequence[Path], gaps: Sequence[Gap], interpolator: Any):
+        self._keys, self._gaps, self._interpolator = keys, gaps, interpolator
+        self._gap = functools.lru_cache(_REMEMBERED)(self._measured)
+
+    def easing(self, i: int) -> "Easing | None":
+        """The easing of a gap; None if it is not eased, or is the first or last of a motion."""
+        around = neighbours(self._gaps, i) if self._gaps[i].is_eased else None
+        if around is None:
+            return None
+        from _train.frame_interpolation import easing
+
+        before, after = map(self._gap, around)
+        return easing.estimate(before, self._gap(i), after)
+
+    def _measured(self, i: int) -> "easing.Motion":
+        from _train.frame_interpolation import easing
+
+        paths = self._keys[i], self._keys[(i + 1) % len(self._keys)]
+        frames = pairs.common_kind(paths, (formats.read(paths[0]), formats.read(paths[1])))
+        return easing.Motion(self._interpolator.displacement(*frames), _duration(self._gaps[i]))
+
+
+def _duration(gap: Gap) -> int:
+    """Frames from the first key of a gap to the next key, or to empty frames before it."""
+    return sum(gap.exposures)
