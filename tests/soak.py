@@ -54,7 +54,7 @@ class _Watched:
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray):
         return self._drawer.prepare(frame0, frame1)
 
-    def draw(self, pair, times: Iterable[float], easing=None) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, pair, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         for frame in self._drawer.draw(pair, times):
             self._drawn += 1
             if self._drawn % self._every == 0:

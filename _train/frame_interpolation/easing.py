@@ -22,7 +22,7 @@ _LEAST, _GREATEST = -1.0, 3.0  # limits of displacements in multiples of another
 _MOST = 2.0  # of acceleration; beyond it, motion would turn back
 
 
-class Motion(NamedTuple):
+class GapMotion(NamedTuple):
     """The motion from one drawing to the next."""
 
     displacement: Tensor  # (1, 2, h, w), x then y, as of `Pipeline.displacement`
@@ -49,7 +49,7 @@ class Easing(NamedTuple):
         return t - self.acceleration.mean().item() * t * (1 - t) / 2
 
 
-def estimate(before: Motion, gap: Motion, after: Motion) -> Easing:
+def estimate(before: GapMotion, gap: GapMotion, after: GapMotion) -> Easing:
     """The easing of a gap from those before and after it, whose motion neither cuts nor rests interrupt.
 
     Displacements are of one size.

@@ -172,7 +172,7 @@ class Mean:
     def prepare(self, frame0, frame1):
         return frame0, frame1
 
-    def draw(self, pair, times, easing=None):
+    def draw(self, pair, times):
         for _ in times:
             yield lambda: cv2.addWeighted(pair[0], 0.5, pair[1], 0.5, 0)
 

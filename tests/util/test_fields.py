@@ -23,7 +23,7 @@ class First:
     def prepare(self, frame0, frame1):
         return frame0
 
-    def draw(self, pair, times, easing=None):
+    def draw(self, pair, times):
         for _ in times:
             yield lambda: pair
 

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from _train.frame_interpolation.benchmarks.stages import read_frame, write_checkpoints
-from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
 from _util import checkpoints, video
@@ -54,12 +53,10 @@ class _Remembers:
         self.asked.append((frame0, frame1, []))
         return self._interpolator.prepare(frame0, frame1)
 
-    def draw(
-        self, pair: PreparedFrames, times: Iterable[float], *, easing: Easing | None = None
-    ) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, pair: PreparedFrames, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         times = list(times)
         self.asked[-1][2].extend(times)
-        return self._interpolator.draw(pair, times, easing=easing)
+        return self._interpolator.draw(pair, times)
 
 
 def compare(picture: Path, repeats: int) -> list[dict]:

@@ -149,9 +149,9 @@ class EasedInterpolation(JudgedInterpolation):
         frames = read_frame(before), triplet.frames[0], triplet.frames[2], read_frame(after)
         return easing.estimate(*itertools.starmap(self._gap, itertools.pairwise(frames)))
 
-    def _gap(self, frame0: Tensor, frame1: Tensor) -> easing.Motion:
+    def _gap(self, frame0: Tensor, frame1: Tensor) -> easing.GapMotion:
         frames = (frame[None].to(self.device) for frame in (frame0, frame1))
-        return easing.Motion(self.interpolator.pipeline.displacement(*frames), 1.0)
+        return easing.GapMotion(self.interpolator.pipeline.displacement(*frames), 1.0)
 
     def sources(self, name: str) -> list[Path]:
         return super().sources(name) + [path for path in self._neighbours[name] if path]

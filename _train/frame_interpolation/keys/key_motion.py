@@ -67,12 +67,12 @@ class KeyMotion:
         before, after = map(self._gap, around)
         return easing.estimate(before, self._gap(i), after)
 
-    def _measured(self, i: int) -> "easing.Motion":
+    def _measured(self, i: int) -> "easing.GapMotion":
         from _train.frame_interpolation import easing
 
         paths = self._keys[i], self._keys[(i + 1) % len(self._keys)]
         frames = pairs.common_kind(paths, (formats.read(paths[0]), formats.read(paths[1])))
-        return easing.Motion(self._interpolator.displacement(*frames), _duration(self._gaps[i]))
+        return easing.GapMotion(self._interpolator.displacement(*frames), _duration(self._gaps[i]))
 
 
 def _duration(gap: Gap) -> int:

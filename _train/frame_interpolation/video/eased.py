@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
+import numpy as np
+
 from _train.frame_interpolation import easing
 from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.interpolator import Interpolator
@@ -15,6 +17,15 @@ from _util.video import Frame
 class EasedStretch(NamedTuple):
     stretch: Stretch[Frame]
     easing: Callable[[], Easing | None]  # estimates it; None if motion is even
+
+    def draw(self, interpolator: Draws, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+        """Draw frames of the stretch at times in (0, 1), as `Interpolator.draw`."""
+        assert self.stretch.following is not None
+        pair = interpolator.prepare(self.stretch.picture.pixels, self.stretch.following.pixels)
+        easing = self.easing()
+        if easing is None:
+            return interpolator.draw(pair, times)
+        return cast(Interpolator, interpolator).draw(pair, times, easing=easing)
 
 
 def of(stretches: Iterable[Stretch[Frame]], ease: str, interpolator: Draws) -> Iterator[EasedStretch]:
@@ -46,10 +57,10 @@ class _Gap:
         self.stretch, self._interpolator = stretch, interpolator
 
     @functools.cached_property
-    def motion(self) -> easing.Motion:
+    def motion(self) -> easing.GapMotion:
         assert self.stretch.following is not None
         displacement = self._interpolator.displacement(self.stretch.picture.pixels, self.stretch.following.pixels)
-        return easing.Motion(displacement, float(self.stretch.motion))
+        return easing.GapMotion(displacement, float(self.stretch.motion))
 
     @property
     def moves(self) -> bool:

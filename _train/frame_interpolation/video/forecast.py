@@ -93,12 +93,9 @@ def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tup
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample{result.part_suffix}"
         with result.part(path) as writer:
-            for i, (stretch, easing) in enumerate(samples):
-                begun = time.monotonic()
-                assert stretch.following is not None  # samples move
-                pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
-                times = [t for _, t in stretch.moving]
-                pictures = [wait() for wait in interpolator.draw(pair, times, easing=easing())]
+            for i, sample in enumerate(samples):
+                begun, stretch = time.monotonic(), sample.stretch
+                pictures = [wait() for wait in sample.draw(interpolator, [t for _, t in stretch.moving])]
                 if i or len(samples) == 1:
                     seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
                 for picture in [stretch.picture] * len(stretch.held) + pictures:

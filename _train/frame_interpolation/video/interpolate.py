@@ -334,16 +334,14 @@ def _frames_of(
     parts: Parts,
 ) -> Iterator[ComingFrame]:
     """The missing frames of a stretch; those with numbers in `kept` are read instead of drawn."""
-    stretch, easing = eased_stretch
+    stretch = eased_stretch.stretch
     for k in filter(is_missing, stretch.held):
         yield ComingFrame(k, lambda: stretch.picture, False, stretch.picture)
     moving = [(k, t) for k, t in stretch.moving if is_missing(k)]
     times = [t for k, t in moving if k not in kept]
     drawn: Iterator[Callable[[], np.ndarray]] = iter(())
     if times:
-        assert stretch.following is not None
-        pair = interpolator.prepare(stretch.picture.pixels, stretch.following.pixels)
-        drawn = interpolator.draw(pair, times, easing=easing())
+        drawn = eased_stretch.draw(interpolator, times)
     for k, _ in moving:
         if k in kept:
             yield ComingFrame(k, functools.partial(parts.stored, k), False, stretch.picture)

@@ -11,8 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from _train.frame_interpolation.easing import Easing
-
 _SHRUNK = 4, 2  # factors by which the sides of the small frames are reduced
 _SMALLEST = 32  # pixels of a side of a small frame
 _PATCH = 8  # pixels of a side of a patch of one colour
@@ -25,9 +23,7 @@ class Draws(Protocol):
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Any: ...
 
-    def draw(
-        self, pair: Any, times: Iterable[float], *, easing: Easing | None = None
-    ) -> Iterator[Callable[[], np.ndarray]]: ...
+    def draw(self, pair: Any, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
 def expected_seconds(interpolator: Draws, size: tuple[int, int], between: int) -> float:
