@@ -105,7 +105,10 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
         "--ticks", metavar="T", help="or their positions, 0 < T < 1, as 0.25,1/2; in each gap, as 0.25,1/2:0.5::1/3"
     )
     group.add_argument(
-        "--ease", metavar="CURVE", help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS (default: none)"
+        "--ease",
+        metavar="CURVE",
+        help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS; or auto, as the gaps before and after each "
+        "tell (default: none)",
     )
     group.add_argument("--on", metavar="N", help="frames that each drawing is exposed for, 24 a second (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")

@@ -86,8 +86,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--ease",
         choices=("none", "auto"),
-        help="auto: motion speeds up and slows down between drawings as the drawings before and after tell, for about "
-        "half as much time again (default: none, it is even)",
+        help="auto: motion between two drawings speeds up or slows down as the drawings before and after them tell "
+        "(default: none, it is even)",
     )
     parser.add_argument(
         "--cut-threshold",

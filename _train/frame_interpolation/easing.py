@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_CELLS = 4.5  # cells over which speeds are averaged, in a side of a square frame
+from _util.flow import backwarp
+
+_CELLS = 18  # cells over which speeds are averaged, in a side of a square frame
 _SHARE = 0.3  # weight of the mean of the whole frame, beside that of the cell
 _STILL = 0.01  # square pixels; mean squared motion below which nothing is told
 _LEAST, _GREATEST = -1.0, 3.0  # limits of displacements in multiples of another
@@ -56,8 +58,8 @@ def estimate(before: GapMotion, gap: GapMotion, after: GapMotion) -> Easing:
     """
     rates = [other.duration / gap.duration for other in (before, after)]
     first, last = (
-        _projected(other.displacement, gap.displacement) / rate
-        for other, rate in zip((before, after), rates, strict=True)
+        _projected(backwarp(other.displacement, way * gap.displacement, quirk=False), gap.displacement) / rate
+        for other, way, rate in zip((before, after), (-1, 1), rates, strict=True)
     )
     acceleration = (last - first) / (1 + sum(rates) / 2)
     return Easing(acceleration.clamp(-_MOST, _MOST))
