@@ -107,8 +107,8 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ease",
         metavar="CURVE",
-        help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS; or auto, as the gaps before and after each "
-        "tell (default: none)",
+        help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS; or auto, as the gaps before and after "
+        "each tell (default: none)",
     )
     group.add_argument("--on", metavar="N", help="frames that each drawing is exposed for, 24 a second (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
