@@ -114,6 +114,19 @@ def test_frames_without_maps_are_drawn_at_the_mean(ifnet):
     np.testing.assert_array_equal(drawn(), expected())
 
 
+@pytest.mark.cuda
+def test_a_gpu_eases_alike(ifnet):
+    drawn = []
+    for interpolator in (ifnet, Interpolator(device="cuda", precision="fp32")):
+        for _ in range(3):  # the last is replayed
+            gaps = itertools.pairwise(map(picture, PLACES[1:5]))
+            told = easing.estimate(*(GapMotion(interpolator.displacement(a, b), 1.0) for a, b in gaps))
+            pair = interpolator.prepare(picture(PLACES[2]), picture(PLACES[3]))
+            (frame,) = interpolator.draw(pair, [0.5], easing=told)
+        drawn.append(frame().astype(int))
+    assert np.abs(drawn[0] - drawn[1]).mean() < 0.1
+
+
 @pytest.mark.parametrize("kind", ["grey", "alpha", "deep", "float"])
 def test_frames_of_any_kind_are_eased(ifnet, kind):
     convert = {
