@@ -72,41 +72,17 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     Args:
         picture0, picture1: (h, w, 3) RGB uint8.
     """
-    pictures = picture0, picture1
-    both = matching.segments0, matching.segments1
     scale = scale_of(picture0.shape)
-    colours = [core_colours(*of) for of in zip(pictures, both, strict=True)]
-    stays = find_ground(pictures, both)
-    pockets = [have_its_colour(*of) for of in zip(colours, stays, strict=True)]
-    is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
-    if not is_line_art:
-        stays = pockets
-    borders = [contacts(segments) for segments in both]
-    free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
-    pairs = pair_nearest(matching.pairs, both, colours, free)
-    pairs = pairs[are_plausible(pairs, *both, largest=1)]
-    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
-    shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
-    while True:
-        touching = _Touching(pairs, both, borders)
-        areas = [of.areas[pairs[:, i]] for i, of in enumerate(both)]
-        larger = np.maximum(*areas)
-        joints = touching.by_pair(len(pairs))
-        fits = np.zeros((len(pairs), 8))
-        threads.run(fitting.fit, len(pairs), pairs, *shapes, np.mean(areas, 0), HIDES * larger, joints, scale, fits)
-        matrices = fits[:, :6].reshape(-1, 2, 3)
-        more = follow(pairs, matrices, both, colours, free, borders)
-        if not len(more):
-            break
-        pairs = np.concatenate([pairs, more])
-    rests = find_resting(pictures, pairs, both, matrices)
+    frames = _Frames.of((picture0, picture1), matching)
+    pictures, both, colours, stays, _, is_line_art = frames
+    pairs, fits, touching = _fit(frames, matching.pairs, scale)
+    rests = find_resting(pictures, pairs, both, _matrices(fits))
     fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
-    matrices = fits[:, :6].reshape(-1, 2, 3)
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    hides = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, HIDES * larger, np.inf))
-    believed = bend_within(pairs, matrices, hides, matching, pictures, bends, scale)
+    hides = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, HIDES * _larger(pairs, both), np.inf))
+    believed = bend_within(pairs, _matrices(fits), hides, matching, pictures, bends, scale)
     kept = np.cumsum(believed)  # the ground is the first
-    matrices = np.concatenate([np.eye(2, 3)[None], matrices[believed]])
+    matrices = np.concatenate([np.eye(2, 3)[None], _matrices(fits)[believed]])
     of_labels = tuple(np.full(len(segments.areas), UNKNOWN, np.int32) for segments in both)
     for i in range(2):
         of_labels[i][stays[i]] = GROUND
@@ -114,12 +90,72 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     adopt(of_labels, both, matrices)
     owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
     layers = find_layers(owners, bends, matrices, scale)
-    owners = with_lines(pictures, both, colours, owners, bends, matrices, max(2, round(_RIM * scale)))
+    rim = max(2, round(_RIM * scale))
+    owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
     chains = _chain(pairs, believed, kept, matrices, both, touching)
     mixed = find_mixed(pictures, owners, scale)
-    leave_out_unexplained(pictures, owners, mixed, max(2, round(_RIM * scale)))
+    leave_out_unexplained(pictures, owners, mixed, rim)
     misfits = np.append(0, fits[believed, 6:].min(1))
     return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art)
+
+
+class _Frames(NamedTuple):
+    """Two frames and their pieces, as they are known before any is moved."""
+
+    pictures: tuple[np.ndarray, np.ndarray]
+    both: tuple[Segments, Segments]
+    colours: list[np.ndarray]  # (n, 3), of the pieces of either frame
+    stays: list[np.ndarray]  # (n,) bool, the pieces of either frame that are ground
+    borders: list[Contacts]
+    is_line_art: bool
+
+    @classmethod
+    def of(cls, pictures: tuple[np.ndarray, np.ndarray], matching: Matching) -> "_Frames":
+        both = matching.segments0, matching.segments1
+        colours = [core_colours(*of) for of in zip(pictures, both, strict=True)]
+        stays = find_ground(pictures, both)
+        is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
+        if not is_line_art:
+            stays = [have_its_colour(*of) for of in zip(colours, stays, strict=True)]
+        return cls(pictures, both, colours, stays, [contacts(segments) for segments in both], is_line_art)
+
+
+class _Fitted(NamedTuple):
+    """Pairs of pieces, and the motions fitted to them."""
+
+    pairs: np.ndarray  # (k, 2)
+    fits: np.ndarray  # (k, 8), see `fitting.fit`
+    touching: "_Touching"
+
+
+def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
+    """The matched pairs that move plausibly, and those found where these take pieces that no match was found for."""
+    pictures, both, colours, stays, borders, _ = frames
+    free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
+    pairs = pair_nearest(matched, both, colours, free)
+    pairs = pairs[are_plausible(pairs, *both, largest=1)]
+    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
+    shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
+    while True:
+        touching = _Touching(pairs, both, borders)
+        area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
+        hides, joints = HIDES * _larger(pairs, both), touching.by_pair(len(pairs))
+        fits = np.zeros((len(pairs), 8))
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, area, hides, joints, scale, fits)
+        more = follow(pairs, _matrices(fits), both, colours, free, borders)
+        if not len(more):
+            return _Fitted(pairs, fits, touching)
+        pairs = np.concatenate([pairs, more])
+
+
+def _matrices(fits: np.ndarray) -> np.ndarray:
+    """(k, 2, 3)."""
+    return fits[:, :6].reshape(-1, 2, 3)
+
+
+def _larger(pairs: np.ndarray, both: tuple[Segments, Segments]) -> np.ndarray:
+    """(k,): the area of the larger piece of each pair."""
+    return np.maximum(*(of.areas[pairs[:, i]] for i, of in enumerate(both)))
 
 
 class _Touching:
