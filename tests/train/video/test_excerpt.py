@@ -114,6 +114,7 @@ def test_slow_motion_keeps_the_pitch(run, clip, slowness):
     first, last, frequency = beep(out)
     assert abs(first - slowness) < 0.05 * slowness  # as far as the filter smears
     assert abs(last - 1.25 * slowness) < 0.05 * slowness
+    assert abs((first + last) / 2 - 1.125 * slowness) < 0.004 * slowness
     assert abs(frequency - 880) < 8
 
 
