@@ -13,6 +13,8 @@ best checkpoint into weights to interpolate with.
 """
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from _train.frame_interpolation.training import options as training_options
 from _util import command, extras, torchrun
@@ -39,7 +41,6 @@ def train(options: argparse.Namespace) -> None:
 
     from _databacks.keyframes import Keyframes
     from _train.frame_interpolation.training import data, elastic, tasks
-    from _train.frame_interpolation.training.journal import read_checkpoint
     from _train.frame_interpolation.training.loop import Loop
     from _util import memory
     from _util.device import choose as choose_device
@@ -55,20 +56,12 @@ def train(options: argparse.Namespace) -> None:
 
     elastic.join(options.device)
     last = options.out / "checkpoints/last.ckpt"
-    state = read_checkpoint(last) if last.exists() else None
-    elastic.require_one_state(state["step"] if state else 0, last)
-    if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
-        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
+    state = read_state(last, options, processes)
     metadata = training_options.describe(options, processes)
     if state:
         training_options.refuse_changes(state["metadata"]["options"], metadata["options"], last)
         training_options.continue_runs(state, metadata)
-        if state["step"] > options.steps:
-            raise InputError(f"{last} is at step {state['step']} already; ask for more --steps.")
-        if state["step"] == options.steps:
-            if not torchrun.rank():
-                further = "its schedule ends there" if options.schedule == "cosine" else "more --steps train further"
-                print(f"{last} is at step {state['step']} already; nothing to do ({further}).")
+        if is_finished(state["step"], last, options):
             return
 
     memory.keep_freed()
@@ -87,6 +80,35 @@ def train(options: argparse.Namespace) -> None:
         raise InputError(f"Training stopped at step {loop.step} ({error}); earlier checkpoints are whole.") from error
     if loop.fabric.is_global_zero:
         print(f"Trained to step {loop.step} of {options.steps}, in {loop.seconds / 60:.1f} minutes; see {options.out}.")
+
+
+def read_state(last: Path, options: argparse.Namespace, processes: int) -> dict[str, Any] | None:
+    """The state of the last checkpoint, the same in all processes; None if training begins.
+
+    If the number of processes has changed, `options.accumulate` is set so that steps hold as many batches as before.
+    """
+    from _train.frame_interpolation.training import elastic
+    from _train.frame_interpolation.training.journal import read_checkpoint
+
+    state = read_checkpoint(last) if last.exists() else None
+    elastic.require_one_state(state["step"] if state else 0, last)
+    if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
+        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
+    return state
+
+
+def is_finished(step: int, last: Path, options: argparse.Namespace) -> bool:
+    """Whether the checkpoint `last`, of a step, is the one that was asked for; prints a sentence if it is.
+
+    Raises:
+        InputError: it is of a later step.
+    """
+    if step > options.steps:
+        raise InputError(f"{last} is at step {step} already; ask for more --steps.")
+    if step == options.steps and not torchrun.rank():
+        further = "its schedule ends there" if options.schedule == "cosine" else "more --steps train further"
+        print(f"{last} is at step {step} already; nothing to do ({further}).")
+    return step == options.steps
 
 
 def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes: int):
