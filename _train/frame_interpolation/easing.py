@@ -17,7 +17,7 @@ from torch import Tensor
 
 from _util.flow import backwarp
 
-_CELLS = 18  # cells over which speeds are averaged, in a side of a square frame
+_CELLS = 18  # areas over which speeds are averaged, in a side of a square frame
 _SHARE = 0.3  # weight of the mean of the whole frame, beside that of the cell
 _STILL = 0.01  # square pixels; mean squared motion below which nothing is told
 _LEAST, _GREATEST = -1.0, 3.0  # limits of displacements in multiples of another
@@ -70,9 +70,8 @@ def _projected(displacement: Tensor, onto: Tensor) -> Tensor:
 
     It is the least-squares fit of a multiple of the other, regularised by that of the whole frame.
     """
-    h, w = onto.shape[2:]
-    rows, columns = (max(1, round(_CELLS * side / (h * w) ** 0.5)) for side in (h, w))
-    products = [(of * onto).sum(1, keepdim=True) for of in (displacement - onto, onto)]
-    cells = F.interpolate(torch.cat(products, 1).float(), (rows, columns), mode="area")
+    side = max(1, round((onto.shape[2] * onto.shape[3]) ** 0.5 / _CELLS))
+    products = torch.cat([(of * onto).sum(1, keepdim=True) for of in (displacement - onto, onto)], 1).float()
+    cells = F.avg_pool2d(products, side, ceil_mode=True, count_include_pad=False)
     difference, squared = (cells + _SHARE * cells.mean((2, 3), keepdim=True)).split(1, 1)
     return (1 + difference / (squared + _STILL)).clamp(_LEAST, _GREATEST)

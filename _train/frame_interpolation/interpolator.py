@@ -219,7 +219,7 @@ class Interpolator:
         """Raise InputError unless the synthesis finds motion itself, as `displacement` needs it."""
         if self.pipeline.network is None:
             raise InputError(
-                f"The ease auto is of methods that find motion themselves, as ifnet; {self.method} is none."
+                f"The ease auto needs a synthesis that finds motion itself, as ifnet; {self.method} does not."
             )
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
@@ -267,7 +267,8 @@ class Interpolator:
         count = self._together(pair) if easing is None else 1
         while together := check_times(itertools.islice(times, count)):
             for t, frame, width in zip(together, *self._frames(pair, together, easing), strict=True):
-                yield self._waiting(pair, t, frame, width)
+                of_tones = t if pair.lines is None or easing is None else easing.mean(t)
+                yield self._waiting(pair, of_tones, frame, width)
 
     def _takes_maps(self, pair: PreparedFrames) -> bool:
         is_guided = pair.hinted is not None or pair.parted is not None

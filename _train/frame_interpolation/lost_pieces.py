@@ -196,7 +196,8 @@ def _compared(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: 
             of(pictures[1 - i], _WITHIN_A_PIXEL).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
         )
         here = pictures[i][shown]
-        differs = (np.maximum(cv2.subtract(here, lightest), cv2.subtract(darkest, here)) > _UNLIKE).any(1)
+        nearest = here.clip(darkest, lightest)
+        differs = (np.maximum(here, nearest) - np.minimum(here, nearest) > _UNLIKE).any(1)
         pixels = np.bincount(own, minlength=count)
         seen = np.minimum(seen, np.bincount(own, same, count) / pixels.clip(min=1))
         unlike, areas = unlike + np.bincount(own, differs, count), areas + pixels

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from _scripts import evaluate, interpolate, interpolate_video, studio
 from _train.frame_interpolation import easing
 from _train.frame_interpolation.easing import GapMotion
+from _train.frame_interpolation.evaluation import candidates
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.keys import key_drawings, key_motion, layered_keys, timing
 from _train.frame_interpolation.keys.timing import Gap
@@ -114,6 +116,16 @@ def test_frames_without_maps_are_drawn_at_the_mean(ifnet):
     np.testing.assert_array_equal(drawn(), expected())
 
 
+def test_lines_take_the_tone_of_how_far_they_have_come():
+    lines = Interpolator(device="cpu", precision="fp32", line_art="on")
+    frames = [np.full((H, W, 3), 255, np.uint8) for _ in range(2)]
+    for frame, tone, x in zip(frames, (0, 140), (60, 70), strict=True):
+        cv2.circle(frame, (x, 48), 30, (tone,) * 3, 2, cv2.LINE_AA)
+    told = easing.estimate(moving(0, 0.1), moving(6, 0), moving(22, 0))
+    (drawn,) = lines.draw(lines.prepare(*frames), [0.5], easing=told)
+    assert abs(int(drawn().min()) - 140 * told.mean(0.5)) < 4
+
+
 @pytest.mark.cuda
 def test_a_gpu_eases_alike(ifnet):
     drawn = []
@@ -144,7 +156,7 @@ def test_frames_of_any_kind_are_eased(ifnet, kind):
 
 
 def test_methods_that_do_not_find_motion_are_refused():
-    with pytest.raises(InputError, match=r"as ifnet; dis\+splat is none"):
+    with pytest.raises(InputError, match=r"as ifnet; dis\+splat does not"):
         Interpolator("dis", "splat", device="cpu").displacement(picture(20), picture(30))
 
 
@@ -186,6 +198,14 @@ def test_neither_cuts_nor_rests_are_crossed():
     assert eased_by([0, 1, 2, 20, 21], [0, 8, 20, 36, 56]) == [None] * 5
 
 
+@pytest.mark.parametrize("fps", [16, 20, 25])
+def test_gaps_without_frames_continue_motion(fps):
+    places = [0, 8, 20, 36, 56, 80]
+    expected = [None, 0.33, 0.25, 0.2, None, None]
+    found = eased_by([0, 1, 2, 3, 4, 5], places, fps=fps)
+    assert found == expected
+
+
 @pytest.fixture
 def clip(tmp_path) -> Path:
     path = tmp_path / "in.mkv"
@@ -216,7 +236,7 @@ def test_videos_of_methods_without_motion_of_their_own_are_refused(call, clip, t
     method = "--flow", "dis", "--synthesis", "splat"
     finished = call(interpolate_video.main, clip, tmp_path / "out.mkv", "--ease", "auto", *method)
     assert finished.code == 2
-    assert "as ifnet; dis+splat is none" in finished.said
+    assert "as ifnet; dis+splat does not" in finished.said
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
@@ -228,7 +248,10 @@ def test_neighbours_of_gaps_and_loops():
     assert [key_motion.neighbours([gap, gap, gap, open_end], i) for i in range(3)] == [None, (0, 2), None]
     assert [key_motion.neighbours([gap, gap, gap], i) for i in range(3)] == [(2, 1), (0, 2), (1, 0)]
     assert [key_motion.neighbours([gap, closed, gap, gap, open_end], i) for i in (1, 2)] == [(0, 2), (1, 3)]
-    assert [key_motion.neighbours([gap, broken, gap, gap, gap, open_end], i) for i in (0, 2, 3)] == [None, None, (2, 4)]
+    interrupted = [gap, gap, broken, gap, gap, gap, open_end]
+    assert [key_motion.neighbours(interrupted, i) for i in range(6)] == [None, None, None, None, (3, 5), None]
+    closing = Gap.on((), 1, is_eased=True)
+    assert [key_motion.neighbours([gap, gap, closing], i) for i in range(2)] == [(2, 1), (0, 2)]
 
 
 @pytest.fixture
@@ -258,6 +281,7 @@ def test_keys_are_eased_and_follow_changes_of_their_neighbours(call, keys, tmp_p
     image.write(keys / "k4.png", picture(PLACES[4]))
     assert drawn_now("--ease", "auto") == 2
     assert drawn_places(tmp_path / "out") == by_neighbours
+    assert drawn_now("--ease", "auto", "--on", "2") == 0
     assert drawn_now() == 2  # those with two neighbours
     evenly = drawn_places(tmp_path / "out")
     for name, i in (("k1+1of1.png", 1), ("k2+1of1.png", 2)):
@@ -301,7 +325,7 @@ def test_layers_that_are_missing_in_a_key_interrupt_motion(keys, tmp_path):
         gaps = timing.plan(cut.keys, ease="auto", between="1")
         layered_keys.interpolate(cut, tmp_path / "out", gaps, device="cpu")
     recorded = (tmp_path / "out" / "layers" / "ball" / ".drawn.jsonl").read_text()
-    assert '"eased"' in recorded  # k1 to k2 has no gap after it that continues
+    assert '"eased"' not in recorded  # k1 to k2 has no gap after it that continues, nor k4 to k5 one before it
     whole = (tmp_path / "out" / "layers" / "paper" / ".drawn.jsonl").read_text()
     assert whole.count('"eased"') == 3
 
@@ -324,6 +348,29 @@ def test_keyframes_are_evaluated_by_their_neighbours(call, tmp_path):
     better = [scores["ifnet@ease", f"{i}.png"] - scores["ifnet", f"{i}.png"] for i in range(1, 7)]
     assert better[:2] == better[-2:] == [0, 0]  # without four drawings around them
     assert min(better[2:-2]) > 1
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("foo@ease", "There is no method 'foo@ease'"),
+        ("blend@ease", "There is no method 'blend@ease'"),
+        ("dis+ifnet@ease", "ifnet finds motion itself and has no use for dis"),
+        ("precomputed+ifnet@ease", "needs flows that come with the data"),
+        ("dis+splat@ease", "The ease auto needs a synthesis that finds motion itself, as ifnet; dis+splat does not"),
+    ],
+)
+def test_methods_that_cannot_be_eased_are_refused(tmp_path, method, message):
+    neighbours = {"b": (tmp_path / "a.png", tmp_path / "c.png")}
+    with pytest.raises(InputError, match=re.escape(message)):
+        candidates.create(method, ["b"], False, neighbours, device="cpu")
+
+
+def test_folders_may_end_like_eased_methods(tmp_path):
+    folder = tmp_path / "film@ease"
+    folder.mkdir()
+    image.write(folder / "b.png", picture(40))
+    assert isinstance(candidates.create(str(folder), ["b"], False), candidates.FrameFolder)
 
 
 def test_other_data_has_no_neighbours(call, tmp_path):

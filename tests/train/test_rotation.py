@@ -257,6 +257,18 @@ def test_what_appears_alone_is_the_networks(flow):
         np.testing.assert_array_equal(along, Interpolator(device="cpu", precision="fp32")(*keys)[0])
 
 
+@pytest.mark.parametrize("flow", ["auto", "pieces+dis"])
+def test_a_fade_is_the_networks(flow):
+    """A ball that rolls out of the dark: nothing keeps its colour, so no piece is compared."""
+    keys = [np.full((96, 160, 3), 255, np.uint8) for _ in range(2)]
+    for frame, x in zip(keys, (40, 50), strict=True):
+        cv2.line(frame, (0, 84), (160, 84), (60, 60, 60), 2)
+        cv2.circle(frame, (x, 48), 14, (200, 40, 40), -1, cv2.LINE_AA)
+    keys[0] //= 3
+    along = Interpolator(flow, device="cpu", precision="fp32", matching="auto")(*keys)[0]
+    np.testing.assert_array_equal(along, Interpolator(device="cpu", precision="fp32")(*keys)[0])
+
+
 def test_long_pieces_fill_little_of_their_own_square():
     owners = np.full((60, 60), GROUND_PIECE, np.int32)
     owners[5:15, 20:30], owners[5:25, 5:7], owners[40:60, 40:60] = 1, 2, UNKNOWN

@@ -216,19 +216,19 @@ def create(
     """
     if word in BLEND:
         return Blend()
-    if word.endswith(EASED):
-        if neighbours is None:
-            raise InputError(f"{word} is of keyframes with others before and after them, and there are none.")
-        flow, synthesis = _split(word.removesuffix(EASED), ("auto", *FLOWS), ("auto", *SYNTHESES))
-        return EasedInterpolation(neighbours, flow, synthesis, **options)
     flow_names, synthesis_names = ("auto", PRECOMPUTED, *FLOWS), ("auto", *SYNTHESES)
-    flow, synthesis = _split(word, flow_names, synthesis_names)
+    is_eased = word.endswith(EASED) and not Path(word).is_dir()
+    flow, synthesis = _split(word.removesuffix(EASED) if is_eased else word, flow_names, synthesis_names)
     if flow in flow_names and synthesis in synthesis_names:
         if flow == PRECOMPUTED and not has_flows:
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
         if method and method.finds_motion and flow != "auto" and not (flow in FLOWS and method.uses(FLOWS[flow])):
             raise InputError(f"{synthesis} finds motion itself and has no use for {flow}; leave it out.")
+        if is_eased:
+            if neighbours is None:
+                raise InputError(f"{word} is of keyframes with others before and after them, and there are none.")
+            return EasedInterpolation(neighbours, flow, synthesis, **options)
         wants_flow = method is None or not (method.refines or method.finds_motion)
         return JudgedInterpolation(
             PRECOMPUTED if flow == "auto" and has_flows and wants_flow else flow, synthesis, **options

@@ -103,7 +103,8 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
             raise InputError(f"{where}: {len(marks)} in-betweens follow {keys[i]}; up to {MOST_BETWEEN} are drawn.")
         positions = [Fraction(f - first, next_first - first) for f in marks]
         exposures = tuple(b - a for a, b in itertools.pairwise([first, *marks, stop]))
-        gaps.append(Gap(eased(positions, ease), exposures, next_first - stop, ease is automatic))
+        has_motion = is_loop or i < len(keys) - 1
+        gaps.append(Gap(eased(positions, ease), exposures, next_first - stop, has_motion and ease is automatic))
     check_neighbours(gaps if is_loop else gaps[:-1])
     return gaps
 

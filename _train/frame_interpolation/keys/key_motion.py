@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,13 @@ _REMEMBERED = 4  # gaps
 def neighbours(gaps: Sequence[Gap], i: int) -> tuple[int, int] | None:
     """The numbers of the gaps before and after a gap, if motion goes on through all three.
 
-    The last gap, from the last key to the first, has motion if it has ticks. Empty frames interrupt motion.
+    The last gap, from the last key to the first, has motion if it has ticks or is eased. Empty frames interrupt motion.
     """
-    count = len(gaps) if gaps[-1].ticks else len(gaps) - 1
+    count = len(gaps) if gaps[-1].ticks or gaps[-1].is_eased else len(gaps) - 1
     before, after = i - 1, i + 1
     if count == len(gaps):
         before, after = before % count, after % count
-    if before < 0 or after >= count or gaps[before].blank or gaps[i].blank:
+    if before < 0 or after >= count or any(gaps[j].blank for j in (before, i, after)):
         return None
     return before, after
 
@@ -41,8 +42,8 @@ def settings(gaps: Sequence[Gap], keys: Sequence[str], i: int) -> dict[str, Any]
     if around is None:
         return {}
     before, after = around
-    durations = [_duration(gaps[j]) for j in (before, i, after)]
-    return {"eased": digest_of([keys[before], keys[(after + 1) % len(keys)], durations])}
+    rates = [str(Fraction(_duration(gaps[j]), _duration(gaps[i]))) for j in around]
+    return {"eased": digest_of([keys[before], keys[(after + 1) % len(keys)], rates])}
 
 
 class KeyMotion:
@@ -76,5 +77,5 @@ class KeyMotion:
 
 
 def _duration(gap: Gap) -> int:
-    """Frames from the first key of a gap to the next key, or to empty frames before it."""
+    """Frames from the first key of a gap to the next."""
     return sum(gap.exposures)

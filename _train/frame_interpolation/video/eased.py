@@ -58,13 +58,13 @@ class _Gap:
 
     @functools.cached_property
     def motion(self) -> easing.GapMotion:
-        assert self.stretch.following is not None
-        displacement = self._interpolator.displacement(self.stretch.picture.pixels, self.stretch.following.pixels)
+        assert self.stretch.onward is not None
+        displacement = self._interpolator.displacement(self.stretch.picture.pixels, self.stretch.onward.pixels)
         return easing.GapMotion(displacement, float(self.stretch.motion))
 
     @property
     def moves(self) -> bool:
-        return self.stretch.following is not None
+        return self.stretch.onward is not None
 
 
 def _easing(before: _Gap | None, gap: _Gap, after: _Gap | None) -> Easing | None:

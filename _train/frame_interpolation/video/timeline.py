@@ -34,7 +34,8 @@ class Stretch(NamedTuple, Generic[Picture]):
     following: Picture | None  # None if nothing moves
     held: range  # numbers of frames that show `picture`
     moving: list[tuple[int, float]]  # frame number, time in (0, 1) between the pictures
-    motion: Fraction = Fraction(0)  # seconds that the motion to the following drawing takes
+    onward: Picture | None = None  # the next drawing of the shot, also if no frame lies before it
+    motion: Fraction = Fraction(0)  # seconds that the motion to it takes
     rests: bool = True  # whether the drawing rests before it moves
 
 
@@ -86,10 +87,9 @@ def _stretch(
     start = following.start - motion
     moved = max(first, math.floor(start * fps + _NEAR) + 1) if motion else last
     moving = [(k, float((k / fps - start) / motion)) for k in range(moved, last)]
-    rests = start > current.start
-    return Stretch(
-        current.picture, following.picture if moving else None, range(first, min(moved, last)), moving, motion, rests
-    )
+    onward, rests = following.picture if motion else None, start > current.start
+    held = range(first, min(moved, last))
+    return Stretch(current.picture, onward if moving else None, held, moving, onward, motion, rests)
 
 
 def _first_frame(start: Fraction, fps: Fraction) -> int:
