@@ -39,23 +39,29 @@ class Lines:
     @classmethod
     def of(cls, frame0: np.ndarray, frame1: np.ndarray, is_forced: bool = False) -> "Lines | None":
         """The lines of two keys; None if one of them shows more than lines, lines of several strengths, or uneven
-        paper, or if only one of them is transparent.
+        paper, if only one of them is transparent, or if one is a negative of the other.
 
         Args:
             is_forced: treat both keys as line drawings.
 
         Raises:
-            InputError: `is_forced`, and a key is not in one ink on one ground, or only one of the keys is transparent.
+            InputError: `is_forced`, and a key is not in one ink on one ground, only one of the keys is transparent, or
+                one is a negative of the other.
         """
         frames = frame0, frame1
         tones = [find_tones(frame, is_forced) for frame in frames]
         if not is_forced:
             tones = [of if of and is_even(frame, of) else None for frame, of in zip(frames, tones, strict=True)]
         found = [one for one in tones if one is not None]
-        if len(found) == 2 and (found[0].ground is None) == (found[1].ground is None):
+        problem = ""
+        if len(found) < 2 or (found[0].ground is None) != (found[1].ground is None):
+            problem = "a key has no ink on one ground, as black on white"
+        elif _are_opposite(*found):
+            problem = "one key is a negative of the other, so that lines vanish between them"
+        if not problem:
             return cls(frames, found)
         if is_forced:
-            raise InputError("--line-art on: a key has no ink on one ground, as black on white; take auto or off.")
+            raise InputError(f"--line-art on: {problem}; take auto or off.")
         return None
 
     def redraw(self, frame: np.ndarray, t: float, width: np.ndarray) -> np.ndarray:
@@ -80,6 +86,13 @@ class Lines:
         with_ink_of_rest = np.where(beside & agrees & ~is_moving, np.maximum(changed, rest), changed)
         is_rest = beside & (agrees | grown(differ > _GONE, _RIM)) & ~grown(is_moving, _RIM)
         return np.where(is_rest, rest, with_ink_of_rest)
+
+
+def _are_opposite(first: Tones, last: Tones) -> bool:
+    """Whether the contrast of ink and ground turns round between two drawings, and is lost on the way."""
+    if first.ground is None or last.ground is None:
+        return False
+    return bool((first.ink - first.ground) @ (last.ink - last.ground) <= 0)
 
 
 def _mixed(first: Tones, last: Tones, t: float) -> Tones:

@@ -46,6 +46,15 @@ def test_what_is_none():
         line_art.Lines.of(lines, np.ones_like(lines), is_forced=True)
 
 
+def test_negatives_are_not_redrawn():
+    """Half-way from black on white to white on black there is no contrast."""
+    keys = unit(draw(0, 0)), 1 - unit(draw(0, 1))
+    assert line_art.Lines.of(*keys) is None
+    with pytest.raises(InputError, match="one key is a negative of the other"):
+        line_art.Lines.of(*keys, is_forced=True)
+    assert line_art.Lines.of(keys[0], 0.2 + 0.6 * unit(draw(0, 1))) is not None
+
+
 @pytest.mark.parametrize("width", [1.5, 2.5, 4.0])
 def test_lines_are_drawn_anew_where_and_as_wide_as_they_were(width):
     share = ring(width)
