@@ -11,6 +11,7 @@ import numpy as np
 _OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pixel is off
 _FEW = 0.01  # share of pixels that may be off
 _STRIDE, _CLEARLY = 4, 10  # of a sample of the pixels; factor of that share above which no more pixels are looked at
+_ONE_SIDED = 0.5  # least distance of ink from the ground, relative to the farthest colour
 _THICK = 1 / 60  # of the height; what is thicker is an area,
 _LEVELS = 0.25, 0.5  # of shades and of ink
 _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
@@ -89,13 +90,16 @@ def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
 
 
 def _two_tones(colours: np.ndarray) -> tuple[Tones, float] | None:
-    """The median and what is farthest from it, and the share of pixels that are off; None if there is no contrast."""
+    """The median and what is farthest from it, and the share of pixels that are off; None if there is no contrast, or
+    if what is farthest lies to all sides, as around the median of two colours on half of the frame each."""
     flat = colours.reshape(-1, 3)
     ground = np.median(flat, 0)
     distance = np.linalg.norm(flat - ground, axis=1)
     if distance.max() < 0.3:
         return None
     ink = np.median(flat[distance >= 0.9 * distance.max()], 0)
+    if np.linalg.norm(ink - ground) < _ONE_SIDED * distance.max():
+        return None
     tones = Tones(ink, ground)
     share = share_of_ink(colours, tones).reshape(-1, 1)
     off = np.linalg.norm(flat - ground - share * (ink - ground), axis=1)

@@ -24,3 +24,11 @@ def test_shades_between_ink_and_paper_are_no_lines():
     filled = drawing()
     cv2.circle(filled, (60, 60), 29, [0.65] * 3, -1, cv2.LINE_AA)
     assert find_tones(filled) is None
+
+
+def test_two_colours_on_half_of_the_picture_each_are_no_ink():
+    """Their median lies midway, where neither is nearer than the other."""
+    halves = np.zeros((40, 60, 3), np.float32)
+    halves[:, 30:] = 1
+    assert find_tones(halves) is None
+    assert find_tones(halves, is_forced=True) is None
