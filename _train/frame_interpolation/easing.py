@@ -6,7 +6,7 @@ Two drawings do not tell at which time what moves has come half of its way. The 
 acceleration is constant in these three gaps: from its speeds v₀, 1 and v₂, in displacements of the middle gap, motion
 at time t has come `t − ½ a t (1 − t)` of its way, where a is the slope of the speeds (Xu et al., "Quadratic Video
 Interpolation", NeurIPS 2019, for displacement along the motion of the gap alone). As drawings are rarely that regular,
-speeds are means over large areas of the frame.
+speeds are means over areas of the frame, mixed with that of the whole.
 """
 
 from typing import NamedTuple
