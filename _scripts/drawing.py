@@ -1,6 +1,7 @@
 """The options of how frames are drawn, alike in several command lines."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from _train.frame_interpolation.methods import BACKENDS, FLOWS, SYNTHESES, summa
 from _train.frame_interpolation.quality import QUALITIES
 from _util import device, weights
 from _util.errors import InputError
+
+_OF_PYTORCH = {"device": "it chooses one itself", "precision": "export_onnx --precision decides it"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +80,9 @@ def check(arguments: argparse.Namespace) -> None:
         named = next((name for name in ("flow", "synthesis", "precision") if getattr(arguments, name) != "auto"), None)
         if named:
             raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
+    for option, instead in _OF_PYTORCH.items() if arguments.backend != "pytorch" else ():
+        if getattr(arguments, option) != "auto":
+            print(f"--{option} has no effect with --backend {arguments.backend}: {instead}.", file=sys.stderr)
     device.check_name(arguments.device)
     choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
 

@@ -117,7 +117,9 @@ def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 if interrupted."""
+    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 or 143 if interrupted
+    by Ctrl-C or SIGTERM.
+    """
     from _util import extras
     from _util.errors import InputError
 
@@ -126,6 +128,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
+    _interrupt_on_sigterm()
     try:
         _require_current_folder()
         main()
@@ -142,9 +145,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT))
     sys.exit(0)
 
 
@@ -167,6 +170,24 @@ def _require_current_folder() -> None:
         os.getcwd()  # noqa: PTH109 - pathlib's error does not name the cause
     except FileNotFoundError as error:
         raise InputError("The current folder has been removed; go to another one (cd), and run again.") from error
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as `kill`, `timeout`, Slurm and containers send it."""
+
+
+def _interrupt_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that temporary files are removed."""
+    process = os.getpid()
+
+    def terminate(number: int, _frame: Any) -> None:
+        if os.getpid() == process:
+            raise _Terminated
+        signal.signal(number, signal.SIG_DFL)  # of a forked worker
+        os.kill(os.getpid(), number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def _keep_interrupt(unraisable) -> None:

@@ -3,7 +3,7 @@
 In: two frames and a matching of their pieces (`_util.sgm`). Out: `motion.Pieces`, and from these flow or paths.
 
     outlines    of pieces, and where they touch
-    fitting     outlines to motions
+    fitting     outlines to motions: from initial_motions, refined by closest_points
     pairing     pieces that look alike, with the nearest ones
     following   pieces that a matching misses, beside rotating ones
     bending     residual motion within a piece, and whether a motion explains both frames

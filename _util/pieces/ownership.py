@@ -23,8 +23,11 @@ GROUND, UNKNOWN = 0, -1
 _ALIKE = 0.08  # of a channel; largest difference in colour between parts of one piece
 _COARSE = 5  # pixels of radius from which pixels are subsampled
 _OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and deviations from painted ground
-_UNMOVED = 3  # levels within which ground counts as seen in both frames
+_UNMOVED = 3  # levels within which ground counts as seen in both frames,
+_UNSEEN = 4.0  # and that its difference counts less, or else more
 _LOYAL = 12  # levels by which another piece must match better
+_AWAY = 0.3  # levels per pixel of distance to an owner
+_UNOWNED, _OUTSIDE = 60.0, 100.0  # levels at which no owner counts, and one that takes a pixel out of the frame
 _ALIKE_AROUND = 2  # least number of a line pixel's neighbours that its new owner has; fewer are specks
 _LOST = 30  # levels of difference above which a line pixel matches no owner around it,
 _BESIDE = 3  # and takes the moving piece within so many pixels
@@ -214,16 +217,15 @@ def _best_owner(view, x, y, around, count):
         if owner > GROUND and distance <= nearest:
             beside_it, nearest = k, distance
         if owner == UNKNOWN:
-            cost = 60.0 if count > 1 else 0.0
+            cost = _UNOWNED if count > 1 else 0.0
         else:
             bend = view.bends[around.places[k, 0], around.places[k, 1]]
             cost = _difference(view, x, y, owner, bend, int(owner != GROUND))
-        # Prefer near owners, and moving ones.
-        cost += 0.3 * np.sqrt(distance)
+        cost += _AWAY * np.sqrt(distance)
         if owner == own and own > GROUND:
             cost -= _LOYAL
         if owner == GROUND:
-            cost += 4.0 if cost > _UNMOVED else -4.0
+            cost += _UNSEEN if cost > _UNMOVED else -_UNSEEN
         if cost < lowest:
             best, lowest = k, cost
     return beside_it if lowest > _LOST and own == GROUND else best
@@ -235,7 +237,7 @@ def _difference(view, x, y, owner, bend, reach):
     here, there = view.here, view.there
     column, row = landing(view.motions[owner], bend, x, y, view.frame)
     if not (0 <= row < there.shape[0] and 0 <= column < there.shape[1]):
-        return 100.0
+        return _OUTSIDE
     lowest = 255.0
     for v in range(max(row - reach, 0), min(row + reach + 1, there.shape[0])):
         for u in range(max(column - reach, 0), min(column + reach + 1, there.shape[1])):

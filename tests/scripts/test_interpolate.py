@@ -284,6 +284,14 @@ def test_bad_options_are_one_sentence(run, arguments, says):
     assert written(".") == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize("option", ["--precision fp16", "--device cpu"])
+def test_options_without_effect_on_a_backend_are_told(run, option):
+    _, said = run("a.png", "b.png", "--backend", "onnxruntime", *option.split(), "--checkpoints", "none")
+    assert f"{option.split()[0]} has no effect with --backend onnxruntime" in said
+    _, said = run("a.png", "b.png", *option.split(), "--checkpoints", "none")
+    assert "no effect" not in said
+
+
 def test_a_folder_that_existed_is_unchanged(run):
     Path("out").mkdir()
     Path("out/12_03.png").write_bytes(Path("a.png").read_bytes())

@@ -1,6 +1,7 @@
 """What all command lines do alike."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -58,6 +59,44 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     assert finished.returncode == 128 + signal.SIGINT
     assert finished.stderr == "Interrupted; what has been written is whole.\n"
     assert time.perf_counter() - start < 8
+
+
+def test_sigterm_ends_a_command_as_an_interrupt_does(tmp_path):
+    program = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from _util import command, files\n"
+        "def main():\n"
+        "    with files.replacing(Path(sys.argv[1])) as temporary:\n"
+        "        temporary.write_text('half')\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(10)\n"
+        "command.run(main)\n"
+    )
+    finished = python(program, str(tmp_path / "out.txt"))
+    assert finished.returncode == 128 + signal.SIGTERM
+    assert finished.stderr == "Interrupted; what has been written is whole.\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_sigterm_ends_a_forked_worker_at_once():
+    program = (
+        "import os, signal, time\n"
+        "from _util import command\n"
+        "def main():\n"
+        "    begun, begin = os.pipe()\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        os.write(begin, b'.')\n"
+        "        time.sleep(10)\n"
+        "        os._exit(0)\n"
+        "    os.read(begun, 1)\n"
+        "    os.kill(child, signal.SIGTERM)\n"
+        "    print(os.WTERMSIG(os.waitpid(child, 0)[1]))\n"
+        "command.run(main)\n"
+    )
+    assert python(program).stdout == f"{int(signal.SIGTERM)}\n"
 
 
 def test_a_current_folder_that_is_gone_is_one_sentence():

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from _train.frame_interpolation import pipeline
 from _train.frame_interpolation.guides import cutouts
-from _train.frame_interpolation.guides.cutouts import CutKey, Piece
+from _train.frame_interpolation.guides.cut_keys import CutKey, disc
+from _train.frame_interpolation.guides.cutouts import Piece
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.parted import AutomaticMotion
 from _train.frame_interpolation.pipeline import Pipeline
@@ -230,7 +231,7 @@ def _corners(mask: np.ndarray) -> np.ndarray:
 
 def _cut_out(frame: np.ndarray, mask: np.ndarray, motion: Similarity, size: tuple[int, int]) -> np.ndarray:
     """A piece of a frame as (h, w, 4) RGBA, its colours extended beyond its edge, moved onto a canvas."""
-    share = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), cutouts.disc(1)), (0, 0), 0.6)
+    share = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), disc(1)), (0, 0), 0.6)
     if frame.shape[2] == 4:
         share = share * frame[:, :, 3]
     picture = alpha.premultiplied(np.dstack([frame[:, :, :3], share]), 1)
@@ -282,7 +283,7 @@ def _union(masks: list[np.ndarray], size: tuple[int, int], grown: int) -> np.nda
     union = np.zeros(size, np.uint8)
     for mask in masks:
         union |= mask.astype(np.uint8)
-    return cv2.dilate(union, cutouts.disc(grown)) > 0
+    return cv2.dilate(union, disc(grown)) > 0
 
 
 def _behind(

@@ -157,3 +157,4 @@ def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) ->
 
 def _leave_interrupts_to_the_main_process(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which that process ends this one
