@@ -16,7 +16,7 @@ _OF_PYTORCH = {"device": "it chooses one itself", "precision": "export_onnx --pr
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `Interpolator` has."""
-    add = parser.add_argument
+    add = parser.add_argument_group("how frames are drawn").add_argument
     add(
         "--flow",
         metavar="NAME",

@@ -51,84 +51,10 @@ def parse() -> argparse.Namespace:
         help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; a folder, for numbered "
         "PNG; OUT/, with a slash, for a video under the name of IN in a folder; - is standard output, as Y4M",
     )
-    frequency = parser.add_mutually_exclusive_group()
-    frequency.add_argument("--fps", type=rate, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
-    frequency.add_argument("--times-fps", type=rate, metavar="N", help="or N times those of IN (default: 2)")
-    parser.add_argument("--in-fps", type=rate, metavar="N", help="drawings a second of IN (default: 24)")
-    parser.add_argument("--close-gaps", action="store_true", help="numbers that drawings lack take no time")
-    parser.add_argument(
-        "--deinterlace",
-        choices=("auto", "on", "off"),
-        default="auto",
-        help="make whole frames of interlaced ones (default: auto, where flags and pictures say so)",
-    )
-    parser.add_argument(
-        "--detelecine", action="store_true", help="bring telecined film back to its frames, four of five"
-    )
-    parser.add_argument(
-        "--no-dedup",
-        dest="dedup",
-        action="store_false",
-        help="take every frame of IN for a drawing of its own, repeated or not",
-    )
-    parser.add_argument(
-        "--no-camera-holds",
-        dest="camera_holds",
-        action="store_false",
-        help="under a moving camera, take every frame for a drawing, also where a figure is held for two or three",
-    )
-    parser.add_argument(
-        "--longest-hold",
-        type=rate,
-        metavar="S",
-        help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
-    )
-    parser.add_argument(
-        "--ease",
-        choices=("none", "auto"),
-        help="auto: motion between two drawings speeds up or slows down as the drawings before and after them tell "
-        "(default: none, it is even)",
-    )
-    parser.add_argument(
-        "--cut-threshold",
-        type=number(0, 1),
-        metavar="X",
-        help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
-        "(default: 0.2)",
-    )
-    parser.add_argument(
-        "--codec",
-        metavar="NAME",
-        help="FFmpeg's name (default: libx264; for .webm and .ivf, libvpx-vp9; for .mpg, .vob and .mxf, mpeg2video; "
-        "for .mov, .mkv and .avi of an IN with alpha, one that keeps it)",
-    )
-    parser.add_argument(
-        "--crf",
-        type=number(),
-        metavar="Q",
-        help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); of encoders without a constant rate "
-        "factor, what they have instead",
-    )
-    parser.add_argument(
-        "--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)"
-    )
-    parser.add_argument(
-        "--pix-fmt",
-        dest="pixel_format",
-        metavar="NAME",
-        help="FFmpeg's name (default: of the codec's the one that keeps most of IN)",
-    )
-    parser.add_argument("--resume", action="store_true", help="resume from what an earlier run has finished")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
-    parser.add_argument(
-        "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
-    )
-    parser.add_argument(
-        "--write-scene-list", type=Path, metavar="FILE", help="also write such a list, in a dry run too"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample"
-    )
+    add_rates(parser)
+    add_detection(parser)
+    add_encoding(parser)
+    add_running(parser)
     add_excerpt(parser)
     parser.add_argument(
         "--suffix",
@@ -146,6 +72,96 @@ def parse() -> argparse.Namespace:
     if arguments.suffix and not arguments.suffix.startswith("."):
         arguments.suffix = f".{arguments.suffix}"
     return arguments
+
+
+def add_rates(parser: argparse.ArgumentParser) -> None:
+    """Add frames a second of IN and OUT."""
+    group = parser.add_argument_group("frames a second")
+    frequency = group.add_mutually_exclusive_group()
+    frequency.add_argument("--fps", type=rate, metavar="N", help="frames a second of OUT, as 48 or 24000/1001")
+    frequency.add_argument("--times-fps", type=rate, metavar="N", help="or N times those of IN (default: 2)")
+    group.add_argument("--in-fps", type=rate, metavar="N", help="drawings a second of IN (default: 24)")
+
+
+def add_detection(parser: argparse.ArgumentParser) -> None:
+    """Add how drawings, holds and cuts are found in the frames of IN, and how motion between drawings proceeds."""
+    add = parser.add_argument_group("drawings, motion and cuts").add_argument
+    add("--close-gaps", action="store_true", help="numbers that drawings lack take no time")
+    add(
+        "--deinterlace",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="make whole frames of interlaced ones (default: auto, where flags and pictures say so)",
+    )
+    add("--detelecine", action="store_true", help="bring telecined film back to its frames, four of five")
+    add(
+        "--no-dedup",
+        dest="dedup",
+        action="store_false",
+        help="take every frame of IN for a drawing of its own, repeated or not",
+    )
+    add(
+        "--no-camera-holds",
+        dest="camera_holds",
+        action="store_false",
+        help="under a moving camera, take every frame for a drawing, also where a figure is held for two or three",
+    )
+    add(
+        "--longest-hold",
+        type=rate,
+        metavar="S",
+        help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
+    )
+    add(
+        "--ease",
+        choices=("none", "auto"),
+        help="auto: motion between two drawings speeds up or slows down as the drawings before and after them tell "
+        "(default: none, it is even)",
+    )
+    add(
+        "--cut-threshold",
+        type=number(0, 1),
+        metavar="X",
+        help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
+        "(default: 0.2)",
+    )
+
+
+def add_encoding(parser: argparse.ArgumentParser) -> None:
+    """Add how OUT is encoded."""
+    add = parser.add_argument_group("encoding").add_argument
+    add(
+        "--codec",
+        metavar="NAME",
+        help="FFmpeg's name (default: libx264; for .webm and .ivf, libvpx-vp9; for .mpg, .vob and .mxf, mpeg2video; "
+        "for .mov, .mkv and .avi of an IN with alpha, one that keeps it)",
+    )
+    add(
+        "--crf",
+        type=number(),
+        metavar="Q",
+        help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); of encoders without a constant rate "
+        "factor, what they have instead",
+    )
+    add("--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)")
+    add(
+        "--pix-fmt",
+        dest="pixel_format",
+        metavar="NAME",
+        help="FFmpeg's name (default: of the codec's the one that keeps most of IN)",
+    )
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add what becomes of earlier results, and of what is found."""
+    add = parser.add_argument_group("running").add_argument
+    add("--resume", action="store_true", help="resume from what an earlier run has finished")
+    add("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    add(
+        "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
+    )
+    add("--write-scene-list", type=Path, metavar="FILE", help="also write such a list, in a dry run too")
+    add("--dry-run", action="store_true", help="only count drawings and cuts, and estimate time and size from a sample")
 
 
 def add_excerpt(parser: argparse.ArgumentParser) -> None:

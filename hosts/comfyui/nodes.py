@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _train.frame_interpolation import methods
+from _train.frame_interpolation import easing, methods
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.pixels import with_channels
 
 _BETWEEN = ("INT", {"default": 1, "min": 1, "max": 63, "tooltip": "frames drawn in each gap, evenly spaced"})
 _SYNTHESIS = (["auto", *methods.SYNTHESES], {"default": "auto"})
+_EASE = (["none", "auto"], {"default": "none", "tooltip": "auto: as the images before and after each gap tell"})
 
 
 @functools.lru_cache(maxsize=1)
@@ -21,17 +22,34 @@ def _interpolator(synthesis: str) -> Interpolator:
     return Interpolator(synthesis=synthesis)
 
 
-def interpolate(images: Sequence[Tensor], between: int, synthesis: str) -> Tensor:
+def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: str = "none") -> Tensor:
     """All images (h, w, c) with `between` frames in each gap: ((n − 1) · (between + 1) + 1, h, w, c).
 
     If some images have fewer channels than others, grey becomes RGB, and added alpha is opaque.
+
+    Args:
+        ease: "none", or "auto": motion eases as that of the gaps before and after each tells.
+
+    Raises:
+        ValueError: there are no images, or they differ in size.
+        InputError: the ease is "auto", and the synthesis does not find motion itself.
     """
     arrays = _alike([image.detach().float().cpu().numpy() for image in images])
     draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
     tell = _progress((len(arrays) - 1) * between)
+    if ease == "auto":
+        draw.check_eases()
+
+    @functools.lru_cache(maxsize=4)
+    def motion(gap: int) -> easing.GapMotion:
+        return easing.GapMotion(draw.displacement(arrays[gap], arrays[gap + 1]), 1)
+
     frames = arrays[:1]
-    for one, other in itertools.pairwise(arrays):
-        for frame in draw.draw(draw.prepare(one, other), times):
+    for gap, (one, other) in enumerate(itertools.pairwise(arrays)):
+        eased = None
+        if ease == "auto" and 0 < gap < len(arrays) - 2:
+            eased = easing.estimate(motion(gap - 1), motion(gap), motion(gap + 1))
+        for frame in draw.draw(draw.prepare(one, other), times, easing=eased):
             frames.append(frame().clip(0, 1))
             tell(1)
         frames.append(other)
@@ -82,10 +100,13 @@ class InbetweenSequence(_Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:  # noqa: N802 - ComfyUI's name
-        return {"required": {"images": ("IMAGE",), "between": _BETWEEN, "synthesis": _SYNTHESIS}}
+        return {
+            "required": {"images": ("IMAGE",), "between": _BETWEEN, "synthesis": _SYNTHESIS},
+            "optional": {"ease": _EASE},  # workflows saved before it was there have none
+        }
 
-    def run(self, images: Tensor, between: int, synthesis: str) -> tuple[Tensor]:
-        return (interpolate(list(images), between, synthesis),)
+    def run(self, images: Tensor, between: int, synthesis: str, ease: str = "none") -> tuple[Tensor]:
+        return (interpolate(list(images), between, synthesis, ease),)
 
 
 NODE_CLASS_MAPPINGS = {"InbetweenPair": InbetweenPair, "InbetweenSequence": InbetweenSequence}

@@ -6,11 +6,14 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from _train.frame_interpolation.interpolator import Interpolator
+from _util.errors import InputError
 from hosts.comfyui import nodes
+from tests.train.test_easing import PLACES, accelerated, picture, place_of
 
 FOLDER = Path(nodes.__file__).parent
 TYPES = {"IMAGE", "INT"}
@@ -25,8 +28,9 @@ def simple(monkeypatch):
 def execute(name: str, **inputs) -> torch.Tensor:
     """What ComfyUI does with a node: defaults, limits and types of inputs are verified, then its function is called."""
     node = nodes.NODE_CLASS_MAPPINGS[name]
-    required = node.INPUT_TYPES()["required"]
-    for key, (kind, *rest) in required.items():
+    types_of_inputs = node.INPUT_TYPES()
+    required, optional = types_of_inputs["required"], types_of_inputs.get("optional", {})
+    for key, (kind, *rest) in [*required.items(), *((key, optional[key]) for key in optional if key in inputs)]:
         settings = rest[0] if rest else {}
         value = inputs.setdefault(key, settings.get("default"))
         if isinstance(kind, list):
@@ -35,7 +39,7 @@ def execute(name: str, **inputs) -> torch.Tensor:
             assert settings["min"] <= value <= settings["max"]
         else:
             assert kind == "IMAGE"
-    assert inputs.keys() == required.keys()
+    assert required.keys() <= inputs.keys() <= required.keys() | optional.keys()
     result = getattr(node(), node.FUNCTION)(**inputs)
     assert isinstance(result, tuple)
     assert node.RETURN_TYPES == ("IMAGE",)
@@ -71,6 +75,24 @@ def test_a_sequence(channels):
     assert frames.shape == (5, 32, 48, channels)
     assert torch.equal(frames[::2], given)
     assert 0 <= frames.min() <= frames.max() <= 1
+
+
+def test_a_sequence_is_eased_by_the_images_around_each_gap(monkeypatch):
+    ifnet = Interpolator(device="cpu", precision="fp32")
+    monkeypatch.setattr(nodes, "_interpolator", lambda synthesis: ifnet)
+    given = torch.stack([torch.from_numpy(picture(x).astype(np.float32) / 255) for x in PLACES[1:]])
+    frames = {
+        ease: execute("InbetweenSequence", images=given, ease=ease).mul(255).byte().numpy() for ease in ("none", "auto")
+    }
+    assert (frames["none"][[0, 1, 2, 4, 6, 7, 8]] == frames["auto"][[0, 1, 2, 4, 6, 7, 8]]).all()  # ends have one side
+    for gap in (1, 2):
+        off = {ease: place_of(drawn[2 * gap + 1]) - accelerated(0.5, gap + 1) for ease, drawn in frames.items()}
+        assert abs(off["auto"]) < 0.6 * abs(off["none"])
+
+
+def test_an_ease_needs_a_synthesis_that_finds_motion():
+    with pytest.raises(InputError, match="does not"):
+        execute("InbetweenSequence", images=images(4), ease="auto")
 
 
 def test_one_image_stays():

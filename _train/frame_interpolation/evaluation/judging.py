@@ -46,6 +46,62 @@ class Judged(NamedTuple):
     damaged: dict[str, str]  # item -> a sentence on why it is excluded
 
 
+class _Outcome(NamedTuple):
+    """What came of one item."""
+
+    index: int
+    rows: list[Row]
+    stamp: str = ""  # of all files that the rows were computed from; empty if they were known
+    error: InputError | None = None  # instead of rows
+
+
+class _ItemJudge:
+    """Judges items by their index, in any thread.
+
+    Args:
+        known: rows by method, item and stamp, which are not computed again.
+        report: every item is added to it, if given.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        methods: Sequence[JudgedMethod],
+        measures: Measures,
+        known: dict[tuple[str, str, str], Row],
+        report: Report | None,
+    ):
+        self._items, self._methods, self._measures = items, methods, measures
+        self._known, self._report = known, report
+        self._lock = contextlib.nullcontext() if measures.device.type == "cpu" else threading.Lock()
+
+    def __call__(self, index: int) -> _Outcome:
+        name = self._items.names[index]
+        stamp = self._stamp(index)
+        known = [row for method in self._methods if (row := self._known.get((method.name, name, stamp)))]
+        if len(known) == len(self._methods) and (self._report is None or self._report.has(name, stamp)):
+            return _Outcome(index, known)
+        try:
+            item = self._items[index]
+            with self._lock:
+                truth = self._measures.prepare(item)
+                drawn = {method.name: draw(method, item.triplet, self._measures) for method in self._methods}
+                found = {method: self._measures.compare(frames, item, truth) for method, frames in drawn.items()}
+                flows = {method.name: method.flow01(item.triplet) for method in self._methods} if self._report else {}
+        except InputError as error:
+            return _Outcome(index, [], error=error)
+        if self._report:  # outside the `try`: a write error ends the run instead of excluding the item
+            metadata = {fact: value for fact, value in item.metadata.items() if value}
+            first = {method: frames[0] for method, frames in drawn.items()}
+            self._report.add(ReportItem(name, metadata, found, _pictures(item, first, flows), stamp))
+        return _Outcome(index, [Row(method, name, item.metadata, scores) for method, scores in found.items()], stamp)
+
+    def _stamp(self, index: int) -> str:
+        name = self._items.names[index]
+        of_methods = (file for method in self._methods for file in method.sources(name))
+        return runs.stamp_of(sorted([*self._items.source.files(index), *of_methods]))[:12]
+
+
 def judge(
     items: Items,
     methods: Sequence[JudgedMethod],
@@ -68,46 +124,21 @@ def judge(
     Raises:
         InputError: no item is left, something cannot be written, or an item is damaged and `strict` is set.
     """
-    known = gathered.read()
+    judge_item = _ItemJudge(items, methods, measures, gathered.read(), report)
     share = range(processes.rank, len(items), processes.count)
-    lock = contextlib.nullcontext() if measures.device.type == "cpu" else threading.Lock()
-    damaged: dict[str, str] = {}
-
-    def work(index: int) -> tuple[int, list[Row] | InputError, str]:
-        name = items.names[index]
-        files = [*items.source.files(index), *(file for method in methods for file in method.sources(name))]
-        stamp = runs.stamp_of(sorted(files))[:12]
-        rows = [known.get((method.name, name, stamp)) for method in methods]
-        known_rows = [row for row in rows if row]
-        if len(known_rows) == len(rows) and (report is None or report.has(name, stamp)):
-            return index, known_rows, ""
-        try:
-            item = items[index]
-            with lock:
-                truth = measures.prepare(item)
-                drawn = {method.name: draw(method, item.triplet, measures) for method in methods}
-                found = {method: measures.compare(frames, item, truth) for method, frames in drawn.items()}
-                flows = {method.name: method.flow01(item.triplet) for method in methods} if report else {}
-        except InputError as error:
-            return index, error, ""
-        if report:  # outside the `try`: a write error ends the run instead of excluding the item
-            metadata = {fact: value for fact, value in item.metadata.items() if value}
-            first = {method: frames[0] for method, frames in drawn.items()}
-            report.add(ReportItem(name, metadata, found, _pictures(item, first, flows), stamp))
-        return index, [Row(method.name, name, item.metadata, found[method.name]) for method in methods], stamp
-
     own: dict[int, list[Row]] = {}
+    damaged: dict[str, str] = {}
     bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
     with bar, _one_thread_each(measures.device) as (pool, workers):
-        for index, result, stamp in in_order(pool, work, share, 2 * workers):
-            if isinstance(result, InputError):
+        for index, rows, stamp, error in in_order(pool, judge_item, share, 2 * workers):
+            if error is not None:
                 if strict:
-                    raise result
-                damaged[items.names[index]] = str(result)
+                    raise error
+                damaged[items.names[index]] = str(error)
             else:
-                own[index] = result
+                own[index] = rows
                 if stamp:
-                    gathered.append(result, stamp)
+                    gathered.append(rows, stamp)
             bar.update()
     shares = processes.gather((own, damaged))
     if processes.rank > 0:
