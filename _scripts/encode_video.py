@@ -12,8 +12,7 @@ def main() -> None:
     arguments = stages.parse(stages.ENCODE, "Encode a video at constant 24 frames a second, H.264 or HEVC, no sound.")
     from _databacks.extraction import encode_video
 
-    if any(getattr(arguments, name) != "auto" for name in ("flow", "device", "precision")):
-        stages.flow_estimator(arguments)  # a mistake that a later stage would find is found before there is work
+    stages.check_flow(arguments)  # a mistake that a later stage would find is found before there is work
     with holding(arguments.out):
         encode_video(arguments.video, arguments.out, stages.options(arguments))
 

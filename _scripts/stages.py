@@ -8,7 +8,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _util import command
+from _train.frame_interpolation import methods
+from _train.frame_interpolation.choice import choose
+from _util import command, device, weights
 from _util.command import number, whole
 
 if TYPE_CHECKING:
@@ -106,6 +108,15 @@ def options(arguments: argparse.Namespace, flow: str | None = None) -> "Extracti
     if flow:
         chosen["flow"] = flow
     return ExtractionOptions(**chosen)
+
+
+def check_flow(arguments: argparse.Namespace) -> None:
+    """Raise InputError as `flow_estimator`, which is called only for what PyTorch has to be imported for."""
+    chosen = choose(arguments.flow, "splat", arguments.checkpoints or weights.FOLDER).flow
+    device.check_name(arguments.device)
+    is_simple = arguments.device in ("auto", "cpu") and arguments.precision == "auto"
+    if not is_simple or chosen is None or methods.FLOWS[chosen].weights:
+        flow_estimator(arguments)
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:

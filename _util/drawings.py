@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from _util import colour, exr, files, formats, image, sequences
+from _util import colour, exr, files, formats, sequences
 from _util.alpha import opaque, resized
 from _util.colour import Colour
 from _util.counts import listed
@@ -71,7 +71,7 @@ class Drawings:
             if place / self.rate < start:
                 continue
             try:
-                picture = image.read(path)
+                picture = formats.for_display(formats.read(path))
             except InputError:
                 losses.unreadable.append(path.name)
                 continue
@@ -134,7 +134,7 @@ def _kind(path: Path) -> _Kind:
         digest = hashlib.sha256(profile).hexdigest() if profile else ""
         return _Kind(formats.upright_size(opened), is_clear, is_deep, digest)
     with contextlib.suppress(InputError):
-        picture = image.read(path)
+        picture = formats.for_display(formats.read(path))
         return _Kind(picture.shape[:2], picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)
     return _Kind(None, False, False)
 

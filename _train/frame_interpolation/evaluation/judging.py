@@ -49,7 +49,7 @@ class Judged(NamedTuple):
 class _Outcome(NamedTuple):
     """What came of one item."""
 
-    index: int
+    item: int  # its index
     rows: list[Row]
     stamp: str = ""  # of all files that the rows were computed from; empty if they were known
     error: InputError | None = None  # instead of rows
