@@ -5,7 +5,8 @@ together; the paper does not move.
 
     tracing     ink to centre lines and their neighbours
     fields      distance to the nearest line of a given direction
-    search      rigid motions that map the surroundings of a point onto lines of the other drawing
+    rigid       rigid motions of points
+    search      those that map the surroundings of a point onto lines of the other drawing
     matching    greedy choice among these: the one that explains most lines first
     bending     lines that bend, and the residual between matched lines
     agreement   how well a flow maps lines onto lines

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
 from _util.strokes.matching import UNKNOWN, StrokeMatching, on_line
-from _util.strokes.search import moved, moved_point
+from _util.strokes.rigid import moved, moved_back, moved_point
 from _util.strokes.tracing import LinePoints, Neighbours, nearest_of
 
 _OFF = 4  # pixels at 540×960; largest distance of a point from the line onto which it is moved
@@ -49,15 +49,8 @@ def bend(
     away, nearest = nearest_of(ends, there.points, on_line(scale))
     follows = np.isfinite(away) & (owners[1] == UNKNOWN)
     owners[1][follows] = owners[0][known][nearest[follows]]
-    bends[known] = _back(motions, ends) - here.points[known]
+    bends[known] = moved_back(motions, ends) - here.points[known]
     return StrokeMatching(matching.motions, owners), (bends, _seen_there(owners, known, ends, bends, there, scale))
-
-
-def _back(motions: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Apply the inverse of rigid motions (k, 4) to points (k, 2)."""
-    cos, sin, right, down = motions.T
-    u, v = ends[:, 0] - right, ends[:, 1] - down
-    return np.stack([cos * u + sin * v, cos * v - sin * u], 1)
 
 
 def _seen_there(

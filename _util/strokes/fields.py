@@ -46,7 +46,7 @@ def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineFi
 
 
 @njit()
-def channel_of(direction, channels):
+def _channel_of(direction, channels):
     return round(direction / np.pi * channels) % channels
 
 
@@ -56,7 +56,7 @@ def distance_at(distances, x, y, direction, most):
     column, row = round(x), round(y)
     if not (0 <= row < distances.shape[1] and 0 <= column < distances.shape[2]):
         return most
-    return min(distances[channel_of(direction, distances.shape[0]), row, column], most)
+    return min(distances[_channel_of(direction, distances.shape[0]), row, column], most)
 
 
 @njit()
@@ -65,6 +65,6 @@ def nearest_at(field, x, y, direction, most):
     column, row = round(x), round(y)
     if not (0 <= row < field.distances.shape[1] and 0 <= column < field.distances.shape[2]):
         return -1, most
-    channel = channel_of(direction, field.distances.shape[0])
+    channel = _channel_of(direction, field.distances.shape[0])
     distance = field.distances[channel, row, column]
     return (field.nearest[channel, row, column], distance) if distance <= most else (-1, most)

@@ -13,7 +13,8 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 from _util.strokes.fields import LineField, nearest_at
-from _util.strokes.search import about, moved, moved_point, search
+from _util.strokes.rigid import about, moved, moved_point
+from _util.strokes.search import search
 from _util.strokes.tracing import LinePoints, nearest_of, thinned
 
 UNKNOWN = -1

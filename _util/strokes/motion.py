@@ -14,6 +14,7 @@ from _util.sgm.motion import scale_of
 from _util.strokes.bending import bend
 from _util.strokes.fields import line_field
 from _util.strokes.matching import match
+from _util.strokes.rigid import matrices_of
 from _util.strokes.tracing import LinePoints, nearest_of
 
 _VISIBLE = 0.15  # share of ink above which a pixel moves with the nearest line; fainter ink may be grain of paper
@@ -32,7 +33,7 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
     field = line_field(lines[1], size, scale)
     matching, bends = bend(lines, field, match(lines, field, scale), scale)
     adopted = [_adopted(*of) for of in zip(lines, matching.owners, bends, strict=True)]
-    matrices = _matrices(matching.motions)
+    matrices = np.concatenate([np.eye(2, 3)[None], matrices_of(matching.motions)])  # the ground is the first
     maps = [_map(ink, of, *own) for ink, of, own in zip(inks, lines, adopted, strict=True)]
     layers = np.ones(len(matrices), np.float32)
     layers[GROUND] = 0
@@ -40,13 +41,6 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
     (owners0, bends0), (owners1, bends1) = maps
     chains = _chain(lines[0], adopted[0][0], matrices)
     return Pieces((owners0, owners1), chains, (bends0, bends1), layers, misfits, (nothing, nothing), False)
-
-
-def _matrices(motions: np.ndarray) -> np.ndarray:
-    """(k + 1, 2, 3): the identity for the ground, and rigid motions (k, 4)."""
-    cos, sin, right, down = motions.T
-    moving = np.stack([np.stack([cos, -sin, right], -1), np.stack([sin, cos, down], -1)], 1)
-    return np.concatenate([np.eye(2, 3)[None], moving])
 
 
 def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

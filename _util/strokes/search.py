@@ -1,7 +1,6 @@
 """Search for rigid motions that map the surroundings of a point in one drawing onto lines of the other.
 
-All motions that place the point on a line of the other drawing, along its direction, are tried; the best are kept. A
-rigid motion is (cos, sin, x, y): rotation, then shift.
+All motions that place the point on a line of the other drawing, along its direction, are tried; the best are kept.
 """
 
 import numpy as np
@@ -50,26 +49,6 @@ def _anchors(points: np.ndarray, most: int, scale: float) -> np.ndarray:
         apart *= _FARTHER
         anchors = anchors[thinned(points[anchors], apart)]
     return anchors
-
-
-def about(points: np.ndarray, turns: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(k, 4), the rigid motions that rotate by `turns` (k,) and take points (k, 2) to `ends` (k, 2)."""
-    cos, sin = np.cos(turns), np.sin(turns)
-    x, y = points.T
-    return np.stack([cos, sin, ends[:, 0] - cos * x + sin * y, ends[:, 1] - sin * x - cos * y], 1)
-
-
-def moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Apply rigid motions (k, 4), or one (4,), to points (k, 2)."""
-    cos, sin, right, down = motions.T
-    x, y = points.T
-    return np.stack([cos * x - sin * y + right, sin * x + cos * y + down], 1)
-
-
-@njit()
-def moved_point(motion, x, y):
-    """`moved` for one motion (4,) and one point, in kernels."""
-    return motion[0] * x - motion[1] * y + motion[2], motion[1] * x + motion[0] * y + motion[3]
 
 
 @njit()

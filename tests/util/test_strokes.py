@@ -15,7 +15,8 @@ from _util.strokes.agreement import cost, torn, unexplained
 from _util.strokes.fields import NOTHING, line_field
 from _util.strokes.matching import match
 from _util.strokes.motion import find
-from _util.strokes.search import about, moved, search
+from _util.strokes.rigid import about, moved
+from _util.strokes.search import search
 from _util.strokes.tracing import is_dense, thinned, trace
 
 SIZE = 270, 360
