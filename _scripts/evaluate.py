@@ -115,6 +115,8 @@ def parse() -> argparse.Namespace:
             parser.error(f"--{name}: there is no folder {path.parent}")
         if path and path.is_dir():
             parser.error(f"--{name}: {path} is a folder")
+    if arguments.out and arguments.table and arguments.out.resolve() == arguments.table.resolve():
+        parser.error(f"--out and --table are the same file, {arguments.out}; choose another for one of them")
     return arguments
 
 
@@ -177,10 +179,26 @@ def judge(arguments: argparse.Namespace) -> None:
         in_sequence=arguments.sequence,
     )
     out = arguments.out or judging.default_out(items, judged_methods)
+    refuse_overwriting([out, *([arguments.table] if arguments.table else [])], items, judged_methods)
     if arguments.report and arguments.report.resolve().is_relative_to(items.source.path.resolve()):
         raise InputError(f"The report {arguments.report} would lie in the data; choose another folder.")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
+
+
+def refuse_overwriting(outputs: list[Path], items, judged_methods) -> None:
+    """Raise InputError for an output in the place of a file that is read."""
+    from _util.errors import InputError
+
+    existing = {path.resolve(): path for path in outputs if path.exists()}
+    if not existing:
+        return
+    read = {items.source.path.resolve()}
+    for i, name in enumerate(items.names):
+        files = [*items.source.files(i), *(file for method in judged_methods for file in method.sources(name))]
+        read.update(file.resolve() for file in files)
+    for path in read & existing.keys():
+        raise InputError(f"{existing[path]} is read here, and would be overwritten; choose another place.")
 
 
 def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,21 @@ _LONGEST_TEXT = 10_000_000  # bytes
 _NUMBERED = re.compile(r"(\D*?)((?:^|(?<=[\s_.(]))-(?=\d))?(\d+|$)")  # a minus sign begins a name or follows one of _.(
 _HOST = hashlib.sha256(socket.gethostname().encode(errors="replace")).hexdigest()[:8]
 _TEMPORARY = re.compile(rf"\..*\.tmp-{_HOST}-(\d+)(\.[^.]*)?", re.DOTALL)
+
+
+def index_of(written: str, names: Sequence[str]) -> int | None:
+    """The index of the name that a user wrote in a table, which may have a picture's suffix, or another Unicode form.
+
+    File names on macOS, for example, may have letters and their accents apart.
+    """
+    suffix = Path(written).suffix
+    bare = written.removesuffix(suffix) if suffix.lower() in PICTURE_SUFFIXES else written
+    forms: tuple[Callable[[str], str], ...] = (str, functools.partial(unicodedata.normalize, "NFC"))
+    for form in forms:
+        for i, name in enumerate(names):
+            if form(name) in (form(written), form(bare)):
+                return i
+    return None
 
 
 def natural(name: str) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from _train.frame_interpolation import easing, methods
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.pixels import with_channels
 
-_BETWEEN = ("INT", {"default": 1, "min": 1, "max": 63, "tooltip": "frames drawn in each gap, evenly spaced"})
+_BETWEEN = ("INT", {"default": 1, "min": 1, "max": 63, "tooltip": "frames drawn in each gap"})
 _SYNTHESIS = (["auto", *methods.SYNTHESES], {"default": "auto"})
 _EASE = (["none", "auto"], {"default": "none", "tooltip": "auto: as the images before and after each gap tell"})
 
@@ -31,12 +31,14 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: st
         ease: "none", or "auto": motion eases as that of the gaps before and after each tells.
 
     Raises:
-        ValueError: there are no images, or they differ in size.
+        ValueError: there are no images, they differ in size, or there is no such ease.
         InputError: the ease is "auto", and the synthesis does not find motion itself.
     """
     arrays = _alike([image.detach().float().cpu().numpy() for image in images])
     draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
     tell = _progress((len(arrays) - 1) * between)
+    if ease not in _EASE[0]:
+        raise ValueError(f"There is no ease {ease!r}; there are {' and '.join(_EASE[0])}.")
     if ease == "auto":
         draw.check_eases()
 

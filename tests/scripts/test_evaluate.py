@@ -192,6 +192,7 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
         (("--data", "keys", "--metrics", "psnr", "--register"), "--register is of lpips and chamfer, which"),
         (("--data", "keys", "--table", "none/table.md"), "no folder none"),
         (("--data", "keys", "--out", "none/scores.csv"), "no folder none"),
+        (("--data", "keys", "--out", "a.csv", "--table", "./a.csv"), "--out and --table are the same file"),
         (("--data", "keys", "--baseline", "median"), "invalid choice"),
         (("--data", "keys", "--flow", "raft"), "no flow 'raft'"),
         (("--data", "keys", "--device", "abacus"), "device 'abacus'"),
@@ -601,6 +602,23 @@ def test_where_an_item_of_the_report_cannot_be_written_the_table_is_not_either(r
     assert said.endswith("There is no room.\n")
     assert run(*options)[0] == 0
     assert Path("a.csv").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--table"])
+def test_what_is_read_is_not_overwritten(run, keys, option):
+    read = sorted(keys.iterdir())[1]
+    before = read.read_bytes()
+    code, _, said = run("--data", keys, "--baseline", "mean", "--metrics", "psnr", option, read)
+    assert code == 2
+    assert "is read here, and would be overwritten" in said
+    assert read.read_bytes() == before
+    frames = Path("frames")
+    frames.mkdir()
+    drawn = frames / read.name
+    shutil.copy(read, drawn)
+    code, _, said = run("--data", keys, "--compare", "blend", "frames", "--metrics", "psnr", option, drawn)
+    assert "is read here, and would be overwritten" in said
+    assert drawn.read_bytes() == before
 
 
 @pytest.mark.parametrize("place", ["", "report"])

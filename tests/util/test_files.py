@@ -8,7 +8,7 @@ import pytest
 
 from _util import files
 from _util.errors import InputError
-from _util.files import natural, numbered, replacing
+from _util.files import index_of, natural, numbered, replacing
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,14 @@ from _util.files import natural, numbered, replacing
 def test_natural_order(names):
     backwards = names[::-1]
     assert sorted(backwards, key=natural) == names
+
+
+@pytest.mark.parametrize(
+    ("written", "index"), [("a1", 0), ("a1.png", 0), ("a1.5", 1), ("k\u00e4", 2), ("ka\u0308.PNG", 2), ("a", None)]
+)
+def test_names_in_tables(written, index):
+    assert index_of(written, ["a1", "a1.5", "ka\u0308"]) == index
+    assert index_of(written, ["a1", "a1.5", "k\u00e4"]) == index
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import numpy as np
 
 from _util.counts import counted, listed
 from _util.errors import InputError
-from _util.files import read_json
+from _util.files import index_of, read_json
 
 _SAMPLES = 9  # points sampled on a stroke
 _SAME = 2.0  # pixels within which two points coincide
@@ -140,10 +140,11 @@ def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:
         return 0
     if key is None:
         raise InputError(f"{where} names no key; there are {len(gaps)} gaps, each named by the key that begins it.")
-    if key not in gaps:
-        last = " is the last key, and" if key in keys else ""
+    number = index_of(key, keys) if isinstance(key, str) else None
+    if number is None or number >= len(gaps):
+        last = " is the last key, and" if number is not None else ""
         raise InputError(f"{where}: {key!r}{last} begins no gap; keys that do are {listed(gaps)}.")
-    return gaps.index(key)
+    return number
 
 
 def _stroke(where: str, name: str, value: Any) -> list[Point]:

@@ -111,7 +111,9 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     if len(keys) < 2:
         pictures = "one picture" if keys else f"no pictures ({files.PICTURE_FORMATS})"
         held = f"{folder} holds {pictures}" if folder else f"{sources[0]} is one picture"
-        raise InputError(f"{held}; two keys or more are needed.")
+        layered = folder and any(path.is_dir() and files.pictures(path) for path in folder.iterdir())
+        instead = ", or folders of layers and no picture beside them" if layered else ""
+        raise InputError(f"{held}; two keys or more are needed{instead}.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         if len(listed := list(same)) > 1:
             raise InputError(

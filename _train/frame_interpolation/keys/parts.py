@@ -20,7 +20,7 @@ import numpy as np
 from _train.frame_interpolation.keys import timing
 from _train.frame_interpolation.keys.tables import read_rows
 from _train.frame_interpolation.keys.timing import Gap
-from _util import formats
+from _util import files, formats
 from _util.counts import counted, listed
 from _util.errors import InputError
 
@@ -61,9 +61,13 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
     found: dict[int, list[TimedPart]] = {}
     for line, row in read_rows(path, "a list of parts", _COLUMNS, ["key", "mask"]):
         where = f"{path}, line {line}"
-        if row["key"] not in keys:
+        i = files.index_of(row["key"], keys)
+        if i is None:
             raise InputError(f"{where} names {row['key']!r}, which is not a key; keys are {listed(keys)}.")
-        i = list(keys).index(row["key"])
+        if not gaps[i].ticks and i == len(keys) - 1:
+            raise InputError(f"{where}: no in-between follows {row['key']}, the last key; remove the line, or add --loop.")
+        if not row["mask"]:
+            raise InputError(f"{where} names no mask, a picture of the keys' size that is white on the part.")
         part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
         found.setdefault(i, []).append(part)
     return {i: tuple(parts) for i, parts in found.items()}

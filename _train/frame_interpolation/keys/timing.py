@@ -22,18 +22,18 @@ columns and values are optional; the options of the command line apply where the
 """
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from _train.frame_interpolation.keys import key_names
 from _train.frame_interpolation.keys.tables import read_rows
-from _util import clock
+from _util import clock, files
 from _util.counts import counted, listed
 from _util.errors import InputError
-from _util.files import PICTURE_SUFFIXES
 
 MOST_BETWEEN = 9999
 MOST_FRAMES = 9999  # longest exposure of a drawing
@@ -172,7 +172,8 @@ def parse_curve(text: str) -> Ease:
         return EASES[text]
     if text == "auto":
         raise InputError("auto is the ease of a whole gap, as it is drawn; choose a curve here.")
-    numbers = text.removeprefix("cubic-bezier(").removesuffix(")").split(",")
+    whole = re.fullmatch(r"cubic-bezier\s*\((.*)\)|([^()]*)", text)
+    numbers = (whole[1] or whole[2] or "").split(",") if whole else []
     if len(numbers) != 4:
         names = ", ".join((*EASES, "auto"))
         raise InputError(f"There is no ease {text!r}; there are {names} and cubic-bezier(x1, y1, x2, y2).")
@@ -295,7 +296,7 @@ def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[i
     for line, values in read_rows(chart, "a chart", _COLUMNS, ["key"]):
         where = f"{chart}, line {line}"
         name = values["key"]
-        number = next((i for i, key in enumerate(keys) if key in (name, _without_suffix(name))), None)
+        number = files.index_of(name, keys)
         if number is None:
             raise InputError(f"{where}: there is no key {name!r}; the keys are {listed(keys)}.")
         if number >= len(rows):
@@ -309,11 +310,6 @@ def _charted(rows: list[_Row], chart: Path, keys: Sequence[str], divided: list[i
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
     return [charted.get(i, charted.get(divided[i], row)) for i, row in enumerate(rows)]
-
-
-def _without_suffix(name: str) -> str:
-    path = PurePath(name)
-    return path.stem if path.suffix.lower() in PICTURE_SUFFIXES else name
 
 
 def _overridden(row: _Row, values: dict[str, str]) -> _Row:

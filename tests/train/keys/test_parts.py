@@ -67,6 +67,14 @@ def test_files_that_are_refused(mask, text):
         parts.read(path, ["a", "b"], [GAP, GAP])
 
 
+@pytest.mark.parametrize(("row", "says"), [("b,hair=1.png,in,", "the last key"), ("a,,in,", "names no mask")])
+def test_rows_without_effect_are_refused(mask, row, says):
+    path = mask.with_name("parts.csv")
+    path.write_text(f"key,mask,ease,ticks\n{row}\n")
+    with pytest.raises(InputError, match=rf"parts\.csv, line 2.*{says}"):
+        parts.read(path, ["a", "b"], [GAP, timing.Gap.on((), 1)])
+
+
 def test_masks_that_are_refused(tmp_path, mask):
     with pytest.raises(InputError, match="80×64"):
         parts.read_mask(parts.parse(f"{mask}=in", GAP), (64, 64))

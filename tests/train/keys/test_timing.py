@@ -117,6 +117,8 @@ def test_columns_of_a_chart_come_in_any_order(tmp_path):
         ({"ticks": "1e999999999"}, "not a number"),
         ({"ticks": "0.5:0.5"}, "2 lists"),
         ({"ease": "bounce"}, "no ease 'bounce'"),
+        ({"ease": "cubic-bezier(0,0,1,1"}, "no ease 'cubic-bezier"),
+        ({"ease": "0,0,1,1)"}, "no ease"),
         ({"ease": "1.5,0,0,1"}, "both x lie in"),
         ({"ease": "0,2,0,2", "between": "3"}, "cannot be drawn"),
         ({"ease": "0.5,-1,0.5,2", "between": "9"}, "cannot be drawn"),
