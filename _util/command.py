@@ -191,15 +191,16 @@ def _interrupt_on_sigterm() -> None:
 
 
 def _keep_interrupt(unraisable) -> None:
-    """Raise Ctrl-C again, shortly after, if it arrived in code that cannot raise, such as a callback of a C library."""
+    """Raise an interrupt again, shortly after, if it arrived in code that cannot raise, such as a callback from C."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.05, _interrupt).start()
+        number = signal.SIGTERM if issubclass(unraisable.exc_type, _Terminated) else signal.SIGINT
+        threading.Timer(0.05, _interrupt, [number]).start()
     else:
         sys.__unraisablehook__(unraisable)
 
 
-def _interrupt() -> None:
+def _interrupt(number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also ends a blocking call
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # also ends a blocking call
     else:  # Windows
-        _thread.interrupt_main()
+        _thread.interrupt_main(number)

@@ -87,6 +87,7 @@ class Losses:
     undecodable: int = 0  # packets
     unreadable: list[str] = field(default_factory=list)  # names of drawings
     corrupt: int = 0  # frames decoded with errors
+    broken: int = 0  # packets that the container knows to be damaged
     unordered: int = 0  # frames no later than the one before
     restarts: int = 0  # of the clock
     resized: tuple[int, int] | None = None
@@ -108,8 +109,8 @@ class Losses:
             parts.append(f"has frames that cannot be decoded ({self.undecodable})")
         if self.unreadable:
             parts.append(f"holds drawings that cannot be read ({listed(self.unreadable)})")
-        if self.corrupt:
-            parts.append(f"has damaged frames ({self.corrupt})")
+        if damaged := max(self.corrupt, self.broken):  # frames of broken packets may be lost, or decoded with errors
+            parts.append(f"has damaged frames ({damaged})")
         if self.unordered:
             parts.append(f"has frames no later than the one before ({self.unordered})")
         if self.restarts:
@@ -371,6 +372,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Lo
             return
         if not has_times and packet.size and packet.dts is not None:
             heapq.heappush(decoding_times, packet.dts)
+        losses.broken += packet.is_corrupt
         try:
             frames = decode(packet)
         except av.FFmpegError:

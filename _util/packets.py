@@ -8,18 +8,18 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
-import av.filter
 from av.container import InputContainer
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from _util import fields, timed_text
+from _util import timed_text
+from _util.sound import ReencodedSound
 from _util.streams import is_cover
 
-_SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
+_PREROLL = Fraction(1, 2)  # seconds of sound before a span that are decoded, as decoders begin with a gap
 
 
 class Span(NamedTuple):
@@ -93,62 +93,6 @@ class _Subtitles:
         return packet
 
 
-class _Sound:
-    """Re-encodes audio; at another tempo by FFmpeg's filter atempo, which keeps the pitch."""
-
-    def __init__(self, stream: av.AudioStream, span: Span):
-        self._stream, self._span = stream, span
-        self.keeps_times = span.slowness == 1
-        self._graph: Any = None
-        self._samples = 0
-
-    def convert(self, packet: av.Packet) -> list[av.Packet]:
-        encode = self._stream.encode if self.keeps_times else self._slowed
-        return [encoded for frame in _decode(packet) for encoded in encode(frame)]
-
-    def end(self) -> list[av.Packet]:
-        """Flush the filters and the encoder."""
-        last = [] if self._graph is None else self._slowed(None)
-        return [*last, *self._stream.encode(None)]
-
-    def _slowed(self, frame: Any) -> list[av.Packet]:
-        self._graph = self._graph or self._begin(frame)
-        self._graph.push(frame)
-        encoded = []
-        for out in fields.pull(self._graph):
-            out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
-            self._samples += out.samples
-            encoded += self._stream.encode(out)
-        return encoded
-
-    def _begin(self, frame: Any) -> Any:
-        """A filter graph for frames like the first."""
-        graph = av.filter.Graph()
-        ends = graph.add_abuffer(
-            sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
-        )
-        tempo = 1 / self._span.slowness
-        chain = []
-        while tempo < _SLOWEST:
-            chain.append(_SLOWEST)
-            tempo /= _SLOWEST
-        filters = (graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])
-        graph.link_nodes(ends, *filters, graph.add("abuffersink")).configure()
-        late = (frame.pts or 0) * frame.time_base - self._span.start
-        early = _advance([*chain, tempo], frame.sample_rate)
-        self._samples = round(late * self._span.slowness * frame.sample_rate) + early
-        return graph
-
-
-def _advance(tempos: Iterable[Fraction], rate: int) -> int:
-    """By how many samples filters atempo, one after the other, are early: each by 1/4 of its window of input."""
-    window = 2 ** math.ceil(math.log2(rate / 24))  # as FFmpeg chooses it
-    early = Fraction(0)
-    for tempo in tempos:
-        early = (early + Fraction(window, 4)) / tempo
-    return round(early)
-
-
 def read_packets(
     source: InputContainer, copies: dict[int, Stream], reencoded: dict[int, Stream], epoch: Fraction, span: Span
 ) -> Iterator[Timed]:
@@ -176,27 +120,20 @@ def read_packets(
             yield Timed((time or 0) * packet.time_base, packet)
 
     for packet in _until_damage(source.demux([source.streams[index] for index in converters])):
-        if span.stop is not None and not _cut(packet, span):
-            continue
         converter = converters[packet.stream.index]
+        preroll = _PREROLL if isinstance(converter, ReencodedSound) else Fraction(0)
+        if span.stop is not None and not _cut(packet, span, preroll):
+            continue
         yield from placed(converter.convert(packet), converter.keeps_times)
     for converter in converters.values():
         yield from placed(converter.end(), converter.keeps_times)
 
 
-def _reencoder(stream: Stream, span: Span) -> _Subtitles | _Sound:
+def _reencoder(stream: Stream, span: Span) -> _Subtitles | ReencodedSound:
     if isinstance(stream, SubtitleStream):
         return _Subtitles(stream)
     assert isinstance(stream, av.AudioStream)
-    return _Sound(stream, span)
-
-
-def _decode(packet: av.Packet) -> list[Any]:
-    """The frames of audio in a packet; a damaged packet is a gap in the sound."""
-    try:
-        return packet.decode()
-    except av.FFmpegError:
-        return []
+    return ReencodedSound(stream, span.start, span.slowness, is_cut=span.stop is not None)
 
 
 def _until_damage(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
@@ -204,18 +141,18 @@ def _until_damage(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         yield from packets
 
 
-def _cut(packet: av.Packet, span: Span) -> bool:
+def _cut(packet: av.Packet, span: Span, preroll: Fraction = Fraction(0)) -> bool:
     """Clip a packet to a span; False if nothing of it is left.
 
     Subtitles are cut, so that one shown before the span is shown from its start. An audio packet belongs to the span if
-    it starts within it. Packets without a time, and cover art, always belong to it.
+    it starts within it, or as many seconds before it. Packets without a time, and cover art, always belong to it.
     """
     if packet.pts is None or is_cover(packet.stream):
         return True
     assert span.stop is not None
     start, stop = span.start / packet.time_base, span.stop / packet.time_base
     if packet.stream.type != "subtitle" or not packet.duration:
-        return start <= packet.pts < stop
+        return start - preroll / packet.time_base <= packet.pts < stop
     begin, end = max(packet.pts, round(start)), min(packet.pts + packet.duration, round(stop))
     packet.pts = packet.dts = begin
     packet.duration = max(end - begin, 0)

@@ -21,6 +21,7 @@ from av.stream import Stream
 from _util import streams, video
 from _util.errors import InputError
 from _util.packets import Span, Timed, from_zero, read_packets
+from _util.sound import SilenceBetween
 from _util.video import Encoding
 
 _TICKS = 90_000  # least ticks per second in the video's time base
@@ -227,10 +228,16 @@ def _video_packets(
 def _mux(container: OutputContainer, readings: Sequence[Iterator[Timed]]) -> dict[int, Fraction]:
     """Write packets in order of decoding time. Returns when each audio stream begins, in seconds, by its number."""
     starts: dict[int, Fraction] = {}
+    silence = SilenceBetween(container.streams.audio if container.format.name == "mxf" else ())
+    end = Fraction(0)
     for time, packet in heapq.merge(*readings, key=lambda timed: timed.time):
         if packet.stream.type == "audio":
             starts.setdefault(packet.stream.index, time)
+        elif packet.pts is not None:
+            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        container.mux(list(silence.before(time, packet)))
         container.mux(packet)
+    container.mux(list(silence.until(end)))
     return starts
 
 

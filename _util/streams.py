@@ -17,6 +17,7 @@ from _util import decoding
 # Encoders by container; others use FFmpeg's default.
 _SOUND = {"webm": "libopus", "mpeg": "mp2", "svcd": "mp2", "vob": "mp2"}
 _DEFAULT_SOUND = "aac"  # replaces mp2 and mp3 as the container's default
+_RATES = {"mxf": 48_000}  # the only ones that a muxer takes
 _BIT_RATES = {"wmav2": 128_000}  # for encoders without a default
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # by channels
@@ -55,7 +56,7 @@ def add_reencoded(container: OutputContainer, stream: Stream) -> Stream:
     if isinstance(stream, av.AudioStream):
         usual = container.default_audio_codec
         codec = _SOUND.get(name, _DEFAULT_SOUND if usual in ("mp2", "mp3") else usual)
-        anew = container.add_stream(codec, rate=_rate(codec, stream.rate))
+        anew = container.add_stream(codec, rate=_RATES.get(name, _rate(codec, stream.rate)))
         assert isinstance(anew, av.AudioStream)
         anew.layout = _layout(codec, anew.rate, stream.layout)
         if codec in _BIT_RATES:

@@ -42,13 +42,14 @@ def test_help_is_quick_and_needs_no_libraries(name):
     assert finished.stdout.endswith("loaded set()\n")
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("has_pthread_kill", [True, False])  # which Windows lacks
-def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
+def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, number):
     program = (
         "import ctypes, os, signal, time\n"
         f"{'' if has_pthread_kill else 'del signal.pthread_kill'}\n"
         "from _util import command\n"
-        "def callback(): os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        f"def callback(): os.kill(os.getpid(), signal.{number}); time.sleep(1)\n"
         "def main():\n"
         "    ctypes.CFUNCTYPE(None)(callback)()\n"
         f"    for _ in range({1 if has_pthread_kill else 100}): time.sleep({10 if has_pthread_kill else 0.1})\n"
@@ -56,7 +57,7 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill):
     )
     start = time.perf_counter()
     finished = python(program)
-    assert finished.returncode == 128 + signal.SIGINT
+    assert finished.returncode == 128 + getattr(signal, number)
     assert finished.stderr == "Interrupted; what has been written is whole.\n"
     assert time.perf_counter() - start < 8
 

@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -427,6 +428,19 @@ def test_a_file_cut_short(tmp_path, suffix):
     assert 20 < len(read) < 72
     assert "of 3.00 s" in reader.damage
     assert reader.damage.endswith("what can be read of it was used.")
+
+
+def test_a_gap_in_a_transport_stream_is_reported(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), np.uint8)
+    data = bytearray(write(tmp_path / "whole.ts", list(noise)).read_bytes())
+    reader = Reader(tmp_path / "whole.ts")
+    assert (len(list(reader)), reader.damage) == (40, None)
+    middle = len(data) // 2
+    data[middle : middle + 1500] = bytes(1500)  # eight packets
+    (tmp_path / "gap.ts").write_bytes(data)
+    reader = Reader(tmp_path / "gap.ts")
+    list(reader)
+    assert re.search(r"has (damaged frames|frames that cannot be decoded) \(\d+\)", reader.damage)
 
 
 def test_a_palette_is_read_from_standard_input(tmp_path):

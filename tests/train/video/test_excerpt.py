@@ -40,11 +40,17 @@ def picture(i: int) -> np.ndarray:
 @pytest.fixture
 def clip(tmp_path) -> Path:
     """Two seconds: a beep of 880 Hz from 1 to 1.25 s, in chapters of a second."""
-    path = tmp_path / "clip.mkv"
+    return write_clip(tmp_path / "clip.mkv", (1, 1.25))
+
+
+def write_clip(
+    path: Path, beep: tuple[float, float], sound: tuple[float, float] = (0, 2), codec: str = "pcm_s16le"
+) -> Path:
+    """Write two seconds of pictures, a beep of 880 Hz from when to when, and when there is sound at all."""
     with av.open(path, "w") as container:
         stream = container.add_stream("ffv1", rate=RATE)
         stream.height, stream.width, stream.pix_fmt = H, W, "bgr0"
-        sound = container.add_stream("pcm_s16le", rate=SOUND)
+        of_sound = container.add_stream(codec, rate=SOUND, layout="mono")
         container.set_chapters(
             [
                 {"id": i + 1, "start": 1000 * i, "end": 1000 * (i + 1), "time_base": Fraction(1, 1000), "metadata": {}}
@@ -52,16 +58,18 @@ def clip(tmp_path) -> Path:
             ]
         )
         t = np.arange(2 * SOUND) / SOUND
-        wave = np.where((t >= 1) & (t < 1.25), 12_000 * np.sin(2 * np.pi * 880 * t), 0).astype(np.int16)
+        wave = np.where((t >= beep[0]) & (t < beep[1]), 12_000 * np.sin(2 * np.pi * 880 * t), 0).astype(np.int16)
         for i in range(2 * RATE):
             frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, RATE)
             container.mux(stream.encode(frame))
-            piece = av.AudioFrame.from_ndarray(wave[None, i * SOUND // RATE : (i + 1) * SOUND // RATE], layout="mono")
-            piece.sample_rate, piece.pts, piece.time_base = SOUND, i * SOUND // RATE, Fraction(1, SOUND)
-            container.mux(sound.encode(piece))
+            if sound[0] <= i / RATE < sound[1]:
+                samples = wave[None, i * SOUND // RATE : (i + 1) * SOUND // RATE]
+                piece = av.AudioFrame.from_ndarray(samples, layout="mono")
+                piece.sample_rate, piece.pts, piece.time_base = SOUND, i * SOUND // RATE, Fraction(1, SOUND)
+                container.mux(of_sound.encode(piece))
         container.mux(stream.encode(None))
-        container.mux(sound.encode(None))
+        container.mux(of_sound.encode(None))
     return path
 
 
@@ -116,6 +124,37 @@ def test_slow_motion_keeps_the_pitch(run, clip, slowness):
     assert abs(last - 1.25 * slowness) < 0.05 * slowness
     assert abs((first + last) / 2 - 1.125 * slowness) < 0.004 * slowness
     assert abs(frequency - 880) < 8
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_u8", "aac", "flac"])
+@pytest.mark.parametrize(("slowness", "start"), [(2, 0), (5, 0), (2, 0.5)])
+def test_slow_motion_keeps_the_first_sound(run, tmp_path, codec, slowness, start):
+    write_clip(tmp_path / "clip.mkv", (0, 1.5), codec=codec)
+    first, last, _ = beep(run("--slow-motion", slowness, "--from", start))
+    assert first < 0.01 * slowness  # the filter fades in
+    assert abs(last - (1.5 - start) * slowness) < 0.03 * slowness
+
+
+def test_sound_that_is_encoded_anew_begins_with_the_part(run, tmp_path):
+    write_clip(tmp_path / "clip.mkv", (0, 1.5), codec="aac")
+    first, last, _ = beep(run("--from", "0.5", "--to", "2", out="out.webm"))
+    assert first < 0.02
+    assert abs(last - 1) < 0.02
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+@pytest.mark.parametrize("sound", [(0, 1), (0.75, 2), (0.5, 1.25)])
+def test_sound_in_mxf_is_in_step_where_there_is_some_for_a_part_of_the_time(run, tmp_path, codec, sound):
+    write_clip(tmp_path / "clip.mkv", (0.8, 0.95), sound, codec)
+    out = run(out="out.mxf")
+    first, last, _ = beep(out)
+    assert abs(first - 0.8) < 0.02
+    assert abs(last - 0.95) < 0.02
+    assert len(heard(out)[0]) == 2 * SOUND
+    assert len(list(Reader(out))) == 96
+    first, last, _ = beep(run("--from", "0.5", "--to", "1.5", out="part.mxf"))
+    assert abs(first - 0.3) < 0.02
+    assert abs(last - 0.45) < 0.02
 
 
 def test_slow_sound_is_in_windows_media_too(run, clip):

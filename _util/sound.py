@@ -1,0 +1,162 @@
+"""Sound of an output file: re-encoded, slowed at the same pitch, and silence where a container needs sound."""
+
+import math
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.filter
+import numpy as np
+
+from _util import fields
+
+_SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
+_ROUNDING = Fraction(1, 50)  # seconds by which times of packets may be off without a gap between them
+_LATEST = Fraction(1)  # seconds by which sound may follow pictures in a source
+
+
+class ReencodedSound:
+    """Re-encodes audio; at another tempo by FFmpeg's filter atempo, which keeps the pitch.
+
+    Args:
+        stream: of the output.
+        start: seconds of the source's clock at which the output starts, if it is slowed.
+        slowness: factor by which the duration grows.
+        is_cut: whether sound before `start` is left out.
+    """
+
+    def __init__(self, stream: av.AudioStream, start: Fraction, slowness: Fraction, is_cut: bool):
+        self._stream, self._start, self._slowness, self._is_cut = stream, start, slowness, is_cut
+        self.keeps_times = slowness == 1  # packets have the source's times
+        self._graph: Any = None
+        self._samples = 0
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        encode = self._stream.encode if self.keeps_times else self._slowed
+        frames = _decode(packet)
+        if self._is_cut:
+            frames = [shown for frame in frames if (shown := _from(frame, self._start))]
+        return [encoded for frame in frames for encoded in encode(frame)]
+
+    def end(self) -> list[av.Packet]:
+        """Flush the filters and the encoder."""
+        last = [] if self._graph is None else self._slowed(None)
+        return [*last, *self._stream.encode(None)]
+
+    def _slowed(self, frame: Any) -> list[av.Packet]:
+        if self._graph is None:
+            self._graph, lost = self._begin(frame)
+            if lost:
+                self._graph.push(_silence(frame, lost))
+        self._graph.push(frame)
+        encoded = []
+        for out in fields.pull(self._graph):
+            out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
+            self._samples += out.samples
+            encoded += self._stream.encode(out)
+        return encoded
+
+    def _begin(self, frame: Any) -> tuple[Any, int]:
+        """A filter graph for frames like the first, and the number of samples that it drops before what it returns."""
+        graph = av.filter.Graph()
+        ends = graph.add_abuffer(
+            sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
+        )
+        tempo = 1 / self._slowness
+        chain = []
+        while tempo < _SLOWEST:
+            chain.append(_SLOWEST)
+            tempo /= _SLOWEST
+        filters = (graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])
+        graph.link_nodes(ends, *filters, graph.add("abuffersink")).configure()
+        late = (frame.pts or 0) * frame.time_base - self._start
+        self._samples = round(late * self._slowness * frame.sample_rate)
+        return graph, _dropped([*chain, tempo], frame.sample_rate)
+
+
+def _decode(packet: av.Packet) -> list[Any]:
+    """The frames of audio in a packet; a damaged packet is a gap in the sound."""
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
+
+
+def _dropped(tempos: Iterable[Fraction], rate: int) -> int:
+    """How many samples filters atempo, one after the other, drop at the start: each 1/4 of its window of input."""
+    window = 2 ** math.ceil(math.log2(rate / 24))  # as FFmpeg chooses it
+    samples, passed = Fraction(0), Fraction(1)
+    for tempo in tempos:
+        samples += Fraction(window, 4) * passed
+        passed *= tempo
+    return round(samples)
+
+
+def _from(frame: Any, start: Fraction) -> Any:
+    """The part of a frame of sound from `start` seconds on; None if it ends before."""
+    if frame.pts is None:
+        return frame
+    skipped = math.ceil((start - frame.pts * frame.time_base) * frame.sample_rate)
+    if skipped <= 0:
+        return frame
+    if skipped >= frame.samples:
+        return None
+    values = skipped * (1 if frame.format.is_planar else len(frame.layout.channels))
+    samples = np.ascontiguousarray(frame.to_ndarray()[:, values:])
+    shown = av.AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
+    shown.sample_rate, shown.time_base = frame.sample_rate, frame.time_base
+    shown.pts = frame.pts + round(Fraction(skipped, frame.sample_rate) / frame.time_base)
+    return shown
+
+
+def _silence(like: Any, samples: int) -> Any:
+    """A frame of silence."""
+    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+    frame.sample_rate, frame.time_base = like.sample_rate, like.time_base
+    for plane in frame.planes:
+        plane.update((b"\x80" if like.format.name.startswith("u8") else b"\0") * plane.buffer_size)
+    return frame
+
+
+class SilenceBetween:
+    """Fills the gaps of raw sound with silence, for containers without times, whose muxers put samples after samples.
+
+    Args:
+        sounds: the streams of PCM.
+    """
+
+    def __init__(self, sounds: Iterable[av.AudioStream]):
+        self._written = dict.fromkeys(sounds, Fraction(0))  # seconds
+
+    def before(self, time: Fraction, packet: av.Packet) -> Iterator[av.Packet]:
+        """Silence that goes before a packet at a time in seconds; of other streams, what is missing by then."""
+        if packet.stream in self._written:
+            missing = time - self._written[packet.stream]
+            if missing > _ROUNDING or not self._written[packet.stream]:
+                yield from self._until(packet.stream, time)
+            self._written[packet.stream] += Fraction(packet.size // _block(packet.stream), packet.stream.rate)
+        else:
+            yield from self.until(time - _LATEST)
+
+    def until(self, time: Fraction) -> Iterator[av.Packet]:
+        """Silence for all streams up to a time."""
+        for stream in self._written:
+            yield from self._until(stream, time)
+
+    def _until(self, stream: av.AudioStream, time: Fraction) -> Iterator[av.Packet]:
+        samples = round((time - self._written[stream]) * stream.rate)
+        while samples > 0:
+            count = min(samples, stream.rate)
+            packet = av.Packet(bytes(count * _block(stream)))
+            packet.stream, packet.time_base = stream, Fraction(1, stream.rate)
+            packet.pts = packet.dts = round(self._written[stream] * stream.rate)
+            packet.duration = count
+            self._written[stream] += Fraction(count, stream.rate)
+            samples -= count
+            yield packet
+
+
+def _block(stream: av.AudioStream) -> int:
+    """Bytes of one sample of all channels."""
+    return int(stream.codec_context.name.removeprefix("pcm_s")[:2]) // 8 * stream.channels
