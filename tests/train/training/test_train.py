@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,15 @@ def data(tmp_path_factory) -> Path:
 def run(call):
     """Trains in this process; returns the exit code and what was said on stderr."""
     return lambda *arguments: call(train.main, *arguments)[:2]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as `start` allows."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def start(*arguments) -> subprocess.Popen:
@@ -603,10 +613,10 @@ def test_weights_of_data():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["fusion", "ifnet"])  # tests.kills does that with a tiny one
-def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
+def test_killed_and_resumed_equals_never_killed(run, data, tmp_path, one_thread, model):
     options = (*TINY, "--model", model, "--steps", 10, "--save-every", 2, "--workers", 1)
     options += ("--validate", data / "val", "--validate-every", 5, "--log-every", 10)
-    assert start(data / "train", tmp_path / "whole", *options).wait() == 0
+    assert run(data / "train", tmp_path / "whole", *options)[0] == 0
     process = start(data / "train", tmp_path / "killed", *options)
     checkpoint = tmp_path / "killed/checkpoints/last.ckpt"
     while not checkpoint.exists():
@@ -616,7 +626,7 @@ def test_killed_and_resumed_equals_never_killed(data, tmp_path, model):
     process.kill()
     process.wait()
     assert read_checkpoint(checkpoint)["step"] < 10
-    assert start(data / "train", tmp_path / "killed", *options).wait() == 0
+    assert run(data / "train", tmp_path / "killed", *options)[0] == 0
     assert_same_bits(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
