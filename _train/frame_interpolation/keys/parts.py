@@ -65,7 +65,9 @@ def read(path: Path, keys: Sequence[str], gaps: Sequence[Gap]) -> dict[int, tupl
         if i is None:
             raise InputError(f"{where} names {row['key']!r}, which is not a key; keys are {listed(keys)}.")
         if not gaps[i].ticks and i == len(keys) - 1:
-            raise InputError(f"{where}: no in-between follows {row['key']}, the last key; remove the line, or add --loop.")
+            raise InputError(
+                f"{where}: no in-between follows {row['key']}, the last key; remove the line, or add --loop."
+            )
         if not row["mask"]:
             raise InputError(f"{where} names no mask, a picture of the keys' size that is white on the part.")
         part = _part(path.parent / row["mask"], row["ease"], row["ticks"], gaps[i], where)
