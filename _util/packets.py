@@ -19,8 +19,6 @@ from _util import timed_text
 from _util.sound import ReencodedSound
 from _util.streams import is_cover
 
-_PREROLL = Fraction(1, 2)  # seconds of sound before a span that are decoded, as decoders begin with a gap
-
 
 class Span(NamedTuple):
     """The part of a source that is written, in seconds of the source's clock."""
@@ -41,6 +39,7 @@ class _Copy:
     """Copies packets; cover art is placed at the start."""
 
     keeps_times = True  # packets have the source's times
+    preroll = Fraction(0)  # seconds before a span from which on packets are needed
 
     def __init__(self, stream: Stream, epoch: Fraction):
         self._stream, self._epoch = stream, epoch
@@ -60,7 +59,7 @@ class _Copy:
 class _Subtitles:
     """Re-encodes text subtitles. In MP4, those that overlap become one for as long as they are shown together."""
 
-    keeps_times = True
+    keeps_times, preroll = True, Fraction(0)
 
     def __init__(self, stream: SubtitleStream):
         self._stream = stream
@@ -121,8 +120,7 @@ def read_packets(
 
     for packet in _until_damage(source.demux([source.streams[index] for index in converters])):
         converter = converters[packet.stream.index]
-        preroll = _PREROLL if isinstance(converter, ReencodedSound) else Fraction(0)
-        if span.stop is not None and not _cut(packet, span, preroll):
+        if span.stop is not None and not _cut(packet, span, converter.preroll):
             continue
         yield from placed(converter.convert(packet), converter.keeps_times)
     for converter in converters.values():
@@ -141,7 +139,7 @@ def _until_damage(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         yield from packets
 
 
-def _cut(packet: av.Packet, span: Span, preroll: Fraction = Fraction(0)) -> bool:
+def _cut(packet: av.Packet, span: Span, preroll: Fraction) -> bool:
     """Clip a packet to a span; False if nothing of it is left.
 
     Subtitles are cut, so that one shown before the span is shown from its start. An audio packet belongs to the span if

@@ -26,6 +26,8 @@ class ReencodedSound:
         is_cut: whether sound before `start` is left out.
     """
 
+    preroll = Fraction(1, 2)  # seconds; decoders begin with a gap
+
     def __init__(self, stream: av.AudioStream, start: Fraction, slowness: Fraction, is_cut: bool):
         self._stream, self._start, self._slowness, self._is_cut = stream, start, slowness, is_cut
         self.keeps_times = slowness == 1  # packets have the source's times
