@@ -47,11 +47,23 @@ def die_once() -> None:
         train_tiny.Tiny.training_loss = deadly
 
 
+def name_losses() -> None:
+    """Have the loss of each triplet as a figure of its own, so that processes have different figures."""
+    right = train_tiny.Tiny.training_loss
+
+    def named(self, batch):
+        loss, figures = right(self, batch)
+        return loss, {f"loss of {batch.names[0]}": loss, **figures}
+
+    train_tiny.Tiny.training_loss = named
+
+
 def work(trainings: Sequence[str]) -> None:
     """What each process does at each start."""
     torch.set_num_threads(1)
     Task.optimizer = IFNetTask.optimizer = by_descent
     Journal.draw = draw_nothing
+    name_losses()
     die_once()
     for arguments in trainings:
         sys.argv = ["train", *json.loads(arguments)]

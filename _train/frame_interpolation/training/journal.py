@@ -7,6 +7,7 @@ OUT/
     tensorboard/
 """
 
+import contextlib
 import csv
 import io
 import tempfile
@@ -39,9 +40,12 @@ class Journal:
         metrics = out / "metrics.csv"
         if step and metrics.exists():
             self.rows = [row for row in _read_rows(metrics) if row["step"] <= step]
-        with files.writing(out / "tensorboard", "choose another OUT"):
+        with self._writing_events():
             self._readable = _Readable(out / "tensorboard")
             self.events = SummaryWriter(str(self._readable.path), purge_step=step + 1)
+
+    def _writing_events(self) -> contextlib.AbstractContextManager[None]:
+        return files.writing(self.out / "tensorboard", "make room or choose another OUT")
 
     def gather(self, figures: dict[str, float]) -> None:
         """Collect figures; the next `write` writes their means."""
@@ -59,9 +63,10 @@ class Journal:
         table.writeheader()
         table.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in self.rows)
         write_durably(self.out / "metrics.csv", text.getvalue().encode())
-        for name, value in {**figures, **means}.items():
-            self.events.add_scalar(name, value, step)
-        self.events.flush()
+        with self._writing_events():
+            for name, value in {**figures, **means}.items():
+                self.events.add_scalar(name, value, step)
+            self.events.flush()
         return self.rows[-1]
 
     def draw(self) -> None:
@@ -88,10 +93,11 @@ class Journal:
 
     def show(self, step: int, pictures: list[np.ndarray]) -> None:
         """Write sample pictures, (h, w, 3) uint8 each."""
-        (self.out / "samples").mkdir(exist_ok=True)
+        files.make_folder(self.out / "samples", "choose another OUT")
         for i, picture in enumerate(pictures):
             image.write(self.out / "samples" / f"{step:07d}-{i}.png", picture)
-            self.events.add_image(f"sample {i}", picture, step, dataformats="HWC")
+            with self._writing_events():
+                self.events.add_image(f"sample {i}", picture, step, dataformats="HWC")
 
     def save(self, state: dict, names: list[str]) -> None:
         """Write the same checkpoint under each of the names."""

@@ -10,10 +10,13 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
@@ -137,7 +140,8 @@ class Loop:
             self.optimizer.step()
             self.average.follow(self.step)
             self.skipped_in_a_row = 0
-            self.journal.gather(figures)
+            if self.fabric.is_global_zero:
+                self.journal.gather(figures)
         else:
             self._skip(buffers)
         self.step += 1
@@ -158,11 +162,14 @@ class Loop:
             )
 
     def _mean_over_processes(self, figures: dict[str, Tensor | float]) -> dict[str, float]:
-        """Average figures over processes, so that all of them make the same decisions."""
+        """Average each figure over the processes that have it, so that all of them make the same decisions."""
         values = [torch.as_tensor(x, dtype=torch.float32, device=self.fabric.device) for x in figures.values()]
-        means = self.fabric.all_reduce(torch.stack(values), reduce_op="mean")
-        assert isinstance(means, Tensor)
-        return dict(zip(figures, means.tolist(), strict=True))
+        own = dict(zip(figures, torch.stack(values).tolist(), strict=True))
+        if self.fabric.world_size == 1:
+            return own
+        of_all: list[dict[str, float]] = [own] * self.fabric.world_size
+        dist.all_gather_object(of_all, own)
+        return {name: fmean(one[name] for one in of_all if name in one) for name in dict.fromkeys(chain(*of_all))}
 
     def _set_lr(self) -> None:
         """Set the learning rate of this step. Reductions by the plateau schedule are stored in the optimiser alone."""

@@ -134,6 +134,13 @@ class TestTwoProcesses:
         losses = [float(rows(two, name, processes)[-1]["loss"]) for processes in (1, 2)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
+    def test_each_figure_is_of_the_processes_that_have_it(self, two):
+        for row in rows(two, "tiny", 2):
+            of_triplets = [float(value) for name, value in row.items() if name.startswith("loss of") and value]
+            assert len(of_triplets) == 2
+            assert of_triplets[0] != of_triplets[1]
+            assert float(row["loss"]) == pytest.approx(np.mean(of_triplets), rel=1e-5)
+
     def test_one_goes_on_where_two_ended(self, two, call):
         more = arguments(two, "tiny", 2)
         more[more.index("--steps") + 1] = str(STEPS + 1)
