@@ -60,7 +60,12 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     lost by dropping its later frames. A pan in which nothing is redrawn has no holds. At most `LOOKAHEAD` frames are
     read ahead.
     """
-    changes = _changes(map(_view, frames))
+    return detect_reduced(map(duplicates.reduced_lab, frames))
+
+
+def detect_reduced(labs: Iterable[np.ndarray]) -> Iterator[bool]:
+    """`detect` of frames as `duplicates.reduced_lab` returns them."""
+    changes = _changes(map(_view, labs))
     size = 2 * LOOKAHEAD + 1
     window: deque[_Change | None] = deque([None] * LOOKAHEAD, maxlen=size)
     answers: deque[bool] = deque()
@@ -74,8 +79,7 @@ def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
         yield answers.popleft()
 
 
-def _view(frame: np.ndarray) -> _View:
-    lab = duplicates.reduced_lab(frame)
+def _view(lab: np.ndarray) -> _View:
     return _View(cv2.GaussianBlur(lab, (0, 0), 0.8), np.clip(lab[:, :, 0] * 2.55, 0, 255).astype(np.uint8))
 
 

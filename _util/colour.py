@@ -5,7 +5,8 @@ back. The matrix and the range are computed with; primaries and transfer are car
 own colour space. Conversion and back leaves every level of Y'CbCr in limited range as it was.
 """
 
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -23,6 +24,7 @@ _HD_HEIGHT = 720
 _WHITE = 65280  # where swscale has white in 16 bits, coming from limited range and going to any
 # swscale's default is a level too dark in 8 bits; these are exact. (FULL_CHR_H_INP, for once, breaks deep RGB.)
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_THREADS = min(4, os.cpu_count() or 1)  # per conversion; their number does not change the result
 
 
 class Colour(NamedTuple):
@@ -91,13 +93,13 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
     h, w = size
     if _is_deep_planar_rgb(frame.format) and deep:
         if (frame.height, frame.width) != size:
-            frame = VideoReformatter().reformat(frame, w, h, interpolation=_EXACT, threads=1)
+            frame = _converted(frame, width=w, height=h)
         green, blue, red, *alpha = (_scale(_pixels(plane, True), 65535 / _largest(frame)) for plane in frame.planes)
         colours = red, green, blue
     else:
         is_clear = has_alpha(frame.format)
         planar = ("gbrap16le" if is_clear else "gbrp16le") if deep else ("gbrap" if is_clear else "gbrp")
-        converted = VideoReformatter().reformat(frame, w, h, planar, interpolation=_EXACT, threads=1)
+        converted = _converted(frame, width=w, height=h, format=planar)
         green, blue, red, *alpha = (_pixels(plane, deep) for plane in converted.planes)
         colours = red, green, blue
         if deep:
@@ -130,22 +132,32 @@ def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> 
     if deep and not target.is_rgb:
         colours = _scale(pixels[:, :, :3], _WHITE / 65535)
         pixels = np.dstack([colours, pixels[:, :, 3]]) if is_clear else colours
-    packed = packed_rgb(deep, is_clear)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
+    frame = _packed(pixels)
     if target.is_rgb:
-        if target.name == packed:
-            return frame
-        return VideoReformatter().reformat(frame, format=target.name, interpolation=_EXACT, threads=1)
-    frame = VideoReformatter().reformat(
+        return frame if target.name == frame.format.name else _converted(frame, format=target.name)
+    frame = _converted(
         frame,
         format=target.name,
         dst_colorspace=_matrix(colour.matrix, frame.height),
         dst_color_range=FULL if colour.range == FULL else LIMITED,
-        interpolation=_EXACT,
-        threads=1,
     )
     frame.colorspace, frame.color_range = colour.matrix, colour.range
     return frame
+
+
+def _packed(pixels: np.ndarray) -> av.VideoFrame:
+    """A copy of (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, as a frame of `packed_rgb`."""
+    h, w, channels = pixels.shape
+    frame = av.VideoFrame(w, h, packed_rgb(pixels.dtype == np.uint16, channels == 4))
+    rows = np.ascontiguousarray(pixels).reshape(h, w * channels).view(np.uint8)
+    _rows(frame.planes[0])[:, : rows.shape[1]] = rows
+    return frame
+
+
+def _converted(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
+    """A frame in another size, format, matrix or range."""
+    # A reformatter that is kept would keep its threads, for which a forked process waits forever.
+    return VideoReformatter().reformat(frame, interpolation=_EXACT, threads=_THREADS, **options)
 
 
 def plain(name: str) -> str:

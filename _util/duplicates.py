@@ -64,11 +64,19 @@ def is_duplicate(lab_mean: float, lab_max: float) -> bool:
 def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
     """Whether each frame (h, w, 3) repeats the previous drawing. The first does not.
 
+    Nothing is read ahead; see `detect_reduced`.
+    """
+    return detect_reduced(map(reduced_lab, frames))
+
+
+def detect_reduced(labs: Iterable[np.ndarray]) -> Iterator[bool]:
+    """`detect` of frames as `reduced_lab` returns them.
+
     The published classifier mistakes slow pans, zooms and fades for holds, and poorly compressed keyframes for new
     drawings. Here, a frame is new if it differs from the previous frame or from the first frame of the hold: locally by
-    more than compression explains, or globally in the way that a camera or light does. Nothing is read ahead.
+    more than compression explains, or globally in the way that a camera or light does.
     """
-    labs = map(reduced_lab, frames)
+    labs = iter(labs)
     first = last = next(labs, None)
     if first is None or last is None:
         return

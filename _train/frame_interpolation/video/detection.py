@@ -1,18 +1,27 @@
 """Detection of the drawings of a video: the frames that are new drawings, and the starts of shots."""
 
 import bisect
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
+
 from _train.frame_interpolation.video import scenes, stills
 from _train.frame_interpolation.video.excerpt import in_source
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import Drawing
 from _util import camera_holds, cuts, duplicates, video
+
+
+class ReducedFrame(NamedTuple):
+    """A frame of the source, reduced to detect repeats."""
+
+    frame: video.Frame
+    lab: np.ndarray | None  # as `duplicates.reduced_lab` returns it; None if repeats are not detected
+    is_held: bool  # it repeats the previous drawing but for the motion of the camera
 
 
 class MarkedFrame(NamedTuple):
@@ -62,30 +71,45 @@ class FoundDrawings:
         scenes.write(path, self.scenes, in_source(self._reader, self.end()), self._reader.rate * slowness)
 
 
-def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
+def find_holds(frames: Iterable[video.Frame], options: Options) -> Iterator[ReducedFrame]:
+    """Reduce each frame, and find holds under a moving camera, where the options ask for either.
+
+    As many frames are held in memory as the detector reads ahead.
+    """
+    if not options.dedup:
+        yield from (ReducedFrame(frame, None, False) for frame in frames)
+        return
+    reduced = ((frame, duplicates.reduced_lab(stills.visible(frame, options.still or ()))) for frame in frames)
+    held: Iterable[bool] = itertools.repeat(False)
+    if options.camera_holds:
+        reduced, tracked = itertools.tee(reduced)
+        held = camera_holds.detect_reduced(lab for _, lab in tracked)
+    for (frame, lab), is_held in zip(reduced, held, strict=False):
+        yield ReducedFrame(frame, lab, is_held)
+
+
+def mark(
+    frames: Iterable[ReducedFrame], options: Options, reader: video.Reader | None = None
+) -> Iterator[MarkedFrame]:
     """Mark each frame as a new drawing or a repeat, and the first frame of each shot.
 
     As many frames are held in memory as the detectors read ahead.
 
     Args:
+        frames: of `find_holds`.
         reader: of the frames; needed if `options` lists the scenes of the source.
     """
-    visible = functools.partial(stills.visible, hidden=options.still or ())
     frames, seen = itertools.tee(frames)
     if options.scenes is None:
-        opens = cuts.detect(map(visible, seen), options.cut_threshold)
+        opens = cuts.detect((stills.visible(one.frame, options.still or ()) for one in seen), options.cut_threshold)
     else:
         assert reader is not None
-        opens = _opens_listed(seen, options.scenes, reader)
+        opens = _opens_listed((one.frame for one in seen), options.scenes, reader)
     repeats: Iterable[bool] = itertools.repeat(False)
-    held: Iterable[bool] = itertools.repeat(False)
     if options.dedup:
         frames, compared = itertools.tee(frames)
-        repeats = duplicates.detect(map(visible, compared))
-        if options.camera_holds:
-            frames, tracked = itertools.tee(frames)
-            held = camera_holds.detect(map(visible, tracked))
-    for frame, opens_shot, repeats_last, is_held in zip(frames, opens, repeats, held, strict=False):
+        repeats = duplicates.detect_reduced(one.lab for one in compared if one.lab is not None)
+    for (frame, _, is_held), opens_shot, repeats_last in zip(frames, opens, repeats, strict=False):
         is_drawing = opens_shot or not (repeats_last or is_held)
         yield MarkedFrame(frame.time, frame if is_drawing else None, opens_shot)
 

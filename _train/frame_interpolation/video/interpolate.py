@@ -1,8 +1,8 @@
 """Interpolate a video, or a folder of numbered drawings, to another frame rate.
 
-source ─ decode ─▶ find drawings and cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
+source ─ decode ─▶ find holds ─▶ find cuts ─▶ interpolate ─▶ encode ─▶ parts ─▶ joined with sound, subtitles, …
 
-Each of the first four stages runs in a thread of its own. Short queues connect them, so memory use does not grow with
+Each of the first five stages runs in a thread of its own. Short queues connect them, so memory use does not grow with
 the length of the source. The encoder waits for frames of a GPU, which meanwhile computes the next ones. The result is
 made in parts of a few seconds (see `parts`) and appears under its name when it is complete. Where a part takes long to
 draw, each of its frames is kept as well. A run that resumes reads the source from its start, because the detection of
@@ -26,7 +26,7 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import eased, results, stills
-from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, mark
+from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, find_holds, mark
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
@@ -306,7 +306,8 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
     with (
         FrameBar(expected, total=total, initial=done) as progress,
         contextlib.closing(ahead(unmoved.watch(reader.frames()), _QUEUE)) as decoded,
-        contextlib.closing(ahead(mark(decoded, options, reader), _QUEUE)) as marked,
+        contextlib.closing(ahead(find_holds(decoded, options), _QUEUE)) as reduced,
+        contextlib.closing(ahead(mark(reduced, options, reader), _QUEUE)) as marked,
         PartWriter(parts, length, run.result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
