@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from _train.frame_interpolation import flows, pipeline
+from _train.frame_interpolation import flows, methods, pipeline
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.easing import Easing
@@ -137,24 +137,29 @@ class Interpolator:
         """Pickle the arguments alone; another process creates its own interpolator, on its own device."""
         return type(self), self._arguments
 
+    def weights(self) -> dict[str, Path]:
+        """The files of weights that the frames depend on, by name."""
+        folder = self.context.folder
+        found = {name: checkpoints.find(name, folder) for name in methods.SYNTHESES[self.synthesis].weights}
+        if self.flow or self.matching != "off":
+            found |= flows.weights_of(self.flow or "sgm", folder)
+        return {name: path for name, path in found.items() if path}
+
     def settings(self) -> dict[str, Any]:
         """All that determines the frames, as values that JSON can represent; weights by their digests."""
-        folder, backend = self.context.folder, self.context.backend
-        weights = {name: checkpoints.find(name, folder) for name in checkpoints.NETWORKS}
-        if self.flow or self.matching != "off":
-            weights |= flows.weights_of(self.flow or "sgm", folder)
+        backend = self.context.backend
         settings = {
             "version": VERSION,
             "flow": self.flow,
             "synthesis": self.synthesis,
             "device": self.device.type,
             "precision": list(self.context.precisions),
-            "weights": {name: runs.digest(path) for name, path in weights.items() if path},
+            "weights": {name: runs.digest(path) for name, path in self.weights().items()},
         }
         if backend != "pytorch":
             from _train.frame_interpolation import onnx_models
 
-            settings |= onnx_models.settings(backend, folder)
+            settings |= onnx_models.settings(backend, self.context.folder)
         of_drawings = {"line_art": self.line_art, "matching": self.matching}
         return settings | {name: value for name, value in of_drawings.items() if value != "off"}
 

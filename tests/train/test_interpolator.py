@@ -549,6 +549,15 @@ def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
     assert runs.changed(*found) == ["weights"]
 
 
+def test_settings_are_those_before_weights_that_are_not_used(weights, tmp_path):
+    folder = shutil.copytree(weights, tmp_path / "checkpoints")
+    chosen = Interpolator("dis", "ssldtm", "cpu", folder=folder)
+    before = chosen.settings()
+    shutil.copy(checkpoints.find("ifnet"), folder / "ifnet.safetensors")
+    assert list(before["weights"]) == ["ssl", "dtm"]
+    assert runs.changed(before, chosen.settings()) == []
+
+
 def test_a_choice_is_not_commented(tmp_path, capsys):
     Interpolator("dis", "splat", folder=tmp_path)
     assert not capsys.readouterr().err

@@ -25,7 +25,7 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.methods import FLOWS, SYNTHESES
 from _train.frame_interpolation.pipeline import PreparedPair
-from _util import checkpoints, files
+from _util import files
 from _util.errors import InputError
 
 PRECOMPUTED = "precomputed"
@@ -112,9 +112,7 @@ class JudgedInterpolation(JudgedMethod):
         return self.interpolator.pipeline.prepare(frame0, frame1, flow)
 
     def sources(self, name: str) -> list[Path]:
-        places = checkpoints.searched(self.interpolator.context.folder)
-        folders = [place / inner for place in places for inner in ("", "default")]
-        return [path for folder in folders for path in folder.glob("*") if path.is_file()]
+        return list(self.interpolator.weights().values())
 
 
 class EasedInterpolation(JudgedInterpolation):
