@@ -17,11 +17,7 @@ def without_messages() -> Iterator[None]:
     global _inside
     with _lock:
         if _inside == 0:
-            with contextlib.suppress(OSError):  # one is closed
-                _kept.extend(os.dup(output) for output in _OUTPUTS)
-            with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-                for output in _OUTPUTS[: len(_kept)]:
-                    os.dup2(nowhere.fileno(), output)
+            _discard()
         _inside += 1
     try:
         yield
@@ -29,7 +25,35 @@ def without_messages() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                for output, kept in zip(_OUTPUTS, _kept, strict=False):
-                    os.dup2(kept, output)
-                    os.close(kept)
-                _kept.clear()
+                _restore()
+
+
+@contextlib.contextmanager
+def outputs() -> Iterator[None]:
+    """Within the block, standard output and error are themselves, whichever thread is in `without_messages`.
+
+    For libraries that open standard output, and keep what they have opened.
+    """
+    with _lock:
+        if _inside:
+            _restore()
+        try:
+            yield
+        finally:
+            if _inside:
+                _discard()
+
+
+def _discard() -> None:
+    with contextlib.suppress(OSError):  # one is closed
+        _kept.extend(os.dup(output) for output in _OUTPUTS)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        for output in _OUTPUTS[: len(_kept)]:
+            os.dup2(nowhere.fileno(), output)
+
+
+def _restore() -> None:
+    for output, kept in zip(_OUTPUTS, _kept, strict=False):
+        os.dup2(kept, output)
+        os.close(kept)
+    _kept.clear()

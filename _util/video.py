@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, sequences
+from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
 from _util.colour import Colour
 from _util.decoding import STREAM, File, Losses, Metadata, Treatment, open_input
 from _util.errors import InputError
@@ -164,6 +164,9 @@ class Writer:
         with place as temporary, writing(self.path), open_output(temporary) as container:
             self._container = container
             self._stream = add_video(container, self.encoding)
+            if self.path == STREAM:
+                with quiet.outputs():
+                    container.start_encoding()
             yield self
             packets = self._stream.encode(None)
             if self._count == 1:

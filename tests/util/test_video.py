@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageOps
 
-from _util import colour, decoding, formats, icc, image, runs, video
+from _util import colour, decoding, formats, icc, image, quiet, runs, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.files import temporary_beside
@@ -452,6 +452,15 @@ def test_a_palette_is_read_from_standard_input(tmp_path):
             [sys.executable, "-c", program], stdin=file, cwd=ROOT, capture_output=True, text=True, check=True
         )
     assert read.stdout == "3\n"
+
+
+def test_a_stream_is_written_while_another_thread_keeps_libraries_quiet(capfdbinary):
+    with quiet.without_messages(), Writer(video.STREAM, Encoding((H, W), Fraction(24), "rawvideo")) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((H, W, 3), np.uint8))
+    written = capfdbinary.readouterr().out
+    assert written.startswith(b"YUV4MPEG2")
+    assert written.count(b"FRAME") == 3
 
 
 def sound_alone(path: Path) -> None:
