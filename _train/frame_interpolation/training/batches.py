@@ -95,8 +95,8 @@ class ToonOrder(NamedTuple):
 class TripletBatches(Dataset):
     """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` if its source is toons.
 
-    Each batch comes from one source, drawn according to the weights. Triplets are reshuffled for each pass over a
-    source.
+    Each batch comes from one source, drawn according to the weights. A single source is reshuffled for each pass over
+    it. Of several, the passes are those that each would make alone, of which it fills its share of the batches.
 
     Args:
         sources: sources of triplets, or `Toons` (anything with `batch(index)`), and their weights, which need not sum

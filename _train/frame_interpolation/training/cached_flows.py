@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from tqdm import tqdm
 
 from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation.training.notices import Notices
@@ -63,7 +64,8 @@ class CachedFlows(Source):
     def compute_all(self) -> None:
         """Compute the flows of all triplets; processes start at different triplets and skip each other's files."""
         first = len(self) * torchrun.rank() // torchrun.count()
-        for i in (*range(first, len(self)), *range(first)):
+        order = (*range(first, len(self)), *range(first))
+        for i in tqdm(order, f"flows of {self.path.name}", unit="triplet", disable=torchrun.rank() > 0):
             with contextlib.suppress(InputError):
                 self[i]
 
