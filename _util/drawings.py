@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from _util.counts import listed
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits, as_16_bits, resize, with_channels
+from _util.prefetch import PICTURES, in_order
 
 RATE = Fraction(24)
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -67,16 +69,22 @@ class Drawings:
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         """The drawings whose time is `start` seconds or later."""
-        for place, path in zip(self.places, self.paths, strict=True):
-            if place / self.rate < start:
-                continue
-            try:
-                picture = formats.for_display(formats.read(path))
-            except InputError:
-                losses.unreadable.append(path.name)
-                continue
-            pixels = _as_frame(picture, self.metadata.size, self.metadata.deep, self.keep_alpha)
-            yield Decoded(place / self.rate, 1 / self.rate, pixels, None)
+        drawings = zip((place / self.rate for place in self.places), self.paths, strict=True)
+        shown = (drawing for drawing in drawings if drawing[0] >= start)
+        with ThreadPoolExecutor(PICTURES, "drawings") as pool:
+            for time, path, pixels in in_order(pool, self._read, shown, PICTURES):
+                if pixels is None:
+                    losses.unreadable.append(path.name)
+                else:
+                    yield Decoded(time, 1 / self.rate, pixels, None)
+
+    def _read(self, drawing: tuple[Fraction, Path]) -> tuple[Fraction, Path, np.ndarray | None]:
+        """A drawing and its frame, which is None if it cannot be read."""
+        try:
+            picture = formats.for_display(formats.read(drawing[1]))
+        except InputError:
+            return *drawing, None
+        return *drawing, _as_frame(picture, self.metadata.size, self.metadata.deep, self.keep_alpha)
 
 
 def _first_readable(paths: list[Path]) -> tuple[Path, formats.Picture]:

@@ -4,5 +4,5 @@
 class InputError(ValueError):
     """An input cannot be used. The message is one sentence: what, where, and what to do about it.
 
-    Scripts print it and exit with code 2. What long work has finished by then is kept, and nothing half-written is left.
+    Scripts print it and exit with code 2. What long work has finished by then is kept; nothing half-written is left.
     """

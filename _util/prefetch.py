@@ -1,14 +1,19 @@
 """Background threads that work ahead of, or behind, the calling thread, in order and with bounded queues.
 
+PICTURES is how many picture files are read or written at once, which leaves cores to what is done with them.
+
 An error in a thread is raised in the thread that uses its results. A thread ends with the block that it belongs to,
 after any exception too, as soon as its current item is done.
 """
 
 import collections
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar, cast
+
+PICTURES = max(1, min(8, (os.cpu_count() or 1) // 2))
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -30,10 +35,11 @@ def ahead(items: Iterator[T], size: int = 1) -> Generator[T, None, None]:
 
 
 @contextlib.contextmanager
-def behind(work: Callable[[T], None], size: int = 1) -> Iterator[Callable[[T], None]]:
+def behind(work: Callable[[T], None], size: int = 1, threads: int = 1) -> Iterator[Callable[[T], None]]:
     """A function that queues an item for `work` in another thread, which processes all in order, up to `size` behind.
 
-    The block ends when all work is done. After an error, no further work is started.
+    With several threads, as many items are processed at once. The block ends when all work is done. After an error, no
+    further work is started.
     """
     begun: collections.deque[Future[None]] = collections.deque()
     has_failed = False
@@ -49,17 +55,17 @@ def behind(work: Callable[[T], None], size: int = 1) -> Iterator[Callable[[T], N
             raise
 
     def put(item: T) -> None:
-        begun.append(thread.submit(run, item))
+        begun.append(pool.submit(run, item))
         if len(begun) > size:
             begun.popleft().result()
 
-    with ThreadPoolExecutor(1, "behind") as thread:
+    with ThreadPoolExecutor(threads, "behind") as pool:
         try:
             yield put
             while begun:
                 begun.popleft().result()
         finally:
-            thread.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def in_order(pool: Executor, work: Callable[[S], T], items: Iterable[S], ahead: int = 2) -> Iterator[T]:

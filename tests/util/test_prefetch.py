@@ -49,6 +49,14 @@ def test_work_behind_is_done_in_order_when_the_block_ends():
     assert done == list(range(50))
 
 
+def test_several_threads_work_behind_at_once():
+    together = threading.Barrier(3, timeout=20)
+    with behind(lambda _: together.wait(), 3, threads=3) as put:
+        for i in range(9):
+            put(i)
+    assert not together.broken
+
+
 @pytest.mark.parametrize("number", [3, 99])
 def test_after_an_error_behind_nothing_is_begun(number):
     done = []

@@ -7,7 +7,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +21,7 @@ from _train.frame_interpolation.video.timeline import LONGEST_HOLD
 from _util import animations, colour, files, formats, pixel_formats, png, remux, remux_plan, video
 from _util.errors import InputError
 from _util.packets import Span
+from _util.prefetch import PICTURES, behind
 
 _WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "utvideo", ".nut": "ffv1"}  # codec by suffix
 _NAMELESS = (*_WITH_ALPHA, *video.CODECS, *animations.SUFFIXES, ".mp4")
@@ -169,8 +170,12 @@ class _Folder:
         temporary = path.with_name(f".{path.name}")
         with files.writing(path):
             temporary.mkdir()
-        yield _DrawingsWriter(temporary, self._tags)
+        with behind(self._write, PICTURES, PICTURES) as put:
+            yield _DrawingsWriter(temporary, put)
         rename(temporary, path)
+
+    def _write(self, drawing: tuple[Path, np.ndarray]) -> None:
+        formats.write(*drawing, self._tags)
 
     def join(self, parts: Parts) -> Path:
         whole = parts.folder / ".whole"
@@ -276,13 +281,13 @@ def _check_unencoded(options: Options, why: str, pixel_format: bool = False) -> 
 
 
 class _DrawingsWriter:
-    def __init__(self, folder: Path, tags: tuple[png.Chunk, ...]):
-        self._folder, self._tags = folder, tags
+    def __init__(self, folder: Path, put: Callable[[tuple[Path, np.ndarray]], None]):
+        self._folder, self._put = folder, put
         self._count = 0
 
     def write(self, picture: video.Frame | np.ndarray) -> None:
         pixels = picture.pixels if isinstance(picture, video.Frame) else picture
-        formats.write(self._folder / f"{self._count:06d}.png", pixels, self._tags)
+        self._put((self._folder / f"{self._count:06d}.png", pixels))
         self._count += 1
 
 

@@ -690,9 +690,9 @@ def test_an_error_ends_all_threads(tmp_path, by):
 
 def test_an_error_in_a_thread_is_raised(tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", [pan(6 * i) for i in range(100)])
-    for name in ("cuts", "duplicates"):
+    for name in ("cuts.detect", "duplicates.detect_reduced", "camera_holds.detect_reduced"):
         with monkeypatch.context() as patched:
-            patched.setattr(getattr(detection, name), "detect", lambda frames, *_: (1 // 0 for frame in frames))
+            patched.setattr(f"{detection.__name__}.{name}", lambda frames, *_: (1 // 0 for frame in frames))
             with pytest.raises(ZeroDivisionError):
                 run(source, tmp_path / "out.mp4")
         assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
