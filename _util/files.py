@@ -270,7 +270,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing(path: str | Path, remedy: str = "choose another place") -> Iterator[None]:
+def writing(path: str | Path, remedy: str = "make room or choose another place") -> Iterator[None]:
     """Convert an `OSError` raised in the block into an `InputError` about `path`.
 
     Args:

@@ -141,7 +141,7 @@ def check_keys(folder: Path, drawn: Iterable[Drawn], keys: Collection[str]) -> N
 def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
     """Convert errors of writing into InputErrors that name the drawing, not its temporary file."""
     try:
-        with files.writing(path, "make room or choose another place"):
+        with files.writing(path):
             yield
     except InputError as error:
         raise InputError(str(error).replace(str(staged or path), str(path))) from error

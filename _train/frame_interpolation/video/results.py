@@ -225,7 +225,7 @@ class _Y4M(_Encoded):
 
     def join(self, parts: Parts) -> Path | None:
         whole = parts.folder / ".whole.y4m"
-        with video.writing(whole), whole.open("wb") as file:
+        with files.writing(whole), whole.open("wb") as file:
             for i, path in enumerate(parts.paths):
                 with path.open("rb") as part:
                     header = part.readline().replace(b" A0:0", b" A%d:%d" % self._encoding.aspect.as_integer_ratio())

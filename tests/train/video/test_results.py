@@ -1,5 +1,6 @@
 """Where an interpolated video goes: animations, Y4M, streams, links; who else may be there; what is refused at once."""
 
+import errno
 import json
 import mmap
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from _train.frame_interpolation.video import interpolate, part_writer
+from _train.frame_interpolation.video import interpolate, part_writer, results
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
 from _util import encoders, icc, locks, png
 from _util.colour import Colour
@@ -137,6 +138,15 @@ def test_containers_of_other_codecs_hold_all_frames(tmp_path, name, options):
     frames = list(Reader(tmp_path / name))
     assert len(frames) == 16
     assert np.abs(frames[0].pixels.astype(int) - picture(0)).mean() < 3
+
+
+def test_a_disk_that_is_full_when_y4m_is_joined(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(results.shutil, "copyfileobj", full)
+    with pytest.raises(InputError, match="cannot be written .*; make room"):
+        run(make(tmp_path / "in.mp4"), tmp_path / "out.y4m")
 
 
 @pytest.mark.parametrize("name", ["out.y4m", "out.mp4", "out.webm", "out.gif", "out"])
