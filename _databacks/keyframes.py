@@ -31,13 +31,13 @@ class Keyframes(Source):
     def __init__(self, path: str | Path):
         self.path = Path(path)
         cuts = [keyframes(folder) for folder in cuts_of(self.path)]
-        self.triplets = [files[i : i + 3] for files in cuts for i in range(len(files) - 2)]
+        self.triplets = [keys[i : i + 3] for keys in cuts for i in range(len(keys) - 2)]
         self._neighbours = [
-            (files[i - 2] if i >= 2 else None, files[i + 4] if i + 4 < len(files) else None)
-            for files in cuts
-            for i in range(len(files) - 2)
+            (keys[i - 2] if i >= 2 else None, keys[i + 4] if i + 4 < len(keys) else None)
+            for keys in cuts
+            for i in range(len(keys) - 2)
         ]
-        self.names = [files[1].relative_to(self.path).as_posix() for files in self.triplets]
+        self.names = [middle.relative_to(self.path).as_posix() for _, middle, _ in self.triplets]
 
     def __getitem__(self, index: int) -> Triplet:
         return Triplet(self.names[index], torch.stack([read_frame(path) for path in self.pictures(index)]))

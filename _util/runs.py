@@ -58,20 +58,38 @@ def plain(settings: Settings) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of the files of a folder."""
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = (f"{one.name} {digest(one)}\n" for one in sorted(path.iterdir()))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """SHA-256 of a file, or of the names and contents of the files of a folder.
+
+    Raises:
+        InputError: something in the folder cannot be read, such as what a broken link leads to.
+        OSError: the file or folder itself cannot be read.
+    """
+    if path.is_dir():
+        return _digest_of_files((one.name, one) for one in sorted(path.iterdir()))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.cache
 def digest_of_code() -> str:
-    """SHA-256 of the project's code below command lines, which tells states of one version in development apart."""
+    """SHA-256 of the project's code below command lines, which tells states of one version in development apart.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     paths = (path for package in ("_train", "_databacks", "_util") for path in (places.ROOT / package).rglob("*.py"))
-    lines = (f"{path.relative_to(places.ROOT).as_posix()} {digest(path)}\n" for path in sorted(paths))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    files = sorted(path for path in paths if path.is_file())  # not the broken links by which Emacs locks files
+    return _digest_of_files((path.relative_to(places.ROOT).as_posix(), path) for path in files)
+
+
+def _digest_of_files(named: Iterable[tuple[str, Path]]) -> str:
+    lines = []
+    for name, path in named:
+        try:
+            lines.append(os.fsencode(name) + f" {digest(path)}\n".encode())
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); repair or remove it.") from error
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def digest_of(value: Any) -> str:

@@ -42,7 +42,9 @@ def encode_video(source: Path, out: Path, options: ExtractionOptions, report: St
     )
     place = str(source.resolve())
     if "video" in record.changed:
-        raise InputError(f"{out} holds triplets of a video other than {source}; choose another folder.")
+        raise InputError(
+            f"{out} holds triplets of another video than {source}, or of it before it changed; choose another folder."
+        )
     if record.is_finished(report):
         if record.found["source"] != place:
             record.finish(**{**record.found, "source": place})

@@ -6,6 +6,7 @@ successive drawings are judged by the flow from the middle one to the others (`_
 
 import collections
 import itertools
+import os
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -179,15 +180,15 @@ def _with_flows(
 
 
 def _read_journal(path: Path) -> dict[str, tuple[float, float, bool]]:
-    """Read RRLD, coverage and verdict by name; an incomplete last line is truncated from the file."""
+    """Read RRLD, coverage and verdict by name; an incomplete last line is cut off the file, which needs no space."""
     if not path.exists():
         return {}
     with writing(path):
-        text = path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            path.write_text(whole)
-    rows = (line.split(",") for line in whole.splitlines())
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            os.truncate(path, len(whole))
+    rows = (line.split(",") for line in whole.decode().splitlines())
     return {name: (float(value), float(coverage), accepted == "1") for name, value, coverage, accepted in rows}
 
 

@@ -37,7 +37,8 @@ def extract_triplet_flows(
     make_folder(folder)
     for name in _names(folder).difference(names):
         records.remove(folder / f"{name}.pt")
-    missing = [name for name in names if name not in _names(folder)]
+    there = _names(folder)
+    missing = [name for name in names if name not in there]
     done = len(names) - len(missing)
     for name in report.bar(missing, total=len(names), initial=done, unit="triplet", desc="extract_triplet_flows"):
         first, _, last = read_frames(out / "images" / name).split(1)

@@ -48,7 +48,8 @@ def extract_triplet_images(out: Path, options: ExtractionOptions, report: StageR
         records.remove(folder / name)
     for partial in folder.glob(f"{_PARTIAL}*"):
         records.remove(partial)
-    missing = [triplet for triplet in triplets if triplet.name not in _names(folder)]
+    there = _names(folder)
+    missing = [triplet for triplet in triplets if triplet.name not in there]
     done = len(triplets) - len(missing)
     with report.bar(total=len(triplets), initial=done, unit="triplet", desc="extract_triplet_images") as bar:
         for name, pictures in ahead(_pictures(video, missing, options)):

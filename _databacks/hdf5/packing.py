@@ -2,6 +2,7 @@
 
 OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the end
     settings.json       what is packed, and how
+    stamps.json         sizes and times of the files of each item; items whose files change are packed again
     000000.h5 …         items, each there whole or not at all
     left_out.json       why items are not among them, once all others are
     whole.h5            their assembly, which becomes OUT.h5
@@ -21,15 +22,19 @@ from tqdm import tqdm
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Source, Triplet
 from _util import extras, files, runs
+from _util.counts import counted
 from _util.errors import InputError
 from _util.locks import holding
 
-_LEFT_OUT = "left_out.json"
+_LEFT_OUT, _STAMPS = "left_out.json", "stamps.json"
+_FRAMES = "frames"  # attribute of the file: "arrays" or "bytes", as it was asked for
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
 
 def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
     """Pack all items of a source that can be read.
+
+    Those that an interrupted packing has left ready are not packed again, unless their files have changed since.
 
     Args:
         source: any.
@@ -54,7 +59,7 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     parts = _begin(source, out, as_arrays)
     damaged = {}
     for number, name in enumerate(tqdm(source.names, unit="item", disable=None)):
-        part = parts / f"{number:06d}.h5"
+        part = _part(parts, number)
         if not part.exists():
             try:
                 triplet = source[number]
@@ -69,7 +74,7 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
     files.write_text(parts / _LEFT_OUT, json.dumps(damaged))
-    _assemble(parts, out)
+    _assemble(parts, out, as_arrays)
     shutil.rmtree(parts)
     return damaged
 
@@ -89,13 +94,24 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
         items = index.read(out)
     except InputError:
         items = []
-    is_of_arrays = all(frames.ARRAY in item.arrays for item in items)
     names = [name for name in source.names if name not in left_out]
-    if is_of_arrays != as_arrays or [item.name for item in items] != names:
+    if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
         raise InputError(f"{out} already exists; remove it or choose another name.")
     print(f"{out} already exists, with items of these names; nothing to do.", file=sys.stderr)
     shutil.rmtree(parts, ignore_errors=True)
     return left_out
+
+
+def _frames(as_arrays: bool) -> str:
+    return "arrays" if as_arrays else "bytes"
+
+
+def _frames_of(out: Path, items: list[index.Item]) -> str:
+    """How frames were to be stored in a whole file. Files of earlier versions do not say; their items show it."""
+    import h5py
+
+    with h5py.File(out) as file:
+        return str(file.attrs.get(_FRAMES, _frames(all(frames.ARRAY in item.arrays for item in items))))
 
 
 def _parts_of(out: Path) -> Path:
@@ -106,13 +122,49 @@ def _begin(source: Source, out: Path, as_arrays: bool) -> Path:
     """The folder of parts, which this packing begins or resumes."""
     parts = _parts_of(out)
     names = zlib.crc32("\n".join(source.names).encode(errors="surrogateescape"))
-    settings = {"items": len(source), "names": names, "frames": "arrays" if as_arrays else "bytes"}
+    settings = {"items": len(source), "names": names, "frames": _frames(as_arrays)}
     path, remedy = parts / "settings.json", "remove it or choose another OUT"
     files.make_folder(parts, remedy)
     if path.exists() and (changes := runs.changes(runs.read(path, f"remove {parts}"), settings)):
         raise InputError(f"{parts} was begun with other data or --frames ({changes}); {remedy}.")
     runs.write(path, settings)
+    _remove_changed(source, parts)
     return parts
+
+
+def _part(parts: Path, number: int) -> Path:
+    return parts / f"{number:06d}.h5"
+
+
+def _remove_changed(source: Source, parts: Path) -> None:
+    """Remove the parts whose items have changed since, also those of other data with the same names.
+
+    Stamps are of before the items are read: of what changes meanwhile, the next run packs more than it has to.
+    """
+    path = parts / _STAMPS
+    try:
+        before = dict(enumerate(json.loads(path.read_text())))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    numbers = tqdm(range(len(source)), unit="item", desc="looking for changes", disable=None, leave=False)
+    now = [_stamp(source, number) for number in numbers]
+    changed = (_part(parts, number) for number, stamp in enumerate(now) if before.get(number) != stamp)
+    removed = [part for part in changed if part.exists()]
+    for part in removed:
+        part.unlink()
+    if removed:
+        items = counted(len(removed), "item")
+        print(f"{parts} held {items} whose files have changed since; they are packed again.", file=sys.stderr)
+    files.write_text(path, json.dumps(now))
+
+
+def _stamp(source: Source, number: int) -> str:
+    """Changes with the files of an item, or with the data as a whole if the item has no files of its own."""
+    try:
+        paths = source.files(number)
+    except InputError:  # as of a folder that is gone; reading the item says so
+        return "unreadable"
+    return runs.stamp_of(sorted(paths) or [source.path.resolve()])[:16]
 
 
 def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:
@@ -142,7 +194,7 @@ def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[
         path.write_bytes(file.id.get_file_image())
 
 
-def _assemble(parts: Path, out: Path) -> None:
+def _assemble(parts: Path, out: Path, as_arrays: bool) -> None:
     import h5py
 
     whole, numbers = parts / "whole.h5", sorted((path.stem for path in parts.glob("[0-9]*.h5")), key=int)
@@ -156,6 +208,7 @@ def _assemble(parts: Path, out: Path) -> None:
         )
     try:
         with h5py.File(whole, "w", libver=_VERSIONS, userblock_size=index.USER_BLOCK) as file:
+            file.attrs[_FRAMES] = _frames(as_arrays)
             items = file.create_group("items")
             for number in tqdm(numbers, unit="item", desc="assembling", disable=None, leave=False):
                 with _open_part(parts / f"{number}.h5") as part:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -295,6 +296,62 @@ def test_judging_goes_on_where_it_was(video, tmp_path):
     assert 1000 - left[0] >= resumed + 4
 
 
+def test_a_full_disk_leaves_the_verdicts_there_are(extracted, tmp_path):
+    resource = pytest.importorskip("resource")
+    out, journal = tmp_path / "out", tmp_path / "out/.rrld-partial.txt"
+    shutil.copytree(extracted, out)
+    (out / "rrld.txt").unlink()
+    whole = "".join(f"{i:06d}-{i + 2:06d}-{i + 4:06d},0.123456789,0.123456789,1\n" for i in range(100, 30_000))
+    journal.write_text(whole + "000016-0000")  # what a killed process was writing
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"rrld-partial\.txt cannot be written \(File too large\)"):
+            extraction.rrld_filter(out, quick, USUAL, QUIET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.read_text() == whole
+
+
+def test_repainted_drawings_are_other_drawings(tmp_path):
+    folder, out = tmp_path / "drawings", tmp_path / "out"
+    folder.mkdir()
+    for i, frame in enumerate(scene()[:3]):
+        cv2.imwrite(str(folder / f"{i}.bmp"), frame)  # of one size, whatever is drawn
+    extraction.encode_video(folder, out, USUAL, QUIET)
+    (folder / "notes.txt").write_text("no drawing")
+    said = Said()
+    extraction.encode_video(folder, out, USUAL, said.report)
+    assert said == [f"{out / 'video.mp4'} already exists; nothing to do."]
+    cv2.imwrite(str(folder / "1.bmp"), scene()[8])
+    with pytest.raises(InputError, match=r"holds triplets of another video than .*drawings, or of it before"):
+        extraction.encode_video(folder, out, USUAL, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("result", "stage"),
+    [
+        ("images", lambda out: extraction.extract_triplet_images(out, USUAL, QUIET)),
+        ("flows", lambda out: extraction.extract_triplet_flows(out, quick, USUAL, QUIET)),
+    ],
+)
+def test_finished_triplets_are_looked_for_at_once(extracted, tmp_path, monkeypatch, result, stage):
+    """A data set has thousands, and so has the folder."""
+    out, listings = tmp_path / "out", []
+    shutil.copytree(extracted, out)
+    record = json.loads((out / f"{result}.json").read_text())
+    (out / f"{result}.json").write_text(json.dumps({**record, "finished": False}))
+    right = Path.glob if result == "flows" else Path.iterdir
+
+    def listing(folder: Path, *pattern: str):
+        listings.extend([folder] if folder == out / result else [])
+        return right(folder, *pattern)
+
+    monkeypatch.setattr(Path, right.__name__, listing)
+    stage(out)
+    assert len(listings) < len(EVEN)
+
+
 def test_options_that_change_make_anew(video, tmp_path):
     said = Said()
     options = ExtractionOptions(image_size=(90, 160))
@@ -335,7 +392,7 @@ def test_repeats_may_be_detected_instead(video, tmp_path):
 
 def test_a_folder_belongs_to_one_video(extracted, tmp_path):
     other = write_video(tmp_path / "other.mp4", scene()[::-1])
-    with pytest.raises(InputError, match="holds triplets of a video other than"):
+    with pytest.raises(InputError, match="holds triplets of another video than"):
         extraction.encode_video(other, extracted, USUAL, QUIET)
 
 

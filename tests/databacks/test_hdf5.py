@@ -201,7 +201,7 @@ class TestReading:
 
             def __init__(self):
                 self.source = open_source(rrld)
-                self.names = self.source.names
+                self.names, self.path = self.source.names, self.source.path
 
             def __len__(self):
                 return len(self.names)
@@ -282,11 +282,11 @@ class TestDamage:
 
         right = packing._assemble
 
-        def spoil(parts: Path, out: Path) -> None:
+        def spoil(parts: Path, *rest) -> None:
             monkeypatch.setattr(packing, "_assemble", right)
             with h5py.File(parts / "000001.h5", "r+") as file:
                 next(iter(file["item"].values()))[0] ^= 1
-            right(parts, out)
+            right(parts, *rest)
 
         monkeypatch.setattr(packing, "_assemble", spoil)
         with pytest.raises(InputError, match=r"000001.h5 was damaged"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -26,6 +27,7 @@ from _train.frame_interpolation.evaluation.items import Items
 from _util import image
 from _util.locks import holding
 from tests import miniature
+from tests.toys.source import Greys
 
 COUNT = 6
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,41 @@ def data(tmp_path) -> Path:
 def run(call):
     """Packs, checks or measures in this process."""
     return lambda *arguments: call(dataset_to_hdf5.main, *arguments)
+
+
+@pytest.fixture
+def packed(monkeypatch) -> list[str]:
+    """The names of the items that are packed, in order."""
+    right, names = packing._write, []
+
+    def write(path, triplet, *rest):
+        names.append(triplet.name)
+        right(path, triplet, *rest)
+
+    monkeypatch.setattr(packing, "_write", write)
+    return names
+
+
+def pack_two(source: Source, out: Path, monkeypatch) -> None:
+    """Pack items until an interruption while the third is written."""
+    right, left = packing._write, [1, 1]
+
+    def write(*arguments):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        right(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_write", write)
+        with pytest.raises(KeyboardInterrupt):
+            packing.pack(source, out)
+    assert not out.exists()
+
+
+def invert(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    image.write(to, 255 - image.read(path))
 
 
 def assert_same(ours: Source, theirs: Source) -> None:
@@ -115,6 +152,61 @@ def test_goes_on_after_an_interrupted_assembly(run, data, tmp_path, monkeypatch)
     assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
 
 
+def test_parts_of_other_data_with_the_same_names_are_not_used(run, data, packed, tmp_path, monkeypatch):
+    for path in data.glob("*/*.png"):
+        invert(path, tmp_path / "other" / path.relative_to(data))
+    pack_two(Folders(tmp_path / "other"), tmp_path / "a.h5", monkeypatch)
+    packed.clear()
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert code == 0
+    assert "a.h5.parts held 2 items whose files have changed since; they are packed again." in said
+    assert packed == Folders(data).names
+    assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+
+
+def test_an_item_that_has_changed_is_packed_again(run, data, packed, tmp_path, monkeypatch):
+    pack_two(Folders(data), tmp_path / "a.h5", monkeypatch)
+    picture = data / "shot 1" / "2.png"
+    invert(picture, picture)
+    packed.clear()
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert (code, "held 1 item whose files have changed" in said) == (0, True)
+    assert packed == [f"shot {i}" for i in range(1, COUNT)]
+    assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+
+
+def test_an_item_that_is_gone_is_left_out(data, tmp_path, monkeypatch):
+    source = Folders(data)
+    pack_two(source, tmp_path / "a.h5", monkeypatch)
+    shutil.rmtree(data / "shot 1")
+    assert list(packing.pack(source, tmp_path / "a.h5")) == ["shot 1"]
+    assert_same(HDF5(tmp_path / "a.h5"), Folders(data))
+
+
+@pytest.mark.parametrize("content", [None, "{", "null", '["one"]'])
+def test_parts_without_what_tells_their_files_are_not_used(data, packed, tmp_path, monkeypatch, content):
+    """Earlier versions left such parts."""
+    stamps = tmp_path / "a.h5.parts" / "stamps.json"
+    pack_two(Folders(data), tmp_path / "a.h5", monkeypatch)
+    stamps.unlink() if content is None else stamps.write_text(content)
+    packed.clear()
+    assert packing.pack(Folders(data), tmp_path / "a.h5") == {}
+    assert packed == Folders(data).names
+
+
+@pytest.mark.parametrize(("change", "again"), [(None, ["c"]), ("a 0.75\nb 0.25\nc 1\n", ["a", "b", "c"])])
+def test_items_without_files_of_their_own_change_with_their_data(packed, tmp_path, monkeypatch, change, again):
+    data = tmp_path / "of.greys"
+    data.write_text("a 0.2\nb 0.4\nc 0.6\n")
+    pack_two(Greys(data), tmp_path / "a.h5", monkeypatch)
+    if change:
+        data.write_text(change)
+    packed.clear()
+    packing.pack(Greys(data), tmp_path / "a.h5")
+    assert packed == again
+    assert_same(HDF5(tmp_path / "a.h5"), Greys(data))
+
+
 def test_run_again_it_has_nothing_to_do(run, data, tmp_path):
     run(data, tmp_path / "a.h5")
     before = (tmp_path / "a.h5").read_bytes()
@@ -125,6 +217,41 @@ def test_run_again_it_has_nothing_to_do(run, data, tmp_path):
     code, said, _ = run(data, tmp_path / "a.h5")
     assert (code, "already exists; remove it" in said) == (2, True)
     assert (tmp_path / "a.h5").read_bytes() == before
+
+
+@pytest.fixture
+def hazy(tmp_path) -> Path:
+    """Triplets of half transparent noise, which no picture file without alpha holds exactly."""
+    for i in range(2):
+        for k in range(3):
+            (tmp_path / "hazy" / f"{i}").mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(3 * i + k).integers(0, 256, (24, 32, 4), np.uint8)
+            image.write(tmp_path / "hazy" / f"{i}" / f"{k}.png", noise)
+    return tmp_path / "hazy"
+
+
+def test_run_again_on_pictures_that_cannot_stay_files_it_has_nothing_to_do(run, hazy, tmp_path):
+    assert run(hazy, tmp_path / "a.h5", "--frames", "bytes").code == 0
+    assert {name for item in index.read(tmp_path / "a.h5") for name in item.arrays} == {"frames"}
+    code, said, _ = run(hazy, tmp_path / "a.h5", "--frames", "bytes")
+    assert (code, "nothing to do" in said) == (0, True)
+    code, said, _ = run(hazy, tmp_path / "a.h5")
+    assert (code, "already exists; remove it" in said) == (2, True)
+
+
+@pytest.mark.parametrize(("packed_as", "other"), [("arrays", "bytes"), ("bytes", "arrays")])
+def test_files_of_earlier_versions_are_known_by_their_items(run, data, tmp_path, monkeypatch, packed_as, other):
+    right = index.write
+
+    def write_without(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            del file.attrs["frames"]
+        right(path)
+
+    monkeypatch.setattr(index, "write", write_without)
+    assert run(data, tmp_path / "a.h5", "--frames", packed_as).code == 0
+    assert "nothing to do" in run(data, tmp_path / "a.h5", "--frames", packed_as).said
+    assert run(data, tmp_path / "a.h5", "--frames", other).code == 2
 
 
 def test_killed_right_after_the_file_appeared(run, data, tmp_path, monkeypatch):
@@ -185,7 +312,7 @@ def test_a_full_disk_is_one_sentence_and_packing_resumes(data, tmp_path):
     )
     finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 2, finished.stderr
-    assert "000000.h5 cannot be written (File too large); choose another place." in finished.stderr
+    assert "000000.h5 cannot be written (File too large); make room or choose another place." in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -41,6 +41,41 @@ def test_digests_tell_contents_and_names_apart(tmp_path):
     assert runs.digest_of({"a": 1, "b": 2}) == runs.digest_of({"b": 2, "a": 1})
 
 
+def test_a_digest_of_a_folder_stays_what_it_was(tmp_path):
+    """Stored settings hold such digests: another one would refuse to resume."""
+    (tmp_path / "é").mkdir()
+    for name in ("é/x", "2", "10"):
+        (tmp_path / name).write_text(name)
+    assert runs.digest(tmp_path) == "8c5bf3e4b4509e0223646b5795cfedf0db6347d6b4a7d2a557e766d8bc2dc62d"
+
+
+def test_files_with_names_that_are_no_text_have_digests(tmp_path, monkeypatch):
+    for package, name in (("_util", b"\xe9\xff.py"), ("_train", b"\xe9\xfe.py")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / os.fsdecode(name)).touch()
+    assert runs.digest(tmp_path / "_util") != runs.digest(tmp_path / "_train")
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    runs.digest_of_code.cache_clear()
+    assert len(runs.digest_of_code()) == 64
+    runs.digest_of_code.cache_clear()
+
+
+def test_a_broken_link_has_no_digest(tmp_path, monkeypatch):
+    (tmp_path / "_util").mkdir()
+    (tmp_path / "_util/a.py").symlink_to("nothing")
+    with pytest.raises(
+        InputError, match=r"_util/a\.py cannot be read \(No such file or directory\); repair or remove it\."
+    ):
+        runs.digest(tmp_path)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    runs.digest_of_code.cache_clear()
+    without = runs.digest_of_code()  # editors leave such links beside what is edited
+    runs.digest_of_code.cache_clear()
+    (tmp_path / "_util/a.py").unlink()
+    assert runs.digest_of_code() == without
+    runs.digest_of_code.cache_clear()
+
+
 def test_a_stamp_changes_with_size_and_time(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"1")
