@@ -16,6 +16,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from _train.frame_interpolation.training import metadata as run_metadata
 from _train.frame_interpolation.training import options as training_options
 from _util import command, extras, torchrun
 from _util.errors import InputError
@@ -57,10 +58,10 @@ def train(options: argparse.Namespace) -> None:
     elastic.join(options.device)
     last = options.out / "checkpoints/last.ckpt"
     state = read_state(last, options, processes)
-    metadata = training_options.describe(options, processes)
+    metadata = run_metadata.describe(options, processes)
     if state:
-        training_options.refuse_changes(state["metadata"]["options"], metadata["options"], last)
-        training_options.continue_runs(state, metadata)
+        run_metadata.refuse_changes(state["metadata"]["options"], metadata["options"], last)
+        run_metadata.continue_runs(state, metadata)
         if is_finished(state["step"], last, options):
             return
 

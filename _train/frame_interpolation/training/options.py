@@ -1,28 +1,17 @@
-"""The options of training: the command line, defaults per task, and options that are fixed for a run."""
+"""The options of training: the command line, and defaults per task."""
 
 import argparse
 import math
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _util import command, places, runs
+from _util import device
 from _util.command import Parser, number, whole
 from _util.errors import InputError
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.training.tasks.task import Task
-
-# Options that are fixed for a run; the others may change when it is resumed.
-FIXED = (
-    "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
-    "task", "flow", "features", "style_features", "stages", "blocks", "self_supervise", "freeze_batch_norm",
-)  # fmt: skip
 
 FEATURES = "imagenet"
 
@@ -39,6 +28,19 @@ def parse(description: str) -> argparse.Namespace:
     add = parser.add_argument
     add("data", metavar="DATA", nargs="+", help="toons, clipart, a folder or FILE.h5; PATH:0.3: with weight 0.3")
     add("out", metavar="OUT", type=Path, help="folder of the run")
+    _add_model(parser.add_argument_group("what is trained"))
+    _add_steps(parser.add_argument_group("steps"))
+    _add_networks(parser.add_argument_group("options of some models"))
+    _add_validation(parser.add_argument_group("validation and checkpoints"))
+    _add_machine(parser.add_argument_group("the machine"))
+    options = parser.parse_args()
+    _check_weights(parser, options)
+    _check_validation(parser, options)
+    return options
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--model",
         default="rfr",
@@ -52,8 +54,21 @@ def parse(description: str) -> argparse.Namespace:
         "(default: vfi)",
     )
     add(
+        "--from",
+        dest="start",
+        type=Path,
+        nargs="+",
+        metavar="WEIGHTS",
+        help="start from a folder or file of weights; animeinterp-gma from several, AnimeInterp's before GMA's",
+    )
+    add(
         "--weights", type=number(above=0), nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)"
     )
+    add("--seed", type=whole(0), default=0, help="of order, augmentation and initial weights (default: 0)")
+
+
+def _add_steps(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--steps", type=whole(1), default=100_000, help="steps of the optimiser (default: 100000)")
     add("--batch-size", type=whole(1), default=8, help="triplets in a batch (default: 8)")
     add("--accumulate", type=whole(1), default=1, help="batches in a step, of each process (default: 1)")
@@ -71,9 +86,11 @@ def parse(description: str) -> argparse.Namespace:
         help="halve the learning rate after 10 validations without a better LPIPS, or let it rise over 5 %% of the "
         "steps and fall along a cosine (default: the model's)",
     )
-    add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
     add("--ema", type=number(0, below=1), default=0.999, help="decay of the averaged weights (default: 0.999)")
-    add("--seed", type=whole(0), default=0, help="of order, augmentation and initial weights (default: 0)")
+
+
+def _add_networks(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--flow",
         help="flow that synthesis learns on, as interpolation names it, or exact, that of toons (default: dis; "
@@ -101,14 +118,10 @@ def parse(description: str) -> argparse.Namespace:
     add("--blocks", type=whole(1), metavar="N", help="ifnet: how many of its four learn, finest first (default: 1)")
     add("--self-supervise", action="store_true", help="flow: learn by appearance from triplets without exact flow")
     add("--freeze-batch-norm", action="store_true", help="use the running statistics of batch norms, and keep them")
-    add(
-        "--from",
-        dest="start",
-        type=Path,
-        nargs="+",
-        metavar="WEIGHTS",
-        help="start from a folder or file of weights; animeinterp-gma from several, AnimeInterp's before GMA's",
-    )
+
+
+def _add_validation(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--validate",
         type=Path,
@@ -121,12 +134,29 @@ def parse(description: str) -> argparse.Namespace:
     add("--save-every", type=whole(1), default=500, metavar="N", help="steps between checkpoints (default: 500)")
     add("--log-every", type=whole(1), default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
     add("--budget", type=number(0), default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
     add("--workers", type=whole(0), default=0, help="processes that load files (default: 0, in the main process)")
-    add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, a GPU if there is one)")
-    options = parser.parse_args()
+    add("--device", default="auto", help=f"{device.NAMES} (default: auto)")
+
+
+def _check_weights(parser: Parser, options: argparse.Namespace) -> None:
+    """Separate the weights from the words of DATA."""
     options.data, weights = zip(*map(split_weight, options.data), strict=True)
     if options.weights and any(weight != 1 for weight in weights):
         parser.error("--weights is not allowed with weights of DATA such as PATH:0.3; keep one of them")
+    options.weights = options.weights or list(weights)
+    if len(options.weights) != len(options.data):
+        parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
+    for data, weight in zip(options.data, options.weights, strict=True):
+        if not 0 < weight < math.inf:
+            parser.error(f"{data} has weight {weight:g}; weights are above 0 and finite, and DATA without one has 1")
+
+
+def _check_validation(parser: Parser, options: argparse.Namespace) -> None:
     if not options.validate:
         of_validation = {
             "--align": options.align,
@@ -136,13 +166,6 @@ def parse(description: str) -> argparse.Namespace:
         if name := next(filter(of_validation.get, of_validation), None):
             parser.error(f"{name} is of validation; add --validate FOLDER")
     options.validate_every = options.validate_every or 1000
-    options.weights = options.weights or list(weights)
-    if len(options.weights) != len(options.data):
-        parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
-    for data, weight in zip(options.data, options.weights, strict=True):
-        if not 0 < weight < math.inf:
-            parser.error(f"{data} has weight {weight:g}; weights are above 0 and finite, and DATA without one has 1")
-    return options
 
 
 def split_weight(data: str) -> tuple[str, float]:
@@ -176,51 +199,6 @@ def take_defaults(options: argparse.Namespace, kind: "type[Task]") -> None:
         setattr(options, name, getattr(options, name) or getattr(kind, name))
     options.features = options.features or FEATURES  # with every task, as earlier runs recorded it
     options.crop = list(options.crop)
-
-
-def describe(options: argparse.Namespace, processes: int) -> dict:
-    """The metadata of a checkpoint's training, as plain values."""
-    import torch
-
-    cuda = options.device.type == "cuda"
-    name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
-    run = {
-        "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "hardware": f"{processes} × {name}",
-        "processes": processes,
-        "validated_on": runs.digest_of(list(map(runs.digest, options.validate))) if options.validate else "",
-    }
-    chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
-    if options.schedule == "cosine":
-        chosen["steps"] = options.steps
-    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
-
-
-def _commit() -> str:
-    """The project's commit, if it is a clone and git is installed."""
-    git = shutil.which("git") if places.IS_REPOSITORY else None
-    if git is None:
-        return "unknown"
-    words = [git, "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(words, capture_output=True, text=True, cwd=places.ROOT).stdout.strip() or "unknown"
-
-
-def refuse_changes(before: dict, now: dict, last: Path) -> None:
-    """Raise InputError if a fixed option differs from that of the run to resume."""
-    if changes := runs.changes(before, now):
-        raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
-
-
-def continue_runs(state: dict, metadata: dict) -> None:
-    """Put the runs of a checkpoint before this one. If the last was validated on other pictures, its best loss is
-    forgotten, as it is no measure of these."""
-    before, now = state["metadata"]["runs"], metadata["runs"]
-    earlier = before[-1].get("validated_on", "")
-    now[-1]["validated_on"] = now[-1]["validated_on"] or earlier
-    if earlier not in ("", now[-1]["validated_on"]):
-        state["best"] = state["plateau"]["best"] = math.inf
-    metadata["runs"] = [*before, *now]
 
 
 def require_writing(folder: Path) -> None:

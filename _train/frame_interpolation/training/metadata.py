@@ -1,0 +1,64 @@
+"""The metadata of checkpoints: how each run of a training was called, on what, and which options it keeps."""
+
+import argparse
+import math
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from _util import command, places, runs
+from _util.errors import InputError
+
+# Options that are fixed for a run; the others may change when it is resumed.
+FIXED = (
+    "model", "data", "weights", "batch_size", "crop", "lr", "schedule", "precision", "ema", "seed",
+    "task", "flow", "features", "style_features", "stages", "blocks", "self_supervise", "freeze_batch_norm",
+)  # fmt: skip
+
+
+def describe(options: argparse.Namespace, processes: int) -> dict:
+    """The metadata of a checkpoint's training, as plain values."""
+    import torch
+
+    cuda = options.device.type == "cuda"
+    name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
+    run = {
+        "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
+        "commit": _commit(),
+        "hardware": f"{processes} × {name}",
+        "processes": processes,
+        "validated_on": runs.digest_of(list(map(runs.digest, options.validate))) if options.validate else "",
+    }
+    chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
+    if options.schedule == "cosine":
+        chosen["steps"] = options.steps
+    return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
+
+
+def _commit() -> str:
+    """The project's commit, if it is a clone and git is installed."""
+    git = shutil.which("git") if places.IS_REPOSITORY else None
+    if git is None:
+        return "unknown"
+    words = [git, "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(words, capture_output=True, text=True, cwd=places.ROOT).stdout.strip() or "unknown"
+
+
+def refuse_changes(before: dict, now: dict, last: Path) -> None:
+    """Raise InputError if a fixed option differs from that of the run to resume."""
+    if changes := runs.changes(before, now):
+        raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
+
+
+def continue_runs(state: dict, metadata: dict) -> None:
+    """Put the runs of a checkpoint before this one. If the last was validated on other pictures, its best loss is
+    forgotten, as it is no measure of these."""
+    before, now = state["metadata"]["runs"], metadata["runs"]
+    earlier = before[-1].get("validated_on", "")
+    now[-1]["validated_on"] = now[-1]["validated_on"] or earlier
+    if earlier not in ("", now[-1]["validated_on"]):
+        state["best"] = state["plateau"]["best"] = math.inf
+    metadata["runs"] = [*before, *now]
