@@ -10,7 +10,6 @@ whole. Items that cannot be read are left out and reported, with exit code 1.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from _databacks import sources
@@ -71,7 +70,7 @@ def pack(source, out: Path, as_arrays: bool) -> None:
 
     damaged = packing.pack(source, out, as_arrays)
     print(f"{out}: {len(source) - len(damaged)} triplets of {source.title}, {out.stat().st_size / 2**20:.1f} MiB")
-    tell(damaged, "left out", len(source))
+    command.end(damaged, f"{len(damaged)} of {len(source)} items are left out")
 
 
 def check(path: Path) -> None:
@@ -81,7 +80,8 @@ def check(path: Path) -> None:
 
     source = HDF5(path)
     found = {name: source.damage(i) for i, name in enumerate(tqdm(source.names, unit="item", disable=None))}
-    tell({name: reason for name, reason in found.items() if reason}, "damaged", len(source))
+    damaged = {name: reason for name, reason in found.items() if reason}
+    command.end(damaged, f"{len(damaged)} of {len(source)} items are damaged")
     print(f"{path}: {counted(len(source), 'item')}, none damaged")
 
 
@@ -93,14 +93,6 @@ def measure(source, path: Path) -> None:
     for name, rate in rates.items():
         print(f"{name}  {rate:6.1f} triplets a second, at random, from 4 workers")
     print(f"ratio {rates['HDF5'] / rates['DATA']:6.2f}")
-
-
-def tell(items: dict[str, str], what: str, count: int) -> None:
-    """Say why items are not there, with exit code 1 if there are any."""
-    if items:
-        print(f"{len(items)} of {count} items are {what}:", file=sys.stderr)
-        command.print_reasons(items)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -272,10 +272,8 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
     """Say what the table lacks, with exit code 1 if it lacks anything."""
     for shortage in shortages:
         print(shortage, file=sys.stderr)
-    if damaged:
-        print(f"{len(damaged)} of {count} items are left out:", file=sys.stderr)
-        command.print_reasons(damaged)
-    if damaged or shortages:
+    command.end(damaged, f"{len(damaged)} of {count} items are left out")
+    if shortages:
         sys.exit(1)
 
 

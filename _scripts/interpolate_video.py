@@ -319,10 +319,7 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create", argume
 
 def end(failed: dict[Path, str]) -> None:
     """Name the sources with which something failed, with exit code 1 if there are any."""
-    for source, reason in failed.items():
-        print(f"{source}: {reason}", file=sys.stderr)
-    if failed:
-        sys.exit(1)
+    command.end({str(source): reason for source, reason in failed.items()})
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ These are the names that ATD-12K's flows have. A run that was ended resumes when
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from _util import command
+from _util import command, device
 from _util.command import whole
 from _util.locks import holding
 
@@ -42,7 +41,7 @@ def parse() -> argparse.Namespace:
     add("--compress", action="store_true", help="write .npz instead of .npy")
     add("--show", action="store_true", help="also write pieces1.png, pieces3.png and matches.png")
     add("--workers", type=whole(1), default=1, metavar="N", help="processes (default: 1)")
-    add("--device", default="auto", help="of the network: auto, cpu, cuda or cuda:N (default: auto)")
+    add("--device", default="auto", help=f"of the network: {device.NAMES} (default: auto)")
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
     return parser.parse_args()
 
@@ -50,7 +49,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     from _train.frame_interpolation import sgm_flows
-    from _util import checkpoints, device
+    from _util import checkpoints
 
     given = vars(arguments)
     processes = given.pop("workers")
@@ -58,10 +57,7 @@ def main() -> None:
     given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
     with holding(arguments.out):
         failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
-    if failed:
-        print(f"{len(failed)} of the triplets cannot be used:", file=sys.stderr)
-        command.print_reasons(failed)
-        sys.exit(1)
+    command.end(failed, f"{len(failed)} of the triplets cannot be used")
 
 
 if __name__ == "__main__":

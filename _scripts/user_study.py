@@ -11,8 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from _util import command
+from _util import command, tables
 from _util.locks import holding
+
+TEXT_COLUMNS = ("method", "other")
 
 
 def parse() -> argparse.Namespace:
@@ -93,32 +95,43 @@ def analyse(arguments: argparse.Namespace) -> None:
     gathered = answers.gather(arguments.answers)
     for complaint in gathered.complaints:
         print(complaint, file=sys.stderr)
-    print(tables(results.results(gathered.sheets, arguments.min_attention)))
+    print(text_of(results.results(gathered.sheets, arguments.min_attention)))
     if gathered.complaints:
         left, total = len(gathered.complaints), len(arguments.answers)
         print(f"{left} of {total} files were left out; the tables are over the rest.", file=sys.stderr)
         sys.exit(1)
 
 
-def tables(found) -> str:
-    """Results as text and tables in Markdown."""
+def text_of(found) -> str:
+    """Results as text and tables."""
+    pairs = [
+        {
+            "method": pair.first,
+            "other": pair.second,
+            "answers": str(pair.answers),
+            **interval(("preferred %", "95 %"), pair.share, 100, 1),
+            **agreement(pair),
+        }
+        for pair in found.pairs
+    ]
+    if len(pairs) > 1:
+        pairs.append({"method": "all", "answers": str(found.answers), **agreement(found)})
+    methods = [
+        {
+            "method": method.name,
+            "answers": str(method.answers),
+            **interval(("preferred %", "95 %"), method.share, 100, 1),
+            **interval(("Bradley-Terry", "its 95 %"), method.strength, 1, 2),
+        }
+        for method in found.methods
+    ]
     lines = [
         f"Participants: {found.participants}; answers: {found.answers}; "
         f"participants left out by checks of attention: {found.inattentive}.",
         "",
-        *table(
-            ["method", "other", "answers", "preferred %", "95 %", "agreement %", "Fleiss' κ"],
-            [[pair.first, pair.second, pair.answers, *percent(pair.share), *agreement(pair)] for pair in found.pairs]
-            + [["all", "", found.answers, "", "", *agreement(found)]] * (len(found.pairs) > 1),
-        ),
+        tables.aligned(pairs, TEXT_COLUMNS),
         "",
-        *table(
-            ["method", "answers", "preferred %", "95 %", "Bradley-Terry", "its 95 %"],
-            [
-                [method.name, method.answers, *percent(method.share), *interval(method.strength, 1, 2)]
-                for method in found.methods
-            ],
-        ),
+        tables.aligned(methods, TEXT_COLUMNS),
         "",
         "Intervals of shares are exact (Clopper-Pearson). Bradley-Terry strengths are log-odds with mean 0, of largest "
         "likelihood, with intervals from the Fisher information.",
@@ -130,31 +143,14 @@ def tables(found) -> str:
     return "\n".join(lines)
 
 
-def table(head: list[str], rows: list[list]) -> list[str]:
-    cells = [head, *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
-    widths = [max(len(row[c]) for row in cells) for c in range(len(head))]
-    is_text = [c == 0 or name == "other" for c, name in enumerate(head)]
-    lines = [
-        "| "
-        + " | ".join(cell.ljust(w) if t else cell.rjust(w) for cell, w, t in zip(row, widths, is_text, strict=True))
-        + " |"
-        for row in cells
-    ]
-    rule = "|".join("-" * (w + 2) if t else "-" * (w + 1) + ":" for w, t in zip(widths, is_text, strict=True))
-    return [lines[0], f"|{rule}|", *lines[1:]]
-
-
-def percent(share) -> list[str]:
-    return interval(share, 100, 1)
-
-
-def interval(found, scale: float, digits: int) -> list[str]:
+def interval(titles: tuple[str, str], found, scale: float, digits: int) -> dict[str, str]:
+    """The cells of a value and its interval."""
     value, low, high = (number(scale * end, digits) for end in found)
-    return [value, f"{low} … {high}"]
+    return dict(zip(titles, (value, f"{low} … {high}"), strict=True))
 
 
-def agreement(found) -> list[str]:
-    return [number(100 * found.agreement, 1), number(found.kappa, 2)]
+def agreement(found) -> dict[str, str]:
+    return {"agreement %": number(100 * found.agreement, 1), "Fleiss' κ": number(found.kappa, 2)}
 
 
 def number(value: float, digits: int) -> str:

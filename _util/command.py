@@ -116,6 +116,15 @@ def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:
         print(f"and {len(rest)} more: {', '.join(rest)}", file=sys.stderr)
 
 
+def end(failed: Mapping[str, str], summary: str = "") -> None:
+    """Print to stderr what failed, by name with the reasons, and exit with code 1; return if nothing did."""
+    if failed:
+        if summary:
+            print(f"{summary}:", file=sys.stderr)
+        print_reasons(failed)
+        sys.exit(1)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 or 143 if interrupted
     by Ctrl-C or SIGTERM.

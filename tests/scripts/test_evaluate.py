@@ -555,6 +555,16 @@ def test_folders_of_frames_lack_some(run, atd12k):
     assert f"empty holds 0 of 5 frames; they are named by item, such as empty/{miniature.NAMES[0]}.png" in said
 
 
+def test_frames_are_found_by_suffixes_in_capitals_too(run, keys):
+    Path("frames").mkdir()
+    shutil.copy(keys / "key2.png", "frames/key2.PNG")
+    (keys / "key10.png").rename(keys / "key10.PNG")
+    shutil.copy(keys / "key10.PNG", "frames/key10.png")
+    code, table, said = run("--data", "keyframes", keys, "--compare", "blend", "frames", "--metrics", "psnr")
+    assert code == 0, said
+    assert columns(table)["all", "psnr"][1] == "100.00"  # the drawings themselves
+
+
 @pytest.mark.parametrize("option", ["--align", "--sequence"])
 def test_folders_of_frames_have_one_time(run, keys, option):
     code, table, said = run("--data", "keyframes", keys, "--compare", "blend", keys, option)

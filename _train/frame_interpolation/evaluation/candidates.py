@@ -166,6 +166,7 @@ class FrameFolder(JudgedMethod):
 
     def __init__(self, path: Path, names: list[str]):
         self.path, self.name = path, str(path)
+        self._pictures: dict[Path, dict[str, list[Path]]] = {}  # of each folder within, by name without suffix
         if not any(self._find(name) for name in names):
             raise InputError(
                 f"{path} holds 0 of {len(names)} frames; they are named by item, such as {self._expected(names[0])}."
@@ -186,16 +187,30 @@ class FrameFolder(JudgedMethod):
 
     def _find(self, name: str) -> Path | None:
         bare = self.path / name
-        for path in (bare, *(bare.with_name(bare.name + suffix) for suffix in files.PICTURE_SUFFIXES)):
-            if path.is_file():
-                return path
-        if bare.suffix in files.PICTURE_SUFFIXES:  # keyframes are named by their files
+        if bare.is_file():
+            return bare
+        if found := self._pictures_of(bare.parent).get(bare.name):
+            return min(found, key=lambda path: files.PICTURE_SUFFIXES.index(path.suffix.lower()))
+        if _has_suffix(name):  # keyframes are named by their files
             return self._find(str(Path(name).with_suffix("")))
         inside = files.pictures(bare) if bare.is_dir() else []
         return inside[0] if len(inside) == 1 else None
 
+    def _pictures_of(self, folder: Path) -> dict[str, list[Path]]:
+        """The pictures of a folder by name without suffix; each folder is read once."""
+        if folder not in self._pictures:
+            found: dict[str, list[Path]] = {}
+            for path in filter(Path.is_file, files.pictures(folder) if folder.is_dir() else []):
+                found.setdefault(path.stem, []).append(path)
+            self._pictures[folder] = found
+        return self._pictures[folder]
+
     def _expected(self, name: str) -> Path:
-        return self.path / (name if Path(name).suffix in files.PICTURE_SUFFIXES else f"{name}.png")
+        return self.path / (name if _has_suffix(name) else f"{name}.png")
+
+
+def _has_suffix(name: str) -> bool:
+    return Path(name).suffix.lower() in files.PICTURE_SUFFIXES
 
 
 def create(

@@ -15,6 +15,7 @@ Keys, paths and options are checked before PyTorch is imported.
 """
 
 import collections
+import contextlib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,16 +112,32 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     if len(keys) < 2:
         pictures = "one picture" if keys else f"no pictures ({files.PICTURE_FORMATS})"
         held = f"{folder} holds {pictures}" if folder else f"{sources[0]} is one picture"
-        layered = folder and any(path.is_dir() and files.pictures(path) for path in folder.iterdir())
-        instead = ", or folders of layers and no picture beside them" if layered else ""
+        instead = ", or folders of layers and no picture beside them" if folder and _holds_layers(folder) else ""
         raise InputError(f"{held}; two keys or more are needed{instead}.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
-        if len(listed := list(same)) > 1:
+        first, *others = same
+        if others:
             raise InputError(
-                f"Two keys are named {name}, {listed[0]} and {listed[1]}; drawings are named after keys: rename one, "
+                f"Two keys are named {name}, {first} and {others[0]}; drawings are named after keys: rename one, "
                 "or close a cycle with --loop."
             )
     return keys
+
+
+def _holds_layers(folder: Path) -> bool:
+    with contextlib.suppress(InputError):  # a folder within cannot be read
+        return bool(folders_of_pictures(folder))
+    return False
+
+
+def folders_of_pictures(folder: Path) -> list[Path]:
+    """The folders within one that hold pictures, in natural order, without hidden ones.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and files.pictures(path)]
+    return sorted(found, key=lambda path: (files.natural(path.name), path.name))
 
 
 def tell_left_out(folder: Path, keys: Iterable[Path]) -> None:

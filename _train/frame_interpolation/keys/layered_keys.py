@@ -77,7 +77,7 @@ def is_layered(sources: Sequence[Path]) -> bool:
         return True
     if len(sources) != 1 or not sources[0].is_dir() or files.pictures(sources[0]):
         return False
-    return bool(_documents(sources[0]) or _folders(sources[0]))
+    return bool(_documents(sources[0]) or key_drawings.folders_of_pictures(sources[0]))
 
 
 @contextlib.contextmanager
@@ -259,7 +259,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
 
 def _of_folders(folder: Path) -> Cut:
     cels = []
-    for within in _folders(folder):
+    for within in key_drawings.folders_of_pictures(folder):
         paths = {}
         for path in files.pictures(within):
             if key_drawings.name_of(path) in paths:
@@ -409,11 +409,6 @@ def _report_missing(cut: Cut) -> None:
 def _documents(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in layers.SUFFIXES and path.name[0] != "."]
     return sorted(found, key=lambda path: (key_names.order(path.stem), path.name))
-
-
-def _folders(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and files.pictures(path)]
-    return sorted(found, key=lambda path: (files.natural(path.name), path.name))
 
 
 def _folder_name(name: str) -> str:

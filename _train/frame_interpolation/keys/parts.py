@@ -105,7 +105,7 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
     try:
         if ease:
             return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)))
-        (marks,) = timing.parse_ticks(",".join(ticks.split()))
+        marks = timing.parse_gap_ticks(ticks.split(), "ticks")
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     if len(marks) != len(gap.ticks):

@@ -23,7 +23,7 @@ columns and values are optional; the options of the command line apply where the
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -186,7 +186,22 @@ def parse_between(text: str) -> list[int]:
     Raises:
         InputError: one is not an integer from 0 to `MOST_BETWEEN`.
     """
-    return [_count("--between", part) for part in text.split(",")]
+    return [parse_count(part, "--between") for part in text.split(",")]
+
+
+def parse_count(text: str, name: str) -> int:
+    """Parse the number of in-betweens of one gap.
+
+    Args:
+        name: of the option or column, for messages.
+
+    Raises:
+        InputError: the text is not an integer from 0 to `MOST_BETWEEN`.
+    """
+    count = _whole(name, text)
+    if not 0 <= count <= MOST_BETWEEN:
+        raise InputError(f"{name} has {count}; a gap has from 0 to {MOST_BETWEEN} in-betweens.")
+    return count
 
 
 def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
@@ -195,7 +210,19 @@ def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
     Raises:
         InputError: as `check_ticks`, or a tick is not a number.
     """
-    return [_ticks("--ticks", part.split(",")) for part in text.split(":")]
+    return [parse_gap_ticks(part.split(","), "--ticks") for part in text.split(":")]
+
+
+def parse_gap_ticks(texts: Iterable[str], name: str) -> tuple[Fraction, ...]:
+    """Parse the ticks of one gap; empty texts are left out.
+
+    Args:
+        name: of the option or column, for messages.
+
+    Raises:
+        InputError: as `check_ticks`, or a tick is not a number.
+    """
+    return check_ticks([_number(name, text) for text in texts if text.strip()])
 
 
 def parse_on(text: str, name: str = "--on") -> int:
@@ -316,25 +343,14 @@ def _overridden(row: _Row, values: dict[str, str]) -> _Row:
     if values["between"] and values["ticks"]:
         raise InputError("a gap has both between and ticks; leave one of them empty.")
     if values["between"]:
-        row = replace(row, marks=even(_count("the column between", values["between"])))
+        row = replace(row, marks=even(parse_count(values["between"], "the column between")))
     if values["ticks"]:
-        row = replace(row, marks=_ticks("the column ticks", values["ticks"].split()))
+        row = replace(row, marks=parse_gap_ticks(values["ticks"].split(), "the column ticks"))
     if values["ease"]:
         row = replace(row, ease=parse_ease(values["ease"]))
     if values["on"]:
         row = replace(row, on=parse_on(values["on"], "the column on"))
     return row
-
-
-def _ticks(name: str, texts: list[str]) -> tuple[Fraction, ...]:
-    return check_ticks([_number(name, text) for text in texts if text.strip()])
-
-
-def _count(name: str, text: str) -> int:
-    count = _whole(name, text)
-    if not 0 <= count <= MOST_BETWEEN:
-        raise InputError(f"{name} has {count}; a gap has from 0 to {MOST_BETWEEN} in-betweens.")
-    return count
 
 
 def _whole(name: str, text: str) -> int:

@@ -10,6 +10,7 @@ A gap has the name of the key that begins it. Entries of keys that are missing a
 content of the file. Hints are in `hints.json`, in the form of `frame_interpolation.guides.hints`.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,13 @@ from _train.frame_interpolation.keys.timing import Gap
 from _util import clock
 from _util.errors import InputError
 from _util.files import read_json, write_text
-from _util.runs import digest
+from _util.runs import digest, stamp
 
 RATE = Fraction(24)
 PROJECT_FILE, HINTS_FILE = "studio.json", "hints.json"
 _MOST_UNDONE = 500
 _FASTEST = 240  # frames per second
+_ONE_BETWEEN = Gap.on(timing.even(1), 1)
 
 Defaults = Mapping[str, Any]  # of `timing.plan`
 
@@ -68,25 +70,63 @@ class State:
         return replace(self, hints={**others, key: tuple(hints)} if hints else others)
 
 
-def gaps(state: State, keys: Sequence[str], defaults: Defaults) -> list[Gap]:
+class PlannedTiming:
+    """The timing of gaps for which the project has none, by options of `timing.plan`.
+
+    While the keys do not fit the options, as where a chart names a key that is gone, each key keeps its last timing.
+
+    Attributes:
+        gaps: the timing of the gap that each key begins, by its name.
+        problem: a sentence if the keys do not fit the options.
+        version: increases whenever they are planned again.
+    """
+
+    def __init__(self, options: Defaults):
+        self._options = options
+        self._planned_for: Any = None
+        self.gaps: dict[str, Gap] = {}
+        self.problem = ""
+        self.version = 0
+
+    def update(self, keys: Sequence[str]) -> None:
+        """Plan again if the names of the keys, in order, or the chart have changed."""
+        chart = self._options.get("chart")
+        planned_for = list(keys), stamp(chart) if chart else ""  # before reading the chart, as it may change meanwhile
+        if planned_for == self._planned_for:
+            return
+        self._planned_for = planned_for
+        self.version += 1
+        self.problem = ""
+        try:
+            if len(keys) > 1:
+                self.gaps = dict(zip(keys, self._plan(keys), strict=True))
+        except InputError as error:
+            self.problem = str(error)
+
+    def _plan(self, keys: Sequence[str]) -> list[Gap]:
+        found = timing.plan(keys, True, **self._options)
+        if any(gap.is_eased for gap in found):
+            raise InputError("The ease auto is not shown on the page; choose a curve, or draw without the page.")
+        return found
+
+
+def gaps(state: State, keys: Sequence[str], planned: Mapping[str, Gap]) -> list[Gap]:
     """The timing of the gap that each key begins, as `timing.plan` returns it.
 
-    A corrected in-between without a timing of its own has that of the gap that it divides.
+    A corrected in-between without a timing of its own has that of the gap that it divides. A gap without any has one
+    in-between.
 
     Args:
         keys: names of the keys, in order.
-        defaults: options of `timing.plan`, for gaps without a timing.
+        planned: for gaps without a timing in the project, by the name of the key that begins them.
     """
-    if not keys:
-        return []
-    planned = timing.plan(keys, True, **defaults) if len(keys) > 1 else [Gap.on((), 1)]
     found: list[Gap] = []
     whole = ""
-    for key, default in zip(keys, planned, strict=True):
+    for key in keys:
         whole = whole if whole and key_names.is_within(key, whole) else key
         said = state.timings.get(key, state.timings.get(whole))
-        found.append(Gap.on(said.ticks, said.on) if said else default)
-    if not state.is_loop:
+        found.append(Gap.on(said.ticks, said.on) if said else planned.get(key, planned.get(whole, _ONE_BETWEEN)))
+    if found and not state.is_loop:
         found[-1] = Gap.on((), found[-1].exposures[0])
     return found
 
@@ -170,9 +210,10 @@ class Project:
         return True
 
     def _load(self) -> State:
+        stamps = self._stamps()  # before reading, so that what is written meanwhile is not taken for read
         document = _read_object(self._project_file)
         state = _state(self._project_file, document, _hints(self._hints_file, self._lone))
-        self._document, self._known = document, self._stamps()
+        self._document, self._known = document, stamps
         return state
 
     def _save(self, state: State) -> None:
@@ -181,13 +222,14 @@ class Project:
                 f"{self._project_file} or {self._hints_file.name} was changed by another program; it is read "
                 "again, and the last edit was not made: repeat it."
             )
+        of_project, of_hints = self._known
         if (state.rate, state.is_loop, state.timings) != (self.state.rate, self.state.is_loop, self.state.timings):
             self._document |= _as_json(state)
-            _write(self._project_file, self._document)
+            of_project = _write(self._project_file, self._document)
         if state.hints != self.state.hints:
             hints = [{"key": key, **hint.as_json()} for key, some in state.hints.items() for hint in some]
-            _write(self._hints_file, {"hints": hints})
-        self._known = self._stamps()
+            of_hints = _write(self._hints_file, {"hints": hints})
+        self._known = of_project, of_hints
         self.state = state
         self.version += 1
 
@@ -202,8 +244,11 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _write(path: Path, document: Any) -> None:
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+def _write(path: Path, document: Any) -> str:
+    """Write a JSON file; returns the digest of what is written."""
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    write_text(path, text)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _as_json(state: State) -> dict[str, Any]:
@@ -245,10 +290,10 @@ def read_timing(said: Any) -> Timing:
     """
     if not isinstance(said, dict) or not isinstance(said.get("ticks"), list):
         raise InputError('The timing of a gap is of the form {"ticks": ["1/4", "1/2"], "on": 1}.')
-    ticks = [tick for text in said["ticks"] for tick in timing.parse_ticks(str(text).replace(":", "?"))[0]]
+    ticks = timing.parse_gap_ticks(map(str, said["ticks"]), "ticks")
     if len(ticks) > timing.MOST_BETWEEN:
         raise InputError(f"A gap has {len(ticks)} in-betweens; up to {timing.MOST_BETWEEN} are drawn.")
-    return Timing(timing.check_ticks(ticks), timing.parse_on(str(said.get("on", 1)), "on"))
+    return Timing(ticks, timing.parse_on(str(said.get("on", 1)), "on"))
 
 
 def read_hints(said: Any, size: tuple[int, int]) -> tuple[Hint, ...]:

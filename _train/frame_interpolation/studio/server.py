@@ -97,7 +97,10 @@ class Studio:
 
     def _watch(self, stopped: threading.Event) -> None:
         while not stopped.wait(_WATCH_EVERY):
-            self._session.check_disk()
+            try:
+                self._session.check_disk()
+            except Exception as error:  # the next look may succeed
+                self._session.report(error)
 
     async def _state(self, request: Request) -> Response:
         formats = [{"name": name, "label": one.label} for name, one in exports.FORMATS.items()]

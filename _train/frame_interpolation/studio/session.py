@@ -9,7 +9,7 @@ from _train.frame_interpolation.keys import timing
 from _train.frame_interpolation.studio import project, sheet
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.keys import Key, Keys
-from _train.frame_interpolation.studio.project import Defaults, Project, State, Timing
+from _train.frame_interpolation.studio.project import Defaults, PlannedTiming, Project, State, Timing
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util.counts import listed
 from _util.errors import InputError
@@ -45,11 +45,10 @@ class Session:
         self.keys = Keys(folder)
         self.keys.scan()
         names = [key.name for key in self.keys.all]
-        if len(names) > 1:
-            planned = timing.plan(names, True, **defaults)  # raises InputError before anything is served
-            if any(gap.is_eased for gap in planned):
-                raise InputError("The ease auto is not shown on the page; choose a curve, or draw without the page.")
-        self._defaults = defaults
+        self._planned = PlannedTiming(defaults)
+        self._planned.update(names)
+        if self._planned.problem:
+            raise InputError(self._planned.problem)
         self.project = Project(folder, names[0] if len(names) == 2 else None)
         self.cache = Cache(folder / CACHE_FOLDER)
         self.method = ""
@@ -67,11 +66,15 @@ class Session:
     def rows(self) -> list[SheetRow]:
         """All keys with their gaps, in the current state."""
         with self.changed:
-            state = self.keys.version, self.project.version, self._settings
+            state = *self._versions(), self._settings
             if self._rows is None or self._rows[0] != state:
-                found = sheet.rows(self.keys.all, self.project.state, self._defaults, self._settings)
+                found = sheet.rows(self.keys.all, self.project.state, self._planned.gaps, self._settings)
                 self._rows = state, found
             return self._rows[1]
+
+    def _versions(self) -> tuple[int, int, int]:
+        """Of all that comes from the disk; one increases with every change."""
+        return self.keys.version, self.project.version, self._planned.version
 
     def snapshot(self) -> dict[str, Any]:
         """All that the page shows, for JSON; `serial` increases, so that the page can ignore late ones."""
@@ -88,7 +91,9 @@ class Session:
                 "canUndo": self.project.can_undo,
                 "canRedo": self.project.can_redo,
                 "method": self.method,
-                "problem": self._disk_problem or self.keys.sentence() or self._method_problem,
+                "problem": (
+                    self._disk_problem or self.keys.sentence() or self._planned.problem or self._method_problem
+                ),
                 "drawing": self.drawing,
                 "export": self.export,
                 "rows": list(map(self._row, self.rows())),
@@ -179,25 +184,28 @@ class Session:
     def check_disk(self) -> None:
         """Read changes that other programs made in the folder, and announce them."""
         with self.changed:
-            before = self.keys.all
+            versions, problem, is_lost = self._versions(), self._disk_problem, False
             try:
-                is_other = self.keys.scan()
-                if is_other:
-                    self._failed.clear()  # perhaps because of what was there before
-                    self.tell("notice", _difference(before, self.keys.all))
-                if self.project.reload():
-                    is_other = True
-                    self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
-                if self._disk_problem:
-                    is_other = True
-                    self._failed.clear()  # perhaps because of it
-                is_other = self.cache.forget_missing() or is_other
+                is_lost = self._read_disk()
                 self._disk_problem = ""
             except InputError as error:
-                is_other = str(error) != self._disk_problem
                 self._disk_problem = str(error)
-            if is_other:
-                self._announce()
+            finally:
+                if problem and not self._disk_problem:
+                    self._failed.clear()  # perhaps because of the problem
+                if is_lost or (versions, problem) != (self._versions(), self._disk_problem):
+                    self._announce()
+
+    def _read_disk(self) -> bool:
+        """Read what has changed in the folder; returns whether drawings are gone."""
+        before = self.keys.all
+        if self.keys.scan():
+            self._failed.clear()  # perhaps because of what was there before
+            self.tell("notice", _difference(before, self.keys.all))
+        self._planned.update([key.name for key in self.keys.all])
+        if self.project.reload():
+            self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
+        return self.cache.forget_missing()
 
     # ---- Drawing -------------------------------------------------------------------------------------------------
 
@@ -207,6 +215,11 @@ class Session:
             self.method, self._settings = method, settings
             self.cache.keep_only({one.id for row in self.rows() for one in row.drawings})
             self._announce()
+
+    def report(self, error: Exception) -> None:
+        """Report an unexpected error in a thread that goes on."""
+        said = " ".join(str(error).split())[:200]
+        self.tell("notice", f"Something went wrong ({type(error).__name__}: {said}); it is tried again.")
 
     def cannot_draw(self, sentence: str) -> None:
         """Report why nothing can be drawn at all."""
@@ -272,7 +285,7 @@ def _spaced(value: Any, row: SheetRow) -> Timing:
     """The timing of a number of evenly spaced in-betweens, eased along a curve."""
     if not isinstance(value, dict):
         raise InputError('The spacing of a gap is of the form {"count": 3, "ease": "in-out"}.')
-    (count,) = timing.parse_between(str(value.get("count", len(row.gap.ticks))).replace(",", "?"))
+    count = timing.parse_count(str(value.get("count", len(row.gap.ticks))), "count")
     ease = timing.parse_curve(str(value.get("ease", "none")))
     return Timing(timing.eased(timing.even(count), ease), row.gap.exposures[0])
 

@@ -1,6 +1,6 @@
 """The drawings of a project: their keys, timing and exposures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys.timing import Gap
 from _train.frame_interpolation.studio import project
 from _train.frame_interpolation.studio.keys import Key
-from _train.frame_interpolation.studio.project import Defaults, State
+from _train.frame_interpolation.studio.project import State
 from _util.errors import InputError
 from _util.runs import digest_of
 
@@ -38,14 +38,14 @@ class SheetRow(NamedTuple):
     problem: str
 
 
-def rows(keys: Sequence[Key], state: State, defaults: Defaults, settings: str) -> list[SheetRow]:
+def rows(keys: Sequence[Key], state: State, planned: Mapping[str, Gap], settings: str) -> list[SheetRow]:
     """All keys in order, each with its gap.
 
     Args:
-        defaults: options of `timing.plan`, for gaps without a timing in the project.
+        planned: for gaps without a timing in the project, by the name of the key that begins them.
         settings: a digest of the method, its weights and options; empty as long as they are not known.
     """
-    gaps = project.gaps(state, [key.name for key in keys], defaults)
+    gaps = project.gaps(state, [key.name for key in keys], planned)
     followers: list[Key | None] = [*keys[1:], keys[0] if state.is_loop and len(keys) > 1 else None]
     return [_row(*found, state, settings) for found in zip(keys, followers, gaps, strict=False)]
 

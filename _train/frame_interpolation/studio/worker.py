@@ -18,6 +18,7 @@ from _util.errors import InputError
 from _util.runs import digest, digest_of
 
 _MOST_PREPARED = 2  # gaps whose motion is kept
+_PAUSE = 1.0  # seconds after an unexpected error
 
 
 class Worker(threading.Thread):
@@ -75,17 +76,26 @@ class Worker(threading.Thread):
         except Exception as error:
             self._session.cannot_draw(_sentence(error))
             return
-        while True:
-            with self._session.changed:
-                while not (self._stopped or self._export or self._session.wanted()):
-                    self._session.changed.wait()
-                if self._stopped:
-                    return
-                export, wanted = self._export, self._session.wanted()
-            if export:
-                self._advance(export)
-            elif wanted:
-                self._draw(*wanted)
+        while not self._stopped:
+            try:
+                self._work()
+            except Exception as error:  # the next attempt may succeed
+                self._session.report(error)
+                with self._session.changed:
+                    self._session.changed.wait(_PAUSE)
+
+    def _work(self) -> None:
+        """Wait until there is something to draw or export, and advance it by one drawing."""
+        with self._session.changed:
+            while not (self._stopped or self._export or self._session.wanted()):
+                self._session.changed.wait()
+            if self._stopped:
+                return
+            export, wanted = self._export, self._session.wanted()
+        if export:
+            self._advance(export)
+        elif wanted:
+            self._draw(*wanted)
 
     def _draw(self, row: SheetRow, one: InBetween) -> None:
         self._session.began(one)

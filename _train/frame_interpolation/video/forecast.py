@@ -89,7 +89,7 @@ def forecast(
 def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tuple[float, float]:
     """Mean seconds per interpolated frame, and bytes per frame of the result."""
     result, interpolator = run.result, run.interpolator
-    seconds, timed, written = 0.0, 0, 0
+    seconds, timed, encoded = 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample{result.part_suffix}"
         with result.part(path) as writer:
@@ -100,6 +100,6 @@ def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tup
                     seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
                 for picture in [stretch.picture] * len(stretch.held) + pictures:
                     writer.write(as_written(picture, stretch.picture, options))
-                    written += 1
+                    encoded += 1
         files = [path] if path.is_file() else list(path.rglob("*"))
-        return seconds / timed, sum(file.stat().st_size for file in files) / written
+        return seconds / timed, sum(file.stat().st_size for file in files) / encoded

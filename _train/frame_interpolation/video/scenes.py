@@ -37,18 +37,19 @@ def read(path: Path, rate: Fraction) -> list[Fraction]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(row)]
+            reader = csv.reader(file)
+            rows = [(reader.line_num, row) for row in reader if any(row)]
     except (OSError, ValueError, csv.Error) as error:
         why = getattr(error, "strerror", None) or "it is not a text in UTF-8"
         raise InputError(f"The scene list {path} cannot be read ({why}).") from error
     names = next(
-        (i for i, row in enumerate(rows[:2]) if {_SECONDS, _TIMECODE, _FRAME} & set(map(str.strip, row))), None
+        (i for i, (_, row) in enumerate(rows[:2]) if {_SECONDS, _TIMECODE, _FRAME} & set(map(str.strip, row))), None
     )
     if names is None:
         raise InputError(f"{path} has no column {_SECONDS!r}, {_TIMECODE!r} or {_FRAME!r}; PySceneDetect writes such.")
-    columns = {name.strip(): i for i, name in enumerate(rows[names])}
+    columns = {name.strip(): i for i, name in enumerate(rows[names][1])}
     starts = []
-    for number, row in enumerate(rows[names + 1 :], names + 2):
+    for number, row in rows[names + 1 :]:
         try:
             starts.append(_start(row, columns, rate))
         except (ValueError, IndexError, ZeroDivisionError) as error:

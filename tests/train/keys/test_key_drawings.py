@@ -1,5 +1,6 @@
 """Sequences of keys: names, times, what pairs give, what is kept, and what is redrawn."""
 
+import errno
 import json
 import shutil
 from fractions import Fraction
@@ -319,6 +320,34 @@ def test_natural_order(tmp_path):
         (tmp_path / name).touch()
     found = [path.name for path in key_drawings.find_keys([tmp_path])]
     assert found == ["K2.png", "K2+1of3.png", "K2+fixed.png", "k3.png", "K10.png"]
+
+
+def test_layers_are_suggested_only_where_there_are_some(tmp_path):
+    for folder in (".studio", "notes"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / ".studio" / "drawn.png").touch()
+    (tmp_path / "notes" / "plan.txt").touch()
+    (tmp_path / "k1.png").touch()
+    with pytest.raises(InputError, match=r"holds one picture; two keys or more are needed\.$"):
+        key_drawings.find_keys([tmp_path])
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "k1.png").touch()
+    with pytest.raises(InputError, match=r"needed, or folders of layers and no picture beside them\.$"):
+        key_drawings.find_keys([tmp_path])
+
+
+def test_a_folder_that_cannot_be_read_does_not_hide_what_is_wrong(tmp_path, monkeypatch):
+    def refuse_one(path: Path):
+        if path.name == "private":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return iterdir(path)
+
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", refuse_one)  # as root may read any
+    (tmp_path / "private").mkdir()
+    (tmp_path / "k1.png").touch()
+    with pytest.raises(InputError, match="holds one picture; two keys or more are needed"):
+        key_drawings.find_keys([tmp_path])
 
 
 def spoil(kind: str, keys: Path) -> tuple[dict, str]:

@@ -49,7 +49,8 @@ def test_how_they_are_written(mask):
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "{}=", "=in", "{}=sideways", "{}=0.1,0.2", "{}=0.3,0.2,0.4", "{}x=in", "{}=0,1,2"]
+    "text",
+    ["{}", "{}=", "=in", "{}=sideways", "{}=0.1,0.2", "{}=0.3,0.2,0.4", "{}x=in", "{}=0,1,2", "{}=0.1:0.5,0.6,0.7"],
 )
 def test_what_is_refused(mask, text):
     with pytest.raises(InputError):
@@ -64,6 +65,15 @@ def test_files_that_are_refused(mask, text):
     path = mask.with_name("parts.csv")
     path.write_text(text)
     with pytest.raises(InputError, match=r"parts\.csv"):
+        parts.read(path, ["a", "b"], [GAP, GAP])
+
+
+def test_ticks_that_are_no_numbers_are_named(mask):
+    with pytest.raises(InputError, match=r"hair=1\.png=0\.1:0\.5': ticks has '0\.1:0\.5', which is not a number"):
+        parts.parse(f"{mask}=0.1:0.5", GAP)
+    path = mask.with_name("parts.csv")
+    path.write_text("key,mask,ticks\na,hair=1.png,0.1:0.5\n")
+    with pytest.raises(InputError, match=r"parts\.csv, line 2: ticks has '0\.1:0\.5', which is not a number"):
         parts.read(path, ["a", "b"], [GAP, GAP])
 
 

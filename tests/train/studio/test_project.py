@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from _train.frame_interpolation.guides.hints import Hint
+from _train.frame_interpolation.keys.timing import Gap, even
+from _train.frame_interpolation.studio import project as project_module
 from _train.frame_interpolation.studio.project import Project, State, Timing, gaps
 from _util.errors import InputError
 
@@ -61,6 +63,55 @@ def test_what_others_write_is_not_written_over(tmp_path):
     assert project.state.timings == {"k1": Timing((HALF,))}
 
 
+@pytest.mark.parametrize("name", ["studio.json", "hints.json"])
+def test_what_others_write_while_it_is_read_is_not_written_over(tmp_path, monkeypatch, name):
+    theirs = {"studio.json": '{"rate": "12"}', "hints.json": '{"hints": [{"key": "k9", "from": [1, 2], "to": [3, 4]}]}'}
+    for path in (tmp_path / "studio.json", tmp_path / "hints.json"):
+        path.write_text("{}")
+    read = project_module.read_json
+
+    def read_and_be_overtaken(path, wanted):
+        document = read(path, wanted)
+        if path.name == name:
+            path.write_text(theirs[name])
+        return document
+
+    monkeypatch.setattr(project_module, "read_json", read_and_be_overtaken)
+    project = Project(tmp_path)
+    with pytest.raises(InputError, match="changed by another program"):
+        project.change(changed(project, k1=Timing((HALF,))).with_hints("k1", [HINT]))
+    assert (tmp_path / name).read_text() == theirs[name]
+    assert project.reload()
+    assert project.state == Project(tmp_path).state != State()
+
+
+@pytest.mark.parametrize("name", ["studio.json", "hints.json"])
+def test_what_others_write_while_it_is_saved_is_not_written_over(tmp_path, monkeypatch, name):
+    project = Project(tmp_path)
+    write = project_module.write_text
+
+    def write_and_be_overtaken(path, text):
+        write(path, text)
+        if path.name == name:
+            path.write_text("{}")
+
+    monkeypatch.setattr(project_module, "write_text", write_and_be_overtaken)
+    project.change(changed(project, k1=Timing((HALF,))).with_hints("k1", [HINT]))
+    with pytest.raises(InputError, match="changed by another program"):
+        project.change(State())
+    assert (tmp_path / name).read_text() == "{}"
+    assert project.reload()
+    assert project.state == Project(tmp_path).state
+
+
+def test_what_is_written_is_not_taken_for_that_of_others(tmp_path):
+    project = Project(tmp_path)
+    for state in (changed(project, k1=Timing((HALF,))), State().with_hints("k\udcff", [HINT]), State().with_rate(12)):
+        project.change(state)
+        assert not project.reload()
+        assert project.state == state
+
+
 def test_what_is_not_known_in_the_file_is_kept(tmp_path):
     path = tmp_path / "studio.json"
     path.write_text('{"note": "mine", "gaps": {"gone": {"ticks": ["1/3"]}}}')
@@ -110,9 +161,10 @@ def test_files_that_cannot_be_used_are_named_and_kept(tmp_path, name, text, matc
 
 def test_a_correction_has_the_timing_of_the_gap_that_it_divides():
     state = State().with_timing("k1", Timing((QUARTER,), 2))
-    found = gaps(state, ["k1", "k1+fixed", "k2", "k3"], {"between": "3"})
-    assert [gap.ticks for gap in found] == [(QUARTER,), (QUARTER,), (QUARTER, HALF, Fraction(3, 4)), ()]
-    assert [gap.exposures for gap in found] == [(2, 2), (2, 2), (1,) * 4, (1,)]
+    keys = ["k1", "k1+fixed", "k2", "k2+fixed", "k3"]
+    found = gaps(state, keys, {"k2": Gap.on(even(3), 1)})
+    assert [gap.ticks for gap in found] == [(QUARTER,), (QUARTER,), even(3), even(3), ()]
+    assert [gap.exposures for gap in found] == [(2, 2), (2, 2), (1,) * 4, (1,) * 4, (1,)]
 
 
 def test_a_loop_has_a_gap_after_the_last_key():

@@ -1,6 +1,7 @@
 """What the page asks the server for, and who may not ask."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,17 +33,24 @@ from _train.frame_interpolation.studio.events import Events  # noqa: E402
 HOST = "127.0.0.1:8000"
 
 
-@pytest.fixture
-def client(tmp_path) -> Iterator[TestClient]:
-    session = Session(write_keys(tmp_path / "keys"), {"between": "1"})
+@contextlib.contextmanager
+def served(tmp_path: Path, **defaults: Any) -> Iterator[TestClient]:
+    events = Events()
+    session = Session(write_keys(tmp_path / "keys"), {"between": "1", **defaults}, events.tell)
     worker = Worker(session, tmp_path / "out", **SIMPLE)
-    application = server.Studio(session, worker, Events(), "token").application((HOST,))
+    application = server.Studio(session, worker, events, "token").application((HOST,))
     worker.start()
     with TestClient(application, base_url=f"http://{HOST}/token/") as client:
         client.session = session
         yield client
     worker.stop()
     worker.join()
+
+
+@pytest.fixture
+def client(tmp_path) -> Iterator[TestClient]:
+    with served(tmp_path) as client:
+        yield client
 
 
 def state(client: TestClient) -> dict:
@@ -148,6 +157,38 @@ def test_an_edit_is_drawn_and_undone(client):
     assert state(client)["rows"][0]["drawings"][0]["tick"] == "1/2"
     client.post("api/redo", json={})
     assert state(client)["rows"][0]["on"] == 2
+
+
+def test_the_page_goes_on_while_the_keys_do_not_fit_the_chart(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "_WATCH_EVERY", 0.02)
+    chart = tmp_path / "chart.csv"
+    chart.write_text("key,between\nk2,2\n")
+    with served(tmp_path, chart=chart) as client:
+        key = client.session.folder / "k2.png"
+        key.rename(key.with_name("x2.png"))
+        until(lambda: "there is no key 'k2'" in state(client)["problem"])
+        key.with_name("x2.png").rename(key)
+        until(lambda: not state(client)["problem"])
+        until(lambda: [one["drawn"] for one in state(client)["rows"][1]["drawings"]] == [True, True])
+
+
+def test_the_folder_is_watched_after_an_unexpected_failure(tmp_path, monkeypatch):
+    told, check = [], Session.check_disk
+    failures = iter([RuntimeError("one that nobody expected")])
+
+    def fail_once(session):
+        for failure in failures:
+            raise failure
+        check(session)
+
+    monkeypatch.setattr(server, "_WATCH_EVERY", 0.02)
+    monkeypatch.setattr(Session, "check_disk", fail_once)
+    monkeypatch.setattr(Events, "tell", lambda self, *event: told.append(event))
+    with served(tmp_path) as client:
+        image.write(client.session.folder / "k4.png", key(24))
+        until(lambda: len(state(client)["rows"]) == 4)
+    notices = [value for name, value in told if name == "notice"]
+    assert "RuntimeError: one that nobody expected" in notices[0]
 
 
 def test_an_edit_in_a_second_tab_is_reported_in_the_first(client):

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, writ
 class Opened:
     """A session and its events."""
 
-    def __init__(self, folder: Path, out: Path):
+    def __init__(self, folder: Path, out: Path, **defaults: Any):
         self.events: list[tuple[str, object]] = []
-        self.session = Session(folder, {"between": "1"}, lambda *event: self.events.append(event))
+        self.session = Session(folder, {"between": "1", **defaults}, lambda *event: self.events.append(event))
         self.worker = Worker(self.session, out, **SIMPLE)
 
     def edit(self, action: str, key: str | None, value: object) -> None:
@@ -35,6 +36,10 @@ class Opened:
 
     def row(self, name: str) -> dict:
         return next(row for row in self.session.snapshot()["rows"] if row["key"] == name)
+
+    def ticks(self) -> dict[str, list[str]]:
+        """The ticks of each gap, by the key that begins it."""
+        return {row["key"]: [one["tick"] for one in row["drawings"]] for row in self.session.snapshot()["rows"]}
 
     def export(self, format: str) -> dict:
         until(lambda: self.worker._export is None)
@@ -139,7 +144,9 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("timing", "k1", {"ticks": [None]}, "not a number"),
         ("timing", "k1", {"ticks": "1/2"}, "of the form"),
         ("on", "k1", 0, "from 1"),
+        ("timing", "k1", {"ticks": ["1/4:1/2"]}, "'1/4:1/2', which is not a number"),
         ("spacing", "k1", {"count": -1}, "from 0"),
+        ("spacing", "k1", {"count": "1,2"}, "'1,2', which is not a number"),
         ("spacing", "k1", {"count": 2, "ease": "odd"}, "no ease"),
         ("hints", "k1", [{"from": [64, 0], "to": [1, 1]}], "outside the keys"),
         ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
@@ -185,6 +192,60 @@ def test_a_key_that_is_gone_keeps_its_timing_and_hints(opened):
     path.write_bytes(content)
     opened.session.check_disk()
     assert opened.row("k2") == kept
+
+
+def test_keys_that_do_not_fit_the_chart_are_reported_until_they_do(tmp_path):
+    """Meanwhile, what fits has the timing that it had."""
+    keys, chart = write_keys(tmp_path / "keys", 4), tmp_path / "chart.csv"
+    chart.write_text("key,between\nk1,3\nk2,2\n")
+    one = Opened(keys, tmp_path / "out", chart=chart)
+    before = one.ticks()
+    assert before == {"k1": ["1/4", "1/2", "3/4"], "k2": ["1/3", "2/3"], "k3": ["1/2"], "k4": []}
+    (keys / "k2.png").rename(keys / "k2b.png")
+    (keys / "k4.png").rename(keys / "k3+fixed.png")
+    one.session.check_disk()
+    assert one.events[-1][0] == "state"
+    assert "chart.csv, line 3: there is no key 'k2'; the keys are k1, k2b" in one.events[-1][1]["problem"]
+    assert one.ticks() == {"k1": before["k1"], "k2b": ["1/2"], "k3": ["1/2"], "k3+fixed": []}
+    one.edit("on", "k1", 2)
+    assert one.row("k1")["on"] == 2
+    one.session.undo()
+    (keys / "k2b.png").rename(keys / "k2.png")
+    (keys / "k3+fixed.png").rename(keys / "k4.png")
+    one.session.check_disk()
+    assert one.events[-1][1]["problem"] == one.session.snapshot()["problem"] == ""
+    assert one.ticks() == before
+
+
+def test_a_chart_that_is_mended_is_read_again(tmp_path):
+    keys, chart = write_keys(tmp_path / "keys"), tmp_path / "chart.csv"
+    chart.write_text("key,between\nk2,2\n")
+    one = Opened(keys, tmp_path / "out", chart=chart)
+    chart.write_text("key,between\nk9,2\n")
+    one.session.check_disk()
+    assert "there is no key 'k9'" in one.session.snapshot()["problem"]
+    assert one.ticks()["k2"] == ["1/3", "2/3"]
+    chart.write_text("key,ease\nk2,auto\n")
+    one.session.check_disk()
+    assert "The ease auto is not shown on the page" in one.session.snapshot()["problem"]
+    chart.write_text("key,between\nk1,0\n")
+    one.session.check_disk()
+    assert one.events[-1][1]["problem"] == ""
+    assert one.ticks() == {"k1": [], "k2": ["1/2"], "k3": []}
+
+
+def test_counts_for_other_keys_are_reported_until_they_fit(tmp_path):
+    keys = write_keys(tmp_path / "keys")
+    one = Opened(keys, tmp_path / "out", between="3,2")
+    before = one.ticks()
+    shutil.copy(keys / "k1.png", keys / "k4.png")
+    one.session.check_disk()
+    assert "--between has 2 counts for 4 gaps" in one.session.snapshot()["problem"]
+    assert one.ticks() == {**before, "k3": ["1/3", "2/3"], "k4": []}  # k3: as it would close a loop
+    (keys / "k4.png").unlink()
+    one.session.check_disk()
+    assert one.session.snapshot()["problem"] == ""
+    assert one.ticks() == before
 
 
 def test_a_key_that_changes_has_other_in_betweens(opened):
@@ -261,6 +322,16 @@ def test_a_project_damaged_meanwhile_is_reported_and_kept(opened):
     assert path.read_text() == "{"
 
 
+def test_a_key_that_changes_while_the_project_is_damaged_is_announced(opened):
+    path = opened.session.folder / "studio.json"
+    path.write_text("{")
+    opened.session.check_disk()
+    (opened.session.folder / "k3.png").unlink()
+    opened.session.check_disk()
+    name, state = opened.events[-1]
+    assert (name, [row["key"] for row in state["rows"]]) == ("state", ["k1", "k2"])
+
+
 def test_redrawing_draws_a_gap_once_more(opened):
     draw_all(opened.session, opened.worker)
     (id,) = (one["id"] for one in opened.row("k1")["drawings"])
@@ -284,6 +355,22 @@ def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
     draw_all(opened.session, opened.worker)
     assert "not enough memory" in opened.row("k1")["problem"]
     assert opened.row("k2")["drawings"][0]["drawn"]
+
+
+def test_drawing_goes_on_after_an_unexpected_failure(opened, monkeypatch):
+    monkeypatch.setattr("_train.frame_interpolation.studio.worker._PAUSE", 0.01)
+    find = opened.session.wanted
+    failures = iter([RuntimeError("one that nobody expected")])
+
+    def fail_once():
+        for failure in failures:
+            raise failure
+        return find()
+
+    monkeypatch.setattr(opened.session, "wanted", fail_once)
+    opened.worker.start()
+    until(lambda: all(one["drawn"] for one in opened.row("k1")["drawings"]))
+    assert any("RuntimeError: one that nobody expected" in str(notice) for notice in opened.notices())
 
 
 def test_weights_that_are_missing_are_reported(tmp_path):

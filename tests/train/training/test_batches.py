@@ -320,7 +320,7 @@ class TestCachedFlows:
 
         @contextlib.contextmanager
         def full(path):
-            raise InputError(f"{path.parent} cannot be written (No space left on device); make room or choose another place.")
+            raise InputError(f"{path.parent} cannot be written (No space left on device); make room.")
             yield
 
         monkeypatch.setattr(files, "replacing", full)

@@ -51,6 +51,16 @@ def test_a_queue_goes_on_after_a_failure_and_does_nothing_twice(call, monkeypatc
     assert {path: path.stat().st_mtime_ns for path in map(Path, made)} == before
 
 
+def test_of_many_failures_only_the_first_are_explained_again(call):
+    names = [f"{i:02d}.mp4" for i in range(22)]
+    for name in names:
+        Path(name).write_bytes(b"damaged")
+    *before, last, rest = call(script.main, *names, "out", "--dry-run", *SIMPLE).said.splitlines()
+    assert last.startswith("19.mp4: 19.mp4 is not a supported video")
+    assert rest == "and 2 more: 20.mp4, 21.mp4"
+    assert len(before) == 2 * 22 + 19  # each as it fails
+
+
 def test_a_dry_run_of_a_queue_goes_on_after_a_failure_and_says_what_is_lost(call):
     for name in ("a.mp4", "c.mp4"):
         write_clip(name)

@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_when_y4m_is_joined(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(results.shutil, "copyfileobj", full)
-    with pytest.raises(InputError, match="cannot be written .*; make room"):
+    with pytest.raises(InputError, match=r"cannot be written .*; make room"):
         run(make(tmp_path / "in.mp4"), tmp_path / "out.y4m")
 
 

@@ -58,6 +58,7 @@ def test_a_list_is_read_by_any_of_its_columns():
     [
         ("a,b\n1,2\n", "has no column 'Start Time (seconds)'"),
         ("Start Frame\n1\nx\n", "Row 3 of scenes.csv says no time"),
+        ("\nTimecode List:\n\nStart Frame\n1\n\n\nx\n", "Row 8 of scenes.csv says no time"),
         ("Start Time (seconds)\n0\n1/0\n", "Row 3 of scenes.csv says no time"),
         ("Start Time (seconds)\n0\n1e999999999\n", "Row 3 of scenes.csv says no time"),
         ("", "has no column"),
