@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _util import command, places, tables
+from _util import command, device, places, tables
 from _util.command import whole
 
 REPORT = Path("supplementary/gpu_benchmark.md") if places.IS_REPOSITORY else Path("gpu_benchmark.md")
@@ -80,8 +80,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], help="(default: 540p 1080p)")
     parser.add_argument("--repeats", type=whole(1), help="measured rounds, after the warm-up (default: 3, on a GPU 20)")
-    parser.add_argument("--precision", help="of the project: auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--precision", choices=device.PRECISIONS, help="of the project (default: auto)")
+    parser.add_argument("--device", default="cpu", help=f"{device.NAMES} (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(

@@ -64,14 +64,14 @@ def draw_files(interpolator, paths: tuple[Path, Path], between: int) -> "list[np
     Raises:
         InputError: a file cannot be read, or the drawings do not fit one another.
     """
-    from _train.frame_interpolation import pairs
+    from _train.frame_interpolation.ends import Ends
     from _util import formats
     from _util.pixels import as_8_bits
 
-    ends = formats.read(paths[0]), formats.read(paths[1])
+    ends = Ends.read(*paths)
     times = [i / (between + 1) for i in range(1, between + 1)]
-    frames = interpolator(*pairs.common_kind(paths, ends), times)
-    pictures = [ends[0], *(pairs.of_kind(frame, ends) for frame in frames), ends[1]]
+    drawn = map(ends.picture, interpolator(*ends.frames(), times))
+    pictures = [ends.pictures[0], *drawn, ends.pictures[1]]
     return [as_8_bits(formats.for_display(picture)) for picture in pictures]
 
 

@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help=f"{device.NAMES} (default: auto)")
     add(
         "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        choices=device.PRECISIONS,
         default="auto",
         help="of the networks: auto, fp32, bf16 or fp16 (default: auto)",
     )

@@ -64,7 +64,9 @@ def parse() -> argparse.Namespace:
         help=f"{', '.join(SYNTHESES)} (default: auto, the best that has weights)",
     )
     parser.add_argument("--device", default="auto", help=f"{device.NAMES} (default: auto)")
-    parser.add_argument("--precision", default="fp32", help="of the networks: auto, fp32, bf16 or fp16 (default: fp32)")
+    parser.add_argument(
+        "--precision", choices=device.PRECISIONS, default="fp32", help="of the networks (default: fp32)"
+    )
     parser.add_argument(
         "--checkpoints", "--checkpoint", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)"
     )

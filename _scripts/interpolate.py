@@ -275,15 +275,13 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
 
 def check_places(arguments: argparse.Namespace) -> None:
     """Raise InputError for a preview that would be taken for a key, or a sheet that cannot be written."""
-    from _train.frame_interpolation import pairs
-
     preview, sheet, folder = arguments.preview, arguments.write_sheet, arguments.frames[0]
     if preview and preview.parent.is_dir() and folder.is_dir() and preview.parent.samefile(folder):
         raise InputError(f"{preview} lies among the keys, and would be taken for one; choose another place.")
     if sheet:
         if sheet.suffix.lower() != ".xdts":
             raise InputError(f"{sheet} does not end in .xdts, the format of the time sheets that are written.")
-        pairs.try_to_write(sheet)
+        files.check_writable(sheet)
         if arguments.sheet and sheet.exists() and sheet.samefile(arguments.sheet):
             raise InputError(f"{sheet} is the sheet that is read, and would be overwritten; choose another place.")
 

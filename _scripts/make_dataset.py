@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from _scripts import stages
-from _util import command
+from _util import command, device
 from _util.command import number, whole
 
 
@@ -68,8 +68,8 @@ def parse() -> argparse.Namespace:
         "-1 keeps all (default: 0.25)",
     )
     parser.add_argument("--flow", default="dis", help="dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", default="auto", help="of a network: auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--device", default="auto", help=f"{device.NAMES} (default: auto)")
+    parser.add_argument("--precision", choices=device.PRECISIONS, default="auto", help="of a network (default: auto)")
     parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
     stages.add_thresholds(parser.add_argument_group("which triplets are accepted, by RRLD at 640×360"))
     where = parser.add_mutually_exclusive_group()

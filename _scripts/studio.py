@@ -13,6 +13,7 @@ from pathlib import Path
 
 from _scripts import drawing
 from _util import command, extras, places
+from _util.command import whole
 from _util.errors import InputError
 
 RESULTS = places.results("studio")
@@ -27,7 +28,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", default=RESULTS, help=f"where exports are written (default: {RESULTS})"
     )
-    parser.add_argument("--port", type=int, metavar="N", default=0, help="port of the page (default: one that is free)")
+    parser.add_argument(
+        "--port", type=whole(0, 65535), metavar="N", default=0, help="port of the page (default: one that is free)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     group = parser.add_argument_group("timing of gaps for which the project has none, as in _scripts.interpolate")
     group.add_argument("--between", metavar="N", default="1", help="in-betweens of each gap (default: 1)")

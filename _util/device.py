@@ -8,6 +8,7 @@ from _util.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 NAMES = "auto, cpu, cuda or cuda:N, mps (Apple), xpu or xpu:N (Intel); auto is CUDA if there is any, else the CPU"
 
 

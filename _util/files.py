@@ -1,6 +1,7 @@
 """File names, the image files of a folder, and atomic writes."""
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -8,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -280,6 +282,18 @@ def writing(path: str | Path, remedy: str = "make room or choose another place")
         yield
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); {remedy}.") from error
+
+
+def check_writable(path: Path) -> None:
+    """Create the folders of a file and a temporary file beside it, as permission bits are not enough.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with writing(path), making_folder(path.parent):
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
 
 
 def publish(temporary: Path, path: Path) -> None:

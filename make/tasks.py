@@ -42,7 +42,8 @@ def test(*arguments: str) -> int:
     if arguments:
         return python("-m", "pytest", *arguments)
     set_up()
-    parallel = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal", "--durations", "15")
+    processes = min(4, (os.cpu_count() or 1) + 1)  # one more than cores, as some tests wait
+    parallel = ("--numprocesses", str(processes), "--dist", "worksteal", "--durations", "15")
     # One thread per process, as more would compete for the cores.
     code = _python("-m", "pytest", *parallel, "-m", "not alone", OMP_NUM_THREADS="1")
     return code or _python("-m", "pytest", "-m", "alone")

@@ -15,7 +15,7 @@ COMMANDS = ["video", "pipeline", "hdf5", "training", "evaluation"]
 @pytest.mark.slow
 def test_killed_commands_come_to_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "KEPT", tmp_path)
-    outcomes = list(kills.run(COMMANDS, 2))
+    outcomes = list(kills.run(COMMANDS, 1))
     assert [outcome for outcome in outcomes if outcome.differences] == []
     assert {outcome.command for outcome in outcomes if outcome.moments} == set(COMMANDS)
 

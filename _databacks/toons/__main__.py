@@ -9,7 +9,7 @@ python -m _databacks.toons --atlas                  render the atlas of drawings
 import argparse
 from pathlib import Path
 
-from _util import command, places
+from _util import command, device, places
 from _util.command import whole
 
 SHEET = places.results("toons") / "sheet.png"
@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=whole(32), nargs=2, default=(256, 256), metavar=("H", "W"), help="of the frames")
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="scenes at once (default: 12, for --rate 32)")
     parser.add_argument("--seed", type=whole(0), default=0)
-    parser.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    parser.add_argument("--device", default="auto", help=f"{device.NAMES} (default: auto)")
     return parser.parse_args()
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     from _databacks.toons import atlas
     from _databacks.toons.scenes import Toons
     from _databacks.toons.show import rate, sheet
-    from _util import device, image, memory
+    from _util import image, memory
     from _util.files import make_folder
 
     memory.keep_freed()

@@ -4,11 +4,8 @@ Files of an earlier run are replaced if they are unchanged. Other or modified fi
 set (see `drawn`). Files, destinations and options are validated before PyTorch is imported.
 """
 
-import errno
 import itertools
 import re
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.frames import check_frames, check_times
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys.drawn import Drawn, Recipe
-from _util import exr, files, formats, png
+from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
-from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
 from _util.runs import digest
 
@@ -84,20 +81,20 @@ def interpolate_files(
         InputError: an invalid image, size or time, unusable weights or destination, or a file in `out` that must not be
             replaced; nothing is written.
     """
-    ends = formats.read(path0), formats.read(path1)
-    frame0, frame1 = common_kind((path0, path1), ends)
+    ends = Ends.read(path0, path1)
+    frames = ends.frames()
     try:
-        check_frames(frame0, frame1)
+        check_frames(*frames)
     except InputError as error:
         raise InputError(f"{path0} and {path1} cannot be interpolated: {error}") from error
-    hinting.check(hints, frame0.shape[:2])
-    suffix = ends[0].suffix
+    hinting.check(hints, frames[0].shape[:2])
+    first = ends.pictures[0]
     if times is None:
         assert fps is not None  # exactly one of `fps` and `times` is given
-        wanted, names = check_times(even_times(fps)), even_names(fps, suffix)
+        wanted, names = check_times(even_times(fps)), even_names(fps, first.suffix)
     else:
         wanted = check_times(sorted(set(times)))
-        names = names_by_time(wanted, suffix)
+        names = names_by_time(wanted, first.suffix)
     paths = [out / name for name in names]
     flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
     if preview:
@@ -110,10 +107,10 @@ def interpolate_files(
         if not overwrite:
             drawn.check([path.name for path in (*paths, *flow_paths)])
         results = _Results(paths, flow_paths, drawn, {"key": digest(path0), "next": digest(path1)})
-        tell_other_colours((path0, path1), ends)
-        shown = _draw((frame0, frame1), ends, wanted, results, hints, options)
+        ends.tell_other_colours()
+        shown = _draw(ends, frames, wanted, results, hints, options)
         if preview:
-            write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=ends[0].tags)
+            write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=first.tags)
     return paths
 
 
@@ -135,8 +132,8 @@ class _Results(NamedTuple):
 
 
 def _draw(
+    ends: Ends,
     frames: tuple[np.ndarray, np.ndarray],
-    ends: tuple[Picture, Picture],
     times: list[float],
     results: _Results,
     hints: Sequence[Hint],
@@ -151,45 +148,18 @@ def _draw(
     if results.flow_paths:
         results.write_flow(interpolator.flow_of(pair))
     has_ends = len(results.paths) > len(times)
-    pixel_type = PixelType.common(end.type for end in ends)
-    first, last = (end.converted(pixel_type) for end in ends)
+    first, last = ends.alike()
     written = []
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
-        pictures = (of_kind(wait(), ends) for wait in waiting)
+        pictures = (ends.picture(wait()) for wait in waiting)
         if has_ends:
             pictures = itertools.chain([first], pictures, [last])
         for path, picture in zip(results.paths, pictures, strict=True):
             results.drawn.write(path.name, picture.write, results.recipe)
             written.append(picture)
     return written if has_ends else [first, *written, last]
-
-
-def tell_other_colours(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> None:
-    """Print a warning if two frames have different colour profiles."""
-    if png.shown_profile(ends[0].tags) != png.shown_profile(ends[1].tags):
-        path0, path1 = paths
-        print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
-
-
-def common_kind(paths: tuple[Path, Path], ends: tuple[Picture, Picture]) -> tuple[np.ndarray, np.ndarray]:
-    """Convert both frames to the same channels and type for drawing; EXR is mapped from linear light to display."""
-    if ends[0].suffix != ends[1].suffix:
-        kinds = {".png": "8 or 16 bits", ".tif": "floating values", ".exr": "linear light"}
-        message = " and ".join(f"{path} holds {kinds[end.suffix]}" for path, end in zip(paths, ends, strict=True))
-        raise InputError(f"{message}; bring them to one kind.")
-    frames = [exr.to_display(end.pixels) if end.header is not None else end.pixels for end in ends]
-    frame0, frame1 = map(PixelType.common(map(PixelType.of, frames)).convert, frames)
-    return frame0, frame1
-
-
-def of_kind(frame: np.ndarray, ends: tuple[Picture, Picture]) -> Picture:
-    """A drawn frame as a picture of the same format as both ends."""
-    first = ends[0]
-    if first.header is not None:
-        frame = exr.from_display(frame, np.promote_types(*(end.pixels.dtype for end in ends)))
-    return Picture(frame, first.suffix, first.tags, first.header)
 
 
 def _refuse_another_fps(out: Path, paths: list[Path]) -> None:
@@ -202,14 +172,6 @@ def _refuse_another_fps(out: Path, paths: list[Path]) -> None:
 
 def _check_places(paths: list[Path], inputs: tuple[Path, Path]) -> None:
     for path in paths:
-        try_to_write(path)
+        files.check_writable(path)
         if any(path.exists() and path.samefile(source) for source in inputs):
             raise InputError(f"{path} is one of the two frames and would be overwritten; choose another place.")
-
-
-def try_to_write(path: Path) -> None:
-    """Check that `path` can be written: create its folders and a temporary file, as permission bits are not enough."""
-    with files.writing(path), files.making_folder(path.parent):
-        tempfile.TemporaryFile(dir=path.parent).close()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")

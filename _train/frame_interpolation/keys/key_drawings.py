@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from _train.frame_interpolation import pairs
+from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
@@ -189,7 +189,7 @@ def interpolate_keys(
     _check_places(keys, out, preview)
     with holding(out, *([preview] if preview else [])):
         for path in (out / "drawing", *([preview] if preview else [])):
-            pairs.try_to_write(path)
+            files.check_writable(path)
         drawn, wanted = Drawn(out), {drawing.path.name for drawing in drawings}
         if not overwrite:
             drawn.check(wanted | drawn.names)
@@ -267,16 +267,16 @@ def _between(
     paths: tuple[Path, Path], drawings: Sequence[_Drawing], guides: Guides, motion: KeyMotion, interpolator: Any
 ) -> Iterator[Picture]:
     """In-betweens of one gap."""
-    ends = formats.read(paths[0]), formats.read(paths[1])
-    pairs.tell_other_colours(paths, ends)
-    gap, frames = drawings[0].gap, pairs.common_kind(paths, ends)
+    ends = Ends.read(*paths)
+    ends.tell_other_colours()
+    gap, frames = drawings[0].gap, ends.frames()
     hints, moved = guides.hints.get(gap, ()), guides.parts.get(gap, ())
     masks = [parts.read_mask(part, frames[0].shape[:2]) for part in moved]
     pair = interpolator.prepare(*frames, hints, masks)
     own = [[float(part.ticks[drawing.number - 1]) for drawing in drawings] for part in moved]
     times = [float(drawing.tick) for drawing in drawings]
     for wait in interpolator.draw(pair, times, own, motion.easing(gap)):
-        yield pairs.of_kind(wait(), ends)
+        yield ends.picture(wait())
 
 
 def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
@@ -305,7 +305,7 @@ def _survey(keys: Sequence[Path]) -> list[_Key]:
 
 def _surveyed(path: Path) -> _Key:
     picture = formats.read(path)
-    frame, _ = pairs.common_kind((path, path), (picture, picture))
+    frame, _ = Ends((path, path), (picture, picture)).frames()
     try:
         check_frames(frame, frame)
     except InputError as error:

@@ -6,9 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _train.frame_interpolation import pairs
+from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.keys.timing import Gap
-from _util import formats
 from _util.runs import digest_of
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ class KeyMotion:
     def _measured(self, i: int) -> "easing.GapMotion":
         from _train.frame_interpolation import easing
 
-        paths = self._keys[i], self._keys[(i + 1) % len(self._keys)]
-        frames = pairs.common_kind(paths, (formats.read(paths[0]), formats.read(paths[1])))
+        frames = Ends.read(self._keys[i], self._keys[(i + 1) % len(self._keys)]).frames()
         return easing.GapMotion(self._interpolator.displacement(*frames), _duration(self._gaps[i]))
 
 

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from _train.frame_interpolation import pairs
 from _train.frame_interpolation.guides import hints
 from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import Drawn, check_keys
@@ -122,7 +121,7 @@ def interpolate(
     """
     if preview:
         check_format(preview)
-        pairs.try_to_write(preview)
+        files.check_writable(preview)
     blank = _blank(cut)
     _report_missing(cut)
     counts = [len(gap.ticks) for gap in gaps]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from _train.frame_interpolation import pairs
+from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
@@ -111,7 +111,7 @@ class Worker(threading.Thread):
     def _drawn(self, row: SheetRow, one: InBetween) -> formats.Picture:
         ends, pair = self._pair(row)
         (waiting,) = self._interpolator.draw(pair, [float(one.tick)])
-        return pairs.of_kind(waiting(), ends)
+        return ends.picture(waiting())
 
     def _pair(self, row: SheetRow) -> Any:
         """Both keys of a gap, and the motion between them."""
@@ -122,11 +122,10 @@ class Worker(threading.Thread):
             return self._prepared[gap]
         while len(self._prepared) >= _MOST_PREPARED:
             self._prepared.popitem(last=False)
-        paths = row.key.path, row.next.path
-        ends = formats.read(paths[0]), formats.read(paths[1])
-        if [digest(path) for path in paths] != [row.key.digest, row.next.digest]:
+        ends = Ends.read(row.key.path, row.next.path)
+        if [digest(path) for path in ends.paths] != [row.key.digest, row.next.digest]:
             raise _ChangedError
-        self._prepared[gap] = ends, self._interpolator.prepare(*pairs.common_kind(paths, ends), row.hints)
+        self._prepared[gap] = ends, self._interpolator.prepare(*ends.frames(), row.hints)
         return self._prepared[gap]
 
     def _advance(self, export: exports.Export) -> None:
