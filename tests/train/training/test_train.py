@@ -741,7 +741,7 @@ def test_ssldtm_overfits_four_triplets(run, data, tmp_path):
     resnet = SoftsplatLite().feature_extractor.state_dict()
     torch.save(resnet, tmp_path / "resnet50.pth")
     options = ("--model", "ssldtm", "--features", tmp_path / "resnet50.pth", "--batch-size", 4, "--crop", 64, 64)
-    options += ("--device", "cpu", "--steps", 14, "--log-every", 2, "--validate", data / "val")
+    options += ("--device", "cpu", "--steps", 10, "--log-every", 2, "--validate", data / "val")
     code, _ = run(data / "train", tmp_path / "out", *options)
     assert code == 0
     lpips = [float(row["lpips"]) for row in rows(tmp_path / "out")]
