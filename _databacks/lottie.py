@@ -124,23 +124,28 @@ class _Renderer:
 
     def __init__(self):
         self.process = None
+        self._lock = threading.Lock()
 
     def request(self, path: Path, frames: list[int], size: tuple[int, int]) -> tuple[dict, bytearray]:
+        with self._lock:  # answers come in the order of the questions
+            header, content = self._answer(path, frames, size)
+        if "error" in header:
+            raise InputError(f"{path} cannot be rendered as a Lottie animation ({header['error']}); leave it out.")
+        return header, content
+
+    def _answer(self, path: Path, frames: list[int], size: tuple[int, int]) -> tuple[dict, bytearray]:
         if self.process is None or self.process.poll() is not None:
             self.process = self._start()
         hung = threading.Timer(_PATIENCE, self.process.kill)
         hung.start()
         try:
-            header, content = self._ask({"path": str(path.resolve()), "frames": frames, "size": size})
-        except (BrokenPipeError, EOFError) as error:
+            return self._ask({"path": str(path.resolve()), "frames": frames, "size": size})
+        except (BrokenPipeError, EOFError, json.JSONDecodeError) as error:
             self.process.kill()
             self.process.wait()
             raise InputError(f"{path} brings down the Lottie renderer; leave it out.") from error
         finally:
             hung.cancel()
-        if "error" in header:
-            raise InputError(f"{path} cannot be rendered as a Lottie animation ({header['error']}); leave it out.")
-        return header, content
 
     def _ask(self, question: dict) -> tuple[dict, bytearray]:
         assert self.process is not None

@@ -45,9 +45,13 @@ def about(centre: complex, a: complex, to: complex) -> Similarity:
 
 
 def fitted(start: Points, end: Points) -> Similarity:
-    """The least-squares similarity from points (n,) to points (n,), its scale within [0.5, 2]."""
+    """The least-squares similarity from points (n,) to points (n,), its scale within [0.5, 2].
+
+    Where all points coincide, a shift.
+    """
     before, after = start - start.mean(), end - end.mean()
-    a = complex((before.conj() * after).sum() / (abs(before) ** 2).sum())
+    spread = (abs(before) ** 2).sum()
+    a = complex((before.conj() * after).sum() / spread) if spread else 1 + 0j
     a *= np.clip(abs(a), 0.5, 2) / max(abs(a), 1e-6) if abs(a) > 1e-6 else 1
     return about(complex(start.mean()), a or 1 + 0j, complex(end.mean()))
 

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_LONGEST = 65535  # bytes of text in a sample
 _STYLE = struct.Struct(">HH8s")  # first character, the one after the last, how they look
 
 
@@ -50,12 +51,14 @@ class Shown:
 
 
 def _together(samples: list[bytes]) -> bytes:
-    """Samples as one, below each other, each with its styles."""
+    """Samples as one, below each other, each with its styles; the first ones, as far as one sample can hold them."""
     if len(samples) == 1:
         return samples[0]
     texts, styles, before = [], [], 0
     for sample in samples:
         size = int.from_bytes(sample[:2])
+        if sum(map(len, texts)) + len(texts) + size > _LONGEST:
+            break
         texts.append(sample[2 : 2 + size])
         styles += [_STYLE.pack(before + first, before + end, look) for first, end, look in _styles(sample[2 + size :])]
         before += len(texts[-1].decode(errors="replace")) + 1

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,13 @@ class TestWhatCannotBeUsed:
         path = folder / "deadly.json"
         path.write_text(json.dumps(moving_square()))
         assert "deadly.json brings down the Lottie renderer" in self.refusal(path)
+
+    def test_threads_get_their_own_answers(self, folder):
+        renderer, path = lottie._renderer(os.getpid()), next(folder.glob("*.json"))
+        sizes = [(8, 8 + i) for i in range(24)]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda size: renderer.request(path, [0], size)[1], sizes))
+        assert [len(answer) for answer in answers] == [4 * h * w for h, w in sizes]
 
     def test_the_renderer_hangs(self, folder, monkeypatch):
         monkeypatch.setattr(lottie, "_PATIENCE", 0.5)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from _train.frame_interpolation import Interpolator, interpolator
+from _util import distance_transform
 from _util.errors import InputError
 from tests.feigned_cuda import LacksKernelError, feigned_mps
 
@@ -31,6 +32,13 @@ def test_frames_are_those_of_the_cpu(synthesis, channels, monkeypatch):
     for ours, theirs in zip(found, expected, strict=True):
         assert np.abs(ours.astype(int) - theirs).max() <= 2  # the CPU rounds positions to 1/32
         assert np.abs(ours.astype(int) - theirs).mean() < 0.1
+
+
+def test_distances_need_no_float64():
+    on_line = torch.rand(2, 9, 13, generator=torch.Generator().manual_seed(0)) > 0.9
+    expected = distance_transform._compose(on_line)
+    with feigned_mps() as device:
+        assert torch.equal(distance_transform._compose(on_line.to(device)).cpu(), expected)
 
 
 def test_what_apple_lacks_is_an_error_here():

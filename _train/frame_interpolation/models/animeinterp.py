@@ -181,11 +181,12 @@ class AnimeInterp(nn.Module):
         times = times_of(t, len(flow) // 2, flow)
         flow = flow * torch.cat([times, 1 - times])
         # In double precision, since a rounding error that reaches the next pixel fills it if nothing else lands there.
-        splats, masks = (x.to(images.dtype) for x in softsplat_with_mask(images.double(), flow, mode="average"))
+        exact = torch.float32 if images.device.type == "mps" else torch.float64  # Apple's GPUs lack it
+        splats, masks = (x.to(images.dtype) for x in softsplat_with_mask(images.to(exact), flow, mode="average"))
         inputs = [splats]
         for level, feature in enumerate(prepared.features):
             every = 2**level  # stride of the features
-            splat = softsplat(feature.double(), flow[:, :, ::every, ::every] / every, mode="average")
+            splat = softsplat(feature.to(exact), flow[:, :, ::every, ::every] / every, mode="average")
             inputs.append(splat.to(feature.dtype))
         both = [torch.cat(x.chunk(2), 1).to(dtype_of(self.synnet), memory_format=torch.channels_last) for x in inputs]
         frame = self.synnet(both[0], both[1:]).to(images.dtype)

@@ -88,7 +88,14 @@ def find_holds(frames: Iterable[video.Frame], options: Options) -> Iterator[Redu
         yield ReducedFrame(frame, lab, is_held)
 
 
-def mark(frames: Iterable[ReducedFrame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
+def mark(frames: Iterable[video.Frame], options: Options, reader: video.Reader | None = None) -> Iterator[MarkedFrame]:
+    """Mark each frame, as `mark_reduced` does those of `find_holds`."""
+    return mark_reduced(find_holds(frames, options), options, reader)
+
+
+def mark_reduced(
+    frames: Iterable[ReducedFrame], options: Options, reader: video.Reader | None = None
+) -> Iterator[MarkedFrame]:
     """Mark each frame as a new drawing or a repeat, and the first frame of each shot.
 
     As many frames are held in memory as the detectors read ahead.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _train.frame_interpolation.video import eased
-from _train.frame_interpolation.video.detection import FoundDrawings, find_holds, mark
+from _train.frame_interpolation.video.detection import FoundDrawings, mark
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
@@ -66,7 +66,7 @@ def forecast(
     if run.is_made:
         return None
     length = part_length(run.parts, run.fps)
-    found = FoundDrawings(mark(find_holds(run.reader.frames(), options), options, run.reader), run.reader)
+    found = FoundDrawings(mark(run.reader.frames(), options, run.reader), run.reader)
     hold = options.longest_hold * options.excerpt.slowness
     frames = drawn = 0
     samples: list[EasedStretch] = []

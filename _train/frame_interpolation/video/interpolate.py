@@ -26,7 +26,7 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import eased, results, stills
-from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, find_holds, mark
+from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, find_holds, mark_reduced
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
@@ -307,7 +307,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
         FrameBar(expected, total=total, initial=done) as progress,
         contextlib.closing(ahead(unmoved.watch(reader.frames()), _QUEUE)) as decoded,
         contextlib.closing(ahead(find_holds(decoded, options), _QUEUE)) as reduced,
-        contextlib.closing(ahead(mark(reduced, options, reader), _QUEUE)) as marked,
+        contextlib.closing(ahead(mark_reduced(reduced, options, reader), _QUEUE)) as marked,
         PartWriter(parts, length, run.result, options, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):

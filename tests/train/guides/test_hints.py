@@ -13,7 +13,7 @@ from _train.frame_interpolation.guides import cutouts, hints
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.interpolator import Interpolator
 from _util.errors import InputError
-from _util.similarity import Similarity, about
+from _util.similarity import Similarity, about, fitted
 
 SIMPLE = {"flow": "dis", "synthesis": "splat", "device": "cpu"}
 SIZE = (120, 200)
@@ -83,6 +83,10 @@ def test_hints_outside_and_against_one_another():
     for other in (Hint(((10, 10),), ((150, 100),)), Hint(((90, 10),), ((199, 119),))):
         with pytest.raises(InputError, match="contradict"):
             hints.check([good, other], SIZE)
+
+
+def test_points_that_coincide_are_shifted():
+    assert fitted(np.array([50 + 50j, 50 + 50j]), np.array([60 + 60j, 70 + 60j])) == Similarity(1, 15 + 10j)
 
 
 def test_a_similarity_moves_on_an_arc():

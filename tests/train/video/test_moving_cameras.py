@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from _train.frame_interpolation.video.detection import find_holds, mark
+from _train.frame_interpolation.video.detection import mark
 from _train.frame_interpolation.video.interpolate import Options
 from _train.frame_interpolation.video.timeline import Drawing, stretches
 from _util.video import Frame
@@ -23,7 +23,7 @@ def spacing(speed, hold: int, on_screen: bool, options: Options) -> tuple[np.nda
     if not on_screen:
         figure = figure + ground - ground[numbers // hold * hold]
     frames = (Frame(i / RATE, pixels) for i, pixels in enumerate(clip(steady(*speed), hold, STEP, on_screen)))
-    marked = enumerate(mark(find_holds(frames, options), options))
+    marked = enumerate(mark(frames, options))
     drawings = [Drawing(one.time, i, one.opens_shot) for i, one in marked if one.picture is not None]
     shown = []
     for stretch in stretches(drawings, lambda: COUNT / RATE, 2 * RATE, rate=RATE):

@@ -296,6 +296,7 @@ const view = {
   centre: [0.5, 0.5], // what point of the picture the stage's centre shows
   images: [],
 };
+let addressing; // the timer that sets the address of what is shown
 let ahead = []; // pictures of the neighbours, held so that they stay decoded
 
 function openViewer(item, label) {
@@ -383,9 +384,12 @@ function showPicture() {
   byId("against").value = view.other;
   byId("wipe").setAttribute("aria-pressed", view.isWiping);
   byId("stage").classList.toggle("wiping", view.isWiping);
-  const where = new URLSearchParams({ item: DATA.names[view.item], picture: labels[view.picture] });
-  history.replaceState(null, "", `#${where}`);
   place();
+  clearTimeout(addressing);
+  addressing = setTimeout(() => {
+    const where = new URLSearchParams({ item: DATA.names[view.item], picture: labels[view.picture] });
+    history.replaceState(null, "", `#${where}`);
+  }, 200); // browsers refuse many changes in a row
 }
 
 function fitting() {

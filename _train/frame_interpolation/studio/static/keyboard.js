@@ -80,6 +80,10 @@ document.addEventListener("keyup", (event) => {
   clearInterval(rolling);
   flip(0);
 });
+window.addEventListener("blur", () => { // the key may be released elsewhere
+  clearInterval(rolling);
+  flip(0);
+});
 
 function digit(event) {
   const number = event.code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];

@@ -90,16 +90,18 @@ class Store extends EventTarget {
 
   // Edits of this tab follow one another, each of the version that the one before has made.
   #inTurn(act) {
-    this.#edits = this.#edits.then(act);
-    return this.#edits;
+    const done = this.#edits.then(act);
+    this.#edits = done.catch(() => false); // the next ones are made all the same
+    return done;
   }
 
   #look() {
     clearTimeout(this.#looking);
     this.#looking = setTimeout(() => {
       const row = this.isHinting ? this.row : this.cell?.row;
-      const number = this.isHinting ? Math.ceil(row.drawings.length / 2) : this.cell?.number;
-      if (row) this.#post("look", { key: row.key, number });
+      if (!row) return;
+      const number = this.isHinting ? Math.ceil(row.drawings.length / 2) : this.cell.number;
+      this.#post("look", { key: row.key, number });
     }, 40);
   }
 
