@@ -19,6 +19,8 @@ _LATEST = Fraction(1)  # seconds by which sound may follow pictures in a source
 class ReencodedSound:
     """Re-encodes audio; at another tempo by FFmpeg's filter atempo, which keeps the pitch.
 
+    Sound whose format, channels or rate change is converted to those it begins with. Gaps of slowed sound are silent.
+
     Args:
         stream: of the output.
         start: seconds of the source's clock at which the output starts, if it is slowed.
@@ -31,26 +33,36 @@ class ReencodedSound:
     def __init__(self, stream: av.AudioStream, start: Fraction, slowness: Fraction, is_cut: bool):
         self._stream, self._start, self._slowness, self._is_cut = stream, start, slowness, is_cut
         self.keeps_times = slowness == 1  # packets have the source's times
+        self._uniform = _UniformSound()
         self._graph: Any = None
+        self._heard = Fraction(0)  # end of what was slowed, by the source's clock
         self._samples = 0
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
-        encode = self._stream.encode if self.keeps_times else self._slowed
-        frames = _decode(packet)
+        frames = self._uniform.convert(_decode(packet))
         if self._is_cut:
             frames = [shown for frame in frames if (shown := _from(frame, self._start))]
-        return [encoded for frame in frames for encoded in encode(frame)]
+        return [encoded for frame in frames for encoded in self._encode(frame)]
 
     def end(self) -> list[av.Packet]:
         """Flush the filters and the encoder."""
-        last = [] if self._graph is None else self._slowed(None)
+        last = [encoded for frame in self._uniform.end() for encoded in self._encode(frame)]
+        last += [] if self._graph is None else self._slowed(None)
         return [*last, *self._stream.encode(None)]
+
+    def _encode(self, frame: Any) -> list[av.Packet]:
+        return self._stream.encode(frame) if self.keeps_times else self._slowed(frame)
 
     def _slowed(self, frame: Any) -> list[av.Packet]:
         if self._graph is None:
             self._graph, lost = self._begin(frame)
-            if lost:
-                self._graph.push(_silence(frame, lost))
+            self._silent(frame, lost)
+        elif frame is not None and frame.pts is not None:
+            missing = frame.pts * frame.time_base - self._heard
+            self._silent(frame, round(missing * frame.sample_rate) if missing > _ROUNDING else 0)
+        if frame is not None:
+            start = self._heard if frame.pts is None else frame.pts * frame.time_base
+            self._heard = start + Fraction(frame.samples, frame.sample_rate)
         self._graph.push(frame)
         encoded = []
         for out in fields.pull(self._graph):
@@ -58,6 +70,13 @@ class ReencodedSound:
             self._samples += out.samples
             encoded += self._stream.encode(out)
         return encoded
+
+    def _silent(self, like: Any, samples: int) -> None:
+        """Slow silence."""
+        while samples > 0:
+            count = min(samples, like.sample_rate)
+            self._graph.push(_silence(like, count))
+            samples -= count
 
     def _begin(self, frame: Any) -> tuple[Any, int]:
         """A filter graph for frames like the first, and the number of samples that it drops before what it returns."""
@@ -75,6 +94,31 @@ class ReencodedSound:
         late = (frame.pts or 0) * frame.time_base - self._start
         self._samples = round(late * self._slowness * frame.sample_rate)
         return graph, _dropped([*chain, tempo], frame.sample_rate)
+
+
+class _UniformSound:
+    """Converts frames to the format, layout and rate of the first."""
+
+    def __init__(self):
+        self._first: tuple[str, str, int] | None = None
+        self._last: tuple[str, str, int] | None = None
+        self._resampler: Any = None  # of the last kind, if it is not the first
+
+    def convert(self, frames: Iterable[Any]) -> list[Any]:
+        found = []
+        for frame in frames:
+            kind = frame.format.name, frame.layout.name, frame.sample_rate
+            self._first = self._first or kind
+            if kind != self._last:
+                found += self.end()
+                self._last = kind
+                self._resampler = None if kind == self._first else av.AudioResampler(*self._first)
+            found += [frame] if self._resampler is None else self._resampler.resample(frame)
+        return found
+
+    def end(self) -> list[Any]:
+        """What is still to come of the last kind."""
+        return [] if self._resampler is None else self._resampler.resample(None)
 
 
 def _decode(packet: av.Packet) -> list[Any]:
