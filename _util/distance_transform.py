@@ -117,8 +117,8 @@ def _compose(on_line: Tensor) -> Tensor:
     across = (columns[:, None] - columns[None]).square()
     rows_at_once = max(1, 2**24 // (w * w))
     nearest = torch.cat([(rows[:, None] + across).amin(2) for rows in squares.split(rows_at_once)])
-    exact = nearest.view(b, h, w).cpu().double().sqrt()  # Apple's GPUs lack float64
-    distance = exact.float().to(on_line.device)
+    lacks_float64 = on_line.device.type == "mps"
+    distance = (nearest.cpu() if lacks_float64 else nearest).view(b, h, w).double().sqrt().float().to(on_line.device)
     return torch.where(on_line.flatten(1).any(1)[:, None, None], distance, float(np.sqrt(h * h + w * w)))
 
 
