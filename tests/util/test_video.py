@@ -454,6 +454,20 @@ def test_a_palette_is_read_from_standard_input(tmp_path):
     assert read.stdout == "3\n"
 
 
+@pytest.mark.parametrize("size", [(48, 64), (49, 67), (270, 480)])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
+def test_colours_do_not_depend_on_the_number_of_threads(size, pixel_format, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    there, back = [], []
+    for threads in (1, 4):
+        monkeypatch.setattr(colour, "_THREADS", threads)
+        frame = colour.from_rgb(pixels, pixel_format, Colour())
+        there.append([colour._rows(plane)[:, : plane.width].copy() for plane in frame.planes])
+        back.append(colour.to_rgb(frame, size, colour.is_deep(frame.format)))
+    assert all(map(np.array_equal, *there))
+    assert np.array_equal(*back)
+
+
 def test_a_stream_is_written_while_another_thread_keeps_libraries_quiet(capfdbinary):
     with quiet.without_messages(), Writer(video.STREAM, Encoding((H, W), Fraction(24), "rawvideo")) as writer:
         for _ in range(3):

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from _train.frame_interpolation.video import interpolate, part_writer, results
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
-from _util import encoders, icc, locks, png
+from _util import drawings, encoders, icc, locks, png
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
@@ -138,6 +138,18 @@ def test_containers_of_other_codecs_hold_all_frames(tmp_path, name, options):
     frames = list(Reader(tmp_path / name))
     assert len(frames) == 16
     assert np.abs(frames[0].pixels.astype(int) - picture(0)).mean() < 3
+
+
+def test_drawings_are_read_and_written_in_order_by_several_threads(tmp_path, monkeypatch):
+    source = make(tmp_path / "in.mp4")
+    results_of_threads = []
+    for threads in (1, 4):
+        monkeypatch.setattr(results, "PICTURES", threads)
+        monkeypatch.setattr(drawings, "PICTURES", threads)
+        run(source, tmp_path / f"drawings{threads}")
+        run(tmp_path / f"drawings{threads}", tmp_path / f"again{threads}.y4m")
+        results_of_threads.append((tmp_path / f"again{threads}.y4m").read_bytes())
+    assert results_of_threads[0] == results_of_threads[1]
 
 
 def test_a_disk_that_is_full_when_y4m_is_joined(tmp_path, monkeypatch):
