@@ -187,34 +187,40 @@ class IFNet(nn.Module):
         return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
 
     def stages(self, prepared: FramePyramid, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Motion (b, 4, H, W) and mask (b, 1, H, W) after each block. All but the last are at the size that the next
-        block reads, with motion in pixels of that size."""
-        frames, levels, reductions, _ = prepared
-        time = time_plane(t, frames)
+        """Motion (b, 4, ·, ·) and mask (b, 1, ·, ·) after each block, the last at the size that its block reads, others
+        at that of the next block. Motion is in pixels of that size."""
+        _, levels, reductions, _ = prepared
+        planes = time_planes(t, prepared)
         stages: list[tuple[Tensor, Tensor]] = []
-        sizes = [images.shape[-2:] for images in (*levels[1:], frames)]
-        factors = [here // after for here, after in zip(reductions, (*reductions[1:], 1), strict=True)]
-        for i, (block, images, reduction) in enumerate(zip(self.blocks, levels, reductions, strict=True)):
-            plane = pad(shrink(time, reduction), _STRIDE)
+        for i, (block, images, plane) in enumerate(zip(self.blocks, levels, planes, strict=True)):
             if not stages:
-                both = torch.cat([*images], 1).expand(len(time), -1, -1, -1)
+                both = torch.cat([*images], 1).expand(len(plane), -1, -1, -1)
                 motion, mask = block(torch.cat([both, plane], 1), 1)
             else:
                 motion, mask = stages[-1]
-                within = reductions[0] // 2**i // reduction  # the block's scale relative to its input
-                seen = torch.cat([*read(images, motion), plane, mask], 1)
-                seen = torch.cat([shrink(seen, within), shrink(motion, within) / within], 1)
-                change, change_of_mask = block(seen, within)
+                within = reductions[0] // 2**i // reductions[i]  # the block's scale relative to its input
+                seen = torch.cat([*read(images, motion), plane, mask, motion / within], 1)
+                change, change_of_mask = block(shrink(seen, within), within)
                 motion, mask = motion + change, mask + change_of_mask
-            stages.append(_enlarge(motion, mask, factors[i], sizes[i]))
+            if i + 1 < len(levels):
+                motion, mask = _enlarge(motion, mask, reductions[i] // reductions[i + 1], levels[i + 1].shape[-2:])
+            stages.append((motion, mask))
         return stages
+
+
+def time_planes(t: float | Tensor, prepared: FramePyramid) -> list[Tensor]:
+    """Expand times to (b, 1, ·, ·) of the size of each level; maps are reduced like the frames."""
+    if not isinstance(t, Tensor) or t.dim() < 4:
+        return [time_plane(t, level) for level in prepared.levels]
+    full = time_plane(t, prepared.frames)
+    return [pad(shrink(full, reduction), _STRIDE) for reduction in prepared.reductions]
 
 
 def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:
     """Expand times to (b, 1, H, W); maps of the unpadded size are padded like the frames (2, b, 3, H, W)."""
     b, (h, w) = frames.shape[1], frames.shape[-2:]
     if not isinstance(t, Tensor):
-        return frames.new_full((b, 1, h, w), t)
+        return frames.new_full((1, 1, 1, 1), t).expand(b, 1, h, w)
     if t.dim() < 4:
         t = t.to(frames).view(-1, 1, 1, 1)
         return t.expand(max(b, len(t)), 1, h, w)
@@ -243,7 +249,12 @@ def shrink(image: Tensor, scale: int) -> Tensor:
     return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]) / 4
 
 
-def _enlarge(motion: Tensor, mask: Tensor, factor: int, size: torch.Size) -> tuple[Tensor, Tensor]:
+def enlarge_to_frames(prepared: FramePyramid, motion: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Enlarge what the last block returned to the padded size of the frames."""
+    return _enlarge(motion, mask, prepared.reductions[-1], prepared.frames.shape[-2:])
+
+
+def _enlarge(motion: Tensor, mask: Tensor, factor: int, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Enlarge motion and mask, and crop them to (h, w) = `size`; motion is scaled to pixels of the new size."""
     if factor != 1:
         both = torch.cat([motion * factor, mask], 1)

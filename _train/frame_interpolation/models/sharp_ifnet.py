@@ -14,7 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.ifnet import FramePyramid, IFNet, Interpolation, read, time_plane
+from _train.frame_interpolation.models.ifnet import (
+    FramePyramid,
+    IFNet,
+    Interpolation,
+    enlarge_to_frames,
+    read,
+    time_planes,
+)
 
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
 _RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
@@ -32,23 +39,23 @@ class SharpIFNet(IFNet):
         """The frame at time t from what `prepare` returned."""
         h, w = prepared.size
         motion, mask = self.stages(prepared, t)[-1]
-        motion = straightened(motion, time_plane(t, prepared.frames), prepared.reductions[-1])
+        motion = straightened(motion, time_planes(t, prepared)[-1])
+        motion, mask = enlarge_to_frames(prepared, motion, mask)
         return mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)))
 
 
-def straightened(motion: Tensor, time: Tensor, coarser: int = 1) -> Tensor:
+def straightened(motion: Tensor, time: Tensor) -> Tensor:
     """Straighten motion, so that its ends lie on opposite sides of each pixel, in the ratio of the times to them.
 
     Only deviations of a fraction of a pixel are corrected, by the same amount at both ends, so that they still match.
 
     Args:
-        motion: (n, 4, h, w) x y to frame 0, x y to frame 1, pixels.
+        motion: (n, 4, h, w) x y to frame 0, x y to frame 1, pixels; h and w are multiples of 4.
         time: (n, 1, h, w) in [0, 1].
-        coarser: factor by which motion was estimated coarser than by default; h and w are multiples of 4 times that.
     """
     to0, to1 = motion.split(2, 1)
-    stray = F.avg_pool2d(to0.lerp(to1, time), _CELL * coarser)
-    share = (2 - stray.square().sum(1, keepdim=True) / (_STRAY * coarser) ** 2).clamp(0, 1)
+    stray = F.avg_pool2d(to0.lerp(to1, time), _CELL)
+    share = (2 - stray.square().sum(1, keepdim=True) / _STRAY**2).clamp(0, 1)
     stray = F.avg_pool2d(stray * share, 3, 1, 1, count_include_pad=False)
     stray = F.interpolate(stray, motion.shape[2:], mode="bilinear", align_corners=False)
     return (motion.unflatten(1, (2, 2)) - stray[:, None]).flatten(1, 2)
@@ -66,7 +73,7 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
     motion = motion * ~rests
     read0, read1 = read(frames, motion, "sharp")
     frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
-    return Interpolation(frame.clamp(0, 1), motion, mask)
+    return Interpolation(frame.clamp_(0, 1), motion, mask)
 
 
 def _agreement(frames: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from _train.frame_interpolation.models.ifnet import enlarge_to_frames
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, drawing_loss, full_precision
@@ -53,13 +54,14 @@ class IFNetTask(Task):
         prepared = self.network.prepare(frame0, frame1)
         stages = self.network.stages(prepared, t)
         h, w = truth.shape[2:]
-        loss, figures = self.judge(mix(prepared.frames, *stages[-1]).frame[:, :, :h, :w], truth)
+        motion, mask = enlarge_to_frames(prepared, *stages[-1])
+        loss, figures = self.judge(mix(prepared.frames, motion, mask).frame[:, :, :h, :w], truth)
         if batch.motion is not None and batch.seen is not None:
             with full_precision(loss):
-                error, motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
-                mask = mask_loss(stages[-1][1], batch.seen)
-            loss = loss + _MOTION * motion + _MASK * mask
-            figures |= {"end_point_error": error, "mask": mask}
+                error, of_motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)
+                of_mask = mask_loss(mask, batch.seen)
+            loss = loss + _MOTION * of_motion + _MASK * of_mask
+            figures |= {"end_point_error": error, "mask": of_mask}
         return loss, figures
 
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
