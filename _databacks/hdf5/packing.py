@@ -28,6 +28,7 @@ from _util.locks import holding
 
 _LEFT_OUT, _STAMPS = "left_out.json", "stamps.json"
 _FRAMES = "frames"  # attribute of the file: "arrays" or "bytes", as it was asked for
+_PACKED = "stamps"  # attribute of the file: a digest of the stamps of its items
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
 
 
@@ -45,8 +46,8 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         The reasons for skipped items, by name.
 
     Raises:
-        InputError: the file exists with other items, another packing was begun, no item can be read, or the disk is
-            full.
+        InputError: the file exists with other items, or of files that have changed since, another packing was begun, no
+            item can be read, or the disk is full.
     """
     extras.require("h5py")
     with holding(out):
@@ -97,7 +98,12 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     names = [name for name in source.names if name not in left_out]
     if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
         raise InputError(f"{out} already exists; remove it or choose another name.")
-    print(f"{out} already exists, with items of these names; nothing to do.", file=sys.stderr)
+    if _packed_in(out) not in (None, runs.digest_of(_stamps_of(source))):
+        raise InputError(
+            f"{out} already exists, packed from other files, or these have changed since; remove it or choose another "
+            "name."
+        )
+    print(f"{out} already exists, with these items; nothing to do.", file=sys.stderr)
     shutil.rmtree(parts, ignore_errors=True)
     return left_out
 
@@ -112,6 +118,15 @@ def _frames_of(out: Path, items: list[index.Item]) -> str:
 
     with h5py.File(out) as file:
         return str(file.attrs.get(_FRAMES, _frames(all(frames.ARRAY in item.arrays for item in items))))
+
+
+def _packed_in(out: Path) -> str | None:
+    """The digest of stamps in a whole file; None in files of earlier versions."""
+    import h5py
+
+    with h5py.File(out) as file:
+        found = file.attrs.get(_PACKED)
+    return None if found is None else str(found)
 
 
 def _parts_of(out: Path) -> Path:
@@ -146,8 +161,7 @@ def _remove_changed(source: Source, parts: Path) -> None:
         before = dict(enumerate(json.loads(path.read_text())))
     except (OSError, ValueError, TypeError):
         before = {}
-    numbers = tqdm(range(len(source)), unit="item", desc="looking for changes", disable=None, leave=False)
-    now = [_stamp(source, number) for number in numbers]
+    now = _stamps_of(source)
     changed = (_part(parts, number) for number, stamp in enumerate(now) if before.get(number) != stamp)
     removed = [part for part in changed if part.exists()]
     for part in removed:
@@ -156,6 +170,11 @@ def _remove_changed(source: Source, parts: Path) -> None:
         items = counted(len(removed), "item")
         print(f"{parts} held {items} whose files have changed since; they are packed again.", file=sys.stderr)
     files.write_text(path, json.dumps(now))
+
+
+def _stamps_of(source: Source) -> list[str]:
+    numbers = tqdm(range(len(source)), unit="item", desc="looking for changes", disable=None, leave=False)
+    return [_stamp(source, number) for number in numbers]
 
 
 def _stamp(source: Source, number: int) -> str:
@@ -209,6 +228,7 @@ def _assemble(parts: Path, out: Path, as_arrays: bool) -> None:
     try:
         with h5py.File(whole, "w", libver=_VERSIONS, userblock_size=index.USER_BLOCK) as file:
             file.attrs[_FRAMES] = _frames(as_arrays)
+            file.attrs[_PACKED] = runs.digest_of(json.loads((parts / _STAMPS).read_text()))
             items = file.create_group("items")
             for number in tqdm(numbers, unit="item", desc="assembling", disable=None, leave=False):
                 with _open_part(parts / f"{number}.h5") as part:

@@ -19,7 +19,17 @@ _EASE = (["none", "auto"], {"default": "none", "tooltip": "auto: as the images b
 
 @functools.lru_cache(maxsize=1)
 def _interpolator(synthesis: str) -> Interpolator:
-    return Interpolator(synthesis=synthesis)
+    return Interpolator(synthesis=synthesis, device=_device())
+
+
+def _device() -> str | torch.device:
+    """The device that ComfyUI computes on, as by its `--cpu` and `--cuda-device`; without ComfyUI, "auto"."""
+    try:
+        from comfy.model_management import get_torch_device
+    except ImportError:
+        return "auto"
+    device = get_torch_device()
+    return device if device.type in ("cpu", "cuda", "mps", "xpu") else "auto"  # not on DirectML
 
 
 def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: str = "none") -> Tensor:

@@ -17,6 +17,7 @@ from tests.train.test_easing import PLACES, accelerated, picture, place_of
 
 FOLDER = Path(nodes.__file__).parent
 TYPES = {"IMAGE", "INT"}
+INTERPOLATOR = nodes._interpolator
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +135,16 @@ def test_progress_is_shown_and_cancelling_ends_the_work(monkeypatch):
     with pytest.raises(InterruptedError):
         execute("InbetweenSequence", images=images(3), between=2)
     assert done == [4, 1, 1, 1]
+
+
+def test_it_computes_where_comfyui_does(monkeypatch):
+    monkeypatch.setitem(sys.modules, "comfy", types.ModuleType("comfy"))
+    management = types.SimpleNamespace(get_torch_device=lambda: torch.device("cpu"))
+    monkeypatch.setitem(sys.modules, "comfy.model_management", management)
+    monkeypatch.setattr(nodes, "Interpolator", lambda **options: options)
+    assert INTERPOLATOR.__wrapped__("splat") == {"synthesis": "splat", "device": torch.device("cpu")}
+    monkeypatch.delitem(sys.modules, "comfy.model_management")
+    assert INTERPOLATOR.__wrapped__("splat") == {"synthesis": "splat", "device": "auto"}
 
 
 def test_a_copy_elsewhere_names_the_variable_that_it_needs(monkeypatch, tmp_path):

@@ -213,6 +213,9 @@ def test_run_again_it_has_nothing_to_do(run, data, tmp_path):
     code, said, written = run(data, tmp_path / "a.h5")
     assert (code, "nothing to do" in said, written.startswith(f"{tmp_path}/a.h5: {COUNT} triplets")) == (0, True, True)
     assert run(data, tmp_path / "a.h5", "--frames", "bytes").code == 2
+    shutil.copytree(data, tmp_path / "others", copy_function=shutil.copyfile)  # of another time
+    code, said, _ = run(tmp_path / "others", tmp_path / "a.h5")
+    assert (code, "already exists, packed from other files" in said) == (2, True)
     shutil.rmtree(data / "shot 3")
     code, said, _ = run(data, tmp_path / "a.h5")
     assert (code, "already exists; remove it" in said) == (2, True)
@@ -245,7 +248,7 @@ def test_files_of_earlier_versions_are_known_by_their_items(run, data, tmp_path,
 
     def write_without(path: Path) -> None:
         with h5py.File(path, "r+") as file:
-            del file.attrs["frames"]
+            del file.attrs["frames"], file.attrs["stamps"]
         right(path)
 
     monkeypatch.setattr(index, "write", write_without)

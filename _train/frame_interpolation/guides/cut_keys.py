@@ -1,5 +1,7 @@
 """A key drawing cut into pieces: segments of one colour with their outlines."""
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -44,11 +46,16 @@ class CutKey:
 
     def label_at(self, point: complex, reaches: tuple[float, ...] = (1.5, 4, 8)) -> int | None:
         """The piece at or beside a point; None on ground."""
-        h, w = self.labels.shape
-        y, x = np.ogrid[:h, :w]
+        (h, w), furthest = self.labels.shape, math.ceil(max(reaches))
+        down, across = (
+            slice(max(0, math.floor(at) - furthest), max(0, math.ceil(at) + furthest + 1))
+            for at in (point.imag, point.real)
+        )
+        y, x = np.arange(h)[down, None], np.arange(w)[across]
         around = np.hypot(x - point.real, y - point.imag)
+        labels, is_line = self.labels[down, across], self.on_line[down, across]
         for reach in reaches:
-            found = self.labels[(around <= reach) & ~self.on_line]
+            found = labels[(around <= reach) & ~is_line]
             if len(found := found[~np.isin(found, self.ground)]):
                 return int(np.bincount(found).argmax())
         return None

@@ -20,6 +20,7 @@ def open_all(options: argparse.Namespace, task: Task) -> list:
     """
     inexact = next((data for data in options.data if data != "toons"), None)
     if task.needs_exact_flow and inexact:
+        open_data(inexact, options, task.finds_motion)  # which says if it is missing
         remedy = "add --self-supervise" if task.self_supervise else "choose another --flow"
         raise InputError(f"{inexact} comes without exact flow; {remedy}, or leave it out.")
     late = sorted(options.data, key=lambda data: data == "toons")  # toons last, since drawing them may take minutes

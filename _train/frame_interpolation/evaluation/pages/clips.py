@@ -24,7 +24,7 @@ FASTEST = 60  # frames per second; browsers slow down animations above 90
 
 
 class Clip(NamedTuple):
-    """Frames at even times."""
+    """Frames at even times, reduced to `LARGEST` pixels."""
 
     frames: list[np.ndarray]  # (h, w, 3) uint8 RGB, all of one size
     seconds: float | None  # duration, if the source specifies it
@@ -69,17 +69,19 @@ def sources(path: Path) -> list[Path]:
 
 
 def read(path: Path) -> Clip:
-    """Read a folder of frames or an animation, composited over white.
+    """Read a folder of frames or an animation, composited over white, and reduce it to `LARGEST` pixels.
 
     Raises:
         InputError: fewer than two frames, one that cannot be read, or frames of different sizes.
     """
     if path.is_dir():
-        files = sources(path)
-        frames = [_opaque(image.read(file)) for file in files]
-        for file, frame in zip(files, frames, strict=True):
-            if frame.shape != frames[0].shape:
+        files, frames, size = sources(path), [], None
+        for file in files:
+            pixels = image.read(file)
+            size = size or pixels.shape[:2]
+            if pixels.shape[:2] != size:
                 raise InputError(f"{file} is not as large as {files[0].name}; make all frames of a clip one size.")
+            frames.append(_shown(pixels))
         return Clip(frames, None)
     clip = _read_video(path) if path.suffix.lower() in VIDEOS else _read_pictures(path)
     if len(clip.frames) < 2:
@@ -103,7 +105,7 @@ def scramble(clip: Clip, generator: np.random.Generator) -> Clip:
 
 
 def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
-    """Write a WebP that repeats forever, atomically, of at most `LARGEST` pixels and `FASTEST` frames per second.
+    """Write a WebP that repeats forever, atomically, of at most `FASTEST` frames per second.
 
     Args:
         seconds: from the first frame to the end of the last, one way.
@@ -114,7 +116,7 @@ def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
     """
     count = min(len(clip.frames), max(2, round(FASTEST * seconds)))
     kept = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
-    frames = [Image.fromarray(_reduced(clip.frames[i])) for i in kept]
+    frames = [Image.fromarray(clip.frames[i]) for i in kept]
     ends = [round(1000 * seconds * (i + 1) / len(frames)) for i in range(len(frames))]
     durations = [max(1, end - start) for start, end in itertools.pairwise([0, *ends])]
     if not loop:
@@ -130,7 +132,7 @@ def _read_pictures(path: Path) -> Clip:
     try:
         with Image.open(path) as file:
             for picture in ImageSequence.Iterator(file):
-                frames.append(_opaque(np.array(picture.convert("RGBA"))))
+                frames.append(_shown(np.array(picture.convert("RGBA"))))
                 milliseconds += picture.info.get("duration", 0)
     except Exception as error:  # damaged files raise many types of errors
         raise InputError(f"{path} is damaged or no animation ({error}); export it again.") from error
@@ -139,22 +141,19 @@ def _read_pictures(path: Path) -> Clip:
 
 def _read_video(path: Path) -> Clip:
     reader = video.Reader(path)
-    frames = [_opaque(frame.pixels) for frame in reader]
+    frames = [_shown(frame.pixels) for frame in reader]
     if reader.damage:
         raise InputError(reader.damage)
     assert reader.end is not None  # the whole video was read
     return Clip(frames, float(reader.end))
 
 
-def _opaque(pixels: np.ndarray) -> np.ndarray:
-    """Convert any image to (h, w, 3) uint8."""
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    """Convert any image to (h, w, 3) uint8 as it is shown: over white, of at most `LARGEST` pixels."""
     colours = image.to_tensor(pixels)
     if len(colours) == 4:
         colours = 1 + (colours[:3] - 1) * colours[3:]
-    return image.to_array(colours.expand(3, -1, -1), np.dtype(np.uint8))
-
-
-def _reduced(frame: np.ndarray) -> np.ndarray:
+    frame = image.to_array(colours.expand(3, -1, -1), np.dtype(np.uint8))
     scale = LARGEST / max(frame.shape[:2])
     if scale >= 1:
         return frame

@@ -1,6 +1,7 @@
 // Decoded pictures by address, those used last kept up to a sum of bytes.
 
 const MOST_BYTES = 400 * 2 ** 20;
+const OF_A_VIEW = 3; // a drawing and both its skins, kept whatever their size
 const kept = new Map(); // address → {promise, bitmap}
 let bytes = 0;
 
@@ -33,7 +34,7 @@ async function decode(name) {
 function keep(name, entry, bitmap) {
   entry.bitmap = bitmap;
   bytes += bitmap.width * bitmap.height * 4;
-  for (const [old, other] of kept) {
+  for (const [old, other] of [...kept].slice(0, -OF_A_VIEW)) {
     if (bytes <= MOST_BYTES) break;
     if (other === entry || !other.bitmap) continue;
     bytes -= other.bitmap.width * other.bitmap.height * 4;

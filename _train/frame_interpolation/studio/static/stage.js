@@ -145,12 +145,27 @@ function describe(cell, isDrawn) {
   $("caption").textContent = store.isHinting ? `${store.row.key} → ${store.row.next}` : name + waits;
 }
 
+// Browsers that block storage throw at any access to it.
+function remembered(id) {
+  try {
+    return localStorage.getItem(id);
+  } catch {
+    return null;
+  }
+}
+
+function remember(id, value) {
+  try {
+    localStorage.setItem(id, value);
+  } catch {}
+}
+
 for (const id of ["onion", "paper"]) {
-  settings[id] = localStorage.getItem(id) ?? settings[id];
+  settings[id] = remembered(id) ?? settings[id];
   if ($(id).selectedIndex >= 0) $(id).value = settings[id];
   $(id).addEventListener("change", () => {
     settings[id] = $(id).value;
-    localStorage.setItem(id, settings[id]);
+    remember(id, settings[id]);
     render();
   });
 }
