@@ -228,6 +228,9 @@ def main() -> None:
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
         arguments.resume = arguments.resume or not arguments.overwrite
+    read, written = arguments.scene_list, arguments.write_scene_list
+    if read and written and read.resolve() == written.resolve():
+        raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
     if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
     options = options_of(arguments)

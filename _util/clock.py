@@ -3,12 +3,20 @@
 from fractions import Fraction
 from numbers import Rational
 
+_FINEST = 10**6  # denominator; rates are 1000 at most
+_SAME = 1e-8
 _LONGEST = 32  # characters of a number
 
 
 def fraction(number: Rational | None) -> Fraction | None:
     """Convert a rational of PyAV, which since version 19 rounds as FFmpeg does, to a `Fraction`; None if unknown."""
     return Fraction(int(number.numerator), int(number.denominator)) if number else None
+
+
+def representable(rate: Fraction) -> Fraction:
+    """The nearest rate that FFmpeg's fractions of 32 bits hold; decimals such as 59.94005994 become NTSC rates."""
+    ntsc = rate.limit_denominator(1001)
+    return ntsc if abs(ntsc / rate - 1) < _SAME else rate.limit_denominator(_FINEST)
 
 
 def parse(text: str) -> Fraction:

@@ -3,6 +3,7 @@
 import _thread
 import argparse
 import contextlib
+import errno
 import io
 import math
 import operator
@@ -154,6 +155,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"{error.filename} is longer than names may be; give another.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT))

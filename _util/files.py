@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -299,6 +300,8 @@ def check_writable(path: Path) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Rename a complete file, so that after a power failure, `path` is either the old file or the new one."""
     sync(temporary)
+    if sys.platform == "win32" and temporary.is_dir() and path.is_dir():
+        path.rmdir()  # an empty folder, which other systems replace
     temporary.replace(path)
     with contextlib.suppress(OSError):  # not all systems can sync folders
         sync(path.parent)
@@ -323,6 +326,8 @@ def sync(path: Path) -> None:
         OSError: it cannot be synced.
     """
     is_folder = path.is_dir()
+    if is_folder and sys.platform == "win32":  # which syncs files only
+        return
     descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)

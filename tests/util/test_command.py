@@ -110,6 +110,12 @@ def test_a_current_folder_that_is_gone_is_one_sentence():
     assert finished.stderr == "The current folder has been removed; go to another one (cd), and run again.\n"
 
 
+def test_a_name_that_is_too_long_is_one_sentence():
+    finished = python("import os\nfrom _util import command\ncommand.run(lambda: os.stat('x' * 300))")
+    assert finished.returncode == 2
+    assert finished.stderr == f"{'x' * 300} is longer than names may be; give another.\n"
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_a_command_runs_with_closed_streams(tmp_path, closed):
     program = (

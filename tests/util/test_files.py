@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +164,27 @@ def test_what_is_no_json_is_reported(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json is damaged, or no JSON .*; a chart is needed"):
         files.read_json(tmp_path / "a.json", "a chart")
+
+
+def test_folders_are_published_on_windows(tmp_path, monkeypatch):
+    """Windows neither opens folders, as to sync them, nor renames onto one, be it empty."""
+    opened, replaced = os.open, Path.replace
+
+    def open_file(path, *arguments) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments)
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.is_dir() and target.exists():
+            raise PermissionError(13, "Access is denied")
+        return replaced(path, target)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(Path, "replace", rename)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary" / "0.png").touch()
+    (tmp_path / "out").mkdir()
+    files.publish(tmp_path / "temporary", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]

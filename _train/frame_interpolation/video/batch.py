@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
+
 from _train.frame_interpolation.video.interpolate import Summary, fingerprint
-from _util import files, runs, sequences, video
+from _util import animations, files, runs, sequences, video
 from _util.errors import InputError
 
 SUFFIXES = (*files.VIDEO_SUFFIXES, ".nut", ".y4m", ".gif", ".webp", ".apng")
@@ -36,11 +38,14 @@ class Tally(NamedTuple):
 
 
 def videos_of(path: Path) -> list[Path] | None:
-    """The videos of a folder or a glob that holds videos and no pictures, in natural order; None for anything else."""
+    """The videos of a folder or a glob that holds videos and no pictures, in natural order; None for anything else.
+
+    Animated pictures are videos, and still ones of the same kinds are pictures.
+    """
     if path.is_dir():
         return None if _holds_pictures(path) else _in_order(path.iterdir()) or None
     found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(sequences.matching(path))
-    return None if any(one.suffix.lower() in files.PICTURE_SUFFIXES for one in found) else found or None
+    return None if any(_is_picture(one) for one in found) else found or None
 
 
 def is_video(source: Path) -> bool:
@@ -56,8 +61,18 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether a folder holds still pictures, by their suffixes."""
-    return any(path.suffix.lower() not in SUFFIXES for path in files.pictures(folder))
+    return any(map(_is_picture, files.pictures(folder)))
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file of a kind of pictures is a still one; damaged animations are not."""
+    if path.suffix.lower() not in animations.SUFFIXES:
+        return path.suffix.lower() not in SUFFIXES
+    try:
+        with Image.open(path) as picture:
+            return not getattr(picture, "is_animated", False)
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def find(sources: Iterable[Path]) -> list[Path]:
@@ -102,9 +117,11 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
             own = source.suffix.lower()
             place = out / (name if source.is_dir() else source.stem)
             place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _OTHERWISE)))
-        if place in jobs:
-            raise InputError(f"{jobs[place].source} and {source} would both become {place}; rename one of them.")
-        jobs[place] = VideoJob(source, place)
+        # The disks of these systems usually ignore case.
+        key = Path(str(place).casefold()) if sys.platform in ("darwin", "win32") else place
+        if key in jobs:
+            raise InputError(f"{jobs[key].source} and {source} would both become {place}; rename one of them.")
+        jobs[key] = VideoJob(source, place)
     return list(jobs.values())
 
 
@@ -130,6 +147,8 @@ def run(
         if not overwrite and is_made(job, settings):
             tally.kept.append(job.out)
             return
+        if not overwrite:
+            _refuse_another(job, settings)
         with files.making_folder(job.out.parent):
             if make(job) is None:
                 tally.kept.append(job.out)
@@ -167,6 +186,20 @@ def _note(job: VideoJob) -> Path:
 
 def _metadata(job: VideoJob, settings: dict[str, Any]) -> dict[str, Any]:
     return {"source": fingerprint(job.source), "result": fingerprint(job.out), "settings": settings}
+
+
+def _refuse_another(job: VideoJob, settings: dict[str, Any]) -> None:
+    """Raise InputError if the result exists and was made of another source or with other options."""
+    try:
+        before = runs.read(_note(job), "make it anew")
+    except (OSError, InputError):
+        return
+    now = runs.plain({"source": fingerprint(job.source), "settings": settings})
+    if job.out.exists() and any(before.get(name) != value for name, value in now.items()):
+        raise InputError(
+            f"{job.out} exists, made of another source or with other options; replace it with --overwrite or choose "
+            "another OUT."
+        )
 
 
 def is_made(job: VideoJob, settings: dict[str, Any]) -> bool:

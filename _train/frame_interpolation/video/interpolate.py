@@ -34,7 +34,7 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import Draws, FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import stretches
-from _util import files, locks, runs, sequences, video
+from _util import clock, files, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -103,6 +103,8 @@ def interpolate_video(
             run.parts.discard()
             if run.summary is None:
                 print(already_made(out), file=sys.stderr)
+            if scenes and not scenes.exists():
+                print(f"{scenes} is not written, as {out} is finished (--overwrite redraws both).", file=sys.stderr)
             return run.summary
         run.parts.begin(resume, overwrite)
         for path in run.parts.damaged:
@@ -191,7 +193,8 @@ def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) 
     if not (makes_folder or out.parent.is_dir()):
         raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
     place = out.resolve()
-    if source.resolve() in (place, *place.parents):
+    is_same_file = source != video.STREAM and source.exists() and place.exists() and place.samefile(source)
+    if is_same_file or source.resolve() in (place, *place.parents):
         raise InputError(f"{out} is the source or lies in it; choose another place.")
     return out
 
@@ -204,6 +207,8 @@ def written(source: Path, out: Path, scenes: Path | None) -> list[Path]:
     """
     if scenes and (scenes.resolve() in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS):
         raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
+    if scenes and out != video.STREAM and not out.suffix and out.resolve() in scenes.resolve().parents:
+        raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
     return [path for path in (out, scenes) if path and path != video.STREAM]
 
 
@@ -227,7 +232,7 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
     fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
     if not 0 < fps <= _LARGEST_RATE:
         raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
-    return reader, fps
+    return reader, clock.representable(fps)
 
 
 def _check_count(source: Path, reader: video.Reader) -> None:
@@ -293,7 +298,8 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
     total = max(1, round(reader.duration * fps))
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
-    unmoved = stills.Stills(options.still or (), fps)
+    first_missing = next(i for i in itertools.count() if i not in finished)
+    unmoved = stills.Stills(options.still or (), fps, Fraction(first_missing * length) / fps)
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
     if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate

@@ -34,10 +34,11 @@ class Stills:
     Args:
         areas: in the frames of the source.
         fps: frames per second of the result.
+        start: time of the first frame that is asked for; of earlier changes, only the last is kept.
     """
 
-    def __init__(self, areas: Sequence[Area], fps: Fraction):
-        self._areas, self._fps = areas, fps
+    def __init__(self, areas: Sequence[Area], fps: Fraction, start: Fraction = Fraction(0)):
+        self._areas, self._fps, self._start = areas, fps, start
         self._coming: list[deque[_StillChange]] = [deque() for _ in areas]
         self._last: list[_StillChange | None] = [None for _ in areas]
 
@@ -53,6 +54,8 @@ class Stills:
         for frame, *is_repeat in zip(frames, *repeats, strict=False):
             for area, coming, repeats_last in zip(self._areas, self._coming, is_repeat, strict=True):
                 if not repeats_last:
+                    if frame.time <= self._start:
+                        coming.clear()
                     coming.append(_StillChange(frame.time, area.view(frame.pixels).copy()))
             yield frame
 

@@ -1,5 +1,6 @@
 """Several videos: the others follow where one cannot be made, and a second run does nothing."""
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,12 +83,13 @@ def test_what_has_changed_is_made_anew_only_if_asked(call):
     finished = call(script.main, *arguments)
     assert finished.code == 1
     assert "1 made before, 1 failed" in finished.written
-    assert "b.mp4: out/b.mp4 exists; replace it with --overwrite" in finished.said
+    assert "b.mp4: out/b.mp4 exists, made of another source or with other options; replace it" in finished.said
     finished = call(script.main, *arguments, "--overwrite")
     assert finished.code == 0
     assert "2 made, 0 made before" in finished.written
-    finished = call(script.main, *arguments, "--times-fps", 3)
-    assert "0 made, 0 made before, 2 failed" in finished.written
+    for others in (["--times-fps", 3], ["--codec", "ffv1"]):
+        finished = call(script.main, *arguments, *others)
+        assert "0 made, 0 made before, 2 failed" in finished.written
 
 
 def test_a_folder_of_videos_and_one_of_drawings(call):
@@ -162,6 +164,49 @@ def test_one_picture_is_refused(call, source, out):
     assert (finished.code, finished.said.count("\n")) == (2, 1)
     assert "one picture" in finished.said
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_still_pictures_of_kinds_that_may_move_are_drawings(call, suffix):
+    Path("keys").mkdir()
+    for i in range(3):
+        Image.new("RGB", (48, 32), (0, 80 * i, 0)).save(f"keys/{i}{suffix}")
+    finished = call(script.main, "keys", "out.mkv", "--in-fps", 12, *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert len(list(Reader("out.mkv"))) == 6
+    moving = [Image.new("RGB", (48, 32), (0, 80 * i, 0)) for i in range(3)]
+    moving[0].save(f"keys/0{suffix}", save_all=True, append_images=moving[1:], duration=40)
+    assert batch.videos_of(Path("keys")) is None
+    for i in (1, 2):
+        Path(f"keys/{i}{suffix}").unlink()
+    assert batch.videos_of(Path("keys")) == [Path(f"keys/0{suffix}")]
+
+
+def test_names_that_differ_in_case_are_one_where_disks_ignore_case(monkeypatch):
+    sources = [Path("a/x.mp4"), Path("b/X.mp4")]
+    assert len(batch.plan(sources, Path("out"))) == 2
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(InputError, match=r"a/x.mp4 and b/X.mp4 would both become out/X.mp4"):
+        batch.plan(sources, Path("out"))
+
+
+@pytest.mark.parametrize("fps", ["59.94005994", "29.97002997", "23.976023976", "47.123456789"])
+def test_any_rate_can_be_written(call, fps):
+    write_clip("a.mp4", 24)
+    finished = call(script.main, "a.mp4", "part.nut", "--codec", "ffv1", "--fps", fps, *SIMPLE)
+    assert finished.code == 0, finished.said
+    rate = Reader("part.nut").rate
+    assert float(rate) == pytest.approx(float(fps), rel=1e-8 if rate.denominator == 1001 else 0.01)
+    assert (rate.denominator == 1001) != fps.startswith("47")
+
+
+def test_a_source_is_not_overwritten_under_another_name(call):
+    write_clip("a.mp4")
+    Path("b.mp4").hardlink_to("a.mp4")  # as `A.mp4` is on disks that ignore case
+    before = Path("a.mp4").read_bytes()
+    finished = call(script.main, "a.mp4", "b.mp4", "--overwrite", *SIMPLE)
+    assert (finished.code, "is the source" in finished.said) == (2, True)
+    assert Path("a.mp4").read_bytes() == before
 
 
 def test_places():

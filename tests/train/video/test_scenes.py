@@ -263,6 +263,25 @@ def test_lists_are_not_read_for_standard_input(call):
     assert "--scene-list needs a file as IN" in finished.said
 
 
+def test_a_list_is_neither_replaced_by_its_own_nor_written_among_frames(call):
+    write_clip(6)
+    Path("list.csv").write_text("0\n")
+    finished = call(script.main, "clip.mkv", "out.mkv", "--scene-list", "list.csv", "--write-scene-list", "list.csv")
+    assert (finished.code, "list.csv is the list of scenes that is read" in finished.said) == (2, True)
+    finished = call(script.main, "clip.mkv", "out", "--write-scene-list", "out/list.csv", *SIMPLE)
+    assert (finished.code, "out/list.csv lies in out" in finished.said) == (2, True)
+    assert not Path("out").exists()
+    assert Path("list.csv").read_text() == "0\n"
+
+
+def test_a_list_that_a_finished_run_does_not_write_is_reported(call):
+    write_clip(6)
+    assert call(script.main, "clip.mkv", "out.mkv", *SIMPLE).code == 0
+    finished = call(script.main, "clip.mkv", "out.mkv", "--resume", "--write-scene-list", "list.csv", *SIMPLE)
+    assert finished.code == 0
+    assert "list.csv is not written, as out.mkv is finished" in finished.said
+
+
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)])
 @pytest.mark.parametrize("scene_list", ["clip.mkv", "out.mkv", "other.mkv", "key.png"])
 def test_lists_replace_no_video_and_no_picture(call, scene_list, flags):

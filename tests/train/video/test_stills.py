@@ -10,7 +10,8 @@ import pytest
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video.excerpt import Area
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _util.video import Encoding, Reader, Writer
+from _train.frame_interpolation.video.stills import Stills
+from _util.video import Encoding, Frame, Reader, Writer
 
 H, W, COUNT = 96, 160, 18
 AREAS = Area(120, 20, 20, 72), Area(24, 16, 4, 4)
@@ -72,3 +73,14 @@ def test_captions_do_not_divide_motion(tmp_path):
 
 def test_captions_count_as_drawings_without_areas(tmp_path):
     assert interpolated(tmp_path, None)[0] > COUNT // 3
+
+
+def test_few_changes_are_kept_of_what_is_made_already():
+    """A run that resumes passes by many frames of which none is asked for."""
+    areas, start = (Area(24, 16, 4, 4),), Fraction(15)
+    frames = [Frame(Fraction(i), np.full((H, W, 3), 40 * (i % 6), np.uint8), None) for i in range(20)]
+    stills = Stills(areas, Fraction(1), start)
+    assert len(list(stills.watch(iter(frames)))) == 20
+    assert len(stills._coming[0]) == 5
+    shown = [stills.over(np.zeros((H, W, 3), np.uint8), frames[0], k)[4, 4, 0] for k in range(15, 20)]
+    assert shown == [40 * (i % 6) for i in range(15, 20)]
