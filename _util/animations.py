@@ -22,8 +22,9 @@ from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits
 
-SUFFIXES = (".gif", ".webp", ".apng")
-LARGEST_RATE = 100  # GIF counts hundredths of a second; players show shorter delays as ten of them
+# Browsers show frames of 10 ms and less for 100 ms. GIF counts hundredths of a second.
+LARGEST_RATES = {".gif": 50, ".webp": 90, ".apng": 90}
+SUFFIXES = tuple(LARGEST_RATES)
 _CONTAINERS = {"gif": "gif", "apng": "apng", "libwebp_anim": "webp"}
 _OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
 _USUAL_RATE = Fraction(24)

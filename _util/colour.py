@@ -20,6 +20,7 @@ from _util.pixels import with_channels
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 5  # matrices
 LIMITED, FULL = 1, 2  # ranges; 0 is unspecified
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # those with coefficients of their own, by tag
+_LUMA = {1: (0.2126, 0.0722), 4: (0.3, 0.11), 5: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}  # Kr, Kb
 _HD_HEIGHT = 720
 _WHITE = 65280  # where swscale has white in 16 bits, coming from limited range and going to any
 # swscale's default is a level too dark in 8 bits; these are exact. (FULL_CHR_H_INP, for once, breaks deep RGB.)
@@ -118,7 +119,7 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
     if not has_alpha(target):
         pixels = opaque(pixels)
     if _is_grey(target):
-        frame = _grey(pixels[:, :, 1], pixel_format, colour)
+        frame = _grey(_luma(pixels, _matrix(colour.matrix, pixels.shape[0])), pixel_format, colour)
     elif _is_deep_planar_rgb(target) and pixels.dtype == np.uint16:
         frame = _planar_rgb(pixels, pixel_format)
     else:
@@ -208,6 +209,16 @@ def _is_grey(pixel_format: av.VideoFormat) -> bool:
 
 def _is_deep_planar_rgb(pixel_format: av.VideoFormat) -> bool:
     return pixel_format.name.startswith("gbr") and pixel_format.name.endswith("le") and "f" not in pixel_format.name
+
+
+def _luma(pixels: np.ndarray, matrix: int) -> np.ndarray:
+    """Map (h, w, 3) RGB to (h, w); grey stays as it is to the bit."""
+    red, green, blue = (pixels[:, :, channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return green
+    of_red, of_blue = _LUMA[matrix]
+    weights = np.array([[of_red, 1 - of_red - of_blue, of_blue]], np.float32)
+    return cv2.transform(pixels, weights)
 
 
 def _grey(levels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFrame:

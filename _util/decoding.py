@@ -1,14 +1,14 @@
 """Decoding of video files by FFmpeg: frames, and the time at which each is first shown."""
 
+import bisect
 import contextlib
-import heapq
 import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -31,9 +31,12 @@ _LARGEST_RATE = 1000  # frames per second; a larger stated rate is that of a clo
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header states the duration
 _OF_WHOLE_FRAMES = ("gif", "apng")
 _OF_DECODING_TIMES = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
+_OF_VAGUE_TIMES = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
 _CLOCK_RESTARTS = 5  # frames by which time must step back
+_REORDERED = 32  # packets; no encoder delays the presentation of a frame by more
+_OF_PYRAMIDS = 4  # frames that B-frames which refer to others are reordered by, at most in practice
 
 
 @dataclass(eq=False)
@@ -214,13 +217,16 @@ class File:
 
     def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         """The frames from `start` seconds on, possibly preceded by earlier ones."""
-        sought = start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM
-        for decoded in self._decode_from(start if sought else Fraction(0), losses):
-            if sought and decoded.time > start:  # the index of the file is wrong
-                yield from self._decode_from(Fraction(0), losses)
+        if start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM:
+            frames = self._decode_from(start, losses)
+            first = next(frames, None)
+            if first is not None and first.time <= start:
+                yield first
+                yield from frames
                 return
-            sought = False
-            yield decoded
+            # The index of the file is wrong, or what it led to cannot be decoded without what comes before.
+            vars(losses).update(vars(Losses()))
+        yield from self._decode_from(Fraction(0), losses)
 
     def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
         h, w = self.metadata.size
@@ -234,11 +240,15 @@ class File:
                 seconds = None if frame.pts is None else frame.pts * _time_base(frame if is_filtered else stream)
                 own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
                 time, duration = clock.next(None if self.first is None else seconds, own)
+                if self.declared is not None:  # MP4 with B-frames states the durations of other frames
+                    duration = min(duration, max(self.declared - time, 1 / self.metadata.rate))
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
                     losses.resized = (frame.height, frame.width)
                 pixels = colour.to_rgb(frame, stored_size, self.metadata.deep, self.keep_alpha)
-                is_as_stored = self._orientation == 1 and keeps_size
+                # Rows of uncompressed AVI may be stored from the bottom up, which `colour.copy` does not read.
+                is_downward = all(plane.line_size > 0 for plane in frame.planes)
+                is_as_stored = self._orientation == 1 and keeps_size and is_downward
                 yield Decoded(time, duration, upright(pixels, self._orientation), frame if is_as_stored else None)
 
     def _open_at(
@@ -253,7 +263,9 @@ class File:
             return stream, frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
-        if start and self.first is not None:
+        if not _has_times(container):  # by `start`, it has to be known which frames are lost after seeking
+            start = max(Fraction(0), start - 2 * _REORDERED / self.metadata.rate)
+        if start and container.format.name not in _OF_VAGUE_TIMES and self.first is not None:
             with contextlib.suppress(av.FFmpegError):  # streams that cannot seek are read from the start
                 container.seek(self.first + int(start / _time_base(stream)), stream=stream)
         return stream, _decode_stream(container, stream, losses)
@@ -291,14 +303,15 @@ class _FrameClock:
 
     def next(self, seconds: Fraction | None, duration: Fraction | None) -> tuple[Fraction, Fraction]:
         """The time and duration of the next frame, from those that the container states."""
-        expected = self._time + self._duration
+        before = self._time
         if seconds is None:
             self._time += self._usual  # stated durations are rounded to the clock
         else:
             self._origin = seconds if self._origin is None else self._origin
             self._time = seconds - self._origin + self._shift
-            if self._time < expected - _CLOCK_RESTARTS * self._usual:
+            if self._time < before - _CLOCK_RESTARTS * self._usual:
                 self._losses.restarts += 1
+                expected = before + self._duration
                 self._shift += expected - self._time
                 self._time = expected
         self._duration = duration or self._usual
@@ -358,9 +371,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Lo
     """The frames of a stream that can be decoded, with their presentation times in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
-    # Some containers have decoding times only. Frames come in order of presentation, so sorted decoding times fit them.
-    has_times = container.format.name not in _OF_DECODING_TIMES and not container.format.flags & _NO_TIMES
-    decoding_times: list[int] = []
+    times = None if _has_times(container) else _PresentationTimes(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -370,8 +381,8 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Lo
             packet.stream = stream
         if packet is None:
             return
-        if not has_times and packet.size and packet.dts is not None:
-            heapq.heappush(decoding_times, packet.dts)
+        if times and packet.size and packet.dts is not None:
+            packet.opaque = times.add(packet.dts)
         losses.broken += packet.is_corrupt
         try:
             frames = decode(packet)
@@ -380,11 +391,67 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Lo
             continue
         for frame in frames:
             losses.corrupt += frame.is_corrupt
-            if not has_times:
-                frame.pts = heapq.heappop(decoding_times) if decoding_times else None
+            if times:
+                frame.pts = times.take(cast("int | None", frame.opaque))
             yield frame
         if losses.stopped:
             return
+
+
+def _has_times(container: InputContainer) -> bool:
+    """Whether a container states times of presentation."""
+    return container.format.name not in _OF_DECODING_TIMES and not container.format.flags & _NO_TIMES
+
+
+class _PresentationTimes:
+    """Times of presentation, in containers that state those of decoding only.
+
+    Frames come in order of presentation, so sorted times of decoding fit them. Those of packets without a frame, which
+    are damaged or empty, are dropped once it is certain that their frames are not just presented later.
+    """
+
+    def __init__(self, stream: av.VideoStream):
+        context = stream.codec_context
+        context.copy_opaque = True
+        self._stream, self._packets = stream, 0
+        self._waiting: dict[int, int] = {}  # decoding times of packets whose frames have not come
+        self._dropped: dict[int, int] = {}
+        self._times: list[int] = []  # of the frames that have not come, sorted
+
+    def add(self, decoding_time: int) -> int:
+        """Add a packet, and return its number, by which `take` knows it."""
+        self._packets += 1
+        self._waiting[self._packets] = decoding_time
+        bisect.insort(self._times, decoding_time)
+        return self._packets
+
+    def take(self, packet: int | None) -> int | None:
+        """The time of the next frame; None if there is none.
+
+        Args:
+            packet: the number of the packet that it was decoded from, if it is known.
+        """
+        if packet is not None:
+            self._waiting.pop(packet, None)
+            if packet in self._dropped:  # it comes after all
+                bisect.insort(self._times, self._dropped.pop(packet))
+            before = [other for other in self._waiting if other < packet]
+            lost = len(before) - self._reordered()
+            for i, other in enumerate(before):
+                if i < lost or other < packet - _REORDERED:
+                    self._drop(other)
+        return self._times.pop(0) if self._times else None
+
+    def _reordered(self) -> int:
+        """How many frames may be decoded before one that they are presented after."""
+        context = self._stream.codec_context
+        return (_OF_PYRAMIDS if context.name in ("h264", "hevc") else 1) if context.has_b_frames else 0
+
+    def _drop(self, packet: int) -> None:
+        self._dropped[packet] = time = self._waiting.pop(packet)
+        at = bisect.bisect_left(self._times, time)  # the next later one if an earlier frame has taken that time
+        if at < len(self._times):
+            del self._times[at]
 
 
 def _decoder(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame]]:

@@ -1,6 +1,7 @@
 """Preview animations in WebP, GIF or MP4."""
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from _util import extras, png
+from _util import animations, extras, png
 from _util.alpha import opaque, resized
 from _util.errors import InputError
 from _util.files import replacing
@@ -45,7 +46,7 @@ def write_preview(
     path = Path(path)
     check_format(path)
     in_webp = path.suffix.lower() == ".webp"
-    shown = [_for_screen(frame, keep_alpha=in_webp) for frame in frames]
+    shown = [reduced(frame) if in_webp else opaque(reduced(frame)) for frame in frames]
     icc_profile = png.shown_profile(tags)
     if icc_profile and not in_webp:
         shown = _in_srgb(shown, icc_profile)
@@ -53,6 +54,8 @@ def write_preview(
         shown = [frame for frame, count in zip(shown, exposures, strict=True) for _ in range(count)]
     if there_and_back:
         shown += shown[-2:0:-1]
+    step = math.ceil(fps / animations.LARGEST_RATES.get(path.suffix.lower(), fps))
+    shown, fps = shown[::step], fps / step
     if path.suffix.lower() == ".mp4":
         _write_mp4(path, shown, fps)
         return
@@ -74,13 +77,14 @@ def check_format(path: str | Path) -> None:
         extras.require("av")
 
 
-def _for_screen(frame: np.ndarray, keep_alpha: bool) -> np.ndarray:
+def reduced(frame: np.ndarray) -> np.ndarray:
+    """A frame as previews hold it: 8 bits, colours, and sides of at most 960 pixels."""
     frame = with_channels(as_8_bits(frame), 3)
     scale = _LARGEST / max(frame.shape[:2])
     if scale < 1:
         h, w = frame.shape[:2]
         frame = resized(frame, (max(2, round(h * scale)), max(2, round(w * scale))))
-    return frame if keep_alpha else opaque(frame)
+    return frame
 
 
 def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:

@@ -101,7 +101,7 @@ def join(
         container.close()
         if container.format.name == "avi":
             _state_starts(out, starts)
-    _check_whole(out, sum(counts))
+    _check_whole(out, picture.index, sum(counts))
 
 
 def _add_picture(container: OutputContainer, template: av.VideoStream, encoding: Encoding) -> av.VideoStream:
@@ -259,13 +259,12 @@ def _state_starts(avi: Path, starts: dict[int, Fraction]) -> None:
                 file.write(struct.pack("<I", round(starts[index] * rate / scale)))
 
 
-def _check_whole(out: Path, count: int) -> None:
-    """Raise InputError unless a file holds a video of `count` frames."""
+def _check_whole(out: Path, index: int, count: int) -> None:
+    """Raise InputError unless stream `index` of a file has `count` frames."""
     try:
         with av.open(out.absolute()) as written:
-            stream = written.streams.best("video")
-            found = sum(packet.size > 0 for packet in written.demux(stream))
-    except av.FFmpegError:
+            found = sum(packet.size > 0 for packet in written.demux(written.streams[index]))
+    except (av.FFmpegError, IndexError):
         found = 0
     if found != count:
         raise InputError(f"{out} cannot be written whole; make room or choose another place.")

@@ -104,7 +104,9 @@ def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, 
         raise InputError(
             f"{out.name} does not hold video of {encoding.codec} ({why}); choose another --codec."
         ) from error
-    part = out.with_name(f"part{part_suffix(encoding)}")
+    folder = out.parent / "parts"
+    folder.mkdir()
+    part = folder / f"part{part_suffix(encoding)}"
     with video.Writer(part, encoding) as writer:
         for _ in range(_REHEARSED):
             writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))

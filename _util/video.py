@@ -93,6 +93,11 @@ class Reader(Metadata):
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
+    @property
+    def declared(self) -> Fraction | None:
+        """The duration in seconds that the container declares; None where that is missing or not reliable."""
+        return self._source.declared
+
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames whose time is `start` seconds or later."""
         self.end = self.damage = None
@@ -107,7 +112,7 @@ class Reader(Metadata):
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = losses.message(self.path, end, self._source.declared)
+        self.damage = losses.message(self.path, end, self.declared)
 
 
 def is_drawings(path: Path) -> bool:

@@ -6,7 +6,7 @@ set (see `drawn`). Files, destinations and options are validated before PyTorch 
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
-from _util.preview import check_format, write_preview
+from _util.preview import check_format, reduced, write_preview
 from _util.runs import digest
 
 _RECORD = ".frames.jsonl"
@@ -108,9 +108,15 @@ def interpolate_files(
             drawn.check([path.name for path in (*paths, *flow_paths)])
         results = _Results(paths, flow_paths, drawn, {"key": digest(path0), "next": digest(path1)})
         ends.tell_other_colours()
-        shown = _draw(ends, frames, wanted, results, hints, options)
+        shown: list[np.ndarray] = []
+
+        def show(picture: Picture) -> None:
+            if preview:
+                shown.append(reduced(formats.for_display(picture)))
+
+        _draw(ends, frames, wanted, results, hints, options, show)
         if preview:
-            write_preview(preview, list(map(formats.for_display, shown)), fps or len(shown) - 1, tags=first.tags)
+            write_preview(preview, shown, fps or len(shown) - 1, tags=first.tags)
     return paths
 
 
@@ -138,8 +144,9 @@ def _draw(
     results: _Results,
     hints: Sequence[Hint],
     options: dict[str, Any],
-) -> list[Picture]:
-    """Write the frames at `times`, and both ends if they have paths; returns all, ends included, as one kind."""
+    show: Callable[[Picture], None],
+) -> None:
+    """Write the frames at `times`, and both ends if they have paths; shows all in order, ends included, as one kind."""
     from _train.frame_interpolation.interpolator import Interpolator
 
     interpolator = Interpolator(**options)
@@ -149,7 +156,8 @@ def _draw(
         results.write_flow(interpolator.flow_of(pair))
     has_ends = len(results.paths) > len(times)
     first, last = ends.alike()
-    written = []
+    if not has_ends:
+        show(first)
     with tqdm(
         interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
     ) as waiting:
@@ -158,8 +166,9 @@ def _draw(
             pictures = itertools.chain([first], pictures, [last])
         for path, picture in zip(results.paths, pictures, strict=True):
             results.drawn.write(path.name, picture.write, results.recipe)
-            written.append(picture)
-    return written if has_ends else [first, *written, last]
+            show(picture)
+    if not has_ends:
+        show(last)
 
 
 def _refuse_another_fps(out: Path, paths: list[Path]) -> None:

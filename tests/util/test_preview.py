@@ -139,3 +139,13 @@ def test_animations_take_the_time_of_their_frames(tmp_path, suffix, fps):
         shown = [frame.copy().info["duration"] for frame in ImageSequence.Iterator(animation)]
     assert abs(sum(shown) - 24_000 / fps) < 1  # ms
     assert max(shown) - min(shown) <= 10
+
+
+@pytest.mark.parametrize(("suffix", "shortest"), [(".gif", 20), (".webp", 11)])
+def test_no_frame_is_so_short_that_browsers_slow_it_down(tmp_path, suffix, shortest):
+    path = tmp_path / f"p{suffix}"
+    preview.write_preview(path, frames(240, 16, 16), 240, there_and_back=False)
+    with Image.open(path) as animation:
+        shown = [frame.copy().info["duration"] for frame in ImageSequence.Iterator(animation)]
+    assert min(shown) >= shortest
+    assert abs(sum(shown) - 1000) < 20

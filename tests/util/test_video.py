@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -113,6 +114,115 @@ def test_reading_from_a_time_on(tmp_path, start):
     assert [frame.time for frame in found] == [frame.time for frame in expected]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def encode_at(path: Path, ticks: list[int], codec: str, reordered: int, group: int = 300) -> Path:
+    """Frames whose halves tell their tick, of 1/24 s; `reordered` is the number of B-frames between others."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=24, options={"g": str(group)})
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = W, H, "yuv420p", 2_000_000
+        stream.codec_context.max_b_frames = reordered
+        for tick in ticks:
+            halves = np.repeat([[17 * (tick // 15), 17 * (tick % 15)]], W // 2, 1)
+            frame = av.VideoFrame.from_ndarray(np.broadcast_to(halves[..., None], (H, W, 3)).astype(np.uint8))
+            frame.pts, frame.time_base = tick, Fraction(1, 24)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def with_ticks(frames: Iterable[video.Frame]) -> Iterator[tuple[video.Frame, int]]:
+    for frame in frames:
+        high, low = frame.pixels[H // 2, [W // 4, 3 * W // 4], 1] / 17
+        yield frame, 15 * round(high) + round(low)
+
+
+def test_a_hold_among_reordered_frames_is_no_restart(tmp_path):
+    ticks = [*range(24), *range(95, 119)]
+    reader = Reader(encode_at(tmp_path / "v.mp4", ticks, "libx264", 3))
+    read = list(reader)
+    assert [round(frame.time * 24) for frame in read] == ticks
+    assert abs(reader.end - Fraction(119, 24)) < Fraction(1, 100)
+    assert reader.damage is None
+
+
+@pytest.mark.parametrize("start", [Fraction(2), Fraction(7, 2)])
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mpg"])
+def test_reading_from_within_the_last_group_of_pictures(tmp_path, suffix, start):
+    codec = "mpeg2video" if suffix == ".mpg" else "libx264"
+    reader = Reader(encode_at(tmp_path / f"v{suffix}", list(range(96)), codec, 2))
+    expected = [(frame.time, tick) for frame, tick in with_ticks(reader.frames()) if frame.time >= start]
+    assert [(frame.time, tick) for frame, tick in with_ticks(reader.frames(start))] == expected
+    assert len(expected) > 0.8 * (96 - start * 24)
+
+
+@pytest.mark.parametrize(("codec", "reordered"), [("mpeg4", 0), ("mpeg4", 2), ("libx264", 2), ("wmv2", 0)])
+def test_what_an_avi_has_lost_moves_no_other_frame(tmp_path, codec, reordered):
+    whole, damaged = encode_at(tmp_path / "whole.avi", list(range(96)), codec, reordered, 12), tmp_path / "damaged.avi"
+    with av.open(whole) as source, av.open(damaged, "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+            if 20 <= number < 26:
+                packet.update(b"\x01" * packet.size)
+            packet.stream = stream
+            container.mux(packet)
+    reader = Reader(damaged)
+    read = [(round(frame.time * 24), tick) for frame, tick in with_ticks(reader.frames())]
+    assert "frames that cannot be decoded (6)" in reader.damage
+    assert len(read) >= 84
+    assert all(at == tick for at, tick in read[60:])
+
+
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(5, 4), Fraction(6)])
+@pytest.mark.parametrize(
+    ("name", "codec", "reordered"),
+    [
+        ("v.avi", "mpeg4", 0),
+        ("v.avi", "mpeg4", 2),
+        ("v.avi", "libx264", 2),
+        ("v.m2v", "mpeg2video", 2),
+        ("v.ts", "mpeg2video", 2),
+    ],
+)
+def test_frames_from_a_time_on_keep_their_times(tmp_path, name, codec, reordered, start):
+    path = encode_at(tmp_path / name, list(range(200)), codec, reordered, 12)
+    read = [(round(frame.time * 24), tick) for frame, tick in with_ticks(Reader(path).frames(start))]
+    assert read == [(tick, tick) for tick in range(round(start * 24), 200)]
+
+
+@pytest.mark.parametrize("pixel_format", ["bgra", "bgr24"])
+def test_rows_from_the_bottom_up(tmp_path, pixel_format):
+    """Frames of uncompressed AVI with a positive height, which FFmpeg's own muxer never writes."""
+    frames = scene(3)
+    with av.open(tmp_path / "v.avi", "w") as container:
+        stream = container.add_stream("rawvideo", rate=24)
+        stream.width, stream.height, stream.pix_fmt = W, H, pixel_format
+        for i, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels[::-1].copy(), "rgb24").reformat(format=pixel_format)
+            frame.pts, frame.time_base = i, Fraction(1, 24)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = bytearray((tmp_path / "v.avi").read_bytes())
+    at = data.index(b"strf") + 16  # biHeight
+    data[at : at + 4] = H.to_bytes(4, "little", signed=True)
+    (tmp_path / "v.avi").write_bytes(data)
+    reader = Reader(tmp_path / "v.avi")
+    read = list(reader)
+    for frame, pixels in zip(read, frames, strict=True):
+        np.testing.assert_array_equal(frame.pixels, pixels)
+        assert frame.stored is None or np.array_equal(colour.copy(frame.stored).to_ndarray(format="rgb24"), pixels)
+
+
+@pytest.mark.parametrize("matrix", [colour.BT709, colour.BT601, colour.UNSPECIFIED])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_become_luma_in_grey(matrix, dtype):
+    largest = np.iinfo(dtype).max
+    pixels = np.zeros((2, 4, 3), dtype)
+    pixels[:, :3] = largest * np.eye(3, dtype=dtype)
+    pixels[:, 3] = largest // 3
+    written = colour.from_rgb(pixels, "gray16le", Colour(matrix, colour.FULL))
+    weights = [0.2126, 0.7152, 0.0722] if matrix == colour.BT709 else [0.299, 0.587, 0.114]
+    assert np.abs(written.to_ndarray()[0] / 65535 - [*weights, 1 / 3]).max() < 0.003
 
 
 def test_variable_frame_rate(tmp_path):

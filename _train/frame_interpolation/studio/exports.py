@@ -75,8 +75,9 @@ class Export:
             raise InputError(f"There is a problem to fix before an export: {problem}")
         if any(not one.id for row in rows for one in row.drawings):
             raise InputError("The method is still being loaded; export in a moment.")
-        if FORMATS[format].ending in animations.SUFFIXES and rate > animations.LARGEST_RATE:
-            raise InputError(f"Animations show up to {animations.LARGEST_RATE} frames a second; choose a smaller rate.")
+        largest = animations.LARGEST_RATES.get(FORMATS[format].ending)
+        if largest is not None and rate > largest:
+            raise InputError(f"Browsers show {format} at {largest} frames a second at most; choose a smaller rate.")
         self.rows, self.rate, self.cache = rows, rate, session.cache
         self.shots = list(_shots(rows))
         self.is_cancelled = False

@@ -55,6 +55,13 @@ class Scale(NamedTuple):
         """The scaled size (h, w) of pictures of `size` (h, w); a width of None becomes even."""
         return self.h, self.w or max(2, 2 * round(self.h * size[1] / size[0] / 2))
 
+    def stretch(self, size: tuple[int, int]) -> Fraction:
+        """How many times as wide a pixel becomes where pictures of `size` (h, w) keep their shape; 1 but for rounding
+        if both sides are scaled alike."""
+        h, w = self.size(size)
+        keeping = Fraction(h * size[1], size[0])
+        return Fraction(1) if abs(w - keeping) <= 1 else keeping / w
+
 
 class Excerpt(NamedTuple):
     start: Fraction = Fraction(0)  # seconds since the first frame of the source
@@ -134,13 +141,18 @@ class ExcerptReader:
         if excerpt.crop:
             rows, columns = excerpt.crop.slices(size)
             size = rows.stop - rows.start, columns.stop - columns.start
+        self.aspect = reader.aspect
         if excerpt.scale:
+            self.aspect *= excerpt.scale.stretch(size)
             size = excerpt.scale.size(size)
         start = excerpt.start
-        stop = reader.duration if excerpt.stop is None else min(excerpt.stop, reader.duration)
+        is_known = reader.declared is not None
+        stop = excerpt.stop
+        if stop is None or (is_known and reader.duration < stop):
+            stop = reader.duration
         if excerpt.stop is not None and excerpt.stop <= start:
             raise InputError(f"--to {float(excerpt.stop):g} s is not after --from {float(start):g} s.")
-        if start and start >= reader.duration:
+        if start and is_known and start >= reader.duration:
             raise InputError(f"{reader.path} ends at {float(reader.duration):.2f} s, before {float(start):g} s.")
         self.size = size
         self.rate = reader.rate / excerpt.slowness

@@ -198,10 +198,9 @@ class _Animation(_Encoded):
         self._out, self._fps = out, fps
         self.notes = [*_left_out(source, out, "pictures"), *animations.losses(out, reader.alpha, reader.deep)]
         self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
-        if fps > animations.LARGEST_RATE:
-            raise InputError(
-                f"{out.suffix} shows no more than {animations.LARGEST_RATE} frames a second; choose a smaller --fps."
-            )
+        largest = animations.LARGEST_RATES[out.suffix.lower()]
+        if fps > largest:
+            raise InputError(f"{out.suffix} shows no more than {largest} frames a second; choose a smaller --fps.")
         self._encoding = video.Encoding(
             shown_size(reader, options), fps, "ffv1", source=colour.packed_rgb(reader.deep, reader.alpha)
         )

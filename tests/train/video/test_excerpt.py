@@ -200,6 +200,26 @@ def test_crop_and_scale(run, clip):
     assert Reader(run("--crop", "32:16", "--scale", "32", out="scaled.mkv")).size == (32, 64)
 
 
+@pytest.mark.parametrize(
+    ("scale", "aspect"), [("32", 1), ("64x32", 1), ("43x22", 1), ("32x32", 2), ("128x32", Fraction(1, 2))]
+)
+def test_other_shapes_are_shown_in_that_of_the_source(run, clip, scale, aspect):
+    assert Reader(run("--scale", scale)).aspect == aspect
+
+
+def test_a_source_that_declares_no_duration_begins_anywhere(run, clip, tmp_path):
+    with av.open(tmp_path / "clip.h264", "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=RATE)
+        stream.height, stream.width = H, W
+        for i in range(2 * RATE):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(i), "rgb24")))
+        container.mux(stream.encode(None))
+    clip.write_bytes((tmp_path / "clip.h264").read_bytes())
+    assert (Reader(clip).declared, Reader(clip).rate) == (None, 25)  # FFmpeg's guess
+    assert len(list(Reader(run("--from", "1", "--times-fps", "1")))) == 2 * RATE - 25
+    assert len(list(Reader(run("--from", "1", "--to", "1.4", "--times-fps", "1", out="b.mkv")))) == 10
+
+
 def test_side_by_side_and_still(run, clip):
     out = run("--side-by-side", "--still", "48,8,16,10", "--codec", "ffv1", "--to", "0.5")
     frames = [frame.pixels for frame in Reader(out)]

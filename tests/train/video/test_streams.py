@@ -171,6 +171,28 @@ def test_tracks_keep_order_language_and_disposition(tmp_path, suffix, tracks, so
         assert codecs == {"aac" if suffix == ".mov" else sound}
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_a_second_video_track_is_copied(tmp_path, suffix):
+    """Both are enabled, and the second is the larger one once the first is interpolated."""
+    path, noise = tmp_path / f"in{suffix}", np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+    with av.open(path, "w") as container:
+        streams = [container.add_stream("libx264", rate=RATE, options={"crf": crf}) for crf in ("20", "1")]
+        for stream in streams:
+            stream.height, stream.width, stream.disposition = H, W, Disposition.default
+        for i in range(RATE):
+            for stream, pixels in zip(streams, (np.full_like(noise, 9 * i), np.roll(noise, i, 1)), strict=True):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    out = tmp_path / f"out{suffix}"
+    run(path, out, crf=40)
+    with av.open(out) as container:
+        counts = [0, 0]
+        for packet in container.demux(video=(0, 1)):
+            counts[packet.stream.index] += packet.size > 0
+    assert sorted(counts) == [RATE, 2 * RATE]
+
+
 def test_chapters_that_begin_before_the_picture_begin_with_it(tmp_path):
     source = make(tmp_path / "in.mkv", ("video",), video_at=0.25, chapters=((0, 100), (100, 500), (500, 500)))
     run(source, tmp_path / "out.mkv")
