@@ -53,12 +53,12 @@ def test_black_and_white_stay_what_they_are(level):
 @pytest.mark.slow
 def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
-    atlas.build(tmp_path / "atlas.zip", drawings=40, icons=0, rigs=10, backgrounds=12, captions=2, seed=99)
+    atlas.build(tmp_path / "atlas.zip", drawings=24, icons=0, rigs=6, backgrounds=6, captions=2, seed=99)
     toons = Toons((192, 256), 4, seed=99, times=(0.5, 0.5), pictures=atlas.load(tmp_path / "atlas.zip"))
     lpips = LPIPSLoss()
     interpolators = [Interpolator("dis", name, "cpu") for name in ("splat", "fusion")]
     distances = np.zeros(2)
-    for index in range(3):
+    for index in range(2):
         for frame0, truth, frame1 in toons.batch(index).frames:
             ends = [to_array(frame, np.uint8) for frame in (frame0, frame1)]
             for i, interpolator in enumerate(interpolators):
@@ -90,19 +90,12 @@ def test_a_ball_over_a_still_ground_at_twice_the_rate(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("flow", "synthesis", "lpips", "chamfer"),
-    [
-        ("auto", "ifnet", 0.0359, 0.98e-4),  # RIFE 4.6: 0.0366 and 0.977e-4
-        ("dis", "fusion", 0.0428, 1.122e-4),  # a network of 0.65 M parameters on the same flow
-    ],
-)
-def test_they_draw_real_keyframes_better_than_others(shared, flow, synthesis, lpips, chamfer):
-    pipeline = Interpolator(flow, synthesis, "cpu").pipeline
+def test_they_draw_real_keyframes_better_than_rife(shared):
+    pipeline = Interpolator(device="cpu").pipeline
 
     def draw(frame0: torch.Tensor, frame1: torch.Tensor, t: float) -> torch.Tensor:
         return pipeline.frames(pipeline.prepare(frame0, frame1), t)
 
     figures = validate(draw, [shared / "data/anime_keys"], Measures(["lpips", "chamfer"]))
-    assert figures["lpips"] < lpips
-    assert figures["chamfer"] < chamfer
+    assert figures["lpips"] < 0.0359  # RIFE 4.6: 0.0366
+    assert figures["chamfer"] < 0.977e-4
