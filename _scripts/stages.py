@@ -129,7 +129,8 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
     from _train.frame_interpolation import flows
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints
+    from _util import checkpoints, paths
+    from _util.flow import Flows
 
     folder = arguments.checkpoints or checkpoints.FOLDER
     interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, folder)
@@ -140,7 +141,7 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
     @torch.inference_mode()
     def estimate(frame0: torch.Tensor, frame1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
-        return flows.at_moderate_size(estimator, *frames)
+        return Flows(*map(paths.flow, flows.at_moderate_size(estimator, *frames)))
 
     return name, estimate
 

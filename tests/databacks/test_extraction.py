@@ -1,5 +1,6 @@
 """The stages that extract triplets from a video: what they find, how they go on, and what they say."""
 
+import argparse
 import dataclasses
 import functools
 import itertools
@@ -33,6 +34,7 @@ from _scripts import (
     extract_triplet_images,
     rrld_filter,
 )
+from _scripts.stages import flow_estimator
 from _train.frame_interpolation import flows
 from _util import command, image
 from _util.errors import InputError
@@ -615,6 +617,15 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
     assert triplet.frames.shape == (3, 3, 90, 160)
     assert triplet.flows[0].shape == (2, 90, 160)
     assert triplet.name in EVEN
+
+
+def test_flows_of_pieces_are_flows():
+    arguments = argparse.Namespace(flow="pieces", device="cpu", precision="auto", checkpoints=None)
+    name, estimate = flow_estimator(arguments)
+    frames = torch.zeros(2, 1, 3, 64, 96)
+    frames[0, ..., 20:50, 10:40] = frames[1, ..., 20:50, 16:46] = 1
+    assert name == "pieces"
+    assert [x.shape for x in estimate(*frames)] == [(1, 2, 64, 96)] * 2
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -17,7 +17,7 @@ from _train.frame_interpolation.evaluation.items import Items, JudgedItem
 from _train.frame_interpolation.evaluation.judging import draw
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.flows import FlowEstimator
-from _util import metrics
+from _util import metrics, paths
 
 Draw = Callable[[Tensor, Tensor, float], Tensor]
 Further = Callable[[Tensor, Tensor], dict[str, float]]
@@ -69,6 +69,7 @@ def flow_errors(
     """Mean errors of the estimated flow, in both directions, in pixels, by region; see `metrics.EndPointError`.
 
     Args:
+        estimator: of flow, or of paths (`_util.paths`).
         scenes: scenes with exact flow and occlusion, such as toons.
     """
     measure = metrics.EndPointError().to(device)
@@ -82,5 +83,5 @@ def flow_errors(
             scene.occlusions,
             strict=True,
         ):
-            measure.update(estimated, *truth)
+            measure.update(paths.flow(estimated), *truth)
     return {region: error.item() for region, error in measure.compute().items()}

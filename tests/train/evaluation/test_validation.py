@@ -9,7 +9,7 @@ from torch import Tensor
 from _databacks.toons.scenes import Scenes
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import flow_errors, validate
-from _util import metrics
+from _util import metrics, paths
 from _util.errors import InputError
 from _util.image import to_tensor
 
@@ -112,8 +112,12 @@ def test_flow_is_judged_both_ways():
     def exact(frame0, frame1):
         return right[:1], left[:1]
 
+    def along_paths(frame0, frame1):
+        return paths.straight(right[:1]), paths.straight(left[:1])
+
     def still(frame0, frame1):
         return torch.zeros(1, 2, 40, 60), torch.zeros(1, 2, 40, 60)
 
     assert set(flow_errors(exact, [scene(right, left)]).values()) == {0}
+    assert set(flow_errors(along_paths, [scene(right, left)]).values()) == {0}
     assert flow_errors(still, [scene(right, left)] * 2)["epe"] == pytest.approx(2)  # of 3 and 1
