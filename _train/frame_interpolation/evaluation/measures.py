@@ -1,7 +1,7 @@
 """Metrics of a drawn frame against the truth, by name: on whole frames, on regions, at the best-fitting time, and after
 registration.
 
-Frames are compared as 8-bit pictures, as users get them.
+Frames and the truth are compared as 8-bit pictures, as users get them, in fp32 even where autocast is enabled.
 
 Two drawings do not determine the timing of the one between them: in films it is often at a fifth of the way. So
 `aligned` draws an item at nine times and also reports every metric at the time with the best LPIPS (or the best first
@@ -36,7 +36,7 @@ _SMOOTH = 8  # pixels, the standard deviation of the Gaussian that smooths the f
 class Truth(NamedTuple):
     """The truth of an item, prepared once for all methods."""
 
-    frame: Tensor  # (1, 3, h, w)
+    frame: Tensor  # (1, 3, h, w), rounded to 8 bits
     whole: dict[str, Any]  # what each metric prepared from it, by name
     roi: dict[str, Any]
 
@@ -101,7 +101,7 @@ class Measures:
         Raises:
             InputError: the frames or the region are too small.
         """
-        frame = item.triplet.frames[1, None].to(self.device)
+        frame = as_8_bits(item.triplet.frames[1, None].to(self.device))
         if min(frame.shape[2:]) < SMALLEST_SIDE:
             size = f"{frame.shape[3]}×{frame.shape[2]}"
             raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {SMALLEST_SIDE}.")
@@ -111,8 +111,9 @@ class Measures:
             raise InputError(
                 f"The region of {item.triplet.name} is {size} pixels, and each side needs at least {SMALLEST_REGION}."
             )
-        whole = {name: metric.prepare(frame) for name, metric in self.metrics.items()}
-        return Truth(frame, whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
+        with self._full_precision():
+            whole = {name: metric.prepare(frame) for name, metric in self.metrics.items()}
+            return Truth(frame, whole, {name: self.metrics[name].prepare(part) for name in self.in_roi})
 
     @torch.inference_mode()
     def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
@@ -148,7 +149,11 @@ class Measures:
         return {name: self._value(name, frame, truth.whole) for name in self.metrics}
 
     def _value(self, name: str, frame: Tensor, prepared: dict[str, Any]) -> float:
-        return float(self.metrics[name].compare(frame, prepared[name]).double())
+        with self._full_precision():
+            return float(self.metrics[name].compare(frame, prepared[name]).double())
+
+    def _full_precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, enabled=False)
 
 
 def _create(name: str, protocol: str) -> ImageMetric:

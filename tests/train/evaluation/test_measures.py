@@ -1,5 +1,6 @@
 """Frames are judged as pictures of 8 bits, at the best time if wanted, and with position set aside."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.judging import draw
 from _train.frame_interpolation.evaluation.measures import ALIGNED_TIMES, Measures, as_8_bits, register
 from _train.frame_interpolation.evaluation.validation import Function
+from _train.frame_interpolation.methods import PUBLISHED
+from _util.image import to_tensor
 
 
 def disc(x: float, y: float = 40) -> Tensor:
@@ -63,6 +66,22 @@ def test_position_is_set_aside_and_blur_is_not():
 
 def test_what_is_in_place_stays():
     assert (register(at(0.5), at(0.5)) - at(0.5)).abs().max() < 0.02
+
+
+def test_the_truth_is_a_picture_of_8_bits_too():
+    deep = torch.arange(65536).float()[::41].view(1, 1, 41, -1).expand(-1, 3, -1, -1) / 65535
+    measures, judged = Measures(["psnr"]), item(deep, (deep, deep))
+    truth = measures.prepare(judged)
+    assert measures.compare([deep[0]], judged, truth) == {"psnr": 100}
+    levels = to_tensor(np.arange(256, dtype=np.uint8).repeat(12).reshape(48, 64, 1))
+    assert torch.equal(as_8_bits(levels), levels)
+
+
+def test_figures_are_the_same_under_autocast():
+    measures, judged = Measures(PUBLISHED), item(at(0.5), (at(0), at(1)))
+    expected = measures.compare([at(0.4)[0]], judged, measures.prepare(judged))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert measures.compare([at(0.4)[0]], judged, measures.prepare(judged)) == expected
 
 
 def test_frames_are_pictures_of_8_bits():
