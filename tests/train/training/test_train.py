@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from _databacks.sources import open_source
 from _databacks.toons import scenes
 from _scripts import export_weights
-from _train.frame_interpolation import train
+from _train.frame_interpolation import flows, train
 from _train.frame_interpolation.models import unet
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.ifnet import IFNet
@@ -262,6 +262,20 @@ def test_bf16_is_of_the_networks_alone(run, data, tmp_path, monkeypatch):
     code, said = run(data / "train", tmp_path, *TINY, "--steps", 1, "--precision", "bf16")
     assert code == 0, said
     assert seen == {(torch.float32, torch.bfloat16)}
+
+
+def test_flow_is_estimated_in_fp32(monkeypatch):
+    def estimate(frame0, frame1):
+        product = frame0[0, 0] @ frame1[0, 0]
+        return product.expand(1, 2, -1, -1), product.expand(1, 2, -1, -1)
+
+    monkeypatch.setattr(flows, "create", lambda name, context: estimate)
+    task = tasks.TASKS["fusion"](argparse.Namespace(flow="rfr", precision="bf16"), torch.device("cpu"))
+    frames = torch.rand(2, 3, 3, 32, 32)
+    with task.autocast():
+        found = task.flows_of(batches.Batch(frames, torch.full((2,), 0.5), None, None, ["a", "b"], exact=False))
+    assert [flow.dtype for flow in found] == [torch.float32] * 2
+    assert torch.equal(found[0][1], torch.cat(estimate(*frames[1:, ::2].unbind(1)))[0])
 
 
 def test_averaged_weights_follow_slowly(run, data, tmp_path):

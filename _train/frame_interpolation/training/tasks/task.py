@@ -120,8 +120,9 @@ class SynthesisTask(Task):
         return Flows(*(torch.cat(flow) for flow in zip(*(self.estimate(*pair) for pair in pairs), strict=True)))
 
     def estimate(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        """flow01 and flow10, (1, 2, h, w) each."""
-        return flows.at_moderate_size(self.estimator, frame0, frame1)
+        """flow01 and flow10, (1, 2, h, w) each, as they are cached for files."""
+        with full_precision(frame0):
+            return flows.at_moderate_size(self.estimator, frame0, frame1)
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
