@@ -71,7 +71,8 @@ class Loop:
             for name in COUNTERS:
                 setattr(self, name, state[name])
         self.wants_to_stop, self.deadline = False, math.inf
-        self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
+        if fabric.is_global_zero:  # others write nothing
+            self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
 
     def run(self) -> None:
         """Train until the last step, the end of the budget, or Ctrl-C."""

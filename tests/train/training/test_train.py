@@ -45,6 +45,7 @@ from _util.locks import holding
 from tests import train_tiny
 
 pytest.importorskip("lightning", reason="training needs what make/setup train installs")
+from lightning.fabric import Fabric
 
 ROOT = Path(__file__).parents[3]
 TINY = ("--model", "tiny", "--batch-size", 2, "--crop", 64, 64, "--log-every", 1, "--device", "cpu")
@@ -218,6 +219,13 @@ def test_a_file_in_the_way_of_the_curves_is_one_sentence(run, data, tmp_path):
     assert code == 2
     assert "tensorboard cannot be written" in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+def test_the_first_process_alone_writes(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fabric, "is_global_zero", property(lambda self: False))
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+    assert code == 0, said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_what_a_resumed_run_repeats_is_ended_by_the_last_checkpoint(run, data, tmp_path, monkeypatch):
