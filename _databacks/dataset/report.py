@@ -124,7 +124,7 @@ def _choose(rows: Sequence[MadeRow]) -> list[MadeRow]:
 
 
 def _sample(out: Path, row: MadeRow) -> str:
-    folder = next(path for path in (out / row.name, out / "images" / row.name) if path.parent.exists())
+    folder = next((path for path in (out / row.name, out / "images" / row.name) if path.is_dir()), out / row.name)
     caption = html.escape(f"{row.name}: {row.show}, {row.source}, frames {row.frames}, RRLD {float(row.rrld):.3f}")
     try:
         shown = "".join(_thumbnail(path) for path in pictures(folder))

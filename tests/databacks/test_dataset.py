@@ -262,6 +262,7 @@ def test_the_rrld_layout(made, shows, tmp_path):
         "frames,linearity,coverage",
         "000000-000001-000002,0.1,0.02",
     ]
+    assert (tmp_path / "out/report.html").read_text().count("<img ") == 36
 
 
 def test_a_bad_video_is_named_and_skipped(shows, tmp_path):
