@@ -10,6 +10,7 @@ given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the wor
 """
 
 import argparse
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -197,8 +198,9 @@ def refuse_overwriting(outputs: list[Path], items, judged_methods) -> None:
         return
     read = {items.source.path.resolve()}
     for i, name in enumerate(items.names):
-        files = [*items.source.files(i), *(file for method in judged_methods for file in method.sources(name))]
-        read.update(file.resolve() for file in files)
+        with contextlib.suppress(InputError):  # an item without its files is named when it is judged
+            files = [*items.source.files(i), *(file for method in judged_methods for file in method.sources(name))]
+            read.update(file.resolve() for file in files)
     for path in read & existing.keys():
         raise InputError(f"{existing[path]} is read here, and would be overwritten; choose another place.")
 

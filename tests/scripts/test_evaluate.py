@@ -481,6 +481,20 @@ def test_damaged_items_are_named_and_the_rest_is_judged(run, atd12k, kind, says)
     assert says in said
 
 
+def test_triplets_that_are_listed_and_gone_are_left_out(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["000000-000001-000002", "000004-000005-000006"]
+    (tmp_path / "rrld/images" / names[0]).mkdir(parents=True)
+    for number in names[0].split("-"):
+        picture(int(number)).save(tmp_path / f"rrld/images/{names[0]}/{number}.png")
+    (tmp_path / "rrld/rrld.txt").write_text("\n".join(["frames,linearity,coverage", *(f"{x},0,1" for x in names), ""]))
+    for _ in range(2):  # the second time, out.csv exists
+        code, _, said = run("--data", "rrld", "--baseline", "mean", "--metrics", "psnr", "--out", "out.csv")
+        assert code == 1
+        assert f"1 of 2 items are left out:\n{names[1]}: rrld/images/{names[1]} cannot be read" in said
+        assert [name for _, name in read_scores("out.csv")] == names[:1]
+
+
 def test_a_mended_item_is_all_that_is_computed_again(run, atd12k, monkeypatch):
     options = ("--data", atd12k, "--synthesis", "splat", "--out", "out.csv")
     path = miniature.flow_path(atd12k, miniature.NAMES[1])

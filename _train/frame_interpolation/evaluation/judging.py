@@ -77,11 +77,11 @@ class _ItemJudge:
 
     def __call__(self, index: int) -> _Outcome:
         name = self._items.names[index]
-        stamp = self._stamp(index)
-        known = [row for method in self._methods if (row := self._known.get((method.name, name, stamp)))]
-        if len(known) == len(self._methods) and (self._report is None or self._report.has(name, stamp)):
-            return _Outcome(index, known)
         try:
+            stamp = self._stamp(index)
+            known = [row for method in self._methods if (row := self._known.get((method.name, name, stamp)))]
+            if len(known) == len(self._methods) and (self._report is None or self._report.has(name, stamp)):
+                return _Outcome(index, known)
             item = self._items[index]
             with self._lock:
                 truth = self._measures.prepare(item)
