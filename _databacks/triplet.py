@@ -41,12 +41,14 @@ class Source(ABC):
         path: the folder or file.
         has_flows: whether flows come with the frames of some item.
         is_annotated: whether some item has an annotation.
+        is_unlimited: whether items are composed from a seed, practically without end, so that few are read twice.
     """
 
     names: list[str]
     path: Path
     has_flows = False
     is_annotated = False
+    is_unlimited = False
 
     def __len__(self) -> int:
         return len(self.names)

@@ -123,6 +123,8 @@ class Clipart(Source):
         InputError: the atlas is missing or damaged.
     """
 
+    is_unlimited = True
+
     def __init__(self, path: str | Path, size: tuple[int, int] = (540, 960), seed: int = 0):
         self.path = Path(path)
         self.atlas, self.size, self.seed = Atlas(self.path), size, seed

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from _databacks.triplet import Source, Triplet
+from _train.frame_interpolation.flows import FlowEstimator
 from _train.frame_interpolation.training.notices import Notices
 from _util import files, torchrun
 from _util.errors import InputError
@@ -25,7 +25,8 @@ class CachedFlows(Source):
 
         folder/shot_12-9c56cc51b374.safetensors     flows (2, 2, h, w) float16: flow01, flow10
 
-    Files that are damaged, or that belong to other frames or another estimator, are computed again.
+    Files that are damaged, or that belong to other frames or another estimator, are computed again; once `compute_all`
+    has ended, the triplet comes without flows instead.
 
     Args:
         estimator: as in `flows`: takes two frames (1, 3, h, w) RGB in [0, 1], returns flow01 and flow10, (1, 2, h, w).
@@ -37,12 +38,13 @@ class CachedFlows(Source):
     def __init__(
         self,
         source: Source,
-        estimator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        estimator: FlowEstimator,
         folder: Path,
         identity: str,
         device: torch.device | str = "cpu",
     ):
-        self.source, self.estimator, self.folder, self.device = source, estimator, Path(folder), device
+        self.source, self.folder, self.device = source, Path(folder), device
+        self.estimator: FlowEstimator | None = estimator
         self.identity = identity
         self.names, self.path, self._notices = source.names, source.path, Notices()
         files.make_folder(self.folder)
@@ -53,7 +55,9 @@ class CachedFlows(Source):
         origin = f"{zlib.crc32(triplet.frames.numpy().tobytes()):08x} {self.identity}"
         flows = _load(path, origin)
         if flows is None:
-            flows = self._estimate(triplet.frames).half()
+            if self.estimator is None:
+                return triplet._replace(flows=None)
+            flows = self._estimate(self.estimator, triplet.frames).half()
             try:
                 with files.replacing(path) as temporary:
                     temporary.write_bytes(save({"flows": flows}, {"origin": origin}))
@@ -62,17 +66,19 @@ class CachedFlows(Source):
         return triplet._replace(flows=tuple(flows.float()))
 
     def compute_all(self) -> None:
-        """Compute the flows of all triplets; processes start at different triplets and skip each other's files."""
+        """Compute the flows of all triplets, and do without the estimator from then on, as a loader's workers must if
+        it is on a GPU. Processes start at different triplets and skip each other's files."""
         first = len(self) * torchrun.rank() // torchrun.count()
         order = (*range(first, len(self)), *range(first))
         for i in tqdm(order, f"flows of {self.path.name}", unit="triplet", disable=torchrun.rank() > 0):
             with contextlib.suppress(InputError):
                 self[i]
+        self.estimator = None
 
     @torch.no_grad()
-    def _estimate(self, frames: Tensor) -> Tensor:
+    def _estimate(self, estimator: FlowEstimator, frames: Tensor) -> Tensor:
         frame0, _, frame1 = frames[:, None].to(self.device)
-        return torch.cat(self.estimator(frame0, frame1)).cpu()
+        return torch.cat(estimator(frame0, frame1)).cpu()
 
 
 def _load(path: Path, origin: str) -> Tensor | None:

@@ -2,10 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from _databacks.sources import KINDS, TEST, TRAIN, find_kind, open_source
-from _train.frame_interpolation.flows import weights_of
+from _train.frame_interpolation.flows import at_moderate_size, weights_of
 from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _train.frame_interpolation.training.tasks import Task
 from _util import runs
@@ -55,11 +56,14 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
 
 
 def with_flow(source, cache: Path, options: argparse.Namespace, task):
-    """Add the flow that the task trains on to a source; toons have their own."""
-    if task.flow is None or hasattr(source, "batch"):
+    """Add the flow that the task trains on to a source; toons have their own, and that of other sources without end is
+    estimated by the task as it trains."""
+    if task.flow is None or hasattr(source, "batch") or source.is_unlimited:
         return source
     weights = {name: runs.digest(path) for name, path in weights_of(task.flow).items()}
-    source = CachedFlows(source, task.estimate, cache, runs.digest_of([task.flow, weights]), options.device)
+    # Of the task, a loader's workers get the estimator alone, which can be pickled.
+    estimate = partial(at_moderate_size, task.estimator)
+    source = CachedFlows(source, estimate, cache, runs.digest_of([task.flow, weights]), options.device)
     if options.workers and options.device.type == "cuda":  # a loader's workers cannot use the GPU
         source.compute_all()
     return source

@@ -335,6 +335,15 @@ class TestCachedFlows:
         with pytest.raises(InputError, match="shade0 is damaged"):
             CachedFlows(Shades(1, bad=(0,)), estimate, tmp_path, "dis")[0]
 
+    def test_once_all_are_computed_the_estimator_is_done_without(self, tmp_path, estimate, calls):
+        source = CachedFlows(Shades(2), estimate, tmp_path, "dis")
+        source.compute_all()
+        self.files(tmp_path)[0].unlink()
+        found = [source[i].flows for i in range(2)]
+        assert [flows is None for flows in found].count(True) == 1
+        assert len(calls) == 2
+        assert collate(list(source)).flows is None
+
     def test_workers_compute_them(self, tmp_path):
         batches = TripletBatches([(CachedFlows(Shades(3), flows.dis, tmp_path, "dis"), 1)], 2, (32, 24))
         for _ in range(2):

@@ -7,11 +7,13 @@ import functools
 import itertools
 import math
 import os
+import pickle
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from _databacks.sources import open_source
+from _databacks.sources import KINDS, open_source
 from _databacks.toons import scenes
 from _scripts import export_weights
 from _train.frame_interpolation import flows, train
@@ -284,6 +286,41 @@ def test_flow_is_estimated_in_fp32(monkeypatch):
         found = task.flows_of(batches.Batch(frames, torch.full((2,), 0.5), None, None, ["a", "b"], exact=False))
     assert [flow.dtype for flow in found] == [torch.float32] * 2
     assert torch.equal(found[0][1], torch.cat(estimate(*frames[1:, ::2].unbind(1)))[0])
+
+
+class Estimator(torch.nn.Conv2d):
+    """A network that estimates flow."""
+
+    def __call__(self, frame0, frame1):
+        return self.forward(frame0), self.forward(frame1)
+
+
+@pytest.fixture
+def synthesis(monkeypatch) -> tasks.Task:
+    """A task that trains on the flow of a network."""
+    monkeypatch.setattr(flows, "create", lambda name, context: Estimator(3, 2, 1))
+    return tasks.TASKS["fusion"](argparse.Namespace(flow="dis", precision="fp32"), torch.device("cpu"))
+
+
+def test_estimators_are_not_trained(synthesis):
+    trained = {name for name, parameter in synthesis.named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[0] for name in trained} == {"networks"}
+
+
+def test_loading_processes_need_no_task(synthesis, data, tmp_path):
+    synthesis.cannot_be_pickled = threading.Lock()
+    options = argparse.Namespace(workers=1, device=torch.device("cpu"))
+    source = training_data.with_flow(open_source(data / "train"), tmp_path, options, synthesis)
+    assert pickle.loads(pickle.dumps(source))[0].flows[0].shape == (2, 64, 64)
+
+
+def test_flows_of_unlimited_sources_are_not_kept(synthesis, data, tmp_path):
+    source = open_source(data / "train")
+    source.is_unlimited = True
+    options = argparse.Namespace(workers=1, device=torch.device("cuda"))
+    assert training_data.with_flow(source, tmp_path / "flows", options, synthesis) is source
+    assert not (tmp_path / "flows").exists()
+    assert KINDS["clipart"].creator().is_unlimited
 
 
 def test_averaged_weights_follow_slowly(run, data, tmp_path):

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from argparse import Namespace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,8 @@ class Task(nn.Module, ABC):
         networks: the networks to train and export, by their names in `_util.checkpoints`. Frozen networks are stored in
             other attributes.
         lr, schedule, weight_decay, gradient_norm, crop: defaults of the optimisation.
-        flow: the name of the frozen estimator whose flows, by `estimate`, are cached for files; on the class, its
-            default; None if the task needs no flow.
+        flow: the name of the frozen estimator whose flows are cached for files; on the class, its default; None if the
+            task needs no flow.
         features: whether the network has a feature extractor with weights of its own, `--features`.
         needs_exact_flow: whether every batch must come with exact flow, as toons do.
         self_supervise: whether the task can learn without exact flow, `--self-supervise`.
@@ -109,7 +110,8 @@ class SynthesisTask(Task):
         self.flow = None if options.flow == "exact" else options.flow
         self.needs_exact_flow = self.flow is None
         available = "rfr" if checkpoints.find("rfr") else "dis"
-        self.estimator = flows.create(self.flow or available, Context(device))
+        estimator = flows.create(self.flow or available, Context(device))
+        self.estimator = partial(estimator)  # a network as an attribute would be trained with others by DDP
 
     @torch.no_grad()
     def flows_of(self, batch: Batch) -> Flows:
