@@ -232,7 +232,7 @@ def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, m
             "split": arguments.split,
             "protocol": arguments.protocol,
             "precision": arguments.precision,
-            "device": measures.device.type,
+            "device": judging.device_of(judged_methods).type,
             "methods": names,
         },
         items.metadata,

@@ -10,12 +10,25 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 NAMES = "auto, cpu, cuda or cuda:N, mps (Apple), xpu or xpu:N (Intel); auto is CUDA if there is any, else the CPU"
+CUDA_NAMES = "auto, cpu, cuda or cuda:N; auto is CUDA if there is any, else the CPU"
 
 
 def check_name(name: str) -> None:
     """Raise InputError unless it names a device, whether or not there is one."""
     if re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name) is None:
         raise InputError(f"There is no device {name!r}; it is {NAMES}.")
+
+
+def check_cuda_name(name: str) -> None:
+    """As `check_name`, for commands that run on CUDA or the CPU alone."""
+    check_name(name)
+    if name.startswith(("mps", "xpu")):
+        raise InputError(f"The device {name!r} is none of those of this command; it is {CUDA_NAMES}.")
+
+
+def lacks_float64(device: "torch.device") -> bool:
+    """Whether a device, such as Apple's GPUs, cannot compute in float64."""
+    return device.type == "mps"
 
 
 def choose(name: "str | torch.device") -> "torch.device":

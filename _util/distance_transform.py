@@ -11,6 +11,7 @@ from torch import Tensor
 
 from _util import cuda, threads
 from _util.compiled import njit
+from _util.device import lacks_float64
 
 
 def edt(lines: Tensor) -> Tensor:
@@ -117,8 +118,8 @@ def _compose(on_line: Tensor) -> Tensor:
     across = (columns[:, None] - columns[None]).square()
     rows_at_once = max(1, 2**24 // (w * w))
     nearest = torch.cat([(rows[:, None] + across).amin(2) for rows in squares.split(rows_at_once)])
-    lacks_float64 = on_line.device.type == "mps"
-    distance = (nearest.cpu() if lacks_float64 else nearest).view(b, h, w).double().sqrt().float().to(on_line.device)
+    nearest = nearest.cpu() if lacks_float64(nearest.device) else nearest
+    distance = nearest.view(b, h, w).double().sqrt().float().to(on_line.device)
     return torch.where(on_line.flatten(1).any(1)[:, None, None], distance, float(np.sqrt(h * h + w * w)))
 
 

@@ -25,6 +25,7 @@ from torchvision.models import VGG16_Weights
 
 from _util import losses, threads
 from _util.compiled import njit
+from _util.device import lacks_float64
 from _util.distance_transform import edt
 from _util.errors import InputError
 from _util.lines import difference_of_gaussians
@@ -256,6 +257,12 @@ class InterpolationError(ImageMetric):
 
     def compare(self, predicted: Tensor, prepared: Tensor) -> Tensor:
         return 255 * torch.linalg.vector_norm(predicted - prepared, dim=1).mean((1, 2))
+
+
+def device_for(device: torch.device | str) -> torch.device:
+    """Where metrics of tensors on a device are computed: there, or on the CPU if it lacks float64."""
+    device = torch.device(device)
+    return torch.device("cpu") if lacks_float64(device) else device
 
 
 class EndPointError(Metric):

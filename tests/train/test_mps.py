@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from _databacks.toons.scenes import Scenes
+from _databacks.triplet import Triplet
 from _train.frame_interpolation import Interpolator, interpolator
+from _train.frame_interpolation.evaluation.items import JudgedItem
+from _train.frame_interpolation.evaluation.measures import Measures
+from _train.frame_interpolation.evaluation.validation import flow_errors
+from _train.frame_interpolation.methods import PUBLISHED
 from _util import distance_transform
 from _util.errors import InputError
+from _util.image import to_tensor
 from tests.feigned_cuda import LacksKernelError, feigned_mps
 
 
@@ -39,6 +46,25 @@ def test_distances_need_no_float64():
     expected = distance_transform._compose(on_line)
     with feigned_mps() as device:
         assert torch.equal(distance_transform._compose(on_line.to(device)).cpu(), expected)
+
+
+def test_figures_are_those_of_the_cpu():
+    first, last = (to_tensor(frame) for frame in frames())
+    judged = JudgedItem(Triplet("a", torch.stack([first, last, last])), {}, None)
+    measures = Measures(PUBLISHED)
+    expected = measures.compare([first], judged, measures.prepare(judged))
+    with feigned_mps() as device, torch.inference_mode():
+        measures = Measures(PUBLISHED, device=device)
+        assert measures.compare([first.to(device)], judged, measures.prepare(judged)) == expected
+
+
+def test_flow_is_judged():
+    still, right = torch.zeros(1, 2, 40, 60), torch.full((1, 2, 40, 60), 3.0)
+    occlusion, pair = torch.zeros(1, 1, 40, 60), torch.rand(1, 3, 3, 40, 60)
+    with feigned_mps() as device:
+        still, right, occlusion, pair = (x.to(device) for x in (still, right, occlusion, pair))
+        scene = Scenes(pair, torch.full((1,), 0.5), occlusion, (right, right), (occlusion, occlusion), None, None)
+        assert flow_errors(lambda *_: (still, still), [scene], device)["epe"] == pytest.approx(18**0.5)
 
 
 def test_what_apple_lacks_is_an_error_here():

@@ -73,7 +73,7 @@ class _ItemJudge:
     ):
         self._items, self._methods, self._measures = items, methods, measures
         self._known, self._report = known, report
-        self._lock = contextlib.nullcontext() if measures.device.type == "cpu" else threading.Lock()
+        self._lock = contextlib.nullcontext() if device_of(methods).type == "cpu" else threading.Lock()
 
     def __call__(self, index: int) -> _Outcome:
         name = self._items.names[index]
@@ -129,7 +129,7 @@ def judge(
     own: dict[int, list[Row]] = {}
     damaged: dict[str, str] = {}
     bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
-    with bar, _one_thread_each(measures.device) as (pool, workers):
+    with bar, _one_thread_each(device_of(methods)) as (pool, workers):
         for index, rows, stamp, error in in_order(pool, judge_item, share, 2 * workers):
             if error is not None:
                 if strict:

@@ -22,7 +22,7 @@ from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
 from _train.frame_interpolation.methods import METRICS, PUBLISHED
 from _util.errors import InputError
-from _util.metrics import ImageMetric
+from _util.metrics import ImageMetric, device_for
 
 IN_ROI = ("psnr", "ssim", "ie")
 REGISTERED = ("lpips", "chamfer")
@@ -47,7 +47,7 @@ class Measures:
     Args:
         names: of `methods.METRICS`, in the order of the columns.
         protocol: "paper" or "standard", see `_util.metrics`.
-        device: where they are computed.
+        device: where they are computed; on the CPU if it lacks float64.
         in_roi: also measure those of `IN_ROI` in the region, as `roi_NAME`.
         aligned: also measure all at the best time, as `aligned_NAME`, and report that time.
         in_sequence: also measure `sequences.unevenness` and `flicker`, at four times the frame rate.
@@ -71,8 +71,8 @@ class Measures:
         registered: bool = False,
         in_sequence: bool = False,
     ):
-        self.device, self.aligned, self.in_sequence = torch.device(device), aligned, in_sequence
-        self.metrics = {name: _create(name, protocol).to(device) for name in names}
+        self.device, self.aligned, self.in_sequence = device_for(device), aligned, in_sequence
+        self.metrics = {name: _create(name, protocol).to(self.device) for name in names}
         self.in_roi = [name for name in names if name in IN_ROI and in_roi]
         self.registered = [name for name in names if name in REGISTERED and registered]
         better = {name: bool(metric.higher_is_better) for name, metric in self.metrics.items()}

@@ -72,7 +72,8 @@ def flow_errors(
         estimator: of flow, or of paths (`_util.paths`).
         scenes: scenes with exact flow and occlusion, such as toons.
     """
-    measure = metrics.EndPointError().to(device)
+    place = metrics.device_for(device)
+    measure = metrics.EndPointError().to(place)
     for scene in scenes:
         assert scene.flows is not None
         assert scene.occlusions is not None
@@ -83,5 +84,5 @@ def flow_errors(
             scene.occlusions,
             strict=True,
         ):
-            measure.update(paths.flow(estimated), *truth)
+            measure.update(*(x.to(place) for x in (paths.flow(estimated), *truth)))
     return {region: error.item() for region, error in measure.compute().items()}
