@@ -44,14 +44,11 @@ def train(options: argparse.Namespace) -> None:
     from _train.frame_interpolation.training import data, elastic, tasks
     from _train.frame_interpolation.training.loop import Loop
     from _util import memory
-    from _util.device import choose as choose_device
 
     kind = tasks.choose(options.model, options.task)
     training_options.take_defaults(options, kind)
     processes = torchrun.count()
-    options.device = choose_device(options.device)
-    if options.device.type == "cuda" and options.device.index is None:
-        options.device = torch.device("cuda", torchrun.local_rank())
+    options.device = elastic.choose_device(options.device)
     for folder in options.validate or []:
         Keyframes(folder)  # raises InputError if there are none
 

@@ -15,10 +15,31 @@ import torch
 import torch.distributed as dist
 
 from _util import torchrun
+from _util.counts import counted
+from _util.device import choose
 from _util.errors import InputError
 
 _PATIENCE = timedelta(minutes=30)  # timeout after which a process counts as lost
 _PAUSE = 0.02  # seconds
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this process, by its name as of `device.choose`; of "cuda", the GPU of its local rank.
+
+    Raises:
+        InputError: there is no such device, or it would have to be shared with another process.
+    """
+    device = choose(name)
+    if device.type != "cuda":
+        return device
+    count, here, gpus = torchrun.count(), torchrun.local_count(), torch.cuda.device_count()
+    if device.index is not None and count > 1:
+        raise InputError(f"{name} is one GPU, for {count} processes; choose --device cuda, and each takes its own.")
+    if here > gpus:
+        raise InputError(
+            f"{here} processes share {counted(gpus, 'GPU')} on this machine; start one for each (--nproc-per-node)."
+        )
+    return device if device.index is not None else torch.device("cuda", torchrun.local_rank())
 
 
 def join(device: torch.device) -> None:

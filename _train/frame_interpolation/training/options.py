@@ -36,6 +36,7 @@ def parse(description: str) -> argparse.Namespace:
     options = parser.parse_args()
     _check_weights(parser, options)
     _check_validation(parser, options)
+    device.check_cuda_name(options.device)
     return options
 
 
@@ -140,7 +141,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (default: fp32)")
     add("--workers", type=whole(0), default=0, help="processes that load files (default: 0, in the main process)")
-    add("--device", default="auto", help=f"{device.NAMES} (default: auto)")
+    add("--device", default="auto", help=f"{device.CUDA_NAMES} (default: auto)")
 
 
 def _check_weights(parser: Parser, options: argparse.Namespace) -> None:

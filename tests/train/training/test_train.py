@@ -35,7 +35,7 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
-from _train.frame_interpolation.training import augmentation, batches, journal, tasks
+from _train.frame_interpolation.training import augmentation, batches, elastic, journal, tasks
 from _train.frame_interpolation.training import data as training_data
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import split_weight
@@ -526,6 +526,8 @@ def test_stages_begin_at_steps_or_epochs():
             "--style-features is of learning by appearance; add --self-supervise, or leave it out.",
         ),
         (["toons", "nowhere"], "There is no folder nowhere"),
+        (["toons", "--device", "mps"], "The device 'mps' is none of those of this command; it is auto, cpu, cuda"),
+        (["toons", "--device", "xpu:0"], "The device 'xpu:0' is none of those of this command"),
     ],
 )
 def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
@@ -534,6 +536,21 @@ def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
     assert code == 2
     assert sentence in said
     assert not list(tmp_path.iterdir())
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(elastic, "choose", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert elastic.choose_device("cuda:1") == torch.device("cuda:1")
+    for name, value in {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "LOCAL_RANK": 1, "RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert elastic.choose_device("cuda") == torch.device("cuda:1")
+    assert elastic.choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="cuda:1 is one GPU, for 2 processes; choose --device cuda"):
+        elastic.choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match="2 processes share 1 GPU on this machine"):
+        elastic.choose_device("cuda")
 
 
 def test_a_folder_with_a_colon_in_its_name_has_no_weight(tmp_path, monkeypatch):
