@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], help="(default: 540p 1080p)")
     parser.add_argument("--repeats", type=whole(1), help="measured rounds, after the warm-up (default: 3, on a GPU 20)")
     parser.add_argument("--precision", choices=device.PRECISIONS, help="of the project (default: auto)")
-    parser.add_argument("--device", default="cpu", help=f"{device.NAMES} (default: cpu)")
+    parser.add_argument("--device", default="cpu", help=f"{device.CUDA_NAMES} (default: cpu)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"(default: {OUT})")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
@@ -103,6 +103,7 @@ def parse() -> argparse.Namespace:
     on_gpu.add_argument("--sections", nargs="+", metavar="NAME", help="sections to measure (default: all)")
     on_gpu.add_argument("--report", type=Path, metavar="FILE", help=f"(default: {REPORT})")
     arguments = parser.parse_args()
+    device.check_cuda_name(arguments.device)
     if idle := [name for name in unused_options(arguments) if getattr(arguments, name) is not None]:
         parser.error(f"--{idle[0]} has no effect on what is measured here; leave it out")
     defaults = {
