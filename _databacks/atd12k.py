@@ -39,7 +39,6 @@ class ATD12K(Source):
         InputError: there are no frames.
     """
 
-    has_flows = True  # the published protocol requires flows
     is_annotated = True
 
     def __init__(self, path: str | Path, split: str = "test"):
@@ -47,6 +46,7 @@ class ATD12K(Source):
         candidates = [self.path / parent / name for parent in ("raw", "") for name in _FRAMES[split]]
         self.frames = next((folder for folder in candidates if folder.is_dir()), candidates[0])
         self.flows = self.path / "preprocessed" / "rfr_540p" / split
+        self.has_flows = self.flows.is_dir()
         self.annotations = self.frames.parent / "test_2k_annotations"
         self.names = folders_in(self.frames)
         if not self.names:
@@ -60,7 +60,7 @@ class ATD12K(Source):
         """
         name = self.names[index]
         frames = read_frames(self.frames / name)
-        flows = _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.flows.is_dir() else None
+        flows = _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.has_flows else None
         return Triplet(name, frames, flows)
 
     @property
@@ -78,7 +78,7 @@ class ATD12K(Source):
         whole = COUNTS[self.split]
         flows = len(list(self.flows.glob("*.pkl")))
         found = {self.frames: (len(self), "triplets")}
-        if flows < len(self):
+        if self.has_flows and flows < len(self):
             found[self.flows] = flows, "flows (.pkl)"
         return [
             f"{folder} holds {count} of {whole} {what}; ATD-12K is at {HOME}."

@@ -46,7 +46,10 @@ def test_frames_and_flows(root):
 
 def test_without_preprocessed_there_are_no_flows(root):
     shutil.rmtree(root / "preprocessed")
-    assert ATD12K(root)[0].flows is None
+    data = ATD12K(root)
+    assert not data.has_flows
+    assert data[0].flows is None
+    assert len(data.shortages()) == 1  # of the frames
 
 
 def test_frames_and_annotations_may_lie_at_the_top(root):
