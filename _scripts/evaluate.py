@@ -45,8 +45,9 @@ def parse() -> argparse.Namespace:
         "--compare",
         nargs="+",
         metavar="METHOD",
-        help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item; with @ease "
-        "at the end, keyframes at the times that those before and after tell",
+        help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item; FLOW or "
+        "SYNTHESIS may be left out, and a name of both, as unet, is the flow (auto+unet: the synthesis); with @ease at "
+        "the end, keyframes at the times that those before and after tell",
     )
     what.add_argument(
         "--baseline", choices=["mean"], help="evaluate this instead of a method: the mean of both neighbours"

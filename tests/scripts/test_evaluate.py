@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from _databacks.atd12k import ATD12K
+from _databacks.atd12k import ATD12K, COUNTS
 from _databacks.toons import atlas
 from _databacks.toons.rigs import RIGS
 from _scripts import evaluate
@@ -363,6 +363,17 @@ def test_no_arguments_mean_atd12k(run, atd12k):
     assert run("--synthesis", "splat", "--strict")[0] == 2
 
 
+def test_atd12k_needs_its_flows_only_where_they_are_used(run, atd12k, monkeypatch):
+    Path("_data").mkdir()
+    atd12k.rename("_data/atd12k")
+    shutil.rmtree("_data/atd12k/preprocessed")
+    monkeypatch.setitem(COUNTS, "test", 5)
+    assert run(*SIMPLE, "--metrics", "psnr")[0] == 0
+    code, _, said = run("--flow", "precomputed", "--synthesis", "splat")
+    assert code == 2
+    assert "needs flows that come with the data, and there are none" in said
+
+
 def test_protocols_differ_in_lpips_and_ssim(run, atd12k):
     tables = {}
     for protocol in ("paper", "standard"):
@@ -569,6 +580,14 @@ def test_folders_of_frames_lack_some(run, atd12k):
     assert f"empty holds 0 of 5 frames; they are named by item, such as empty/{miniature.NAMES[0]}.png" in said
 
 
+def test_a_folder_may_have_the_name_of_a_method(run, atd12k):
+    frames_with_noise(atd12k, "blend", 0)
+    code, table, said = run("--data", atd12k, "--compare", "blend", "blend/", "--metrics", "psnr", "--out", "out.csv")
+    assert code == 0, said
+    assert {method for method, _ in read_scores("out.csv")} == {"blend", "blend/"}
+    assert "blend − blend/" in table
+
+
 def test_frames_are_found_by_suffixes_in_capitals_too(run, keys):
     Path("frames").mkdir()
     shutil.copy(keys / "key2.png", "frames/key2.PNG")
@@ -583,7 +602,7 @@ def test_frames_are_found_by_suffixes_in_capitals_too(run, keys):
 def test_folders_of_frames_have_one_time(run, keys, option):
     code, table, said = run("--data", "keyframes", keys, "--compare", "blend", keys, option)
     assert (code, table) == (2, "")
-    assert said == f"{option} needs frames at several times; {keys} has one of each item, leave it out.\n"
+    assert said == f"{option} needs frames at several times; {keys}/ has one of each item, leave it out.\n"
 
 
 def test_keyframes_can_be_compared(run, keys):

@@ -2,10 +2,11 @@
 
 dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
 ifnet, rife               a synthesis that finds motion itself
+unet, auto+unet           a flow of that name; the synthesis of that name
 precomputed+ssldtm        a synthesis with the flows that come with the data
 ifnet@ease                a synthesis that finds motion itself, at the times that the keyframes before and after tell
 blend                     both frames, weighted by nearness in time: the baseline without interpolation
-frames/film               a folder of frames drawn by another program, named by item: NAME.png, or NAME/ with one
+frames/film/              a folder of frames drawn by another program, named by item: NAME.png, or NAME/ with one
                           picture
 """
 
@@ -165,7 +166,7 @@ class FrameFolder(JudgedMethod):
     draws_any_time = False
 
     def __init__(self, path: Path, names: list[str]):
-        self.path, self.name = path, str(path)
+        self.path, self.name = path, f"{path}/"  # unlike a method of that name
         self._pictures: dict[Path, dict[str, list[Path]]] = {}  # of each folder within, by name without suffix
         if not any(self._find(name) for name in names):
             raise InputError(
