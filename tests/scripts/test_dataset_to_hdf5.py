@@ -405,6 +405,22 @@ def test_random_reads_are_several_times_as_quick_as_from_png(tmp_path):
     assert rates["hdf5"] >= 4 * rates["png"], rates
 
 
+def test_a_measurement_leaves_out_what_cannot_be_read(run, data, tmp_path):
+    run(data, tmp_path / "a.h5")
+    (data / "shot 2" / "1.png").unlink()
+    code, said, written = run(data, tmp_path / "a.h5", "--measure")
+    assert code == 0, said
+    assert re.fullmatch(
+        rf"(\d+ triplets of 100 cannot be read; the first: {data}/shot 2 holds 2 pictures.*\n){{2}}", said
+    )
+    assert "ratio" in written
+    for path in data.glob("*/0.png"):
+        path.write_bytes(b"")
+    code, said, _ = run(data, tmp_path / "a.h5", "--measure")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "0.png is " in said
+
+
 def test_a_measurement_tells_the_ratio(run, data, tmp_path, monkeypatch):
     run(data, tmp_path / "a.h5")
     monkeypatch.setattr(speed, "random_reads", lambda source, *_: 30.0 if isinstance(source, HDF5) else 12.0)

@@ -9,7 +9,7 @@ work by taking every n-th batch:
 
 import functools
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from _train.frame_interpolation.training.augmentation import augment
 from _train.frame_interpolation.training.notices import Notices
 from _util.errors import InputError
 from _util.flow import Flows
+from _util.loading import ErrorsAsItems
 
 
 class Batch(NamedTuple):
@@ -138,21 +139,28 @@ def from_toons(scenes) -> Batch:
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
-def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> DataLoader:
-    """A loader of the batches of the given numbers, in order.
+def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> Iterator[Batch | ToonOrder]:
+    """Load the batches of the given numbers, in order.
 
     Args:
         workers: number of loading processes; 0 loads in this process.
         pinned: whether batches are put into pinned memory, for asynchronous copies to a GPU.
+
+    Raises:
+        InputError: no triplet of a source can be read any more.
     """
-    return DataLoader(
-        batches,
+    loader = DataLoader(
+        ErrorsAsItems(batches),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
         worker_init_fn=_leave_interrupts_to_the_main_process,
         pin_memory=pinned,
     )
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
 
 
 def _leave_interrupts_to_the_main_process(_: int) -> None:

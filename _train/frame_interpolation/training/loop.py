@@ -107,8 +107,8 @@ class Loop:
         in_a_step = options.accumulate * processes
         numbers = range(self.step * in_a_step + self.fabric.global_rank, options.steps * in_a_step, processes)
         batches = TripletBatches(self.sources, options.batch_size, tuple(options.crop), options.seed)
-        loader = load(batches, numbers, options.workers, pinned=self.fabric.device.type == "cuda")
-        return map(list, zip(*[iter(loader)] * options.accumulate, strict=True))
+        loaded = load(batches, numbers, options.workers, pinned=self.fabric.device.type == "cuda")
+        return map(list, zip(*[loaded] * options.accumulate, strict=True))
 
     def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
         """One optimiser step on the mean loss of the batches; skipped if the loss or its gradient is not finite.

@@ -17,7 +17,15 @@ from _databacks.folders import Folders
 from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation import flows
 from _train.frame_interpolation.training import augmentation
-from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, Triplets, collate, from_toons
+from _train.frame_interpolation.training.batches import (
+    Batch,
+    ToonOrder,
+    TripletBatches,
+    Triplets,
+    collate,
+    from_toons,
+    load,
+)
 from _train.frame_interpolation.training.cached_flows import CachedFlows
 from _util import files
 from _util.errors import InputError
@@ -235,6 +243,14 @@ class TestWhatCannotBeRead:
     def test_nothing_can_be_read(self):
         with pytest.raises(InputError, match=r"None of 3 triplets can be read; the first: shade0 is damaged\.$"):
             TripletBatches([(Shades(3, bad=(0, 1, 2)), 1)], 2, (32, 24))
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_nothing_can_be_read_any_more(self, workers, capfd):
+        shades = Shades(3)
+        batches = TripletBatches([(shades, 1)], 2, (32, 24))
+        shades.bad = (0, 1, 2)
+        with pytest.raises(InputError, match=r"^None of 3 triplets can be read; the first: shade\d is damaged\.$"):
+            list(load(batches, range(2), workers, pinned=False))
 
     def test_files(self, tmp_path, capsys):
         for i in range(3):
