@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,7 @@ from _util.device import choose
 from _util.errors import InputError
 
 _PATIENCE = timedelta(minutes=30)  # timeout after which a process counts as lost
+_PATIENCE_ALONE = timedelta(days=1)  # while the first process works alone, as for validation
 _PAUSE = 0.02  # seconds
 
 
@@ -54,6 +56,19 @@ def join(device: torch.device) -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
     atexit.register(dist.destroy_process_group)
+
+
+def create_patient_group() -> dist.ProcessGroup | None:
+    """Create a group of all processes for `from_first`; None for a single process."""
+    return dist.new_group(backend="gloo", timeout=_PATIENCE_ALONE) if dist.is_initialized() else None
+
+
+def from_first(value: Any, group: dist.ProcessGroup | None) -> Any:
+    """The value of the first process, for which the others may wait for a day."""
+    values = [value]
+    if group is not None:
+        dist.broadcast_object_list(values, src=0, group=group)
+    return values[0]
 
 
 def agree(store: dist.Store, rank: int, count: int) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
+from _train.frame_interpolation.training import elastic
 from _train.frame_interpolation.training.average import AveragedWeights
 from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons, load
 from _train.frame_interpolation.training.journal import Journal
@@ -59,6 +60,7 @@ class Loop:
         self.sources = list(zip(sources, options.weights, strict=True))
         self.step, self.seconds, self.best, self.skipped, self.skipped_in_a_row = 0, 0.0, math.inf, 0, 0
         fabric.launch()
+        self.patient_group = elastic.create_patient_group() if options.validate else None
         if state:
             task.networks.load_state_dict(state["networks"])
         self.model, self.optimizer = fabric.setup(task, task.optimizer(options.lr))
@@ -200,7 +202,7 @@ class Loop:
 
     def _validate(self) -> float:
         """The mean LPIPS of the averaged weights on the held-out keyframes, measured by rank 0 for all processes."""
-        figures: Any = None  # set by rank 0, then broadcast
+        figures: Any = None
         if self.fabric.is_global_zero:
             shown: list[np.ndarray] = []
             align = self.options.align
@@ -221,7 +223,7 @@ class Loop:
                 figures = validate(draw, self.options.validate, measures, loss)
             self.journal.show(self.step, shown)
             self.journal.gather({f"validation_{name}": value for name, value in figures.items()})
-        figures = self.fabric.broadcast(figures)
+        figures = elastic.from_first(figures, self.patient_group)
         if self.options.schedule == "plateau":
             self.plateau.step(figures["lpips"])
         return figures["lpips"]

@@ -2,10 +2,14 @@
 
 import csv
 import json
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -148,6 +152,31 @@ class TestTwoProcesses:
         ended = state(two, "tiny", 2)
         assert ended["step"] == STEPS + 1
         assert ended["metadata"]["options"]["batches_a_step"] == 2
+
+
+def wait_for_the_first(rank: int, port: int, received) -> None:
+    """Be one of two processes, of which the first works alone for longer than a process may be silent."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    elastic._PATIENCE = timedelta(seconds=2)
+    elastic.join(torch.device("cpu"))
+    group = elastic.create_patient_group()
+    time.sleep(0 if rank else 3)
+    received.put(elastic.from_first(rank, group))
+
+
+def test_the_first_process_may_work_alone_for_long():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    forking = multiprocessing.get_context("fork")
+    received = forking.SimpleQueue()
+    processes = [forking.Process(target=wait_for_the_first, args=(rank, port, received)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [received.get() for _ in processes] == [0, 0]
 
 
 class TestAgreement:
