@@ -60,7 +60,9 @@ class ATD12K(Source):
         """
         name = self.names[index]
         frames = read_frames(self.frames / name)
-        flows = _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.has_flows else None
+        flows = (
+            _read_flows(self.flows / f"{name}.pkl", frames.shape[2:]) if self.has_flows and self.reads_flows else None
+        )
         return Triplet(name, frames, flows)
 
     @property

@@ -40,8 +40,9 @@ class RRLDExtract(Source):
         """
         name = self.names[index]
         frames = read_frames(self.path / "images" / name)
-        flows = self._flows(index)
-        return Triplet(name, frames, _read_flows(flows, frames.shape[2:]) if flows.exists() else None)
+        path = self._flows(index)
+        flows = _read_flows(path, frames.shape[2:]) if self.reads_flows and path.exists() else None
+        return Triplet(name, frames, flows)
 
     def pictures(self, index: int) -> list[Path]:
         return pictures(self.path / "images" / self.names[index])

@@ -40,6 +40,7 @@ class Source(ABC):
         names: of all items, in order, known before anything is decoded.
         path: the folder or file.
         has_flows: whether flows come with the frames of some item.
+        reads_flows: whether items are read with their flows; set by the user of a source.
         is_annotated: whether some item has an annotation.
         is_unlimited: whether items are composed from a seed, practically without end, so that few are read twice.
     """
@@ -47,6 +48,7 @@ class Source(ABC):
     names: list[str]
     path: Path
     has_flows = False
+    reads_flows = True
     is_annotated = False
     is_unlimited = False
 

@@ -10,6 +10,7 @@ import numpy as np
 
 ARRAY = "flows"
 _PLACES, _EXACT = "flows_beyond_half_places", "flows_beyond_half"
+ARRAYS = ARRAY, _PLACES, _EXACT
 _LARGEST_ERROR = 2.0**-10  # relative
 
 

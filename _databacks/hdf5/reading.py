@@ -42,7 +42,8 @@ class HDF5(Source):
             with self.path.open("rb", buffering=0) as file:
                 index.require_whole(file, item.headers)
                 for what, array in item.arrays.items():
-                    arrays[what] = index.load(file, array)
+                    if self.reads_flows or what not in half.ARRAYS:
+                        arrays[what] = index.load(file, array)
         except index.DamageError as error:
             raise InputError(f"{self.path} is damaged in {item.name}, in its {what}; {index.AGAIN}.") from error
         except OSError as error:

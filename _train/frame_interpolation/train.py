@@ -4,7 +4,7 @@ DATA, one or more       →   OUT/
     toons                       checkpoints/last.ckpt    the state after the last step; a run resumes from here
                                 checkpoints/best.ckpt    of the best validation LPIPS
     lottie/*.json               metrics.csv  curves.png  losses and validation, by step
-    rrld/images/ flows/         samples/                 frame 0, what was drawn between, frame 1
+    rrld/images/                samples/                 frame 0, what was drawn between, frame 1
     triplets/name/{a,b,c}.png   tensorboard/
 
 `toons` are cartoons with exact flow, drawn while training; so is `clipart`, of what `python -m _databacks.clipart` has

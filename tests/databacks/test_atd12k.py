@@ -121,6 +121,8 @@ def test_bad_flows_are_reported(root, flows, says):
     with pytest.raises(InputError, match=says):
         data[0]
     assert data[1].flows is not None
+    data.reads_flows = False
+    assert data[0].flows is None
 
 
 def test_shortages_name_folder_count_and_home(root):

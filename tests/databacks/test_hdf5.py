@@ -277,6 +277,13 @@ class TestDamage:
         assert [triplets[i, 0].name for i in range(4)] == ["0-1-2", "2-3-4", "2-3-4", "3-4-5"]
         assert capfd.readouterr().err.count(f"damaged in {item.name}") == 1
 
+    def test_of_flows_that_are_not_read(self, rrld, packed, flip):
+        for what, array in index.read(packed)[0].arrays.items():
+            if what.startswith("flows"):
+                source = HDF5(flip(array.checked.extents[0].start))
+                source.reads_flows = False
+                assert_same(source[0], open_source(rrld)[0]._replace(flows=None))
+
     def test_between_packing_and_assembly_is_found(self, rrld, tmp_path, monkeypatch):
         from _databacks.hdf5 import packing
 

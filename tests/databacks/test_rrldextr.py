@@ -48,6 +48,13 @@ def test_flows_turn_from_the_published_order(folder):
     assert flow10.equal(torch.stack([stored[0, 1], stored[0, 0]]).float())
 
 
+def test_flows_that_are_not_read_do_no_harm(folder):
+    save_flows(folder, "damaged")
+    source = RRLDExtract(folder)
+    source.reads_flows = False
+    assert source[1].flows is None
+
+
 def test_the_listing_decides_what_there_is(folder):
     listing = folder / "rrld.txt"
     listing.write_text(f"frames,linearity,coverage\n{NAMES[1]},0.12,0.3\n1-2-3,0.1,0.2\n")

@@ -52,7 +52,9 @@ def open_data(data: str, options: argparse.Namespace, finds_motion: bool):
         )
     kind, _ = find_kind(data)
     split = TRAIN if kind and KINDS[kind].has_splits else TEST
-    return open_source(data, split).for_crops(tuple(options.crop), options.seed)
+    source = open_source(data, split).for_crops(tuple(options.crop), options.seed)
+    source.reads_flows = False  # a task takes exact flow or that of its own estimator
+    return source
 
 
 def with_flow(source, cache: Path, options: argparse.Namespace, task):

@@ -142,7 +142,9 @@ def test_atd12k_trains_on_its_training_split(data, tmp_path):
     for split in ("test_2k_540p", "train_10k"):
         shutil.copytree(data / "train/0", tmp_path / "raw" / split / f"Japan_{split}")
     options = argparse.Namespace(crop=(64, 64), seed=0)
-    assert training_data.open_data(str(tmp_path), options, finds_motion=False).names == ["Japan_train_10k"]
+    source = training_data.open_data(str(tmp_path), options, finds_motion=False)
+    assert source.names == ["Japan_train_10k"]
+    assert not source.reads_flows
     shutil.rmtree(tmp_path / "raw/train_10k")
     with pytest.raises(InputError, match="train_10k_540p holds 0 of 10000"):
         training_data.open_data(str(tmp_path), options, finds_motion=False)
