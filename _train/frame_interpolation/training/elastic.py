@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -60,7 +60,9 @@ def join(device: torch.device) -> None:
 
 def create_patient_group() -> dist.ProcessGroup | None:
     """Create a group of all processes for `from_first`; None for a single process."""
-    return dist.new_group(backend="gloo", timeout=_PATIENCE_ALONE) if dist.is_initialized() else None
+    if not dist.is_initialized():
+        return None
+    return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=_PATIENCE_ALONE))
 
 
 def from_first(value: Any, group: dist.ProcessGroup | None) -> Any:
