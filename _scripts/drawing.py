@@ -81,8 +81,10 @@ def check(arguments: argparse.Namespace) -> None:
         if named:
             raise InputError(f"--quality {arguments.quality} chooses --{named} itself; leave one of the two out.")
     for option, instead in _OF_PYTORCH.items() if arguments.backend != "pytorch" else ():
-        if getattr(arguments, option) != "auto":
-            print(f"--{option} has no effect with --backend {arguments.backend}: {instead}.", file=sys.stderr)
+        if given(arguments)[option] != "auto":
+            is_given = getattr(arguments, option) != "auto"
+            name = f"--{option}" if is_given else f"The {option} of --quality {arguments.quality}"
+            print(f"{name} has no effect with --backend {arguments.backend}: {instead}.", file=sys.stderr)
     device.check_name(arguments.device)
     choose(arguments.flow, arguments.synthesis, arguments.checkpoints or weights.FOLDER)
 

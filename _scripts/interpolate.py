@@ -13,6 +13,7 @@ keys/   →   _data/interpolated/keys/
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,8 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
         if given and getattr(arguments, f"{option}s"):
             raise InputError(f"Both --{option} and --{option}s are given; keep one of them.")
     beside = arguments.frames[0] / "hints.json"
+    if arguments.hint and beside.is_file():
+        print(f"{beside} is not read, as --hint is given.", file=sys.stderr)
     path = arguments.hints or (beside if beside.is_file() and not arguments.hint else None)
     of_gaps = hints.read(path, names, arguments.loop) if path else {0: tuple(map(hints.parse, arguments.hint))}
     if arguments.parts:

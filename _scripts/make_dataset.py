@@ -101,13 +101,14 @@ def main() -> None:
     size = parse_size(arguments.size)
     checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()
     on_driver = "cpu" if arguments.cluster else arguments.device
-    name, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
+    identity, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
+    name = identity.split()[0]
     options = ExtractionOptions(
         video_size=size,
         image_size=size,
         format=arguments.format,
         quality=arguments.quality,
-        flow=name,
+        flow=identity,
         sensitivity=arguments.sensitivity,
         one_per_cut=arguments.one_per_cut,
         cut_threshold=arguments.cut_threshold,

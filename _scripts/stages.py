@@ -120,7 +120,8 @@ def check_flow(arguments: argparse.Namespace) -> None:
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
-    """The estimator that was chosen and its name; it takes frames on the CPU.
+    """The estimator that was chosen, which takes frames on the CPU, and before it, what identifies it: a line of its
+    name, a digest of its weights, and the precision if that was chosen.
 
     Raises:
         InputError: there is none of that name, or no such device, precision or weights.
@@ -129,7 +130,7 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
     from _train.frame_interpolation import flows
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints, paths
+    from _util import checkpoints, paths, runs
     from _util.flow import Flows
 
     folder = arguments.checkpoints or checkpoints.FOLDER
@@ -143,7 +144,12 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
         frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
         return Flows(*map(paths.flow, flows.at_moderate_size(estimator, *frames)))
 
-    return name, estimate
+    identity, weights = [name], {key: runs.digest(path) for key, path in flows.weights_of(name, folder).items()}
+    if weights:
+        identity.append(runs.digest_of(weights)[:16])
+    if arguments.precision != "auto":
+        identity.append(arguments.precision)
+    return " ".join(identity), estimate
 
 
 def _size(text: str) -> tuple[Any]:

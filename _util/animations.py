@@ -15,16 +15,14 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import colour, fields, files
+from _util import clock, colour, fields, files
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits
 
-# Browsers show frames of 10 ms and less for 100 ms. GIF counts hundredths of a second.
-LARGEST_RATES = {".gif": 50, ".webp": 90, ".apng": 90}
-SUFFIXES = tuple(LARGEST_RATES)
+SUFFIXES = tuple(clock.LARGEST_RATES)
 _CONTAINERS = {"gif": "gif", "apng": "apng", "libwebp_anim": "webp"}
 _OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
 _USUAL_RATE = Fraction(24)

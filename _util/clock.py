@@ -3,6 +3,8 @@
 from fractions import Fraction
 from numbers import Rational
 
+# Of animations, in frames per second: browsers show frames of 10 ms and less for 100 ms, and GIF counts hundredths.
+LARGEST_RATES = {".gif": 50, ".webp": 90, ".apng": 90}
 _FINEST = 10**6  # denominator; rates are 1000 at most
 _SAME = 1e-8
 _LONGEST = 32  # characters of a number

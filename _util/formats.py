@@ -134,6 +134,8 @@ def _read_by_pillow(path: Path, start: bytes) -> Picture:
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()
         pixels = upright(_decode_deep(path, largest), orientation) if deep else _decode_plain(image)
+        if _has_unused_byte(path, image, pixels):
+            pixels = pixels[:, :, :3].copy()
     if clear is not None and pixels.ndim == 2:
         opaque = np.iinfo(pixels.dtype).max
         pixels = np.dstack([pixels, pixels, pixels, np.where(pixels == clear, 0, opaque).astype(pixels.dtype)])
@@ -240,6 +242,13 @@ def _decode_plain(image: Image.Image) -> np.ndarray:
     elif image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return np.array(image)
+
+
+def _has_unused_byte(path: Path, image: Image.Image, pixels: np.ndarray) -> bool:
+    """Whether the fourth channel of a TGA file, of which its header states no bits of alpha, is zero throughout."""
+    if image.format != "TGA" or pixels.shape[2:] != (4,):
+        return False
+    return beginning(path, 18)[17] & 15 == 0 and not pixels[:, :, 3].any()
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from _util import animations, extras, png
+from _util import clock, extras, png
 from _util.alpha import opaque, resized
 from _util.errors import InputError
 from _util.files import replacing
@@ -54,7 +54,7 @@ def write_preview(
         shown = [frame for frame, count in zip(shown, exposures, strict=True) for _ in range(count)]
     if there_and_back:
         shown += shown[-2:0:-1]
-    step = math.ceil(fps / animations.LARGEST_RATES.get(path.suffix.lower(), fps))
+    step = math.ceil(fps / clock.LARGEST_RATES.get(path.suffix.lower(), fps))
     shown, fps = shown[::step], fps / step
     if path.suffix.lower() == ".mp4":
         _write_mp4(path, shown, fps)

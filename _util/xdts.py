@@ -16,6 +16,7 @@ not state the frame rate, which is 24 by convention.
 
 import collections
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class TimeTable:
         name: of the sheet.
         duration: in frames.
         tracks: the layers that have cells, from the bottom; each has `duration` cells. Later entries are ignored.
+        names: of the layers without a track, by number; "" for others.
         other_fields, other_headers: dialogue and camera work, in JSON; they are preserved unchanged.
     """
 
@@ -72,6 +74,7 @@ class TimeTable:
     tracks: list[Track]
     other_fields: list[dict[str, Any]] = field(default_factory=list)
     other_headers: list[dict[str, Any]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -144,7 +147,16 @@ def _table(table: dict[str, Any]) -> TimeTable:
         sorted(tracks, key=lambda track: track.number),
         [one for one in fields if not _is_of_cells(one)],
         [one for one in headers if not _is_of_cells(one)],
+        _names_of_others(names, {track.number for track in tracks}),
     )
+
+
+def _names_of_others(names: list[str], numbers: Collection[int]) -> list[str]:
+    """The names of layers without a track, by number, up to the last of them."""
+    others = ["" if number in numbers else name for number, name in enumerate(names)]
+    while others and not others[-1]:
+        others.pop()
+    return others
 
 
 def _is_of_cells(item: dict[str, Any]) -> bool:
@@ -238,7 +250,8 @@ def _table_json(table: TimeTable) -> dict[str, Any]:
                 f"{counted(table.duration, 'frame')}."
             )
     _check_numbers(table.tracks)
-    names = [""] * (1 + max((track.number for track in table.tracks), default=-1))
+    most = 1 + max((track.number for track in table.tracks), default=-1)
+    names = [*table.names, *[""] * (most - len(table.names))]
     for track in table.tracks:
         names[track.number] = track.name
     cells = {

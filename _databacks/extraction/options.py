@@ -17,7 +17,7 @@ class ExtractionOptions:
     codec: str = "h264"  # one of CODECS
     crf: int = 18
     # rrld_filter
-    flow: str = "dis"  # the name of the estimator passed in
+    flow: str = "dis"  # identifies the estimator passed in
     repeats: str = "published"  # "published", the model on duplicates.db; "detected", by `_util.duplicates.detect`
     sensitivity: float = 1  # differences are multiplied by this before the published model calls them repeats or not
     cut_threshold: float | None = None  # of `_util.cuts.detect`; None is its own

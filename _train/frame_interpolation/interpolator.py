@@ -8,6 +8,7 @@
 """
 
 import functools
+import importlib.util
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -160,7 +161,8 @@ class Interpolator:
             from _train.frame_interpolation import onnx_models
 
             settings |= onnx_models.settings(backend, self.context.folder)
-        of_drawings = {"line_art": self.line_art, "matching": self.matching}
+        matching = self.matching if importlib.util.find_spec("numba") else "off"
+        of_drawings = {"line_art": self.line_art, "matching": matching}
         return settings | {name: value for name, value in of_drawings.items() if value != "off"}
 
     @torch.inference_mode()

@@ -106,7 +106,11 @@ def interpolate_files(
         drawn = Drawn(out, _RECORD)
         if not overwrite:
             drawn.check([path.name for path in (*paths, *flow_paths)])
-        results = _Results(paths, flow_paths, drawn, {"key": digest(path0), "next": digest(path1)})
+        ends_of = [str(path.resolve()) for path in (path0, path1)]
+        recipe = {"key": digest(path0), "next": digest(path1), "frames": ends_of}
+        if not overwrite:
+            _refuse_other_frames(out, drawn, recipe)
+        results = _Results(paths, flow_paths, drawn, recipe)
         ends.tell_other_colours()
         shown: list[np.ndarray] = []
 
@@ -169,6 +173,19 @@ def _draw(
             show(picture)
     if not has_ends:
         show(last)
+
+
+def _refuse_other_frames(out: Path, drawn: Drawn, recipe: Recipe) -> None:
+    """Raise InputError if a folder holds drawings between frames of other names and other content."""
+
+    def is_of_others(other: Recipe) -> bool:
+        is_renamed = other.get("frames", recipe["frames"]) != recipe["frames"]
+        return is_renamed and {other["key"], other["next"]}.isdisjoint((recipe["key"], recipe["next"]))
+
+    if any(map(is_of_others, drawn.recipes)):
+        raise InputError(
+            f"{out} holds drawings between other frames; choose another --out, or replace them with --overwrite."
+        )
 
 
 def _refuse_another_fps(out: Path, paths: list[Path]) -> None:

@@ -624,7 +624,7 @@ def test_flows_of_pieces_are_flows():
     name, estimate = flow_estimator(arguments)
     frames = torch.zeros(2, 1, 3, 64, 96)
     frames[0, ..., 20:50, 10:40] = frames[1, ..., 20:50, 16:46] = 1
-    assert name == "pieces"
+    assert name.split()[0] == "pieces"
     assert [x.shape for x in estimate(*frames)] == [(1, 2, 64, 96)] * 2
 
 
@@ -705,3 +705,17 @@ def test_the_pipeline_on_a_real_clip(tmp_path):
     said = again.stderr.splitlines()
     assert len(said) == 5
     assert all(line.endswith("already exists; nothing to do.") for line in said)
+
+
+def test_flows_of_other_weights_are_told_apart(tmp_path, monkeypatch):
+    def identity(precision: str = "auto") -> str:
+        return flow_estimator(argparse.Namespace(flow="dis", device="cpu", precision=precision, checkpoints=None))[0]
+
+    assert identity() == "dis"
+    monkeypatch.setattr(flows, "weights_of", lambda name, folder: {"weights": tmp_path / "weights.ckpt"})
+    found = []
+    for content in (b"1", b"2"):
+        (tmp_path / "weights.ckpt").write_bytes(content)
+        found += [identity(), identity("fp32")]
+    assert len(set(found)) == 4
+    assert {one.split()[0] for one in found} == {"dis"}

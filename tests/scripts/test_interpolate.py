@@ -290,6 +290,8 @@ def test_options_without_effect_on_a_backend_are_told(run, option):
     assert f"{option.split()[0]} has no effect with --backend onnxruntime" in said
     _, said = run("a.png", "b.png", *option.split(), "--checkpoints", "none")
     assert "no effect" not in said
+    _, said = run("a.png", "b.png", "--backend", "onnxruntime", "--quality", "best", "--checkpoints", "none")
+    assert "The precision of --quality best has no effect with --backend onnxruntime" in said
 
 
 def test_a_folder_that_existed_is_unchanged(run):
@@ -371,6 +373,9 @@ def test_hints(run):
     assert changed == ["k0+1of1.png"]
     assert run("a.png", "b.png", "--between", 3, "--hint", "10,10:6,10", "--out", "three", *SIMPLE)[0] == 0
     assert len([name for name in written("three") if name.endswith("png")]) == 5
+    Path("keys/k2.png").unlink()
+    code, said = run("keys", "--hint", "10,10:6,10", "--out", "two", *SIMPLE)
+    assert (code, "keys/hints.json is not read, as --hint is given" in said) == (0, True)
 
 
 def test_hints_and_parts_go_together(run):

@@ -1,5 +1,6 @@
 """The frames between two frames: of every kind and size, where motion puts them."""
 
+import importlib.util
 import pickle
 import shutil
 from fractions import Fraction
@@ -547,6 +548,14 @@ def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
         save_file({name: tensor + change for name, tensor in load_file(path).items()}, path)
         found.append(Interpolator(*chosen, "cpu", folder=tmp_path, matching="auto").settings())
     assert runs.changed(*found) == ["weights"]
+
+
+def test_settings_tell_whether_matching_is_possible(monkeypatch):
+    chosen = Interpolator(device="cpu", matching="auto")
+    assert chosen.settings()["matching"] == "auto"
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
+    assert "matching" not in chosen.settings()
 
 
 def test_settings_are_those_before_weights_that_are_not_used(weights, tmp_path):

@@ -264,6 +264,25 @@ def test_what_was_edited_or_is_of_others_is_replaced_only_on_request(tmp_path, f
     pairs.interpolate_files(*frames, out, **options)
 
 
+def test_frames_of_other_names_and_content_replace_nothing(tmp_path, frames):
+    out, others = tmp_path / "out", [tmp_path / "others" / path.name for path in frames]
+    pairs.interpolate_files(*frames, out, fps=2, **SIMPLE)
+    others[0].parent.mkdir()
+    for path, pixels in zip(others, (KINDS["rgb"][::-1], KINDS["rgb"][:, ::-1]), strict=True):
+        image.write(path, pixels)
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"out holds drawings between other frames; choose another --out"):
+        pairs.interpolate_files(*others, out, fps=2, **SIMPLE)
+    assert contents(tmp_path) == before
+    for path, other in zip(frames, others, strict=True):  # both are repainted in place
+        path.write_bytes(other.read_bytes())
+    pairs.interpolate_files(*frames, out, fps=2, **SIMPLE)
+    pairs.interpolate_files(*others, out, fps=2, **SIMPLE)  # of other names, but the same
+    image.write(others[0], KINDS["rgb"])
+    image.write(others[1], KINDS["rgb"])
+    pairs.interpolate_files(*frames, out, fps=2, overwrite=True, **SIMPLE)
+
+
 def test_an_edited_frame_stands_in_the_way_of_none_but_its_own(tmp_path, frames):
     out = tmp_path / "out"
     pairs.interpolate_files(*frames, out, times=[0.25, 0.75], **SIMPLE)

@@ -84,6 +84,16 @@ def test_alpha_of_kinds_of_pillow(tmp_path, suffix):
     assert np.abs(formats.read(tmp_path / f"a{suffix}").pixels[:, :, 3].astype(int) - RGBA[:, :, 3]).mean() < 3
 
 
+@pytest.mark.parametrize(("bits", "alpha", "channels"), [(0, 0, 3), (0, 9, 4), (8, 0, 4)])
+def test_a_byte_of_tga_that_is_unused_is_no_alpha(tmp_path, bits, alpha, channels):
+    pixels = np.dstack([RGB, np.full(RGB.shape[:2], alpha, np.uint8)])
+    Image.fromarray(pixels).save(tmp_path / "a.tga")
+    data = bytearray((tmp_path / "a.tga").read_bytes())
+    data[17] = data[17] & ~15 | bits
+    (tmp_path / "a.tga").write_bytes(data)
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.tga").pixels, pixels[:, :, :channels])
+
+
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
 def test_jpeg_2000_of_16_bits(tmp_path, pixels):
     deep = pixels * np.uint16(257) + np.uint16(1)

@@ -125,6 +125,15 @@ def test_ours_comes_back(tmp_path, ours):
     assert xdts.read(path) == ours
 
 
+def test_names_of_layers_without_a_track_come_back(tmp_path):
+    tracks = [{"frames": [entry(0, "1")], "trackNo": number} for number in (0, 2)]
+    read_sheet = read(tmp_path, sheet(*tracks, names=("A", "B", "C", "D")))
+    read_sheet.tables[0].tracks[1].name = "C of ours"
+    xdts.write(tmp_path / "out.xdts", read_sheet)
+    (table,) = json.loads((tmp_path / "out.xdts").read_text().removeprefix(FIRST_LINE))["timeTables"]
+    assert table["timeTableHeaders"] == [{"fieldId": 0, "names": ["A", "B", "C of ours", "D"]}]
+
+
 def test_an_in_between_that_is_also_a_reference_comes_back(tmp_path, ours):
     ours.tables[0].tracks[0].references.insert(0, 1)
     assert 1 in ours.tables[0].tracks[0].in_betweens

@@ -23,6 +23,7 @@ from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.files import index_of, read_json
 
+_LONGEST_SIDE = 32766  # pixels; OpenCV warps no longer ones
 _SAMPLES = 9  # points sampled on a stroke
 _SAME = 2.0  # pixels within which two points coincide
 
@@ -105,6 +106,8 @@ def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop
 def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
     """Raise InputError for a hint outside pictures of (h, w), or two that contradict one another."""
     h, w = size
+    if hints and max(size) > _LONGEST_SIDE:
+        raise InputError(f"Hints are followed in keys of up to {_LONGEST_SIDE} pixels a side; these are {w}×{h}.")
     for hint in hints:
         for name, stroke in (("begins", hint.start), ("ends", hint.end)):
             for x, y in stroke:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from _util import files
+from _util.counts import listed
 from _util.errors import InputError
 from _util.runs import digest, digest_of
 
@@ -112,10 +113,13 @@ class Drawn:
         self._is_drawn(name, sha256, recipe)
 
     def remove_others(self, names: Collection[str]) -> None:
-        """Remove drawings that were made here under other names; those changed since are kept."""
-        for name in self._whole.keys() - names:
+        """Remove drawings that were made here under other names, and say so; those changed since are kept."""
+        others = sorted(self._whole.keys() - names)
+        for name in others:
             (self._folder / name).unlink(missing_ok=True)
             del self._whole[name]
+        if others:
+            print(f"Removed from {self._folder}, as no longer asked for: {listed(others)}.", file=sys.stderr)
         for name in sorted(self._changed.keys() - names):
             print(f"{self._folder / name} is no longer asked for; it stays, as it was changed.", file=sys.stderr)
         self.begin()

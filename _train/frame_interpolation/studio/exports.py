@@ -17,7 +17,7 @@ from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import SheetRow
-from _util import animations, colour, files, formats, video
+from _util import animations, clock, colour, files, formats, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
@@ -75,7 +75,7 @@ class Export:
             raise InputError(f"There is a problem to fix before an export: {problem}")
         if any(not one.id for row in rows for one in row.drawings):
             raise InputError("The method is still being loaded; export in a moment.")
-        largest = animations.LARGEST_RATES.get(FORMATS[format].ending)
+        largest = clock.LARGEST_RATES.get(FORMATS[format].ending)
         if largest is not None and rate > largest:
             raise InputError(f"Browsers show {format} at {largest} frames a second at most; choose a smaller rate.")
         self.rows, self.rate, self.cache = rows, rate, session.cache

@@ -18,7 +18,7 @@ from PIL import ImageCms
 from _train.frame_interpolation.video.excerpt import Area, Excerpt
 from _train.frame_interpolation.video.parts import Parts, rename
 from _train.frame_interpolation.video.timeline import LONGEST_HOLD
-from _util import animations, colour, files, formats, pixel_formats, png, remux, remux_plan, video
+from _util import animations, clock, colour, files, formats, pixel_formats, png, remux, remux_plan, video
 from _util.errors import InputError
 from _util.packets import Span
 from _util.prefetch import PICTURES, behind
@@ -198,7 +198,7 @@ class _Animation(_Encoded):
         self._out, self._fps = out, fps
         self.notes = [*_left_out(source, out, "pictures"), *animations.losses(out, reader.alpha, reader.deep)]
         self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
-        largest = animations.LARGEST_RATES[out.suffix.lower()]
+        largest = clock.LARGEST_RATES[out.suffix.lower()]
         if fps > largest:
             raise InputError(f"{out.suffix} shows no more than {largest} frames a second; choose a smaller --fps.")
         self._encoding = video.Encoding(

@@ -85,6 +85,14 @@ def test_hints_outside_and_against_one_another():
             hints.check([good, other], SIZE)
 
 
+def test_hints_in_pictures_too_long_to_be_warped_are_refused():
+    hint = hints.parse("1,2:3,4")
+    hints.check([hint], (24, 32766))
+    hints.check([], (24, 33000))
+    with pytest.raises(InputError, match="up to 32766 pixels a side; these are 33000×24"):
+        hints.check([hint], (24, 33000))
+
+
 def test_points_that_coincide_are_shifted():
     assert fitted(np.array([50 + 50j, 50 + 50j]), np.array([60 + 60j, 70 + 60j])) == Similarity(1, 15 + 10j)
 

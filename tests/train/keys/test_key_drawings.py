@@ -262,6 +262,15 @@ def test_what_was_changed_by_hand_is_never_touched(tmp_path, keys):
     assert interpolate(keys, out, between="2").drawn == 0
 
 
+def test_what_is_removed_is_told(tmp_path, keys, capsys):
+    interpolate(keys, tmp_path / "out", between="2")
+    capsys.readouterr()
+    interpolate(keys, tmp_path / "out", between="1")
+    assert "out, as no longer asked for: key_001+1of2.png, key_001+2of2.png" in capsys.readouterr().err
+    interpolate(keys, tmp_path / "out", between="1")
+    assert "no longer" not in capsys.readouterr().err
+
+
 def test_what_was_not_drawn_here_is_never_touched(tmp_path, keys):
     out = tmp_path / "out"
     out.mkdir()
