@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ import numba
 from _util import places
 
 _SOURCES = Path(__file__).parent
+_configuring = threading.Lock()  # modules may be imported in several threads
 _UNUSED = 24 * 3600  # seconds after which the cache of other sources is removed
 
 
@@ -40,11 +42,12 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 @contextlib.contextmanager
 def _caching_in(folder: str) -> Iterator[None]:
     config: Any = numba.config  # its attributes are created at import, which type checkers do not see
-    before, config.CACHE_DIR = config.CACHE_DIR, folder
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
+    with _configuring:
+        before, config.CACHE_DIR = config.CACHE_DIR, folder
+        try:
+            yield
+        finally:
+            config.CACHE_DIR = before
 
 
 @functools.cache

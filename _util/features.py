@@ -192,7 +192,7 @@ def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
     """The file of one of `BACKBONES` in a folder of checkpoints; None if there is none."""
     if name == "alexnet":
         return folder / SHIPPED if (folder / SHIPPED).exists() else checkpoints.FOLDER / SHIPPED
-    files = (path for place in checkpoints.searched(folder) for path in sorted(place.glob(f"{name}*")))
+    files = (path for place in checkpoints.searched(folder) for path in sorted(place.glob(f"{name}[.-]*")))
     return next((path for path in files if path.suffix in _SUFFIXES), None)
 
 

@@ -15,6 +15,7 @@ from _util.sampling import sample
 
 _MOST_CHANNELS, _LONGEST = 4, 32767  # limits of cv2.remap
 _BAND = 32768  # pixels; OpenCV starts further threads from twice as many
+_ALIKE = 3.0  # pixels by which paths of one piece differ at most within 3×3 pixels, as those of one that rotates by 80°
 _CONTRAST = 1.25  # weight of bicubic in mode "sharp"; bilinear has the rest, -0.25
 
 
@@ -104,18 +105,25 @@ def _remap(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize a flow bilinearly, or a path by nearest neighbours, to (h, w) = `size`; vectors are scaled likewise.
+    """Resize a flow or a path to (h, w) = `size`; vectors are scaled likewise.
 
-    Between neighbours on different pieces there is no path that either follows.
+    A flow is resized bilinearly, as is a path where those around are alike. Elsewhere the nearest path is taken, as
+    between neighbours on different pieces there is no path that either follows.
     """
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):
         return flow
     vectors, others = divmod(flow.shape[1], 2)
     scale = constant([size[1] / w, size[0] / h] * vectors + [1.0] * others, flow).view(1, -1, 1, 1)
-    if others:
-        return F.interpolate(flow * scale, size, mode="nearest-exact")
-    return F.interpolate(flow * scale, size, mode="bilinear", align_corners=False)
+    scaled = flow * scale
+    smooth = F.interpolate(scaled, size, mode="bilinear", align_corners=False)
+    if not others:
+        return smooth
+    spread = F.max_pool2d(scaled, 3, 1, 1) + F.max_pool2d(-scaled, 3, 1, 1)
+    steps = constant([_ALIKE * max(size[0] / h, size[1] / w)] * (2 * vectors) + [0.0] * others, flow).view(1, -1, 1, 1)
+    is_alike = (spread <= steps).all(1, keepdim=True).to(flow.dtype)
+    is_alike, nearest = (F.interpolate(image, size, mode="nearest-exact") for image in (is_alike, scaled))
+    return torch.where(is_alike > 0, smooth, nearest)
 
 
 def to_colours(flow: Tensor, largest: float | None = None) -> np.ndarray:

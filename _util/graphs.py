@@ -61,7 +61,8 @@ class Replayed:
         tensors = _tensors(leaves)
         if self._has_failed or not torch.is_inference_mode_enabled() or sum(x.numel() for x in tensors) > _LARGEST:
             return self._function(*arguments)
-        key = structure, *((x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in leaves)
+        autocast = torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda")
+        key = structure, autocast, *((x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in leaves)
         with self._lock:
             return self._replay(key, arguments, tensors)
 

@@ -93,7 +93,7 @@ def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     if library is not None:
         library.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(work), None, workers, 0)
     else:
-        others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
+        others = [_pool(torch.get_num_threads()).submit(work) for _ in range(workers - 1)]
         work()
         wait(others)
     if errors:

@@ -19,7 +19,7 @@ def upload(pixels: np.ndarray, device: torch.device) -> Tensor:
     if pixels.dtype != np.uint8 or not _is_gpu(device):
         return image.to_tensor(pixels).to(device)
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
-    pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+    pinned = torch.empty(pixels.shape, dtype=torch.uint8, device="cpu", pin_memory=True)
     np.copyto(pinned.numpy(), pixels)
     return pinned.to(device, non_blocking=True).permute(2, 0, 1).contiguous().float() / 255
 
@@ -36,7 +36,7 @@ def download(frame: Tensor, dtype: np.dtype) -> Callable[[], np.ndarray]:
     if is_bytes:
         finished = (255 * finished).round().to(torch.uint8)
     finished = finished.permute(1, 2, 0).contiguous()
-    pinned = torch.empty(finished.shape, dtype=finished.dtype, pin_memory=True)
+    pinned = torch.empty(finished.shape, dtype=finished.dtype, device="cpu", pin_memory=True)
     copying, copied = _stream(frame.device), torch.cuda.Event(blocking=True)
     copying.wait_stream(torch.cuda.current_stream(frame.device))
     with torch.cuda.stream(copying):

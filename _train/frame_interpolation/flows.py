@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FlowEstimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _MATCHING = ("sgm", "pieces")  # first words of the flows that describe pieces by a backbone of `_util.features`
+_LONGEST_SIDE = 32000
 LARGEST_AREA = 960 * 540  # RFR's training size; it misses displacements larger than those it was trained on
 
 
@@ -135,9 +136,9 @@ def at_moderate_size(estimator: FlowEstimator, frame0: Tensor, frame1: Tensor) -
 
 
 def reduced(frames: Tensor, area: int) -> Tensor:
-    """Frames (b, c, h, w) reduced to at most `area` pixels, of at least 16 a side."""
+    """Frames (b, c, h, w) reduced to at most `area` pixels, of 16 to 32,000 a side, as OpenCV warps no longer ones."""
     h, w = frames.shape[2:]
-    scale = (area / (h * w)) ** 0.5
+    scale = min((area / (h * w)) ** 0.5, _LONGEST_SIDE / max(h, w))
     if scale >= 1:
         return frames
     size = max(16, round(h * scale)), max(16, round(w * scale))

@@ -96,6 +96,7 @@ class Interpolator:
         for option, value, values in (("line art", line_art, LINE_ART), ("matching", matching, MATCHING)):
             if value not in values:
                 raise InputError(f"There is no {option} {value!r}; it is {', '.join(values)}.")
+        threads.expect_work()
         self._arguments = flow, synthesis, device, precision, folder, backend, line_art, matching
         folder, self.line_art, self.matching = Path(folder), line_art, matching
         choice = choose(flow, synthesis, folder)
@@ -178,7 +179,6 @@ class Interpolator:
         Raises:
             InputError: invalid frames or hints.
         """
-        threads.expect_work()
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
         values = Range.of(frame0, frame1)

@@ -107,7 +107,7 @@ class LostPieces:
         """(k,): whether a piece turns and the network does not carry it along."""
         numbers = np.flatnonzero(found.turns)
         shown = np.stack([[owners == k for k in numbers] for owners in pieces.owners])
-        masks = torch.from_numpy(shown).to(frame0)
+        masks = torch.from_numpy(shown).to(frame0.device)
         overlaps, areas = (
             of.detach().cpu().numpy() for of in carried_along(self.network, frame0, frame1, masks, matched)
         )

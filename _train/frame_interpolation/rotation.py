@@ -141,7 +141,7 @@ def carried_along(
 
     Args:
         network: a synthesis that finds motion itself.
-        masks: (2, k, h, w), the pieces in both frames.
+        masks: (2, k, h, w), 0 or 1 or bool, the pieces in both frames.
         motion: paths of both frames.
 
     Returns:
@@ -150,10 +150,16 @@ def carried_along(
     from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
 
     prepared = network.prepare(Pair(frame0, frame1, frame0, frame1), None)
-    by_network = torch.cat([_drawn(network, prepared, some) for some in masks.split(_TOGETHER, 1)], 1)[0]
-    along = splat(SplatSource(masks, torch.cat(motion), splat_metric(frame0, frame1, *motion)), 0.5)[0]
-    both, either = (of(by_network, along).sum((1, 2)) for of in (torch.minimum, torch.maximum))
-    return both / either.clamp(min=1), by_network.sum((1, 2)) / along.sum((1, 2)).clamp(min=1)
+    paths, metric = torch.cat(motion), splat_metric(frame0, frame1, *motion)
+    overlaps, areas = [], []
+    for some in masks.split(_TOGETHER, 1):  # drawings may have hundreds of pieces
+        shown = some.to(frame0)
+        by_network = _drawn(network, prepared, shown)[0]
+        along = splat(SplatSource(shown, paths, metric), 0.5)[0]
+        both, either = (of(by_network, along).sum((1, 2)) for of in (torch.minimum, torch.maximum))
+        overlaps.append(both / either.clamp(min=1))
+        areas.append(by_network.sum((1, 2)) / along.sum((1, 2)).clamp(min=1))
+    return torch.cat(overlaps), torch.cat(areas)
 
 
 def _drawn(network: FrameSynthesis, prepared: Any, masks: Tensor) -> Tensor:

@@ -95,3 +95,26 @@ def test_a_resized_path_is_not_mixed_with_its_neighbours():
     assert large[0, 0].unique().tolist() == [0, 16]
     assert large[0, -1].unique().tolist() == [0, 2]
     assert (large[0, 0, :, :6] == 16).all()
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_resized_path_of_what_rotates_is_smooth(factor):
+    """A piece that rotates by 60 degrees on ground at rest, at a size and at a multiple of it."""
+
+    def rotating(h: int, w: int) -> tuple[torch.Tensor, torch.Tensor]:
+        y, x = torch.meshgrid(torch.arange(h) + 0.5 - h / 2, torch.arange(w) + 0.5 - w / 2, indexing="ij")
+        path = torch.zeros(1, 9, h, w)
+        for channel, time in ((0, 1.0), (2, 0.25), (4, 0.5), (6, 0.75)):
+            angle = torch.tensor(time * torch.pi / 3)
+            moved = torch.stack([x * angle.cos() - y * angle.sin() - x, x * angle.sin() + y * angle.cos() - y])
+            path[0, channel : channel + 2] = moved - (0 if channel == 0 else time * path[0, :2])
+        is_piece = (x / w).square() + (y / h).square() < 0.1
+        path[:, 8] = 1
+        return torch.where(is_piece, path, torch.zeros(())), is_piece
+
+    small, _ = rotating(45, 60)
+    large, is_piece = rotating(45 * factor, 60 * factor)
+    rim = (torch.nn.functional.max_pool2d((~is_piece).float()[None, None], 6 * factor + 1, 1, 3 * factor) > 0)[0, 0]
+    resized = resize(small, large.shape[2:])
+    torch.testing.assert_close(resized[0, :, ~rim], large[0, :, ~rim], atol=1e-3, rtol=0)
+    assert set(resized[0, 8].unique().tolist()) == {0, 1}

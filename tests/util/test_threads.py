@@ -1,8 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ import torch
 from _train.frame_interpolation import Interpolator
 from _util import threads
 from _util.distance_transform import edt
+
+ROOT = Path(__file__).parents[2]
 
 
 def needs_fork(test: Callable) -> Callable:
@@ -97,6 +102,37 @@ def test_in_a_forked_child(with_threads):
         return bool((counts == 2).all() and torch.equal(edt(lines), expected))
 
     assert in_a_fork(works)
+
+
+CREATED = """
+import os, sys, time
+import numpy as np, torch
+from _train.frame_interpolation import Interpolator
+from _util.metrics import LPIPS
+torch.set_num_threads(2)
+pair = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), np.uint8)
+interpolate = Interpolator(synthesis="ifnet", device="cpu", precision="fp32")
+if sys.argv[1] == "measured":
+    LPIPS().update(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
+child = os.fork()
+if child == 0:
+    interpolate(*pair)
+    os._exit(0)
+for _ in range(1500):
+    if (status := os.waitpid(child, os.WNOHANG)) != (0, 0):
+        sys.exit(status[1])
+    time.sleep(0.02)
+os.kill(child, 9)
+sys.exit("the child hangs")
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("parent", ["created", "measured"])
+def test_a_fork_draws_where_its_parent_has_not_drawn(parent):
+    program = [sys.executable, "-W", "ignore", "-c", CREATED, parent]
+    finished = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
 
 
 @needs_fork

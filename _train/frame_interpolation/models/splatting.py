@@ -22,7 +22,6 @@ from _util.softsplat import softsplat, softsplat_with_mask
 T = TypeVar("T")
 NOTHING = 1e-6  # weight below which a pixel counts as empty
 ENOUGH = 0.05  # weight from which on a pixel is used as it is, without filling
-_HALVINGS = 5  # levels of the pyramid that fills holes
 _OPAQUE = 0.75  # coverage of a pixel from which on it hides what is behind
 _TRUST = 0.3  # factor of the metric along paths, whose depth order already resolves occlusion
 
@@ -225,9 +224,7 @@ def splat(source: SplatSource, t: float | Tensor) -> Tensor:
 def fill(sums: Tensor, weights: Tensor) -> Tensor:
     """Divide sums by weights; the less weight, the more of the surrounding mean (pull-push, Gortler et al. 1996)."""
     pyramid = [(sums, weights)]
-    for _ in range(_HALVINGS):
-        if min(pyramid[-1][0].shape[2:]) < 2:
-            break
+    while max(pyramid[-1][0].shape[2:]) > 1:
         finer_sums, finer_weights = pyramid[-1]
         pyramid.append((F.avg_pool2d(finer_sums, 2, ceil_mode=True), F.avg_pool2d(finer_weights, 2, ceil_mode=True)))
     sums, weights = pyramid.pop()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.fusion import Fusion
+from _train.frame_interpolation.models.splatting import fill
 from _util import checkpoints
 
 
@@ -81,6 +82,13 @@ def test_what_both_frames_leave_open_is_filled_from_around():
         synthesis = Fusion()(frame, frame, flow, flow, 0.5)
     assert not synthesis.masks[0].all()  # a gap opens in the middle
     torch.testing.assert_close(synthesis.frame, frame, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("hole", [1, 40, 100, 250])
+def test_holes_of_any_size_are_filled_from_around(hole):
+    weights = torch.ones(1, 1, 270, 480)
+    weights[:, :, 10 : 10 + hole, 60 : 60 + hole] = 0
+    torch.testing.assert_close(fill(0.8 * weights, weights), torch.full_like(weights, 0.8))
 
 
 def test_training_reaches_every_weight():
