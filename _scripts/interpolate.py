@@ -248,7 +248,8 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
         check_places(arguments)
         out = arguments.out or default_out(*arguments.frames)
-        if out.is_dir() and any(source.is_dir() and out.samefile(source) for source in arguments.frames):
+        holders = {source if source.is_dir() else source.parent for source in arguments.frames}
+        if out.is_dir() and any(out.samefile(holder) for holder in holders):
             raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
         result = layered_keys.interpolate(cut, out, gaps, suffix=f".{arguments.as_layers}", **results_of(arguments))
     print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")

@@ -15,7 +15,9 @@ from PIL import Image
 
 from _scripts import interpolate
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _util import image, xdts
+from _util import image, layers, xdts
+from _util.layers import Layer
+from _util.pixels import with_channels
 
 ROOT = Path(__file__).parents[2]
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
@@ -426,7 +428,32 @@ def test_keys_in_layers(run):
     drawn = ["k0+0of1.ora", "k0+1of1.ora", "k1+0of0.ora"]
     assert written("out") == [*drawn, "layers"]
     assert written("out/layers") == ["A", "B"]
-    for options, says in ((["--hint", "1,1:2,2"], "--hint"), (["--out", "cut"], "holds the keys")):
-        code, message = run("cut", *options, *SIMPLE)
-        assert code == 2
-        assert says in message
+    code, message = run("cut", "--hint", "1,1:2,2", *SIMPLE)
+    assert code == 2
+    assert "--hint" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("cut", "--out", "cut"), "holds the keys"),
+        (("cut", "--out", "cut/drawn"), "cut/drawn lies among the layers"),
+        (("cut", "--out", "cut/A"), "cut/A lies among the layers"),
+        (("cut", "--out", "out", "--preview", "cut/A/k2.webp"), "k2.webp lies among the layers"),
+        (("cut", "--out", "out", "--preview", "cut/new/all.webp"), "all.webp lies among the layers"),
+        (("cut", "--out", "out", "--preview", "link.webp"), "link.webp is one of the keys"),
+        (("k0.ora", "k1.ora", "--as", "ora", "--out", "."), "holds the keys"),
+    ],
+)
+def test_places_among_keys_in_layers_are_refused(run, tmp_path, options, says):
+    for i, pixels in enumerate((image.read("a.png"), image.read("b.png"))):
+        for layer in "AB":
+            Path("cut", layer).mkdir(parents=True, exist_ok=True)
+            image.write(f"cut/{layer}/k{i}.png", pixels)
+        layers.write_ora(Path(f"k{i}.ora"), [Layer("A", with_channels(pixels, 4))])
+    Path("link.webp").symlink_to("cut/A/k0.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    code, message = run(*options, *SIMPLE)
+    assert code == 2
+    assert says in message
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

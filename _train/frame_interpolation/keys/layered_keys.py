@@ -121,6 +121,8 @@ def interpolate(
     """
     if preview:
         check_format(preview)
+    _check_places(cut, out, preview)
+    if preview:
         files.check_writable(preview)
     blank = _blank(cut)
     _report_missing(cut)
@@ -201,6 +203,22 @@ def _compose(
         else:
             drawn.write(name, Picture(_composed(stack, blank)).write, recipe)
     drawn.remove_others(set(names.values()))
+
+
+def _check_places(cut: Cut, out: Path, preview: Path | None) -> None:
+    """Raise InputError for drawings or a preview that would be taken for a layer or a key, or overwrite a key."""
+    keys = [path for cel in cut.cels for path in cel.paths.values()]
+    for folder in {path.parent.parent for path in keys}:
+        if _is_same(out.absolute().parent, folder):
+            raise InputError(f"{out} lies among the layers, and would be taken for one; choose another --out.")
+        if preview and _is_same(preview.absolute().parent.parent, folder):
+            raise InputError(f"{preview} lies among the layers, and would be taken for a key; choose another place.")
+    if preview and any(_is_same(preview, path) for path in keys):
+        raise InputError(f"{preview} is one of the keys and would be overwritten; choose another place.")
+
+
+def _is_same(path: Path, existing: Path) -> bool:
+    return path.exists() and path.samefile(existing)
 
 
 def _check_drawn(cut: Cut, out: Path, drawn: Drawn, wanted: set[str], overwrite: bool) -> None:
