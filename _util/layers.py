@@ -1,7 +1,8 @@
 """Layered pictures: OpenRaster (.ora) and Photoshop documents (.psd, .psb).
 
 Layers are the top-level nodes of a document. A group is one layer, composited from the layers in it; hidden layers are
-left out. Only normal blending is supported: a document that uses anything else is rejected by name.
+left out. Only normal blending is supported: a document that uses anything else is rejected by name. PNG files in
+OpenRaster and Photoshop documents may have a colour profile and a resolution, which layers keep as `tags`.
 """
 
 import math
@@ -16,11 +17,12 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from _util import formats
+from _util import formats, png
 from _util.alpha import resized
 from _util.errors import InputError
 from _util.files import replacing
-from _util.pixels import as_8_bits, as_16_bits, paste, placed, with_channels
+from _util.formats import Picture
+from _util.pixels import PixelType, as_8_bits, as_16_bits, paste, placed
 
 SUFFIXES = (".ora", ".psd", ".psb")
 _MIMETYPE = b"image/openraster"
@@ -37,6 +39,7 @@ class Layer(NamedTuple):
     pixels: np.ndarray  # (h, w, 4) RGBA, uint8 or uint16
     opacity: float = 1.0
     parts: tuple["Layer", ...] = ()  # of a group, from back to front
+    tags: tuple[png.Chunk, ...] = ()  # of colour and resolution; a group has those of its rearmost part
 
 
 class Document(NamedTuple):
@@ -106,8 +109,10 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     stack = f'<?xml version="1.0" encoding="UTF-8"?>\n<image version="0.0.3" w="{w}" h="{h}">\n <stack>\n{body}\n'
     scale = min(1, _THUMBNAIL / max(h, w))
     small = resized(merged, (max(1, round(h * scale)), max(1, round(w * scale))))
-    members = {f"data/layer{i}.png": formats.encoded(layer.pixels) for i, layer in enumerate(layers)}
-    members["mergedimage.png"] = formats.encoded(merged)
+    members = {
+        f"data/layer{i}.png": png.insert(formats.encoded(layer.pixels), layer.tags) for i, layer in enumerate(layers)
+    }
+    members["mergedimage.png"] = png.insert(formats.encoded(merged), layers[0].tags)
     members["Thumbnails/thumbnail.png"] = formats.encoded(as_8_bits(small))
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "mimetype", _MIMETYPE)
@@ -152,23 +157,29 @@ def _ora_layers(path: Path, archive: zipfile.ZipFile, stack: Any, size: tuple[in
         if node.tag == "stack":
             parts = _ora_layers(path, archive, node, size)
             if parts:
-                layers.append(Layer(name, composite(parts), opacity, parts))
+                layers.append(Layer(name, composite(parts), opacity, parts, parts[0].tags))
         elif node.tag == "layer":
-            pixels = _ora_pixels(archive, node.attrib["src"])
+            picture = _ora_picture(archive, node.attrib["src"])
             at = int(node.get("y", 0)), int(node.get("x", 0))
-            layers.append(Layer(name, placed(pixels, at, size), opacity))
+            layers.append(Layer(name, placed(picture.pixels, at, size), opacity, tags=picture.tags))
         else:
             raise _refused(path, name, f"an element <{node.tag}>")
     return tuple(layers)
 
 
-def _ora_pixels(archive: zipfile.ZipFile, source: str) -> np.ndarray:
+def _ora_picture(archive: zipfile.ZipFile, source: str) -> Picture:
     if archive.getinfo(source).file_size > _LONGEST_PICTURE:
         raise InputError(f"{archive.filename}: {source} is too large.")
     with tempfile.TemporaryDirectory() as folder:
         member = Path(folder) / "layer.png"
         member.write_bytes(archive.read(source))
-        return with_channels(formats.for_display(formats.read(member)), 4)
+        picture = formats.read(member)
+        return _with_alpha(formats.for_display(picture), picture.tags)
+
+
+def _with_alpha(pixels: np.ndarray, tags: tuple[png.Chunk, ...]) -> Picture:
+    """Pixels as (h, w, 4) RGBA, with the tags that fit them."""
+    return Picture(pixels, tags=tags).converted(PixelType(4, pixels.dtype))
 
 
 def _read_psd(path: Path) -> Document:
@@ -183,10 +194,25 @@ def _read_psd(path: Path) -> Document:
         raise InputError(f"{path} has {psd.depth} bits; convert it to 8 or 16.")
     size = psd.height, psd.width
     _check_size(path, size)
-    return Document(size, _psd_layers(path, psd, size, np.uint8 if psd.depth == 8 else np.uint16))
+    blank = _with_alpha(np.zeros((*size, 4), np.uint8 if psd.depth == 8 else np.uint16), _psd_tags(psd))
+    return Document(size, _psd_layers(path, psd, blank))
 
 
-def _psd_layers(path: Path, group: Any, size: tuple[int, int], dtype: Any) -> tuple[Layer, ...]:
+def _psd_tags(psd: Any) -> tuple[png.Chunk, ...]:
+    """The colour profile and the resolution of a document."""
+    from psd_tools.constants import Resource
+
+    profile = psd.image_resources.get_data(Resource.ICC_PROFILE)
+    resolution = psd.image_resources.get_data(Resource.RESOLUTION_INFO)
+    chunks: list[png.Chunk | None] = [png.icc_chunk(profile)] if profile else []
+    if resolution is not None:
+        x, y = (png.inches_to_metres(fixed / 65536) for fixed in (resolution.horizontal, resolution.vertical))
+        chunks.append(png.resolution_chunk(x, y))
+    return tuple(filter(None, chunks))
+
+
+def _psd_layers(path: Path, group: Any, blank: Picture) -> tuple[Layer, ...]:
+    """The layers of a document or a group; `blank` is a transparent layer."""
     layers = []
     for node in group:
         if not node.visible:
@@ -198,24 +224,41 @@ def _psd_layers(path: Path, group: Any, size: tuple[int, int], dtype: Any) -> tu
             raise _refused(path, name, "clipping to the layer below")
         if node.has_effects():
             raise _refused(path, name, "effects")
-        opacity = _opacity(path, name, node.opacity / 255)
+        if node.kind == "shape" and not node.has_pixels():
+            raise _refused(path, name, "a shape without pixels")
+        if node.kind != "shape" and node.has_vector_mask() and not node.vector_mask.disabled:
+            raise _refused(path, name, "a vector mask")
+        opacity = _opacity(path, name, node.opacity * node.fill_opacity / 255**2)
         if node.is_group():
             if node.has_mask() and not node.mask.disabled:
                 raise _refused(path, name, "a mask of a group")
-            parts = _psd_layers(path, node, size, dtype)
+            parts = _psd_layers(path, node, blank)
             if parts:
-                layers.append(Layer(name, composite(parts), opacity, parts))
+                layers.append(Layer(name, composite(parts), opacity, parts, blank.tags))
         elif node.kind in ("pixel", "type", "smartobject", "shape"):
-            layers.append(Layer(name, _psd_pixels(node, size, dtype), opacity))
+            if _is_softened(node):
+                raise _refused(path, name, "a mask with density or feather")
+            layers.append(Layer(name, _psd_pixels(node, blank.pixels), opacity, tags=blank.tags))
         else:
             raise _refused(path, name, f"a layer of the kind {node.kind}")
     return tuple(layers)
 
 
-def _psd_pixels(node: Any, size: tuple[int, int], dtype: Any) -> np.ndarray:
+def _is_softened(node: Any) -> bool:
+    """Whether a layer has a mask with a density below 100 % or a feather."""
+    if not node.has_mask() or node.mask.disabled or not node.mask.parameters:
+        return False
+    parameters = node.mask.parameters
+    densities = parameters.user_mask_density, parameters.vector_mask_density
+    feathers = parameters.user_mask_feather, parameters.vector_mask_feather
+    return any(one not in (None, 255) for one in densities) or any(feathers)
+
+
+def _psd_pixels(node: Any, blank: np.ndarray) -> np.ndarray:
+    size, dtype = blank.shape[:2], blank.dtype
     values = node.numpy()
     if values is None or not values.size:
-        return np.zeros((*size, 4), dtype)
+        return blank
     if values.shape[2] in (1, 3):
         values = np.dstack([values, np.ones_like(values[:, :, :1])])
     colours = np.repeat(values[:, :, :1], 3, 2) if values.shape[2] == 2 else values[:, :, :3]

@@ -1,13 +1,16 @@
 """Documents of layers: what is read of them, how layers lie over one another, what is refused."""
 
+import contextlib
+import functools
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from _util import image, layers
+from _util import icc, image, layers, png
 from _util.errors import InputError
 from _util.layers import Layer
 
@@ -126,3 +129,79 @@ def test_photoshop_documents(tmp_path):
     psd_tools.PSDImage.new("CMYK", (20, 12)).save(tmp_path / "c.psd")
     with pytest.raises(InputError, match="CMYK"):
         layers.read(tmp_path / "c.psd")
+
+
+def photoshop_document(**options) -> Any:
+    """A Photoshop document of 20×12 pixels with one layer, and that layer."""
+    psd_tools = pytest.importorskip("psd_tools")
+    psd = psd_tools.PSDImage.new("RGB", (20, 12))
+    return psd, psd.create_pixel_layer(Image.fromarray(noise()), name="cel", **options)
+
+
+def test_fill_opacity_is_opacity(tmp_path):
+    psd, cel = photoshop_document(opacity=128)
+    cel.fill_opacity = 64
+    psd.save(tmp_path / "a.psd")
+    (layer,) = layers.read(tmp_path / "a.psd").layers
+    assert layer.opacity == pytest.approx(128 / 255 * 64 / 255)
+
+
+def add_vector_mask(cel: Any) -> None:
+    from psd_tools.constants import Tag
+    from psd_tools.psd.vector import Path as VectorPath
+
+    cel.tagged_blocks.set_data(Tag.VECTOR_MASK_SETTING1, 3, 0, VectorPath([]))
+
+
+def make_shape_without_pixels(cel: Any) -> None:
+    add_vector_mask(cel)
+    cel._record.flags.pixel_data_irrelevant = True
+    for information, channel in zip(cel._record.channel_info, cel._channels, strict=True):
+        information.length, channel.data = 2, b""
+
+
+def soften_mask(cel: Any, **parameters: float) -> None:
+    from psd_tools.psd.layer_and_mask import MaskParameters
+
+    cel.mask.data.parameters = MaskParameters(**parameters)
+    cel.mask.data.flags.parameters_applied = True
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (add_vector_mask, "'cel' has a vector mask"),
+        (make_shape_without_pixels, "'cel' has a shape without pixels"),
+        (functools.partial(soften_mask, user_mask_density=100), "'cel' has a mask with density or feather"),
+        (functools.partial(soften_mask, user_mask_feather=2.5), "'cel' has a mask with density or feather"),
+        (functools.partial(soften_mask, user_mask_density=255, user_mask_feather=0.0), None),
+    ],
+)
+def test_vectors_and_soft_masks_are_refused(tmp_path, change, says):
+    psd, cel = photoshop_document()
+    change(cel)
+    psd.save(tmp_path / "a.psd")
+    with pytest.raises(InputError, match=says) if says else contextlib.nullcontext():
+        layers.read(tmp_path / "a.psd")
+
+
+def test_profile_and_resolution_of_a_photoshop_document(tmp_path):
+    psd, _ = photoshop_document()
+    from psd_tools.constants import Resource
+    from psd_tools.psd.image_resources import ImageResource, ResoulutionInfo
+
+    profile, inches = icc.of_gamma(1.8), ResoulutionInfo(300 << 16, 1, 1, 150 << 16, 1, 1)
+    for kind, content in ((Resource.ICC_PROFILE, profile), (Resource.RESOLUTION_INFO, inches)):
+        psd.image_resources[kind] = ImageResource(key=kind.value, data=content)
+    psd.save(tmp_path / "a.psd")
+    (layer,) = layers.read(tmp_path / "a.psd").layers
+    assert png.icc_profile(layer.tags) == profile
+    assert png.dots_per_inch(layer.tags) == pytest.approx((300, 150), abs=0.02)
+
+
+def test_openraster_keeps_profiles(tmp_path):
+    tags = (png.icc_chunk(icc.of_gamma(1.8)),)
+    layers.write_ora(tmp_path / "a.ora", [Layer("ground", noise(), tags=tags), Layer("cel", noise())])
+    assert [layer.tags for layer in layers.read(tmp_path / "a.ora").layers] == [tags, ()]
+    with zipfile.ZipFile(tmp_path / "a.ora") as archive:
+        assert png.read(archive.read("mergedimage.png")) == tags
