@@ -29,7 +29,7 @@ from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import Drawn, check_keys
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
-from _util import files, formats, layers
+from _util import files, formats, layers, png
 from _util.counts import listed
 from _util.errors import InputError
 from _util.formats import Picture
@@ -37,7 +37,7 @@ from _util.layers import Layer
 from _util.locks import holding
 from _util.pixels import PixelType
 from _util.preview import check_format, write_preview
-from _util.runs import digest
+from _util.runs import digest, digest_of
 
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of the single layers
@@ -148,8 +148,10 @@ def interpolate(
         _compose(cut, drawn, names, stacks, blank)
         if preview:
             exposures = [count for gap in gaps for count in gap.exposures]
-            pictures = (_composed(stack, blank) for stack in stacks.values())
-            write_preview(preview, pictures, key_drawings.RATE, tags=(), exposures=exposures, there_and_back=False)
+            pictures = (_composed(stack, blank).pixels for stack in stacks.values())
+            write_preview(
+                preview, pictures, key_drawings.RATE, tags=blank.tags, exposures=exposures, there_and_back=False
+            )
     return DrawnSequence([out / name for name in names.values()], drawn_now)
 
 
@@ -187,7 +189,7 @@ def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> Iterat
 
 
 def _compose(
-    cut: Cut, drawn: Drawn, names: dict[_Place, str], stacks: dict[_Place, list[_Shown]], blank: np.ndarray
+    cut: Cut, drawn: Drawn, names: dict[_Place, str], stacks: dict[_Place, list[_Shown]], blank: Picture
 ) -> None:
     """Write the composites of all layers."""
     digests = _digests(cut)
@@ -195,14 +197,19 @@ def _compose(
     for place, name in names.items():
         stack = stacks[place]
         sources = [[one.name, digest(one.path), one.opacity] for one in stack]
-        recipe = {"key": digests[place[0]], "layers": sources, "pixels": str(PixelType.of(blank))}
+        recipe = {"key": digests[place[0]], "layers": sources, "pixels": str(blank.type)} | _tagged(blank)
         if drawn.recipe_of(name) == recipe:
             continue
         if Path(name).suffix == ".ora":
             drawn.write(name, lambda path, stack=stack: layers.write_ora(path, _layers(stack, blank)), recipe)
         else:
-            drawn.write(name, Picture(_composed(stack, blank)).write, recipe)
+            drawn.write(name, _composed(stack, blank).write, recipe)
     drawn.remove_others(set(names.values()))
+
+
+def _tagged(blank: Picture) -> dict[str, str]:
+    """The setting for composites with a colour profile or a resolution."""
+    return {"tags": digest_of([[part.hex() for part in chunk] for chunk in blank.tags])} if blank.tags else {}
 
 
 def _check_places(cut: Cut, out: Path, preview: Path | None) -> None:
@@ -241,14 +248,17 @@ def _folder_of(cel: Cel, out: Path) -> Path:
     return out / _LAYERS / _folder_name(cel.name)
 
 
-def _layers(stack: list[_Shown], blank: np.ndarray) -> list[Layer]:
-    convert = PixelType.of(blank).convert
-    read = [Layer(one.name, convert(formats.read(one.path).pixels), one.opacity) for one in stack]
-    return read or [Layer("empty", blank)]
+def _layers(stack: list[_Shown], blank: Picture) -> list[Layer]:
+    pictures = [formats.read(one.path).converted(blank.type) for one in stack]
+    read = [
+        Layer(one.name, picture.pixels, one.opacity, tags=picture.tags)
+        for one, picture in zip(stack, pictures, strict=True)
+    ]
+    return read or [Layer("empty", blank.pixels, tags=blank.tags)]
 
 
-def _composed(stack: list[_Shown], blank: np.ndarray) -> np.ndarray:
-    return layers.composite(_layers(stack, blank))
+def _composed(stack: list[_Shown], blank: Picture) -> Picture:
+    return blank._replace(pixels=layers.composite(_layers(stack, blank)))
 
 
 def _digests(cut: Cut) -> list[str]:
@@ -326,7 +336,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
         order = _merged(path, order, [layer.name for layer in document.layers])
         for layer in document.layers:
             cel = cels.setdefault(layer.name, Cel(layer.name))
-            _put(folder, cel, key, layer.pixels, layer.opacity)
+            _put(folder, cel, key, layer, layer.opacity)
     if len(sizes) > 1:
         two = " and ".join(f"{path} is {w}×{h} pixels" for (h, w), path in list(sizes.items())[:2])
         raise InputError(f"{two}; bring all keys to one size.")
@@ -345,7 +355,7 @@ def _of_groups(path: Path, folder: Path) -> Cut:
         for part in group.parts:
             if part.name in cel.paths:
                 raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
-            _put(folder, cel, part.name, part.pixels, group.opacity * part.opacity)
+            _put(folder, cel, part.name, part, group.opacity * part.opacity)
         cels.append(cel)
     return _of_cels(cels)
 
@@ -356,13 +366,13 @@ def _of_cels(cels: list[Cel]) -> Cut:
     return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
-def _put(folder: Path, cel: Cel, key: str, pixels: np.ndarray, opacity: float) -> None:
+def _put(folder: Path, cel: Cel, key: str, layer: Layer, opacity: float) -> None:
     within = folder / _folder_name(cel.name)
     within.mkdir(exist_ok=True)
     path = within / files.fitting(_folder_name(key), ".png")
     if path.exists():
         raise InputError(f"Two keys or layers are named alike, as {key} of {cel.name}; rename one.")
-    formats.write(path, pixels)
+    formats.write(path, layer.pixels, layer.tags)
     cel.paths[key], cel.opacities[key] = path, opacity
 
 
@@ -390,29 +400,37 @@ def _check_names(cut: Cut) -> None:
             raise InputError(f"The layer {cel.name!r} and another would both be written to {folder}; rename one.")
 
 
-def _blank(cut: Cut) -> np.ndarray:
-    """A transparent picture of the size of all layers, RGBA with the bit depth of the deepest.
+def _blank(cut: Cut) -> Picture:
+    """A transparent picture of the size of all layers: RGBA, the bit depth of the deepest, the tags of the first.
+
+    Prints a warning if colour profiles differ.
 
     Raises:
         InputError: layers differ in size, or hold floating values.
     """
-    first, *others = (path for cel in cut.cels for path in cel.paths.values())
-    blank = _transparent(first)
-    for path in others:
-        pixels = _transparent(path)
-        if pixels.shape != blank.shape:
-            (h0, w0), (h, w) = blank.shape[:2], pixels.shape[:2]
+    surveyed = ((cel.name, path, _transparent(path)) for cel in cut.cels for path in cel.paths.values())
+    rearmost, first, blank = next(surveyed)
+    profile, others = png.shown_profile(blank.tags), dict[str, None]()
+    for name, path, picture in surveyed:
+        if picture.pixels.shape != blank.pixels.shape:
+            (h0, w0), (h, w) = blank.pixels.shape[:2], picture.pixels.shape[:2]
             raise InputError(f"{path} is {w}×{h} pixels and {first} {w0}×{h0}; bring all layers to one size.")
-        blank = blank.astype(np.result_type(blank, pixels), copy=False)
+        if png.shown_profile(picture.tags) != profile:
+            others[name] = None
+        blank = blank.converted(PixelType.common([blank.type, picture.type]))
+    if others:
+        where = f"{first.stem} of the layer {rearmost!r}"
+        print(f"Composites are in the colours of {where}; layers have others: {listed(list(others))}.", file=sys.stderr)
     return blank
 
 
-def _transparent(path: Path) -> np.ndarray:
-    """A transparent picture of the size and bit depth of a file."""
-    pixels = formats.read(path).pixels
-    if not np.issubdtype(pixels.dtype, np.integer):
+def _transparent(path: Path) -> Picture:
+    """A transparent picture of the size, bit depth and tags of a file."""
+    picture = formats.read(path)
+    if not np.issubdtype(picture.pixels.dtype, np.integer):
         raise InputError(f"{path} holds floating values; layers are composited in 8 or 16 bits.")
-    return np.zeros((*pixels.shape[:2], 4), pixels.dtype)
+    blank = np.zeros((*picture.pixels.shape[:2], 4), picture.pixels.dtype)
+    return Picture(blank, tags=picture.tags).converted(PixelType.of(blank))
 
 
 def _report_missing(cut: Cut) -> None:

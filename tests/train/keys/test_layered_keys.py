@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from _train.frame_interpolation.keys import key_drawings, layered_keys, timing
-from _util import image, layers
+from _util import formats, icc, image, layers, png
 from _util.errors import InputError
 from _util.layers import Layer
 
@@ -224,3 +225,49 @@ def test_what_is_refused(tmp_path, documents):
     with pytest.raises(InputError, match="no layers"), layered_keys.opened([documents / "k0.ora", tmp_path / "k4.png"]):
         pass
     assert not layered_keys.is_layered([tmp_path / "k4.png", tmp_path / "k4.png"])
+
+
+def write_cut(folder: Path, tags: dict[str, tuple[png.Chunk, ...]], keys: int = 2) -> Path:
+    """A folder of layers that move, with the tags of each."""
+    for i, (name, of_layer) in enumerate(tags.items()):
+        (folder / name).mkdir(parents=True)
+        for k in range(keys):
+            formats.write(folder / name / f"k{k}.png", cel(4 + 16 * i, 4 + 6 * k), of_layer)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".png", ".ora"])
+def test_composites_and_preview_have_the_colours_of_the_rearmost_layer(tmp_path, capsys, suffix):
+    resolution = png.resolution_chunk(5000, 5000)
+    assert resolution
+    tags = (png.icc_chunk(icc.of_gamma(1.8)), resolution)
+    cut = write_cut(tmp_path / "cut", {"A": tags, "B": ()})
+    result = interpolate(cut, tmp_path / "out", suffix, preview=tmp_path / "all.webp")
+    assert "in the colours of k0 of the layer 'A'; layers have others: B." in capsys.readouterr().err
+    for path in result.paths:
+        if suffix == ".png":
+            assert formats.read(path).tags == tags
+        else:
+            assert [layer.tags for layer in layers.read(path).layers] == [tags, ()]
+    with Image.open(tmp_path / "all.webp") as animation:
+        assert animation.info["icc_profile"] == icc.of_gamma(1.8)
+
+
+def test_composites_are_written_anew_in_other_colours(tmp_path, capsys):
+    cut, out = write_cut(tmp_path / "cut", {"A": ()}), tmp_path / "out"
+    (drawn, *_) = interpolate(cut, out).paths
+    gamma = (png.icc_chunk(icc.of_gamma(1.8)),)
+    for path in cut.rglob("k0.png"):
+        formats.write(path, image.read(path), gamma)
+    interpolate(cut, out)
+    assert formats.read(drawn).tags == gamma
+
+
+def test_colours_of_documents_are_kept(tmp_path, capsys):
+    gamma = (png.icc_chunk(icc.of_gamma(1.8)),)
+    (tmp_path / "keys").mkdir()
+    for i in range(2):
+        layers.write_ora(tmp_path / "keys" / f"k{i}.ora", [Layer("A", cel(4 + 8 * i, 4), tags=gamma)])
+    interpolate(tmp_path / "keys", tmp_path / "out")
+    assert all(formats.read(path).tags == gamma for path in (tmp_path / "out").rglob("*.png"))
+    assert "colours" not in capsys.readouterr().err
