@@ -26,7 +26,7 @@ import numpy as np
 
 from _train.frame_interpolation.guides import hints
 from _train.frame_interpolation.keys import key_drawings, key_names
-from _train.frame_interpolation.keys.drawn import Drawn, check_keys
+from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_keys
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers, png
@@ -146,6 +146,7 @@ def interpolate(
                 stacks[place].append(one)
             drawn_now += result.drawn
         _compose(cut, drawn, names, stacks, blank)
+        _remove_other_layers(cut, out)
         if preview:
             exposures = [count for gap in gaps for count in gap.exposures]
             pictures = (_composed(stack, blank).pixels for stack in stacks.values())
@@ -205,6 +206,21 @@ def _compose(
         else:
             drawn.write(name, _composed(stack, blank).write, recipe)
     drawn.remove_others(set(names.values()))
+
+
+def _remove_other_layers(cut: Cut, out: Path) -> None:
+    """Remove the drawings of layers that the cut no longer has, and the folders that this leaves empty."""
+    wanted = [_folder_of(cel, out) for cel in cut.cels]
+    for folder in sorted((out / _LAYERS).iterdir()):
+        record = folder / RECORD
+        if record.is_file() and not any(map(folder.samefile, wanted)):
+            with holding(folder):
+                drawn = Drawn(folder)
+                drawn.remove_others(())
+                if not drawn.names:
+                    record.unlink()
+            with contextlib.suppress(OSError):  # something else is in it
+                folder.rmdir()
 
 
 def _tagged(blank: Picture) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Keys in layers: each layer is drawn by itself, and all lie over one another."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,18 @@ def test_colours_of_documents_are_kept(tmp_path, capsys):
     interpolate(tmp_path / "keys", tmp_path / "out")
     assert all(formats.read(path).tags == gamma for path in (tmp_path / "out").rglob("*.png"))
     assert "colours" not in capsys.readouterr().err
+
+
+def test_drawings_of_a_layer_that_is_gone_are_removed(tmp_path, capsys):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": (), "C": ()}), tmp_path / "out"
+    interpolate(cut, out)
+    (out / "layers" / "mine").mkdir()
+    image.write(out / "layers" / "mine" / "k0.png", GROUND)
+    changed = out / "layers" / "C" / "k0+1of1.png"
+    image.write(changed, GROUND)
+    for layer in "BC":
+        shutil.rmtree(cut / layer)
+    interpolate(cut, out)
+    assert sorted(path.name for path in (out / "layers").iterdir()) == ["A", "C", "mine"]
+    assert [path.name for path in (out / "layers" / "C").glob("*.png")] == [changed.name]
+    assert f"{changed} is no longer asked for; it stays" in capsys.readouterr().err
