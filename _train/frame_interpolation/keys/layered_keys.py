@@ -166,6 +166,11 @@ def _interpolate_cel(
     if cel.hints:
         as_named = [key_drawings.name_of(cel.paths[key]) for key in present]
         guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks)))
+        if unused := [as_named[i] for i in sorted(guides.hints) if not _spans(cut, cel, numbers[i])]:
+            print(
+                f"{cel.hints}: the next key lacks the layer, so hints of {listed(unused)} are not used.",
+                file=sys.stderr,
+            )
     paths, names = [cel.paths[key] for key in present], [named[i] for i in numbers]
     return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
 

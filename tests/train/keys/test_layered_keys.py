@@ -287,3 +287,13 @@ def test_drawings_of_a_layer_that_is_gone_are_removed(tmp_path, capsys):
     assert sorted(path.name for path in (out / "layers").iterdir()) == ["A", "C", "mine"]
     assert [path.name for path in (out / "layers" / "C").glob("*.png")] == [changed.name]
     assert f"{changed} is no longer asked for; it stays" in capsys.readouterr().err
+
+
+def test_hints_before_a_key_that_lacks_the_layer_are_reported(tmp_path, capsys):
+    cut = write_cut(tmp_path / "cut", {"A": (), "B": ()}, keys=4)
+    (cut / "B" / "k2.png").unlink()
+    hints = [{"key": key, "from": [28, 12], "to": [28, 18]} for key in ("k0", "k1")]
+    (cut / "B" / "hints.json").write_text(json.dumps({"hints": hints}))
+    interpolate(cut, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert f"{cut}/B/hints.json: the next key lacks the layer, so hints of k1 are not used." in said
