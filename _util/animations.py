@@ -6,6 +6,7 @@ does not decode, is read by libwebp through Pillow.
 
 import contextlib
 import itertools
+import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import clock, colour, fields, files
+from _util import clock, colour, fields, files, png
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Decoded, Losses, Metadata
@@ -25,6 +26,7 @@ from _util.pixels import as_8_bits
 SUFFIXES = tuple(clock.LARGEST_RATES)
 _CONTAINERS = {"gif": "gif", "apng": "apng", "libwebp_anim": "webp"}
 _OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
+_HAS_PROFILE, _HAS_ALPHA = 0x20, 0x10  # flags of WebP
 _USUAL_RATE = Fraction(24)
 _PALETTE = "stats_mode=single:reserve_transparent=1"
 
@@ -40,12 +42,13 @@ def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
     return notes
 
 
-def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
+def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction, tags: tuple[png.Chunk, ...] = ()) -> None:
     """Write an animation that plays forever.
 
     Args:
         path: written in place; its suffix is one of `SUFFIXES`.
         frames: (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, all alike.
+        tags: PNG chunks of colour and resolution of RGB: APNG keeps them all, WebP an ICC profile, GIF none.
 
     Raises:
         InputError: the file cannot be written.
@@ -58,6 +61,8 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
         if suffix == ".webp":
             pictures = (colour.from_rgb(as_8_bits(frame), "bgra", Colour()) for frame in frames)
             _encode(path, pictures, "libwebp_anim", "bgra", rate)
+            if profile := png.shown_profile(tags):
+                path.write_bytes(_with_profile(path.read_bytes(), profile, first.shape[:2]))
         elif suffix == ".gif":
             _encode(path, _paletted(map(as_8_bits, frames), rate), "gif", "pal8", rate)
         else:
@@ -65,6 +70,8 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
             names = ("rgba64be", "rgb48be") if first.dtype == np.uint16 else ("rgba", "rgb24")
             name = names[0] if is_clear else names[1]
             _encode(path, (colour.from_rgb(frame, name, Colour()) for frame in frames), "apng", name, rate)
+            if tags:
+                path.write_bytes(png.insert(path.read_bytes(), tags))
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
 
@@ -83,6 +90,18 @@ def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_forma
             container.mux(stream.encode(frame))
         assert stream is not None  # there is a first frame
         container.mux(stream.encode(None))
+
+
+def _with_profile(data: bytes, profile: bytes, size: tuple[int, int]) -> bytes:
+    """A WebP file without an ICC profile, of (h, w) = `size`, with one."""
+    if data[12:16] == b"VP8X":
+        flags, canvas, rest = data[20], data[21:30], data[30:]
+    else:  # a still picture, which libwebp makes of frames that are all alike
+        h, w = size
+        flags, canvas, rest = _HAS_ALPHA, struct.pack("<3xI", w - 1)[:6] + struct.pack("<I", h - 1)[:3], data[12:]
+    chunk = b"ICCP" + struct.pack("<I", len(profile)) + profile + bytes(len(profile) % 2)
+    body = b"WEBPVP8X" + struct.pack("<IB", 10, flags | _HAS_PROFILE) + canvas + chunk + rest
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.VideoFrame]:

@@ -4,6 +4,7 @@ They are read from the side data of decoded frames, wherever the file stores the
 as parameters, each in its own units.
 """
 
+import ctypes
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
@@ -55,7 +56,11 @@ def side_data(frame: av.VideoFrame) -> list[SideData]:
     """The side data of a frame. PyAV's iterator returns it before version 19, a slice since."""
     beside = cast(Any, frame.side_data)
     found = list(beside)
-    return beside[:] if found and isinstance(found[0], Type) else found
+    found = beside[:] if found and isinstance(found[0], Type) else found
+    for data in found:
+        if data.type == Type.ICC_PROFILE:  # PyAV and FFmpeg both free its name, that of APNG: PyAV must not, ever
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(data))
+    return found
 
 
 def changing(frame: av.VideoFrame) -> list[str]:

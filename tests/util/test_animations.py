@@ -1,0 +1,34 @@
+"""Animated pictures keep the colour profile of what they are made of."""
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from _util import animations, icc, png
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (20, 31, 4), np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".apng"])
+@pytest.mark.parametrize("gamma", [1.0, 1.8])
+@pytest.mark.parametrize("others", [[], [PICTURE], [PICTURE[::-1]]])
+def test_profiles_are_kept(tmp_path, suffix, gamma, others):
+    profile = icc.of_gamma(gamma)[: None if gamma == 1 else -1]  # of an odd length, too
+    path = tmp_path / f"a{suffix}"
+    animations.write(path, [PICTURE, *others], Fraction(12), (png.icc_chunk(profile),))
+    with Image.open(path) as animation:
+        assert animation.info["icc_profile"] == profile
+        shown = np.array(animation.convert("RGBA"))
+    is_seen = PICTURE[:, :, 3] > 0
+    np.testing.assert_array_equal(shown[is_seen], PICTURE[is_seen])
+
+
+def test_an_apng_with_a_profile_is_read_without_a_crash(tmp_path):
+    path = tmp_path / "a.apng"
+    animations.write(path, [PICTURE, PICTURE[::-1]], Fraction(12), (png.icc_chunk(icc.of_gamma(1.8)),))
+    read = f"[(list(video.Reader({str(path)!r})), gc.collect()) for _ in range(9)]"
+    assert subprocess.run([sys.executable, "-c", f"import gc; from _util import video; {read}"]).returncode == 0
