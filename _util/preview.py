@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def write_preview(
     shown = [reduced(frame) if in_webp else opaque(reduced(frame)) for frame in frames]
     icc_profile = png.shown_profile(tags)
     if icc_profile and not in_webp:
-        shown = _in_srgb(shown, icc_profile)
+        shown = list(map(to_srgb(icc_profile), shown))
     if exposures is not None:
         shown = [frame for frame, count in zip(shown, exposures, strict=True) for _ in range(count)]
     if there_and_back:
@@ -95,14 +95,19 @@ def _exif(tags: tuple[png.Chunk, ...]) -> Image.Exif:
     return exif
 
 
-def _in_srgb(frames: list[np.ndarray], icc_profile: bytes) -> list[np.ndarray]:
-    """Convert frames (h, w, 3) uint8 to sRGB; unchanged if the profile is damaged."""
+def to_srgb(icc_profile: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that converts (h, w, 3) RGB or (h, w, 4) RGBA, uint8, to sRGB; unchanged if the profile is damaged."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
     except (OSError, ImageCms.PyCMSError):
-        return frames
-    return [np.asarray(ImageCms.applyTransform(Image.fromarray(frame), to_srgb)) for frame in frames]
+        return lambda pixels: pixels
+
+    def convert(pixels: np.ndarray) -> np.ndarray:
+        colours = Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
+        return np.dstack([np.asarray(ImageCms.applyTransform(colours, transform)), pixels[:, :, 3:]])
+
+    return convert
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray], fps: float) -> None:

@@ -17,11 +17,12 @@ from _train.frame_interpolation.keys import exposure_sheets, key_names
 from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import SheetRow
-from _util import animations, clock, colour, files, formats, video
+from _util import animations, clock, colour, files, formats, png, video
 from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
-from _util.pixels import PixelType
+from _util.pixels import PixelType, as_8_bits
+from _util.preview import to_srgb
 
 
 class Format(NamedTuple):
@@ -174,14 +175,39 @@ def _pictures(export: Export) -> Iterator[tuple[Shot, Picture]]:
         yield shot, picture.converted(common[picture.suffix])
 
 
-def _frames(export: Export) -> Iterator[np.ndarray]:
-    """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames."""
+def _frames(
+    export: Export, convert: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+) -> Iterator[np.ndarray]:
+    """The picture of each frame: (h, w, 3) or (h, w, 4), uint8 or uint16, the same for all frames.
+
+    Args:
+        convert: a conversion of colours.
+    """
     keys = (formats.for_display(_picture(shot, export.cache)) for shot in export.shots if not shot.id)
     common = PixelType.common([PixelType(3, np.dtype(np.uint8)), *map(PixelType.of, keys)])
     for shot in export.shots:
-        pixels = common.convert(formats.for_display(_picture(shot, export.cache)))
+        pixels = convert(common.convert(formats.for_display(_picture(shot, export.cache))))
         for _ in range(shot.exposure):
             yield pixels
+
+
+def _tags(export: Export) -> tuple[png.Chunk, ...]:
+    """The tags of colour and resolution of the first key, for RGB."""
+    key = _picture(export.shots[0], export.cache)
+    pixels = formats.for_display(key)
+    return Picture(pixels, tags=key.tags).converted(PixelType(3, pixels.dtype)).tags
+
+
+def _in_srgb(export: Export) -> Iterator[np.ndarray]:
+    """`_frames` for video, which holds no profile: in sRGB, with 8 bits where the first key has other colours."""
+    profile = png.shown_profile(_tags(export))
+    if not profile:
+        return _frames(export)
+    convert = to_srgb(profile)
+    samples = np.stack(np.meshgrid(*[np.arange(0, 256, 17, np.uint8)] * 3), 3).reshape(64, 64, 3)
+    if np.abs(convert(samples).astype(int) - samples).max() <= 1:  # it is sRGB
+        return _frames(export)
+    return _frames(export, lambda pixels: convert(as_8_bits(pixels)))
 
 
 def _write_png(path: Path, export: Export) -> None:
@@ -216,15 +242,15 @@ def _write_chart(path: Path, rows: Sequence[SheetRow]) -> None:
 
 def _write_animation(path: Path, export: Export) -> None:
     with files.replacing(path) as temporary:
-        animations.write(temporary, export.counted(_frames(export)), export.rate)
+        animations.write(temporary, export.counted(_frames(export)), export.rate, _tags(export))
 
 
 def _write_mp4(path: Path, export: Export) -> None:
-    _write_video(path, export, map(_even, _frames(export)), "libx264", "yuv420p")
+    _write_video(path, export, map(_even, _in_srgb(export)), "libx264", "yuv420p")
 
 
 def _write_prores(path: Path, export: Export) -> None:
-    _write_video(path, export, _frames(export), "prores_ks", None)
+    _write_video(path, export, _in_srgb(export), "prores_ks", None)
 
 
 def _write_video(

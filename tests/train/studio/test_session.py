@@ -2,19 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
-from _util import image, video
+from _util import formats, icc, image, png, video
 from _util.errors import InputError
 from _util.formats import Picture
 from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, write_keys
@@ -412,6 +413,53 @@ def test_transparency_is_kept(tmp_path, format, name):
     first = next(iter(video.Reader(tmp_path / "out" / name, keep_alpha=True))).pixels
     alpha = first[:, :, 3].astype(float) / np.iinfo(first.dtype).max
     assert np.abs(alpha - key(0, 4)[:, :, 3] / 255).max() < 0.02
+
+
+@pytest.fixture
+def exported(tmp_path) -> Iterator[Callable[..., Path]]:
+    """Exports a picture with a profile, which moves, in a format; returns the path of the export."""
+    opened = []
+
+    def export(pixels: np.ndarray, profile: bytes, format: str) -> Path:
+        keys = tmp_path / "keys"
+        keys.mkdir()
+        for name, shift in (("k1.png", 0), ("k2.png", 8)):
+            formats.write(keys / name, np.roll(pixels, shift, 1), (png.icc_chunk(profile),))
+        opened.append(Opened(keys, tmp_path / "out"))
+        draw_all(opened[0].session, opened[0].worker)
+        return Path(opened[0].export(format)["path"])
+
+    yield export
+    opened[0].worker.stop()
+    opened[0].worker.join()
+
+
+@pytest.mark.parametrize("unit", [np.uint8(1), np.uint16(257)])
+@pytest.mark.parametrize("format", ["mp4", "prores"])
+def test_video_is_in_srgb(exported, format, unit):
+    path = exported(key(0) // 2 * unit, icc.of_gamma(1.0), format)
+    first = next(iter(video.Reader(path))).pixels
+    assert first[2, 2] / np.iinfo(first.dtype).max == pytest.approx(np.full(3, 187 / 255), abs=0.01)  # half the light
+
+
+def test_video_of_deep_keys_in_srgb_keeps_their_depth(exported):
+    ramp = np.broadcast_to(np.arange(20000, 21024, 16, np.uint16)[:, None], (*SIZE, 3)).copy()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    first = next(iter(video.Reader(exported(ramp, profile, "prores")))).pixels
+    assert len(np.unique(first[24, :, 1] // 64)) > 10  # 4 with 8 bits
+
+
+@pytest.mark.parametrize("unit", [np.uint8(1), np.uint16(257)])
+@pytest.mark.parametrize("format", ["webp", "apng"])
+def test_animations_have_the_profile_of_the_keys(exported, format, unit):
+    profile, pixels = icc.of_gamma(1.0), key(0, 4) // 2 * unit
+    path = exported(pixels, profile, format)
+    with Image.open(path) as animation:
+        assert animation.info["icc_profile"] == profile
+        assert animation.n_frames == 3
+    first = next(iter(video.Reader(path, keep_alpha=True))).pixels
+    expected = pixels if first.dtype == pixels.dtype else key(0, 4) // 2
+    np.testing.assert_array_equal(first[pixels[:, :, 3] > 0], expected[pixels[:, :, 3] > 0])
 
 
 def test_drawings_come_with_a_sheet_and_a_chart(opened, tmp_path):
