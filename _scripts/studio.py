@@ -6,7 +6,6 @@ keys/   →   http://127.0.0.1:…/…/    film strip, timing charts, hints, pla
 """
 
 import argparse
-import contextlib
 import time
 import webbrowser
 from pathlib import Path
@@ -63,9 +62,13 @@ def main() -> None:
         print(f"Page: {address}\nCtrl-C ends it; all edits are saved as they are made.", flush=True)
         if not arguments.no_browser:
             webbrowser.open(address)
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             while True:
                 time.sleep(3600)
+        except command.Terminated:
+            raise
+        except KeyboardInterrupt:
+            pass
     print("Closed.")
 
 

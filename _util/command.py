@@ -162,7 +162,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print("Interrupted; what has been written is whole.", file=sys.stderr)
-        sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT))
+        sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
     sys.exit(0)
 
 
@@ -187,7 +187,7 @@ def _require_current_folder() -> None:
         raise InputError("The current folder has been removed; go to another one (cd), and run again.") from error
 
 
-class _Terminated(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """SIGTERM, as `kill`, `timeout`, Slurm and containers send it."""
 
 
@@ -197,7 +197,7 @@ def _interrupt_on_sigterm() -> None:
 
     def terminate(number: int, _frame: Any) -> None:
         if os.getpid() == process:
-            raise _Terminated
+            raise Terminated
         signal.signal(number, signal.SIG_DFL)  # of a forked worker
         os.kill(os.getpid(), number)
 
@@ -208,7 +208,7 @@ def _interrupt_on_sigterm() -> None:
 def _keep_interrupt(unraisable) -> None:
     """Raise an interrupt again, shortly after, if it arrived in code that cannot raise, such as a callback from C."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        number = signal.SIGTERM if issubclass(unraisable.exc_type, _Terminated) else signal.SIGINT
+        number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
         threading.Timer(0.05, _interrupt, [number]).start()
     else:
         sys.__unraisablehook__(unraisable)

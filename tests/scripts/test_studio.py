@@ -1,15 +1,19 @@
-"""The command line of the page: what it refuses."""
+"""The command line of the page: what it refuses, and how it ends."""
 
+import contextlib
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from _scripts import studio
+from _util import command
 from _util.locks import holding
 from tests.train.studio.drawings import write_keys
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+server = pytest.importorskip("_train.frame_interpolation.studio.server")
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +69,16 @@ def test_a_damaged_project_is_kept(call, tmp_path):
     (keys / "studio.json").write_text("{")
     assert "studio.json is damaged" in refused(call, keys)
     assert (keys / "studio.json").read_text() == "{"
+
+
+@pytest.mark.parametrize(("interrupt", "code"), [(KeyboardInterrupt, 0), (command.Terminated, 143)])
+def test_how_it_ends(call, tmp_path, monkeypatch, interrupt, code):
+    def sleep(seconds):
+        raise interrupt
+
+    monkeypatch.setattr(studio, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(server, "serving", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1/"))
+    finished = call(studio.main, write_keys(tmp_path / "keys"), "--no-browser")
+    assert finished.code == code
+    assert finished.written.endswith("Closed.\n") == (code == 0)
+    assert finished.said == ("" if code == 0 else "Interrupted; what has been written is whole.\n")
