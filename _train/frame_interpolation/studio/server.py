@@ -15,6 +15,7 @@ import errno
 import json
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -208,7 +209,9 @@ def _listen(port: int) -> socket.socket:
         InputError: the port is not available.
     """
     listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # On Windows, SO_REUSEADDR would take a port on which another program listens.
+    option = socket.SO_EXCLUSIVEADDRUSE if sys.platform == "win32" else socket.SO_REUSEADDR
+    listening.setsockopt(socket.SOL_SOCKET, option, 1)
     try:
         listening.bind((HOST, port))
         listening.listen()

@@ -256,3 +256,18 @@ def test_a_port_in_use_is_a_sentence(tmp_path):
                 server.serving(tmp_path, {}, tmp_path, number),
             ):
                 pass
+
+
+def test_a_port_in_use_is_not_taken_on_windows(monkeypatch):
+    """Where SO_REUSEADDR, unlike elsewhere, allows that."""
+    options = []
+
+    class Listening(socket.socket):
+        def setsockopt(self, *option):
+            options.append(option)
+
+    monkeypatch.setattr(server.sys, "platform", "win32")
+    monkeypatch.setattr(server.socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    monkeypatch.setattr(server.socket, "socket", Listening)
+    server._listen(0).close()
+    assert options == [(socket.SOL_SOCKET, -5, 1)]
