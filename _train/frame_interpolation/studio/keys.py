@@ -1,6 +1,7 @@
 """The key drawings in a folder, which may change at any time."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,11 @@ class Keys:
         self.all = list({key.name: key for key in reversed(found)}.values())[::-1]  # `sentence` names doubles
         self.version += 1
         return True
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Let the next `scan` read these keys, even if their files look unchanged."""
+        paths = {key.path for key in keys}
+        self._read = {one: key for one, key in self._read.items() if key.path not in paths}
 
     def sentence(self) -> str:
         """A sentence about a problem with the folder as a whole; empty if there is none."""

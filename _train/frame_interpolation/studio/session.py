@@ -1,7 +1,7 @@
 """An open project: its keys, edits and drawings, shared by the threads that serve, watch and draw."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,11 @@ class Session:
         if self.project.reload():
             self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
         return self.cache.forget_missing()
+
+    def survey_again(self, keys: Iterable[Key]) -> None:
+        """Read keys again at the next `check_disk`, even if size, time and inode of their files are the same."""
+        with self.changed:
+            self.keys.forget(keys)
 
     # ---- Drawing -------------------------------------------------------------------------------------------------
 

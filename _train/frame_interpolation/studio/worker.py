@@ -124,6 +124,7 @@ class Worker(threading.Thread):
             self._prepared.popitem(last=False)
         ends = Ends.read(row.key.path, row.next.path)
         if [digest(path) for path in ends.paths] != [row.key.digest, row.next.digest]:
+            self._session.survey_again((row.key, row.next))
             raise _ChangedError
         self._prepared[gap] = ends, self._interpolator.prepare(*ends.frames(), row.hints)
         return self._prepared[gap]

@@ -1,6 +1,7 @@
 """A project that is open: keys that change meanwhile, edits, what is drawn next, drawings and exports."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -18,6 +19,7 @@ from _train.frame_interpolation.studio.worker import Worker
 from _util import formats, icc, image, png, video
 from _util.errors import InputError
 from _util.formats import Picture
+from _util.runs import digest
 from tests.train.studio.drawings import SIMPLE, SIZE, draw_all, key, until, write_keys
 
 
@@ -259,6 +261,20 @@ def test_a_key_that_changes_has_other_in_betweens(opened):
     assert after[1] != before[1]
     assert "k3 was changed" in str(opened.notices()[-1])
     until(lambda: after[1] in opened.session.cache)
+
+
+def test_a_key_that_changes_unseen_is_read_again(opened):
+    """Its size, time and inode are those of before."""
+    path, draw = opened.session.folder / "k2.png", opened.worker._drawn
+    before, status = path.read_bytes(), path.stat()
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    attempts = []
+    opened.worker._drawn = lambda *wanted: attempts.append(wanted) or draw(*wanted)
+    draw_all(opened.session, opened.worker)
+    assert opened.row("k2")["id"] == digest(path)[:32]
+    assert all(one["drawn"] for name in ("k1", "k2") for one in opened.row(name)["drawings"])
+    assert len(attempts) == 3
 
 
 def test_a_damaged_key_and_one_of_another_size_are_reported_where_they_are(opened):
