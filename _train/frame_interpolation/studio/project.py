@@ -114,7 +114,7 @@ def gaps(state: State, keys: Sequence[str], planned: Mapping[str, Gap]) -> list[
     """The timing of the gap that each key begins, as `timing.plan` returns it.
 
     A corrected in-between without a timing of its own has that of the gap that it divides. A gap without any has one
-    in-between.
+    in-between. Without a loop, the last key is exposed as those of the gap before it.
 
     Args:
         keys: names of the keys, in order.
@@ -127,7 +127,7 @@ def gaps(state: State, keys: Sequence[str], planned: Mapping[str, Gap]) -> list[
         said = state.timings.get(key, state.timings.get(whole))
         found.append(Gap.on(said.ticks, said.on) if said else planned.get(key, planned.get(whole, _ONE_BETWEEN)))
     if found and not state.is_loop:
-        found[-1] = Gap.on((), found[-1].exposures[0])
+        found[-1] = Gap.on((), found[-2:][0].exposures[0])
     return found
 
 

@@ -167,8 +167,14 @@ def test_a_correction_has_the_timing_of_the_gap_that_it_divides():
     assert [gap.exposures for gap in found] == [(2, 2), (2, 2), (1,) * 4, (1,) * 4, (1,)]
 
 
+def test_the_last_key_is_exposed_as_those_before_it():
+    state = State().with_timing("k1", Timing((HALF,), 2)).with_timing("k2", Timing((HALF,), 3))
+    found = gaps(state, ["k1", "k2", "k3"], {})
+    assert [gap.exposures for gap in found] == [(2, 2), (3, 3), (3,)]
+    assert [gap.exposures for gap in gaps(state, ["k1"], {})] == [(2,)]
+
+
 def test_a_loop_has_a_gap_after_the_last_key():
     state = State().with_timing("k2", Timing((HALF,), 2))
     assert [gap.ticks for gap in gaps(state, ["k1", "k2"], {})] == [(HALF,), ()]
-    assert gaps(state, ["k1", "k2"], {})[1].exposures == (2,)
     assert [gap.ticks for gap in gaps(state.with_loop(True), ["k1", "k2"], {})] == [(HALF,), (HALF,)]
