@@ -6,8 +6,9 @@ studio.json
      "loop": false,
      "gaps": {"key_001": {"ticks": ["1/4", "1/2", "3/4"], "on": 2}}}
 
-A gap has the name of the key that begins it. Entries of keys that are missing at the moment are kept, as is any other
-content of the file. Hints are in `hints.json`, in the form of `frame_interpolation.guides.hints`.
+A gap has the name of the key that begins it, in a form that `files.index_of` knows. Entries of keys that are missing at
+the moment are kept, as is any other content of both files. Hints are in `hints.json`, in the form of
+`frame_interpolation.guides.hints`.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from _train.frame_interpolation.keys import key_names, timing
 from _train.frame_interpolation.keys.timing import Gap
 from _util import clock
 from _util.errors import InputError
-from _util.files import read_json, write_text
+from _util.files import index_of, read_json, write_text
 from _util.runs import digest, stamp
 
 RATE = Fraction(24)
@@ -138,18 +139,19 @@ class Project:
 
     Args:
         folder: of the keys.
-        lone: name of the key that begins the only gap, if there is only one: hints need not name it.
+        keys: names of the present ones, in order. If there are two, hints need not name the first.
 
     Attributes:
-        state: the current one.
+        state: the current one; entries of present keys have their names.
         version: increases with every change.
 
     Raises:
         InputError: a file cannot be used.
     """
 
-    def __init__(self, folder: Path, lone: str | None = None):
-        self._lone = lone
+    def __init__(self, folder: Path, keys: Sequence[str] = ()):
+        self._keys = list(keys)
+        self._lone = keys[0] if len(keys) == 2 else None
         self._project_file, self._hints_file = folder / PROJECT_FILE, folder / HINTS_FILE
         self.version = 1
         self._undone: list[State] = []
@@ -209,12 +211,21 @@ class Project:
         self.version += 1
         return True
 
+    def know(self, keys: Sequence[str]) -> None:
+        """Give entries of present keys, named in order, their names."""
+        if list(keys) != self._keys:
+            self._keys = list(keys)
+            self.state = _named(self.state, self._keys)
+            self._done, self._undone = (
+                [_named(state, self._keys) for state in of] for of in (self._done, self._undone)
+            )
+
     def _load(self) -> State:
         stamps = self._stamps()  # before reading, so that what is written meanwhile is not taken for read
-        document = _read_object(self._project_file)
-        state = _state(self._project_file, document, _hints(self._hints_file, self._lone))
-        self._document, self._known = document, stamps
-        return state
+        document, of_hints = _read_object(self._project_file), _read_object(self._hints_file)
+        state = _state(self._project_file, document, _hints(self._hints_file, of_hints, self._lone))
+        self._document, self._hints_document, self._known = document, of_hints, stamps
+        return _named(state, self._keys)
 
     def _save(self, state: State) -> None:
         if self._stamps() != self._known:
@@ -228,7 +239,8 @@ class Project:
             of_project = _write(self._project_file, self._document)
         if state.hints != self.state.hints:
             hints = [{"key": key, **hint.as_json()} for key, some in state.hints.items() for hint in some]
-            of_hints = _write(self._hints_file, {"hints": hints})
+            self._hints_document |= {"hints": hints}
+            of_hints = _write(self._hints_file, self._hints_document)
         self._known = of_project, of_hints
         self.state = state
         self.version += 1
@@ -320,9 +332,20 @@ def _rate(value: Any) -> Fraction:
     return rate
 
 
-def _hints(path: Path, lone: str | None) -> dict[str, tuple[Hint, ...]]:
+def _named(state: State, keys: Sequence[str]) -> State:
+    """The state with entries under the names of their keys; a timing under that very name overrides others."""
+    written = state.timings.keys() | state.hints.keys()
+    names = {name: name if (i := index_of(name, keys)) is None else keys[i] for name in written}
+    in_order = sorted(state.timings, key=lambda name: name == names[name])
+    hints: dict[str, tuple[Hint, ...]] = {}
+    for name, some in state.hints.items():
+        hints[names[name]] = (*hints.get(names[name], ()), *some)
+    return replace(state, timings={names[name]: state.timings[name] for name in in_order}, hints=hints)
+
+
+def _hints(path: Path, document: Mapping[str, Any], lone: str | None) -> dict[str, tuple[Hint, ...]]:
     """Hints by the name of the key, also of missing keys."""
-    entries = _read_object(path).get("hints", [])
+    entries = document.get("hints", [])
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
     if not entries:

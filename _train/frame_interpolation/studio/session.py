@@ -49,7 +49,7 @@ class Session:
         self._planned.update(names)
         if self._planned.problem:
             raise InputError(self._planned.problem)
-        self.project = Project(folder, names[0] if len(names) == 2 else None)
+        self.project = Project(folder, names)
         self.cache = Cache(folder / CACHE_FOLDER)
         self.method = ""
         self._disk_problem, self._method_problem = "", ""
@@ -202,7 +202,9 @@ class Session:
         if self.keys.scan():
             self._failed.clear()  # perhaps because of what was there before
             self.tell("notice", _difference(before, self.keys.all))
-        self._planned.update([key.name for key in self.keys.all])
+        names = [key.name for key in self.keys.all]
+        self._planned.update(names)
+        self.project.know(names)
         if self.project.reload():
             self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
         return self.cache.forget_missing()

@@ -126,11 +126,30 @@ def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
     from _train.frame_interpolation.guides import hints
 
     (tmp_path / "hints.json").write_text('{"hints": [{"from": [1, 2], "to": [3, 4]}]}')
-    project = Project(tmp_path, lone="k1")
+    project = Project(tmp_path, ["k1", "k2"])
     assert project.state.hints == {"k1": (Hint(((1.0, 2.0),), ((3.0, 4.0),)),)}
     stroke = Hint(((0.0, 0.0), (5.0, 5.0)), ((1.0, 1.0), (6.0, 6.0)))
     project.change(project.state.with_hints("k1", [*project.state.hints["k1"], stroke]))
     assert hints.read(tmp_path / "hints.json", ["k1", "k2", "k3"]) == {0: project.state.hints["k1"]}
+
+
+def test_names_of_another_form_are_those_of_the_keys(tmp_path):
+    apart, whole = "e\u0301", "\u00e9"
+    entries = [{"key": key, **HINT.as_json()} for key in ("k1.png", "k1", whole, "gone.png")]
+    (tmp_path / "hints.json").write_text(json.dumps({"note": "mine", "hints": entries}))
+    timings = {"k1": {"ticks": ["1/4"]}, "k1.png": {"ticks": ["1/2"]}, whole: {"ticks": []}}
+    (tmp_path / "studio.json").write_text(json.dumps({"gaps": timings}))
+    project = Project(tmp_path, ["k1", apart, "k3"])
+    assert project.state.timings == {"k1": Timing((QUARTER,)), apart: Timing(())}
+    assert project.state.hints == {"k1": (HINT, HINT), apart: (HINT,), "gone.png": (HINT,)}
+    project.change(project.state.with_hints("k1", []))
+    project.know(["gone", "k1"])
+    assert project.state.hints == {"gone": (HINT,), apart: (HINT,)}
+    project.undo()
+    assert project.state.hints == {"gone": (HINT,), "k1": (HINT, HINT), apart: (HINT,)}
+    document = json.loads((tmp_path / "hints.json").read_text())
+    assert document["note"] == "mine"
+    assert [entry["key"] for entry in document["hints"]] == ["k1", "k1", apart, "gone"]
 
 
 @pytest.mark.parametrize(
