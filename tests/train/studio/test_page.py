@@ -318,6 +318,30 @@ def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
         page.get_by_text("frame 1 of 8").wait_for()
 
 
+def set_hidden(page, is_hidden: bool) -> None:
+    """A headless browser shows all tabs at once."""
+    page.evaluate(
+        "(is) => { Object.defineProperty(document, 'hidden', { value: is, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        is_hidden,
+    )
+
+
+def test_many_tabs_do_not_use_up_the_connections_of_the_browser(studio, tmp_path):
+    with open_page(studio.address, tmp_path / "profile") as page:
+        wait_until_drawn(page)
+        tabs = [page]
+        for _ in range(7):
+            set_hidden(tabs[-1], True)
+            tabs.append(page.context.new_page())
+            tabs[-1].goto(studio.address)
+            wait_until_drawn(tabs[-1])
+        tabs[-1].keyboard.press("2")
+        tabs[-1].get_by_text("frame 1 of 8").wait_for()
+        set_hidden(page, False)
+        page.get_by_text("frame 1 of 8").wait_for()
+
+
 def test_of_a_hundred_keys_only_small_pictures_of_those_in_sight_are_fetched(tmp_path):
     keys = tmp_path / "keys"
     keys.mkdir()

@@ -3,6 +3,8 @@
 // Events: "state" (the project is another), "select" (another drawing), "drawn" (detail: id), "drawing", "export",
 // "tabs" (detail: how many), "notice" (detail: a sentence), "connection" (detail: whether there is one).
 
+const MOST_STREAMS = 4; // browsers allow about six connections to one program, and pictures and edits need some
+
 class Store extends EventTarget {
   state = null;
   cells = []; // all drawings in order: {row, rowIndex, number, id, isKey, tick, position, exposure}
@@ -14,12 +16,19 @@ class Store extends EventTarget {
   #selected = { key: "", number: 0 };
   #looking = 0;
   #edits = Promise.resolve();
+  #source = null; // of events
+  #tabs = 1; // with a stream of events
 
   async start() {
     const state = await this.#get("api/state");
     this.formats = state.formats;
     this.#apply(state);
-    const source = new EventSource("api/events");
+    this.#listen();
+    document.addEventListener("visibilitychange", () => this.#listenIfShown());
+  }
+
+  #listen() {
+    const source = this.#source = new EventSource("api/events");
     const on = (name, take) => source.addEventListener(name, (event) => take(JSON.parse(event.data)));
     on("state", (value) => this.#apply(value));
     on("drawn", ({ id, serial }) => {
@@ -30,10 +39,23 @@ class Store extends EventTarget {
     });
     on("drawing", (id) => { this.drawing = id; this.#tell("drawing", id); });
     on("export", (value) => { this.export = value; this.#tell("export", value); });
-    on("tabs", (count) => this.#tell("tabs", count));
+    on("tabs", (count) => {
+      this.#tabs = count;
+      this.#tell("tabs", count);
+      this.#listenIfShown();
+    });
     on("notice", (sentence) => this.#tell("notice", sentence));
     source.onopen = () => this.#tell("connection", true);
     source.onerror = () => this.#tell("connection", false);
+  }
+
+  // Among many tabs, a hidden one closes its stream; once it is shown, a new stream begins with the state.
+  #listenIfShown() {
+    if (!document.hidden && !this.#source) this.#listen();
+    if (document.hidden && this.#source && this.#tabs > MOST_STREAMS) {
+      this.#source.close();
+      this.#source = null;
+    }
   }
 
   get rows() { return this.state.rows; }
