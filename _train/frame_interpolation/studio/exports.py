@@ -204,7 +204,7 @@ def _in_srgb(export: Export) -> Iterator[np.ndarray]:
     if not profile:
         return _frames(export)
     convert = to_srgb(profile)
-    samples = np.stack(np.meshgrid(*[np.arange(0, 256, 17, np.uint8)] * 3), 3).reshape(64, 64, 3)
+    samples = np.stack(np.meshgrid(*[np.arange(0, 256, 17, dtype=np.uint8)] * 3), 3).reshape(64, 64, 3)
     if np.abs(convert(samples).astype(int) - samples).max() <= 1:  # it is sRGB
         return _frames(export)
     return _frames(export, lambda pixels: convert(as_8_bits(pixels)))
