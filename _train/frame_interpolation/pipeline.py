@@ -75,8 +75,6 @@ class Pipeline:
     def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """The frames as in `frames`, and `carried` (2, k, h, w), channels of both keys, at the times: (n, k, h, w)."""
         _check_times(t, prepared.size)
-        if isinstance(t, Tensor) and t.dim() == 4 and t.numel() > 1 and not self.takes_maps(prepared):
-            raise InputError("A map of times needs a method that finds motion itself; this one takes times of frames.")
         more = [x for x in (prepared.alpha, carried) if x is not None]
         frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
         channels = 3 if prepared.alpha is None else 4

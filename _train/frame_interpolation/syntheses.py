@@ -114,6 +114,8 @@ class Splatting:
         return self._prepare(pair.frame0, pair.frame1, *flow)
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
+        if isinstance(t, Tensor) and t.dim() == 4 and t.numel() > len(t):
+            raise InputError("A map of times needs a method that finds motion itself; this one takes times of frames.")
         frame = self._synthesise(prepared, t)
         if carried is None:
             return frame

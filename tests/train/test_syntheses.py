@@ -8,6 +8,7 @@ from torch import nn
 from _train.frame_interpolation import syntheses
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import Flows
+from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.animeinterp import AnimeInterp
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
@@ -17,6 +18,7 @@ from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FrameUNet
 from _train.frame_interpolation.syntheses import Intermediate, Pair, Splatting
 from _util.checkpoints import seeded
+from _util.errors import InputError
 
 TIMES = 0.2, 0.5, 0.9
 
@@ -65,6 +67,13 @@ def test_several_times_at_once_with_alpha(name):
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(synthesis.synthesise(prepared, TIMES[0]), alone[0][:, :3])
     assert [x.shape for x in synthesis.flow(prepared)] == 2 * [(1, 2, 33, 40)]
+
+
+def test_a_map_of_times_needs_a_method_that_finds_motion():
+    pipeline = Interpolator("dis", "splat", "cpu").pipeline
+    prepared = pipeline.prepare(*torch.rand(2, 1, 3, 32, 40))
+    with pytest.raises(InputError, match="A map of times needs a method that finds motion itself"):
+        pipeline.frames(prepared, torch.full((1, 1, 32, 40), 0.5))
 
 
 @torch.inference_mode()

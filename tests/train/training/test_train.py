@@ -420,7 +420,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
             (["DATA", "out", "--weights", "1", "2"], "--weights"),
             (["DATA", "out", "--crop", "8", "8"], "--crop"),
             (["DATA", "out", "--from", "nothing"], "nothing"),
-            (["toons", "nothing", "out", "--model", "rfr"], "nothing does not exist"),
+            (["toons", "nothing", "out", "--model", "rfr"], "There is no folder nothing"),
             (["toons", "DATA", "out", "--model", "rfr"], "train comes without exact flow; add --self-supervise"),
             (["toons", "DATA", "out", "--model", "fusion", "--flow", "exact"], "choose another --flow"),
             (["DATA", "out", "--model", "ssldtm", "--features", "nothing"], "nothing"),
