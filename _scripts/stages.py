@@ -120,8 +120,9 @@ def check_flow(arguments: argparse.Namespace) -> None:
 
 
 def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
-    """The estimator that was chosen, which takes frames on the CPU, and before it, what identifies it: a line of its
-    name, a digest of its weights, and the precision if that was chosen.
+    """What identifies the estimator that was chosen, and the estimator, which takes frames on the CPU.
+
+    The former is a line of its name, a digest of its weights if it has any, and the precision if that was chosen.
 
     Raises:
         InputError: there is none of that name, or no such device, precision or weights.

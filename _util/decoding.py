@@ -435,6 +435,7 @@ class _PresentationTimes:
             self._waiting.pop(packet, None)
             if packet in self._dropped:  # it comes after all
                 bisect.insort(self._times, self._dropped.pop(packet))
+            self._dropped = {other: time for other, time in self._dropped.items() if other > packet - 2 * _REORDERED}
             before = [other for other in self._waiting if other < packet]
             lost = len(before) - self._reordered()
             for i, other in enumerate(before):

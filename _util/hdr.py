@@ -58,7 +58,7 @@ def side_data(frame: av.VideoFrame) -> list[SideData]:
     found = list(beside)
     found = beside[:] if found and isinstance(found[0], Type) else found
     for data in found:
-        if data.type == Type.ICC_PROFILE:  # PyAV and FFmpeg both free its name, that of APNG: PyAV must not, ever
+        if data.type == Type.ICC_PROFILE:  # of APNG, both PyAV and FFmpeg free its name, so PyAV's object has to stay
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(data))
     return found
 
