@@ -13,8 +13,6 @@ best checkpoint into weights to interpolate with.
 """
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 from _train.frame_interpolation.training import metadata as run_metadata
 from _train.frame_interpolation.training import options as training_options
@@ -54,12 +52,12 @@ def train(options: argparse.Namespace) -> None:
 
     elastic.join(options.device)
     last = options.out / "checkpoints/last.ckpt"
-    state = read_state(last, options, processes)
+    state = run_metadata.read_state(last, options, processes)
     metadata = run_metadata.describe(options, processes)
     if state:
         run_metadata.refuse_changes(state["metadata"]["options"], metadata["options"], last)
         run_metadata.continue_runs(state, metadata)
-        if is_finished(state["step"], last, options):
+        if run_metadata.is_finished(state["step"], last, options):
             return
 
     memory.keep_freed()
@@ -71,57 +69,15 @@ def train(options: argparse.Namespace) -> None:
     sources = data.open_all(options, task)
     task.plan(data.steps_in_epoch(sources, options, processes))
 
-    loop = Loop(create_fabric(options, task.uses_all_weights, processes), task, options, sources, metadata, state)
+    loop = Loop(
+        elastic.create_fabric(options, task.uses_all_weights, processes), task, options, sources, metadata, state
+    )
     try:
         loop.run()
     except OSError as error:
         raise InputError(f"Training stopped at step {loop.step} ({error}); earlier checkpoints are whole.") from error
     if loop.fabric.is_global_zero:
         print(f"Trained to step {loop.step} of {options.steps}, in {loop.seconds / 60:.1f} minutes; see {options.out}.")
-
-
-def read_state(last: Path, options: argparse.Namespace, processes: int) -> dict[str, Any] | None:
-    """The state of the last checkpoint, the same in all processes; None if training begins.
-
-    If the number of processes has changed, `options.accumulate` is set so that steps hold as many batches as before.
-    """
-    from _train.frame_interpolation.training import elastic
-    from _train.frame_interpolation.training.journal import read_checkpoint
-
-    state = read_checkpoint(last) if last.exists() else None
-    elastic.require_one_state(state["step"] if state else 0, last)
-    if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
-        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
-    return state
-
-
-def is_finished(step: int, last: Path, options: argparse.Namespace) -> bool:
-    """Whether the checkpoint `last`, of a step, is the one that was asked for; prints a sentence if it is.
-
-    Raises:
-        InputError: it is of a later step.
-    """
-    if step > options.steps:
-        raise InputError(f"{last} is at step {step} already; ask for more --steps.")
-    if step == options.steps and not torchrun.rank():
-        further = "its schedule ends there" if options.schedule == "cosine" else "more --steps train further"
-        print(f"{last} is at step {step} already; nothing to do ({further}).")
-    return step == options.steps
-
-
-def create_fabric(options: argparse.Namespace, uses_all_weights: bool, processes: int):
-    """Create the Fabric, which handles devices and processes for the loop."""
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies import DDPStrategy
-
-    here = torchrun.local_count()
-    on_gpu = options.device.type == "cuda"
-    return Fabric(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=[options.device.index] if on_gpu and processes == 1 else here,
-        num_nodes=processes // here,
-        strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
-    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import atexit
 import os
 import time
 import uuid
+from argparse import Namespace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -56,6 +57,21 @@ def join(device: torch.device) -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
     atexit.register(dist.destroy_process_group)
+
+
+def create_fabric(options: Namespace, uses_all_weights: bool, processes: int):
+    """Create the Fabric, which handles devices and processes for the loop."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import DDPStrategy
+
+    here = torchrun.local_count()
+    on_gpu = options.device.type == "cuda"
+    return Fabric(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[options.device.index] if on_gpu and processes == 1 else here,
+        num_nodes=processes // here,
+        strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
+    )
 
 
 def create_patient_group() -> dist.ProcessGroup | None:

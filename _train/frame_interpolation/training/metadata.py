@@ -1,4 +1,4 @@
-"""The metadata of checkpoints: how each run of a training was called, on what, and which options it keeps."""
+"""The state and metadata that a run begins with: how each run was called, on what, which options it keeps."""
 
 import argparse
 import math
@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from _util import command, places, runs
+from _util import command, places, runs, torchrun
 from _util.errors import InputError
 
 # Options that are fixed for a run; the others may change when it is resumed.
@@ -62,3 +63,32 @@ def continue_runs(state: dict, metadata: dict) -> None:
     if earlier not in ("", now[-1]["validated_on"]):
         state["best"] = state["plateau"]["best"] = math.inf
     metadata["runs"] = [*before, *now]
+
+
+def read_state(last: Path, options: argparse.Namespace, processes: int) -> dict[str, Any] | None:
+    """The state of the last checkpoint, the same in all processes; None if training begins.
+
+    If the number of processes has changed, `options.accumulate` is set so that steps hold as many batches as before.
+    """
+    from _train.frame_interpolation.training import elastic
+    from _train.frame_interpolation.training.journal import read_checkpoint
+
+    state = read_checkpoint(last) if last.exists() else None
+    elastic.require_one_state(state["step"] if state else 0, last)
+    if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
+        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
+    return state
+
+
+def is_finished(step: int, last: Path, options: argparse.Namespace) -> bool:
+    """Whether the checkpoint `last`, of a step, is the one that was asked for; prints a sentence if it is.
+
+    Raises:
+        InputError: it is of a later step.
+    """
+    if step > options.steps:
+        raise InputError(f"{last} is at step {step} already; ask for more --steps.")
+    if step == options.steps and not torchrun.rank():
+        further = "its schedule ends there" if options.schedule == "cosine" else "more --steps train further"
+        print(f"{last} is at step {step} already; nothing to do ({further}).")
+    return step == options.steps
