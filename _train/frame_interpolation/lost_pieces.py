@@ -29,7 +29,6 @@ from _util.flow import Flows
 from _util.pieces.affine import angles
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
-from _util.pieces.ownership import UNKNOWN
 from _util.sgm import SGM
 from _util.sgm.motion import scale_of
 
@@ -131,19 +130,20 @@ def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, match
     bows = bows_of(pieces, matched)
     turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= BOW)
     turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
-    seen, unlike = _compared(pictures, pieces, matched)
-    turns &= (unlike <= _MOST_UNLIKE) & _are_whole(pieces)
+    turns &= _are_whole(pieces)
+    seen, unlike = _compared(pictures, pieces, matched, turns)
+    turns &= unlike <= _MOST_UNLIKE
     sure = confidences(pieces, turns)
     turns &= (seen >= np.where(is_turned, _SEEN, _RIGID)) & (sure >= np.where(is_turned, _SURE, _RIGID))
-    are_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces) < _BENT * scale)
+    are_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces, turns) < _BENT * scale)
     return _Turning(turns, is_turned, bows >= _FAR * scale, are_rigid)
 
 
-def _bends(pieces: Pieces) -> np.ndarray:
-    """(k,): the mean length of each piece's bends, in pixels."""
+def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
+    """(k,): the mean length of each chosen piece's bends, in pixels; 0 for others."""
     sums = 0.0
     for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
-        known = owners != UNKNOWN
+        known = by_pixel(chosen, owners)
         sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), len(pieces.layers))
     return sums / np.maximum(np.add(*_areas(pieces)), 1)
 
@@ -178,27 +178,32 @@ def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
     return Flows(*found)
 
 
-def _compared(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each piece finds itself in the other frame, of what does not land behind other pieces there.
+def _compared(
+    pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each chosen piece finds itself in the other frame, of what does not land behind other pieces there.
+
+    Args:
+        chosen: (k,) bool.
 
     Returns:
         (k,) in [0, 1]: the share that lands on the same piece, the lower of both directions; (k,) in [0, 1]: the share
-        that differs from all within a pixel of where it lands.
+        that differs from all within a pixel of where it lands. Both are 0 for other pieces.
     """
     count, layers = len(pieces.layers), np.append(pieces.layers, -1)
     seen, unlike, areas = np.ones(count), np.zeros(count), np.zeros(count)
     for i, (owners, others, path) in enumerate(zip(pieces.owners, pieces.owners[::-1], matched, strict=True)):
-        places = landings(path, 1)
+        is_chosen = by_pixel(chosen, owners)
+        own, places = owners[is_chosen], landings(path, 1, is_chosen)
         landed = others.ravel()[places]
-        shown = (owners != UNKNOWN) & ((landed == owners) | (layers[landed] <= layers[owners]))
-        own, same = owners[shown], landed[shown] == owners[shown]
+        shown = (landed == own) | (layers[landed] <= layers[own])
+        own, places, here = own[shown], places[shown], pictures[i][is_chosen][shown]
         darkest, lightest = (
-            of(pictures[1 - i], _WITHIN_A_PIXEL).reshape(-1, 3)[places[shown]] for of in (cv2.erode, cv2.dilate)
+            of(pictures[1 - i], _WITHIN_A_PIXEL).reshape(-1, 3)[places] for of in (cv2.erode, cv2.dilate)
         )
-        here = pictures[i][shown]
         nearest = here.clip(darkest, lightest)
         differs = (np.maximum(here, nearest) - np.minimum(here, nearest) > _UNLIKE).any(1)
         pixels = np.bincount(own, minlength=count)
-        seen = np.minimum(seen, np.bincount(own, same, count) / pixels.clip(min=1))
+        seen = np.minimum(seen, np.bincount(own, landed[shown] == own, count) / pixels.clip(min=1))
         unlike, areas = unlike + np.bincount(own, differs, count), areas + pixels
     return seen, unlike / areas.clip(min=1)

@@ -126,9 +126,9 @@ def bows_of(pieces: Pieces, matched: Flows) -> np.ndarray:
     """(k,): each piece's maximum deviation from a straight path at t = 0.5, in pixels."""
     found = np.zeros(len(pieces.layers))
     for owners, path in zip(pieces.owners, matched, strict=True):
-        is_known = owners != UNKNOWN
-        x, y = paths.off_straight(path, 0.5)[0].cpu().numpy()[:, is_known]
-        np.maximum.at(found, owners[is_known], np.hypot(x, y))
+        is_curved = (owners != UNKNOWN) & paths.bows(path).any(1)[0].cpu().numpy()
+        x, y = paths.off_straight(_selected(path, is_curved), 0.5)[0].cpu().numpy()
+        np.maximum.at(found, owners[is_curved], np.hypot(x, y))
     return found
 
 
@@ -152,7 +152,8 @@ def _find_themselves(frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Fl
     is_found = np.ones(count, bool)
     for i, (path, flow) in enumerate(zip(matched, straight, strict=True)):
         owners = pieces.owners[i]
-        visible = (owners != UNKNOWN) & (pieces.owners[1 - i].ravel()[landings(path, 1)] == owners)
+        visible = owners != UNKNOWN
+        visible[visible] = pieces.owners[1 - i].ravel()[landings(path, 1, visible)] == owners[visible]
         motions = [to_array(motion) for motion in (paths.flow(path), flow)]
         by_piece, by_flow = (
             np.bincount(owners[visible], unlike[visible], count)
@@ -171,7 +172,7 @@ def _agree_better(
     for i, owners in enumerate(pieces.owners):
         is_turning = by_pixel(turns, owners)
         pixels = owners[is_turning].astype(np.int64) * size
-        places += [pixels + landings(motion[i], 0.5)[is_turning] for motion in (turned, straight)]
+        places += [pixels + landings(motion[i], 0.5, is_turning) for motion in (turned, straight)]
     piece, place = np.divmod(np.unique(np.concatenate(places)), size)
     along_paths, along_flow = (
         np.bincount(piece, _disagreement(frame0, frame1, motion).ravel()[place], count) for motion in (turned, straight)
@@ -189,12 +190,22 @@ def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
     return np.where(shown[0] & shown[1], unlikeness(*moved), seen_less)
 
 
-def landings(motion: Tensor, t: float) -> np.ndarray:
-    """(h, w) int64: the flat index of the pixel where each pixel is at time t, clamped to the frame."""
-    x, y = paths.at(motion, t)[0].cpu().numpy()
-    h, w = x.shape
-    column = np.rint(x + np.arange(w)).astype(np.int64).clip(0, w - 1)
-    return np.rint(y + np.arange(h)[:, None]).astype(np.int64).clip(0, h - 1) * w + column
+def landings(motion: Tensor, t: float, chosen: np.ndarray) -> np.ndarray:
+    """(n,) int64: the flat index of the pixel where each of n chosen pixels is at time t, clamped to the frame.
+
+    Args:
+        chosen: (h, w) bool.
+    """
+    h, w = chosen.shape
+    x, y = paths.at(_selected(motion, chosen), t)[0].cpu().numpy()
+    row, column = np.nonzero(chosen)
+    column = np.rint(x + column).astype(np.int64).clip(0, w - 1)
+    return np.rint(y + row).astype(np.int64).clip(0, h - 1) * w + column
+
+
+def _selected(motion: Tensor, chosen: np.ndarray) -> Tensor:
+    """The motion (1, c, n) of chosen pixels (h, w)."""
+    return motion[:, :, torch.from_numpy(chosen).to(motion.device)]
 
 
 def _ends(motion: Flows) -> Flows:

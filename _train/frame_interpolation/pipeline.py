@@ -127,6 +127,8 @@ def create(choice: Choice, context: Context, with_matching: bool = False) -> Pip
     from _train.frame_interpolation.lost_motion import LostMotion
     from _train.frame_interpolation.rotation import AlongArcs
 
+    if isinstance(synthesiser, syntheses.Intermediate):  # on a GPU it is a graph, which is replayed
+        synthesiser = syntheses.Remembering(synthesiser)
     lost_motion = LostMotion(context, synthesiser, of_all=choice.flow is not None)
     return Pipeline(lost_motion, AlongArcs(synthesiser), network)
 

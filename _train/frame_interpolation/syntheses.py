@@ -170,6 +170,32 @@ class Intermediate:
         return True
 
 
+class Remembering(Intermediate):
+    """A synthesis that remembers the pair it prepared last, and the motion it estimated last, if these are small."""
+
+    def __init__(self, synthesis: Intermediate):
+        self._synthesis = synthesis
+        self._last_pair: tuple[Pair, Any] | None = None
+        self._last_frame: tuple[Any, float, Interpolation] | None = None
+
+    def prepare(self, pair: Pair, flow: Flows | None = None) -> Any:
+        last = self._last_pair
+        if last is None or any(a is not b for a, b in zip(last[0], pair, strict=True)):
+            last = pair, self._synthesis.prepare(pair)
+            h, w = pair.frame0.shape[2:]
+            self._last_pair = last if h * w <= flows.LARGEST_AREA else None
+        return last[1]
+
+    def interpolate(self, prepared: Any, t: float | Tensor) -> Interpolation:
+        if isinstance(t, Tensor):
+            return self._synthesis.interpolate(prepared, t)
+        last = self._last_frame
+        if last is None or last[0] is not prepared or last[1] != t:
+            last = prepared, t, self._synthesis.interpolate(prepared, t)
+            self._last_frame = last if self._last_pair and self._last_pair[1] is prepared else None
+        return last[2]
+
+
 def splatting(_: Context) -> FrameSynthesis:
     """Softmax splatting of both frames, holes filled from the other frame; needs no learned weights."""
     from _train.frame_interpolation.models.splatting import SplatSource, SplattedPair, splat, splat_metric

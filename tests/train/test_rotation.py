@@ -287,7 +287,8 @@ def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():
     pictures[1, 4:16, 30:36] = 255
     pictures[1, 4:16, 50:56] = 255
     pieces = still_pieces(owners, np.array([0, 1, 1, 1, 2], np.float32))
-    _, found = _compared((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"))
+    chosen = np.array([False, True, True, True, False])
+    _, found = _compared((pictures[0], pictures[1]), pieces, from_arrays(pieces.paths(), "cpu"), chosen)
     assert found[1] == found[3] == 0
     assert 0.3 < found[2] < 0.5
 

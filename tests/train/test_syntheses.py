@@ -76,6 +76,37 @@ def test_a_map_of_times_needs_a_method_that_finds_motion():
         pipeline.frames(prepared, torch.full((1, 1, 32, 40), 0.5))
 
 
+class Counting(Intermediate):
+    calls = 0
+
+    def interpolate(self, prepared, t):
+        self.calls += 1
+        return super().interpolate(prepared, t)
+
+
+@torch.inference_mode()
+def test_a_small_pair_is_estimated_once(monkeypatch):
+    plain = Counting(with_seeded_weights(SharpIFNet((16, 12, 8, 8), (1, 1, 1, 1))), lambda size: 1)
+    remembering = syntheses.Remembering(plain)
+    (frame0, frame1), alpha = torch.rand(2, 1, 3, 32, 40), torch.rand(2, 1, 32, 40)
+    pairs = Pair(frame0, frame1, frame0, frame1), Pair(frame1, frame0, frame1, frame0)
+
+    def count(pair, times) -> int:
+        before = plain.calls
+        for t in times:
+            drawn = remembering.synthesise(remembering.prepare(pair), t, alpha)
+            counted = plain.calls
+            torch.testing.assert_close(drawn, plain.synthesise(plain.prepare(pair), t, alpha), rtol=0, atol=0)
+            plain.calls = counted
+        return plain.calls - before
+
+    assert count(pairs[0], [0.5, 0.5, 0.3, 0.3, 0.5]) == 3
+    assert count(pairs[1], [0.5, 0.5]) == count(pairs[0], [0.5]) == 1
+    assert count(pairs[0], [torch.tensor([0.5]), torch.tensor([0.3])]) == 2
+    monkeypatch.setattr(syntheses.flows, "LARGEST_AREA", 32 * 40 - 1)
+    assert count(pairs[1], [0.5, 0.5]) == 2
+
+
 @torch.inference_mode()
 def test_what_is_carried_moves_with_the_drawing():
     """Alpha that equals a colour is drawn as that colour is, by whichever synthesis mixes what it reads."""

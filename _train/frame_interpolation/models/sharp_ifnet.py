@@ -24,8 +24,10 @@ from _train.frame_interpolation.models.ifnet import (
 )
 
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
-_RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
 _AROUND = 2  # pixels to each side within which frames must agree
+_RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
+_WIDER = (2, 4, 8, 16)  # pixels by which that window is widened, one after the other, for larger motion
+_KERNEL = 2  # pixels to each side that the sampling kernel reads
 _CELL = 4  # side of the cells that motion is straightened in, pixels; corrections are averaged over 3×3 cells
 _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is intended or an error, and is kept
 
@@ -69,25 +71,37 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor) -> Interpolation:
         motion: (n, 4, h, w); n is b, or b is 1.
         mask: (n, 1, h, w) logits of frame 0's share.
     """
-    rests = _agreement(frames) & (motion.abs().amax(1, keepdim=True) < _RESTING)
-    motion = motion * ~rests
+    motion = motion * ~_rests(frames, motion)
     read0, read1 = read(frames, motion, "sharp")
     frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
     return Interpolation(frame.clamp_(0, 1), motion, mask)
 
 
-def _agreement(frames: Tensor) -> Tensor:
-    """Map frames (2, b, 3, h, w) to (b, 1, h, w): whether colours agree in the neighbourhood of each pixel."""
-    return _eroded((frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE)
+def _rests(frames: Tensor, motion: Tensor) -> Tensor:
+    """Map frames (2, b, 3, h, w) and motion (n, 4, h, w) to (n, 1, h, w): whether each pixel is at rest.
+
+    It is where the frames agree in a window around it and motion is small, or large but samples only that window: such
+    motion has spread from something that moves nearby.
+    """
+    length = motion.abs().amax(1, keepdim=True)
+    agree = (frames[0] - frames[1]).abs_().amax(1, keepdim=True) <= _ALIKE
+    for _ in range(_AROUND):
+        agree = _eroded(agree, 1)
+    rests = agree & (length < _RESTING)
+    radius = _AROUND
+    for step in _WIDER:
+        agree, radius = _eroded(agree, step), radius + step
+        rests |= agree & (length < radius - _KERNEL)
+    return rests
 
 
-def _eroded(mask: Tensor) -> Tensor:
-    """Erode a mask (b, 1, h, w) by `_AROUND` pixels; several times faster than pooling."""
+def _eroded(mask: Tensor, step: int) -> Tensor:
+    """Keep of a mask (b, 1, h, w) what holds at all of 3×3 places, `step` pixels apart; faster than pooling."""
     for dim in (2, 3):
         size = mask.shape[dim]
+        apart = min(step, size - 1)
         found = mask.clone()
-        for step in range(1, min(_AROUND, size - 1) + 1):
-            found.narrow(dim, 0, size - step).logical_and_(mask.narrow(dim, step, size - step))
-            found.narrow(dim, step, size - step).logical_and_(mask.narrow(dim, 0, size - step))
+        found.narrow(dim, 0, size - apart).logical_and_(mask.narrow(dim, apart, size - apart))
+        found.narrow(dim, apart, size - apart).logical_and_(mask.narrow(dim, 0, size - apart))
         mask = found
     return mask

@@ -138,11 +138,11 @@ def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, T
 
 def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[Tensor]:
     """The sums (b, c, h, w) of each layer of depth in turn; arguments as of `splat_in_order`."""
-    order = path[:, -1:].round()
+    order, outside = path[:, -1:].round(), -2.0 - way.shape[3]
     for layer in reversed(range(paths.LAYERS)):
-        belongs = (order == layer).to(values.dtype)
+        belongs = order == layer
         if values.is_cuda or belongs.any():  # a GPU would have to be waited for
-            yield softsplat(values * belongs, way, mode="sum")
+            yield softsplat(values, way.where(belongs, outside), mode="sum")
 
 
 def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
