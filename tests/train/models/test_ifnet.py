@@ -193,14 +193,17 @@ class TestSharp:
         assert drawn.std() > 1.1 * published.std()
 
     @torch.inference_mode()
-    @pytest.mark.parametrize(("length", "radius"), [(0.4, 2), (1.9, 4), (5.9, 8), (13.9, 16), (29.9, 32), (31, 160)])
-    def test_what_rests_stays(self, length, radius):
+    @pytest.mark.parametrize(
+        ("length", "radius", "coarser"),
+        [(0.4, 2, 1), (1.9, 4, 1), (5.9, 8, 1), (13.9, 16, 1), (29.9, 32, 1), (31, 160, 1), (61.9, 64, 2), (63, 160, 2)],
+    )
+    def test_what_rests_stays(self, length, radius, coarser):
         """Where both frames agree within a radius and motion does not lead out of it, the frame is what it was."""
         before = torch.rand(1, 3, 64, 160)
         after = before.clone()
         after[..., :32] = torch.rand(1, 3, 64, 32)
         motion = length * torch.tensor([1.0, -0.3, 0.7, 1.0]).view(1, 4, 1, 1).expand(1, 4, 64, 160)
-        drawn = mix(torch.stack([before, after]), motion, 3 * torch.randn(1, 1, 64, 160))
+        drawn = mix(torch.stack([before, after]), motion, 3 * torch.randn(1, 1, 64, 160), coarser)
         moves = drawn.motion.any(1).any(1)[0]
         assert moves[: 32 + radius].all()
         assert not moves[32 + radius :].any()
