@@ -195,7 +195,7 @@ class TestSharp:
     @torch.inference_mode()
     @pytest.mark.parametrize(
         ("length", "radius", "coarser"),
-        [(0.4, 2, 1), (1.9, 4, 1), (5.9, 8, 1), (13.9, 16, 1), (29.9, 32, 1), (31, 160, 1), (61.9, 64, 2), (63, 160, 2)],
+        [(0.4, 2, 1), (1.9, 4, 1), (5.9, 8, 1), (13, 16, 1), (29.9, 32, 1), (31, 160, 1), (61.9, 64, 2), (63, 160, 2)],
     )
     def test_what_rests_stays(self, length, radius, coarser):
         """Where both frames agree within a radius and motion does not lead out of it, the frame is what it was."""
