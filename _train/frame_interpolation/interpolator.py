@@ -62,8 +62,8 @@ class Interpolator:
         synthesis: a name of `methods.SYNTHESES`, or "auto": the best with available weights.
         device: "cpu", "cuda", "cuda:1", …, a `torch.device`, or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16", or "auto", one that is fast and accurate on the device. On a
-            GPU, "auto" also allows TF32 in fp32 convolutions, for the whole process, as PyTorch does by default; any
-            other precision disables it.
+            GPU, "auto" also allows TF32 in fp32 convolutions, as PyTorch does by default; any other precision disables
+            it. PyTorch has one such setting for the whole process: it stays as the last interpolator at work needs it.
         folder: searched for checkpoints.
         backend: "pytorch", "onnxruntime" or "openvino". The last two run models written by
             `python -m _scripts.export_onnx`, on devices they choose themselves; they ignore `device` and `precision`.
@@ -103,9 +103,8 @@ class Interpolator:
         self.flow, self.synthesis, self.method = choice.flow, choice.synthesis, str(choice)
         self.device = choose_device(device if backend == "pytorch" else "cpu")
         self.context = create_context(self.device, precision, folder, backend)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = precision == "auto"
-            torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
+        self._allows_tf32 = precision == "auto"
+        self._precision_of_its_own()  # for users of the pipeline
         memory.keep_freed()
         with checkpoints.to_be_loaded():
             self.pipeline = pipeline.create(choice, self.context, with_matching=matching != "off")
@@ -234,7 +233,8 @@ class Interpolator:
         if pair.prepared is None:
             still = torch.zeros(1, 2, *pair.first.shape[:2], device=self.device)
             return Flows(still, still)
-        return self.pipeline.flow(pair.prepared)
+        with self._precision_of_its_own():
+            return self.pipeline.flow(pair.prepared)
 
     def at(self, pair: PreparedFrames, t: float) -> np.ndarray:
         """The frame at time t in (0, 1), in the shape and type of the input."""
@@ -267,8 +267,8 @@ class Interpolator:
         if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
                 with self._precision_of_its_own():
-                    frame = pair.parted.frame(t, of_parts)[0]
-                yield self._waiting(pair, t, frame, self._widths(pair, t))
+                    frame, width = pair.parted.frame(t, of_parts)[0], self._widths(pair, t)
+                yield self._waiting(pair, t, frame, width)
             return
         times = iter(times)
         count = self._together(pair) if easing is None else 1
@@ -321,7 +321,13 @@ class Interpolator:
         return torch.from_numpy(lines.widths[:, None]).to(self.device)
 
     def _precision_of_its_own(self) -> torch.autocast:
-        """Disable any `torch.autocast` of the caller."""
+        """Disable any `torch.autocast` of the caller, and allow TF32 or not as `precision` says.
+
+        TF32 is not reset afterwards, since another thread may be drawing with the same interpolator.
+        """
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = self._allows_tf32
+            torch.set_float32_matmul_precision("highest")  # TF32 would round correlations
         return torch.autocast(self.device.type, enabled=False)
 
     def _waiting(self, pair: PreparedFrames, t: float, frame: Tensor, width: Tensor | None) -> Callable[[], np.ndarray]:

@@ -22,6 +22,7 @@ from _train.frame_interpolation.models.ifnet import IFNet
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
+from _train.frame_interpolation.pipeline import Pipeline
 from _util import checkpoints, features, image, runs
 from _util.errors import InputError
 from tests.feigned_gpu import feigned_gpu
@@ -346,6 +347,31 @@ def test_products_of_fp32_are_rounded_only_in_convolutions_and_by_auto(precision
         assert torch.backends.cudnn.allow_tf32 == allowed
         assert not torch.backends.cuda.matmul.allow_tf32
         assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("auto", True), ("fp32", False)])
+def test_each_interpolator_works_in_its_own_precision(monkeypatch, precision, allowed):
+    seen = []
+
+    def spied(work):
+        def remember(*arguments):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
+            torch.backends.cudnn.allow_tf32 = not allowed
+            torch.set_float32_matmul_precision("high")
+            return work(*arguments)
+
+        return remember
+
+    for name in ("prepare", "carry", "flow"):
+        monkeypatch.setattr(Pipeline, name, spied(getattr(Pipeline, name)))
+    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled), feigned_gpu() as device:
+        interpolator = Interpolator("dis", "splat", str(device), precision)
+        Interpolator("dis", "splat", str(device), "fp32" if allowed else "auto")
+        pair = interpolator.prepare(texture(20, 33), nearly(texture(20, 33)))
+        interpolator.at(pair, 0.5)
+        interpolator.flow_of(pair)
+        torch.set_float32_matmul_precision("highest")
+    assert seen == 3 * [(allowed, "highest")]
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5])

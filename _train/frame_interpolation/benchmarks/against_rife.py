@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks.stages import SIZES, read_frame, timed
+from _train.frame_interpolation.benchmarks.stages import SIZES, peak, read_frame, reset_peak, timed
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
 from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models.ifnet import IFNet
-from _util import checkpoints, memory
+from _util import checkpoints
 
 BASELINE = "rife"
 _WARM_UP = 1
@@ -32,7 +32,7 @@ def compare(
     precision: str = "auto",
 ) -> list[dict]:
     """A row per size and method: `first` and `further` in seconds, medians of `repeats`; their ratios to the baseline,
-    medians over turns; and `peak_mb`, the peak memory of the process.
+    medians over turns; and `peak_mb`, the peak memory as of `stages.peak`.
 
     Args:
         methods: names of syntheses, "FLOW+SYNTHESIS" or "auto", optionally with a precision or a backend, as in
@@ -64,11 +64,11 @@ def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], rep
     peaks = dict.fromkeys(ways, 0.0)
     for turn in range(_WARM_UP + repeats):
         for name, way in ways.items():
-            memory.reset_peak()
+            reset_peak(way.device)
             taken = _measure(way, pictures)
             if turn >= _WARM_UP:
                 seconds[name].append(taken)
-                peaks[name] = max(peaks[name], memory.peak())
+                peaks[name] = max(peaks[name], peak(way.device))
     rows = []
     for name, taken in seconds.items():
         pairs = list(zip(taken, seconds[BASELINE], strict=True))

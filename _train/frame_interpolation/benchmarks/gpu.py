@@ -4,10 +4,12 @@ Each section runs in its own process with a time limit, because a kernel that fa
 Failures are reported, and the other sections continue. A section is a function of the settings, which may name the CPU,
 and returns the rows of a table, as dicts.
 
-In: two frames, and optionally a folder of keyframes. Out: a Markdown report, rewritten after every section.
+In: two frames, and optionally a folder of keyframes. Out: a Markdown report, rewritten after every section. Sections of
+an existing report stay until they are measured again; those of another machine than the report's say so.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ from _train.frame_interpolation.interpolator import Interpolator
 from _util import checkpoints, files, tables
 
 PROGRAM = "import sys; from _train.frame_interpolation.benchmarks import gpu; gpu.main(*sys.argv[1:])"
+_HEAD, _UNMEASURED = "# On a GPU", "Not measured:"
 Rows = list[dict[str, Any]]
 
 
@@ -180,7 +183,7 @@ SECTIONS = {
 
 
 def run(settings: GpuSettings, path: Path, sections: Sequence[str], longest: float = 340) -> dict[str, Any]:
-    """Run some of `SECTIONS`, print each when it is done, and write the report to `path` after each.
+    """Run some of `SECTIONS`, print each when it is done, and write it into the report at `path`.
 
     Args:
         longest: time limit of the whole run in seconds; sections that do not fit are skipped.
@@ -190,30 +193,45 @@ def run(settings: GpuSettings, path: Path, sections: Sequence[str], longest: flo
     """
     end, hardware = time.monotonic() + longest, machine(settings.device)
     found: dict[str, Any] = {"machine": hardware}
-    parts = ["\n".join(["# On a GPU", "", *(f"- {name}: {text}" for name, text in hardware.items())])]
-    print(parts[0], flush=True)
+    before, measured = _parts_of(path), {}
+    head = "\n".join([_HEAD, "", *(f"- {name}: {text}" for name, text in hardware.items())])
+    print(head, flush=True)
     for name in sections:
         section = SECTIONS[name]
         found[name], text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
-        parts.append(f"## {section.title}\n\n{section.note}\n\n{text}")
-        print(f"\n{parts[-1]}", flush=True)
-        files.write_text(path, "\n\n".join(parts) + "\n")
+        title = f"## {section.title}"
+        part = f"{title}\n\n{section.note}\n\n{text}"
+        print(f"\n{part}", flush=True)
+        if found[name] != text or _UNMEASURED in before.get(title, _UNMEASURED):
+            measured[title] = part
+        parts = {**before, _HEAD: head, **measured}
+        if before.get(_HEAD, head) != head and before.keys() - measured.keys() != {_HEAD}:
+            machine_of = "; ".join(f"{name}: {text}" for name, text in hardware.items())
+            noted = {title: part.replace("\n\n", f"\n\n{machine_of}. ", 1) for title, part in measured.items()}
+            parts = before | noted
+        files.write_text(path, "\n\n".join(parts.values()) + "\n")
     return found
+
+
+def _parts_of(path: Path) -> dict[str, str]:
+    """The head and the sections of a report by their first lines; nothing if there is no report."""
+    text = path.read_text("utf-8").strip() if path.exists() else ""
+    return {part.partition("\n")[0]: part for part in re.split(r"\n\n(?=## )", text) if part}
 
 
 def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | str, str]:
     """The rows of a section and their table; if there are none, the reason in place of both."""
     if seconds <= 0:
-        return (why := "Not measured: there was no time left."), why
+        return (why := f"{_UNMEASURED} there was no time left."), why
     command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings, default=str)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=seconds, errors="replace")
     except subprocess.TimeoutExpired:
-        return (why := f"Not measured: it took longer than {seconds:.0f} seconds."), why
+        return (why := f"{_UNMEASURED} it took longer than {seconds:.0f} seconds."), why
     if finished.returncode:
         last = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
         print(finished.stderr, file=sys.stderr, flush=True)
-        return (why := f"Not measured: {last}"), why
+        return (why := f"{_UNMEASURED} {last}"), why
     return tuple(json.loads(finished.stdout.splitlines()[-1]))
 
 

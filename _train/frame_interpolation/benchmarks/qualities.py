@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from _databacks.keyframes import Keyframes
 from _train.frame_interpolation.benchmarks import against_rife
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
@@ -17,7 +18,13 @@ _SIZE = "540p"
 
 def compare(frames: tuple[Path, Path], repeats: int, folder: Path, device: str, keyframes: Path | None) -> list[dict]:
     """A row for RIFE's published network in fp32 and one per level, as from `against_rife.compare`, with `quality` and,
-    if there are keyframes, their `lpips`; not for RIFE, whose weights are seeded."""
+    if there are keyframes, their `lpips`; not for RIFE, whose weights are seeded.
+
+    Raises:
+        InputError: as of `Keyframes`, before anything is measured.
+    """
+    if keyframes:
+        Keyframes(keyframes)
     words = {name: f"{quality.synthesis}@{quality.precision}" for name, quality in QUALITIES.items()}
     baseline, *rows = against_rife.compare(frames, [_SIZE], list(words.values()), repeats, folder, device)
     levels = [{"quality": name, **row} for name, row in zip(words, rows, strict=True)]

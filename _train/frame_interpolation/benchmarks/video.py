@@ -60,7 +60,7 @@ class _Remembers:
 
 
 def compare(picture: Path, repeats: int) -> list[dict]:
-    """Measure `METHODS` on a pan over a picture.
+    """Measure `METHODS` on a pan over a picture, on the CPU.
 
     Returns:
         By method, for the round with the median ratio: its name, number of drawn frames, seconds of both, their ratio.
@@ -70,7 +70,7 @@ def compare(picture: Path, repeats: int) -> list[dict]:
         source = Path(folder) / "pan.mp4"
         write_pan(picture, source)
         for flow, synthesis in METHODS:
-            interpolator = Interpolator(flow, synthesis)
+            interpolator = Interpolator(flow, synthesis, "cpu")
             frames = [frame.pixels for frame in video.Reader(source)]
             interpolator.at(interpolator.prepare(frames[0], frames[-1]), 0.5)  # warms up
             rounds = sorted((measure(source, interpolator) for _ in range(repeats)), key=lambda times: times.ratio)

@@ -18,6 +18,7 @@ from _train.frame_interpolation.models.softsplat_lite import FeatureExtractor
 from _train.frame_interpolation.training.tasks.flow import RFRTask
 from _util import image
 from _util.errors import InputError
+from tests.feigned_gpu import feigned_gpu
 from tests.train.test_cuda_devices import features_at_the_size_given
 
 CPU = torch.device("cpu")
@@ -119,6 +120,17 @@ def test_video(tmp_path, frames, monkeypatch):
         assert row["GPU idle"] is None
 
 
+def test_video_beside_the_interpolator_alone_is_of_the_cpu(frames, tmp_path, monkeypatch):
+    created = []
+    monkeypatch.setattr(
+        video, "Interpolator", lambda *a, **k: created.append(str(Interpolator(*a, **k).device)) or 1 / 0
+    )
+    image.write(tmp_path / "a.png", frames[0])
+    with feigned_gpu(), pytest.raises(ZeroDivisionError):
+        video.compare(tmp_path / "a.png", 1)
+    assert created == ["cpu"]
+
+
 def test_lpips(tmp_path, frames, monkeypatch):
     monkeypatch.setattr(gpu, "Interpolator", lambda device, precision: _Blend(precision))
     for i, frame in enumerate((*frames, frames[0])):
@@ -203,6 +215,46 @@ def test_sections_fail_alone(monkeypatch, tmp_path, capsys):
     assert written.strip() == capsys.readouterr().out.strip()
     for part in ("- PyTorch: ", "## Agreement with the CPU", "a kernel died", "the table of lpips"):
         assert part in written
+
+
+def test_a_report_keeps_what_is_not_measured_again(monkeypatch, tmp_path):
+    report = tmp_path / "report.md"
+    measured = {
+        "toons": ([{"x": 1}], "old toons"),
+        "agreement": ([{"x": 1}], "old agreement"),
+        "video": 2 * ("Not measured: a",),
+    }
+    monkeypatch.setattr(gpu, "_measured", lambda name, *_: measured[name])
+    gpu.run(SETTINGS, report, ["toons", "agreement", "video"])
+    head = report.read_text().partition("\n\n##")[0]
+    measured = {
+        "toons": ([{"x": 2}], "new toons"),
+        "agreement": 2 * ("Not measured: b",),
+        "video": 2 * ("Not measured: b",),
+    }
+    gpu.run(SETTINGS, report, ["video", "agreement", "toons"])
+    assert report.read_text().startswith(head)
+    assert [part.split("\n\n")[-1] for part in gpu._parts_of(report).values()][1:] == [
+        "new toons",
+        "old agreement",
+        "Not measured: b",
+    ]
+
+
+def test_sections_of_another_machine_say_so(monkeypatch, tmp_path):
+    report = tmp_path / "report.md"
+    monkeypatch.setattr(gpu, "_measured", lambda *_: ([{"x": 1}], "table"))
+    for card, sections in (("A", ["toons", "video"]), ("B", ["toons"])):
+        monkeypatch.setattr(gpu, "machine", lambda device, card=card: {"Card": card})
+        gpu.run(SETTINGS, report, sections)
+    head, toons, other = gpu._parts_of(report).values()
+    assert "- Card: A" in head
+    assert toons.split("\n\n")[1] == f"Card: B. {gpu.SECTIONS['toons'].note}"
+    assert "Card" not in other
+    gpu.run(SETTINGS, report, ["video", "toons"])
+    head, toons, _ = gpu._parts_of(report).values()
+    assert "- Card: B" in head
+    assert "Card" not in toons
 
 
 def test_no_time_left(monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ from _scripts import benchmark
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.benchmarks import against_rife, qualities, stages
 from _util import checkpoints, image, tables
+from _util.errors import InputError
 from _util.metrics import LPIPS
 
 
@@ -39,7 +40,23 @@ def test_levels_of_quality_are_timed_and_judged(keyframes):
     assert "ifnet-fast" in tables.of_figures([{"size": "540p", **level} for level in levels], benchmark.METHODS)
 
 
+def test_keyframes_are_looked_at_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(against_rife, "compare", lambda *_: pytest.fail("it measures"))
+    with pytest.raises(InputError, match="is not a folder"):
+        qualities.compare((tmp_path / "a.png",) * 2, 1, checkpoints.FOLDER, "cpu", tmp_path / "none")
+
+
 def test_methods_are_timed_in_the_precision_asked_for(keyframes):
     frames, methods = (keyframes / "0.png", keyframes / "2.png"), ["ifnet", "ifnet@bf16"]
     rows = against_rife.compare(frames, ["540p"], methods, 1, checkpoints.FOLDER, "cpu", "fp32")
     assert [row["precision"] for row in rows] == ["float32", "float32", "bfloat16"]
+
+
+def test_memory_is_that_of_the_device(monkeypatch, keyframes):
+    asked = []
+    monkeypatch.setattr(against_rife, "reset_peak", asked.append)
+    monkeypatch.setattr(against_rife, "peak", lambda device: asked.append(device) or 7.0)
+    monkeypatch.setattr(against_rife, "_measure", lambda *_: (2.0, 1.0))
+    rows = against_rife.compare((keyframes / "0.png", keyframes / "2.png"), ["540p"], [], 1, checkpoints.FOLDER, "cpu")
+    assert [row["peak_mb"] for row in rows] == [7]
+    assert {str(device) for device in asked} == {"cpu"}
