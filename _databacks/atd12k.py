@@ -74,7 +74,7 @@ class ATD12K(Source):
 
     def files(self, index: int) -> list[Path]:
         name = self.names[index]
-        return [*(self.frames / name).glob("*"), self.flows / f"{name}.pkl", self._annotation_path(name)]
+        return [*self.pictures(index), self.flows / f"{name}.pkl", self._annotation_path(name)]
 
     def shortages(self) -> list[str]:
         whole = COUNTS[self.split]

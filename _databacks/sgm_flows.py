@@ -8,7 +8,9 @@ They hold 32-bit floats, as published. In half as many bytes vectors are rounded
 hold exactly up to 128 pixels; where a vector is longer the file keeps 32 bits, which then compress as well.
 """
 
+import itertools
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +53,12 @@ def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compre
         (folder / f"{name}{SUFFIXES[not compress]}").unlink(missing_ok=True)
 
 
+def remove(folder: Path) -> None:
+    """Delete the files of both flows in a folder."""
+    for name, suffix in itertools.product(NAMES, SUFFIXES):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
 def find(folder: Path) -> tuple[Path, Path] | None:
     """The files of both flows in a folder; None if one is missing."""
     candidates = ([folder / f"{name}{suffix}" for suffix in SUFFIXES] for name in NAMES)
@@ -75,7 +83,7 @@ def _read(path: Path, size: Sequence[int]) -> Tensor:
     try:
         stored = np.load(path, allow_pickle=False)
         flow = stored if path.suffix == ".npy" else stored["flow"]
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged or holds more than an array; compute it again.") from error
     if flow.shape != (2, *size) or flow.dtype.kind != "f" or not np.isfinite(flow).all():
         shape = "×".join(map(str, flow.shape))

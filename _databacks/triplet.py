@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from _util import files, image
+from _util import files, image, runs
 from _util.errors import InputError
 
 
@@ -71,6 +71,19 @@ class Source(ABC):
     def files(self, index: int) -> list[Path]:
         """The files that an item is read from."""
         return self.pictures(index)
+
+    def require_end(self) -> None:
+        """Raise InputError if items are composed without end, for work on all of them."""
+        if self.is_unlimited:
+            raise InputError(f"Triplets are composed of {self.path} practically without end; give data that has one.")
+
+    def stamp(self, index: int) -> str:
+        """Changes with the files of an item, or with the data as a whole if the item has no files of its own."""
+        try:
+            paths = self.files(index)
+        except InputError:  # as of a folder that is gone; reading the item says so
+            return "unreadable"
+        return runs.stamp_of(sorted(paths) or [self.path.resolve()])[:16]
 
     def pictures(self, index: int) -> list[Path]:
         """The three picture files of an item; empty if frames are rendered or come from one file."""

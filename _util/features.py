@@ -11,6 +11,7 @@ downloads it once.
         default/alexnet_features.safetensors    shipped
 """
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,6 +117,13 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode."""
         return super().train(False)
+
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
+        for weights in self.buffers():
+            digest.update(weights.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def smallest_side(self) -> int:

@@ -4,7 +4,6 @@ OUT.h5.parts/       while packing; twice the space of OUT.h5 is needed at the en
     settings.json       what is packed, and how
     stamps.json         sizes and times of the files of each item; items whose files change are packed again
     000000.h5 …         items, each there whole or not at all
-    left_out.json       why items are not among them, once all others are
     whole.h5            their assembly, which becomes OUT.h5
 """
 
@@ -26,7 +25,7 @@ from _util.counts import counted
 from _util.errors import InputError
 from _util.locks import holding
 
-_LEFT_OUT, _STAMPS = "left_out.json", "stamps.json"
+_STAMPS = "stamps.json"
 _FRAMES = "frames"  # attribute of the file: "arrays" or "bytes", as it was asked for
 _PACKED = "stamps"  # attribute of the file: a digest of the stamps of its items
 _VERSIONS = ("v110", "v110")  # of the file format: readers from 2016 on know it
@@ -46,10 +45,11 @@ def pack(source: Source, out: Path, as_arrays: bool = True) -> dict[str, str]:
         The reasons for skipped items, by name.
 
     Raises:
-        InputError: the file exists with other items, or of files that have changed since, another packing was begun, no
-            item can be read, or the disk is full.
+        InputError: the source has no end, the file exists with other items, or of files that have changed since,
+            another packing was begun, no item can be read, or the disk is full.
     """
     extras.require("h5py")
+    source.require_end()
     with holding(out):
         return _pack(source, out, as_arrays)
 
@@ -74,7 +74,6 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     if len(damaged) == len(source):
         shutil.rmtree(parts)
         raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
-    files.write_text(parts / _LEFT_OUT, json.dumps(damaged))
     _assemble(parts, out, as_arrays)
     shutil.rmtree(parts)
     return damaged
@@ -86,15 +85,11 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     Raises:
         InputError: the file is of something else.
     """
-    parts = _parts_of(out)
-    try:
-        left_out = json.loads((parts / _LEFT_OUT).read_text())
-    except (OSError, ValueError):
-        left_out = {}
     try:
         items = index.read(out)
     except InputError:
         items = []
+    left_out = _unreadable(source, {item.name for item in items})
     names = [name for name in source.names if name not in left_out]
     if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
         raise InputError(f"{out} already exists; remove it or choose another name.")
@@ -104,8 +99,22 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
             "name."
         )
     print(f"{out} already exists, with these items; nothing to do.", file=sys.stderr)
-    shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(_parts_of(out), ignore_errors=True)
     return left_out
+
+
+def _unreadable(source: Source, packed: set[str]) -> dict[str, str]:
+    """Why items that are not packed cannot be read, by name; those after one that can are not looked at."""
+    reasons = {}
+    for number, name in enumerate(source.names):
+        if name not in packed:
+            try:
+                source[number]
+            except InputError as error:
+                reasons[name] = str(error)
+            else:
+                break
+    return reasons
 
 
 def _frames(as_arrays: bool) -> str:
@@ -174,16 +183,7 @@ def _remove_changed(source: Source, parts: Path) -> None:
 
 def _stamps_of(source: Source) -> list[str]:
     numbers = tqdm(range(len(source)), unit="item", desc="looking for changes", disable=None, leave=False)
-    return [_stamp(source, number) for number in numbers]
-
-
-def _stamp(source: Source, number: int) -> str:
-    """Changes with the files of an item, or with the data as a whole if the item has no files of its own."""
-    try:
-        paths = source.files(number)
-    except InputError:  # as of a folder that is gone; reading the item says so
-        return "unreadable"
-    return runs.stamp_of(sorted(paths) or [source.path.resolve()])[:16]
+    return [source.stamp(number) for number in numbers]
 
 
 def _metadata(source: Source, number: int, triplet: Triplet) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Computes the flow of segment-guided matching for a whole data set and stores it in files.
 
 In: triplets from any source. Out: files as described in `_databacks.sgm_flows`, and pictures of segments and matches.
-A second run resumes: it skips triplets whose files all exist. Settings, stored in `sgm.json`, cannot be mixed.
+A second run resumes: it skips triplets whose files all exist, unless their pictures have changed since. Settings cannot
+be mixed; `sgm.json` holds them, and what the flows are of.
 """
 
 import functools
@@ -53,11 +54,12 @@ def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
         The error messages of the triplets that failed, by name.
 
     Raises:
-        InputError: there are no triplets, weights are missing, or the folder holds flows of other settings.
+        InputError: there are no triplets or no end of them, weights are missing, or the folder holds flows of other
+            settings or data.
     """
     source = _source(options.data, options.split)
-    _estimator(options)
-    _agree_on_settings(options)
+    source.require_end()
+    _agree_on_settings(options, source)
     waiting = [i for i in range(len(source)) if not _is_done(options, source.names[i])]
     if len(waiting) < len(source):
         print(f"{len(source) - len(waiting)} of {len(source)} triplets are done.", file=sys.stderr)
@@ -101,16 +103,29 @@ def _files(options: SGMFlowOptions) -> list[str]:
     return [f"{name}{sgm_flows.SUFFIXES[options.compress]}" for name in sgm_flows.NAMES]
 
 
-def _agree_on_settings(options: SGMFlowOptions) -> None:
+def _agree_on_settings(options: SGMFlowOptions, source: Source) -> None:
+    """Record the settings and what the flows are of, and remove flows of triplets that have changed since."""
+    backbone = _estimator(options).backbone
     settings = {
-        "features": _estimator(options).backbone.architecture,
+        "features": backbone.architecture,
+        "weights": backbone.digest()[:16],
         **{name: getattr(options, name) for name in ("penalty", "style", "half")},
     }
     path, remedy = options.out / SETTINGS, "choose another folder"
     files.make_folder(options.out, remedy)
-    if path.exists() and (changes := runs.changes(runs.read(path, remedy), settings)):
+    data, now = str(options.data.resolve()), dict(zip(source.names, map(source.stamp, range(len(source))), strict=True))
+    before = runs.read(path, remedy) if path.exists() else settings | {"data": data, "stamps": {}}
+    if "stamps" not in before:
+        raise InputError(f"{options.out} is of an earlier version, which did not record of what data; {remedy}.")
+    of_data, stamps = before.pop("data"), before.pop("stamps")
+    if changes := runs.changes(before, settings):
         raise InputError(f"{options.out} holds flows of {changes}; {remedy}.")
-    runs.write(path, settings)
+    changed = [name for name in now if stamps.get(name, now[name]) != now[name]]
+    if changed and of_data != data:
+        raise InputError(f"{options.out} holds flows of {of_data}, where {changed[0]} is another triplet; {remedy}.")
+    for name in changed:
+        sgm_flows.remove(options.out / name)
+    runs.write(path, settings | {"data": data, "stamps": stamps | now})
 
 
 @functools.cache

@@ -271,11 +271,26 @@ def test_killed_right_after_the_file_appeared(run, data, tmp_path, monkeypatch):
 
 def test_items_that_cannot_be_read_are_left_out(run, data, tmp_path):
     (data / "shot 1" / "0.png").write_bytes(b"no picture")
-    code, said, _ = run(data, tmp_path / "a.h5")
-    assert code == 1
-    assert f"1 of {COUNT} items are left out" in said
-    assert "shot 1: " in said
+    for again in (False, True):
+        code, said, _ = run(data, tmp_path / "a.h5")
+        assert code == 1
+        assert f"1 of {COUNT} items are left out" in said
+        assert "shot 1: " in said
+        assert ("nothing to do" in said) == again
     assert HDF5(tmp_path / "a.h5").names == [f"shot {i}" for i in range(COUNT) if i != 1]
+    shutil.copy(data / "shot 2" / "0.png", data / "shot 1" / "0.png")
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert (code, "already exists; remove it" in said) == (2, True)
+
+
+def test_data_without_end_is_refused(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Folders, "is_unlimited", True)
+    code, said, _ = run(data, tmp_path / "a.h5")
+    assert (code, said) == (
+        2,
+        f"Triplets are composed of {data} practically without end; give data that has one.\n",
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
 @pytest.mark.parametrize(

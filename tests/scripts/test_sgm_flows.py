@@ -1,26 +1,32 @@
 """Flow of a whole data set in files: their format, going on after an end, what cannot be used."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from _databacks import sgm_flows
 from _databacks.atd12k import ATD12K
+from _databacks.folders import Folders
 from _databacks.sources import open_source
 from _scripts import sgm_flows as script
+from _train.frame_interpolation import sgm_flows as computing
 from _train.frame_interpolation.benchmarks.matching import draw
 from _train.frame_interpolation.sgm_flows import PICTURES, SETTINGS
-from _util import image
+from _util import image, runs
 from _util.errors import InputError
+from _util.features import Backbone
 from _util.sgm import SGM
 
 SIZE = (96, 128)
 FILES = ["guide_flo13.npy", "guide_flo31.npy"]
 
 
-def write_triplet(folder, seed):
+def write_triplet(folder, seed, exist_ok=False):
     frame0, frame1 = draw(12, SIZE, seed, characters=2, shift=0.1).frames
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=exist_ok)
     for i, frame in enumerate((frame0, frame0, frame1)):
         image.write(folder / f"frame{i + 1}.png", image.to_array(frame[0], np.uint8))
 
@@ -73,6 +79,14 @@ def test_files_that_cannot_be_used(tmp_path, flows):
         (tmp_path / FILES[0]).write_bytes(content)
         with pytest.raises(InputError, match="is damaged"):
             sgm_flows.read(tmp_path, (54, 96))
+    sgm_flows.write(tmp_path, flows, compress=True)
+    packed = tmp_path / "guide_flo13.npz"
+    stored = bytearray(packed.read_bytes())
+    for i in range(0, len(stored) // 2, 300):
+        packed.write_bytes(stored[:i] + bytes(byte ^ 0x5A for byte in stored[i : i + 8]) + stored[i + 8 :])
+        with pytest.raises(InputError, match="is damaged"):
+            sgm_flows.read(tmp_path, (54, 96))
+    sgm_flows.write(tmp_path, flows)
     np.save(tmp_path / FILES[0], np.array([{"any": "object"}]))
     with pytest.raises(InputError, match="is damaged"):
         sgm_flows.read(tmp_path, (54, 96))
@@ -115,6 +129,75 @@ def test_other_settings_are_not_mixed_in(data, tmp_path, call):
     finished = call(script.main, data, out, "--device", "cpu", "--penalty", "paper")
     assert finished.code == 2
     assert finished.said == f"{out} holds flows of penalty released instead of paper; choose another folder.\n"
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The names of triplets whose flows are computed, in order; all flows are 0."""
+    names = []
+
+    def work(options, index, _tick):
+        name = open_source(options.data, options.split).names[index]
+        names.append(name)
+        sgm_flows.write(options.out / name, (torch.zeros(2, *SIZE),) * 2)
+        return True, ""
+
+    monkeypatch.setattr(computing, "_work", work)
+    return names
+
+
+@pytest.fixture
+def own(data, tmp_path):
+    """A copy of the data."""
+    return shutil.copytree(data, tmp_path / "data")
+
+
+def test_flows_of_changed_pictures_are_computed_again(own, tmp_path, call, computed):
+    call(script.main, own, tmp_path / "out", "--device", "cpu")
+    write_triplet(own / "one", 2, exist_ok=True)
+    computed.clear()
+    assert call(script.main, own, tmp_path / "out", "--device", "cpu").code == 0
+    assert computed == ["one"]
+    computed.clear()
+    assert call(script.main, own.rename(tmp_path / "moved"), tmp_path / "out", "--device", "cpu").code == 0
+    assert computed == []
+
+
+def test_flows_of_other_data_are_not_taken(own, tmp_path, call, computed):
+    other, out = tmp_path / "other", tmp_path / "out"
+    write_triplet(other / "one", 3)
+    call(script.main, own, out, "--device", "cpu")
+    finished = call(script.main, other, out, "--device", "cpu")
+    assert finished.code == 2
+    assert finished.said == f"{out} holds flows of {own}, where one is another triplet; choose another folder.\n"
+    assert computed == ["cut/two", "one"]
+    assert call(script.main, own, out, "--device", "cpu").code == 0
+    assert computed == ["cut/two", "one"]
+
+
+def test_flows_by_other_weights_or_of_unknown_data_are_not_taken(data, tmp_path, call, computed, monkeypatch):
+    out = tmp_path / "out"
+    call(script.main, data, out, "--device", "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(Backbone, "digest", lambda _: "others")
+        assert re.fullmatch(
+            r".*/out holds flows of weights \w{16} instead of others; choose another folder\.\n",
+            call(script.main, data, out, "--device", "cpu").said,
+        )
+    settings = runs.read(out / SETTINGS, "")
+    runs.write(out / SETTINGS, {name: settings[name] for name in ("features", "penalty", "style", "half")})
+    finished = call(script.main, data, out, "--device", "cpu")
+    assert finished.code == 2
+    assert finished.said.endswith(
+        "out is of an earlier version, which did not record of what data; choose another folder.\n"
+    )
+
+
+def test_data_without_end_is_refused(data, tmp_path, call, monkeypatch):
+    monkeypatch.setattr(Folders, "is_unlimited", True)
+    finished = call(script.main, data, tmp_path / "out", "--device", "cpu")
+    assert finished.code == 2
+    assert "practically without end" in finished.said
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_computed(data, tmp_path, call):
