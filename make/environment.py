@@ -51,12 +51,24 @@ def set_up(*wanted: str) -> int:
     for extra in wanted:
         if extra not in project["optional-dependencies"]:
             raise SetupError(f"pyproject.toml has no extra {extra!r}.", 2)
-    _STAMP.unlink(missing_ok=True)
-    if not (_is_recent(PYTHON) and _succeeds(PYTHON, "-m", "pip", "--version")):
-        _create()
-    _install(list(_requirements(project, extras)), extras, torch, remembered.get("torch"))
+    before = remembered.get("torch", torch.build)
+    try:
+        if not (_is_recent(PYTHON) and _succeeds(PYTHON, "-m", "pip", "--version")):
+            _create()
+    finally:
+        if FOLDER.is_dir():
+            _remember(remembered.get("extras", "dev"), before)
+    if before != torch.build:
+        _pip("uninstall", "--yes", "torch", "torchvision")
+        _remember(remembered.get("extras", "dev"), torch.build)
+    _install(list(_requirements(project, extras)), extras, torch)
     _STAMP.write_text(_state(extras, torch.build), "utf-8")
     return 0
+
+
+def _remember(extras: str, torch: str) -> None:
+    """Keep what was requested once, in a stamp that matches no state, until the environment is up to date."""
+    _STAMP.write_text(f"extras: {extras}\ntorch: {torch}\n", "utf-8")
 
 
 def _stamp() -> str:
@@ -106,11 +118,9 @@ def _create() -> None:
     )
 
 
-def _install(requirements: list[str], extras: list[str], torch: _Torch, before: str | None) -> None:
+def _install(requirements: list[str], extras: list[str], torch: _Torch) -> None:
     index = _index(torch)
     _say(f"installing into {FOLDER} with the extras {','.join(extras)} (the first time, this downloads much).")
-    if before and before != torch.build:
-        _pip("uninstall", "--yes", "torch", "torchvision")
     # One resolution for everything: torch and torchvision must be builds of each other.
     _pip("install", *index, *requirements)
     # The command `inbetween`, of this folder; the image holds the packages alone.

@@ -80,7 +80,9 @@ def test_setup_installs_what_has_changed(environment, change):
     assert ("lightning" in asked) == ("train" in extras)
     assert "torch>=" in asked
     assert "inbetween[" not in asked
-    assert not stamp.exists()
+    known, torch = ("dev", "cpu|cuda") if change == "never finished" else ("dev,train", "cuda")
+    assert re.fullmatch(rf"extras: {known}\ntorch: ({torch})\n", stamp.read_text())  # without what was never there
+    assert f"with the extras {known} " in run(environment, ROOT / "make" / "setup").stderr
 
 
 def test_setup_knows_its_extras(environment):
