@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from _databacks.triplet import Source, Triplet, read_frame
+from _databacks.triplet import Source, Triplet, folders_in, read_frame
 from _util import files
 from _util.errors import InputError
 
@@ -50,10 +50,10 @@ class Keyframes(Source):
 
 
 def cuts_of(folder: Path) -> list[Path]:
-    """The folder itself if it holds pictures, else the folders in it that do, in natural order."""
+    """The folder itself if it holds pictures, else the folders in it that do, in natural order, without hidden ones."""
     if not folder.is_dir() or files.pictures(folder):
         return [folder]
-    inside = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: files.natural(path.name))
+    inside = [folder / name for name in folders_in(folder)]
     return [path for path in inside if files.pictures(path)] or [folder]
 
 

@@ -52,7 +52,14 @@ def _is_rrld(path: Path) -> bool:
 
 
 def _is_lottie(path: Path) -> bool:
-    return any(path.glob("*.json"))
+    return any(map(_is_animation, path.glob("*.json")))
+
+
+def _is_animation(path: Path) -> bool:
+    try:
+        return b'"layers"' in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _is_clipart(path: Path) -> bool:

@@ -21,6 +21,7 @@ from _util import torchrun
 from _util.errors import InputError
 from _util.files import hidden_beside, making_folder
 
+WITHIN = ".lock"  # in a folder beside which nothing can be written
 _PATIENCE = 0.3  # seconds; another run may be removing its lock file just now
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -100,7 +101,7 @@ def _acquire(path: str | Path, real: Path) -> FileLock | None:
 
 def _lock_files(real: Path) -> tuple[Path, Path]:
     """The lock file of a file or folder, and the one of a folder beside which nothing can be written."""
-    return hidden_beside(real, ".lock"), real / ".lock"
+    return hidden_beside(real, ".lock"), real / WITHIN
 
 
 def _try_lock(path: str | Path, file: Path) -> FileLock:

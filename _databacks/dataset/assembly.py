@@ -22,6 +22,7 @@ from _databacks.dataset import preparing
 from _databacks.dataset.near_duplicates import Selection
 from _databacks.dataset.planning import Video
 from _databacks.extraction.triplets import HEADER, name_of
+from _util import runs
 from _util.errors import InputError
 from _util.files import write_text, writing
 
@@ -89,11 +90,15 @@ def assemble(videos: Sequence[Video], out: Path, work: Path, layout: str, thresh
 
 
 def complete(out: Path, work: Path) -> None:
-    """Complete an interrupted assembly, if there is one."""
+    """Complete an interrupted assembly, if there is one.
+
+    Raises:
+        InputError: its journal is damaged.
+    """
     journal = work / "assembly.json"
     if not journal.exists():
         return
-    plan = json.loads(journal.read_text())
+    plan = runs.read(journal, "restore it, or make the data set again")
     for source, target in plan["moves"]:
         _move(work / source, out / target)
     rows = [MadeRow(*row) for row in plan["rows"]]

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from _util.errors import InputError
 from _util.pixels import as_8_bits, with_channels
 
 CELLS = (36, 64)  # of a thumbnail
@@ -68,6 +69,8 @@ class Selection:
 
     Args:
         threshold: the largest `disagreement` of two triplets that are near-duplicates; below 0, none are.
+
+    Methods raise InputError for a file that is damaged or missing.
     """
 
     def __init__(self, threshold: float):
@@ -114,7 +117,15 @@ class Selection:
 
 @functools.lru_cache(maxsize=64)
 def _open(file: Path) -> np.ndarray:
-    return np.load(file, mmap_mode="r")
+    try:
+        return np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(file) from error
+
+
+def damaged(file: Path) -> InputError:
+    """The error for a file of a prepared video that cannot be read."""
+    return InputError(f"{file} is damaged or missing; delete {file.parent}, and its video is prepared again.")
 
 
 def _coarse(drawings: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from _util import runs
 from _util.errors import InputError
 from _util.files import VIDEO_SUFFIXES, making_folder, natural
-from _util.locks import holding
+from _util.locks import WITHIN, holding
 
 _CHUNKS, _CHUNK = 64, 2**16
 
@@ -115,7 +115,7 @@ def claim(out: Path, work: Path, options: dict) -> Iterator[None]:
 def _require_place(out: Path, work: Path) -> None:
     """Raise InputError if the folder holds something other than a data set."""
     try:
-        holds_more = out.exists() and any(path != work for path in out.iterdir())
+        holds_more = out.exists() and any(path not in (work, out / WITHIN) for path in out.iterdir())
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}); choose another place.") from error
     if holds_more and not (work / "options.json").exists():

@@ -95,12 +95,19 @@ def prepare(job: Job, tick: Callable[[str], None]) -> Outcome:
 
 
 def read(work: Path, key: str) -> PreparedVideo | None:
-    """The triplets of a video that is prepared; None if it is not."""
+    """The triplets of a video that is prepared; None if it is not.
+
+    Raises:
+        InputError: what is known of them is damaged.
+    """
+    path = work / key / "triplets.json"
     try:
-        damage, rows = json.loads((work / key / "triplets.json").read_text())
+        damage, rows = json.loads(path.read_text())
+        return PreparedVideo(damage, [PreparedTriplet(name, tuple(frames), *values) for name, frames, *values in rows])
     except FileNotFoundError:
         return None
-    return PreparedVideo(damage, [PreparedTriplet(name, tuple(frames), *values) for name, frames, *values in rows])
+    except (OSError, ValueError, TypeError) as error:
+        raise near_duplicates.damaged(path) from error
 
 
 def tidy(work: Path, key: str) -> None:

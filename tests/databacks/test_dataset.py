@@ -1,11 +1,13 @@
 """The parts of making a data set from shows: which videos, which triplets, which numbers."""
 
 import csv
+import errno
 import functools
 import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +21,11 @@ import numpy as np
 import pytest
 
 from _databacks import extraction
-from _databacks.dataset import making, planning, workers
+from _databacks.dataset import making, near_duplicates, planning, workers
 from _databacks.dataset.near_duplicates import Selection, disagreement, thumbnails
 from _databacks.dataset.preparing import Settings
 from _databacks.sources import open_source
-from _util import image
+from _util import image, locks
 from _util.errors import InputError
 
 SIZE = 64, 96
@@ -319,6 +321,38 @@ def test_places_that_are_refused(made, shows, tmp_path):
     with planning.claim(made, made / making.WORK, json.loads((made / making.WORK / "options.json").read_text())):  # noqa: SIM117
         with pytest.raises(InputError, match="another run"):
             make(shows, made)
+
+
+def test_an_empty_folder_beside_which_nothing_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / ".out.lock").mkdir()
+    monkeypatch.setattr(locks, "_NO_PERMISSION", (errno.EISDIR,))  # root has every permission
+    with planning.claim(tmp_path / "out", tmp_path / "out" / making.WORK, {"a": 1}):
+        assert (tmp_path / "out" / ".lock").exists()
+
+
+@pytest.mark.parametrize("name", ["triplets.json", "thumbnails.npy"])
+def test_damaged_work_can_be_done_again(made, shows, tmp_path, name):
+    again, more = shutil.copytree(made, tmp_path / "again"), tmp_path / "more"
+    shutil.copytree(shows, more)
+    next(more.rglob("*.mp4")).with_name("99.mp4").write_bytes(next(more.rglob("*.mp4")).read_bytes() + b"more")
+    damaged = next((again / making.WORK).glob(f"*/{name}"))
+    damaged.write_text("text")
+    near_duplicates._open.cache_clear()
+    with pytest.raises(InputError, match=f"{damaged} is damaged or missing; delete {damaged.parent}, and its video"):
+        make(more, again)
+    shutil.rmtree(damaged.parent)
+    make(shows, again)
+    assert contents(again) == contents(made)
+
+
+def test_a_damaged_journal(made, shows, tmp_path):
+    again = shutil.copytree(made, tmp_path / "again")
+    (again / making.WORK / "assembly.json").write_text("text")
+    with pytest.raises(
+        InputError, match=r"assembly\.json is missing or damaged; restore it, or make the data set again"
+    ):
+        make(shows, again)
 
 
 def test_a_data_set_among_the_shows_is_passed_over(shows, tmp_path):

@@ -131,7 +131,9 @@ class TestOpenSource:
         write(tmp_path / "folders/shot", "a.png", "b.png", "c.png")
         write(tmp_path / "rrld/images/1-2-3", "1.png", "2.png", "3.png")
         (tmp_path / "lottie").mkdir()
-        (tmp_path / "lottie/dance.json").write_text("{}")
+        (tmp_path / "lottie/dance.json").write_text('{"layers": []}')
+        for name in ("folders", "lottie"):
+            (tmp_path / name / "about.json").write_text("{}")
         assert isinstance(open_source(tmp_path / "folders"), Folders)
         assert isinstance(open_source(tmp_path / "rrld"), RRLDExtract)
         assert isinstance(open_source(str(tmp_path / "lottie")), Lottie)

@@ -40,6 +40,7 @@ def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
 def test_folders_of_cuts(tmp_path):
     write(tmp_path / "cut 10", (1, 2, 3, 4), (40, 48), shift=100)
     write(tmp_path / "cut 2", (1, 2, 3))
+    write(tmp_path / ".thumbnails", (1, 2))
     (tmp_path / "notes").mkdir()
     keys = Keyframes(tmp_path)
     assert keys.names == ["cut 2/key2.png", "cut 10/key2.png", "cut 10/key3.png"]
