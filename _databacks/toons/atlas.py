@@ -1,7 +1,7 @@
 """The pictures that toons are composed of, rendered once and kept in one file.
 
     _data/toons/atlas.zip
-        drawing/00000.webp …       256×256 RGBA: procedural drawings, and icons with outlines of our own
+        drawing/00000.webp …       256×256 RGBA: procedural drawings, then icons with outlines of our own
         limb/00000.webp …          768×256 RGBA: segments of an arm or leg, upright, one below the other
         head/00000.webp …          1024×256 RGBA: hair behind, face, features, hair in front
         figure/00000.webp …        1024×256 RGBA: an arm behind, body, head, an arm in front
@@ -9,11 +9,12 @@
         caption/00000.webp …       256×256 RGBA: lettering that never moves
 
 Icons are Fluent Emoji Flat (Microsoft, MIT) and Noto Emoji (Google, Apache-2.0), fetched with npm; where there is no
-npm or no network, the atlas is made without them and says so.
+npm or no network, the atlas is made without them and says so. All other pictures are the same with and without them.
 """
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -35,7 +36,7 @@ from _util.errors import InputError
 from _util.files import make_folder, replacing
 
 PATH = places.cache("toons") / "atlas.zip"
-ICON_SETS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto")
+ICON_SETS = ("@iconify-json/fluent-emoji-flat@1.2.6", "@iconify-json/noto@1.2.9")
 KINDS = ("drawing", "background", "caption", *RIGS)
 
 
@@ -81,12 +82,12 @@ def build(
 
     sets = _icon_sets() if icons else []
     jobs = [("drawing", lambda random: render(drawing(random)))] * drawings
-    for bodies in sets:
-        jobs += [("drawing", lambda random, bodies=bodies: render(_icon(bodies, random)))] * (icons // len(sets))
     for kind in RIGS:
         jobs += [(kind, lambda random, kind=kind: _stack(map(render, rig(kind, random))))] * rigs
     jobs += [("background", lambda random: render(background(random)))] * backgrounds
     jobs += [("caption", _caption)] * captions
+    for bodies in sets:  # last, since pictures are seeded by their number
+        jobs += [("drawing", lambda random, bodies=bodies: render(_icon(bodies, random)))] * (icons // len(sets))
     make_folder(path.parent)
     with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
         for i, (kind, make) in enumerate(tqdm(jobs, desc="atlas of toons", unit="picture")):
@@ -114,7 +115,9 @@ def _icon_sets() -> list[dict[str, str]]:
     """The SVG bodies of each icon set, scaled to one another by their own viewBox."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            subprocess.run(["npm", "pack", *ICON_SETS], cwd=folder, check=True, capture_output=True)
+            subprocess.run(
+                [shutil.which("npm") or "npm", "pack", *ICON_SETS], cwd=folder, check=True, capture_output=True
+            )
         except (OSError, subprocess.CalledProcessError):
             print("Toons are drawn without icons, as npm could not fetch them.", file=sys.stderr)
             return []

@@ -73,7 +73,7 @@ class Toons:
     @torch.no_grad()
     def batch(self, index: int) -> Scenes:
         """The batch of that index."""
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        random = torch.Generator().manual_seed((self.seed * 1_000_003 + index) % 2**64)
         with torch.autocast(self.device.type, enabled=False):  # flow must stay exact
             return self._compose(random)
 

@@ -1,5 +1,8 @@
 """Toons: exact flow, exact occlusion, determinism, variety."""
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -235,6 +238,33 @@ def test_drawings_are_their_seed(pictures):
     assert (drawn[:, :3] <= drawn[:, 3:]).all()  # colours are multiplied by alpha
     assert (drawn[:, 3] == 0).float().mean((1, 2)).min() > 0.05
     assert (pictures["background"][:, 3] == 255).all()
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_icons_change_no_other_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(atlas, "_icon_sets", lambda: [{"a": '<rect width="200" height="200" fill="red"/>'}])
+    for icons in (0, 2):
+        atlas.build(tmp_path / f"{icons}.zip", drawings=1, icons=icons, rigs=0, backgrounds=1, captions=1)
+    without, with_icons = (contents(tmp_path / f"{icons}.zip") for icons in (0, 2))
+    assert with_icons.items() > without.items()
+    assert [name[:8] for name in with_icons.keys() - without.keys()] == 2 * ["drawing/"]
+
+
+def test_npm_is_found_where_it_is_a_batch_file(monkeypatch):
+    asked = []
+    monkeypatch.setattr(atlas.shutil, "which", lambda name: f"C:/{name}.cmd")
+    monkeypatch.setattr(atlas.subprocess, "run", lambda command, **_: asked.append(command))
+    assert atlas._icon_sets() == []
+    assert asked == [["C:/npm.cmd", "pack", *atlas.ICON_SETS]]
+
+
+def test_seeds_of_any_size(pictures):
+    first, other = (Toons((32, 48), 1, seed, pictures=pictures).batch(0).frames for seed in (10**20, 10**20 + 1))
+    assert not torch.equal(first, other)
 
 
 def test_a_damaged_atlas_is_reported(tmp_path):

@@ -65,7 +65,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     add(
         "--weights", type=number(above=0), nargs="+", metavar="W", help="how often each DATA is drawn (default: 1 each)"
     )
-    add("--seed", type=whole(0), default=0, help="of order, augmentation and initial weights (default: 0)")
+    add("--seed", type=whole(0, 2**64 - 1), default=0, help="of order, augmentation and initial weights (default: 0)")
 
 
 def _add_steps(group: argparse._ArgumentGroup) -> None:

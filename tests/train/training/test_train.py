@@ -419,6 +419,7 @@ class TestWhatIsWrongIsSaidInOneSentence:
             (["DATA", "out", "--steps", "0"], "--steps"),
             (["DATA", "out", "--weights", "1", "2"], "--weights"),
             (["DATA", "out", "--crop", "8", "8"], "--crop"),
+            (["DATA", "out", "--seed", str(2**64)], "--seed"),
             (["DATA", "out", "--from", "nothing"], "nothing"),
             (["toons", "nothing", "out", "--model", "rfr"], "There is no folder nothing"),
             (["toons", "DATA", "out", "--model", "rfr"], "train comes without exact flow; add --self-supervise"),
