@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # Settings of one machine for make/shell_docker: copy to _env/machine_config.bashrc (ignored by git) and change there.
-# Folders are absolute paths, mounted at the same path in the container and named there by the same variables.
+# Folders are absolute paths, mounted at the same path in the container and named there by the same variables. Commands do
+# not look into these by themselves: give them, as in --checkpoints "$CHECKPOINTS_DIR".
 
 # Datasets and results.
 DATA_DIR=$PWD/_data

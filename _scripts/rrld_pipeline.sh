@@ -7,12 +7,15 @@ if [[ $# -lt 2 || "$1" == -* || "$2" == -* ]]; then
   echo "Give a video and the folder for its triplets: $0 VIDEO OUT [options]" >&2
   exit 2
 fi
-[[ "$1" == /* ]] && video=$1 || video=$PWD/$1
-[[ "$2" == /* ]] && out=$2 || out=$PWD/$2
+video=$1 out=$2
 shift 2
-cd "$(dirname "$(realpath "$0")")/.."
+root=$(realpath "$(dirname "$(realpath "$0")")/..")
+"$root/make/setup"
+python=${INBETWEEN_VENV:-.venv}/bin/python
+[[ "$python" == /* ]] || python=$root/$python
+export PYTHONSAFEPATH=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} # from the caller's folder, so that paths are its own
 
-make/python -m _scripts.encode_video "$video" "$out" "$@"
+"$python" -m _scripts.encode_video "$video" "$out" "$@"
 for stage in duplicate_frame_features rrld_filter extract_triplet_images extract_triplet_flows; do
-  make/python -m "_scripts.$stage" "$out" "$@"
+  "$python" -m "_scripts.$stage" "$out" "$@"
 done

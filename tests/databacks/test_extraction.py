@@ -669,9 +669,9 @@ def test_bad_videos_are_one_sentence(run, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
-def pipeline(*arguments) -> subprocess.CompletedProcess:
+def pipeline(*arguments, cwd=None) -> subprocess.CompletedProcess:
     given = ["bash", ROOT / "_scripts" / "rrld_pipeline.sh", *arguments]
-    return subprocess.run(given, capture_output=True, text=True, check=False)
+    return subprocess.run(given, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def test_the_pipeline_wants_two_places(tmp_path):
@@ -679,6 +679,14 @@ def test_the_pipeline_wants_two_places(tmp_path):
         finished = pipeline(*arguments)
         assert finished.returncode == 2
         assert finished.stderr.startswith("Give a video and the folder")
+
+
+def test_paths_given_to_the_pipeline_are_of_the_callers_folder(video, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "anime_interp_full.ckpt").write_text("text")
+    finished = pipeline(video, "out", "--flow", "rfr", "--checkpoints", "mine", cwd=tmp_path)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("mine/anime_interp_full.ckpt ")
 
 
 @pytest.mark.slow
