@@ -22,7 +22,7 @@ _RATE, _SECONDS = 12, 10
 _RADIUS, _ORBIT = 48, 120  # of the disc and of its orbit, pixels
 _STEP = 9.0  # pixels per drawing
 _INK, _FILL = (20, 20, 30), (250, 20, 230)
-_MARGIN = 8  # pixels around the disc's orbit that do not count as resting
+_MARGIN = 24  # pixels around the disc's orbit that do not count as resting
 
 
 def compare(picture: Path, size: tuple[int, int] = _SIZE, seconds: int = _SECONDS) -> list[dict]:
