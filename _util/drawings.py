@@ -31,8 +31,6 @@ class Drawings:
         close_gaps: missing numbers take no time.
     """
 
-    declared = None
-
     def __init__(self, source: Path, rate: Fraction, keep_alpha: bool = False, close_gaps: bool = False):
         if rate <= 0:
             raise InputError(f"A rate of {float(rate):g} frames a second shows nothing; it must be above 0.")
@@ -54,11 +52,12 @@ class Drawings:
             _other_colours(kinds),
         )
         self.keep_alpha = keep_alpha and alpha
+        self.declared = count / rate
         self.metadata = Metadata(
             size=pixels.shape[:2],
             rate=rate,
             count=count,
-            duration=count / rate,
+            duration=self.declared,
             deep=is_deep,
             colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
             pixel_format=colour.packed_rgb(is_deep, alpha),
@@ -140,7 +139,8 @@ def _kind(path: Path) -> _Kind:
         profile, is_deep = opened.info.get("icc_profile"), formats.is_deep(path, opened)
         is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info or formats.has_unspecified_alpha(opened)
         digest = hashlib.sha256(profile).hexdigest() if profile else ""
-        return _Kind(formats.upright_size(opened), is_clear, is_deep, digest)
+        if formats.states_alpha(path, opened):
+            return _Kind(formats.upright_size(opened), is_clear, is_deep, digest)
     with contextlib.suppress(InputError):
         picture = formats.for_display(formats.read(path))
         return _Kind(picture.shape[:2], picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -47,9 +48,9 @@ def index_of(written: str, names: Sequence[str]) -> int | None:
     suffix = Path(written).suffix
     bare = written.removesuffix(suffix) if suffix.lower() in PICTURE_SUFFIXES else written
     forms: tuple[Callable[[str], str], ...] = (str, functools.partial(unicodedata.normalize, "NFC"))
-    for form in forms:
+    for text, form in itertools.product((written, bare), forms):
         for i, name in enumerate(names):
-            if form(name) in (form(written), form(bare)):
+            if form(name) == form(text):
                 return i
     return None
 

@@ -196,6 +196,11 @@ def has_unspecified_alpha(image: Image.Image) -> bool:
     )
 
 
+def states_alpha(path: Path, image: Image.Image) -> bool:
+    """False for a TGA file of 32 bits whose header states none; only its pixels tell if the fourth byte is alpha."""
+    return image.format != "TGA" or image.mode != "RGBA" or beginning(path, 18)[17] & 15 > 0
+
+
 def _largest_value(path: Path, image: Image.Image) -> int | None:
     """The value of white in formats in which it may be any; None in others."""
     if image.format == "JPEG2000":
@@ -245,10 +250,8 @@ def _decode_plain(image: Image.Image) -> np.ndarray:
 
 
 def _has_unused_byte(path: Path, image: Image.Image, pixels: np.ndarray) -> bool:
-    """Whether the fourth channel of a TGA file, of which its header states no bits of alpha, is zero throughout."""
-    if image.format != "TGA" or pixels.shape[2:] != (4,):
-        return False
-    return beginning(path, 18)[17] & 15 == 0 and not pixels[:, :, 3].any()
+    """Whether the fourth channel, of which the header states no bits of alpha, is zero throughout."""
+    return pixels.shape[2:] == (4,) and not states_alpha(path, image) and not pixels[:, :, 3].any()
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:

@@ -25,6 +25,7 @@ from _util.sound import SilenceBetween
 from _util.video import Encoding
 
 _TICKS = 90_000  # least ticks per second in the video's time base
+_MP3 = 0x55  # WAVE_FORMAT_MPEGLAYER3
 _FASTSTART = (".mp4", ".mov", ".m4v")
 COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
@@ -257,6 +258,10 @@ def _state_starts(avi: Path, starts: dict[int, Fraction]) -> None:
             if starts.get(index, 0) > 0:
                 file.seek(at + 36)  # dwStart
                 file.write(struct.pack("<I", round(starts[index] * rate / scale)))
+                (kind,) = struct.unpack_from("<H", header, header.index(b"strf", at) + 8)  # wFormatTag of sound
+                if kind == _MP3:  # by whose dwSampleSize FFmpeg's demuxer would multiply dwStart
+                    file.seek(at + 52)
+                    file.write(struct.pack("<I", 0))
 
 
 def _check_whole(out: Path, index: int, count: int) -> None:

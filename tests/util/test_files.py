@@ -37,6 +37,13 @@ def test_names_in_tables(written, index):
 
 
 @pytest.mark.parametrize(
+    ("written", "index"), [("k1.tif", 1), ("k1.png", 0), ("k1", 0), ("k\u00e4.tif", 3), ("k\u00e4", 2)]
+)
+def test_a_whole_name_in_a_table_precedes_one_without_its_suffix(written, index):
+    assert index_of(written, ["k1", "k1.tif", "k\u00e4", "ka\u0308.tif"]) == index
+
+
+@pytest.mark.parametrize(
     ("names", "numbers"),
     [
         ("0001.png 0002.png 0005.png", [1, 2, 5]),

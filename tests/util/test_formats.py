@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections import Counter
+from fractions import Fraction
 
 import av
 import cv2
@@ -14,6 +15,7 @@ from PIL import Image, ImageCms
 
 from _train.frame_interpolation import pairs
 from _util import exr, formats, icc, image, png
+from _util.drawings import Drawings
 from _util.errors import InputError
 from _util.pixels import PixelType, upright
 from _util.video import Reader
@@ -92,6 +94,7 @@ def test_a_byte_of_tga_that_is_unused_is_no_alpha(tmp_path, bits, alpha, channel
     data[17] = data[17] & ~15 | bits
     (tmp_path / "a.tga").write_bytes(data)
     np.testing.assert_array_equal(formats.read(tmp_path / "a.tga").pixels, pixels[:, :, :channels])
+    assert Drawings(tmp_path, Fraction(24)).metadata.alpha == (channels == 4)
 
 
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])

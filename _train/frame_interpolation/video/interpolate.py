@@ -230,8 +230,10 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
     slowness = options.excerpt.slowness
     fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
-    if not 0 < fps <= _LARGEST_RATE:
-        raise InputError(f"{float(fps):g} frames a second cannot be shown; choose more than 0, up to {_LARGEST_RATE}.")
+    if not Fraction(1, _LARGEST_RATE) <= fps <= _LARGEST_RATE:
+        raise InputError(
+            f"{float(fps):g} frames a second cannot be shown; choose 1/{_LARGEST_RATE} to {_LARGEST_RATE}."
+        )
     return reader, clock.representable(fps)
 
 

@@ -11,6 +11,7 @@ import pytest
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.video import excerpt
 from _train.frame_interpolation.video.excerpt import Area, Excerpt, ExcerptReader, Scale
+from _util import image
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
 
@@ -44,29 +45,33 @@ def clip(tmp_path) -> Path:
 
 
 def write_clip(
-    path: Path, beep: tuple[float, float], sound: tuple[float, float] = (0, 2), codec: str = "pcm_s16le"
+    path: Path,
+    beep: tuple[float, float],
+    sound: tuple[float, float] = (0, 2),
+    codec: str = "pcm_s16le",
+    rate: int = SOUND,
 ) -> Path:
     """Write two seconds of pictures, a beep of 880 Hz from when to when, and when there is sound at all."""
     with av.open(path, "w") as container:
         stream = container.add_stream("ffv1", rate=RATE)
         stream.height, stream.width, stream.pix_fmt = H, W, "bgr0"
-        of_sound = container.add_stream(codec, rate=SOUND, layout="mono")
+        of_sound = container.add_stream(codec, rate=rate, layout="mono")
         container.set_chapters(
             [
                 {"id": i + 1, "start": 1000 * i, "end": 1000 * (i + 1), "time_base": Fraction(1, 1000), "metadata": {}}
                 for i in range(2)
             ]
         )
-        t = np.arange(2 * SOUND) / SOUND
+        t = np.arange(2 * rate) / rate
         wave = np.where((t >= beep[0]) & (t < beep[1]), 12_000 * np.sin(2 * np.pi * 880 * t), 0).astype(np.int16)
         for i in range(2 * RATE):
             frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, RATE)
             container.mux(stream.encode(frame))
             if sound[0] <= i / RATE < sound[1]:
-                samples = wave[None, i * SOUND // RATE : (i + 1) * SOUND // RATE]
+                samples = wave[None, i * rate // RATE : (i + 1) * rate // RATE]
                 piece = av.AudioFrame.from_ndarray(samples, layout="mono")
-                piece.sample_rate, piece.pts, piece.time_base = SOUND, i * SOUND // RATE, Fraction(1, SOUND)
+                piece.sample_rate, piece.pts, piece.time_base = rate, i * rate // RATE, Fraction(1, rate)
                 container.mux(of_sound.encode(piece))
         container.mux(stream.encode(None))
         container.mux(of_sound.encode(None))
@@ -140,6 +145,14 @@ def test_sound_that_is_encoded_anew_begins_with_the_part(run, tmp_path):
     first, last, _ = beep(run("--from", "0.5", "--to", "2", out="out.webm"))
     assert first < 0.02
     assert abs(last - 1) < 0.02
+
+
+def test_mp3_stays_in_step_from_avi_to_avi(run, tmp_path):
+    clip = write_clip(tmp_path / "clip.mkv", (1.6, 1.8), codec="mp3", rate=44_100)
+    run("--times-fps", "1", out="clip.avi").replace(clip)
+    first, last, _ = beep(run("--from", "1", "--times-fps", "1", out="out.avi"))
+    assert abs(first - 0.6) < 0.05
+    assert abs(last - 0.8) < 0.05
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
@@ -218,6 +231,18 @@ def test_a_source_that_declares_no_duration_begins_anywhere(run, clip, tmp_path)
     assert (Reader(clip).declared, Reader(clip).rate) == (None, 25)  # FFmpeg's guess
     assert len(list(Reader(run("--from", "1", "--times-fps", "1")))) == 2 * RATE - 25
     assert len(list(Reader(run("--from", "1", "--to", "1.4", "--times-fps", "1", out="b.mkv")))) == 10
+
+
+def test_drawings_that_end_before_the_part_are_known_when_resumed(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("keys").mkdir()
+    for i in range(4):
+        image.write(f"keys/{i}.png", picture(i))
+    arguments = "keys", "out.mkv", "--to", "9", "--resume", *SIMPLE
+    for says in ("4 drawings in 4 frames", "nothing to do"):
+        finished = call(script.main, *arguments)
+        assert finished.code == 0
+        assert says in finished.written + finished.said
 
 
 def test_side_by_side_and_still(run, clip):

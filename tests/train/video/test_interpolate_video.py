@@ -794,6 +794,7 @@ def make_bad_things() -> None:
         (["in.mp4", "out.mp4", "--fps", "nan"], "nan is not a number"),
         (["in.mp4", "out.mp4", "--fps", "1/0"], "1/0 is not a number"),
         (["in.mp4", "out.mp4", "--fps", "1e9"], "cannot be shown"),
+        (["in.mp4", "out.mp4", "--fps", "0.0000001"], "cannot be shown"),
         (["in.mp4", "out.mp4", "--times-fps", "0"], "--times-fps: 0 is out of range"),
         (["in.mp4", "out.mp4", "--fps", "48", "--times-fps", "2"], "not allowed with"),
         (["in.mp4", "out.mp4", "--in-fps", "12"], "rate of its own"),
