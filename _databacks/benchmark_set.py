@@ -5,7 +5,7 @@
         easier/lottie_01/  …
         harder/…
 
-What is drawn is a function of the seed: toons of procedural drawings alone, exact and undamaged, and the animations in
+What is drawn is a function of the seed: toons of procedural drawings alone, exact and not degraded, and the animations in
 `supplementary/benchmark`. Of several candidates, ordered by how much their outer frames differ, the easier ones come
 from the lower part and the harder ones from the upper part.
 
@@ -78,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 def _toons(size: tuple[int, int], seed: int, place: Path) -> list[Tensor]:
     path = place / "atlas.zip"
     atlas.build(path, drawings=100, icons=0, rigs=27, backgrounds=32, captions=8, seed=seed)
-    toons = Toons(size, 4, seed, times=(0.5, 0.5), damaged=False, pictures=atlas.load(path))
+    toons = Toons(size, 4, seed, times=(0.5, 0.5), degraded=False, pictures=atlas.load(path))
     return [frames for i in range(_CANDIDATES["toons"] // 4) for frames in toons.batch(i).frames]
 
 

@@ -18,7 +18,7 @@ from _databacks.triplet import Source, Triplet, folders_in, read_frame
 from _util import files
 from _util.errors import InputError
 
-SMALLEST_SIDE = 31  # of LPIPS
+LPIPS_SMALLEST_SIDE = 31  # of LPIPS
 
 
 class Keyframes(Source):
@@ -70,8 +70,8 @@ def keyframes(folder: Path) -> list[Path]:
         raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
     sizes = [tuple(read_frame(path).shape[:0:-1]) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
-        if min(size) < SMALLEST_SIDE:
-            raise InputError(f"{path} is {size[0]}×{size[1]} pixels; each side needs at least {SMALLEST_SIDE}.")
+        if min(size) < LPIPS_SMALLEST_SIDE:
+            raise InputError(f"{path} is {size[0]}×{size[1]} pixels; each side needs at least {LPIPS_SMALLEST_SIDE}.")
         if size != sizes[0]:
             raise InputError(
                 f"{path} is {size[0]}×{size[1]} pixels and {paths[0].name} {sizes[0][0]}×{sizes[0][1]}; "

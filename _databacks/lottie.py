@@ -29,7 +29,7 @@ LEAST_CHANGE = 0.004  # mean difference of the outer frames' colours and alpha
 _TRIES = 16
 _EACH_IN_TRAINING = 64
 _PREVIEW = 96, 96  # size at which motion is looked for
-_PATIENCE = 60  # timeout of the renderer, seconds
+_TIMEOUT = 60  # timeout of the renderer, seconds
 
 
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Tensor:
@@ -136,7 +136,7 @@ class _Renderer:
     def _answer(self, path: Path, frames: list[int], size: tuple[int, int]) -> tuple[dict, bytearray]:
         if self.process is None or self.process.poll() is not None:
             self.process = self._start()
-        hung = threading.Timer(_PATIENCE, self.process.kill)
+        hung = threading.Timer(_TIMEOUT, self.process.kill)
         hung.start()
         try:
             return self._ask({"path": str(path.resolve()), "frames": frames, "size": size})

@@ -25,7 +25,7 @@ from _util.flow import Flows
 
 NAMES = ("guide_flo13", "guide_flo31")
 SUFFIXES = (".npy", ".npz")
-_STEPS, _HALVES = 16, 128.0  # to a pixel; the length up to which 16-bit floats are as fine
+_STEPS_PER_PIXEL, _LARGEST_HALF = 16, 128.0  # to a pixel; the length up to which 16-bit floats are as fine
 
 
 def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compress: bool = False) -> None:
@@ -43,8 +43,8 @@ def write(folder: Path, flows: tuple[Tensor, Tensor], half: bool = False, compre
     for name, flow in zip(NAMES, flows, strict=True):
         array = flow.detach().float().cpu().reshape(2, *flow.shape[-2:]).numpy()
         if half:
-            array = np.round(array * _STEPS) / np.float32(_STEPS)
-            array = array.astype(np.float16) if np.abs(array).max() <= _HALVES else array
+            array = np.round(array * _STEPS_PER_PIXEL) / np.float32(_STEPS_PER_PIXEL)
+            array = array.astype(np.float16) if np.abs(array).max() <= _LARGEST_HALF else array
         with replacing(folder / f"{name}{SUFFIXES[compress]}") as temporary:
             if compress:
                 np.savez_compressed(temporary, flow=array)

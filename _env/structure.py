@@ -1,27 +1,27 @@
-"""Measures how the code is built, at any revision: files, lines, functions, rooms and the imports between them
+"""Measures how the code is built, at any revision: files, lines, functions, folders and the imports between them
 
 python _env/structure.py [REVISION …]      a column each; what is checked out by default
 
-A room is a folder. Imports count wherever they stand, but for those that types alone need.
+All imports count, also those within functions, except those under TYPE_CHECKING.
 """
 
 import argparse
 import ast
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-FLOORS = ("_scripts", "_train", "_databacks", "_util")  # each imports those after it, and itself
-HOUSE = "_train/frame_interpolation"
+PACKAGES = ("_scripts", "_train", "_databacks", "_util")  # each may import itself and those after it
+MAIN_PACKAGE = "_train/frame_interpolation"
 Graph = dict[str, set[str]]
 
 
 def sources(root: Path, revision: str | None) -> dict[str, str]:
-    """Text of the Python files of all floors, by path."""
+    """Text of the Python files of all packages, by path."""
     listing = ["git", "ls-files"] if revision is None else ["git", "ls-tree", "-r", "--name-only", revision]
     names = subprocess.run(listing, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
-    names = [name for name in names if name.endswith(".py") and name.split("/")[0] in FLOORS]
+    names = [name for name in names if name.endswith(".py") and name.split("/")[0] in PACKAGES]
     if revision is None:
         return {name: (root / name).read_text(encoding="utf-8") for name in names if (root / name).exists()}
     return {name: _show(root, f"{revision}:{name}") for name in names}
@@ -55,28 +55,28 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
         yield from _imported(node)
 
 
-def room(name: str) -> str:
+def folder_of(name: str) -> str:
     return str(PurePosixPath(name).parent)
 
 
-def between_rooms(graph: Graph) -> Graph:
-    rooms: Graph = defaultdict(set)
+def folder_imports(graph: Graph) -> Graph:
+    folders: Graph = defaultdict(set)
     for name, wanted in graph.items():
-        rooms[room(name)] |= {room(one) for one in wanted} - {room(name)}
-    return dict(rooms)
+        folders[folder_of(name)] |= {folder_of(one) for one in wanted} - {folder_of(name)}
+    return dict(folders)
 
 
-def upward(graph: Graph) -> list[tuple[str, str]]:
-    """Imports of a floor by one below it."""
-    floors = {name: FLOORS.index(name.split("/")[0]) for name in graph}
-    return [(name, one) for name, wanted in graph.items() for one in sorted(wanted) if floors[one] < floors[name]]
+def layer_violations(graph: Graph) -> list[tuple[str, str]]:
+    """Imports of a package by one that it imports itself."""
+    layers = {name: PACKAGES.index(name.split("/")[0]) for name in graph}
+    return [(name, one) for name, wanted in graph.items() for one in sorted(wanted) if layers[one] < layers[name]]
 
 
-def circles(graph: Graph) -> list[list[str]]:
-    """Files that import each other, directly or by way of others."""
+def import_cycles(graph: Graph) -> list[list[str]]:
+    """Files that import each other, directly or through others."""
     reached = {name: _reached(graph, name) for name in graph}
     found = {frozenset(one for one in seen if name in reached[one]) for name, seen in reached.items() if name in seen}
-    return sorted(sorted(circle) for circle in found)
+    return sorted(sorted(cycle) for cycle in found)
 
 
 def _reached(graph: Graph, name: str) -> set[str]:
@@ -90,22 +90,22 @@ def _reached(graph: Graph, name: str) -> set[str]:
 
 
 def measure(files: dict[str, str]) -> dict[str, int]:
-    """What is counted, by name: in the house, then everywhere."""
+    """Counts by name: of the main package, then of all."""
     graph = imports(files)
-    house = {name: text for name, text in files.items() if name.startswith(f"{HOUSE}/")}
-    inside = {name: wanted & house.keys() for name, wanted in graph.items() if name in house}
-    functions = sum(isinstance(node, ast.FunctionDef) for text in house.values() for node in ast.walk(ast.parse(text)))
+    main = {name: text for name, text in files.items() if name.startswith(f"{MAIN_PACKAGE}/")}
+    inside = {name: wanted & main.keys() for name, wanted in graph.items() if name in main}
+    functions = sum(isinstance(node, ast.FunctionDef) for text in main.values() for node in ast.walk(ast.parse(text)))
     return {
-        f"files of {HOUSE}": len(house),
-        "lines": _lines(house),
+        f"files of {MAIN_PACKAGE}": len(main),
+        "lines": _lines(main),
         "functions": functions,
-        "rooms": len({room(name) for name in house}),
-        "most files in a room": max(sum(room(name) == one for name in house) for one in map(room, house)),
+        "folders": len({folder_of(name) for name in main}),
+        "most files in a folder": max(Counter(map(folder_of, main)).values()),
         "imports between its files": sum(map(len, inside.values())),
-        "imports between its rooms": sum(map(len, between_rooms(inside).values())),
-        "circles of files": len(circles(graph)),
-        "imports of a floor above": len(upward(graph)),
-        "lines of all floors": _lines(files),
+        "imports between its folders": sum(map(len, folder_imports(inside).values())),
+        "import cycles": len(import_cycles(graph)),
+        "imports against the layer order": len(layer_violations(graph)),
+        "lines of all packages": _lines(files),
     }
 
 

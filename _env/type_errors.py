@@ -1,4 +1,4 @@
-"""Counts the errors that pyright finds, which may not become more
+"""Counts pyright's type errors, which must not increase
 
 Folders of `CLEAN` have none; what fixes some elsewhere lowers `ALLOWED`. Types go unchecked where there is no Node.js.
 """
@@ -33,7 +33,7 @@ def main() -> None:
     for error in worse:
         print(error, file=sys.stderr)
     clean = ", ".join(f"{len(errors[folder])} in {folder}" for folder in CLEAN)
-    print(f"Errors of type: {clean}, where none are allowed; {len(remaining)} elsewhere, of {ALLOWED} allowed.")
+    print(f"Type errors: {clean}, where none are allowed; {len(remaining)} elsewhere, of {ALLOWED} allowed.")
     sys.exit(bool(worse))
 
 

@@ -57,14 +57,14 @@ VIDEO = {
 STEADINESS = {
     "method": "{method}",
     "seconds": "{seconds:.1f}",
-    "largest change of what rests, levels": "{flicker}",
+    "largest change of static areas, levels": "{flicker}",
     "unevenness of steps": lambda row: f"{100 * row['unevenness']:.1f} %",
 }
 PANNING = {
     "clip": "{clip}",
     "drawings found": "{drawings} of {drawn}",
     "figure": lambda row: f"{100 * row['figure']:.0f} %",
-    "ground": lambda row: f"{100 * row['ground']:.0f} %",
+    "background": lambda row: f"{100 * row['ground']:.0f} %",
     "figure with `--no-camera-holds`": lambda row: f"{100 * row['without']:.0f} %",
 }
 
@@ -73,8 +73,8 @@ def parse() -> argparse.Namespace:
     demo = places.ROOT / "supplementary" / "demo"
     parser = command.Parser(
         prog="python -m _scripts.benchmark",
-        description="Measure rfr + ssldtm with seeded weights against a literal reading of the specification in fp32, "
-        "on the same device. A first frame includes reading, flow and preparation; a further one is another time "
+        description="Measure rfr + ssldtm with seeded weights against a plain PyTorch implementation of the published "
+        "method in fp32, on the same device. A first frame includes reading, flow and preparation; a further one is another time "
         "of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training and LPIPS.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")

@@ -1,9 +1,9 @@
 """Judge interpolation against true frames: the published protocol on ATD-12K, or any methods on any triplets.
 
-(nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis   →   subset, metric, score
+(nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis that uses flow   →   subset, metric, score
 --data FOLDER              any triplets: folders of three pictures, RRLD, FILE.h5; or keyframes of one cut
 --compare ifnet dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
---data toons               errors of the flow in pixels: all, near rims, of the ground there
+--data toons               errors of the flow in pixels: all, near edges, of the background there
 
 Scores of every item are kept with all digits in a CSV. A run that was ended resumes where it was when its command is
 given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the work.
@@ -47,7 +47,7 @@ def parse() -> argparse.Namespace:
         metavar="METHOD",
         help="evaluate these on the same items: FLOW+SYNTHESIS, blend, or a folder of frames named by item; FLOW or "
         "SYNTHESIS may be left out, and a name of both, as unet, is the flow (auto+unet: the synthesis); with @ease at "
-        "the end, keyframes at the times that those before and after tell",
+        "the end, at times estimated from the neighbouring keyframes",
     )
     what.add_argument(
         "--baseline", choices=["mean"], help="evaluate this instead of a method: the mean of both neighbours"
@@ -98,7 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--register",
         action="store_true",
-        help="also report LPIPS and chamfer after smooth alignment to the truth, which sets position aside",
+        help="also report LPIPS and chamfer after smooth alignment to the truth, so that position does not count",
     )
     parser.add_argument(
         "--sequence",
@@ -296,7 +296,7 @@ def judge_flow(arguments: argparse.Namespace) -> None:
     assert flow is not None  # as splatting needs an estimator
     assert estimator is not None
     errors = flow_errors(estimator, scenes, interpolator.device)
-    names = "all", "near rims", "ground there"
+    names = "all", "near edges", "background there"
     figures = {name: f"{error:.2f}" for name, error in zip(names, errors.values(), strict=True)}
     print(tables.markdown([{"flow": flow, **figures}]))
 

@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
     if arguments.name in weights.BY_HAND:
         place = weights.place_for_more(arguments.checkpoints or weights.FOLDER) / weights.expected(arguments.name)
         raise InputError(
-            f"Their host wants a browser: see {weights.BY_HAND[arguments.name]}, and save the file as {place}."
+            f"Their host requires a browser: see {weights.BY_HAND[arguments.name]}, and save the file as {place}."
         )
     if arguments.name not in weights.HOSTED:
         raise InputError(f"There are no weights {arguments.name!r} to fetch; they are {', '.join(weights.HOSTED)}.")

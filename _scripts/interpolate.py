@@ -108,8 +108,8 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ease",
         metavar="CURVE",
-        help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS; or auto, as the gaps before and after "
-        "each tell (default: none)",
+        help="in, out, in-out, none or cubic-bezier(x1,y1,x2,y2), as in CSS; or auto, estimated from the "
+        "neighbouring gaps (default: none)",
     )
     group.add_argument("--on", metavar="N", help="frames that each drawing is exposed for, 24 a second (default: 1)")
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
@@ -217,7 +217,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
 
     keys = key_drawings.find_keys(arguments.frames)
     if arguments.frames[0].is_dir():
-        key_drawings.tell_left_out(arguments.frames[0], keys)
+        key_drawings.warn_left_out(arguments.frames[0], keys)
     names = list(map(key_drawings.name_of, keys))
     options = timing_of(arguments)
     layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None

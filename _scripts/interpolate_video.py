@@ -23,9 +23,9 @@ from _util.errors import InputError
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.video.batch import VideoJob
-    from _train.frame_interpolation.video.interpolate import Draws, Options, Summary
+    from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, Summary
 
-    Create = Callable[[], tuple[Draws, dict[str, Any]]]
+    Create = Callable[[], tuple[PairInterpolator, dict[str, Any]]]
 
 T = TypeVar("T")
 
@@ -86,14 +86,14 @@ def add_rates(parser: argparse.ArgumentParser) -> None:
 def add_detection(parser: argparse.ArgumentParser) -> None:
     """Add how drawings, holds and cuts are found in the frames of IN, and how motion between drawings proceeds."""
     add = parser.add_argument_group("drawings, motion and cuts").add_argument
-    add("--close-gaps", action="store_true", help="numbers that drawings lack take no time")
+    add("--close-gaps", action="store_true", help="skip missing numbers instead of holding the drawing before")
     add(
         "--deinterlace",
         choices=("auto", "on", "off"),
         default="auto",
         help="make whole frames of interlaced ones (default: auto, where flags and pictures say so)",
     )
-    add("--detelecine", action="store_true", help="bring telecined film back to its frames, four of five")
+    add("--detelecine", action="store_true", help="inverse telecine: four frames from every five")
     add(
         "--no-dedup",
         dest="dedup",
@@ -110,19 +110,19 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
         "--longest-hold",
         type=rate,
         metavar="S",
-        help="seconds from which on a held drawing rests, and moves only as it is left (default: 0.25)",
+        help="in a hold longer than S seconds, the drawing stays still and moves only at the end (default: 0.25)",
     )
     add(
         "--ease",
         choices=("none", "auto"),
-        help="auto: motion between two drawings speeds up or slows down as the drawings before and after them tell "
+        help="auto: motion between two drawings speeds up or slows down, estimated from the neighbouring drawings "
         "(default: none, it is even)",
     )
     add(
         "--cut-threshold",
         type=number(0, 1),
         metavar="X",
-        help="share of a picture that must be found again in the next one of its shot; more finds more cuts "
+        help="share of a picture that the next one must repeat to belong to the same shot; higher finds more cuts "
         "(default: 0.2)",
     )
 
@@ -140,8 +140,8 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--crf",
         type=number(),
         metavar="Q",
-        help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); of encoders without a constant rate "
-        "factor, what they have instead",
+        help="quality, as the codec counts; 0 is best (default: 18, libx264's 16); for encoders without a constant "
+        "rate factor, their own quality option",
     )
     add("--preset", metavar="NAME", help="how thoroughly the codec works (default: its own; libx264's veryfast)")
     add(
@@ -236,7 +236,7 @@ def main() -> None:
     options = options_of(arguments)
 
     @functools.cache
-    def create() -> "tuple[Draws, dict[str, Any]]":
+    def create() -> "tuple[PairInterpolator, dict[str, Any]]":
         interpolator = Interpolator(**drawing.given(arguments))
         return interpolator, interpolator.settings()
 

@@ -5,6 +5,7 @@ Image files are arrays of their own kind: (h, w) grey, (h, w, 3) RGB or (h, w, 4
 """
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -65,6 +66,12 @@ def pictures_of(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]
 def difference(picture0: np.ndarray, picture1: np.ndarray) -> np.ndarray:
     """(h, w) uint8: the largest difference of any channel of two (h, w, 3) uint8."""
     return functools.reduce(cv2.max, cv2.split(cv2.absdiff(picture0, picture1)))
+
+
+def contact_sheet(rows: Iterable[Iterable[np.ndarray]]) -> np.ndarray:
+    """Rows of pictures (h, w, 3) of one size and type as one picture, each with a black border of one pixel."""
+    bordered = ([np.pad(picture, ((1, 1), (1, 1), (0, 0))) for picture in row] for row in rows)
+    return np.concatenate([np.concatenate(row, 1) for row in bordered])
 
 
 def logit(image: Tensor) -> Tensor:

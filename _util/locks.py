@@ -22,7 +22,7 @@ from _util.errors import InputError
 from _util.files import hidden_beside, making_folder
 
 WITHIN = ".lock"  # in a folder beside which nothing can be written
-_PATIENCE = 0.3  # seconds; another run may be removing its lock file just now
+_TIMEOUT = 0.3  # seconds; another run may be removing its lock file just now
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -106,7 +106,7 @@ def _lock_files(real: Path) -> tuple[Path, Path]:
 
 def _try_lock(path: str | Path, file: Path) -> FileLock:
     try:
-        lock = FileLock(file, timeout=_PATIENCE)
+        lock = FileLock(file, timeout=_TIMEOUT)
         lock.acquire()
         return lock
     except Timeout as error:

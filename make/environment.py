@@ -1,8 +1,8 @@
 """The project's environment: a virtual one, `.venv`, with what pyproject.toml requires.
 
-INBETWEEN_VENV moves it away from `.venv`; PYTHON names the interpreter of a new one. INBETWEEN_TORCH=cpu takes PyTorch
-without CUDA, a tenth of the download, and INBETWEEN_TORCH=cuda that with it; where neither is asked for, a driver of
-NVIDIA decides. INBETWEEN_CPU_INDEX is where the former is looked for.
+INBETWEEN_VENV moves it away from `.venv`; PYTHON names the interpreter of a new one. INBETWEEN_TORCH=cpu installs
+PyTorch without CUDA, a tenth of the download; =cuda installs it with CUDA; by default the NVIDIA driver decides.
+INBETWEEN_CPU_INDEX is the index of the CPU build.
 """
 
 import hashlib
@@ -91,8 +91,8 @@ def _choose_torch(before: str | None) -> _Torch:
     if before:
         return _Torch(before, "before")
     if Path("/proc/driver/nvidia/version").exists() or _succeeds("nvidia-smi"):
-        return _Torch("cuda", "there is a driver of NVIDIA (INBETWEEN_TORCH=cpu takes the smaller one)")
-    return _Torch("cpu", "there is no driver of NVIDIA (INBETWEEN_TORCH=cuda takes the other)")
+        return _Torch("cuda", "an NVIDIA driver is installed (INBETWEEN_TORCH=cpu selects the smaller build)")
+    return _Torch("cpu", "no NVIDIA driver is installed (INBETWEEN_TORCH=cuda selects the other build)")
 
 
 def _create() -> None:

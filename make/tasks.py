@@ -75,7 +75,7 @@ def evaluate(*arguments: str) -> int:
     methods = ["blend", "dis+splat", "sgm+dis+fusion", "ifnet-fast", "auto"]
     if any((ROOT / "checkpoints" / name).is_file() for name in ("rife.pkl", "flownet.pkl")):
         methods.append("rife")
-    table = ("--table", "supplementary/evaluation.md")
+    table = ("--table", "supplementary/benchmark.md")
     return python(*("-m", "_scripts.evaluate", "--data", "_data/benchmark", "--compare", *methods, *table, *arguments))
 
 
@@ -85,7 +85,7 @@ TASKS = {
     "demo": Task(demo, "interpolate the two demo drawings; arguments go to _scripts.demo: demo --fps 24"),
     "test": Task(test, "run the tests; with arguments, pytest with them: test -m 'not slow'"),
     "lint": Task(lint, "check the style and the types of the code"),
-    "types": Task(types, "count the errors of type that pyright finds, which may not become more"),
+    "types": Task(types, "count pyright's type errors, which must not increase"),
     "bench": Task(bench, "run the benchmarks; arguments go to _scripts.benchmark"),
-    "evaluate": Task(evaluate, "judge the shipped weights and others on the small benchmark, which is made first"),
+    "evaluate": Task(evaluate, "evaluate the shipped weights and others on the small benchmark, which is made first"),
 }

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video.interpolate import Draws, Options, interpolate_video
+from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, interpolate_video
 from _util.video import Encoding, Writer
 
 SIZE = 48, 64
@@ -46,9 +46,9 @@ def growth(samples: Iterable[Sample], warm: int = WARM) -> float:
 
 
 class _Watched:
-    """Draws as another does, and samples now and then."""
+    """PairInterpolator as another does, and samples now and then."""
 
-    def __init__(self, drawer: Draws, every: int, samples: list[Sample]):
+    def __init__(self, drawer: PairInterpolator, every: int, samples: list[Sample]):
         self._drawer, self._every, self._samples, self._drawn = drawer, every, samples, 0
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray):
@@ -75,7 +75,7 @@ def _ground() -> np.ndarray:
     return cv2.resize(noise, (4 * SIZE[1], 2 * SIZE[0]), interpolation=cv2.INTER_CUBIC)
 
 
-def run(frames: int, folder: Path, drawer: Draws, every: int = 250) -> list[Sample]:
+def run(frames: int, folder: Path, drawer: PairInterpolator, every: int = 250) -> list[Sample]:
     """Interpolate a video into one of so many frames, in a folder; the last sample is of the time after joining."""
     with Writer(folder / "in.mkv", Encoding(SIZE, Fraction(24))) as writer:
         for i in range(frames // 2):

@@ -1,4 +1,4 @@
-"""Imports go one way, `_scripts → _train → _databacks → _util`, and in no circle; no two classes share a name."""
+"""Imports go one way, `_scripts → _train → _databacks → _util`, without cycles; no two classes share a name."""
 
 import sys
 from pathlib import Path
@@ -15,18 +15,18 @@ import structure  # noqa: E402
 @pytest.fixture(scope="module")
 def graph() -> structure.Graph:
     files = {}
-    for floor in structure.FLOORS:
-        for path in (ROOT / floor).rglob("*.py"):
+    for package in structure.PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
             files[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
     return structure.imports(files)
 
 
 def test_imports_go_one_way(graph):
-    assert structure.upward(graph) == []
+    assert structure.layer_violations(graph) == []
 
 
 def test_no_files_import_each_other(graph):
-    assert structure.circles(graph) == []
+    assert structure.import_cycles(graph) == []
 
 
 def test_what_goes_up_or_around_is_found():
@@ -39,9 +39,9 @@ def test_what_goes_up_or_around_is_found():
         "_train/__init__.py": "from _train.t import x\n",
     }
     graph = structure.imports(files)
-    assert structure.upward(graph) == [("_util/c.py", "_train/t.py")]
-    assert structure.circles(graph) == [["_train/t.py", "_util/a.py", "_util/b.py", "_util/c.py"]]
-    assert structure.between_rooms(graph) == {"_util": {"_train"}, "_train": {"_util"}}
+    assert structure.layer_violations(graph) == [("_util/c.py", "_train/t.py")]
+    assert structure.import_cycles(graph) == [["_train/t.py", "_util/a.py", "_util/b.py", "_util/c.py"]]
+    assert structure.folder_imports(graph) == {"_util": {"_train"}, "_train": {"_util"}}
 
 
 def test_classes_have_names_of_their_own():

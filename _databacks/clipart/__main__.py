@@ -77,10 +77,9 @@ def draw_sheet(arguments: argparse.Namespace) -> None:
     rows = []
     for i in range(_ROWS):
         first, middle, last = triplets[i].frames
-        cells = [image.to_array(frame, np.uint8) for frame in (first, middle, last, (last - first).abs())]
-        rows.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells], 1))
+        rows.append([image.to_array(frame, np.uint8) for frame in (first, middle, last, (last - first).abs())])
     make_folder(arguments.sheet.parent)
-    image.write(arguments.sheet, np.concatenate(rows))
+    image.write(arguments.sheet, image.contact_sheet(rows))
     print(arguments.sheet)
 
 

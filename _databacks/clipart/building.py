@@ -27,7 +27,7 @@ from _util import extras, quiet, runs
 from _util.errors import InputError
 from _util.files import make_folder, natural, replacing
 
-_PATIENCE = 60  # timeout per drawing, seconds
+_TIMEOUT = 60  # timeout per drawing, seconds
 _MEMORY = 8 * 2**30  # limit per process, bytes
 
 
@@ -87,7 +87,7 @@ def _draw(jobs: Sequence[DrawingJob], processes: int) -> dict[str, str]:
         for job, reason in done:
             bar.update()
             if reason is None:
-                reason = f"takes more than {_PATIENCE} s, or brings down the renderer"
+                reason = f"takes more than {_TIMEOUT} s, or brings down the renderer"
             if reason:
                 unused[str(job.path)] = reason
     return unused
@@ -130,7 +130,7 @@ def _jobs(figures: Sequence[Path], things: Sequence[Path], parts: Path) -> list[
 def _work(job: DrawingJob, _tick: object) -> str:
     """Create a drawing's part; returns why it is unusable, or "". The process ends if it takes too long."""
     _limit_memory()
-    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=sys.__stderr__ or sys.stderr)
+    faulthandler.dump_traceback_later(_TIMEOUT, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         with quiet.without_messages():
             _write_part(job)

@@ -36,7 +36,7 @@ class Wave(NamedTuple):
     change: np.ndarray  # x, y
 
 
-class Stir(NamedTuple):
+class PartMotion(NamedTuple):
     """The motion of a part within the drawing."""
 
     pivot: np.ndarray  # x, y
@@ -67,7 +67,7 @@ class BendingFigure:
     growth: tuple[float, float] = (0.0, 0.0)
     swings: tuple[Swing, ...] = ()
     waves: tuple[Wave, ...] = ()
-    stirs: tuple[Stir | None, ...] = ()
+    stirs: tuple[PartMotion | None, ...] = ()
     pace: float = 1.0
 
     @property
@@ -163,11 +163,11 @@ def _wave(length: float, random: np.random.Generator) -> Wave:
     )
 
 
-def _stirs(drawing: LayeredDrawing, random: np.random.Generator) -> tuple[Stir | None, ...]:
+def _stirs(drawing: LayeredDrawing, random: np.random.Generator) -> tuple[PartMotion | None, ...]:
     """Parts move together, as features of a face that turns, and each by itself."""
     length = max(drawing.entry.size)
     together = _sometimes(random, 0.5, 0.035) * length * np.array([1, 0.4])
-    stirs: list[Stir | None] = []
+    stirs: list[PartMotion | None] = []
     for box in drawing.entry.boxes:
         if box is None:
             stirs.append(None)
@@ -175,7 +175,7 @@ def _stirs(drawing: LayeredDrawing, random: np.random.Generator) -> tuple[Stir |
         sides = np.array([box[2] - box[0], box[3] - box[1]])
         own = random.normal(0, 0.05, 2) * max(sides) if random.random() < 0.6 else 0.0
         stirs.append(
-            Stir(
+            PartMotion(
                 pivot=np.array(box[:2]) + sides * random.uniform(0, 1, 2),
                 shift=together * random.uniform(0.4, 1) + own,
                 turn=_sometimes(random, 0.5, 0.22),

@@ -15,11 +15,11 @@ import torch
 from _databacks.clipart import mesh
 from _databacks.clipart.atlas import Atlas, Entry
 from _databacks.clipart.figures import BendingFigure, Vertices, move
-from _databacks.toons.damage import damage
+from _databacks.toons.degradation import degrade
 from _databacks.triplet import Source, Triplet
 
 COUNT = 100_000  # number of triplets in a source
-_FINE = 2  # supersampling factor along each side
+_SUPERSAMPLING = 2  # supersampling factor along each side
 _USUAL = 256  # pixels, the side of a frame that sizes and speeds below are of
 _FIGURES = 0.72  # share of drawings that are figures, not things
 _GROUND = 0.78  # share of scenes on a ground of the atlas; others lie on plain colours
@@ -34,15 +34,15 @@ class MovingCamera(NamedTuple):
     growth: float = 0.0  # logarithm of how much larger things become
     turn: float = 0.0  # radians
 
-    def see(self, points: Vertices, time: float, depth: float) -> Vertices:
-        """Project points of the scene at a time; `depth` is the share of the camera's motion that they follow."""
+    def see(self, points: Vertices, time: float, parallax: float) -> Vertices:
+        """Project points of the scene at a time; `parallax` is the share of the camera's motion that they follow."""
         progress = time - 0.5
-        grown = math.exp(progress * self.growth * depth)
+        grown = math.exp(progress * self.growth * parallax)
         cos, sin = grown * math.cos(progress * self.turn), grown * math.sin(progress * self.turn)
         x, y = points[0] - self.middle[0], points[1] - self.middle[1]
         return (
-            cos * x - sin * y + self.middle[0] + progress * depth * self.shift[0],
-            sin * x + cos * y + self.middle[1] + progress * depth * self.shift[1],
+            cos * x - sin * y + self.middle[0] + progress * parallax * self.shift[0],
+            sin * x + cos * y + self.middle[1] + progress * parallax * self.shift[1],
         )
 
 
@@ -51,20 +51,22 @@ class Actor:
     """A figure as it is painted in a scene."""
 
     figure: BendingFigure
-    depth: float  # share of the camera's motion that it follows
+    parallax: float  # share of the camera's motion that it follows
     colours: np.ndarray  # (3, 3), the colour matrix
     shade: np.ndarray  # as in `mesh.draw`
 
     def __post_init__(self):
-        reduced = min(1.0, 1.15 * _FINE * self.figure.scale)
+        reduced = min(1.0, 1.15 * _SUPERSAMPLING * self.figure.scale)
         self._pictures = [self._paint(layer, reduced) for layer in self.figure.drawing.layers]
 
     def draw(self, canvas: np.ndarray, camera: MovingCamera, time: float) -> None:
-        """Draw the figure at a time on a canvas of `_FINE` pixels for each of the frame."""
+        """Draw the figure at a time on a canvas of `_SUPERSAMPLING` pixels for each of the frame."""
         for layer, (picture, scale) in enumerate(self._pictures):
-            x, y = camera.see(self.figure.vertices(layer, time), time, self.depth)
+            x, y = camera.see(self.figure.vertices(layer, time), time, self.parallax)
             corner = scale * np.array(self.figure.drawing.entry.corners[layer])
-            mesh.draw(canvas, _FINE * x, _FINE * y, self.figure.cell, picture, scale, corner, self.shade)
+            mesh.draw(
+                canvas, _SUPERSAMPLING * x, _SUPERSAMPLING * y, self.figure.cell, picture, scale, corner, self.shade
+            )
 
     def _paint(self, layer: np.ndarray, reduced: float) -> tuple[np.ndarray, np.ndarray]:
         """A layer, recoloured and reduced by about the factor `reduced`, and the exact factors, x and y."""
@@ -82,17 +84,17 @@ class Backdrop(NamedTuple):
     picture: np.ndarray  # (h, w, 3) float32 RGB in [0, 255]
     middle: tuple[float, float]  # x, y, in the picture, of the frame's middle half way
     scale: float  # pixels of the frame for each of the picture
-    depth: float  # share of the camera's motion that it follows
+    parallax: float  # share of the camera's motion that it follows
 
     def draw(self, size: tuple[int, int], camera: MovingCamera, time: float) -> np.ndarray:
-        """A canvas of `_FINE` pixels for each of a frame of (h, w) = `size`."""
+        """A canvas of `_SUPERSAMPLING` pixels for each of a frame of (h, w) = `size`."""
         h, w = size
         x, y = np.array([0.0, w, 0.0]), np.array([0.0, 0.0, h])
         source = np.stack([(x - w / 2) / self.scale + self.middle[0], (y - h / 2) / self.scale + self.middle[1]], 1)
-        target = _FINE * np.stack(camera.see((x, y), time, self.depth), 1)
+        target = _SUPERSAMPLING * np.stack(camera.see((x, y), time, self.parallax), 1)
         to_picture = cv2.getAffineTransform((target - 0.5).astype(np.float32), (source - 0.5).astype(np.float32))
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        fine = _FINE * w, _FINE * h
+        fine = _SUPERSAMPLING * w, _SUPERSAMPLING * h
         return cv2.warpAffine(self.picture, to_picture, fine, flags=flags, borderMode=cv2.BORDER_REFLECT)
 
 
@@ -147,7 +149,7 @@ class Clipart(Source):
         frames = _grade(np.stack([scene.draw(t) for t in (0.0, time, 1.0)]), random).clip(0, 255).round() / 255
         frames = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2), np.float32))
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        frames = damage(frames[None], torch.tensor([time]), generator)[0].clamp(0, 1)
+        frames = degrade(frames[None], torch.tensor([time]), generator)[0].clamp(0, 1)
         return Triplet(self.names[index], frames, time=time)
 
     def files(self, index: int) -> list[Path]:
@@ -173,10 +175,14 @@ def compose(atlas: Atlas, size: tuple[int, int], random: np.random.Generator) ->
         side = unit * _between(random, *((120, 400) if is_large else (40, 240)))
         centre = np.array([w, h]) * (random.uniform(0.05, 0.95, 2) if number else random.uniform(0.25, 0.75, 2))
         figure = move(atlas.drawing(entry), random, side, centre)
-        actors.append(Actor(figure, random.uniform(0.7, 1.3), _mix(random), _shade(max(entry.size), random)))
-    actors.sort(key=lambda actor: actor.depth)
+        actors.append(
+            Actor(
+                figure, random.uniform(0.7, 1.3), _random_colour_matrix(random), _random_shadow(max(entry.size), random)
+            )
+        )
+    actors.sort(key=lambda actor: actor.parallax)
     _pace([actor.figure for actor in actors], size, unit, random)
-    return ClipartScene(size, _film(size, unit, random), _set(atlas, size, unit, random), actors)
+    return ClipartScene(size, _random_camera(size, unit, random), _random_backdrop(atlas, size, unit, random), actors)
 
 
 def _between(random: np.random.Generator, low: float, high: float) -> float:
@@ -199,7 +205,7 @@ def _pace(figures: list[BendingFigure], size: tuple[int, int], unit: float, rand
         figure.pace = 0.0 if random.random() < _RESTING else min(2.0, share * wanted / max(fastest, 1e-3))
 
 
-def _film(size: tuple[int, int], unit: float, random: np.random.Generator) -> MovingCamera:
+def _random_camera(size: tuple[int, int], unit: float, random: np.random.Generator) -> MovingCamera:
     """A camera, static with probability 1/2."""
     middle = size[1] / 2, size[0] / 2
     if random.random() < 0.5:
@@ -213,7 +219,7 @@ def _film(size: tuple[int, int], unit: float, random: np.random.Generator) -> Mo
     )
 
 
-def _set(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Generator) -> Backdrop:
+def _random_backdrop(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Generator) -> Backdrop:
     """A ground of the atlas, a plain colour, or a vertical gradient."""
     if not atlas.grounds or random.random() > _GROUND:
         top = np.full(3, 255.0) if random.random() < 0.4 else random.uniform(0, 255, 3)
@@ -228,7 +234,7 @@ def _set(atlas: Atlas, size: tuple[int, int], unit: float, random: np.random.Gen
     return Backdrop(picture, middle, unit * random.uniform(0.45, 0.95), random.uniform(0.3, 1))
 
 
-def _mix(random: np.random.Generator) -> np.ndarray:
+def _random_colour_matrix(random: np.random.Generator) -> np.ndarray:
     """A matrix that mixes colours: a turn about grey at times, then most often less saturation, less light."""
     if random.random() < 0.15:
         return np.eye(3, dtype=np.float32)
@@ -242,7 +248,7 @@ def _mix(random: np.random.Generator) -> np.ndarray:
     return (mixed * random.uniform(0.7, 1.05)).astype(np.float32)
 
 
-def _shade(length: float, random: np.random.Generator) -> np.ndarray:
+def _random_shadow(length: float, random: np.random.Generator) -> np.ndarray:
     """A shadow over one side of a drawing, its edge hard and wavy as in cels, or soft; at times none."""
     if random.random() < 0.4:
         return np.zeros(7)

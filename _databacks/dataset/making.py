@@ -30,7 +30,7 @@ def make(
     *,
     layout: str,
     threshold: float,
-    say: Callable[[str], Any] = extraction.ALOUD.say,
+    say: Callable[[str], Any] = extraction.CONSOLE.say,
 ) -> list[str]:
     """Make the data set `out`, resume it, or add new videos of the shows.
 

@@ -12,6 +12,7 @@ picture, as products of matrices: 10⁵ triplets take a few minutes.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from _util.errors import InputError
 from _util.pixels import as_8_bits, with_channels
 
 CELLS = (36, 64)  # of a thumbnail
+_GRID = (6, 8)  # coarse cells by which candidates are found
 _LARGEST_DISTANCE = 12.0  # of candidates: root mean square over the colours of a coarse grid, in levels of 255
 _SAME_COLOUR = 16.0  # largest difference in levels of 255
 _LARGEST_CHANGE = 0.15  # share of cells that may show something else
@@ -76,7 +78,7 @@ class Selection:
     def __init__(self, threshold: float):
         self.threshold = threshold
         self._sources: list[tuple[Path, int]] = []
-        self._colours = np.empty((0, 144), np.float32)
+        self._colours = np.empty((0, math.prod(_GRID) * 3), np.float32)
 
     def add(self, file: Path, rows: Sequence[int]) -> None:
         """Select these rows of a file of thumbnails unconditionally."""
@@ -129,9 +131,11 @@ def damaged(file: Path) -> InputError:
 
 
 def _coarse(drawings: np.ndarray) -> np.ndarray:
-    """(n, 3, 36, 64, 3) thumbnails to (n, 144) float32: the middle picture's colours on a grid of 6×8."""
-    middle = np.asarray(drawings)[:, 1].reshape(-1, 6, 6, 8, 8, 3)
-    return middle.mean((2, 4), dtype=np.float32).reshape(-1, 144)
+    """(n, 3, 36, 64, 3) thumbnails to (n, k) float32: the middle picture's colours on `_GRID`."""
+    rows, columns = _GRID
+    middle = np.asarray(drawings)[:, 1]
+    cells = middle.reshape(-1, rows, middle.shape[1] // rows, columns, middle.shape[2] // columns, 3)
+    return cells.mean((2, 4), dtype=np.float32).reshape(len(middle), -1)
 
 
 def _near(a: np.ndarray, b: np.ndarray) -> np.ndarray:

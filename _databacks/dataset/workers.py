@@ -23,7 +23,7 @@ Job = Any
 Tick = Callable[[str], None]
 Work = Callable[[Job, Tick], Any]
 _RETRIES = 3  # of a job whose node died
-_PATIENCE = 20  # seconds
+_TIMEOUT = 20  # seconds
 
 
 def processes(
@@ -166,7 +166,7 @@ def _connect(address: str) -> Any:
     import ray
 
     try:
-        _knock(address)
+        _require_reachable(address)
         level: Any = "ERROR"  # a name too, which Ray's annotations leave out
         ray.init(address=address, logging_level=level, log_to_driver=False)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
@@ -176,11 +176,11 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _require_reachable(address: str) -> None:
     """Raise `OSError` if nothing answers at HOST:PORT, as Ray itself would wait forever."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
 
 
 def _work_on_one_core(work: Work, job: Job) -> Any:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from _databacks.extraction.flows import extract_triplet_flows
     from _databacks.extraction.images import extract_triplet_images
     from _databacks.extraction.options import ExtractionOptions, parse_size
-    from _databacks.extraction.reports import ALOUD, StageReport
+    from _databacks.extraction.reports import CONSOLE, StageReport
     from _databacks.extraction.triplets import ExtractedTriplet
 
 # Names are imported when they are used, as most stages do without PyTorch.
 _MODULES = {
-    "ALOUD": "reports",
+    "CONSOLE": "reports",
     "ExtractedTriplet": "triplets",
     "ExtractionOptions": "options",
     "FlowEstimator": "filtering",
@@ -42,7 +42,7 @@ _MODULES = {
 }
 
 __all__ = [
-    "ALOUD",
+    "CONSOLE",
     "ExtractedTriplet",
     "ExtractionOptions",
     "FlowEstimator",

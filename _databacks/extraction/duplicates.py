@@ -15,7 +15,7 @@ import numpy as np
 
 from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate
-from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.reports import CONSOLE, StageReport
 from _util import duplicates, memory
 from _util.errors import InputError
 from _util.pixels import resize
@@ -27,7 +27,7 @@ _BATCH = RATE  # rows per write
 _THREADS = 2
 
 
-def duplicate_frame_features(out: Path, report: StageReport = ALOUD) -> None:
+def duplicate_frame_features(out: Path, report: StageReport = CONSOLE) -> None:
     """Fill duplicates.db in the folder `out`, resuming after its last row.
 
     Raises:

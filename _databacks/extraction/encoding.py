@@ -15,7 +15,7 @@ import numpy as np
 from _databacks.extraction import records
 from _databacks.extraction.frames import RATE, at_constant_rate, fit, open_original
 from _databacks.extraction.options import CODECS, ExtractionOptions
-from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.reports import CONSOLE, StageReport
 from _util import video
 from _util.colour import BT709, LIMITED, Colour
 from _util.errors import InputError
@@ -27,7 +27,7 @@ _COLOUR = Colour(BT709, LIMITED, BT709, BT709)
 _PRESET = "medium"  # of both codecs
 
 
-def encode_video(source: Path, out: Path, options: ExtractionOptions, report: StageReport = ALOUD) -> None:
+def encode_video(source: Path, out: Path, options: ExtractionOptions, report: StageReport = CONSOLE) -> None:
     """Write video.mp4 into the folder `out`, which is created if missing.
 
     Args:

@@ -19,7 +19,7 @@ from _databacks.extraction import records
 from _databacks.extraction.duplicates import read_differences
 from _databacks.extraction.frames import at_constant_rate
 from _databacks.extraction.options import ExtractionOptions
-from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.reports import CONSOLE, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, name_of, read_triplets, write_triplets
 from _util import cuts, duplicates, image, rrld
 from _util.files import writing
@@ -45,7 +45,7 @@ Three = tuple[NumberedDrawing, NumberedDrawing, NumberedDrawing]
 
 
 def rrld_filter(
-    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = CONSOLE
 ) -> list[ExtractedTriplet]:
     """Write rrld.txt into the folder `out` and return what it lists.
 

@@ -12,14 +12,14 @@ import torch
 from _databacks.extraction import records
 from _databacks.extraction.filtering import FlowEstimator
 from _databacks.extraction.options import ExtractionOptions
-from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.reports import CONSOLE, StageReport
 from _databacks.extraction.triplets import read_triplets
 from _databacks.triplet import read_frames
 from _util.files import make_folder, replacing
 
 
 def extract_triplet_flows(
-    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = ALOUD
+    out: Path, flow: FlowEstimator, options: ExtractionOptions, report: StageReport = CONSOLE
 ) -> None:
     """Write the missing flows of the triplets listed in rrld.txt in the folder `out`.
 

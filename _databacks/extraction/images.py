@@ -14,7 +14,7 @@ import numpy as np
 from _databacks.extraction import records
 from _databacks.extraction.frames import at_constant_rate, fit, open_original
 from _databacks.extraction.options import ExtractionOptions
-from _databacks.extraction.reports import ALOUD, StageReport
+from _databacks.extraction.reports import CONSOLE, StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _util.errors import InputError
 from _util.files import make_folder, writing
@@ -26,7 +26,7 @@ _IS_TRIPLET = re.compile(r"\d+-\d+-\d+").fullmatch
 _FULL_COLOUR = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 
 
-def extract_triplet_images(out: Path, options: ExtractionOptions, report: StageReport = ALOUD) -> None:
+def extract_triplet_images(out: Path, options: ExtractionOptions, report: StageReport = CONSOLE) -> None:
     """Write the missing pictures of the triplets listed in rrld.txt in the folder `out`.
 
     A triplet's folder is created atomically; folders of triplets that are not listed are deleted.

@@ -30,7 +30,7 @@ class Record:
         self.made_from = runs.plain(made_from)
         self._stored = _read(self.path) if self.path.exists() else None
         if self._stored is None and result.exists():
-            raise InputError(f"{result} is there without a record of what it was made from; move it away.")
+            raise InputError(f"{result} exists without a record of its source; move it away.")
 
     @property
     def found(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def read(result: Path) -> dict[str, Any]:
     path = result.with_suffix(".json")
     record = _read(path) if path.exists() and result.exists() else {}
     if not record.get("finished"):
-        raise InputError(f"{result} is not there, or not finished; the stage that makes it comes first.")
+        raise InputError(f"{result} is missing or unfinished; run the stage that makes it first.")
     return record
 
 

@@ -18,4 +18,4 @@ def _say(sentence: str) -> None:
     tqdm.write(sentence, file=sys.stderr)
 
 
-ALOUD = StageReport(_say, tqdm)
+CONSOLE = StageReport(_say, tqdm)

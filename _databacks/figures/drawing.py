@@ -9,7 +9,7 @@ from _databacks.figures.rigs import BonePose, FigurePart, FigureRig, Points, Ran
 
 Colour = tuple[float, float, float] | int
 
-_FINE = 3  # samples of a pixel along each side; odd, so that one is its centre
+_SUPERSAMPLING = 3  # samples of a pixel along each side; odd, so that one is its centre
 _BITS = 4  # of fractions of a sample
 _SPACING = 2.0  # pixels between the points of an outline, at most, before it is bent
 _PAINTED = 0.5  # share of the grounds
@@ -23,7 +23,7 @@ class DrawnFigure(NamedTuple):
 
     def frame(self, t: float) -> np.ndarray:
         """(h, w, 3) uint8 RGB at a time in [0, 1]."""
-        large = cv2.resize(self.ground, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_NEAREST)
+        large = cv2.resize(self.ground, None, fx=_SUPERSAMPLING, fy=_SUPERSAMPLING, interpolation=cv2.INTER_NEAREST)
         for part, pose in zip(self.rig.parts, self._poses(t), strict=True):
             _paint(large, part, pose, self.rig.line, part.colour, self.rig.ink)
         small = cv2.resize(large, self.ground.shape[1::-1], interpolation=cv2.INTER_AREA)
@@ -32,10 +32,10 @@ class DrawnFigure(NamedTuple):
     def parts(self, t: float) -> np.ndarray:
         """(h, w) int32: the part at each pixel's centre at a time, its outline included; -1 the ground."""
         h, w = self.ground.shape[:2]
-        large = np.full((h * _FINE, w * _FINE), -1, np.int32)
+        large = np.full((h * _SUPERSAMPLING, w * _SUPERSAMPLING), -1, np.int32)
         for i, (part, pose) in enumerate(zip(self.rig.parts, self._poses(t), strict=True)):
             _paint(large, part, pose, self.rig.line, i, i)
-        return large[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE].copy()
+        return large[_SUPERSAMPLING // 2 :: _SUPERSAMPLING, _SUPERSAMPLING // 2 :: _SUPERSAMPLING].copy()
 
     def flow(self, start: float, end: float) -> np.ndarray:
         """(h, w, 2) float32: how far what each pixel shows at `start` is moved at `end`, x then y, pixels."""
@@ -63,7 +63,7 @@ def draw_ground(random: Random, size: tuple[int, int]) -> np.ndarray:
         random.uniform(-0.15, 0.15, (5, 8, 3)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC
     )
     picture += patches
-    large = cv2.resize(picture, None, fx=_FINE, fy=_FINE)
+    large = cv2.resize(picture, None, fx=_SUPERSAMPLING, fy=_SUPERSAMPLING)
     for _ in range(random.integers(3, 9)):
         centre = random.uniform(0, 1, 2) * [size[1], size[0]]
         corners = int(random.integers(3, 8))
@@ -80,9 +80,9 @@ def draw_ground(random: Random, size: tuple[int, int]) -> np.ndarray:
 
 def _paint(canvas: np.ndarray, part: FigurePart, pose: BonePose, line: float, fill: Colour, ink: Colour) -> None:
     outline = pose.place(_dense(part.outline))
-    fixed = np.round((_FINE * outline + _FINE // 2) * 2**_BITS).astype(np.int32)
+    fixed = np.round((_SUPERSAMPLING * outline + _SUPERSAMPLING // 2) * 2**_BITS).astype(np.int32)
     cv2.fillPoly(canvas, [fixed], fill, shift=_BITS)
-    cv2.polylines(canvas, [fixed], True, ink, max(1, round(_FINE * line)), shift=_BITS)
+    cv2.polylines(canvas, [fixed], True, ink, max(1, round(_SUPERSAMPLING * line)), shift=_BITS)
 
 
 def _dense(outline: Points) -> Points:

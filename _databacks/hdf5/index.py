@@ -71,7 +71,7 @@ def write(path: Path) -> None:
     with h5py.File(path) as file:
         members = cast(h5py.Group, file["items"])
         groups = (members[name] for name in sorted(members, key=int))
-        items = [_look_through(group, file.userblock_size) for group in groups]
+        items = [_read_layout(group, file.userblock_size) for group in groups]
     with path.open("rb+") as file:
         for number, item in enumerate(items):
             if not all(_is_whole(file, array.checked) for array in item.arrays.values()):
@@ -153,7 +153,7 @@ def require_whole(file, checked: Checked) -> None:
         raise DamageError
 
 
-def _look_through(group, offset: int) -> Item:
+def _read_layout(group, offset: int) -> Item:
     """An item as HDF5 has laid it out; addresses of headers count from the end of the user block."""
     arrays, headers = {}, [_header(group, offset)]
     for name, dataset in group.items():

@@ -237,7 +237,7 @@ def _assemble(parts: Path, out: Path, as_arrays: bool) -> None:
         files.publish(whole, Path(os.path.realpath(out)))
     except index.DamageError as error:
         item = "whole" if error.item is None else numbers[error.item]
-        raise _mistrust(parts / f"{item}.h5") from error
+        raise _discard_damaged(parts / f"{item}.h5") from error
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{out} cannot be assembled ({error}); what is packed is kept in {parts}: make room, and run again."
@@ -250,10 +250,10 @@ def _open_part(path: Path):
     try:
         return h5py.File(path)
     except OSError as error:
-        raise _mistrust(path) from error
+        raise _discard_damaged(path) from error
 
 
-def _mistrust(part: Path) -> InputError:
+def _discard_damaged(part: Path) -> InputError:
     """What became of a part on the disk shall not get into the file."""
     part.unlink(missing_ok=True)
     return InputError(f"{part} was damaged on the disk and is removed; run again, to pack it again.")

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _databacks.toons import atlas, damage
+from _databacks.toons import atlas, degradation
 from _databacks.toons.motion import Motion, Pose
 
 DRAWINGS = 6  # at most, in a scene
@@ -48,7 +48,7 @@ class Toons:
         times: the range that t is drawn from; 0.5 with probability 1/2.
         between_ends: compute `flows` and `occlusions`.
         from_middle: compute `motion` and `seen`.
-        damaged: degrade frames as real sources do: compression, grain, fades, reduced chroma.
+        degraded: degrade frames as real sources do: compression, grain, fades, reduced chroma.
         pictures: an atlas in memory; by default the one in `atlas.PATH`.
     """
 
@@ -59,7 +59,7 @@ class Toons:
         seed: int = 0,
         device: torch.device | str = "cpu",
         times: tuple[float, float] = (0.1, 0.9),
-        damaged: bool = True,
+        degraded: bool = True,
         between_ends: bool = True,
         from_middle: bool = True,
         pictures: dict[str, Tensor] | None = None,
@@ -68,7 +68,7 @@ class Toons:
         self.pictures = {kind: pictures[kind].to(device) for kind in atlas.KINDS}
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.between_ends, self.from_middle = between_ends, from_middle
-        self.times, self.damaged, self.device = times, damaged, torch.device(device)
+        self.times, self.degraded, self.device = times, degraded, torch.device(device)
 
     @torch.no_grad()
     def batch(self, index: int) -> Scenes:
@@ -107,8 +107,8 @@ class Toons:
         owner = shown[1].max(1, keepdim=True).indices
         progress = poses[1].progress[..., None, None].expand_as(shown[1]).gather(1, owner)
         frames = torch.stack(frames, 1)
-        if self.damaged:
-            frames = damage.damage(frames, times.to(self.device), random)
+        if self.degraded:
+            frames = degradation.degrade(frames, times.to(self.device), random)
         return Scenes(frames.clamp(0, 1), times.to(self.device), progress, flows, occlusions, motion, seen)
 
     def _choose(self, random: torch.Generator, motion: Motion) -> tuple[Tensor, Tensor]:

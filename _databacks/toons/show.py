@@ -23,8 +23,8 @@ def sheet(toons: Toons) -> np.ndarray:
         cells = [image.to_array(frame, np.uint8) for frame in scenes.frames[i]]
         cells += [flow.to_colours(both[i], largest=0.2 * toons.size[1]) for both in scenes.flows]
         cells += [image.to_array(mask[i].expand(3, -1, -1), np.uint8) for mask in scenes.occlusions]
-        rows.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells], 1))
-    return np.concatenate(rows)
+        rows.append(cells)
+    return image.contact_sheet(rows)
 
 
 def rate(toons: Toons, seconds: float = 5) -> float:

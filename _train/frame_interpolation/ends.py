@@ -58,7 +58,7 @@ class Ends(NamedTuple):
         first, last = (end.converted(pixel_type) for end in self.pictures)
         return first, last
 
-    def tell_other_colours(self) -> None:
+    def warn_other_profiles(self) -> None:
         """Print a warning if the colour profiles differ."""
         first, last = self.pictures
         if png.shown_profile(first.tags) != png.shown_profile(last.tags):

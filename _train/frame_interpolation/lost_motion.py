@@ -23,7 +23,7 @@ from _util.flow import Flows
 from _util.tones import find_tones
 
 _CHANGES, _LIKE, _EDGE = 12, 1, 16  # levels: least change; largest step within a flat area; least step of an edge
-_PATIENCE = 5.0  # seconds after which it is explained that the first matching takes longer
+_TIMEOUT = 5.0  # seconds after which it is explained that the first matching takes longer
 _FLAT = 0.75  # least share of flat pixels among those that change and are on no edge; films have less
 _OFF_EDGES = 0.15  # least share of these; dithered pictures have less
 
@@ -86,7 +86,7 @@ def _steps(picture: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _explained_if_slow() -> Iterator[None]:
-    timer = threading.Timer(_PATIENCE, _explain)
+    timer = threading.Timer(_TIMEOUT, _explain)
     timer.daemon = True
     timer.start()
     try:

@@ -53,7 +53,7 @@ FLOWS: dict[str, Method] = {
     "dis": Method("OpenCV's dense inverse search", f"{_HERE}.flows:dis1"),
     "sgm": Method("segment-guided matching only; 0 where no segment is matched", f"{_HERE}.flows:sgm", ranks=False),
     "pieces+dis": Method(
-        "sgm+dis, with pieces that rotate, or strokes of line art, where these explain both frames better",
+        "sgm+dis plus rotating pieces, or strokes of line art, where these fit both frames better",
         f"{_HERE}.piece_flows:pieces_and_search",
         ranks=False,
         along_paths=True,
@@ -177,6 +177,20 @@ def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str
     if name not in table:
         raise InputError(f"There is no {kind} {name!r}; it is {', '.join([*others, *table])}.")
     return table[name]
+
+
+def split(word: str, *more_flows: str) -> tuple[str, str]:
+    """Split FLOW+SYNTHESIS, of which either may be left out and is then "auto"; a name of both kinds is a flow.
+
+    Args:
+        more_flows: names of flows beside `FLOWS` and "auto".
+    """
+    if word in ("auto", *FLOWS, *more_flows):
+        return word, "auto"
+    if word in SYNTHESES:
+        return "auto", word
+    flow, _, synthesis = word.rpartition("+")
+    return flow or "auto", synthesis
 
 
 def summaries(table: Mapping[str, Method]) -> str:

@@ -111,7 +111,7 @@ def interpolate_files(
         if not overwrite:
             _refuse_other_frames(out, drawn, recipe)
         results = _Results(paths, flow_paths, drawn, recipe)
-        ends.tell_other_colours()
+        ends.warn_other_profiles()
         shown: list[np.ndarray] = []
 
         def show(picture: Picture) -> None:

@@ -14,7 +14,7 @@ from _util.pixels import with_channels
 
 _BETWEEN = ("INT", {"default": 1, "min": 1, "max": 63, "tooltip": "frames drawn in each gap"})
 _SYNTHESIS = (["auto", *methods.SYNTHESES], {"default": "auto"})
-_EASE = (["none", "auto"], {"default": "none", "tooltip": "auto: as the images before and after each gap tell"})
+_EASE = (["none", "auto"], {"default": "none", "tooltip": "auto: estimated from the neighbouring images"})
 
 
 @functools.lru_cache(maxsize=1)
@@ -38,17 +38,17 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: st
     If some images have fewer channels than others, grey becomes RGB, and added alpha is opaque.
 
     Args:
-        ease: "none", or "auto": motion eases as that of the gaps before and after each tells.
+        ease: "none", or "auto": easing is estimated from the neighbouring gaps.
 
     Raises:
         ValueError: there are no images, they differ in size, or there is no such ease.
         InputError: the ease is "auto", and the synthesis does not find motion itself.
     """
     arrays = _alike([image.detach().float().cpu().numpy() for image in images])
-    draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
-    tell = _progress((len(arrays) - 1) * between)
     if ease not in _EASE[0]:
         raise ValueError(f"There is no ease {ease!r}; there are {' and '.join(_EASE[0])}.")
+    draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
+    advance = _progress((len(arrays) - 1) * between)
     if ease == "auto":
         draw.check_eases()
 
@@ -63,7 +63,7 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: st
             eased = easing.estimate(motion(gap - 1), motion(gap), motion(gap + 1))
         for frame in draw.draw(draw.prepare(one, other), times, easing=eased):
             frames.append(frame().clip(0, 1))
-            tell(1)
+            advance(1)
         frames.append(other)
     return torch.from_numpy(np.stack(frames))
 

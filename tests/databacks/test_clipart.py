@@ -108,11 +108,11 @@ def disc(side: int = 64) -> LayeredDrawing:
     return drawing(np.repeat(np.round(255 * cover)[..., None], 4, -1).astype(np.uint8))
 
 
-def scene(figure: BendingFigure, camera: MovingCamera | None = None, depth: float = 1.0) -> ClipartScene:
+def scene(figure: BendingFigure, camera: MovingCamera | None = None, parallax: float = 1.0) -> ClipartScene:
     """A figure in its own colours on black."""
     h, w = SIZE
     black = Backdrop(np.zeros((8, 8, 3), np.float32), (4, 4), 12, 0.0)
-    actor = Actor(figure, depth, np.eye(3, dtype=np.float32), np.zeros(7))
+    actor = Actor(figure, parallax, np.eye(3, dtype=np.float32), np.zeros(7))
     return ClipartScene(SIZE, camera or MovingCamera((w / 2, h / 2)), black, [actor])
 
 
@@ -268,7 +268,7 @@ class TestMotion:
     def test_a_figure_follows_the_camera_by_its_depth(self):
         figure = BendingFigure(disc(), 0.5, np.array([48.0, 48.0]))
         camera = MovingCamera((48, 48), shift=(16.0, 8.0))
-        first, last = (centroid(scene(figure, camera, depth=0.5).draw(time)) for time in (0, 1))
+        first, last = (centroid(scene(figure, camera, parallax=0.5).draw(time)) for time in (0, 1))
         np.testing.assert_allclose(last - first, [8, 4], atol=0.05)
 
     def test_the_ground_follows_the_camera_by_its_depth(self):

@@ -134,7 +134,7 @@ class TestWhatCannotBeUsed:
         assert [len(answer) for answer in answers] == [4 * h * w for h, w in sizes]
 
     def test_the_renderer_hangs(self, folder, monkeypatch):
-        monkeypatch.setattr(lottie, "_PATIENCE", 0.5)
+        monkeypatch.setattr(lottie, "_TIMEOUT", 0.5)
         monkeypatch.setattr(lottie._renderer(os.getpid()), "process", None)
         monkeypatch.setattr(lottie._Renderer, "_start", lambda _: lottie.subprocess.Popen(
             ["sleep", "60"], stdin=lottie.subprocess.PIPE, stdout=lottie.subprocess.PIPE

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from _databacks.toons import atlas, damage, drawings, motion
+from _databacks.toons import atlas, degradation, drawings, motion
 from _databacks.toons import scenes as scenes_
 from _databacks.toons.motion import Motion, Pose
 from _databacks.toons.rigs import RIGS
@@ -45,7 +45,7 @@ def smooth() -> dict[str, Tensor]:
 @pytest.mark.parametrize("size", [(64, 64), (96, 160), (75, 51)])
 def test_flow_leads_to_the_same_colour_wherever_it_is_seen(smooth, size):
     for seed in range(100):
-        scenes = Toons(size, 1, seed, damaged=False, pictures=smooth).batch(0)
+        scenes = Toons(size, 1, seed, degraded=False, pictures=smooth).batch(0)
         first, middle, last = scenes.frames.unbind(1)
         to_first, to_last = scenes.motion.split(2, 1)
         seen_first, seen_last = scenes.seen.split(1, 1)
@@ -63,7 +63,7 @@ def test_flow_leads_to_the_same_colour_wherever_it_is_seen(smooth, size):
 def test_flow_of_detailed_scenes_is_exact_too(pictures):
     errors = {0: [], 1: []}
     for index in range(10):
-        scenes = Toons((128, 128), 2, seed=3, damaged=False, pictures=pictures).batch(index)
+        scenes = Toons((128, 128), 2, seed=3, degraded=False, pictures=pictures).batch(index)
         seen = backwarp(scenes.frames[:, 2], scenes.flows[0], quirk=False)
         error = (seen - scenes.frames[:, 0]).abs().amax(1, keepdim=True)
         for hidden in (0, 1):
@@ -74,7 +74,7 @@ def test_flow_of_detailed_scenes_is_exact_too(pictures):
 
 
 def test_flows_undo_each_other_where_both_are_seen(pictures):
-    scenes = Toons((96, 96), 8, seed=5, damaged=False, pictures=pictures).batch(0)
+    scenes = Toons((96, 96), 8, seed=5, degraded=False, pictures=pictures).batch(0)
     flow01, flow10 = scenes.flows
     gap = (flow01 + backwarp(flow10, flow01, quirk=False)).norm(dim=1, keepdim=True)
     seen = (scenes.occlusions[0] == 0) & (backwarp(scenes.occlusions[1], flow01, quirk=False) == 0)
@@ -85,7 +85,7 @@ def test_flows_undo_each_other_where_both_are_seen(pictures):
 def test_a_scene_without_flow_is_still_and_hides_nothing(smooth, monkeypatch):
     monkeypatch.setattr(scenes_, "DRAWINGS", 1)
     drawing = smooth["drawing"] * (smooth["drawing"][:, 3:] > 127)
-    toons = Toons((64, 64), 8, seed=2, damaged=False, pictures=smooth | {"drawing": drawing})
+    toons = Toons((64, 64), 8, seed=2, degraded=False, pictures=smooth | {"drawing": drawing})
     still = 0
     for scenes in map(toons.batch, range(8)):
         for frames, flow, occlusion in zip(scenes.frames, scenes.flows[0], scenes.occlusions[0], strict=True):
@@ -131,7 +131,7 @@ class Straight(Motion):
 
 def test_progress_is_how_far_each_thing_has_come(smooth, monkeypatch):
     monkeypatch.setattr(scenes_, "Motion", Straight)
-    toons = Toons((64, 64), 8, seed=4, damaged=False, pictures=smooth)
+    toons = Toons((64, 64), 8, seed=4, degraded=False, pictures=smooth)
     even, farthest = [], []
     for index in range(6):
         scenes = toons.batch(index)
@@ -201,7 +201,7 @@ def test_motion_is_varied(pictures):
 
 def test_the_middle_of_a_linear_scene_lies_half_way(smooth):
     """Where everything keeps an even pace, the middle is frame 0 read back along half the flow."""
-    toons = Toons((96, 96), 8, seed=1, times=(0.5, 0.5), damaged=False, pictures=smooth)
+    toons = Toons((96, 96), 8, seed=1, times=(0.5, 0.5), degraded=False, pictures=smooth)
     errors = []
     for index in range(6):
         scenes = toons.batch(index)
@@ -214,18 +214,18 @@ def test_the_middle_of_a_linear_scene_lies_half_way(smooth):
     assert 0.5 < half_way < 1  # the others are eased
 
 
-def test_damage_keeps_the_picture():
+def test_degradation_keeps_the_picture():
     frames = torch.rand(16, 3, 3, 1, 1).expand(-1, -1, -1, 41, 50) * 0.8 + 0.1
     random = torch.Generator().manual_seed(0)
-    damaged = damage.damage(frames, torch.full((16,), 0.5), random)
-    assert damaged.shape == frames.shape
-    assert (damaged - frames).abs().mean() < 0.05
-    assert not torch.equal(damaged, frames)
+    degraded = degradation.degrade(frames, torch.full((16,), 0.5), random)
+    assert degraded.shape == frames.shape
+    assert (degraded - frames).abs().mean() < 0.05
+    assert not torch.equal(degraded, frames)
 
 
 def test_coding_is_lossless_at_fine_steps_and_not_at_coarse_ones():
     frames = torch.rand(2, 3, 3, 21, 30)
-    fine, coarse = (damage._code(frames, torch.full((2, 1, 1, 1, 1), step), 8) for step in (1e-5, 0.1))
+    fine, coarse = (degradation._code(frames, torch.full((2, 1, 1, 1, 1), step), 8) for step in (1e-5, 0.1))
     torch.testing.assert_close(fine, frames, atol=1e-4, rtol=0)
     assert (coarse - frames).abs().mean() > 0.01
 
@@ -282,7 +282,7 @@ def test_sheet_and_rate(pictures):
 
 @pytest.mark.cuda
 def test_a_gpu_composes_the_same_motion(smooth):
-    there = Toons((64, 64), 4, seed=3, device="cuda", damaged=False, pictures=smooth).batch(2)
-    here = Toons((64, 64), 4, seed=3, damaged=False, pictures=smooth).batch(2)
+    there = Toons((64, 64), 4, seed=3, device="cuda", degraded=False, pictures=smooth).batch(2)
+    here = Toons((64, 64), 4, seed=3, degraded=False, pictures=smooth).batch(2)
     torch.testing.assert_close(there.flows[0].cpu(), here.flows[0], atol=1e-2, rtol=0)
     assert (there.frames.cpu() - here.frames).abs().mean() < 1e-3

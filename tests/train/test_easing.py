@@ -182,7 +182,7 @@ def eased_by(starts: list[int], places: list[float], cuts: set[int] = frozenset(
     ]
     told = _Told()
     spread = list(stretches(drawings, lambda: Fraction(starts[-1] + 1, 24), Fraction(fps), rate=Fraction(24)))
-    found = [one.easing() for one in eased.of(spread, "auto", told)]
+    found = [one.easing() for one in eased.with_easing(spread, "auto", told)]
     assert len(told.asked) == len(set(told.asked))  # no gap is measured twice
     return [None if one is None else round(one.acceleration.mean().item(), 2) for one in found]
 

@@ -14,7 +14,7 @@ import torch
 
 from _train.frame_interpolation.benchmarks.stages import SIZES, peak, read_frame, reset_peak, timed
 from _train.frame_interpolation.interpolator import Interpolator, PreparedFrames
-from _train.frame_interpolation.methods import BACKENDS
+from _train.frame_interpolation.methods import BACKENDS, split
 from _train.frame_interpolation.models.ifnet import IFNet
 from _util import checkpoints
 
@@ -53,10 +53,10 @@ def compare(
 
 def _create(word: str, device: str, folder: Path, precision: str) -> Interpolator:
     method, _, variant = word.partition("@")
-    flow, _, synthesis = method.rpartition("+")
+    flow, synthesis = split(method)
     if variant in BACKENDS:
-        return Interpolator(flow or "auto", synthesis, device, "fp32", folder, variant)
-    return Interpolator(flow or "auto", synthesis, device, variant or precision, folder)
+        return Interpolator(flow, synthesis, device, "fp32", folder, variant)
+    return Interpolator(flow, synthesis, device, variant or precision, folder)
 
 
 def _in_turns(ways: dict[str, Interpolator], pictures: Sequence[np.ndarray], repeats: int) -> list[dict]:

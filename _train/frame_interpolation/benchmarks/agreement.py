@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from _train.frame_interpolation.benchmarks import reference
-from _train.frame_interpolation.benchmarks.stages import convolutions
+from _train.frame_interpolation.benchmarks.stages import convolution_precision
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.fusion import Fusion
 from _train.frame_interpolation.models.rfr import RFR
@@ -40,15 +40,16 @@ def compare(device: torch.device, size: tuple[int, int] = (128, 192), iterations
     flow01, flow10 = F.interpolate(6 * torch.randn(2, 2, 4, 6), size, mode="bilinear").split(1)
     scene = frame0, frame1, flow01, flow10
     rows = []
-    with convolutions(tf32=False):
+    with convolution_precision(tf32=False):
         for name, (networks, work) in {**_operators(), **_networks(iterations)}.items():
-            size_of, least, allowed = (_mean, 1e-6, _NETWORKS) if networks else (_largest, 1, _OPERATORS)
+            size_of, least, tolerance = (_mean, 1e-6, _NETWORKS) if networks else (_largest, 1, _OPERATORS)
             expected, found = (
                 [x.cpu() for x in tree_leaves(work(*(x.to(place) for x in (*networks, *scene))))]
                 for place in ("cpu", device)
             )
-            apart = max(size_of(a - b) / max(least, size_of(a)) for a, b in zip(expected, found, strict=True))
-            rows.append({"of": name, "apart": apart, "allowed": allowed, "holds": apart <= allowed})
+            difference = max(size_of(a - b) / max(least, size_of(a)) for a, b in zip(expected, found, strict=True))
+            passed = difference <= tolerance
+            rows.append({"check": name, "difference": difference, "tolerance": tolerance, "passed": passed})
     return rows
 
 

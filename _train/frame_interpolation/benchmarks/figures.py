@@ -18,6 +18,7 @@ from tqdm import tqdm
 from _databacks.figures import Figures
 from _databacks.triplet import Triplet
 from _train.frame_interpolation.interpolator import Interpolator
+from _train.frame_interpolation.methods import split
 from _util import command, image, metrics, tables
 
 METHODS = ("sgm+splat", "pieces+splat", "sgm+dis+splat", "pieces+dis+splat")
@@ -102,8 +103,7 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 
 def _open(word: str) -> Interpolator:
-    flow, _, synthesis = word.rpartition("+")
-    return Interpolator(flow or "auto", synthesis, device="cpu", precision="fp32")
+    return Interpolator(*split(word), device="cpu", precision="fp32")
 
 
 @torch.inference_mode()

@@ -171,7 +171,7 @@ SECTIONS = {
         "Sequences of three frames at 256×256 with flow, in batches of 32, made alone.",
         60,
     ),
-    "lpips": Section("LPIPS of keyframes", _lpips, "By what users get; metrics on the GPU.", 90),
+    "lpips": Section("LPIPS of keyframes", _lpips, "With default settings; metrics on the GPU.", 90),
     "1080p": Section("A pair at 1080p", partial(_pair, size="1080p"), _PAIR, 90),
     "stages": Section(
         "Stages of a pair at 540p",

@@ -51,7 +51,7 @@ def compare(
             drawn.append(way.first(frames).astype(float))
         rows.append(
             {
-                "way": way.name,
+                "implementation": way.name,
                 "first frame ms": 1000 * first,
                 "further frame ms": 1000 * further,
                 "first, times as fast": rows[0]["first frame ms"] / (1000 * first) if rows else 1.0,
@@ -71,7 +71,7 @@ class _Published:
         self.name = f"published, {'TF32' if tf32 else 'fp32'}"
 
     def rounding(self) -> contextlib.AbstractContextManager:
-        return stages.convolutions(self.tf32)
+        return stages.convolution_precision(self.tf32)
 
     @torch.inference_mode()
     def first(self, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -90,7 +90,7 @@ class _Ours:
     def __init__(self, interpolator: Interpolator, together: int):
         self.interpolator, self.together = interpolator, together
         precisions = "/".join(interpolator.context.precisions)
-        self.name = f"ours, {precisions}" + (f", {together} times asked for at once" if together > 1 else "")
+        self.name = f"ours, {precisions}" + (f", {together} frames per call" if together > 1 else "")
 
     def rounding(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()

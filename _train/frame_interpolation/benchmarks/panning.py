@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from _train.frame_interpolation.video.interpolate import Draws, Options, interpolate_video
+from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, interpolate_video
 from _util import video
 
 SIZE = 360, 640
@@ -101,7 +101,7 @@ PANS = (
 )
 
 
-def compare(create: Callable[[], tuple[Draws, Any]], pans: tuple[Pan, ...] = PANS) -> list[dict]:
+def compare(create: Callable[[], tuple[PairInterpolator, Any]], pans: tuple[Pan, ...] = PANS) -> list[dict]:
     """By clip: the unevenness of `figure` and `ground` (see `judge`), and of the figure `without` `camera_holds`; the
     number of `drawings` detected, and of those `drawn`."""
     rows = []
@@ -114,7 +114,9 @@ def compare(create: Callable[[], tuple[Draws, Any]], pans: tuple[Pan, ...] = PAN
     return rows
 
 
-def _interpolated(pan: Pan, create: Callable[[], tuple[Draws, Any]], options: Options) -> tuple[float, float, int]:
+def _interpolated(
+    pan: Pan, create: Callable[[], tuple[PairInterpolator, Any]], options: Options
+) -> tuple[float, float, int]:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "pan.mkv", Path(folder) / "out.mkv"
         with video.Writer(source, video.Encoding(SIZE, _RATE, "ffv1", source="gbrp")) as writer:

@@ -82,7 +82,7 @@ def measure(which: str, folder: Path, repeats: int, precision: str, device: str)
     stages = {"baseline": _baseline_stages, "project": _project_stages}[which](folder, precision, place)
     seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
     peaks: dict[str, float] = {}
-    with torch.inference_mode(), contextlib.nullcontext() if which == "project" else convolutions(tf32=False):
+    with torch.inference_mode(), contextlib.nullcontext() if which == "project" else convolution_precision(tf32=False):
         for round_ in range(WARM_UP[place.type] + repeats):
             for stage in STAGES:
                 reset_peak(place)
@@ -132,7 +132,7 @@ def peak(device: torch.device) -> float:
     return memory.peak() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2**20
 
 
-def convolutions(tf32: bool) -> contextlib.AbstractContextManager:
+def convolution_precision(tf32: bool) -> contextlib.AbstractContextManager:
     """Allow TF32 in fp32 convolutions on GPUs, which is PyTorch's default, or disable it."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=tf32)
 

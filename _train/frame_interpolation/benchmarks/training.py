@@ -26,7 +26,7 @@ from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.training import tasks
 from _train.frame_interpolation.training.batches import Batch, from_toons
 from _train.frame_interpolation.training.tasks.flow import RFRTask
-from _train.frame_interpolation.training.tasks.synthesis import LineTask
+from _train.frame_interpolation.training.tasks.synthesis import SoftsplatLiteTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _util import checkpoints
 from _util.lines import nedt
@@ -42,7 +42,7 @@ def steps(
     for model, published in _PUBLISHED.items():
         slowest = None
         for way, loss_of, rounding, dtype in (
-            ("published, fp32", published, partial(stages.convolutions, tf32=False), torch.float32),
+            ("published, fp32", published, partial(stages.convolution_precision, tf32=False), torch.float32),
             ("ours, fp32", _ours, _rounding_of_the_trainer, torch.float32),
             ("ours, bf16", _ours, _rounding_of_the_trainer, torch.bfloat16),
         ):
@@ -55,7 +55,7 @@ def steps(
             rows.append(
                 {
                     "model": model,
-                    "way": way,
+                    "implementation": way,
                     "steps a second": 1 / seconds,
                     "times as fast": slowest / seconds,
                     "share of data": median_seconds(step.fetch, device, repeats) / seconds,
@@ -69,8 +69,10 @@ def steps(
 def _rounding_of_the_trainer() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    yield
-    torch.set_float32_matmul_precision(before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def generator(
@@ -145,7 +147,7 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
 
 
 def _published_ssldtm(task: Task, batch: Batch) -> Tensor:
-    assert isinstance(task, LineTask)
+    assert isinstance(task, SoftsplatLiteTask)
     assert batch.flows is not None
     frame0, truth, frame1 = batch.frames.unbind(1)
     ssl, dtm, (flow01, flow10) = task.networks["ssl"], task.networks["dtm"], batch.flows

@@ -42,7 +42,7 @@ class Times(NamedTuple):
         return self.video / self.interpolator
 
 
-class _Remembers:
+class _RecordingInterpolator:
     """An interpolator that records its calls."""
 
     def __init__(self, interpolator: Interpolator):
@@ -85,7 +85,7 @@ def measure(source: Path, interpolator: Interpolator) -> Times:
     Raises:
         InputError: the video cannot be interpolated.
     """
-    remembering = _Remembers(interpolator)
+    remembering = _RecordingInterpolator(interpolator)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         summary = interpolate_video(source, Path(folder) / "out.mp4", Options(), lambda: (remembering, {}))

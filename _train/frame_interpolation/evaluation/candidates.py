@@ -4,7 +4,7 @@ dis+splat, rfr+ssldtm     a flow and a synthesis, each of which may be auto
 ifnet, rife               a synthesis that finds motion itself
 unet, auto+unet           a flow of that name; the synthesis of that name
 precomputed+ssldtm        a synthesis with the flows that come with the data
-ifnet@ease                a synthesis that finds motion itself, at the times that the keyframes before and after tell
+ifnet@ease                a synthesis that finds motion itself, at times estimated from the neighbouring keyframes
 blend                     both frames, weighted by nearness in time: the baseline without interpolation
 frames/film/              a folder of frames drawn by another program, named by item: NAME.png, or NAME/ with one
                           picture
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from _databacks.triplet import Triplet, read_frame
-from _train.frame_interpolation import easing
+from _train.frame_interpolation import easing, methods
 from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.interpolator import Interpolator
@@ -232,7 +232,7 @@ def create(
         return Blend()
     flow_names, synthesis_names = ("auto", PRECOMPUTED, *FLOWS), ("auto", *SYNTHESES)
     is_eased = word.endswith(EASED) and not Path(word).is_dir()
-    flow, synthesis = _split(word.removesuffix(EASED) if is_eased else word, flow_names, synthesis_names)
+    flow, synthesis = methods.split(word.removesuffix(EASED) if is_eased else word, PRECOMPUTED)
     if flow in flow_names and synthesis in synthesis_names:
         if flow == PRECOMPUTED and not has_flows:
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
@@ -253,16 +253,6 @@ def create(
         f"There is no method {word!r}: it is a folder of frames, blend, or FLOW+SYNTHESIS, where FLOW is "
         f"{', '.join(flow_names)} and SYNTHESIS {', '.join(synthesis_names)}; one of them may be left out."
     )
-
-
-def _split(word: str, flow_names: Sequence[str], synthesis_names: Sequence[str]) -> tuple[str, str]:
-    """Split FLOW+SYNTHESIS, where either may be omitted; a name of both kinds is taken as a flow."""
-    if word in flow_names:
-        return word, "auto"
-    if word in synthesis_names:
-        return "auto", word
-    flow, _, synthesis = word.rpartition("+")
-    return flow, synthesis
 
 
 def create_all(

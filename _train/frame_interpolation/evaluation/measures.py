@@ -16,7 +16,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from _databacks.keyframes import SMALLEST_SIDE
+from _databacks.keyframes import LPIPS_SMALLEST_SIDE
 from _train.frame_interpolation.evaluation import sequences
 from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.sequences import SEQUENCE_TIMES
@@ -102,9 +102,9 @@ class Measures:
             InputError: the frames or the region are too small.
         """
         frame = as_8_bits(item.triplet.frames[1, None].to(self.device))
-        if min(frame.shape[2:]) < SMALLEST_SIDE:
+        if min(frame.shape[2:]) < LPIPS_SMALLEST_SIDE:
             size = f"{frame.shape[3]}×{frame.shape[2]}"
-            raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {SMALLEST_SIDE}.")
+            raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {LPIPS_SMALLEST_SIDE}.")
         part = _crop(frame, item)
         if self.in_roi and min(part.shape[2:]) < SMALLEST_REGION:
             size = f"{part.shape[3]}×{part.shape[2]}"

@@ -140,7 +140,7 @@ def folders_of_pictures(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (files.natural(path.name), path.name))
 
 
-def tell_left_out(folder: Path, keys: Iterable[Path]) -> None:
+def warn_left_out(folder: Path, keys: Iterable[Path]) -> None:
     """Print a warning if a folder holds drawings in formats that are not read among its keys."""
     if sentence := files.left_out(folder, keys):
         print(sentence, file=sys.stderr)
@@ -195,7 +195,7 @@ def interpolate_keys(
             drawn.check(wanted | drawn.names)
         if not replaces_others:
             check_keys(out, [drawn], {key.digest for key in surveyed})
-        _tell_order(keys, [drawing.path for drawing in drawings])
+        _warn_order(keys, [drawing.path for drawing in drawings])
         common = _common_type(surveyed)
         from _train.frame_interpolation.interpolator import Interpolator
 
@@ -216,7 +216,7 @@ def interpolate_keys(
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 
-def _tell_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
+def _warn_order(keys: Sequence[Path], drawings: Sequence[Path]) -> None:
     """Print a warning if keys are in a shell's order rather than natural order, or names of drawings are not sorted."""
     names = list(map(name_of, keys))
     if names == sorted(names) and not key_names.are_in_order(names):
@@ -268,7 +268,7 @@ def _between(
 ) -> Iterator[Picture]:
     """In-betweens of one gap."""
     ends = Ends.read(*paths)
-    ends.tell_other_colours()
+    ends.warn_other_profiles()
     gap, frames = drawings[0].gap, ends.frames()
     hints, moved = guides.hints.get(gap, ()), guides.parts.get(gap, ())
     masks = [parts.read_mask(part, frames[0].shape[:2]) for part in moved]

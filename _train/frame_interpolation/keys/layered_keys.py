@@ -296,7 +296,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
         documents = _documents(sources[0])
         if not documents:
             return _of_folders(sources[0])
-        key_drawings.tell_left_out(sources[0], documents)
+        key_drawings.warn_left_out(sources[0], documents)
     for path in documents:
         if path.suffix.lower() not in layers.SUFFIXES:
             raise InputError(f"{path} has no layers, but other keys have; give only {_LISTED}.")
@@ -313,7 +313,7 @@ def _of_folders(folder: Path) -> Cut:
             if key_drawings.name_of(path) in paths:
                 raise InputError(f"{within} has two keys named {key_drawings.name_of(path)}; rename one.")
             paths[key_drawings.name_of(path)] = path
-        key_drawings.tell_left_out(within, paths.values())
+        key_drawings.warn_left_out(within, paths.values())
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
     return _of_cels(_matched(cels))

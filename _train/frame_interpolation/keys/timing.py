@@ -7,8 +7,8 @@ in-between, ascending between 0, the first key, and 1, the second. Positions are
     ease      in           the ticks are moved along a CSS easing curve: the motion starts slowly, so that ticks cluster
                            at the first key; out: at the second; in-out: at both. (Animators call the first "slow out"
                            of a key, and the second "slow in" to one.)
-    ease      auto         the ticks stay, but what is drawn at them is as far on its way as the keys before and after
-                           the gap tell (`easing`)
+    ease      auto         the ticks stay, but what is drawn at them is as far along as estimated from the
+                           neighbouring gaps (`easing`)
     ticks     0.1,1/4      or the positions themselves
     on        2            each drawing, keys included, is exposed for two frames; the number of drawings is the same
 
@@ -52,7 +52,7 @@ class Gap:
         ticks: positions of the in-betweens, in (0, 1), ascending.
         exposures: of its first key and of each in-between, in frames.
         blank: number of empty frames after them.
-        is_eased: whether the keys before and after the gap tell how far motion has come at the ticks.
+        is_eased: whether the progress of motion at the ticks is estimated from the neighbouring gaps.
     """
 
     ticks: tuple[Fraction, ...]

@@ -43,7 +43,7 @@ class CancelledError(Exception):
     """An export was cancelled."""
 
 
-class Shot(NamedTuple):
+class ExportedDrawing(NamedTuple):
     """A drawing as it is exported."""
 
     id: str  # of the cache; empty of a key
@@ -80,7 +80,7 @@ class Export:
         if largest is not None and rate > largest:
             raise InputError(f"Browsers show {format} at {largest} frames a second at most; choose a smaller rate.")
         self.rows, self.rate, self.cache = rows, rate, session.cache
-        self.shots = list(_shots(rows))
+        self.drawings = list(_exported_drawings(rows))
         self.is_cancelled = False
         self._format, self._session, self._out = format, session, out
         self._name = session.folder.resolve().name or "keys"
@@ -129,7 +129,7 @@ class Export:
         """
         with files.making_folder(self._out):
             path = _unused(self._out, self._name, FORMATS[self._format].ending)
-            count = len(self.shots) if self._format == "drawings" else sum(shot.exposure for shot in self.shots)
+            count = len(self.drawings) if self._format == "drawings" else sum(shot.exposure for shot in self.drawings)
             self._phase, self._done, self._total = "writing", 0, count
             FORMATS[self._format].write(path, self)
         self._done, self._path = count, str(path)
@@ -143,17 +143,17 @@ def _unused(folder: Path, name: str, ending: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
-def _shots(rows: Sequence[SheetRow]) -> Iterator[Shot]:
+def _exported_drawings(rows: Sequence[SheetRow]) -> Iterator[ExportedDrawing]:
     counts = [len(row.drawings) for row in rows]
     named = key_names.of_drawings([row.key.name for row in rows], counts)
     for row, after, count in zip(rows, named, counts, strict=True):
         ids = ["", *(one.id for one in row.drawings)]
         for number, (id, exposure) in enumerate(zip(ids, row.gap.exposures, strict=True)):
             name = key_names.drawing(after, number, count, "")
-            yield Shot(id, row.key.path, exposure, name)
+            yield ExportedDrawing(id, row.key.path, exposure, name)
 
 
-def _picture(shot: Shot, cache: Cache) -> Picture:
+def _picture(shot: ExportedDrawing, cache: Cache) -> Picture:
     path = cache.path(shot.id) if shot.id else shot.key
     if path is None:
         raise InputError(f"An in-between after {shot.key.name} is gone; export again.")
@@ -164,13 +164,13 @@ def _picture(shot: Shot, cache: Cache) -> Picture:
         raise
 
 
-def _pictures(export: Export) -> Iterator[tuple[Shot, Picture]]:
+def _pictures(export: Export) -> Iterator[tuple[ExportedDrawing, Picture]]:
     """The picture of each drawing, with the pixel type that holds all keys of its file type without loss."""
     types: dict[str, list[PixelType]] = {}
-    for key in (_picture(shot, export.cache) for shot in export.shots if not shot.id):
+    for key in (_picture(shot, export.cache) for shot in export.drawings if not shot.id):
         types.setdefault(key.suffix, []).append(key.type)
     common = {suffix: PixelType.common(of_suffix) for suffix, of_suffix in types.items()}
-    for shot in export.shots:
+    for shot in export.drawings:
         picture = _picture(shot, export.cache)
         yield shot, picture.converted(common[picture.suffix])
 
@@ -183,9 +183,9 @@ def _frames(
     Args:
         convert: a conversion of colours.
     """
-    keys = (formats.for_display(_picture(shot, export.cache)) for shot in export.shots if not shot.id)
+    keys = (formats.for_display(_picture(shot, export.cache)) for shot in export.drawings if not shot.id)
     common = PixelType.common([PixelType(3, np.dtype(np.uint8)), *map(PixelType.of, keys)])
-    for shot in export.shots:
+    for shot in export.drawings:
         pixels = convert(common.convert(formats.for_display(_picture(shot, export.cache))))
         for _ in range(shot.exposure):
             yield pixels
@@ -193,7 +193,7 @@ def _frames(
 
 def _tags(export: Export) -> tuple[png.Chunk, ...]:
     """The tags of colour and resolution of the first key, for RGB."""
-    key = _picture(export.shots[0], export.cache)
+    key = _picture(export.drawings[0], export.cache)
     pixels = formats.for_display(key)
     return Picture(pixels, tags=key.tags).converted(PixelType(3, pixels.dtype)).tags
 
@@ -212,7 +212,7 @@ def _in_srgb(export: Export) -> Iterator[np.ndarray]:
 
 def _write_png(path: Path, export: Export) -> None:
     exposed = (picture for shot, picture in _pictures(export) for _ in range(shot.exposure))
-    digits = max(4, len(str(sum(shot.exposure for shot in export.shots))))
+    digits = max(4, len(str(sum(shot.exposure for shot in export.drawings))))
     with files.replacing(path) as temporary:
         temporary.mkdir()
         for i, picture in enumerate(export.counted(exposed), 1):

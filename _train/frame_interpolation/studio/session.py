@@ -226,7 +226,7 @@ class Session:
     def report(self, error: Exception) -> None:
         """Report an unexpected error in a thread that goes on."""
         said = " ".join(str(error).split())[:200]
-        self.tell("notice", f"Something went wrong ({type(error).__name__}: {said}); it is tried again.")
+        self.tell("notice", f"Something went wrong ({type(error).__name__}: {said}); retrying.")
 
     def cannot_draw(self, sentence: str) -> None:
         """Report why nothing can be drawn at all."""
@@ -311,9 +311,7 @@ def _difference(before: list[Key], after: list[Key]) -> str:
     if come:
         sentences.append(f"{listed(come, 4)} {_is(come)} new among the keys.")
     if other:
-        sentences.append(
-            f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; what touches it is redrawn."
-        )
+        sentences.append(f"{listed(other, 4)} {'was' if len(other) == 1 else 'were'} changed; its gaps are redrawn.")
     return " ".join(sentences) or "The files of the keys were written again; their pictures are the same."
 
 

@@ -23,7 +23,7 @@ class AveragedWeights:
         _copy(self.tensors, tensors)
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """Update the average, with a lower decay in the first steps, as the initial weights are far off."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         for average, live in zip(self.tensors.values(), self.live.values(), strict=True):

@@ -86,7 +86,7 @@ class Triplets(Dataset):
         raise InputError(f"None of {len(self.source)} triplets can be read; the first: {' '.join(reasons[:1])}")
 
 
-class ToonOrder(NamedTuple):
+class ToonRequest(NamedTuple):
     """A batch that the main process draws, on the device that trains: `sources[source].batch(index)`."""
 
     source: int  # place among the sources of `TripletBatches`
@@ -94,7 +94,7 @@ class ToonOrder(NamedTuple):
 
 
 class TripletBatches(Dataset):
-    """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonOrder` if its source is toons.
+    """Endless batches. Item i is the whole batch i: a `Batch`, or a `ToonRequest` if its source is toons.
 
     Each batch comes from one source, drawn according to the weights. A single source is reshuffled for each pass over
     it. Of several, the passes are those that each would make alone, of which it fills its share of the batches.
@@ -114,11 +114,11 @@ class TripletBatches(Dataset):
         weights = np.array([weight for _, weight in sources], float)
         self._shares = weights / weights.sum()
 
-    def __getitem__(self, i: int) -> Batch | ToonOrder:
+    def __getitem__(self, i: int) -> Batch | ToonRequest:
         source = int(np.random.default_rng((self.seed, i)).choice(len(self._shares), p=self._shares))
         triplets = self._triplets[source]
         if triplets is None:
-            return ToonOrder(source, i)
+            return ToonRequest(source, i)
         places = range(i * self.batch_size, (i + 1) * self.batch_size)
         return collate([triplets[self._index(len(triplets), place), self._seed(place)] for place in places])
 
@@ -139,7 +139,7 @@ def from_toons(scenes) -> Batch:
     return Batch(**scenes._asdict(), names=["toons"] * len(scenes.times), exact=True)
 
 
-def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> Iterator[Batch | ToonOrder]:
+def load(batches: TripletBatches, numbers: range, workers: int, pinned: bool) -> Iterator[Batch | ToonRequest]:
     """Load the batches of the given numbers, in order.
 
     Args:

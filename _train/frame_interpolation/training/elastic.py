@@ -21,8 +21,8 @@ from _util.counts import counted
 from _util.device import choose
 from _util.errors import InputError
 
-_PATIENCE = timedelta(minutes=30)  # timeout after which a process counts as lost
-_PATIENCE_ALONE = timedelta(days=1)  # while the first process works alone, as for validation
+_TIMEOUT = timedelta(minutes=30)  # timeout after which a process counts as lost
+_TIMEOUT_ALONE = timedelta(days=1)  # while the first process works alone, as for validation
 _PAUSE = 0.02  # seconds
 
 
@@ -52,10 +52,10 @@ def join(device: torch.device) -> None:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store, *_ = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    store, *_ = next(dist.rendezvous("env://", timeout=_TIMEOUT))
     store = dist.PrefixStore(agree(store, rank, count), store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_TIMEOUT)
     atexit.register(dist.destroy_process_group)
 
 
@@ -78,7 +78,7 @@ def create_patient_group() -> dist.ProcessGroup | None:
     """Create a group of all processes for `from_first`; None for a single process."""
     if not dist.is_initialized():
         return None
-    return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=_PATIENCE_ALONE))
+    return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=_TIMEOUT_ALONE))
 
 
 def from_first(value: Any, group: dist.ProcessGroup | None) -> Any:
@@ -111,7 +111,7 @@ def agree(store: dist.Store, rank: int, count: int) -> str:
     return word
 
 
-def share(batches_a_step: int, processes: int) -> int:
+def batches_per_process(batches_a_step: int, processes: int) -> int:
     """Batches per process and step, when a run resumes with another number of processes.
 
     Raises:

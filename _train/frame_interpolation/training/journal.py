@@ -81,7 +81,7 @@ class Journal:
         figure = Figure(figsize=(12, 3 * -(-len(panels) // 3)), layout="constrained")
         for i, title in enumerate(panels):
             panel = figure.add_subplot(-(-len(panels) // 3), 3, i + 1, title=title, xlabel="step")
-            for name, label in ((title, "train"), (f"validation_{title}", "test")):
+            for name, label in ((title, "train"), (f"validation_{title}", "validation")):
                 points = [(row["step"], row[name]) for row in self.rows if name in row]
                 if points:
                     panel.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else None, label=label)

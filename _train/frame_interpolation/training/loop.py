@@ -24,7 +24,7 @@ from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.validation import validate
 from _train.frame_interpolation.training import elastic
 from _train.frame_interpolation.training.average import AveragedWeights
-from _train.frame_interpolation.training.batches import Batch, ToonOrder, TripletBatches, from_toons, load
+from _train.frame_interpolation.training.batches import Batch, ToonRequest, TripletBatches, from_toons, load
 from _train.frame_interpolation.training.journal import Journal
 from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
@@ -103,7 +103,7 @@ class Loop:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def _batches(self) -> Iterator[list[Batch | ToonOrder]]:
+    def _batches(self) -> Iterator[list[Batch | ToonRequest]]:
         """The batches of this process for each remaining step; batches are numbered over steps and processes."""
         options, processes = self.options, self.fabric.world_size
         in_a_step = options.accumulate * processes
@@ -112,7 +112,7 @@ class Loop:
         loaded = load(batches, numbers, options.workers, pinned=self.fabric.device.type == "cuda")
         return map(list, zip(*[loaded] * options.accumulate, strict=True))
 
-    def _train_step(self, batches: list[Batch | ToonOrder]) -> bool:
+    def _train_step(self, batches: list[Batch | ToonRequest]) -> bool:
         """One optimiser step on the mean loss of the batches; skipped if the loss or its gradient is not finite.
 
         Returns:
@@ -125,7 +125,7 @@ class Loop:
         self.optimizer.zero_grad()
         losses, logged = [], []
         for i, batch in enumerate(batches):
-            if isinstance(batch, ToonOrder):
+            if isinstance(batch, ToonRequest):
                 batch = from_toons(self.sources[batch.source][0].batch(batch.index))
             # Synchronise gradients only after the last accumulated batch.
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
@@ -141,7 +141,7 @@ class Loop:
         stop = figures.pop("stop") > 0
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             self.optimizer.step()
-            self.average.follow(self.step)
+            self.average.update(self.step)
             self.skipped_in_a_row = 0
             if self.fabric.is_global_zero:
                 self.journal.gather(figures)

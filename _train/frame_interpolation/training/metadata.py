@@ -76,7 +76,7 @@ def read_state(last: Path, options: argparse.Namespace, processes: int) -> dict[
     state = read_checkpoint(last) if last.exists() else None
     elastic.require_one_state(state["step"] if state else 0, last)
     if state and state["metadata"]["runs"][-1].get("processes", processes) != processes:
-        options.accumulate = elastic.share(state["metadata"]["options"]["batches_a_step"], processes)
+        options.accumulate = elastic.batches_per_process(state["metadata"]["options"]["batches_a_step"], processes)
     return state
 
 

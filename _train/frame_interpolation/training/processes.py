@@ -9,7 +9,7 @@ import torch.distributed as dist
 from _util import torchrun
 
 T = TypeVar("T")
-_PATIENCE = timedelta(days=7)  # processes may finish at very different times
+_TIMEOUT = timedelta(days=7)  # processes may finish at very different times
 
 
 class Processes:
@@ -22,7 +22,7 @@ class Processes:
     def __init__(self):
         self.rank, self.count = torchrun.rank(), torchrun.count()
         if self.count > 1:
-            dist.init_process_group("gloo", timeout=_PATIENCE)
+            dist.init_process_group("gloo", timeout=_TIMEOUT)
 
     def device(self, name: str) -> str:
         """The device of this name; for "auto" and "cuda" with several processes, GPUs are assigned by local rank."""

@@ -21,7 +21,7 @@ from _util.errors import InputError
 
 SUFFIXES = (*files.VIDEO_SUFFIXES, ".nut", ".y4m", ".gif", ".webp", ".apng")
 _WRITTEN = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".nut", ".gif", ".webp", ".apng", ".y4m")
-_OTHERWISE = ".mkv"  # supports nearly everything
+_FALLBACK_SUFFIX = ".mkv"  # supports nearly everything
 
 
 class VideoJob(NamedTuple):
@@ -116,7 +116,7 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
         else:
             own = source.suffix.lower()
             place = out / (name if source.is_dir() else source.stem)
-            place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _OTHERWISE)))
+            place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _FALLBACK_SUFFIX)))
         # The disks of these systems usually ignore case.
         key = Path(str(place).casefold()) if sys.platform in ("darwin", "win32") else place
         if key in jobs:

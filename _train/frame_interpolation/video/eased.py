@@ -9,7 +9,7 @@ import numpy as np
 from _train.frame_interpolation import easing
 from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video.progress import Draws
+from _train.frame_interpolation.video.progress import PairInterpolator
 from _train.frame_interpolation.video.timeline import Stretch
 from _util.video import Frame
 
@@ -18,7 +18,7 @@ class EasedStretch(NamedTuple):
     stretch: Stretch[Frame]
     easing: Callable[[], Easing | None]  # estimates it; None if motion is even
 
-    def draw(self, interpolator: Draws, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
+    def draw(self, interpolator: PairInterpolator, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]:
         """Draw frames of the stretch at times in (0, 1), as `Interpolator.draw`."""
         assert self.stretch.following is not None
         pair = interpolator.prepare(self.stretch.picture.pixels, self.stretch.following.pixels)
@@ -28,7 +28,9 @@ class EasedStretch(NamedTuple):
         return cast(Interpolator, interpolator).draw(pair, times, easing=easing)
 
 
-def of(stretches: Iterable[Stretch[Frame]], ease: str, interpolator: Draws) -> Iterator[EasedStretch]:
+def with_easing(
+    stretches: Iterable[Stretch[Frame]], ease: str, interpolator: PairInterpolator
+) -> Iterator[EasedStretch]:
     """The stretches, each with its easing.
 
     Args:

@@ -17,7 +17,7 @@ from _train.frame_interpolation.video.detection import FoundDrawings, mark
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
 from _train.frame_interpolation.video.part_writer import as_written
-from _train.frame_interpolation.video.progress import Draws
+from _train.frame_interpolation.video.progress import PairInterpolator
 from _train.frame_interpolation.video.results import Options
 from _train.frame_interpolation.video.timeline import stretches
 from _util import locks
@@ -40,7 +40,7 @@ def forecast(
     source: Path,
     out: Path,
     options: Options,
-    create: Callable[[], tuple[Draws, Any]],
+    create: Callable[[], tuple[PairInterpolator, Any]],
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -71,7 +71,7 @@ def forecast(
     frames = drawn = 0
     samples: list[EasedStretch] = []
     spread = stretches(iter(found), found.end, run.fps, rate=run.reader.rate, longest_hold=hold)
-    for one in eased.of(spread, options.ease, run.interpolator):
+    for one in eased.with_easing(spread, options.ease, run.interpolator):
         frames = one.stretch.held.stop  # of the last stretch: all
         drawn += sum(k // length not in run.kept for k, _ in one.stretch.moving)
         if one.stretch.moving and len(samples) <= _SAMPLES:

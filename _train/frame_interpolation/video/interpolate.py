@@ -31,7 +31,7 @@ from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
-from _train.frame_interpolation.video.progress import Draws, FrameBar, expected_seconds
+from _train.frame_interpolation.video.progress import PairInterpolator, FrameBar, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import stretches
 from _util import clock, files, locks, runs, sequences, video
@@ -61,7 +61,7 @@ class VideoRun(NamedTuple):
     reader: video.Reader
     fps: Fraction
     result: Result
-    interpolator: Draws
+    interpolator: PairInterpolator
     parts: Parts
     kept: frozenset[int]  # numbers of the parts that an earlier run has finished, if it is resumed
     is_made: bool  # nothing is left to do
@@ -72,7 +72,7 @@ def interpolate_video(
     source: Path,
     out: Path,
     options: Options,
-    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    create: Callable[[], tuple[PairInterpolator, dict[str, Any]]],
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -129,7 +129,7 @@ def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None) -> Su
         print(run.reader.damage, file=sys.stderr)
     summary = Summary(frames, run.fps, *count)
     if whole is not None:
-        run.parts.about_to_appear(whole, {**summary._asdict(), "fps": str(run.fps)})
+        run.parts.record_joined(whole, {**summary._asdict(), "fps": str(run.fps)})
         rename(whole, out)
     return summary
 
@@ -138,7 +138,7 @@ def prepare_run(
     source: Path,
     out: Path,
     options: Options,
-    create: Callable[[], tuple[Draws, dict[str, Any]]],
+    create: Callable[[], tuple[PairInterpolator, dict[str, Any]]],
     resume: bool,
     overwrite: bool,
 ) -> VideoRun:
@@ -160,7 +160,7 @@ def prepare_run(
     parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
     is_made, summary = False, None
     if resume and out.exists():
-        if (recorded := parts.appeared()) is not None:
+        if (recorded := parts.joined_summary()) is not None:
             is_made, summary = True, Summary(**{**recorded, "fps": Fraction(recorded["fps"])})
         elif not parts.has_work and not overwrite:
             is_made = _is_made(out, source, reader, fps, results.shown_size(reader, options))
@@ -321,7 +321,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
     ):
         found = FoundDrawings(marked, reader)
         spread = stretches(iter(found), found.end, fps, rate=reader.rate, longest_hold=longest_hold)
-        for one in eased.of(spread, options.ease, interpolator):
+        for one in eased.with_easing(spread, options.ease, interpolator):
             frames = one.stretch.held.stop  # of the last stretch: all
             for frame in _frames_of(one, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
@@ -337,7 +337,7 @@ def part_length(parts: Parts, fps: Fraction) -> int:
 
 def _frames_of(
     eased_stretch: EasedStretch,
-    interpolator: Draws,
+    interpolator: PairInterpolator,
     is_missing: Callable[[int], bool],
     kept: frozenset[int],
     parts: Parts,

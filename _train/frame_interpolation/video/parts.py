@@ -132,12 +132,12 @@ class Parts:
         """Load the stored frame `k`, one of `drawn`."""
         return _load(self._frame(k))
 
-    def about_to_appear(self, whole: Path, summary: dict[str, Any]) -> None:
+    def record_joined(self, whole: Path, summary: dict[str, Any]) -> None:
         """Record that only the renaming of `whole` to the result is left to do."""
         joined = {"identity": _identity(whole), "summary": summary, "run": self._run}
         runs.write(self.folder / "joined.json", joined)
 
-    def appeared(self) -> dict[str, Any] | None:
+    def joined_summary(self) -> dict[str, Any] | None:
         """The summary of the result, if it is in place and the run was killed right after renaming it; else None."""
         try:
             joined = json.loads((self.folder / "joined.json").read_text())

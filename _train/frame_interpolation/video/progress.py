@@ -18,7 +18,7 @@ _EXPECTED_FRAMES = 4  # weight of the initial estimate
 _REMEMBERED = 200  # frames in the running mean
 
 
-class Draws(Protocol):
+class PairInterpolator(Protocol):
     """The interface of `Interpolator` that videos use."""
 
     def prepare(self, frame0: np.ndarray, frame1: np.ndarray) -> Any: ...
@@ -26,7 +26,7 @@ class Draws(Protocol):
     def draw(self, pair: Any, times: Iterable[float]) -> Iterator[Callable[[], np.ndarray]]: ...
 
 
-def expected_seconds(interpolator: Draws, size: tuple[int, int], between: int) -> float:
+def expected_seconds(interpolator: PairInterpolator, size: tuple[int, int], between: int) -> float:
     """The mean time in seconds per frame of the result, extrapolated linearly from small frames.
 
     Args:
@@ -48,7 +48,7 @@ def expected_seconds(interpolator: Draws, size: tuple[int, int], between: int) -
     return of_pair / (between + 1)
 
 
-def _seconds(interpolator: Draws, h: int, w: int, between: int) -> float:
+def _seconds(interpolator: PairInterpolator, h: int, w: int, between: int) -> float:
     """The time in seconds to prepare a pair of frames and draw `between` frames between them."""
     patches = np.random.default_rng(0).integers(0, 256, (h // _PATCH + 1, w // _PATCH + 1, 3), np.uint8)
     frame = np.ascontiguousarray(patches.repeat(_PATCH, 0).repeat(_PATCH, 1)[:h, :w])

@@ -39,7 +39,7 @@ class Options(NamedTuple):
     camera_holds: bool = True  # with `dedup`, also detect holds of a figure under a moving camera
     cut_threshold: float | None = None  # None: that of `cuts.detect`
     longest_hold: Fraction = LONGEST_HOLD
-    ease: str = "none"  # "auto": motion speeds up or slows down as the drawings before and after tell
+    ease: str = "none"  # "auto": estimated from the neighbouring drawings
     codec: str | None = None  # None: by suffix
     crf: float | None = None
     preset: str | None = None

@@ -45,7 +45,7 @@ def frames() -> tuple[np.ndarray, np.ndarray]:
 def test_the_device_agrees_with_the_cpu():
     rows = agreement.compare(CPU, (64, 64), 1)
     assert len(rows) > 12
-    assert all(row["apart"] == 0 and row["holds"] for row in rows)
+    assert all(row["difference"] == 0 and row["passed"] for row in rows)
 
 
 def test_a_device_that_errs_is_reported(monkeypatch):
@@ -53,15 +53,15 @@ def test_a_device_that_errs_is_reported(monkeypatch):
     errors = iter([0, 0.01])
     monkeypatch.setattr(agreement, "opening", lambda mask: right(mask) + next(errors))
     monkeypatch.setattr(agreement, "_networks", lambda iterations: {})
-    rows = {row["of"]: row for row in agreement.compare(CPU, (64, 64), 1)}
-    assert rows["opening"]["apart"] == pytest.approx(0.01)
-    assert [name for name, row in rows.items() if not row["holds"]] == ["opening"]
+    rows = {row["check"]: row for row in agreement.compare(CPU, (64, 64), 1)}
+    assert rows["opening"]["difference"] == pytest.approx(0.01)
+    assert [name for name, row in rows.items() if not row["passed"]] == ["opening"]
 
 
 def test_pair(frames):
     published, rounded, ours, together = pair.compare(CPU, frames, "fp32", 1)
-    assert [published["way"], ours["way"]] == ["published, fp32", "ours, float32/float32"]
-    assert together["way"] == "ours, float32/float32, 8 times asked for at once"
+    assert [published["implementation"], ours["implementation"]] == ["published, fp32", "ours, float32/float32"]
+    assert together["implementation"] == "ours, float32/float32, 8 frames per call"
     assert ours["first, times as fast"] == pytest.approx(published["first frame ms"] / ours["first frame ms"])
     assert ours["further, times as fast"] == pytest.approx(published["further frame ms"] / ours["further frame ms"])
     assert rounded["mean difference /255"] == 0
@@ -180,11 +180,11 @@ def test_kernels_are_not_measured_without_cupy():
 
 def test_table():
     rows = [
-        {"of": "a", "apart": 1e-7, "holds": True, "MB": 12345.6},
-        {"of": "b", "apart": 0.5, "holds": False, "MB": None},
+        {"check": "a", "difference": 1e-7, "passed": True, "MB": 12345.6},
+        {"check": "b", "difference": 0.5, "passed": False, "MB": None},
     ]
     assert gpu.table(rows).splitlines() == [
-        "| of | apart | holds | MB |",
+        "| check | difference | passed | MB |",
         "| --- | --- | --- | --- |",
         "| a | 1e-07 | yes | 12346 |",
         "| b | 0.5 | no | unknown |",

@@ -19,7 +19,7 @@ from _train.frame_interpolation import flows
 from _train.frame_interpolation.training import augmentation
 from _train.frame_interpolation.training.batches import (
     Batch,
-    ToonOrder,
+    ToonRequest,
     TripletBatches,
     Triplets,
     collate,
@@ -211,7 +211,7 @@ class TestBatches:
     def test_toons_are_ordered_and_drawn_elsewhere(self):
         toons = Toons()
         batches = TripletBatches([(Shades(), 1), (toons, 1)], 2, (32, 32))
-        orders = [item for i, item in enumerate(map(batches.__getitem__, range(20))) if isinstance(item, ToonOrder)]
+        orders = [item for i, item in enumerate(map(batches.__getitem__, range(20))) if isinstance(item, ToonRequest)]
         assert 4 < len(orders) < 16
         assert {order.source for order in orders} == {1}
         order = next(DataLoader(batches, batch_size=None, sampler=[orders[0].index], num_workers=1).__iter__())

@@ -157,7 +157,7 @@ class TestTwoProcesses:
 def wait_for_the_first(rank: int, port: int, received) -> None:
     """Be one of two processes, of which the first works alone for longer than a process may be silent."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    elastic._PATIENCE = timedelta(seconds=2)
+    elastic._TIMEOUT = timedelta(seconds=2)
     elastic.join(torch.device("cpu"))
     group = elastic.create_patient_group()
     time.sleep(0 if rank else 3)
@@ -199,6 +199,6 @@ class TestAgreement:
             earlier = words[0]
 
     def test_batches_are_shared_equally_or_not_at_all(self):
-        assert elastic.share(8, 2) == 4
+        assert elastic.batches_per_process(8, 2) == 4
         with pytest.raises(InputError, match="8 batches a step cannot be shared by 3 processes"):
-            elastic.share(8, 3)
+            elastic.batches_per_process(8, 3)

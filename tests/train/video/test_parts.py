@@ -95,17 +95,17 @@ def test_a_result_that_has_appeared_is_known_after_a_kill(tmp_path):
     add(parts, 0)
     whole = parts.folder / ".whole.mp4"
     whole.write_bytes(b"result")
-    assert parts.appeared() is None
-    parts.about_to_appear(whole, {"frames": 10})
-    assert parts.appeared() is None
+    assert parts.joined_summary() is None
+    parts.record_joined(whole, {"frames": 10})
+    assert parts.joined_summary() is None
     whole.rename(tmp_path / "out.mp4")
-    assert Parts(tmp_path / "out.mp4", RUN, ".nut").appeared() == {"frames": 10}
-    assert Parts(tmp_path / "out.mp4", {**RUN, "fps": "1"}, ".nut").appeared() is None
+    assert Parts(tmp_path / "out.mp4", RUN, ".nut").joined_summary() == {"frames": 10}
+    assert Parts(tmp_path / "out.mp4", {**RUN, "fps": "1"}, ".nut").joined_summary() is None
     (tmp_path / "out.mp4").write_bytes(b"another file")
     assert json.loads((parts.folder / "joined.json").read_text())
     (tmp_path / "other").write_bytes(b"x")
     (tmp_path / "other").replace(tmp_path / "out.mp4")
-    assert parts.appeared() is None
+    assert parts.joined_summary() is None
 
 
 def test_the_longest_name_leaves_room(tmp_path):

@@ -100,13 +100,13 @@ def _sheet(content: object) -> Sheet:
     methods, clips = _methods(key), _clips(key)
     whole, broken = (_field(key, name, dict) for name in ("whole", "broken"))
     if any(not 0 <= method < len(methods) for method, _ in clips.values()):
-        raise _UnexpectedError("sealed names a method that there is not")
+        raise _UnexpectedError("sealed names an unknown method")
 
     preferences, passed, seen = [], [], set()
     for number, answer in enumerate(_field(content, "answers", list), 1):
         left, right, choice = (_field(answer, name, str) for name in ("left", "right", "choice"))
         if _field(answer, "milliseconds", int) < 0:
-            raise _UnexpectedError(f"answer {number} took less than no time")
+            raise _UnexpectedError(f"answer {number} has a negative duration")
         if choice not in ("left", "right"):
             raise _UnexpectedError(f"choice of answer {number} is neither left nor right")
         if frozenset((left, right)) in seen:
@@ -128,11 +128,11 @@ def _sheet(content: object) -> Sheet:
 
 def _field(content: object, name: str, kind: type[Field]) -> Field:
     if not isinstance(content, dict):
-        raise _UnexpectedError(f"{name} is looked for in something that has no fields")
+        raise _UnexpectedError(f"{name} must be in an object")
     if name not in content:
         raise _UnexpectedError(f"{name} is missing")
     if not isinstance(content[name], kind):
-        raise _UnexpectedError(f"{name} is not of the kind {kind.__name__}")
+        raise _UnexpectedError(f"{name} is not of type {kind.__name__}")
     return content[name]
 
 
@@ -149,6 +149,6 @@ def _clips(key: object) -> dict[str, tuple[int, str]]:
     for clip, entry in _field(key, "clips", dict).items():
         is_pair = isinstance(entry, list) and len(entry) == 2
         if not is_pair or type(entry[0]) is not int or not isinstance(entry[1], str):
-            raise _UnexpectedError("sealed does not say of each clip whose it is and of what item")
+            raise _UnexpectedError("sealed lacks the method or item of a clip")
         clips[clip] = (entry[0], entry[1])
     return clips

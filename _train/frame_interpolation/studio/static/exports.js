@@ -28,7 +28,7 @@ function render() {
 
 function said({ phase, done, total, sentence, path }) {
   return {
-    drawing: `In-betweens that are missing are drawn: ${done} of ${total}.`,
+    drawing: `Drawing missing in-betweens: ${done} of ${total}.`,
     writing: `Writing: ${done} of ${total}.`,
     done: `Written to ${path}`,
     cancelled: "Cancelled; nothing was written.",

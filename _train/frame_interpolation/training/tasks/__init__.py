@@ -14,7 +14,7 @@ from _train.frame_interpolation.models.unet import VARIANTS
 from _train.frame_interpolation.training.tasks.animeinterp import AnimeInterpTask
 from _train.frame_interpolation.training.tasks.flow import RFRTask
 from _train.frame_interpolation.training.tasks.ifnet import IFNetTask
-from _train.frame_interpolation.training.tasks.synthesis import FusionTask, LineTask
+from _train.frame_interpolation.training.tasks.synthesis import FusionTask, SoftsplatLiteTask
 from _train.frame_interpolation.training.tasks.task import Task
 from _train.frame_interpolation.training.tasks.unet import FlowUNetTask, FrameUNetTask
 from _util.errors import InputError
@@ -22,7 +22,7 @@ from _util.errors import InputError
 TASKS: dict[str, type[Task]] = {
     "rfr": RFRTask,
     "ifnet": IFNetTask,
-    "ssldtm": LineTask,
+    "ssldtm": SoftsplatLiteTask,
     "fusion": FusionTask,
     "animeinterp": AnimeInterpTask,
     "animeinterp-gma": AnimeInterpTask,

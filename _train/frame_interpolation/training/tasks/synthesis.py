@@ -39,7 +39,7 @@ class FusionTask(SynthesisTask):
         return self.networks["fusion"](frame0, frame1, *self.estimate(frame0, frame1), t).frame
 
 
-class LineTask(SynthesisTask):
+class SoftsplatLiteTask(SynthesisTask):
     """SoftsplatLite and DTM, trained with the published loss (Chen and Zwicker, ECCV 2022)."""
 
     features = True

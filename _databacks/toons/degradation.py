@@ -14,7 +14,7 @@ from torch import Tensor
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
 
 
-def damage(frames: Tensor, times: Tensor, random: torch.Generator) -> Tensor:
+def degrade(frames: Tensor, times: Tensor, random: torch.Generator) -> Tensor:
     """Degrade frames as real sources do.
 
     Args:
