@@ -23,7 +23,7 @@ from _util.errors import InputError
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.video.batch import VideoJob
-    from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, Summary
+    from _train.frame_interpolation.video.interpolate import Options, PairInterpolator, Summary
 
     Create = Callable[[], tuple[PairInterpolator, dict[str, Any]]]
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, interpolate_video
+from _train.frame_interpolation.video.interpolate import Options, PairInterpolator, interpolate_video
 from _util.video import Encoding, Writer
 
 SIZE = 48, 64

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from _train.frame_interpolation.video.interpolate import PairInterpolator, Options, interpolate_video
+from _train.frame_interpolation.video.interpolate import Options, PairInterpolator, interpolate_video
 from _util import video
 
 SIZE = 360, 640

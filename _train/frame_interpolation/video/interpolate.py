@@ -31,7 +31,7 @@ from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
-from _train.frame_interpolation.video.progress import PairInterpolator, FrameBar, expected_seconds
+from _train.frame_interpolation.video.progress import FrameBar, PairInterpolator, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import stretches
 from _util import clock, files, locks, runs, sequences, video
