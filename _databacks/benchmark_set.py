@@ -5,7 +5,7 @@
         easier/lottie_01/  …
         harder/…
 
-What is drawn is a function of the seed: toons of procedural drawings alone, exact and not degraded, and the animations in
+The set is a function of the seed: toons of procedural drawings alone, exact and not degraded, and the animations in
 `supplementary/benchmark`. Of several candidates, ordered by how much their outer frames differ, the easier ones come
 from the lower part and the harder ones from the upper part.
 

@@ -74,8 +74,9 @@ def parse() -> argparse.Namespace:
     parser = command.Parser(
         prog="python -m _scripts.benchmark",
         description="Measure rfr + ssldtm with seeded weights against a plain PyTorch implementation of the published "
-        "method in fp32, on the same device. A first frame includes reading, flow and preparation; a further one is another time "
-        "of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training and LPIPS.",
+        "method in fp32, on the same device. A first frame includes reading, flow and preparation; a further one "
+        "is another time of the same pair. On a GPU, also report on kernels, agreement with the CPU, video, training "
+        "and LPIPS.",
     )
     parser.add_argument("--frames", type=Path, nargs=2, default=[demo / "frame0.png", demo / "frame1.png"], metavar="F")
     parser.add_argument("--sizes", nargs="+", choices=["540p", "1080p", "2160p"], help="(default: 540p 1080p)")

@@ -1,6 +1,6 @@
 """Judge interpolation against true frames: the published protocol on ATD-12K, or any methods on any triplets.
 
-(nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis that uses flow   →   subset, metric, score
+(nothing)                  ATD-12K in _data/atd12k, its flows, the best synthesis that uses flow → subset, metric, score
 --data FOLDER              any triplets: folders of three pictures, RRLD, FILE.h5; or keyframes of one cut
 --compare ifnet dis+splat film/  several methods on the same items   →   means, paired differences, how often which wins
 --data toons               errors of the flow in pixels: all, near edges, of the background there
