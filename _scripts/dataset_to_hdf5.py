@@ -70,7 +70,7 @@ def pack(source, out: Path, as_arrays: bool) -> None:
 
     damaged = packing.pack(source, out, as_arrays)
     print(f"{out}: {len(source) - len(damaged)} triplets of {source.title}, {out.stat().st_size / 2**20:.1f} MiB")
-    command.end(damaged, f"{len(damaged)} of {len(source)} items are left out")
+    command.exit_if_failed(damaged, f"{len(damaged)} of {len(source)} items are left out")
 
 
 def check(path: Path) -> None:
@@ -81,7 +81,7 @@ def check(path: Path) -> None:
     source = HDF5(path)
     found = {name: source.damage(i) for i, name in enumerate(tqdm(source.names, unit="item", disable=None))}
     damaged = {name: reason for name, reason in found.items() if reason}
-    command.end(damaged, f"{len(damaged)} of {len(source)} items are damaged")
+    command.exit_if_failed(damaged, f"{len(damaged)} of {len(source)} items are damaged")
     print(f"{path}: {counted(len(source), 'item')}, none damaged")
 
 

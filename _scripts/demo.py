@@ -15,7 +15,7 @@ _FRAME = re.compile(r"\d\d+_\d\d+\.png")
 
 
 def main() -> None:
-    command.begin_as(command.name("_scripts.demo"))
+    command.set_name(command.name("_scripts.demo"))
     arguments = interpolate.parse(FRAMES, OUT, OUT / "preview.webp")
     if arguments.out == OUT:
         _remove_earlier()

@@ -277,7 +277,7 @@ def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:
     """Say what the table lacks, with exit code 1 if it lacks anything."""
     for shortage in shortages:
         print(shortage, file=sys.stderr)
-    command.end(damaged, f"{len(damaged)} of {count} items are left out")
+    command.exit_if_failed(damaged, f"{len(damaged)} of {count} items are left out")
     if shortages:
         sys.exit(1)
 

@@ -213,12 +213,12 @@ def draw_pair(arguments: argparse.Namespace) -> None:
 
 
 def draw_sequence(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
+    from _train.frame_interpolation.keys import exposure_sheets, key_drawings, key_names, timing
 
     keys = key_drawings.find_keys(arguments.frames)
     if arguments.frames[0].is_dir():
         key_drawings.warn_left_out(arguments.frames[0], keys)
-    names = list(map(key_drawings.name_of, keys))
+    names = list(map(key_names.name_of, keys))
     options = timing_of(arguments)
     layer = exposure_sheets.read_layer(arguments.sheet, arguments.layer) if arguments.sheet else None
     if layer:

@@ -322,7 +322,7 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create", argume
 
 def end(failed: dict[Path, str]) -> None:
     """Name the sources with which something failed, with exit code 1 if there are any."""
-    command.end({str(source): reason for source, reason in failed.items()})
+    command.exit_if_failed({str(source): reason for source, reason in failed.items()})
 
 
 if __name__ == "__main__":

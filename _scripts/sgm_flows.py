@@ -57,7 +57,7 @@ def main() -> None:
     given["checkpoints"] = arguments.checkpoints or checkpoints.FOLDER
     with holding(arguments.out):
         failed = sgm_flows.compute(sgm_flows.SGMFlowOptions(**given), processes)
-    command.end(failed, f"{len(failed)} of the triplets cannot be used")
+    command.exit_if_failed(failed, f"{len(failed)} of the triplets cannot be used")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Tools that know no model and no data set."""
+"""Modules that depend on no model and no data set."""

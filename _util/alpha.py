@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 
 
-def opaque(pixels: np.ndarray, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """(h, w, 3) integers as they are, or (h, w, 4) composited over an 8-bit colour `ground`: (h, w, 3)."""
+def opaque(pixels: np.ndarray, background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """(h, w, 3) integers as they are, or (h, w, 4) composited over an 8-bit colour `background`: (h, w, 3)."""
     if pixels.shape[2] == 3:
         return pixels
     largest = np.iinfo(pixels.dtype).max
     share = pixels[:, :, 3:] / np.float32(largest)
-    below = np.array(ground, np.float32) * np.float32(largest / 255)
-    return (below + (pixels[:, :, :3] - below) * share).round().astype(pixels.dtype)
+    backdrop = np.array(background, np.float32) * np.float32(largest / 255)
+    return (backdrop + (pixels[:, :, :3] - backdrop) * share).round().astype(pixels.dtype)
 
 
 def premultiplied(pixels: np.ndarray, largest: float) -> np.ndarray:

@@ -19,7 +19,7 @@ from PIL import Image
 from _util import clock, colour, fields, files, png
 from _util.alpha import opaque
 from _util.colour import Colour
-from _util.decoding import Decoded, Losses, Metadata
+from _util.decoding import Damage, Decoded, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits
 
@@ -31,12 +31,12 @@ _USUAL_RATE = Fraction(24)
 _PALETTE = "stats_mode=single:reserve_transparent=1"
 
 
-def losses(path: Path, alpha: bool, deep: bool) -> list[str]:
+def limitations(path: Path, alpha: bool, deep: bool) -> list[str]:
     """Sentences about what the format of `path` does not support."""
     notes = []
     if path.suffix.lower() == ".gif":
-        clear = ", and a pixel is clear or opaque" if alpha else ""
-        notes.append(f".gif has 256 colours a frame{clear}; .webp and .apng keep all.")
+        binary = ", and pixels are either transparent or opaque" if alpha else ""
+        notes.append(f".gif has 256 colours a frame{binary}; .webp and .apng keep all.")
     elif deep and path.suffix.lower() == ".webp":
         notes.append(".webp has 8 bits a value; .apng keeps 16.")
     return notes
@@ -66,9 +66,9 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction, tags: tuple[
         elif suffix == ".gif":
             _encode(path, _paletted(map(as_8_bits, frames), rate), "gif", "pal8", rate)
         else:
-            is_clear = first.shape[2] == 4
+            has_alpha = first.shape[2] == 4
             names = ("rgba64be", "rgb48be") if first.dtype == np.uint16 else ("rgba", "rgb24")
-            name = names[0] if is_clear else names[1]
+            name = names[0] if has_alpha else names[1]
             _encode(path, (colour.from_rgb(frame, name, Colour()) for frame in frames), "apng", name, rate)
             if tags:
                 path.write_bytes(png.insert(path.read_bytes(), tags))
@@ -148,16 +148,16 @@ class WebP:
         self._count = count = len(times) - 1
         self.metadata = Metadata(
             size=size,
-            rate=(count / times[-1]).limit_denominator(1001) if times[-1] else _USUAL_RATE,
+            rate=(count / times[-1]).limit_denominator(1001),
             count=count,
-            duration=times[-1] or count / _USUAL_RATE,
+            duration=times[-1],
             deep=False,
             colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
             pixel_format=colour.packed_rgb(False, alpha),
             alpha=alpha,
         )
 
-    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+    def decode(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         """All frames from the first, whatever `start` is, since each is drawn over the previous ones."""
         with _open_webp(self.path) as picture:
             time = Fraction(0)
@@ -166,15 +166,15 @@ class WebP:
                     picture.seek(i)
                     picture.load()
                 except (OSError, EOFError, ValueError) as error:
-                    losses.stopped = str(error)
+                    damage.stopped = str(error)
                     return
-                duration = Fraction(picture.info.get("duration") or 0, 1000) or 1 / self.metadata.rate
+                duration = _duration(picture)
                 pixels = np.array(picture.convert("RGBA" if self.metadata.alpha else "RGB"))
                 yield Decoded(time, duration, pixels if self.keep_alpha else opaque(pixels), None)
                 time += duration
 
 
-def is_moving_webp(path: Path) -> bool:
+def is_animated_webp(path: Path) -> bool:
     """Whether a file is an animated WebP."""
     try:
         head = files.beginning(path, 21)
@@ -194,10 +194,15 @@ def _open_webp(path: Path) -> Iterator[Image.Image]:
 
 def _survey(picture: Image.Image) -> tuple[list[Fraction], bool]:
     """The start of each frame and the end of the last, in seconds; and whether any pixel is not opaque."""
-    times, is_clear = [Fraction(0)], False
+    times, has_alpha = [Fraction(0)], False
     for i in range(picture.n_frames):  # pyright: ignore[reportAttributeAccessIssue]
         picture.seek(i)
         picture.load()
-        times.append(times[-1] + Fraction(picture.info.get("duration") or 0, 1000))
-        is_clear = is_clear or (picture.mode == "RGBA" and np.asarray(picture)[:, :, 3].min() < 255)
-    return times, is_clear
+        times.append(times[-1] + _duration(picture))
+        has_alpha = has_alpha or (picture.mode == "RGBA" and np.asarray(picture)[:, :, 3].min() < 255)
+    return times, has_alpha
+
+
+def _duration(picture: Image.Image) -> Fraction:
+    """How long the current frame is shown, in seconds."""
+    return Fraction(picture.info.get("duration") or 0, 1000) or 1 / _USUAL_RATE

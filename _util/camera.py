@@ -34,17 +34,17 @@ def find(one: np.ndarray, other: np.ndarray, before: np.ndarray | None) -> np.nd
     """
     start, end = _tracked(one, other)
     found = list(_motions(start, end))
-    going_on = [] if before is None else [motion for motion in found if _continues(before, motion[0], one.shape)]
+    continuing = [] if before is None else [motion for motion in found if _continues(before, motion[0], one.shape)]
     if not found:
         return None
-    camera, along = max(going_on or found, key=lambda motion: _covered(start[motion[1]]))
+    camera, along = max(continuing or found, key=lambda motion: _covered(start[motion[1]]))
     spread = np.ptp(start[along], axis=0) / one.shape[::-1]
     fills_picture = _covered(start[along]) >= _AGREEING * _covered(start) and spread.max() >= _SPREAD
-    is_moving = np.linalg.norm(of_picture(camera, one.shape), axis=1).max() >= _MOVING
-    return camera if is_moving and (going_on or fills_picture) else None
+    is_moving = np.linalg.norm(displacements(camera, one.shape), axis=1).max() >= _MOVING
+    return camera if is_moving and (continuing or fills_picture) else None
 
 
-def of_picture(camera: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def displacements(camera: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Displacements (5, 2) in pixels of the centre and corners of a picture of `size` (h, w) by a camera (2, 3)."""
     h, w = size
     points = np.array([[w / 2, h / 2], [0, 0], [w, 0], [0, h], [w, h]])
@@ -98,6 +98,6 @@ def _motions(start: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, n
 
 def _continues(before: np.ndarray, after: np.ndarray, size: tuple[int, ...]) -> bool:
     """Whether a camera's motion `after` is close enough to `before` to continue it."""
-    one, other = of_picture(before, size), of_picture(after, size)
+    one, other = displacements(before, size), displacements(after, size)
     share, pixels = _CONTINUES
     return bool(np.linalg.norm(other - one, axis=1).max() < share * np.linalg.norm(one, axis=1).max() + pixels)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from _util import camera, duplicates
-from _util.morphology import grown
+from _util.morphology import dilated_mask
 
 LOOKAHEAD = 5  # frames: the rest of a hold on threes, and the whole next one
 
@@ -143,18 +143,18 @@ def _is_even(motions: np.ndarray) -> bool:
 def _compare(one: np.ndarray, other: np.ndarray, moved_by: np.ndarray) -> _Change:
     """What a camera's motion (2, 3) leaves unexplained between two frames in L*a*b*."""
     h, w = one.shape[:2]
-    motion = camera.of_picture(moved_by, (h, w))
+    motion = camera.displacements(moved_by, (h, w))
     moved, still = other - _moved(one, moved_by), other - one
     by_moving, by_standing = (duplicates.lab_length(cv2.blur(change, (3, 3))) for change in (moved, still))
     stands = (by_standing < _DIFFERS) & (by_moving > _DIFFERS)
     change = np.where((by_moving < by_standing)[:, :, None], moved, still)
     moves = (by_moving < _DIFFERS) & (by_standing > _DIFFERS)
     reach = math.ceil(np.linalg.norm(motion, axis=1).max()) + 2
-    figure = (by_standing < _DIFFERS) & grown(stands, reach)
+    figure = (by_standing < _DIFFERS) & dilated_mask(stands, reach)
     uncovered = cv2.dilate(cv2.warpAffine(figure.astype(np.float32), moved_by, (w, h)), np.ones((3, 3))) > 0.25
-    uncovered &= grown(moves, 2 * reach)  # exclude the inside of a large figure
+    uncovered &= dilated_mask(moves, 2 * reach)  # exclude the inside of a large figure
     inside = cv2.warpAffine(np.ones((h, w), np.float32), moved_by, (w, h))
-    change[grown(stands, 1) | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
+    change[dilated_mask(stands, 1) | uncovered | (cv2.erode(inside, np.ones((5, 5))) < 1)] = 0
     excess = np.maximum(duplicates.lab_length(change) - _misplaced(other), 0)
     unexplained = cv2.blur(excess, (5, 5), borderType=cv2.BORDER_CONSTANT)
     back = duplicates.lab_length(cv2.blur(one - _moved(other, cv2.invertAffineTransform(moved_by)), (3, 3)))

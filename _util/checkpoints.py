@@ -32,7 +32,7 @@ __all__ = [
     "read",
     "searched",
     "seeded",
-    "to_be_loaded",
+    "skip_initialization",
 ]
 
 _WRAPPERS = ("model_state_dict", "state_dict")
@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def to_be_loaded() -> Iterator[None]:
+def skip_initialization() -> Iterator[None]:
     """Create networks on the CPU, whatever the caller's default device, and without random initial weights, so that the
     caller's random numbers stay as they are. All their weights must be loaded. Holds in this thread alone."""
     with torch.device("cpu"), _WithoutRandomWeights():

@@ -98,8 +98,7 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
         green, blue, red, *alpha = (_scale(_pixels(plane, True), 65535 / _largest(frame)) for plane in frame.planes)
         colours = red, green, blue
     else:
-        is_clear = has_alpha(frame.format)
-        planar = ("gbrap16le" if is_clear else "gbrp16le") if deep else ("gbrap" if is_clear else "gbrp")
+        planar = f"gbr{'a' if has_alpha(frame.format) else ''}p{'16le' if deep else ''}"
         converted = _converted(frame, width=w, height=h, format=planar)
         green, blue, red, *alpha = (_pixels(plane, deep) for plane in converted.planes)
         colours = red, green, blue
@@ -129,10 +128,10 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
 
 
 def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> av.VideoFrame:
-    deep, is_clear = pixels.dtype == np.uint16, pixels.shape[2] == 4
+    deep, is_rgba = pixels.dtype == np.uint16, pixels.shape[2] == 4
     if deep and not target.is_rgb:
         colours = _scale(pixels[:, :, :3], _WHITE / 65535)
-        pixels = np.dstack([colours, pixels[:, :, 3]]) if is_clear else colours
+        pixels = np.dstack([colours, pixels[:, :, 3]]) if is_rgba else colours
     frame = _packed(pixels)
     if target.is_rgb:
         return frame if target.name == frame.format.name else _converted(frame, format=target.name)

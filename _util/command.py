@@ -21,14 +21,14 @@ _PYTHON = "python -m "
 _name: str | None = None  # of the command, if it is not run by `python -m`
 
 
-def begin_as(name: str) -> None:
+def set_name(name: str) -> None:
     """Set the name of the command, such as `inbetween video`, for its usage and error messages."""
     global _name
     _name = name
 
 
 def name(module: str) -> str:
-    """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `begin_as`."""
+    """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `set_name`."""
     return _name or _PYTHON + module
 
 
@@ -41,7 +41,7 @@ def line(module: str) -> str:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence and which accepts options between positional arguments.
 
-    `prog` is `python -m MODULE`, unless `begin_as` set a name.
+    `prog` is `python -m MODULE`, unless `set_name` set a name.
     """
 
     def __init__(self, prog: str | None = None, **options: Any):
@@ -117,7 +117,7 @@ def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:
         print(f"and {len(rest)} more: {', '.join(rest)}", file=sys.stderr)
 
 
-def end(failed: Mapping[str, str], summary: str = "") -> None:
+def exit_if_failed(failed: Mapping[str, str], summary: str = "") -> None:
     """Print to stderr what failed, by name with the reasons, and exit with code 1; return if nothing did."""
     if failed:
         if summary:
@@ -158,10 +158,10 @@ def run(main: Callable[[], None]) -> NoReturn:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        print(f"{error.filename} is longer than names may be; give another.", file=sys.stderr)
+        print(f"The file name {error.filename} is too long; choose a shorter one.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print("Interrupted; what has been written is whole.", file=sys.stderr)
+        print("Interrupted; files written so far are complete.", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
     sys.exit(0)
 

@@ -1,10 +1,10 @@
 """Shot boundary detection.
 
-Two frames belong to one shot if optical flow that is consistent forward and backward finds much of what changed in the
-one again in the other. Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts. Distance
-matters little, so pans and big gestures are not cuts either; but if the whole picture jumps while it is calm before and
-after, that is a cut within a scene. Similar palettes do not hide a cut. Frames of a single colour, as in flashes,
-belong to the current shot if it is seen again after them.
+Two frames belong to one shot if forward-backward consistent optical flow maps much of what changed in one to the other.
+Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts. Distance matters little, so pans
+and big gestures are not cuts either; but if the whole picture jumps while it is calm before and after, that is a cut
+within a scene. Similar palettes do not hide a cut. Frames of a single colour, as in flashes, belong to the current shot
+if it is seen again after them.
 
 Frames are (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108×192.
 """

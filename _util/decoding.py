@@ -29,14 +29,14 @@ _USUAL_RATE = Fraction(24)
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _LARGEST_RATE = 1000  # frames per second; a larger stated rate is that of a clock, as in short raw DV
 _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose header states the duration
-_OF_WHOLE_FRAMES = ("gif", "apng")
-_OF_DECODING_TIMES = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
-_OF_VAGUE_TIMES = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
-_NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
+_PROGRESSIVE_FORMATS = ("gif", "apng")
+_DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
+_SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
+_AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
 _CLOCK_RESTARTS = 5  # frames by which time must step back
-_REORDERED = 32  # packets; no encoder delays the presentation of a frame by more
-_OF_PYRAMIDS = 4  # frames that B-frames which refer to others are reordered by, at most in practice
+_MAX_REORDER = 32  # packets; no encoder delays the presentation of a frame by more
+_PYRAMID_DEPTH = 4  # frames that B-frames which refer to others are reordered by, at most in practice
 
 
 @dataclass(eq=False)
@@ -84,7 +84,7 @@ class Decoded(NamedTuple):
 
 
 @dataclass
-class Losses:
+class Damage:
     """Counts of what was damaged or missing in a source."""
 
     undecodable: int = 0  # packets
@@ -141,7 +141,7 @@ class File:
         self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
-            frames = _decode_stream(container, stream, Losses())
+            frames = _decode_stream(container, stream, Damage())
             frame = next(frames, None)
             if frame is None:
                 raise InputError(f"{path} holds no frame that can be decoded; export it again.")
@@ -157,10 +157,10 @@ class File:
         finding = fields.Finding(fields.Kind.PROGRESSIVE)
         if self.path != STREAM:
             with _open(self.path) as (container, stream):
-                if container.format.name in _OF_WHOLE_FRAMES:
+                if container.format.name in _PROGRESSIVE_FORMATS:
                     return fields.Filters(), None
                 stream.thread_type = "AUTO"
-                finding = fields.find(_decode_stream(container, stream, Losses()))
+                finding = fields.find(_decode_stream(container, stream, Damage()))
         return fields.filters(finding, *treatment), fields.message(finding, *treatment)
 
     def _metadata(
@@ -175,15 +175,15 @@ class File:
         is_transposed = self._orientation in TRANSPOSED
         h, w = (frame.width, frame.height) if is_transposed else (frame.height, frame.width)
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
-        is_clear = colour.has_alpha(frame.format)
+        is_transparent = colour.has_alpha(frame.format)
         may_be_opaque = container.format.name == "gif" or frame.format.has_palette  # all of which have alpha
-        if is_clear and may_be_opaque and self.path != STREAM:  # which can be read only once
-            is_clear = self._is_clear_anywhere()
+        if is_transparent and may_be_opaque and self.path != STREAM:  # which can be read only once
+            is_transparent = self._is_transparent_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
         if _has_alpha_apart(container, stream):
             notes.append(f"The alpha of {self.path} is not read; convert it to .webp or .apng to keep it.")
         if changing := hdr.changing(frame):
-            notes.append(f"{' and '.join(changing)} of {self.path} cannot be carried to frames between: left out.")
+            notes.append(f"{' and '.join(changing)} of {self.path} cannot be interpolated: left out.")
         return Metadata(
             size=(h, w),
             rate=rate,
@@ -191,8 +191,8 @@ class File:
             duration=max(duration, 1 / rate),
             deep=colour.is_deep(frame.format),
             colour=colour.tags(frame),
-            pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_clear else frame.format.name,
-            alpha=is_clear,
+            pixel_format="bgr0" if colour.has_alpha(frame.format) and not is_transparent else frame.format.name,
+            alpha=is_transparent,
             aspect=1 / aspect if is_transposed else aspect,
             start=(self.first or 0) * _time_base(stream),
             light=hdr.read(frame),
@@ -207,35 +207,35 @@ class File:
             found = [packet.duration * _time_base(stream) for packet in packets if packet.duration]
         return found if len(found) == len(packets) else []
 
-    def _is_clear_anywhere(self) -> bool:
+    def _is_transparent_anywhere(self) -> bool:
         with _open(self.path) as (container, stream):
-            for frame in _decode_stream(container, stream, Losses()):
+            for frame in _decode_stream(container, stream, Damage()):
                 pixels = colour.to_rgb(frame, (frame.height, frame.width), False, keep_alpha=True)
                 if pixels[:, :, 3].min() < 255:
                     return True
         return False
 
-    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+    def decode(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         """The frames from `start` seconds on, possibly preceded by earlier ones."""
         if start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM:
-            frames = self._decode_from(start, losses)
+            frames = self._decode_from(start, damage)
             first = next(frames, None)
             if first is not None and first.time <= start:
                 yield first
                 yield from frames
                 return
             # The index of the file is wrong, or what it led to cannot be decoded without what comes before.
-            vars(losses).update(vars(Losses()))
-        yield from self._decode_from(Fraction(0), losses)
+            vars(damage).update(vars(Damage()))
+        yield from self._decode_from(Fraction(0), damage)
 
-    def _decode_from(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+    def _decode_from(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         h, w = self.metadata.size
         stored_size = (w, h) if self._orientation in TRANSPOSED else (h, w)
         with contextlib.ExitStack() as stack:
-            stream, frames = self._open_at(start, losses, stack)
+            stream, frames = self._open_at(start, damage, stack)
             is_filtered = bool(self._chain.chain)  # filters may drop the first frame, and count from the next
             origin = None if is_filtered or self.first is None else self.first * _time_base(stream)
-            clock = _FrameClock(origin, 1 / self.metadata.rate, losses)
+            clock = _FrameClock(origin, 1 / self.metadata.rate, damage)
             for frame in fields.run(self._chain, frames, stream) if is_filtered else frames:
                 seconds = None if frame.pts is None else frame.pts * _time_base(frame if is_filtered else stream)
                 own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
@@ -244,7 +244,7 @@ class File:
                     duration = min(duration, max(self.declared - time, 1 / self.metadata.rate))
                 keeps_size = (frame.height, frame.width) == stored_size
                 if not keeps_size:
-                    losses.resized = (frame.height, frame.width)
+                    damage.resized = (frame.height, frame.width)
                 pixels = colour.to_rgb(frame, stored_size, self.metadata.deep, self.keep_alpha)
                 # Rows of uncompressed AVI may be stored from the bottom up, which `colour.copy` does not read.
                 is_downward = all(plane.line_size > 0 for plane in frame.planes)
@@ -252,7 +252,7 @@ class File:
                 yield Decoded(time, duration, upright(pixels, self._orientation), frame if is_as_stored else None)
 
     def _open_at(
-        self, start: Fraction, losses: Losses, stack: contextlib.ExitStack
+        self, start: Fraction, damage: Damage, stack: contextlib.ExitStack
     ) -> tuple[av.VideoStream, Iterator[av.VideoFrame]]:
         if self.path == STREAM:
             opened, self._opened = self._opened, None
@@ -263,12 +263,12 @@ class File:
             return stream, frames
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
-        if not _has_times(container):  # by `start`, it has to be known which frames are lost after seeking
-            start = max(Fraction(0), start - 2 * _REORDERED / self.metadata.rate)
-        if start and container.format.name not in _OF_VAGUE_TIMES and self.first is not None:
+        if not _has_pts(container):  # by `start`, it has to be known which frames are lost after seeking
+            start = max(Fraction(0), start - 2 * _MAX_REORDER / self.metadata.rate)
+        if start and container.format.name not in _SPARSE_PTS and self.first is not None:
             with contextlib.suppress(av.FFmpegError):  # streams that cannot seek are read from the start
                 container.seek(self.first + int(start / _time_base(stream)), stream=stream)
-        return stream, _decode_stream(container, stream, losses)
+        return stream, _decode_stream(container, stream, damage)
 
 
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
@@ -293,11 +293,11 @@ class _FrameClock:
     Args:
         origin: time of the first frame by the clock of the container; None: that of the first frame with a time.
         usual: duration of a frame without one.
-        losses: where restarts are counted.
+        damage: where restarts are counted.
     """
 
-    def __init__(self, origin: Fraction | None, usual: Fraction, losses: Losses):
-        self._origin, self._usual, self._losses = origin, usual, losses
+    def __init__(self, origin: Fraction | None, usual: Fraction, damage: Damage):
+        self._origin, self._usual, self._damage = origin, usual, damage
         self._time, self._duration = -usual, usual
         self._shift = Fraction(0)
 
@@ -310,7 +310,7 @@ class _FrameClock:
             self._origin = seconds if self._origin is None else self._origin
             self._time = seconds - self._origin + self._shift
             if self._time < before - _CLOCK_RESTARTS * self._usual:
-                self._losses.restarts += 1
+                self._damage.restarts += 1
                 expected = before + self._duration
                 self._shift += expected - self._time
                 self._time = expected
@@ -367,40 +367,40 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _decode_stream(container: InputContainer, stream: av.VideoStream, losses: Losses) -> Iterator[av.VideoFrame]:
+def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
     """The frames of a stream that can be decoded, with their presentation times in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
-    times = None if _has_times(container) else _PresentationTimes(stream)
+    times = None if _has_pts(container) else _PresentationTimes(stream)
     while True:
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            losses.stopped = error.strerror
+            damage.stopped = error.strerror
             packet = av.Packet()  # flushes the decoder
             packet.stream = stream
         if packet is None:
             return
         if times and packet.size and packet.dts is not None:
             packet.opaque = times.add(packet.dts)
-        losses.broken += packet.is_corrupt
+        damage.broken += packet.is_corrupt
         try:
             frames = decode(packet)
         except av.FFmpegError:
-            losses.undecodable += 1
+            damage.undecodable += 1
             continue
         for frame in frames:
-            losses.corrupt += frame.is_corrupt
+            damage.corrupt += frame.is_corrupt
             if times:
                 frame.pts = times.take(cast("int | None", frame.opaque))
             yield frame
-        if losses.stopped:
+        if damage.stopped:
             return
 
 
-def _has_times(container: InputContainer) -> bool:
+def _has_pts(container: InputContainer) -> bool:
     """Whether a container states times of presentation."""
-    return container.format.name not in _OF_DECODING_TIMES and not container.format.flags & _NO_TIMES
+    return container.format.name not in _DTS_ONLY and not container.format.flags & _AVFMT_NOTIMESTAMPS
 
 
 class _PresentationTimes:
@@ -435,18 +435,18 @@ class _PresentationTimes:
             self._waiting.pop(packet, None)
             if packet in self._dropped:  # it comes after all
                 bisect.insort(self._times, self._dropped.pop(packet))
-            self._dropped = {other: time for other, time in self._dropped.items() if other > packet - 2 * _REORDERED}
+            self._dropped = {other: time for other, time in self._dropped.items() if other > packet - 2 * _MAX_REORDER}
             before = [other for other in self._waiting if other < packet]
             lost = len(before) - self._reordered()
             for i, other in enumerate(before):
-                if i < lost or other < packet - _REORDERED:
+                if i < lost or other < packet - _MAX_REORDER:
                     self._drop(other)
         return self._times.pop(0) if self._times else None
 
     def _reordered(self) -> int:
         """How many frames may be decoded before one that they are presented after."""
         context = self._stream.codec_context
-        return (_OF_PYRAMIDS if context.name in ("h264", "hevc") else 1) if context.has_b_frames else 0
+        return (_PYRAMID_DEPTH if context.name in ("h264", "hevc") else 1) if context.has_b_frames else 0
 
     def _drop(self, packet: int) -> None:
         self._dropped[packet] = time = self._waiting.pop(packet)

@@ -23,7 +23,7 @@ def check_cuda_name(name: str) -> None:
     """As `check_name`, for commands that run on CUDA or the CPU alone."""
     check_name(name)
     if name.startswith(("mps", "xpu")):
-        raise InputError(f"The device {name!r} is none of those of this command; it is {CUDA_NAMES}.")
+        raise InputError(f"This command does not run on {name!r}; choose {CUDA_NAMES}.")
 
 
 def lacks_float64(device: "torch.device") -> bool:

@@ -23,6 +23,7 @@ SCALES = (0.5, 1, 1.5)
 _SMALLEST = 16  # pixels of a side that OpenCV can work on
 _RADIUS, _SMOOTHNESS = 7, 1e-3  # of the guided filter: pixels, variance of grey below which a part is flat
 _COLOUR, _SLOPE = 0.1, 0.08  # differences in colour and gradient are truncated at these
+_COLOUR_WEIGHT, _SLOPE_WEIGHT = 0.4, 0.6
 _OUTSIDE = 0.7  # cost, in [0, 1], of pointing out of the frame
 _MEDIAN = 5  # pixels of its side
 
@@ -69,9 +70,9 @@ def costs(here: np.ndarray, there: np.ndarray, flows: Sequence[np.ndarray]) -> I
         yield smooth(_cost(seen_here, seen_there, flow))
 
 
-def unlikeness(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
+def dissimilarity(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Difference (h, w) in [0, 1] of two pictures (h, w, 3) RGB uint8, by colour and gradient."""
-    return _unlikeness(_features(picture), _features(other))
+    return _dissimilarity(_features(picture), _features(other))
 
 
 def _features(picture: np.ndarray) -> np.ndarray:
@@ -89,14 +90,14 @@ def _cost(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> np.ndarray:
     y = flow[:, :, 1] + np.arange(h, dtype=np.float32)[:, None]
     seen = cv2.remap(there, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    return np.where(inside, _unlikeness(here, seen), np.float32(_OUTSIDE))
+    return np.where(inside, _dissimilarity(here, seen), np.float32(_OUTSIDE))
 
 
-def _unlikeness(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _dissimilarity(features: np.ndarray, others: np.ndarray) -> np.ndarray:
     difference = cv2.absdiff(features, others)
     colour = np.minimum(difference[:, :, :3].mean(2), _COLOUR) / _COLOUR
     slope = np.minimum(difference[:, :, 3:].sum(2), _SLOPE) / _SLOPE
-    return 0.4 * colour + 0.6 * slope
+    return _COLOUR_WEIGHT * colour + _SLOPE_WEIGHT * slope
 
 
 class _GuidedFilter:

@@ -14,13 +14,13 @@ from _util import colour, exr, files, formats, sequences
 from _util.alpha import opaque, resized
 from _util.colour import Colour
 from _util.counts import listed
-from _util.decoding import Decoded, Losses, Metadata
+from _util.decoding import Damage, Decoded, Metadata
 from _util.errors import InputError
 from _util.pixels import as_8_bits, as_16_bits, resize, with_channels
 from _util.prefetch import PICTURES, in_order
 
 RATE = Fraction(24)
-_CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
 class Drawings:
@@ -33,7 +33,7 @@ class Drawings:
 
     def __init__(self, source: Path, rate: Fraction, keep_alpha: bool = False, close_gaps: bool = False):
         if rate <= 0:
-            raise InputError(f"A rate of {float(rate):g} frames a second shows nothing; it must be above 0.")
+            raise InputError(f"The rate is {float(rate):g} frames per second; it must be above 0.")
         self.rate = rate
         sequence = sequences.find(source)
         self.paths = sequence.paths
@@ -66,14 +66,14 @@ class Drawings:
             tags=first.tags,
         )
 
-    def decode(self, start: Fraction, losses: Losses) -> Iterator[Decoded]:
+    def decode(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         """The drawings whose time is `start` seconds or later."""
         drawings = zip((place / self.rate for place in self.places), self.paths, strict=True)
         shown = (drawing for drawing in drawings if drawing[0] >= start)
         with ThreadPoolExecutor(PICTURES, "drawings") as pool:
             for time, path, pixels in in_order(pool, self._read, shown, PICTURES):
                 if pixels is None:
-                    losses.unreadable.append(path.name)
+                    damage.unreadable.append(path.name)
                 else:
                     yield Decoded(time, 1 / self.rate, pixels, None)
 
@@ -137,10 +137,12 @@ def _kind(path: Path) -> _Kind:
     with contextlib.suppress(Exception), formats.opened(path) as opened:
         formats.refuse(path, opened)
         profile, is_deep = opened.info.get("icc_profile"), formats.is_deep(path, opened)
-        is_clear = opened.mode in _CLEAR_MODES or "transparency" in opened.info or formats.has_unspecified_alpha(opened)
+        has_alpha = (
+            opened.mode in _ALPHA_MODES or "transparency" in opened.info or formats.has_unspecified_alpha(opened)
+        )
         digest = hashlib.sha256(profile).hexdigest() if profile else ""
         if formats.states_alpha(path, opened):
-            return _Kind(formats.upright_size(opened), is_clear, is_deep, digest)
+            return _Kind(formats.upright_size(opened), has_alpha, is_deep, digest)
     with contextlib.suppress(InputError):
         picture = formats.for_display(formats.read(path))
         return _Kind(picture.shape[:2], picture.ndim == 3 and picture.shape[2] == 4, picture.dtype != np.uint8)

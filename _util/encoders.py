@@ -13,7 +13,7 @@ from _util.errors import InputError
 CRF = 18
 CRFS = {"libx264": 16}  # exceptions by codec: its fast preset needs a finer quantizer for the same quality
 
-_SOME = "libx264, libx265, libvpx-vp9 and libsvtav1"
+_EXAMPLES = "libx264, libx265, libvpx-vp9 or libsvtav1"
 _OPTIONS = {
     "libx264": {"preset": "veryfast"},
     "libx265": {"x265-params": "log-level=none"},
@@ -55,9 +55,9 @@ def find(name: str) -> av.Codec:
     except ValueError as error:
         if hardware(name):
             raise InputError(_lacks_hardware(name)) from error
-        raise InputError(f"There is no codec {name!r}; {_SOME} are some.") from error
+        raise InputError(f"There is no codec {name!r}; try {_EXAMPLES}.") from error
     if codec.type != "video":
-        raise InputError(f"The codec {name} is for {codec.type}; {_SOME} are not.")
+        raise InputError(f"The codec {name} is for {codec.type}; use a video codec, such as {_EXAMPLES}.")
     return codec
 
 
@@ -83,7 +83,7 @@ def options(codec: av.Codec, crf: float | None, preset: str | None, light: hdr.L
     return chosen
 
 
-def refusal(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format: str, error: av.FFmpegError) -> str:
+def open_error(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format: str, error: av.FFmpegError) -> str:
     """The error message for an encoder that cannot be opened."""
     if hardware(codec.name):
         return _lacks_hardware(codec.name)
@@ -92,9 +92,11 @@ def refusal(codec: av.Codec, size: tuple[int, int], rate: Fraction, pixel_format
     halved = av.VideoFormat(pixel_format)
     is_odd = (w % 2 and halved.chroma_width(2) == 1) or (h % 2 and halved.chroma_height(2) == 1)
     remedy = (
-        "make sides even by --crop or --scale, or leave out --pix-fmt" if is_odd else "choose another --codec or --fps"
+        "make both sides even with --crop or --scale, or leave out --pix-fmt"
+        if is_odd
+        else "choose another --codec or --fps"
     )
-    return f"The codec {codec.name} takes no frames of {frames} ({error.strerror}); {remedy}."
+    return f"The codec {codec.name} cannot encode {frames} ({error.strerror}); {remedy}."
 
 
 def _lacks_hardware(name: str) -> str:
@@ -138,7 +140,7 @@ def _checked_preset(codec: av.Codec, preset: str) -> str:
     if names:
         if preset not in names:
             raise InputError(f"The codec {codec.name} has no preset {preset}; it has {', '.join(names)}.")
-    elif not preset.lstrip("-").isdecimal() or not option.min <= int(preset) <= option.max:
+    elif not preset.removeprefix("-").isdecimal() or not option.min <= int(preset) <= option.max:
         raise InputError(
             f"The codec {codec.name} has no preset {preset}; it has numbers from {option.min:g} to {option.max:g}."
         )

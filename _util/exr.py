@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from _util.errors import InputError
-from _util.pixels import colours_of, placed
+from _util.pixels import colours_of, placed, unpremultiply
 from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
@@ -118,8 +118,8 @@ def to_display(pixels: np.ndarray) -> np.ndarray:
     values = pixels.astype(np.float64, order="C")
     colours = colours_of(values)
     if values.ndim == 3 and values.shape[2] == 4:
-        alpha = values[..., 3:] = values[..., 3:].clip(0, 1)
-        np.divide(colours, alpha, out=colours, where=alpha > 0)
+        values[..., 3:] = values[..., 3:].clip(0, 1)
+        unpremultiply(values)
     light = np.abs(colours)
     curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     colours[...] = np.copysign(curved, colours)

@@ -54,8 +54,8 @@ class Finding(NamedTuple):
     flagged: bool = False
 
 
-class Judgement(NamedTuple):
-    """The verdict of idet on one frame."""
+class IdetResult(NamedTuple):
+    """The result of idet for one frame."""
 
     order: str  # "tff", "bff", "progressive" or "undetermined"
     repeated: str  # the field that repeats the previous frame's: "top", "bottom" or "neither"
@@ -70,8 +70,8 @@ class Filters(NamedTuple):
 
 def find(frames: Iterable[av.VideoFrame]) -> Finding:
     """Detect from its first frames whether a video is interlaced or telecined."""
-    judge = _Judge()
-    judgements: list[Judgement] = []
+    idet = _Idet()
+    results: list[IdetResult] = []
     combing: list[tuple[float, float, float] | None] = []
     flags = count = 0
     before = None
@@ -81,18 +81,18 @@ def find(frames: Iterable[av.VideoFrame]) -> Finding:
         if before is not None and before.shape != luma.shape:
             break
         flags += frame.interlaced_frame
-        judgements += judge.push(grey)
+        results += idet.push(grey)
         combing.append(None if before is None else _combing(before, luma))
         before, count = luma, count + 1
-    judgements += judge.push(None)
+    results += idet.push(None)
     flagged = 2 * flags > count
     moving = list(filter(None, combing))
     if len(moving) < _TELLING:
         return Finding(Kind.INTERLACED if flagged else Kind.PROGRESSIVE, flagged=flagged)
-    repeated = [one.repeated if shares else "neither" for one, shares in zip(judgements, combing, strict=True)]
+    repeated = [one.repeated if shares else "neither" for one, shares in zip(results, combing, strict=True)]
     if _is_telecined(repeated, 1 if flagged else _CYCLES):
         return Finding(Kind.TELECINED, _top_is_first(repeated), flagged)
-    orders = Counter(one.order for one in judgements)
+    orders = Counter(one.order for one in results)
     if _has_one_order(orders) and _combs(moving, _COMBS_IF_FLAGGED if flagged else _COMBS):
         return Finding(Kind.INTERLACED, orders["tff"] > orders["bff"], flagged)
     return Finding(Kind.PROGRESSIVE, flagged=flagged)
@@ -121,15 +121,15 @@ def message(finding: Finding, deinterlace: str, detelecine: bool) -> str | None:
     """A sentence about what was found and what is done; None if there is nothing to report."""
     if detelecine:
         if finding.kind is Kind.TELECINED:
-            return "is telecined: brought back to the frames of the film, four of five"
-        return f"is {finding.kind.value} rather than telecined; as asked, four frames of five are taken"
+            return "is telecined: restored to the film's frames, four of five"
+        return f"is {finding.kind.value} rather than telecined; as requested, four frames of five are kept"
     if finding.kind is Kind.PROGRESSIVE or deinterlace == "on":
         return None
     flag = "" if finding.flagged else " (though it is not flagged so)"
     if deinterlace == "off":
-        return f"is {finding.kind.value}{flag}; as asked, its frames are taken as they are"
+        return f"is {finding.kind.value}{flag}; as requested, its frames are not changed"
     if finding.kind is Kind.INTERLACED:
-        return f"is interlaced{flag}: deinterlaced by bwdif; --deinterlace off takes it as it is"
+        return f"is interlaced{flag}: deinterlaced by bwdif; --deinterlace off keeps it as it is"
     return f"is telecined{flag}: its fields are matched; --detelecine also takes out the repeated frame of five"
 
 
@@ -165,15 +165,15 @@ def pull(graph: av.filter.Graph) -> Iterator[Any]:
             yield graph.pull()
 
 
-class _Judge:
+class _Idet:
     """FFmpeg's filter idet, for frames of one size and format."""
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
         self._count = 0
 
-    def push(self, frame: av.VideoFrame | None) -> list[Judgement]:
-        """Pass a frame, or None to flush, and return the verdicts that are ready; each needs the next frame."""
+    def push(self, frame: av.VideoFrame | None) -> list[IdetResult]:
+        """Pass a frame, or None to flush, and return the results that are ready; each needs the next frame."""
         if frame is None:
             if self._graph is None:
                 return []
@@ -182,9 +182,10 @@ class _Judge:
             self._count += 1
             self._graph = self._graph or _graph_of_idet(frame)
         self._graph.push(frame)
-        said = (frame.metadata for frame in pull(self._graph))
+        filtered = (frame.metadata for frame in pull(self._graph))
         return [
-            Judgement(*(one[f"lavfi.idet.{name}.current_frame"] for name in ("single", "repeated"))) for one in said
+            IdetResult(*(one[f"lavfi.idet.{name}.current_frame"] for name in ("single", "repeated")))
+            for one in filtered
         ]
 
 

@@ -152,7 +152,7 @@ def hidden_beside(path: Path, suffix: str) -> Path:
         InputError: the path has no name, such as a root directory.
     """
     if not path.name:
-        raise InputError(f"{path} has no name that could be given to anything; choose another place.")
+        raise InputError(f"{path} has no file name; choose another place.")
     return path.with_name(fitting(f".{path.name}", suffix))
 
 
@@ -224,7 +224,7 @@ def make_folder(folder: Path, remedy: str = "choose another place") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); {remedy}.") from error
+        raise InputError(f"{folder} cannot be created ({error.strerror}); {remedy}.") from error
 
 
 @contextlib.contextmanager

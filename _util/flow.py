@@ -107,8 +107,8 @@ def _remap(image: Tensor, flow: Tensor) -> Tensor:
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Resize a flow or a path to (h, w) = `size`; vectors are scaled likewise.
 
-    A flow is resized bilinearly, as is a path where those around are alike. Elsewhere the nearest path is taken, as
-    between neighbours on different pieces there is no path that either follows.
+    A flow is resized bilinearly, and so is a path where its neighbours are similar. Elsewhere the nearest path is
+    taken, since a mean of the paths of two pieces follows neither.
     """
     h, w = flow.shape[2:]
     if (h, w) == tuple(size):

@@ -292,7 +292,7 @@ def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     chunks: list[png.Chunk | None] = [png.icc_chunk(image.info["icc_profile"])] if image.info.get("icc_profile") else []
     unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
     if "dpi" in image.info:
-        x, y = (png.inches_to_metres(float(value)) for value in image.info["dpi"])
+        x, y = (png.dots_per_metre(float(value)) for value in image.info["dpi"])
         chunks.append(png.resolution_chunk(x, y))
     elif unit == 0 and density and density[0] != density[1]:
         chunks.append(png.resolution_chunk(*density, per_metre=False))

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 _KEPT = 6  # largest number of graphs per function
 _LARGEST = 2**26  # elements of all arguments; larger ones keep the GPU busy anyway, and graphs occupy memory
-_TOLERANCE, _NOTHING = 1e-2, 1e-5  # relative and absolute, of the mean; atomic additions have no fixed order
+_RTOL, _ATOL = 1e-2, 1e-5  # relative and absolute, of the mean; atomic additions have no fixed order
 
 
 def replayed(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ class Replayed:
     def __init__(self, function: Callable[..., Any]):
         self._function = function
         self._graphs: collections.OrderedDict[tuple, _Graph | None] = collections.OrderedDict()
-        self._place: _Place | None = None
+        self._resources: _CaptureResources | None = None
         self._has_failed = False
         self._lock = threading.Lock()
 
@@ -78,8 +78,8 @@ class Replayed:
         try:
             graph = self._graphs[key]
             if graph is None:
-                self._place = self._place or _Place(tensors[0].device)
-                graph = self._graphs[key] = _Graph(self._function, arguments, self._place)
+                self._resources = self._resources or _CaptureResources(tensors[0].device)
+                graph = self._graphs[key] = _Graph(self._function, arguments, self._resources)
         except RuntimeError as error:
             self._has_failed = True
             self._graphs.clear()
@@ -96,7 +96,7 @@ def _leave_capture(device: torch.device) -> None:
             generator.graphsafe_set_state(generator.clone_state())
 
 
-class _Place:
+class _CaptureResources:
     """The stream and memory pool in which the graphs of one function are captured. They can share memory for
     intermediate results, since no two run at a time, and results are copied before the next one runs."""
 
@@ -122,26 +122,26 @@ class _Graph:
         RuntimeError: the capture failed, or its replay differs from the function.
     """
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple, place: _Place):
+    def __init__(self, function: Callable[..., Any], arguments: tuple, resources: _CaptureResources):
         arguments = pytree.tree_map_only(Tensor, torch.clone, arguments)
         self._arguments = _tensors(pytree.tree_leaves(arguments))
-        self._graph, self._place = torch.cuda.CUDAGraph(), place
-        with torch.cuda.device(place.device):
+        self._graph, self._resources = torch.cuda.CUDAGraph(), resources
+        with torch.cuda.device(resources.device):
             # Warm up: what libraries set up at their first call on a stream must not be captured.
-            place.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(place.stream):
+            resources.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(resources.stream):
                 expected = _tensors(pytree.tree_leaves(function(*arguments)))
-            torch.cuda.current_stream().wait_stream(place.stream)
+            torch.cuda.current_stream().wait_stream(resources.stream)
             # Other threads, such as those that encode and decode a video, may use the device meanwhile.
-            with torch.cuda.graph(self._graph, place.pool, place.stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, resources.pool, resources.stream, capture_error_mode="thread_local"):
                 results = function(*arguments)
         self._results, self._structure = pytree.tree_flatten(results)
         for found, wanted in zip(_tensors(pytree.tree_leaves(self(self._arguments))), expected, strict=True):
-            if not (found - wanted).abs().mean() <= _TOLERANCE * wanted.abs().mean() + _NOTHING:
+            if not (found - wanted).abs().mean() <= _RTOL * wanted.abs().mean() + _ATOL:
                 raise RuntimeError("its replay differs from what was captured")
 
     def __call__(self, tensors: list[Tensor]) -> Any:
-        with self._place.in_turn():
+        with self._resources.in_turn():
             for mine, given in zip(self._arguments, tensors, strict=True):
                 mine.copy_(given)
             self._graph.replay()

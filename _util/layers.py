@@ -206,7 +206,7 @@ def _psd_tags(psd: Any) -> tuple[png.Chunk, ...]:
     resolution = psd.image_resources.get_data(Resource.RESOLUTION_INFO)
     chunks: list[png.Chunk | None] = [png.icc_chunk(profile)] if profile else []
     if resolution is not None:
-        x, y = (png.inches_to_metres(fixed / 65536) for fixed in (resolution.horizontal, resolution.vertical))
+        x, y = (png.dots_per_metre(fixed / 65536) for fixed in (resolution.horizontal, resolution.vertical))
         chunks.append(png.resolution_chunk(x, y))
     return tuple(filter(None, chunks))
 

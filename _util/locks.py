@@ -60,7 +60,7 @@ def check(*paths: str | Path) -> None:
                 _try_lock(path, file).release()
         folder = next(parent for parent in real.parents if os.path.exists(parent))  # noqa: PTH110
         if not any(os.access(place, os.W_OK | os.X_OK) for place in (folder, real) if os.path.isdir(place)):  # noqa: PTH112
-            what = f"{path} cannot be written" if folder == real.parent else f"{real.parent} cannot be made"
+            what = f"{path} cannot be written" if folder == real.parent else f"{real.parent} cannot be created"
             raise InputError(f"{what} ({os.strerror(errno.EACCES)}); choose another place.")
 
 
@@ -111,7 +111,9 @@ def _try_lock(path: str | Path, file: Path) -> FileLock:
         return lock
     except Timeout as error:
         if not file.exists():  # a file system on which no files can be created, such as /proc
-            raise InputError(f"{path} cannot be written, as no file can be made there; choose another.") from error
+            raise InputError(
+                f"{path} cannot be written, as no file can be created there; choose another place."
+            ) from error
         raise InputError(
             f"{path} is in use by another run{_holder(file)}; wait for it, or choose another place."
         ) from error

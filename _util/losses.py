@@ -96,6 +96,7 @@ class LPIPSLoss(nn.Module):
 
 
 def check_protocol(protocol: str) -> None:
+    """Raise ValueError unless the protocol is "paper" or "standard"."""
     if protocol not in ("paper", "standard"):
         raise ValueError(f"There is no protocol {protocol!r}; it is paper or standard.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
-_UNITS_A_MB = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss
+_UNITS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss
 _SMALL_MACHINE = 4 * 2**30
 
 
@@ -24,7 +24,7 @@ def keep_freed() -> None:
 
 
 def peak() -> float:
-    """Peak memory of this process in MB since `reset_peak`, or since its start where that cannot be reset."""
+    """Peak memory of this process in MiB since `reset_peak`, or since its start where that cannot be reset."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
@@ -32,7 +32,7 @@ def peak() -> float:
         import resource
     except ModuleNotFoundError:  # Windows
         return float("nan")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_A_MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_PER_MIB
 
 
 def installed() -> int:

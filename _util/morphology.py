@@ -33,12 +33,12 @@ def dilated(image: Tensor, reach: int) -> Tensor:
     return F.max_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0))
 
 
-def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+def dilated_mask(mask: np.ndarray, reach: int) -> np.ndarray:
     """Dilate a mask (h, w) by `reach` pixels along both axes; bool."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
-def spread(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest_known(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The value of the nearest known pixel at each pixel (h, w), and its distance in pixels, float32."""
     distance, labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL

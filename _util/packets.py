@@ -167,6 +167,7 @@ def _slow(packet: av.Packet, slowness: Fraction) -> None:
 
 
 def shift(packet: av.Packet, epoch: Fraction) -> None:
+    """Move a packet earlier by `epoch` seconds."""
     ticks = round(epoch / packet.time_base)
     if packet.pts is not None:
         packet.pts -= ticks

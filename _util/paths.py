@@ -35,10 +35,10 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
     """(b, 2, h, w), `at` minus the flow times t; 0 for a flow."""
     if path.shape[1] == 2:
         return torch.zeros_like(path)
-    return torch.stack([_weight(i, t) * bow for i, bow in enumerate(bows(path).split(2, 1))]).sum(0)
+    return torch.stack([_weight(i, t) * bow for i, bow in enumerate(offsets(path).split(2, 1))]).sum(0)
 
 
-def bows(path: Tensor) -> Tensor:
+def offsets(path: Tensor) -> Tensor:
     """The offsets (b, 6, h, w) of a path from the straight line at `KNOTS`; (b, 0, h, w) for a flow."""
     return path[:, 2 : 2 + 2 * len(KNOTS)]
 

@@ -48,6 +48,12 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels
 
 
+def unpremultiply(values: np.ndarray) -> None:
+    """Divide the colours of floating-point (h, w, 4) by their alpha, in place; those of zero alpha stay."""
+    colours, alpha = values[:, :, :3], values[:, :, 3:]
+    np.divide(colours, alpha, out=colours, where=alpha > 0)
+
+
 class PixelType(NamedTuple):
     """The type of pixels: 1 channel (grey), 3 (RGB) or 4 (RGBA), and the type of their values."""
 

@@ -51,6 +51,7 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 
 
 def icc_chunk(profile: bytes) -> Chunk:
+    """The iCCP chunk of an ICC profile."""
     return Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
 
 
@@ -95,8 +96,9 @@ def resolution_chunk(x: float, y: float, per_metre: bool = True) -> Chunk | None
     return Chunk(RESOLUTION, struct.pack(">IIB", round(x), round(y), per_metre))
 
 
-def inches_to_metres(dots_per_inch: float) -> float:
-    return dots_per_inch / _INCH
+def dots_per_metre(per_inch: float) -> float:
+    """Convert a resolution from dots per inch to dots per metre."""
+    return per_inch / _INCH
 
 
 def dots_per_inch(chunks: Iterable[Chunk]) -> tuple[float, float] | None:

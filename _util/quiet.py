@@ -29,8 +29,8 @@ def without_messages() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def outputs() -> Iterator[None]:
-    """Within the block, standard output and error are themselves, whichever thread is in `without_messages`.
+def unsuppressed() -> Iterator[None]:
+    """Restore standard output and error within the block, even if a thread is in `without_messages`.
 
     For libraries that open standard output, and keep what they have opened.
     """

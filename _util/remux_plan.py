@@ -27,7 +27,7 @@ from _util.remux import Plan
 from _util.video import Encoding
 
 _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
-_REHEARSED = 6  # frames
+_TRIAL_FRAMES = 6  # frames
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
 # The codecs that can be played from MPEG's transport and program streams, whose muxers accept others too, and from FLV,
@@ -59,28 +59,31 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
-        lost = _rehearse(trial, encoding, [] if source is None else _chapters(source))
+        lost = _trial_mux(trial, encoding, [] if source is None else _chapters(source))
         if source is None:
             return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
             packets = _first_packets(container)
 
-            def fate(stream: Stream) -> str | None:
+            def handling(stream: Stream) -> str | None:
                 can_begin = functools.partial(_can_begin, trial, encoding, stream, packets.get(stream.index, ()))
-                return _fate(stream, empty.format.name, can_begin, slowness == 1)
+                return _handling(stream, empty.format.name, can_begin, slowness == 1)
 
-            fates = {stream.index: fate(stream) for stream in _others(container)}
-            names = {index: _called(container.streams[index]) for index in fates}
-    chosen = {fate: tuple(index for index, one in fates.items() if one == fate) for fate in set(fates.values())}
-    notes = [
-        f"{out.suffix} does not hold {', '.join(names[index] for index in chosen[fate])}{what}"
-        for fate, what in (("encoded", " as it is: re-encoded."), (None, ": left out."))
-        if fate in chosen and not (fate and slowness != 1)
-    ]
-    if slowness != 1 and "encoded" in chosen:
-        called = ", ".join(names[index] for index in chosen["encoded"])
-        notes.append(f"{called} is re-encoded, sound {float(slowness):g} times as long at the same pitch.")
-    kept = {fate: indices for fate, indices in chosen.items() if fate}
+            handlings = {stream.index: handling(stream) for stream in _others(container)}
+            names = {index: _description(container.streams[index]) for index in handlings}
+    chosen = {
+        handling: tuple(index for index, one in handlings.items() if one == handling)
+        for handling in set(handlings.values())
+    }
+    named = {handling: ", ".join(names[index] for index in indices) for handling, indices in chosen.items()}
+    notes = []
+    if "encoded" in named and slowness == 1:
+        notes.append(f"{out.suffix} does not hold {named['encoded']} as it is: re-encoded.")
+    if None in named:
+        notes.append(f"{out.suffix} does not hold {named[None]}: left out.")
+    if "encoded" in named and slowness != 1:
+        notes.append(f"{named['encoded']} is re-encoded, sound {float(slowness):g} times as long at the same pitch.")
+    kept = {handling: indices for handling, indices in chosen.items() if handling}
     return Plan(**kept, notes=(*lost, *notes))
 
 
@@ -89,7 +92,7 @@ def _chapters(source: Path) -> list[Any]:
         return container.chapters()
 
 
-def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
+def _trial_mux(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
     """Write a short video of this encoding and read it back. Returns sentences about what the container does not keep.
 
     Raises:
@@ -108,10 +111,10 @@ def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, 
     folder.mkdir()
     part = folder / f"part{part_suffix(encoding)}"
     with video.Writer(part, encoding) as writer:
-        for _ in range(_REHEARSED):
+        for _ in range(_TRIAL_FRAMES):
             writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
     try:
-        remux.join([part], [_REHEARSED], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
+        remux.join([part], [_TRIAL_FRAMES], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
         aspect, has_chapters = video.Reader(out).aspect, bool(_chapters(out))
     except (InputError, av.FFmpegError) as error:
         raise InputError(
@@ -128,7 +131,7 @@ def _rehearse(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, 
     return tuple(lost)
 
 
-def _fate(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
+def _handling(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
     """The field of `Plan` that a stream belongs to, in the container that FFmpeg names `kind`; None: it is left out."""
     if stream.type == "audio" and not keeps_pace:
         return "encoded" if streams.is_convertible(stream) and can_begin(anew=True) else None
@@ -173,7 +176,7 @@ def _others(container: InputContainer) -> list[Stream]:
     return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
 
 
-def _called(stream: Stream) -> str:
+def _description(stream: Stream) -> str:
     codec = stream.codec_context.name if stream.codec_context else "of an unknown kind"
     return f"stream {stream.index} ({stream.type}, {codec})"
 
@@ -204,7 +207,7 @@ def _begin(
     with video.open_output(path) as container:
         picture = video.add_video(container, encoding)
         if not _plays("video", picture.codec_context, container.format.name):
-            raise ValueError("it would be dead data")
+            raise ValueError("players do not read this codec from it")
         added = stream and (streams.add_reencoded if anew else streams.add_copy)(container, stream)
         container.start_encoding()
         if added is None or anew:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SHARPNESS = -0.75  # of the cubic kernel (Keys, 1981), PyTorch's and OpenCV's
+_CUBIC_A = -0.75  # of the cubic kernel (Keys, 1981), PyTorch's and OpenCV's
 
 
 def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", align_corners: bool = False) -> Tensor:
@@ -60,8 +60,8 @@ def _taps(places: Tensor, side: int, align_corners: bool) -> tuple[list[Tensor],
 
 
 def _near(x: Tensor) -> Tensor:
-    return ((_SHARPNESS + 2) * x - (_SHARPNESS + 3)) * x * x + 1
+    return ((_CUBIC_A + 2) * x - (_CUBIC_A + 3)) * x * x + 1
 
 
 def _far(x: Tensor) -> Tensor:
-    return ((_SHARPNESS * x - 5 * _SHARPNESS) * x + 8 * _SHARPNESS) * x - 4 * _SHARPNESS
+    return ((_CUBIC_A * x - 5 * _CUBIC_A) * x + 8 * _CUBIC_A) * x - 4 * _CUBIC_A

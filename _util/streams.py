@@ -41,6 +41,7 @@ def is_convertible(stream: Stream) -> bool:
 
 
 def add_copy(container: OutputContainer, stream: Stream) -> Stream:
+    """Add a stream for unchanged packets of `stream`, with its tags and disposition."""
     copy = container.add_stream_from_template(stream, opaque=True)
     _copy_tags(stream, copy)
     return copy

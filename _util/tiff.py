@@ -8,7 +8,7 @@ import numpy as np
 
 from _util import png
 from _util.errors import InputError
-from _util.pixels import colours_of, decoded, upright, with_channels
+from _util.pixels import decoded, unpremultiply, upright, with_channels
 from _util.quiet import without_messages
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, little- and big-endian
@@ -101,15 +101,14 @@ def _is_decoded_by_tifffile(page: Any) -> bool:
 
 def _with_straight_alpha(pixels: np.ndarray, largest: float) -> np.ndarray:
     values = pixels / np.float64(largest)
-    colours, alpha = colours_of(values), values[:, :, 3:]
-    np.divide(colours, alpha, out=colours, where=alpha > 0)
+    unpremultiply(values)
     if largest == 1:
         return values.astype(pixels.dtype)
     return (values.clip(0, 1) * largest).round().astype(pixels.dtype)
 
 
 def _resolution(tags: dict[int, Any]) -> png.Chunk | None:
-    unit = {_INCH: png.inches_to_metres(1), _CENTIMETRE: 100}.get(int(tags.get(_RESOLUTION_UNIT, _INCH)))
+    unit = {_INCH: png.dots_per_metre(1), _CENTIMETRE: 100}.get(int(tags.get(_RESOLUTION_UNIT, _INCH)))
     if not unit or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
         return None
     x, y = (tags[tag][0] / tags[tag][1] * unit if tags[tag][1] else 0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))

@@ -12,8 +12,8 @@ _OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pi
 _FEW = 0.01  # share of pixels that may be off
 _STRIDE, _CLEARLY = 4, 10  # of a sample of the pixels; factor of that share above which no more pixels are looked at
 _ONE_SIDED = 0.5  # least distance of ink from the ground, relative to the farthest colour
-_THICK = 1 / 60  # of the height; what is thicker is an area,
-_LEVELS = 0.25, 0.5  # of shades and of ink
+_THICK = 1 / 60  # of the height; thicker regions are areas
+_LEVELS = 0.25, 0.5  # shares of ink at which areas are sought: shades, ink
 _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
 _MANY_FAINT = 0.05  # share of the drawn pixels that may be fainter
 _UNEVEN, _AREA = 0.03, 33  # of 1; difference of paper from the ground; pixels over which it is measured
@@ -33,10 +33,10 @@ def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
     Args:
         is_forced: accept any drawing that has two tones.
     """
-    is_clear = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
-    if frame.shape[2] == 4 and not is_clear and frame[:, :, 3].min() < 1:
+    is_transparent = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
+    if frame.shape[2] == 4 and not is_transparent and frame[:, :, 3].min() < 1:
         return None
-    tones = _tones_on_clear(frame, is_forced) if is_clear else _tones_on_ground(frame[:, :, :3], is_forced)
+    tones = _tones_on_transparent(frame, is_forced) if is_transparent else _tones_on_ground(frame[:, :, :3], is_forced)
     if tones is None or is_forced:
         return tones
     share = share_of_ink(frame, tones)
@@ -71,7 +71,7 @@ def is_even(frame: np.ndarray, tones: Tones) -> bool:
     return bool(np.count_nonzero((abs(mean) > _UNEVEN) & (paper > 0)) <= _FEW * np.count_nonzero(paper))
 
 
-def _tones_on_clear(frame: np.ndarray, is_forced: bool) -> Tones | None:
+def _tones_on_transparent(frame: np.ndarray, is_forced: bool) -> Tones | None:
     alpha, colours = frame[:, :, 3], frame[:, :, :3]
     drawn = colours[alpha > 0.5]
     if not len(drawn):

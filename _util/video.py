@@ -19,7 +19,7 @@ from av.container import OutputContainer
 
 from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
 from _util.colour import Colour
-from _util.decoding import STREAM, File, Losses, Metadata, Treatment, open_input
+from _util.decoding import STREAM, Damage, File, Metadata, Treatment, open_input
 from _util.errors import InputError
 
 __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_video", "open_input", "open_output"]
@@ -75,13 +75,13 @@ class Reader(Metadata):
         self.damage: str | None = None
         if is_drawings(self.path):
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
-                self.path, Fraction(rate or drawings.RATE), keep_alpha, close_gaps
+                self.path, Fraction(drawings.RATE if rate is None else rate), keep_alpha, close_gaps
             )
         elif rate is not None:
             raise InputError(f"{path} has a rate of its own; one can be given only for a folder of drawings.")
         elif close_gaps:
             raise InputError(f"{path} is a video, without numbers that could be missing; leave --close-gaps out.")
-        elif animations.is_moving_webp(self.path):
+        elif animations.is_animated_webp(self.path):
             self._source = animations.WebP(self.path, keep_alpha)
         else:
             self._source = File(self.path, keep_alpha, treatment)
@@ -101,18 +101,18 @@ class Reader(Metadata):
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames whose time is `start` seconds or later."""
         self.end = self.damage = None
-        losses = Losses()
+        damage = Damage()
         end = Fraction(0)
         last = Fraction(-1)
-        for time, duration, pixels, stored in self._source.decode(start, losses):
+        for time, duration, pixels, stored in self._source.decode(start, damage):
             if time <= last:
-                losses.unordered += 1
+                damage.unordered += 1
                 continue
             last, end = time, time + duration
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = losses.message(self.path, end, self.declared)
+        self.damage = damage.message(self.path, end, self.declared)
 
 
 def is_drawings(path: Path) -> bool:
@@ -170,7 +170,7 @@ class Writer:
             self._container = container
             self._stream = add_video(container, self.encoding)
             if self.path == STREAM:
-                with quiet.outputs():
+                with quiet.unsuppressed():
                     container.start_encoding()
             yield self
             packets = self._stream.encode(None)
@@ -328,7 +328,7 @@ def add_video(container: OutputContainer, encoding: Encoding) -> av.VideoStream:
         with _silent():
             context.open()
     except av.FFmpegError as error:
-        raise InputError(encoders.refusal(codec, encoding.size, encoding.rate, chosen, error)) from error
+        raise InputError(encoders.open_error(codec, encoding.size, encoding.rate, chosen, error)) from error
     return stream
 
 

@@ -28,7 +28,7 @@ def main() -> NoReturn:
     if name not in COMMANDS:
         print(f"inbetween: {_unknown(arguments[0])} (see --help)", file=sys.stderr)
         sys.exit(2)
-    command.begin_as(f"inbetween {arguments[0]}")
+    command.set_name(f"inbetween {arguments[0]}")
     _let_children_import()
     sys.argv[1:] = arguments[1:]
     command.run(lambda: importlib.import_module(COMMANDS[name].module).main())

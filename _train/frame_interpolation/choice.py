@@ -53,7 +53,7 @@ def _compatible(flow: str, synthesis: str, folder: Path) -> Choice:
         return Choice(None, synthesis, note)
     if flow_method is not None and not method.uses(flow_method):
         raise InputError(
-            f"The synthesis {synthesis} finds motion itself and has no use for the flow {flow}; leave --flow out, or "
+            f"The synthesis {synthesis} finds motion itself and does not use the flow {flow}; leave --flow out, or "
             "choose another --synthesis."
         )
     if method.refines:

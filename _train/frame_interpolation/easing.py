@@ -2,10 +2,10 @@
 
     before ──▶ frame 0 ──▶ frame 1 ──▶ after
 
-Two drawings do not tell at which time what moves has come half of its way. The motion before and after them does, if
-acceleration is constant in these three gaps: from its speeds v₀, 1 and v₂, in displacements of the middle gap, motion
-at time t has come `t − ½ a t (1 − t)` of its way, where a is the slope of the speeds (Xu et al., "Quadratic Video
-Interpolation", NeurIPS 2019, for displacement along the motion of the gap alone). As drawings are rarely that regular,
+Two drawings do not determine how far motion has progressed at a time between them. The motion before and after does,
+if acceleration is constant over the three gaps: with speeds v₀, 1 and v₂, in displacements of the middle gap, progress
+at time t is `t − ½ a t (1 − t)`, where a is the slope of the speeds (Xu et al., "Quadratic Video Interpolation",
+NeurIPS 2019, for displacement along the motion of the gap alone). As drawings are rarely that regular,
 speeds are means over areas of the frame, mixed with that of the whole.
 """
 
@@ -19,7 +19,7 @@ from _util.flow import backwarp
 
 _CELLS = 18  # areas over which speeds are averaged, in a side of a square frame
 _SHARE = 0.3  # weight of the mean of the whole frame, beside that of the cell
-_STILL = 0.01  # square pixels; mean squared motion below which nothing is told
+_STILL = 0.01  # square pixels; regularises speeds where hardly anything moves
 _LEAST, _GREATEST = -1.0, 3.0  # limits of displacements in multiples of another
 _MOST = 2.0  # of acceleration; beyond it, motion would turn back
 
@@ -42,17 +42,17 @@ class Easing(NamedTuple):
     acceleration: Tensor
 
     def times(self, t: float, size: tuple[int, int]) -> Tensor:
-        """The map (1, 1, h, w) of how far each pixel has come at time t, for `Pipeline.frames`."""
+        """The progress of each pixel at time t, (1, 1, h, w) in [0, 1], for `Pipeline.frames`."""
         acceleration = F.interpolate(self.acceleration, size, mode="bilinear", align_corners=False)
         return (t - acceleration * (t * (1 - t) / 2)).clamp(0, 1)
 
     def mean(self, t: float) -> float:
-        """How far the frame has come in the mean at time t in (0, 1), in (0, 1)."""
+        """The mean progress of the frame at time t; both in (0, 1)."""
         return t - self.acceleration.mean().item() * t * (1 - t) / 2
 
 
 def estimate(before: GapMotion, gap: GapMotion, after: GapMotion) -> Easing:
-    """The easing of a gap from those before and after it, whose motion neither cuts nor rests interrupt.
+    """The easing of a gap from those before and after it, without cuts or holds between them.
 
     Displacements are of one size.
     """

@@ -63,4 +63,6 @@ class Ends(NamedTuple):
         first, last = self.pictures
         if png.shown_profile(first.tags) != png.shown_profile(last.tags):
             path0, path1 = self.paths
-            print(f"{path1} has other colours than {path0}; frames between are in those of {path0}.", file=sys.stderr)
+            print(
+                f"{path1} has another colour profile than {path0}; frames between use that of {path0}.", file=sys.stderr
+            )

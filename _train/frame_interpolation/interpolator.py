@@ -28,14 +28,14 @@ from _train.frame_interpolation.flows import Flows
 from _train.frame_interpolation.frames import Range, as_arrays, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
-from _train.frame_interpolation.guides.parted import AutomaticMotion, Parted
+from _train.frame_interpolation.guides.parted import AutomaticMotion, PreparedParts
 from _util import checkpoints, graphs, image, memory, runs, threads, transfer
 from _util.device import choose as choose_device
 from _util.errors import InputError
 from _util.version import VERSION
 
 if TYPE_CHECKING:
-    from _train.frame_interpolation.guides.hinted import Hinted
+    from _train.frame_interpolation.guides.hinted import PreparedHints
     from _train.frame_interpolation.guides.line_art import Lines
 
 LINE_ART = ("auto", "on", "off")
@@ -49,8 +49,8 @@ class PreparedFrames(NamedTuple):
     prepared: pipeline.PreparedPair | None  # None if the frames are equal
     first: np.ndarray  # as given; results have its shape and type
     values: Range
-    hinted: "Hinted | None" = None  # draws in place of the pipeline if there are hints
-    parted: Parted | None = None  # draws if there are parts, by `hinted` or `prepared`
+    hinted: "PreparedHints | None" = None  # draws in place of the pipeline if there are hints
+    parted: PreparedParts | None = None  # draws if there are parts, by `hinted` or `prepared`
     lines: "Lines | None" = None  # set if lines are to be redrawn
 
 
@@ -63,15 +63,15 @@ class Interpolator:
         device: "cpu", "cuda", "cuda:1", …, a `torch.device`, or "auto", a GPU if there is one.
         precision: of the networks: "fp32", "bf16", "fp16", or "auto", one that is fast and accurate on the device. On a
             GPU, "auto" also allows TF32 in fp32 convolutions, as PyTorch does by default; any other precision disables
-            it. PyTorch has one such setting for the whole process: it stays as the last interpolator at work needs it.
+            it. PyTorch has one such setting for the whole process: the interpolator that drew last determines it.
         folder: searched for checkpoints.
         backend: "pytorch", "onnxruntime" or "openvino". The last two run models written by
             `python -m _scripts.export_onnx`, on devices they choose themselves; they ignore `device` and `precision`.
         line_art: whether the lines of line drawings are redrawn, with the widths they have in both frames and without
             greys: "off", "on", or "auto" (on if both frames are line drawings).
-        matching: "auto": strokes of line drawings, and pieces of flat drawings, that rotate so far that a synthesis
-            that finds motion itself loses them are matched, and drawn along their arcs. This takes up to a few seconds
-            per pair of such drawings. "off": the synthesis draws everything, unless a flow is given.
+        matching: "auto": strokes of line drawings, and pieces of flat drawings, that rotate too far for a synthesis
+            that finds motion itself are matched, and drawn along their arcs. This takes up to a few seconds per pair of
+            such drawings. "off": the synthesis draws everything, unless a flow is given.
 
     Attributes:
         flow, synthesis: the selected names; `flow` is None if the synthesis finds motion itself.
@@ -104,9 +104,9 @@ class Interpolator:
         self.device = choose_device(device if backend == "pytorch" else "cpu")
         self.context = create_context(self.device, precision, folder, backend)
         self._allows_tf32 = precision == "auto"
-        self._precision_of_its_own()  # for users of the pipeline
+        self._own_precision()  # for users of the pipeline
         memory.keep_freed()
-        with checkpoints.to_be_loaded():
+        with checkpoints.skip_initialization():
             self.pipeline = pipeline.create(choice, self.context, with_matching=matching != "off")
         for note in choice.notes:
             _print_once(note)
@@ -186,15 +186,15 @@ class Interpolator:
         tensors = self._tensors(frame0, frame1, values)
         lines = self._lines(*tensors)
         hinted = parted = None
-        with self._precision_of_its_own():
+        with self._own_precision():
             if hints:
-                from _train.frame_interpolation.guides.hinted import Hinted
+                from _train.frame_interpolation.guides.hinted import PreparedHints
 
-                hinted = Hinted(self.pipeline, tensors[0], tensors[1], hints)
+                hinted = PreparedHints(self.pipeline, tensors[0], tensors[1], hints)
             prepared = hinted.automatic if hinted else self.pipeline.prepare(tensors[0], tensors[1])
             if len(masks):
                 shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
-                parted = Parted(hinted or AutomaticMotion(self.pipeline, prepared), shown)
+                parted = PreparedParts(hinted or AutomaticMotion(self.pipeline, prepared), shown)
         return PreparedFrames(prepared, frame0, values, hinted, parted, lines)
 
     def _tensors(self, frame0: np.ndarray, frame1: np.ndarray, values: Range) -> list[Tensor]:
@@ -218,14 +218,14 @@ class Interpolator:
         """
         self.check_eases()
         frame0, frame1 = as_arrays(frame0, frame1)
-        with self._precision_of_its_own():
+        with self._own_precision():
             return self.pipeline.displacement(*self._tensors(frame0, frame1, Range.of(frame0, frame1)))
 
     def check_eases(self) -> None:
         """Raise InputError unless the synthesis finds motion itself, as `displacement` needs it."""
         if self.pipeline.network is None:
             raise InputError(
-                f"The ease auto needs a synthesis that finds motion itself, as ifnet; {self.method} does not."
+                f"The ease auto needs a synthesis that finds motion itself, such as ifnet; {self.method} does not."
             )
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
@@ -233,7 +233,7 @@ class Interpolator:
         if pair.prepared is None:
             still = torch.zeros(1, 2, *pair.first.shape[:2], device=self.device)
             return Flows(still, still)
-        with self._precision_of_its_own():
+        with self._own_precision():
             return self.pipeline.flow(pair.prepared)
 
     def at(self, pair: PreparedFrames, t: float) -> np.ndarray:
@@ -256,8 +256,8 @@ class Interpolator:
 
         Args:
             own: for each mask given to `prepare`, the times of that part, one per frame.
-            easing: how far motion has come at the times, by pixel where `Pipeline.takes_maps` and without hints and
-                masks, else by its mean. By default, motion is even.
+            easing: progress of motion at the times, per pixel if `Pipeline.takes_maps` and there are no hints or masks,
+                else its mean. Linear by default.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
@@ -266,7 +266,7 @@ class Interpolator:
             times, easing = map(easing.mean, check_times(times)), None
         if pair.parted is not None:
             for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
-                with self._precision_of_its_own():
+                with self._own_precision():
                     frame, width = pair.parted.frame(t, of_parts)[0], self._widths(pair, t)
                 yield self._waiting(pair, t, frame, width)
             return
@@ -295,7 +295,7 @@ class Interpolator:
         Args:
             easing: of one time.
         """
-        with self._precision_of_its_own():
+        with self._own_precision():
             if pair.hinted is not None:
                 return pair.hinted.frames(times), [self._widths(pair, t) for t in times]
             assert pair.prepared is not None
@@ -320,7 +320,7 @@ class Interpolator:
     def _widths_of_keys(self, lines: "Lines") -> Tensor:
         return torch.from_numpy(lines.widths[:, None]).to(self.device)
 
-    def _precision_of_its_own(self) -> torch.autocast:
+    def _own_precision(self) -> torch.autocast:
         """Disable any `torch.autocast` of the caller, and allow TF32 or not as `precision` says.
 
         TF32 is not reset afterwards, since another thread may be drawing with the same interpolator.

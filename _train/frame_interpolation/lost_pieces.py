@@ -14,9 +14,9 @@ from torch import Tensor
 
 from _train.frame_interpolation.flows import better
 from _train.frame_interpolation.piece_flows import (
-    BOW,
-    bows_of,
+    MIN_DEVIATION,
     by_pixel,
+    deviations_of,
     landings,
     line_drawing,
     paths_of,
@@ -127,8 +127,8 @@ class _Turning(NamedTuple):
 
 def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, scale: float) -> _Turning:
     is_turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
-    bows = bows_of(pieces, matched)
-    turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= BOW)
+    bows = deviations_of(pieces, matched)
+    turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
     turns &= _are_whole(pieces)
     seen, unlike = _compared(pictures, pieces, matched, turns)

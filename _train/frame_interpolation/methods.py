@@ -27,6 +27,7 @@ class Method(NamedTuple):
     onnx: str = ""  # creates the same method for the ONNX backends; format as of `create`
 
     def creator(self, backend: str = "pytorch") -> Callable[..., Any]:
+        """The function that creates it from a `context.Context`."""
         module, function, *arguments = (self.create if backend == "pytorch" else self.onnx).split(":")
         create = pkgutil.resolve_name(f"{module}:{function}")
         return lambda context: create(context, *arguments)
@@ -43,6 +44,7 @@ class Metric(NamedTuple):
     has_protocols: bool = False  # takes "paper" or "standard" as its argument, else no arguments
 
     def creator(self) -> Callable[..., Any]:
+        """The class of the metric."""
         return pkgutil.resolve_name(self.create)
 
 

@@ -12,7 +12,7 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import better, sgm
 from _train.frame_interpolation.models.splatting import SplatSource, half_warp, splat_metric
 from _util import image, paths
-from _util.dis import costs, unlikeness
+from _util.dis import costs, dissimilarity
 from _util.flow import Flows, from_arrays, to_array
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
@@ -25,7 +25,7 @@ from _util.strokes.tracing import LinePoints, is_dense, trace
 from _util.tones import find_tones, share_of_ink
 
 _NO_GROUND = 1.0  # depth order of what is not known to be ground
-BOW = 0.5  # minimum deviation from a straight path at t = 0.5, in pixels, of a piece that rotates
+MIN_DEVIATION = 0.5  # minimum deviation from a straight path at t = 0.5, in pixels, of a piece that rotates
 _CONFIDENCE = 0.8  # minimum, of a piece that rotates
 _WORSE = 0.01  # tolerance of the mean matching cost (at most 1) against that of the flow
 _BETTER = 0.95  # maximum disagreement along a rotating piece, relative to that along the flow
@@ -78,7 +78,7 @@ class PiecesAndSearch(PieceFlow):
             return strokes_or(straight, *drawing)
         pieces = find(*image.pictures_of(frame0, frame1), matching)
         matched = paths_of(pieces, frame0)
-        turns = bows_of(pieces, matched) >= BOW
+        turns = deviations_of(pieces, matched) >= MIN_DEVIATION
         if pieces.is_line_art or not turns.any():
             return straight
         found = _find_themselves(frame0, frame1, pieces, matched, straight)
@@ -122,11 +122,11 @@ def strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tupl
     return matched if of_flow > _CHEAP and cost(lines, by_strokes, scale) < _MUCH_BETTER * of_flow else straight
 
 
-def bows_of(pieces: Pieces, matched: Flows) -> np.ndarray:
+def deviations_of(pieces: Pieces, matched: Flows) -> np.ndarray:
     """(k,): each piece's maximum deviation from a straight path at t = 0.5, in pixels."""
     found = np.zeros(len(pieces.layers))
     for owners, path in zip(pieces.owners, matched, strict=True):
-        is_curved = (owners != UNKNOWN) & paths.bows(path).any(1)[0].cpu().numpy()
+        is_curved = (owners != UNKNOWN) & paths.offsets(path).any(1)[0].cpu().numpy()
         x, y = paths.off_straight(_selected(path, is_curved), 0.5)[0].cpu().numpy()
         np.maximum.at(found, owners[is_curved], np.hypot(x, y))
     return found
@@ -187,7 +187,7 @@ def _disagreement(frame0: Tensor, frame1: Tensor, motion: Flows) -> np.ndarray:
     moved = [image.to_array(warped[0].clamp(0, 1), np.uint8) for warped in warp.warps]
     shown = [mask[0, 0].cpu().numpy() > 0.5 for mask in warp.masks]
     seen_less = np.where(shown[0] | shown[1], _SEEN_ONCE, _NOT_SEEN)
-    return np.where(shown[0] & shown[1], unlikeness(*moved), seen_less)
+    return np.where(shown[0] & shown[1], dissimilarity(*moved), seen_less)
 
 
 def landings(motion: Tensor, t: float, chosen: np.ndarray) -> np.ndarray:

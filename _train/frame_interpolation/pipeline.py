@@ -53,7 +53,7 @@ class Pipeline:
         pair, alpha = Pair(frame0, frame1, frame0, frame1), None
         if frame0.shape[1] == 4:
             colours, alphas = _split(frame0, frame1)
-            pair, alpha = Pair(*_extend(colours, alphas), *over_plain_ground(colours, alphas)), torch.cat(alphas)
+            pair, alpha = Pair(*_extend(colours, alphas), *over_plain_background(colours, alphas)), torch.cat(alphas)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
         h, w = frame0.shape[2:]
@@ -97,7 +97,7 @@ class Pipeline:
         frame.
         """
         assert self.network is not None
-        seen = over_plain_ground(*_split(frame0, frame1)) if frame0.shape[1] == 4 else [frame0, frame1]
+        seen = over_plain_background(*_split(frame0, frame1)) if frame0.shape[1] == 4 else [frame0, frame1]
         seen0, seen1 = (flows.reduced(frame, _SMALL_AREA) for frame in seen)
         return self.network.displacement(self.network.prepare(Pair(seen0, seen1, seen0, seen1), None))
 
@@ -128,7 +128,7 @@ def create(choice: Choice, context: Context, with_matching: bool = False) -> Pip
     from _train.frame_interpolation.rotation import AlongArcs
 
     if isinstance(synthesiser, syntheses.Intermediate):  # on a GPU it is a graph, which is replayed
-        synthesiser = syntheses.Remembering(synthesiser)
+        synthesiser = syntheses.CachedIntermediate(synthesiser)
     lost_motion = LostMotion(context, synthesiser, of_all=choice.flow is not None)
     return Pipeline(lost_motion, AlongArcs(synthesiser), network)
 
@@ -153,7 +153,7 @@ def _split(frame0: Tensor, frame1: Tensor) -> tuple[tuple[Tensor, ...], tuple[Te
     return (colours0, colours1), (alpha0, alpha1)
 
 
-def over_plain_ground(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
+def over_plain_background(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
     """Composite both frames over white or black, whichever contrasts more with the visible colours."""
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]

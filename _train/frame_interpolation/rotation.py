@@ -131,7 +131,7 @@ def _splatted(
 
 def rotates(path: Tensor) -> Tensor:
     """(b, 1, h, w), 1 where a path (b, 9, h, w) is not straight; 0 for a flow."""
-    return paths.bows(path).any(1, keepdim=True).to(path)
+    return paths.offsets(path).any(1, keepdim=True).to(path)
 
 
 def carried_along(
@@ -150,12 +150,12 @@ def carried_along(
     from _train.frame_interpolation.models.splatting import SplatSource, splat, splat_metric
 
     prepared = network.prepare(Pair(frame0, frame1, frame0, frame1), None)
-    paths, metric = torch.cat(motion), splat_metric(frame0, frame1, *motion)
+    path, metric = torch.cat(motion), splat_metric(frame0, frame1, *motion)
     overlaps, areas = [], []
     for some in masks.split(_TOGETHER, 1):  # drawings may have hundreds of pieces
         shown = some.to(frame0)
         by_network = _drawn(network, prepared, shown)[0]
-        along = splat(SplatSource(shown, paths, metric), 0.5)[0]
+        along = splat(SplatSource(shown, path, metric), 0.5)[0]
         both, either = (of(by_network, along).sum((1, 2)) for of in (torch.minimum, torch.maximum))
         overlaps.append(both / either.clamp(min=1))
         areas.append(by_network.sum((1, 2)) / along.sum((1, 2)).clamp(min=1))

@@ -39,8 +39,12 @@ class Pair(NamedTuple):
 
 class FrameSynthesis(Protocol):
     def prepare(self, pair: Pair, flow: Flows | None) -> Any:
-        """Compute what does not depend on the time, as named tuples of tensors. `flow` is None for methods that find
-        motion themselves; methods that are `along_paths` also accept paths."""
+        """Compute what does not depend on the time, as named tuples of tensors.
+
+        Args:
+            flow: flow01 and flow10, (1, 2, h, w), or for methods that are `along_paths` also paths, (1, 9, h, w); None
+                for methods that find motion themselves.
+        """
 
     def synthesise(self, prepared: Any, t: float | Tensor, carried: Tensor | None = None) -> Tensor:
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
@@ -52,7 +56,7 @@ class FrameSynthesis(Protocol):
         ...
 
     def flow(self, prepared: Any) -> Flows:
-        """The flow between the frames that the synthesis uses."""
+        """flow01 and flow10 that the synthesis uses, (1, 2, h, w), x then y, pixels."""
         ...
 
     def takes_maps(self, prepared: Any) -> bool:
@@ -153,7 +157,7 @@ class Intermediate:
         frame, motion, mask = self.interpolate(prepared, t)
         if carried is None:
             return frame
-        moved0, moved1 = ifnet.read(carried.unsqueeze(1), motion)
+        moved0, moved1 = ifnet.warp_both(carried.unsqueeze(1), motion)
         return torch.cat([frame, moved1.lerp(moved0, torch.sigmoid(mask))], 1)
 
     def flow(self, prepared: Any) -> Flows:
@@ -170,8 +174,8 @@ class Intermediate:
         return True
 
 
-class Remembering(Intermediate):
-    """A synthesis that remembers the pair it prepared last, and the motion it estimated last, if these are small."""
+class CachedIntermediate(Intermediate):
+    """An `Intermediate` that caches the last prepared pair and motion, if these are small."""
 
     def __init__(self, synthesis: Intermediate):
         self._synthesis = synthesis
@@ -208,7 +212,7 @@ def splatting(_: Context) -> FrameSynthesis:
 
 
 def rife(context: Context) -> FrameSynthesis:
-    return _intermediate(IFNet(), "rife", context, ifnet.players_coarseness)
+    return _intermediate(IFNet(), "rife", context, ifnet.rife_coarseness)
 
 
 def sharp_ifnet(context: Context, coarser: str = "1") -> FrameSynthesis:

@@ -75,7 +75,7 @@ def train(options: argparse.Namespace) -> None:
     try:
         loop.run()
     except OSError as error:
-        raise InputError(f"Training stopped at step {loop.step} ({error}); earlier checkpoints are whole.") from error
+        raise InputError(f"Training stopped at step {loop.step} ({error}); earlier checkpoints are intact.") from error
     if loop.fabric.is_global_zero:
         print(f"Trained to step {loop.step} of {options.steps}, in {loop.seconds / 60:.1f} minutes; see {options.out}.")
 

@@ -42,7 +42,7 @@ class _Canvas(NamedTuple):
 def bend_within(
     pairs: np.ndarray,
     matrices: np.ndarray,
-    hides: np.ndarray,
+    occluder_areas: np.ndarray,
     matching: Matching,
     pictures: tuple,
     bends: tuple,
@@ -51,12 +51,12 @@ def bend_within(
     """Fill in `bends`. Returns for each pair whether it explains both frames.
 
     Args:
-        hides: (k,), the area from which on a piece, like all that is outside the frame, hides parts of each; infinite
-            if nothing does.
+        occluder_areas: (k,), the area from which on a piece, like all that is outside the frame, may hide parts of each;
+            infinite if nothing does.
     """
-    believed = np.zeros(len(pairs), bool)
+    accepted = np.zeros(len(pairs), bool)
     if not len(pairs):
-        return believed
+        return accepted
     greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
     both = matching.segments0, matching.segments1
     covering = [np.zeros(len(segments.areas), bool) for segments in both]
@@ -69,31 +69,31 @@ def bend_within(
     ]
     tiny = _TINY * scale**2
     least = np.where(np.abs(np.degrees(angles(matrices))) >= _TURNED, _LEAST_SEEN_TURNED, LEAST_SEEN)
-    threads.run(_agree, len(pairs), pairs, matrices, inverse, *frames, tiny, least, hides, believed)
-    rest = np.flatnonzero(~believed)
+    threads.run(_agree, len(pairs), pairs, matrices, inverse, *frames, tiny, least, occluder_areas, accepted)
+    rest = np.flatnonzero(~accepted)
     rest = rest[np.argsort(-both[0].areas[pairs[rest, 0]], kind="stable")]
 
     def work(start: int, stop: int) -> None:
         for k in rest[start:stop]:
-            believed[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), float(least[k]), both, greys, covering, bends)
+            accepted[k] = _bend_one(pairs[k], (matrices[k], inverse[k]), float(least[k]), both, greys, covering, bends)
 
     if len(rest):
         threads.run(work, len(rest))
-    return believed
+    return accepted
 
 
 @njit()
-def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, hides, believed, start, stop):
+def _agree(pairs, matrices, inverse, frame0, frame1, tiny, least, occluder_areas, accepted, start, stop):
     """Whether pieces explain each other without a bend."""
     for k in range(start, stop):
         one, other = pairs[k]
-        believed[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k], hides[k]) and _agrees(
-            other, one, inverse[k], frame1, frame0, tiny, least[k], hides[k]
+        accepted[k] = _agrees(one, other, matrices[k], frame0, frame1, tiny, least[k], occluder_areas[k]) and _agrees(
+            other, one, inverse[k], frame1, frame0, tiny, least[k], occluder_areas[k]
         )
 
 
 @njit()
-def _agrees(own, other, matrix, here, there, tiny, least, hides):
+def _agrees(own, other, matrix, here, there, tiny, least, occluder_areas):
     h, w = here.labels.shape
     count = inside = covered = hidden = differ = 0
     for y in range(here.boxes[own, 1], here.boxes[own, 3]):
@@ -105,8 +105,8 @@ def _agrees(own, other, matrix, here, there, tiny, least, hides):
             column, row = round(u), round(v)
             if not (0 <= row < h and 0 <= column < w):
                 differ += 1
-                covered += hides < np.inf
-                hidden += hides < np.inf
+                covered += occluder_areas < np.inf
+                hidden += occluder_areas < np.inf
                 continue
             label = there.labels[row, column]
             if label == other:
@@ -116,9 +116,9 @@ def _agrees(own, other, matrix, here, there, tiny, least, hides):
                 differ += 1
                 if there.covering[label]:
                     covered += 1
-                    hidden += there.areas[label] > hides
+                    hidden += there.areas[label] > occluder_areas
     alike = differ - hidden < _AGREES * (count - hidden) or count < tiny
-    seen = inside > least * count or (hides < np.inf and inside > LEAST_SEEN * count)
+    seen = inside > least * count or (occluder_areas < np.inf and inside > LEAST_SEEN * count)
     return alike and inside > OVERLAP * (count - covered) and seen
 
 

@@ -13,7 +13,7 @@ from _util.compiled import njit
 from _util.pieces.affine import moved
 
 # NumPy's integers: Numba compiles a function anew for each of Python's constants that it is called with.
-SHIFT, TURN, SIMILARITY, AFFINE = np.arange(4)
+TRANSLATION, RIGID, SIMILARITY, AFFINE = np.arange(4)
 _LEAST = 6  # points in all that must be paired
 _COLLINEAR = 1e-6  # ratio of determinant to squared trace below which points lie on a line
 
@@ -28,12 +28,12 @@ class Outline(NamedTuple):
 
 @njit()
 def refine(motion, here, there, kind, rounds, widest, narrowest):
-    """Refine a motion in place by iterative closest points, within distances from `widest` down to `narrowest`."""
+    """Refine a motion in place by iterative closest points, within 2 · `widest`, then down to 2 · `narrowest`."""
     count0, count1 = len(here.sample[0]), len(there.sample[0])
     pairs, weights = np.empty((count0 + count1, 4)), np.empty(count0 + count1)
     squares = np.empty(max(len(here.points[0]), len(there.points[0])), np.float32)
     for step in range(rounds):
-        limit = (widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2 * 4
+        limit = (2 * widest * (narrowest / widest) ** (step / max(rounds - 1, 1))) ** 2
         for k in range(count0):
             x, y = here.sample[0][k], here.sample[1][k]
             u, v = moved(motion, x, y)
@@ -70,7 +70,7 @@ def _solve(pairs, weights, kind, motion):
         xx, xy, yy = xx + w * x * x, xy + w * x * y, yy + w * y * y
         xu, xv, yu, yv = xu + w * x * u, xv + w * x * v, yu + w * y * u, yv + w * y * v
     a, b, c, d = 1.0, 0.0, 0.0, 1.0
-    if kind in (TURN, SIMILARITY):
+    if kind in (RIGID, SIMILARITY):
         cos, sin = xu + yv, xv - yu
         length = np.hypot(cos, sin)
         if length > 1e-9:

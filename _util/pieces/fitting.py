@@ -2,9 +2,9 @@
 
 Candidates are a shift, a rigid motion, a similarity and an affine motion. A richer one is used only where it fits the
 outlines clearly better. Initial motions come from the centres and principal axes of the pieces, and from the places
-where they touch others. Each is refined by iterative closest points, and is charged for the pixels that it takes to
-other colours. Mirrored motions are rejected. What rests wherever nothing may hide it rests. Else a poor fit gives way
-to a rigid motion of the outlines that nothing may hide, if these fit far better.
+where they touch others. Each is refined by iterative closest points; pixels that it maps to other colours add to its
+cost. Mirrored motions are rejected. If the identity fits all outline points that cannot be occluded, it is taken. Else
+a poor fit is replaced by a rigid motion of these points, if that fits far better.
 
 A motion is a matrix (2, 3) that takes x, y of frame 0 to frame 1.
 """
@@ -17,9 +17,9 @@ from _util.compiled import njit
 from _util.pieces.affine import moved
 from _util.pieces.closest_points import (
     AFFINE,
-    SHIFT,
+    RIGID,
     SIMILARITY,
-    TURN,
+    TRANSLATION,
     Outline,
     cost_of,
     moved_points,
@@ -32,19 +32,21 @@ from _util.pieces.outlines import SOME, Outlines
 _ROUNDS, _LAST_ROUNDS = np.array([5, 4])
 _LEAST = 8  # points of an outline with which more than the shift of the centres is fitted
 _KEPT = 3  # initial motions that are refined
-_BETTER = np.array([0.8, 0.8, 0.6, 0.6])  # each kind must have less than this share of the cost of the simpler one,
-_NOTICED = 0.01  # minus this
+_BETTER = np.array(
+    [0.8, 0.8, 0.6, 0.6]
+)  # a kind must cost less than this times the simpler kind's cost, minus _NOTICED
+_NOTICED = 0.01
 _CLOSE, _MOST_CLOSE = 0.55, 0.25  # mean distance in pixels at which no richer motion is tried; its largest cost
 _SMALLEST, _LARGEST = 0.55, 1.8  # scales along any direction
 _BEND = 0.06  # distance at which an outline point counts as missing, as a share of the square root of the area
 _ASTRAY = 0.35  # distance within which initial motions find points to pair, as a share of the same
 _TURNING, _TOUCHING = 0.2, 0.5  # cost of a turn of 180°, and of contacts that come apart
 _PARTED = 0.12  # squared distance at which contacts are apart, as a share of the area
-_LOOKS, _UNLIKE = 0.5, 24  # cost of colours that all differ, by more levels than this
-_RESTS = 0.02  # cost up to which what nothing hides rests
-_POOR = 0.1  # least cost of a fit that gives way to one of what nothing hides,
-_BETTER_SHOWN = 0.5  # which must have less than this share of it
-_LEAST_SHOWN = 10  # points of an outline that nothing hides
+_APPEARANCE, _UNLIKE = 0.5, 24  # cost of colours that all differ, by more levels than this
+_STATIC = 0.02  # cost of the unoccluded points up to which a piece is static
+_POOR = 0.1  # cost from which on a fit may be replaced by one of the unoccluded points
+_BETTER_SHOWN = 0.5  # largest cost of the replacement, relative to the fit's
+_LEAST_SHOWN = 10  # points of an outline that cannot be occluded
 _MOST_JOINTS = 6  # from which initial motions are made
 
 
@@ -68,7 +70,7 @@ class _Cover(NamedTuple):
     own: int
 
 
-class _Looks(NamedTuple):
+class _Appearance(NamedTuple):
     """The colours of a piece, and the frame that shows its match."""
 
     points: tuple[np.ndarray, np.ndarray]  # in the piece
@@ -77,12 +79,12 @@ class _Looks(NamedTuple):
     cover: _Cover  # of the match
 
 
-class _Clues(NamedTuple):
+class _Priors(NamedTuple):
     """What tells of the motion of a piece apart from outlines."""
 
     area: float
     joints: np.ndarray  # (j, 4), its contacts, see `Joints`
-    looks: _Looks
+    appearance: _Appearance
 
 
 class Joints(NamedTuple):
@@ -93,18 +95,18 @@ class Joints(NamedTuple):
 
 
 @njit()
-def fit(pairs, shapes0, shapes1, areas, hides, joints, scale, fits, start, stop):
+def fit(pairs, shapes0, shapes1, areas, occluder_areas, joints, scale, fits, start, stop):
     """Fit the pairs start … stop - 1; for `threads.run`.
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         shapes0, shapes1: the `Shapes` of both frames.
         areas: (k,), the mean of both pieces'.
-        hides: (k,), the area from which on a piece may lie in front of each.
+        occluder_areas: (k,), the area from which on a piece may lie in front of each.
         joints: the `Joints` of the pairs.
         scale: of lengths, 1 at 540×960.
-        fits: (k, 8), the result: the matrix by rows, its cost in [0, 1], and that of a rigid one on what nothing hides;
-            1 if it is not rigid or much is hidden.
+        fits: (k, 8), the result: the matrix by rows, its cost in [0, 1], and that of a rigid one on points that
+            cannot be occluded; 1 if it is not rigid or much is hidden.
     """
     for i in range(start, stop):
         own = joints.places[joints.firsts[i] : min(joints.firsts[i + 1], joints.firsts[i] + _MOST_JOINTS)]
@@ -113,13 +115,13 @@ def fit(pairs, shapes0, shapes1, areas, hides, joints, scale, fits, start, stop)
         here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
         near = max(1.5 * scale, _BEND * np.sqrt(areas[i]))
         covers = _Cover(shapes0.labels, shapes0.hiding, one), _Cover(shapes1.labels, shapes1.hiding, other)
-        looks = _Looks(_points(shapes0.insides, one), shapes0.picture, shapes1.picture, covers[1])
-        clues = _Clues(areas[i], own, looks)
-        _fit(here, there, clues, scale, near, fits[i])
+        appearance = _Appearance(_points(shapes0.insides, one), shapes0.picture, shapes1.picture, covers[1])
+        priors = _Priors(areas[i], own, appearance)
+        _fit(here, there, priors, scale, near, fits[i])
         here, there = _outline(shapes0.shown, one, centre0), _outline(shapes1.shown, other, centre1)
-        _fit_hidden(here, there, covers, hides[i], clues, near, fits[i])
+        _fit_hidden(here, there, covers, occluder_areas[i], priors, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
-        fits[i, 7] = _shown_cost(motion, here, there, covers, hides[i], near) if _is_rigid(motion) else 1
+        fits[i, 7] = _shown_cost(motion, here, there, covers, occluder_areas[i], near) if _is_rigid(motion) else 1
 
 
 @njit()
@@ -135,7 +137,7 @@ def _points(outlines, piece):
 
 
 @njit()
-def _fit(here, there, clues, scale, near, found):
+def _fit(here, there, priors, scale, near, found):
     found[:] = 0
     found[0], found[4], found[6] = 1, 1, 1
     if min(len(here.points[0]), len(there.points[0])) < _LEAST:
@@ -148,17 +150,17 @@ def _fit(here, there, clues, scale, near, found):
     shifted = np.eye(2, 3)
     shifted[0, 2], shifted[1, 2] = there.centre[0] - here.centre[0], there.centre[1] - here.centre[1]
     if full > enough:
-        refine(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
+        refine(shifted, here, there, TRANSLATION, _LAST_ROUNDS, 2 * near, near)
         cost = cost_of(shifted, here, there, near)
-        if cost < _BETTER[SHIFT] * full - _NOTICED:
+        if cost < _BETTER[TRANSLATION] * full - _NOTICED:
             result, full = shifted, cost
     if full > enough:
-        best = _turned(here, there, clues, near)
+        best = _turned(here, there, priors, near)
         x, y = moved(best, here.centre[0], here.centre[1])
         shifted = np.eye(2, 3)
         shifted[0, 2], shifted[1, 2] = x - here.centre[0], y - here.centre[1]
-        refine(shifted, here, there, SHIFT, _LAST_ROUNDS, 2 * near, near)
-        for kind, candidate in ((SHIFT, shifted), (TURN, best)):
+        refine(shifted, here, there, TRANSLATION, _LAST_ROUNDS, 2 * near, near)
+        for kind, candidate in ((TRANSLATION, shifted), (RIGID, best)):
             cost = cost_of(candidate, here, there, near)
             if cost < _BETTER[kind] * full - _NOTICED:
                 result, full = candidate, cost
@@ -181,38 +183,38 @@ def _write(found, motion, cost):
 
 
 @njit()
-def _fit_hidden(here, there, covers, hides, clues, near, found):
-    """Replace a fit by rest if that explains what nothing hides, or by a rigid motion if that fits far better.
+def _fit_hidden(here, there, covers, occluder_areas, priors, near, found):
+    """Replace a fit by the identity, or by a rigid motion if that fits far better, on points that cannot be occluded.
 
     Args:
-        here, there: the outlines that nothing hides.
+        here, there: the outlines, where nothing can occlude them.
         covers: the `_Cover` of both frames.
     """
     if min(len(here.points[0]), len(there.points[0])) < 2 * _LEAST_SHOWN:
         return
     rest = np.eye(2, 3)
-    cost = _shown_cost(rest, here, there, covers, hides, near)
-    if cost < _RESTS:
+    cost = _shown_cost(rest, here, there, covers, occluder_areas, near)
+    if cost < _STATIC:
         _write(found, rest, cost)
         return
     if found[6] < _POOR:
         return
-    wide = _ASTRAY * np.sqrt(clues.area)
+    wide = _ASTRAY * np.sqrt(priors.area)
     lowest = _BETTER_SHOWN * found[6]
     trials = ends_upon_ends(here, there)
-    turned = _turned(here, there, clues, near)
+    turned = _turned(here, there, priors, near)
     for k in range(len(trials) + 1):
         trial = trials[k] if k < len(trials) else turned
-        refine(trial, here, there, TURN, _ROUNDS, wide, near)
-        cost = _shown_cost(trial, here, there, covers, hides, near)
-        apart = _turning(trial) + _LOOKS * _unlike(trial, clues.looks)
+        refine(trial, here, there, RIGID, _ROUNDS, wide, near)
+        cost = _shown_cost(trial, here, there, covers, occluder_areas, near)
+        apart = _turning(trial) + _APPEARANCE * _unlike(trial, priors.appearance)
         if cost + apart < lowest:
             lowest = cost + apart
             _write(found, trial, cost)
 
 
 @njit()
-def _shown_cost(motion, here, there, covers, hides, far):
+def _shown_cost(motion, here, there, covers, occluder_areas, far):
     """`cost_of` of a rigid motion, without points that land where they may be hidden; 1 if few are left."""
     limit, total = far * far, 0.0
     carried = moved_points(motion, here.points)
@@ -222,11 +224,11 @@ def _shown_cost(motion, here, there, covers, hides, far):
         for k in range(len(xs)):
             if way == 0:
                 u, v = moved(motion, xs[k], ys[k])
-                hidden, distance = _is_hidden(covers[1], u, v, hides), nearest_square(u, v, there.points)
+                hidden, distance = _is_hidden(covers[1], u, v, occluder_areas), nearest_square(u, v, there.points)
             else:
                 x, y = xs[k] - motion[0, 2], ys[k] - motion[1, 2]
                 u, v = motion[0, 0] * x + motion[1, 0] * y, motion[0, 1] * x + motion[1, 1] * y
-                hidden, distance = _is_hidden(covers[0], u, v, hides), nearest_square(xs[k], ys[k], carried)
+                hidden, distance = _is_hidden(covers[0], u, v, occluder_areas), nearest_square(xs[k], ys[k], carried)
             if not hidden:
                 count, cost = count + 1, cost + min(distance, limit) / limit
         if count < _LEAST_SHOWN:
@@ -236,7 +238,7 @@ def _shown_cost(motion, here, there, covers, hides, far):
 
 
 @njit()
-def _is_hidden(cover, x, y, hides):
+def _is_hidden(cover, x, y, occluder_areas):
     """Whether a point lies outside the frame, or in or beside a piece that may hide it."""
     h, w = cover.labels.shape
     column, row = round(x), round(y)
@@ -246,37 +248,39 @@ def _is_hidden(cover, x, y, hides):
         return False
     for v in range(max(row - 1, 0), min(row + 2, h)):
         for u in range(max(column - 1, 0), min(column + 2, w)):
-            if cover.labels[v, u] != cover.own and cover.hiding[cover.labels[v, u]] > hides:
+            if cover.labels[v, u] != cover.own and cover.hiding[cover.labels[v, u]] > occluder_areas:
                 return True
     return False
 
 
 @njit()
-def _turned(here, there, clues, near):
+def _turned(here, there, priors, near):
     """The best rigid motion, from the most promising initial ones, refined first on few points, then on all."""
-    wide = max(4 * near, _ASTRAY * np.sqrt(clues.area))
-    initial = from_places(here, there, clues.joints)
+    wide = max(4 * near, _ASTRAY * np.sqrt(priors.area))
+    initial = from_places(here, there, priors.joints)
     few, few_there = Outline(here.sample, here.sample, here.centre), Outline(there.sample, there.sample, there.centre)
     costs = np.empty(len(initial))
     for k in range(len(initial)):
-        costs[k] = cost_of(initial[k], few, few_there, wide) + _prior(initial[k], clues)
+        costs[k] = cost_of(initial[k], few, few_there, wide) + _prior(initial[k], priors)
     best, lowest = initial[0].copy(), np.inf
     for _ in range(min(_KEPT, len(initial))):
         k = np.argmin(costs)
         costs[k] = np.inf
         trial = initial[k].copy()
-        refine(trial, few, few_there, TURN, _ROUNDS, wide, 1.5 * near)
-        refine(trial, here, there, TURN, _LAST_ROUNDS, 2 * near, near)
-        cost = cost_of(trial, here, there, near) + _prior(trial, clues) + _LOOKS * _unlike(trial, clues.looks)
+        refine(trial, few, few_there, RIGID, _ROUNDS, wide, 1.5 * near)
+        refine(trial, here, there, RIGID, _LAST_ROUNDS, 2 * near, near)
+        cost = (
+            cost_of(trial, here, there, near) + _prior(trial, priors) + _APPEARANCE * _unlike(trial, priors.appearance)
+        )
         if cost < lowest:
             best, lowest = trial, cost
     return best
 
 
 @njit()
-def _prior(motion, clues):
+def _prior(motion, priors):
     """The cost of a motion apart from the outlines: of its turn, and of contacts that come apart."""
-    joints, far = clues.joints, _PARTED * clues.area
+    joints, far = priors.joints, _PARTED * priors.area
     parted, least = 0.0, 1.0
     for k in range(len(joints)):
         x, y = moved(motion, joints[k, 0], joints[k, 1])
@@ -293,20 +297,20 @@ def _turning(motion):
 
 
 @njit()
-def _unlike(motion, looks):
+def _unlike(motion, appearance):
     """The share of a piece's pixels that land in its match on other colours."""
-    xs, ys = looks.points
+    xs, ys = appearance.points
     count = unlike = 0
     for k in range(len(xs)):
         x, y = moved(motion, xs[k], ys[k])
         column, row = round(x), round(y)
-        if not (0 <= row < looks.other.shape[0] and 0 <= column < looks.other.shape[1]):
+        if not (0 <= row < appearance.other.shape[0] and 0 <= column < appearance.other.shape[1]):
             continue
-        if looks.cover.labels[row, column] == looks.cover.own:
+        if appearance.cover.labels[row, column] == appearance.cover.own:
             count += 1
             apart = 0
             for c in range(3):
-                one, other = looks.picture[int(ys[k]), int(xs[k]), c], looks.other[row, column, c]
+                one, other = appearance.picture[int(ys[k]), int(xs[k]), c], appearance.other[row, column, c]
                 apart = max(apart, abs(np.int64(one) - np.int64(other)))  # int() of a byte has no sign
             unlike += apart > _UNLIKE
     return unlike / max(count, 1)

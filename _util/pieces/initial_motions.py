@@ -4,8 +4,8 @@ import numpy as np
 
 from _util.compiled import njit
 
-_COMPACT = 1.6  # ratio of axes below which the principal axis is not reliable,
-_EIGHTHS = np.arange(1, 8) * np.pi / 4  # and these turns are tried instead
+_COMPACT = 1.6  # ratio of axes below which the principal axis is unreliable
+_EIGHTHS = np.arange(1, 8) * np.pi / 4  # rotations tried instead, radians
 _APART = 3  # pixels above which two contacts tell a direction
 
 

@@ -3,8 +3,8 @@
 In: two frames and a matching. Out: `Pieces`: the moving piece that each pixel of both frames belongs to, the motion of
 each piece as part of a chain about joints, its bends and its layer; from these, flow or paths. A motion is fitted to
 outlines, and the residual is estimated by dense inverse search on the piece alone. If the result does not explain both
-frames, the piece is not moved. What rest explains as well rests. Pieces that surround everything and look the same in
-both frames are static ground.
+frames, the piece is not moved. A piece that the identity explains as well is not moved. Pieces that surround
+everything and look the same in both frames are static background.
 """
 
 from typing import NamedTuple
@@ -20,8 +20,8 @@ from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
-from _util.pieces.outlines import HIDES, Contacts, contacts, insides, outlines
-from _util.pieces.ownership import GROUND, UNKNOWN, adopt, find_mixed, leave_out_unexplained, with_lines
+from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts, insides, outlines
+from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
 from _util.pieces.pairing import pair_nearest
 from _util.pieces.resting import find_resting
 from _util.segmentation import Segments
@@ -29,7 +29,7 @@ from _util.sgm.matching import Matching
 from _util.sgm.motion import are_plausible, scale_of
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
-_FITS = 0.25  # cost of what nothing hides up to which other pieces hide the rest
+_FITS = 0.25  # cost of the unoccluded points up to which other pieces occlude the rest
 _RIM = 10  # pixels at 540×960 to either side of a border in which lines are reassigned to the piece they move with
 
 
@@ -79,23 +79,23 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     rests = find_resting(pictures, pairs, both, _matrices(fits))
     fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
-    hides = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, HIDES * _larger(pairs, both), np.inf))
-    believed = bend_within(pairs, _matrices(fits), hides, matching, pictures, bends, scale)
-    kept = np.cumsum(believed)  # the ground is the first
-    matrices = np.concatenate([np.eye(2, 3)[None], _matrices(fits)[believed]])
+    occluder_areas = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, OCCLUDER_RATIO * _larger(pairs, both), np.inf))
+    accepted = bend_within(pairs, _matrices(fits), occluder_areas, matching, pictures, bends, scale)
+    kept = np.cumsum(accepted)  # the ground is the first
+    matrices = np.concatenate([np.eye(2, 3)[None], _matrices(fits)[accepted]])
     of_labels = tuple(np.full(len(segments.areas), UNKNOWN, np.int32) for segments in both)
     for i in range(2):
         of_labels[i][stays[i]] = GROUND
-        of_labels[i][pairs[believed, i]] = kept[believed]
-    adopt(of_labels, both, matrices)
+        of_labels[i][pairs[accepted, i]] = kept[accepted]
+    assign_unmatched(of_labels, both, matrices)
     owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
     layers = find_layers(owners, bends, matrices, scale)
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
-    chains = _chain(pairs, believed, kept, matrices, both, touching)
+    chains = _chain(pairs, accepted, kept, matrices, both, touching)
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)
-    misfits = np.append(0, fits[believed, 6:].min(1))
+    misfits = np.append(0, fits[accepted, 6:].min(1))
     return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art)
 
 
@@ -139,9 +139,9 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     while True:
         touching = _Touching(pairs, both, borders)
         area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
-        hides, joints = HIDES * _larger(pairs, both), touching.by_pair(len(pairs))
+        occluder_areas, joints = OCCLUDER_RATIO * _larger(pairs, both), touching.by_pair(len(pairs))
         fits = np.zeros((len(pairs), 8))
-        threads.run(fitting.fit, len(pairs), pairs, *shapes, area, hides, joints, scale, fits)
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, area, occluder_areas, joints, scale, fits)
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):
             return _Fitted(pairs, fits, touching)
@@ -190,23 +190,23 @@ class _Touching:
 
 def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:
     """The pieces of a frame; all but large ones may lie in front of others."""
-    hides = segments.areas <= LARGE * segments.labels.size
-    hiding = np.where(hides, segments.areas, 0).astype(np.int64)
-    both = outlines(segments), outlines(segments, hides)
+    can_occlude = segments.areas <= LARGE * segments.labels.size
+    hiding = np.where(can_occlude, segments.areas, 0).astype(np.int64)
+    both = outlines(segments), outlines(segments, can_occlude)
     return fitting.Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)
 
 
 def _chain(
     pairs: np.ndarray,
-    believed: np.ndarray,
+    accepted: np.ndarray,
     kept: np.ndarray,
     matrices: np.ndarray,
     both: tuple[Segments, Segments],
     touching: _Touching,
 ) -> Chains:
-    moving = believed[touching.pairs].all(1)
-    areas = np.concatenate([[0], both[0].areas[pairs[believed, 0]]])
-    centres = np.concatenate([np.zeros((1, 2)), both[0].centroids[pairs[believed, 0]]])
+    moving = accepted[touching.pairs].all(1)
+    areas = np.concatenate([[0], both[0].areas[pairs[accepted, 0]]])
+    centres = np.concatenate([np.zeros((1, 2)), both[0].centroids[pairs[accepted, 0]]])
     return chain(matrices, areas, centres, kept[touching.pairs[moving]], touching.places[moving])
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from _util.segmentation import Segments
 from _util.segmentation.borders import adjacent, keys_of
 
-HIDES = 0.25  # ratio of areas from which on a piece may hide parts of another
+OCCLUDER_RATIO = 0.25  # ratio of areas from which on a piece may hide parts of another
 SOME = 32  # leading points of each outline that serve as its coarse sample
-_MOST = 240  # largest number of points kept per outline,
-_MOST_INSIDE, _STEP = 64, 2  # and inside of pieces, from every second row and column
+_MOST = 240  # points kept per outline, at most
+_MOST_INSIDE, _STEP = 64, 2  # pixels kept per piece, at most; step of rows and columns
 
 
 class Outlines(NamedTuple):
@@ -24,20 +24,22 @@ class Outlines(NamedTuple):
     starts: np.ndarray  # (n + 1,) int64
 
 
-def outlines(segments: Segments, hides: np.ndarray | None = None) -> Outlines:
+def outlines(segments: Segments, can_occlude: np.ndarray | None = None) -> Outlines:
     """The outlines of all pieces; the border of the frame does not count as an outline.
 
     Args:
-        hides: (n,) bool, pieces that may hide others; outlines beside those of them that are not much smaller are left
-            out.
+        can_occlude: (n,) bool, pieces that may hide others; outlines beside those of them that are not much smaller
+            are left out.
     """
     labels, count = segments.labels, len(segments.areas)
     beside, ends = np.zeros(labels.shape, bool), adjacent(labels)
     beside.flat[np.concatenate(ends)] = True
-    if hides is not None:
+    if can_occlude is not None:
         for here, there in (ends, ends[::-1]):
             own, other = labels.flat[here], labels.flat[there]
-            beside.flat[here[hides[other] & (segments.areas[other] > HIDES * segments.areas[own])]] = False
+            beside.flat[here[can_occlude[other] & (segments.areas[other] > OCCLUDER_RATIO * segments.areas[own])]] = (
+                False
+            )
     y, x = np.nonzero(beside)
     return _sample(x, y, labels[y, x], count, _MOST)
 

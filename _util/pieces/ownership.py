@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 
 from _util import image, threads
 from _util.compiled import njit
-from _util.morphology import grown
+from _util.morphology import dilated_mask
 from _util.pieces.affine import inverted, landing, moved
 from _util.pieces.bending import LEAST_SEEN
 from _util.pieces.ground import SAME
@@ -23,18 +23,18 @@ GROUND, UNKNOWN = 0, -1
 _ALIKE = 0.08  # of a channel; largest difference in colour between parts of one piece
 _COARSE = 5  # pixels of radius from which pixels are subsampled
 _OFF_COLOUR, _DEVIATIONS = 5, 2.5  # levels by which a line differs from its piece, and deviations from painted ground
-_UNMOVED = 3  # levels within which ground counts as seen in both frames,
-_UNSEEN = 4.0  # and that its difference counts less, or else more
-_LOYAL = 12  # levels by which another piece must match better
+_UNMOVED = 3  # levels within which background counts as seen in both frames
+_UNSEEN = 4.0  # levels subtracted from its cost if it is, else added
+_SWITCH_COST = 12  # levels by which another piece must match better
 _AWAY = 0.3  # levels per pixel of distance to an owner
 _UNOWNED, _OUTSIDE = 60.0, 100.0  # levels at which no owner counts, and one that takes a pixel out of the frame
 _ALIKE_AROUND = 2  # least number of a line pixel's neighbours that its new owner has; fewer are specks
-_LOST = 30  # levels of difference above which a line pixel matches no owner around it,
-_BESIDE = 3  # and takes the moving piece within so many pixels
+_LOST = 30  # levels of difference above which a line pixel matches no owner nearby
+_BESIDE = 3  # pixels within which it then takes the nearest moving piece
 _BLEND = 2  # pixels at 540×960 over which a rim blends into the ground
 
 
-def adopt(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
+def assign_unmatched(of_labels: tuple, both: tuple[Segments, Segments], matrices: np.ndarray) -> None:
     """Assign unmatched pieces, such as parts cut off by something in front, to moving pieces or the ground, in place.
 
     Each gets the one of similar colour whose motion takes most of its pixels into that piece.
@@ -119,7 +119,7 @@ def with_lines(
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
         border = np.zeros(owners[i].shape, bool)
         border.flat[adjacent(owners[i])[1]] = True
-        beside = grown(border, radius)
+        beside = dilated_mask(border, radius)
         changed = owners[i].copy()
         view = _FrameView(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
         threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
@@ -171,7 +171,7 @@ def _give_lines(view, beside, radius, changed, bends, start, stop):
             if not beside[y, x]:
                 continue
             own = view.owners[y, x]
-            if own > GROUND and _difference(view, x, y, own, view.bends[y, x], 1) <= _LOYAL:
+            if own > GROUND and _difference(view, x, y, own, view.bends[y, x], 1) <= _SWITCH_COST:
                 continue
             count = _find_around(view.owners, x, y, radius, around)
             best = _best_owner(view, x, y, around, count)
@@ -223,7 +223,7 @@ def _best_owner(view, x, y, around, count):
             cost = _difference(view, x, y, owner, bend, int(owner != GROUND))
         cost += _AWAY * np.sqrt(distance)
         if owner == own and own > GROUND:
-            cost -= _LOYAL
+            cost -= _SWITCH_COST
         if owner == GROUND:
             cost += _UNSEEN if cost > _UNMOVED else -_UNSEEN
         if cost < lowest:
@@ -252,17 +252,17 @@ def find_mixed(pictures: tuple, owners: tuple, scale: float) -> tuple[np.ndarray
     """(h, w) bool for either frame: changed ground beside a moving piece, blended with the rim of the piece."""
     reach = max(1, round(_BLEND * scale))
     changed = image.difference(*pictures) > _UNMOVED
-    near = [grown(owner > GROUND, reach) for owner in owners]
+    near = [dilated_mask(owner > GROUND, reach) for owner in owners]
     return tuple(beside & changed & (owner == GROUND) for beside, owner in zip(near, owners, strict=True))
 
 
 def leave_out_unexplained(pictures: tuple, owners: tuple, mixed: tuple, radius: int) -> None:
     """Mark ground that changed from frame to frame as unknown, in place, except beside moving pieces."""
     changed = (owners[0] == GROUND) & (owners[1] == GROUND) & (image.difference(*pictures) > SAME)
-    beside = grown((owners[0] > GROUND) | (owners[1] > GROUND), radius)
+    beside = dilated_mask((owners[0] > GROUND) | (owners[1] > GROUND), radius)
     count, parts = cv2.connectedComponents(changed.astype(np.uint8))
     apart = np.bincount(parts[~beside], minlength=count)
     apart[0] = 0
-    around = grown((apart > radius)[parts], 2)
+    around = dilated_mask((apart > radius)[parts], 2)
     for owner, rim in zip(owners, mixed, strict=True):
         owner[around & ~rim & (owner == GROUND)] = UNKNOWN

@@ -1,7 +1,7 @@
-"""Pieces that rest, whatever their outlines suggest.
+"""Static pieces whose outlines suggest motion.
 
-In: pieces, and motions fitted to their outlines. Out: which of them rest. Outlines change where something passes in
-front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm.
+In: pieces, and motions fitted to their outlines. Out: which of them are static. Outlines change where something
+passes in front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def find_resting(
     both: tuple[Segments, Segments],
     matrices: np.ndarray,
 ) -> np.ndarray:
-    """(k,): whether rest explains most of a pair, and as much of it as its motion does.
+    """(k,): whether the identity explains most of a pair, and as much of it as its motion does.
 
     What lands on another piece that moves may be hidden there, and does not count.
 

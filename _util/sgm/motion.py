@@ -123,6 +123,7 @@ def estimator() -> cv2.DISOpticalFlow:
 
 @njit()
 def cut(grey, labels, piece, left, top, canvas):
+    """Copy a piece's grey, raised to at least `_DARKEST`, onto a canvas whose corner is at (left, top)."""
     h, w = labels.shape
     for y in range(max(-top, 0), min(canvas.shape[0], h - top)):
         for x in range(max(-left, 0), min(canvas.shape[1], w - left)):

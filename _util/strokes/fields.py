@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from _util.compiled import njit
-from _util.morphology import spread
+from _util.morphology import nearest_known
 from _util.strokes.tracing import LinePoints
 
 _DIRECTIONS = 12
 _TURNED = 1.5  # pixels at 540×960 added to the distance per 15° between directions
 _MOST_TURNED = 2  # such steps
-NOTHING = 1e3  # distance in pixels if no line has the direction
+FAR = 1e3  # distance in pixels if no line has the direction
 
 
 class LineField(NamedTuple):
@@ -25,7 +25,7 @@ class LineField(NamedTuple):
 def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineField:
     """The field of lines in a frame of (h, w); `scale` is that of lengths, 1 at 540×960."""
     exact = LineField(
-        np.full((_DIRECTIONS, *size), NOTHING, np.float32), np.full((_DIRECTIONS, *size), -1, np.int32)
+        np.full((_DIRECTIONS, *size), FAR, np.float32), np.full((_DIRECTIONS, *size), -1, np.int32)
     )  # fmt: skip
     channels = np.rint(lines.directions / np.pi * _DIRECTIONS).astype(int) % _DIRECTIONS
     x, y = np.rint(lines.points).astype(int).clip(0, [size[1] - 1, size[0] - 1]).T
@@ -33,7 +33,7 @@ def line_field(lines: LinePoints, size: tuple[int, int], scale: float) -> LineFi
         chosen = np.flatnonzero(channels == channel)
         numbers = np.full(size, -1, np.int32)
         numbers[y[chosen], x[chosen]] = chosen
-        exact.nearest[channel], exact.distances[channel] = spread(numbers, numbers >= 0)
+        exact.nearest[channel], exact.distances[channel] = nearest_known(numbers, numbers >= 0)
     found = LineField(exact.distances.copy(), exact.nearest.copy())
     for channel in range(_DIRECTIONS):
         for turned in range(-_MOST_TURNED, _MOST_TURNED + 1):

@@ -24,10 +24,8 @@ _ROUNDS = 4
 _FEWEST = 4  # least number of points that a motion maps
 _LEAST = 24  # least score, in pixels of lines of both drawings at 540×960
 _RESIDUE = 0.5  # score lost per point at the largest distance
-_PARTED, _PARTS = (
-    20,
-    0.3,
-)  # pixels at 540×960 of full separation between joined lines, and the share of the score lost by it
+_PARTED = 20  # pixels at 540×960 from which on joined lines count as fully separated
+_PARTS = 0.3  # share of the score lost by that
 _TURNED = 0.3  # share of the score lost by half a turn
 _APART, _STEP = 4, 10  # pixels at 540×960 between pivots, degrees between rotations about them
 _MOST = 60  # motions

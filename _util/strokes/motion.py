@@ -5,7 +5,7 @@ In: the share of ink and the lines of both. Out: `Pieces`: lines that move toget
 
 import numpy as np
 
-from _util.morphology import grown
+from _util.morphology import dilated_mask
 from _util.pieces.affine import applied
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces
@@ -58,7 +58,7 @@ def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[
 def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Owners (h, w) and bends (h, w, 2) of pixels: ink moves with the nearest point of a line."""
     found, bent = np.full(ink.shape, GROUND, np.int32), np.zeros((*ink.shape, 2), np.float32)
-    y, x = np.nonzero(grown(ink > _VISIBLE, _RIM) & (ink > _FAINT))
+    y, x = np.nonzero(dilated_mask(ink > _VISIBLE, _RIM) & (ink > _FAINT))
     if len(lines.points):
         nearest = nearest_of(lines.points, np.stack([x, y], 1))[1]
         found[y, x], bent[y, x] = owners[nearest], bends[nearest]

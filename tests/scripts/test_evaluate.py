@@ -185,7 +185,7 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
         (("--data", "rrld", "b", "c"), "DATA is one folder"),
         (("--data", "keys", "--compare", "dis+splat", "paint"), "no method 'paint'"),
         (("--data", "keys", "--compare", "precomputed+splat"), "needs flows that come with the data"),
-        (("--data", "keys", "--compare", "dis+rife"), "rife finds motion itself and has no use for dis"),
+        (("--data", "keys", "--compare", "dis+rife"), "rife finds motion itself and does not use dis"),
         (("--data", "keys", "--compare", "blend", "mean"), "mean is blend, which is given already"),
         (("--data", "keys", "--annotations"), "keys has no annotations"),
         (("--data", "keys", "--split", "train"), "keys has no split 'train'"),

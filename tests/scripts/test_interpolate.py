@@ -171,7 +171,7 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
         (["a.png", "b.png", "--sheet", "none.xdts", "--between", "1"], "--between is not allowed with --sheet"),
         (["a.png", "b.png", "--layer", "A"], "add --sheet"),
         (["a.png", "b.png", "--between", "1", "--as", "ora"], "--as ora is of keys in layers, and these have none"),
-        (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be made"),
+        (["a.png", "b.png", "c.png", "--write-sheet", "a.png/x.xdts"], "cannot be created"),
         (["a.png"], "Two frames are interpolated, not 1"),
         (["a.png", "--loop"], "a.png is one picture"),
         (["a.png", "b.png", "c.png"], "There is no image c.png"),
@@ -347,7 +347,7 @@ def test_an_interrupted_run_leaves_whole_files(tmp_path):
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert said.splitlines()[-1] == "Interrupted; what has been written is whole."
+    assert said.splitlines()[-1] == "Interrupted; files written so far are complete."
     assert "Traceback" not in said
     names = written(out)
     assert names == [f"99_{i:02d}.png" for i in range(len(names))]

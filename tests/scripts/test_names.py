@@ -121,7 +121,7 @@ def test_links_are_followed(call):
         (["a.png", "b.png", "--device", "abacus"], "There is no device 'abacus'"),
         (["a.png", "b.png", "--preview", "p.avi"], "must end in"),
         (["a.png", "small.png"], "a.png and small.png cannot be interpolated: The frames differ in size"),
-        (["a.png", "b.png", "--out", "a.png"], "cannot be made (File exists)"),
+        (["a.png", "b.png", "--out", "a.png"], "cannot be created (File exists)"),
     ],
 )
 def test_mistakes_are_found_before_pytorch_is_imported(arguments, says):

@@ -81,4 +81,4 @@ def test_how_it_ends(call, tmp_path, monkeypatch, interrupt, code):
     finished = call(studio.main, write_keys(tmp_path / "keys"), "--no-browser")
     assert finished.code == code
     assert finished.written.endswith("Closed.\n") == (code == 0)
-    assert finished.said == ("" if code == 0 else "Interrupted; what has been written is whole.\n")
+    assert finished.said == ("" if code == 0 else "Interrupted; files written so far are complete.\n")

@@ -355,7 +355,7 @@ def test_keyframes_are_evaluated_by_their_neighbours(call, tmp_path):
     [
         ("foo@ease", "There is no method 'foo@ease'"),
         ("blend@ease", "There is no method 'blend@ease'"),
-        ("dis+ifnet@ease", "ifnet finds motion itself and has no use for dis"),
+        ("dis+ifnet@ease", "ifnet finds motion itself and does not use dis"),
         ("precomputed+ifnet@ease", "needs flows that come with the data"),
         ("dis+splat@ease", "The ease auto needs a synthesis that finds motion itself, as ifnet; dis+splat does not"),
     ],

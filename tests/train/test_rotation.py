@@ -13,7 +13,7 @@ from _train.frame_interpolation.lost_pieces import _are_long, _compared
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays
-from _util.morphology import grown
+from _util.morphology import dilated_mask
 from _util.pieces.joints import Chains
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND as GROUND_PIECE
@@ -82,7 +82,7 @@ def test_strokes_of_line_drawings_follow_without_a_flow(ways):
     )
     (alone,), (along,) = ways[0](first, last), automatic(first, last)
     lines = truth[..., 0] < 128
-    found = [grown(frame[..., 0] < 128, 1)[lines].mean() for frame in (alone, along)]
+    found = [dilated_mask(frame[..., 0] < 128, 1)[lines].mean() for frame in (alone, along)]
     assert found[1] > 0.85 > found[0] + 0.2
     np.testing.assert_array_equal(along, named(first, last)[0])
 

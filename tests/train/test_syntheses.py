@@ -87,7 +87,7 @@ class Counting(Intermediate):
 @torch.inference_mode()
 def test_a_small_pair_is_estimated_once(monkeypatch):
     plain = Counting(with_seeded_weights(SharpIFNet((16, 12, 8, 8), (1, 1, 1, 1))), lambda size: 1)
-    remembering = syntheses.Remembering(plain)
+    remembering = syntheses.CachedIntermediate(plain)
     (frame0, frame1), alpha = torch.rand(2, 1, 3, 32, 40), torch.rand(2, 1, 32, 40)
     pairs = Pair(frame0, frame1, frame0, frame1), Pair(frame1, frame0, frame1, frame0)
 

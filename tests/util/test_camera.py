@@ -43,7 +43,7 @@ def test_random_numbers_of_opencv_stay():
 def test_a_zoom():
     found = camera.find(frame((0, 0)), frame((0, 0), 1.02), None)
     truth = np.array([[1.02, 0, 0.02 * W / 2], [0, 1.02, 0.02 * H / 2]])
-    assert np.abs(camera.of_picture(found, (H, W)) - camera.of_picture(truth, (H, W))).max() < 0.1
+    assert np.abs(camera.displacements(found, (H, W)) - camera.displacements(truth, (H, W))).max() < 0.1
 
 
 def test_a_figure_with_stronger_corners_is_not_the_camera():

@@ -58,7 +58,7 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
     start = time.perf_counter()
     finished = python(program)
     assert finished.returncode == 128 + getattr(signal, number)
-    assert finished.stderr == "Interrupted; what has been written is whole.\n"
+    assert finished.stderr == "Interrupted; files written so far are complete.\n"
     assert time.perf_counter() - start < 8
 
 
@@ -76,7 +76,7 @@ def test_sigterm_ends_a_command_as_an_interrupt_does(tmp_path):
     )
     finished = python(program, str(tmp_path / "out.txt"))
     assert finished.returncode == 128 + signal.SIGTERM
-    assert finished.stderr == "Interrupted; what has been written is whole.\n"
+    assert finished.stderr == "Interrupted; files written so far are complete.\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -113,7 +113,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence():
 def test_a_name_that_is_too_long_is_one_sentence():
     finished = python("import os\nfrom _util import command\ncommand.run(lambda: os.stat('x' * 300))")
     assert finished.returncode == 2
-    assert finished.stderr == f"{'x' * 300} is longer than names may be; give another.\n"
+    assert finished.stderr == f"{'x' * 300} is too long; choose a shorter one; give another.\n"
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])

@@ -12,7 +12,7 @@ from _util.sgm.motion import scale_of
 from _util.strokes import matching
 from _util.strokes import search as searching
 from _util.strokes.agreement import cost, torn, unexplained
-from _util.strokes.fields import NOTHING, line_field
+from _util.strokes.fields import FAR, line_field
 from _util.strokes.matching import match
 from _util.strokes.motion import find
 from _util.strokes.rigid import about, moved
@@ -177,7 +177,7 @@ def test_a_field_tells_the_nearest_line_of_a_direction():
     assert field.distances[0, 60, 60] == pytest.approx(20, abs=1)
     assert field.distances[count // 2, 60, 60] == pytest.approx(60, abs=1)
     assert lines.points[field.nearest[0, 60, 60]] == pytest.approx([60, 40], abs=1)
-    assert (line_field(trace(np.zeros(SIZE, np.float32)), SIZE, 1.0).distances == NOTHING).all()
+    assert (line_field(trace(np.zeros(SIZE, np.float32)), SIZE, 1.0).distances == FAR).all()
 
 
 def test_the_search_finds_the_turn_of_a_shape_from_most_of_its_points():

@@ -238,7 +238,7 @@ def create(
             raise InputError(f"{word} needs flows that come with the data, and there are none; take another flow.")
         method = SYNTHESES.get(synthesis)
         if method and method.finds_motion and flow != "auto" and not (flow in FLOWS and method.uses(FLOWS[flow])):
-            raise InputError(f"{synthesis} finds motion itself and has no use for {flow}; leave it out.")
+            raise InputError(f"{synthesis} finds motion itself and does not use {flow}; leave it out.")
         if is_eased:
             if neighbours is None:
                 raise InputError(f"{word} is of keyframes with others before and after them, and there are none.")

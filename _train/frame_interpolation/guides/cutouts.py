@@ -173,10 +173,10 @@ def _following(key0: CutKey, key1: CutKey, mask0: np.ndarray, motion: Similarity
         return mask0
     opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, disc(2))
     _, parts = cv2.connectedComponents(opened)
-    near = [parts[place] for point in points if parts[place := (round(point.imag), round(point.real))]]
-    if not near:
+    near = parts[points.imag.round().astype(int), points.real.round().astype(int)]
+    if not near.any():
         return mask0
-    part = (parts == np.bincount(near).argmax()).astype(np.uint8)
+    part = (parts == np.bincount(near[near > 0]).argmax()).astype(np.uint8)
     return mask0 & (cv2.dilate(part, disc(OUTLINE)) > 0)
 
 

@@ -59,7 +59,7 @@ class Attached(NamedTuple):
     layers: list[list[np.ndarray]]
 
 
-class Hinted:
+class PreparedHints:
     """A pair of keys and their hints, prepared for drawing at any time.
 
     Args:
@@ -151,7 +151,7 @@ def _seen(frame0: Tensor, frame1: Tensor) -> Sequence[Tensor]:
     if frame0.shape[1] == 3:
         return frame0, frame1
     colours, alphas = zip(*(frame.split([3, 1], 1) for frame in (frame0, frame1)), strict=True)
-    return pipeline.over_plain_ground(colours, alphas)
+    return pipeline.over_plain_background(colours, alphas)
 
 
 def _share(hints: Sequence[Hint], size: tuple[int, int]) -> np.ndarray:
@@ -214,7 +214,7 @@ def _places(shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _moved(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """A frame, RGB or RGBA, sampled at the end points of a shift (h, w, 2)."""
-    return _straight(_read(alpha.premultiplied(frame, 1), shift)) if frame.shape[2] == 4 else _read(frame, shift)
+    return _unpremultiplied(_read(alpha.premultiplied(frame, 1), shift)) if frame.shape[2] == 4 else _read(frame, shift)
 
 
 def _read(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -236,10 +236,10 @@ def _cut_out(frame: np.ndarray, mask: np.ndarray, motion: Similarity, size: tupl
         share = share * frame[:, :, 3]
     picture = alpha.premultiplied(np.dstack([frame[:, :, :3], share]), 1)
     moved = warped(picture, motion, size, cv2.INTER_CUBIC if motion.a != 1 else cv2.INTER_LINEAR).clip(0, 1)
-    return _straight(moved)
+    return _unpremultiplied(moved)
 
 
-def _straight(premultiplied: np.ndarray) -> np.ndarray:
+def _unpremultiplied(premultiplied: np.ndarray) -> np.ndarray:
     """RGBA with straight alpha from premultiplied RGBA."""
     share = premultiplied[:, :, 3:]
     colours = (premultiplied[:, :, :3] / np.maximum(share, 1e-4)).clip(0, 1)
@@ -253,7 +253,7 @@ def _over(ground: np.ndarray, layer: np.ndarray, placement: Similarity) -> np.nd
     if ground.shape[2] == 3:
         return top[:, :, :3] + ground * rest
     colours = top[:, :, :3] + ground[:, :, :3] * ground[:, :, 3:] * rest
-    return _straight(np.dstack([colours, top[:, :, 3:] + ground[:, :, 3:] * rest]))
+    return _unpremultiplied(np.dstack([colours, top[:, :, 3:] + ground[:, :, 3:] * rest]))
 
 
 def _mask_over(ground: np.ndarray, mask: np.ndarray, share: np.ndarray, placement: Similarity) -> np.ndarray:

@@ -121,8 +121,8 @@ def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
         if min(before, after) <= _SAME and max(before, after) > 2 * _SAME:
             which, place = ("begin", a0) if before <= after else ("end", a1)
             raise InputError(
-                f"Two hints contradict one another: both {which} at {place[0]:g},{place[1]:g}, but are of other places "
-                "in the other key; take one of them away."
+                f"Two hints contradict one another: both {which} at {place[0]:g},{place[1]:g}, but differ in the other "
+                "key; remove one."
             )
 
 
@@ -161,7 +161,7 @@ def _is_point(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+        and all(isinstance(x, float) or (type(x) is int and abs(x) < 2**53) for x in value)
     )
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from _util.errors import InputError
-from _util.morphology import grown, spread
+from _util.morphology import dilated_mask, nearest_known
 from _util.tones import Tones, find_tones, is_even, share_of_ink, with_ink
 
 _FINER = 3  # factor of resolution at which lines are traced
@@ -70,7 +70,7 @@ class Lines:
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
         differs = np.maximum(*(abs(share - of_key) for of_key in self._shares)) > _AT_REST
-        changed = np.where(grown(differs, _AROUND), redrawn(share, width), share)
+        changed = np.where(dilated_mask(differs, _AROUND), redrawn(share, width), share)
         return with_ink(self._with_rest(changed, share), tones, frame.shape[2])
 
     def _with_rest(self, changed: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -82,9 +82,9 @@ class Lines:
         """
         rest, differ = np.minimum(*self._shares), abs(self._shares[0] - self._shares[1])
         agrees, is_moving = differ <= _AT_REST, abs(share - rest) > _LIKE
-        beside = grown((rest > 0.5) & agrees & ~is_moving, _RIM)
+        beside = dilated_mask((rest > 0.5) & agrees & ~is_moving, _RIM)
         with_ink_of_rest = np.where(beside & agrees & ~is_moving, np.maximum(changed, rest), changed)
-        is_rest = beside & (agrees | grown(differ > _GONE, _RIM)) & ~grown(is_moving, _RIM)
+        is_rest = beside & (agrees | dilated_mask(differ > _GONE, _RIM)) & ~dilated_mask(is_moving, _RIM)
         return np.where(is_rest, rest, with_ink_of_rest)
 
 
@@ -112,7 +112,7 @@ def _widths(share: np.ndarray) -> np.ndarray:
     known = _blocks(trace).max(3).max(1)
     width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
     width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
-    return spread(width, known)[0]
+    return nearest_known(width, known)[0]
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from _util.morphology import dilated
 _GROWN = 1 / 80  # of the width, by which masks are dilated to include outlines
 
 
-class Carries(Protocol):
+class MotionRenderer(Protocol):
     """Draws a pair at any time, and moves masks of its first key along."""
 
     def attach(self, masks: Tensor) -> Any:
@@ -46,7 +46,7 @@ class AutomaticMotion(NamedTuple):
         return self.pipeline.carry(self.prepared, t, attached)
 
 
-class Parted:
+class PreparedParts:
     """A pair of keys and the parts of the first, prepared for drawing.
 
     Args:
@@ -54,7 +54,7 @@ class Parted:
         masks: of each part in key 0, (1, 1, h, w) in [0, 1], from back to front.
     """
 
-    def __init__(self, motion: Carries, masks: Sequence[Tensor]):
+    def __init__(self, motion: MotionRenderer, masks: Sequence[Tensor]):
         self._motion = motion
         self._attached = motion.attach(torch.cat([_grown(mask) for mask in masks], 1))
 

@@ -119,9 +119,9 @@ class Drawn:
             (self._folder / name).unlink(missing_ok=True)
             del self._whole[name]
         if others:
-            print(f"Removed from {self._folder}, as no longer asked for: {listed(others)}.", file=sys.stderr)
+            print(f"Removed from {self._folder}, no longer requested: {listed(others)}.", file=sys.stderr)
         for name in sorted(self._changed.keys() - names):
-            print(f"{self._folder / name} is no longer asked for; it stays, as it was changed.", file=sys.stderr)
+            print(f"{self._folder / name} is no longer requested; kept, because it was changed.", file=sys.stderr)
         self.begin()
 
     def _is_drawn(self, name: str, sha256: str, recipe: Recipe) -> None:

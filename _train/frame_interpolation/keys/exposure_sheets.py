@@ -88,7 +88,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
         stop = next(f for f in range(next_first, first, -1) if cells[f - 1] is not None)
         if None in cells[first:stop]:
             frame = first + cells[first:stop].index(None)
-            raise InputError(f"{where}: nothing shows at frame {frame + 1}, amid drawings; expose one there.")
+            raise InputError(f"{where}: frame {frame + 1} is empty between drawings; expose one there.")
         if i == len(keys) - 1 and not is_loop:
             if len(set(cells[first:stop])) > 1:
                 raise InputError(

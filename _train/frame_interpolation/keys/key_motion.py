@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from _train.frame_interpolation import easing
     from _train.frame_interpolation.easing import Easing
 
-_REMEMBERED = 4  # gaps
+_CACHED = 4  # gaps
 
 
 def neighbours(gaps: Sequence[Gap], i: int) -> tuple[int, int] | None:
-    """The numbers of the gaps before and after a gap, if motion goes on through all three.
+    """The indices of the gaps before and after a gap; None if motion does not continue through all three.
 
     The last gap, from the last key to the first, has motion if it has ticks or is eased. Empty frames interrupt motion.
     """
@@ -55,7 +55,7 @@ class KeyMotion:
 
     def __init__(self, keys: Sequence[Path], gaps: Sequence[Gap], interpolator: Any):
         self._keys, self._gaps, self._interpolator = keys, gaps, interpolator
-        self._gap = functools.lru_cache(_REMEMBERED)(self._measured)
+        self._gap = functools.lru_cache(_CACHED)(self._measured)
 
     def easing(self, i: int) -> "Easing | None":
         """The easing of a gap; None if it is not eased, or is the first or last of a motion."""

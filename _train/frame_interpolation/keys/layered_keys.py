@@ -164,7 +164,7 @@ def _interpolate_cel(
     own = [gaps[i] if _spans(cut, cel, i) else Gap((), (1,), blank=1) for i in numbers]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
-        as_named = [key_drawings.name_of(cel.paths[key]) for key in present]
+        as_named = [key_names.name_of(cel.paths[key]) for key in present]
         guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks)))
         if unused := [as_named[i] for i in sorted(guides.hints) if not _spans(cut, cel, numbers[i])]:
             print(
@@ -310,9 +310,9 @@ def _of_folders(folder: Path) -> Cut:
     for within in key_drawings.folders_of_pictures(folder):
         paths = {}
         for path in files.pictures(within):
-            if key_drawings.name_of(path) in paths:
-                raise InputError(f"{within} has two keys named {key_drawings.name_of(path)}; rename one.")
-            paths[key_drawings.name_of(path)] = path
+            if key_names.name_of(path) in paths:
+                raise InputError(f"{within} has two keys named {key_names.name_of(path)}; rename one.")
+            paths[key_names.name_of(path)] = path
         key_drawings.warn_left_out(within, paths.values())
         beside = within / "hints.json"
         cels.append(Cel(within.name, paths, hints=beside if beside.is_file() else None))
@@ -348,7 +348,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
     cels: dict[str, Cel] = {}
     order: list[str] = []
     sizes: dict[tuple[int, int], Path] = {}
-    keys = [key_drawings.name_of(path) for path in paths]
+    keys = [key_names.name_of(path) for path in paths]
     for path, key in zip(paths, keys, strict=True):
         if keys.count(key) > 1:
             raise InputError(f"Two keys are named {key}; drawings are named after keys: rename one.")

@@ -171,7 +171,7 @@ def parse_curve(text: str) -> Ease:
     if text in EASES:
         return EASES[text]
     if text == "auto":
-        raise InputError("auto is the ease of a whole gap, as it is drawn; choose a curve here.")
+        raise InputError("auto applies to whole gaps only; choose a curve here.")
     whole = re.fullmatch(r"cubic-bezier\s*\((.*)\)|([^()]*)", text)
     numbers = (whole[1] or whole[2] or "").split(",") if whole else []
     if len(numbers) != 4:
@@ -284,7 +284,7 @@ def check_neighbours(gaps: Sequence[Gap]) -> None:
     """Raise InputError if gaps are to be eased by others, and there are fewer than three in all."""
     if len(gaps) < 3 and any(gap.is_eased for gap in gaps):
         raise InputError(
-            "The ease auto is told by the gaps before and after each, and there "
+            "The ease auto needs the gaps before and after each gap, and there "
             f"{'are two gaps' if len(gaps) == 2 else 'is one gap'}; give more keys, or choose a curve."
         )
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from _train.frame_interpolation.models.layers import StridedConv2d, dtype_of, pad, zeroed
 from _train.frame_interpolation.models.splatting import (
-    ENOUGH,
-    NOTHING,
+    EPSILON,
+    FULL_WEIGHT,
     SplatSource,
     SplattingNetwork,
     Synthesis,
@@ -144,19 +144,19 @@ class Fusion(SplattingNetwork):
         splats, weights, velocity, off = self._splat(prepared.padded, torch.cat([1 - times, times]))
         share = torch.cat([-times, 1 - times])  # of the motion from frame 0 to 1: from time t to 0, and from t to 1
         motion = share * torch.cat([velocity, velocity]) - torch.cat([off, off])
-        motion, state = self._mend(prepared, splats, weights, motion, share)
+        motion, state = self._correct_motion(prepared, splats, weights, motion, share)
         candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)
         frame = self._mix(candidates, weights, state)
         h, w = prepared.image.values.shape[2:]
-        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > NOTHING).to(frame.dtype)))
+        frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > EPSILON).to(frame.dtype)))
         return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
 
-    def _mend(
+    def _correct_motion(
         self, prepared: FusedPair, splats: Tensor, weights: Tensor, motion: Tensor, share: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Correct the motion from time t to each frame, (2b, 2, h, w); also returns features at 1/2 of the size."""
         size, state = motion.shape[2:], None
-        for features, net, correct, hand_on in zip(
+        for features, net, correct, project in zip(
             prepared.features[::-1], (self.at_quarter, self.at_half), self.flows, self.states, strict=True
         ):
             here = features.shape[2:]
@@ -172,7 +172,7 @@ class Fusion(SplattingNetwork):
             else:
                 inputs += [*F.pixel_unshuffle(splats, 2).chunk(2), F.interpolate(state, here, mode="nearest")]
             x = net(torch.cat([x.to(features.dtype) for x in inputs], 1))
-            state = hand_on(x)
+            state = project(x)
             motion = motion + resize_flow(torch.cat(correct(x).float().chunk(2, 1)), size)
         assert state is not None
         return motion, state
@@ -193,7 +193,7 @@ class Fusion(SplattingNetwork):
             nearness: (2b, 1, 1, 1), of each frame to the time: 1 - t and t.
 
         Returns:
-            The splats (2b, 3, h, w), filled from each other the more, the less weight has landed; the weight that
+            The splats (2b, 3, h, w), blended with each other where little weight has landed; the weight that
             landed (2b, 1, h, w); the mean velocity of both (b, 2, h, w), holes filled from the surroundings; and the
             deviation from the straight path at this time (b, 2, h, w), 0 unless the flow is a path.
         """
@@ -207,13 +207,13 @@ class Fusion(SplattingNetwork):
         way = paths.at(path, 1 - nearness)
         sums, covered = (softsplat(values, way, mode="sum"), None) if is_straight else splat_in_order(values, path, way)
         weights = sums[:, -1:]
-        pictures = sums[:, :3] / weights.clamp(min=NOTHING)
+        pictures = sums[:, :3] / weights.clamp(min=EPSILON)
         together = (sums * nearness).view(2, b, *sums.shape[1:]).sum(0)
         filled = fill(together[:, :-1], together[:, -1:])
-        believed = (weights / ENOUGH).clamp(max=1) if covered is None else covered
-        swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, believed))
+        confidence = (weights / FULL_WEIGHT).clamp(max=1) if covered is None else covered
+        swapped, other = (torch.cat(x.chunk(2)[::-1]) for x in (pictures, confidence))
         around = torch.cat([filled[:, :3]] * 2)
-        pictures = believed * pictures + (1 - believed) * (other * swapped + (1 - other) * around)
+        pictures = confidence * pictures + (1 - confidence) * (other * swapped + (1 - other) * around)
         velocity = filled[:, 3:5]
         return pictures, weights, velocity, torch.zeros_like(velocity) if is_straight else filled[:, 5:]
 

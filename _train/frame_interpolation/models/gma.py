@@ -45,7 +45,8 @@ class QueriesAndKeys(NamedTuple):
         some = self.queries.split(together, 1)
         return torch.cat([F.scaled_dot_product_attention(queries, self.keys, values) for queries in some], 1)
 
-    def keep(self) -> "Weights":
+    def weights(self) -> "Weights":
+        """The attention weights of all pixels."""
         return Weights((self.queries @ self.keys.transpose(1, 2) * self.keys.shape[2] ** -0.5).softmax(2))
 
 
@@ -68,7 +69,7 @@ class Attention(nn.Module):
         """The attention of the context (b, c, h, w): weights if there are at most `kept`, else queries and keys."""
         attention = QueriesAndKeys(*_as_tokens(self.to_qk(context)).chunk(2, 2))
         b, n, _ = attention.keys.shape
-        return attention.keep() if b * n**2 <= kept else attention
+        return attention.weights() if b * n**2 <= kept else attention
 
 
 class Aggregator(nn.Module):

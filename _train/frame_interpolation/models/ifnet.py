@@ -57,7 +57,7 @@ def coarseness(size: Sequence[int]) -> int:
     return factor
 
 
-def players_coarseness(size: Sequence[int]) -> int:
+def rife_coarseness(size: Sequence[int]) -> int:
     """The same factor as RIFE's players choose it: 2 above 1088 lines, 4 from 2160 lines (4K)."""
     return 1 if min(size) <= 1088 else 2 if min(size) < 2160 else 4
 
@@ -124,7 +124,7 @@ class IFNet(nn.Module):
 
     # Whether frames are reduced to the scale of each block before they are warped, rather than after, as published.
     # Before is about as accurate with the published weights, and a third faster.
-    reads_small = False
+    reduces_before_warping = False
 
     def __init__(self, widths: tuple[int, ...] = (192, 128, 96, 64), depths: tuple[int, ...] = (8, 8, 8, 8)):
         super().__init__()
@@ -165,7 +165,7 @@ class IFNet(nn.Module):
         """
         h, w = frame0.shape[2:]
         scales = [scale * (coarser or coarseness((h, w))) for scale in self.scales]
-        multiple = scales[0] if self.reads_small else _STRIDE * scales[0]
+        multiple = scales[0] if self.reduces_before_warping else _STRIDE * scales[0]
 
         def padded(pair: tuple[Tensor, Tensor]) -> Tensor:
             return pad(torch.stack(pair).flatten(0, 1), multiple).unflatten(0, (2, -1))
@@ -174,14 +174,14 @@ class IFNet(nn.Module):
         seen = seen or (frame0, frame1)
         is_same = seen[0] is frame0 and seen[1] is frame1
         flat = (frames if is_same else padded(seen)).flatten(0, 1)
-        reductions = scales if self.reads_small else [scales[0], *(1 for _ in scales[1:])]
+        reductions = scales if self.reduces_before_warping else [scales[0], *(1 for _ in scales[1:])]
         levels = [pad(shrink(flat, reduction), _STRIDE).unflatten(0, (2, -1)) for reduction in reductions]
         return FramePyramid(frames, levels, reductions, (h, w))
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
         motion, mask = self.stages(prepared, t)[-1]
-        read0, read1 = read(prepared.frames, motion)
+        read0, read1 = warp_both(prepared.frames, motion)
         h, w = prepared.size
         frame = read1.lerp(read0, torch.sigmoid(mask))
         return Interpolation(*(x[:, :, :h, :w] for x in (frame, motion, mask)))
@@ -199,7 +199,7 @@ class IFNet(nn.Module):
             else:
                 motion, mask = stages[-1]
                 within = reductions[0] // 2**i // reductions[i]  # the block's scale relative to its input
-                seen = torch.cat([*read(images, motion), plane, mask, motion / within], 1)
+                seen = torch.cat([*warp_both(images, motion), plane, mask, motion / within], 1)
                 change, change_of_mask = block(shrink(seen, within), within)
                 motion, mask = motion + change, mask + change_of_mask
             if i + 1 < len(levels):
@@ -228,7 +228,7 @@ def time_plane(t: float | Tensor, frames: Tensor) -> Tensor:
     return F.pad(t.to(frames), (0, right, 0, down), mode="replicate")
 
 
-def read(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+def warp_both(frames: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
     """Warp both frames (2, b, c, h, w) backward along motion (n, 4, h, w), to (n, c, h, w) each; n is b, or b is 1."""
     n = len(motion)
     frame0, frame1 = (frame.expand(n, -1, -1, -1) for frame in frames)

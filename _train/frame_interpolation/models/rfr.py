@@ -75,7 +75,7 @@ class MotionEncoder(nn.Module):
         return torch.cat([self.conv(torch.cat([matched, moved], 1)).relu_(), flow], 1)
 
 
-class GatesOfContext(NamedTuple):
+class ContextGates(NamedTuple):
     """One pass of the recurrent unit: weights of the varying inputs, and the constant contribution of the context."""
 
     weight_zr: Tensor
@@ -94,20 +94,20 @@ class SepConvGRU(nn.Module):
         self.convz1, self.convr1, self.convq1 = (nn.Conv2d(i, o, (1, 5), padding=(0, 2)) for _ in range(3))
         self.convz2, self.convr2, self.convq2 = (nn.Conv2d(i, o, (5, 1), padding=(2, 0)) for _ in range(3))
 
-    def prepare(self, context: Tensor) -> list[GatesOfContext]:
+    def prepare(self, context: Tensor) -> list[ContextGates]:
         passes = ((self.convz1, self.convr1, self.convq1), (self.convz2, self.convr2, self.convq2))
         return [self._prepare(context, *convolutions) for convolutions in passes]
 
-    def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> GatesOfContext:
+    def _prepare(self, context: Tensor, z: nn.Conv2d, r: nn.Conv2d, q: nn.Conv2d) -> ContextGates:
         weight = torch.cat([z.weight, r.weight, q.weight])
         bias = torch.cat([x.bias for x in (z, r, q) if x.bias is not None])
         before, of_context, after = weight.tensor_split([_CHANNELS, 2 * _CHANNELS], 1)
         varying = torch.cat([before, after], 1).contiguous(memory_format=torch.channels_last)
         share = F.conv2d(context, of_context.contiguous(memory_format=torch.channels_last), bias, padding=z.padding)
         both = 2 * _CHANNELS
-        return GatesOfContext(varying[:both], share[:, :both], varying[both:], share[:, both:], z.padding)
+        return ContextGates(varying[:both], share[:, :both], varying[both:], share[:, both:], z.padding)
 
-    def forward(self, hidden: Tensor, motion: Tensor, gates: list[GatesOfContext]) -> Tensor:
+    def forward(self, hidden: Tensor, motion: Tensor, gates: list[ContextGates]) -> Tensor:
         for gate in gates:
             zr = F.conv2d(torch.cat([hidden, motion], 1), gate.weight_zr, padding=gate.padding)
             z, r = zr.add_(gate.context_zr).sigmoid_().chunk(2, 1)
@@ -129,7 +129,7 @@ class FlowHead(nn.Module):
 class GRUContext(NamedTuple):
     """What the recurrent block takes from the context in every iteration."""
 
-    gates: list[GatesOfContext]
+    gates: list[ContextGates]
     attention: Any = None  # for the aggregator, if there is one
 
 
@@ -203,7 +203,7 @@ class RFR(nn.Module):
         initial: Tensor | None = None,
         initial_mode: InitialMode = "released",
     ) -> Tensor:
-        """The flow from image0 to image1: that of `both_ways`, whose other half is computed in vain.
+        """The flow from image0 to image1, as by `both_ways`; the reverse flow is computed and discarded.
 
         Args:
             image0, image1: (b, 3, h, w), in the range the weights were trained with; sides of at least 16 pixels.

@@ -1,7 +1,7 @@
 """IFNet for animation: keeps lines sharp and static areas still, and is faster than the published network.
 
 Blocks read frames that are reduced to their scale. Both frames are sampled along the motion with a kernel slightly
-sharper than bicubic, so that lines keep their contrast. Areas that rest in both frames are copied from them.
+sharper than bicubic, so that lines keep their contrast. Areas that are static in both frames are copied.
 Motion is placed on the straight line between the frames, in proportion to the time: the network alone places it some
 tenths of a pixel too close to the nearer frame, which makes motion uneven over time.
 
@@ -19,13 +19,13 @@ from _train.frame_interpolation.models.ifnet import (
     IFNet,
     Interpolation,
     enlarge_to_frames,
-    read,
     time_planes,
+    warp_both,
 )
 
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
 _NEAR, _FAR = 2, 32  # pixels to each side within which frames must agree, at least and at most
-_RESTING = 0.5  # pixels of motion below which pixels that agree are at rest
+_STATIC = 0.5  # pixels of motion below which pixels that agree are at rest
 _KERNEL = 2  # pixels to each side that the sampling kernel reads
 _CELL = 4  # side of the cells that motion is straightened in, pixels; corrections are averaged over 3×3 cells
 _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is intended or an error, and is kept
@@ -34,7 +34,7 @@ _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is in
 class SharpIFNet(IFNet):
     """IFNet with a sharp sampling kernel, still where the frames are still, and with motion that is even over time."""
 
-    reads_small = True
+    reduces_before_warping = True
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
@@ -71,13 +71,13 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor, coarser: int = 1) -> Inter
         mask: (n, 1, h, w) logits of frame 0's share.
         coarser: the factor by which the finest block worked coarser than the frames; motion spreads that much further.
     """
-    motion = motion * (~_rests(frames, motion, coarser)).to(motion.dtype)  # faster than by a mask
-    read0, read1 = read(frames, motion, "sharp")
+    motion = motion * (~_is_static(frames, motion, coarser)).to(motion.dtype)  # faster than by a mask
+    read0, read1 = warp_both(frames, motion, "sharp")
     frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
     return Interpolation(frame.clamp_(0, 1), motion, mask)
 
 
-def _rests(frames: Tensor, motion: Tensor, coarser: int) -> Tensor:
+def _is_static(frames: Tensor, motion: Tensor, coarser: int) -> Tensor:
     """Map frames (2, b, 3, h, w) and motion (n, 4, h, w) to (n, 1, h, w): whether each pixel is at rest.
 
     It is where the frames agree in a window around it and motion is small, or large but samples only that window: such
@@ -88,7 +88,7 @@ def _rests(frames: Tensor, motion: Tensor, coarser: int) -> Tensor:
     difference = (frames[0] - frames[1]).abs_().amax(1, keepdim=True)
     farthest = _FAR * coarser
     agree, side = F.pad(difference, 4 * [farthest]) <= _ALIKE, 1  # the side of windows, whose corners these are
-    radius, rests = _NEAR, length.new_zeros(1, dtype=torch.bool)
+    radius, is_static = _NEAR, length.new_zeros(1, dtype=torch.bool)
     while radius <= farthest:
         while side < 2 * radius + 1:
             step = min(side, 2 * radius + 1 - side)
@@ -97,6 +97,6 @@ def _rests(frames: Tensor, motion: Tensor, coarser: int) -> Tensor:
             side += step
         within = farthest - radius
         centres = agree[..., within : within + h, within : within + w]
-        rests = rests | centres & (length < (_RESTING if radius == _NEAR else radius - _KERNEL))
+        is_static = is_static | centres & (length < (_STATIC if radius == _NEAR else radius - _KERNEL))
         radius *= 2
-    return rests
+    return is_static

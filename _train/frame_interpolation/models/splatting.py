@@ -20,8 +20,8 @@ from _util.morphology import opening
 from _util.softsplat import softsplat, softsplat_with_mask
 
 T = TypeVar("T")
-NOTHING = 1e-6  # weight below which a pixel counts as empty
-ENOUGH = 0.05  # weight from which on a pixel is used as it is, without filling
+EPSILON = 1e-6  # weight below which a pixel counts as empty
+FULL_WEIGHT = 0.05  # weight from which on a pixel is used as it is, without filling
 _OPAQUE = 0.75  # coverage of a pixel from which on it hides what is behind
 _TRUST = 0.3  # factor of the metric along paths, whose depth order already resolves occlusion
 
@@ -30,7 +30,9 @@ class Synthesis(NamedTuple):
     """A synthesised frame and what it was made from."""
 
     frame: Tensor  # (b, 3, h, w) RGB in [0, 1]
-    bases: tuple[Tensor, Tensor]  # (b, 4, h, w) RGB and NEDT, frame 0 warped and filled from frame 1, and vice versa
+    bases: tuple[
+        Tensor, Tensor
+    ]  # (b, 3 or 4, h, w) RGB, and NEDT in SoftsplatLite: each frame warped, mostly with filling
     masks: tuple[Tensor, Tensor]  # (b, 1, h, w) 1 where pixels of frame 0 (frame 1) landed
 
 
@@ -151,7 +153,7 @@ def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
         return softsplat_with_mask(source.values, way, source.metric)
     weights = (_TRUST * source.metric).exp()
     sums, covered = splat_in_order(torch.cat([source.values * weights, weights], 1), source.flow, way)
-    return sums[:, :-1] / sums[:, -1:].clamp(min=NOTHING), covered
+    return sums[:, :-1] / sums[:, -1:].clamp(min=EPSILON), covered
 
 
 def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Tensor:
@@ -174,9 +176,9 @@ def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Te
     sums, uncovered = torch.zeros_like(source.values.chunk(2)[0]), torch.ones_like(times.chunk(2)[0])
     for landed in _front_to_back(weighted, source.flow, paths.at(source.flow, times)):
         alone_there, cover = (landed[:, -2:] / _OPAQUE).clamp(max=1).split(1, 1)
-        means = landed[:, :-3] / landed[:, -3:-2].clamp(min=NOTHING)
+        means = landed[:, :-3] / landed[:, -3:-2].clamp(min=EPSILON)
         (mean0, mean1), (near0, near1) = halves(means), halves((1 - times) * cover)
-        mean = (near0 * mean0 + near1 * mean1) / (near0 + near1).clamp(min=NOTHING)
+        mean = (near0 * mean0 + near1 * mean1) / (near0 + near1).clamp(min=EPSILON)
         alone0, alone1 = halves(times * alone_there)
         most = uncovered * (near0 + near1 + alone0 + alone1).minimum(torch.maximum(*halves(cover)))
         sums, uncovered = sums + most * mean, uncovered - most
@@ -222,15 +224,15 @@ def splat(source: SplatSource, t: float | Tensor) -> Tensor:
 
 
 def fill(sums: Tensor, weights: Tensor) -> Tensor:
-    """Divide sums by weights; the less weight, the more of the surrounding mean (pull-push, Gortler et al. 1996)."""
+    """Divide sums by weights; where these are small, blend in the surrounding mean (pull-push, Gortler et al. 1996)."""
     pyramid = [(sums, weights)]
     while max(pyramid[-1][0].shape[2:]) > 1:
         finer_sums, finer_weights = pyramid[-1]
         pyramid.append((F.avg_pool2d(finer_sums, 2, ceil_mode=True), F.avg_pool2d(finer_weights, 2, ceil_mode=True)))
     sums, weights = pyramid.pop()
-    mean = sums / weights.clamp(min=NOTHING)
+    mean = sums / weights.clamp(min=EPSILON)
     for sums, weights in reversed(pyramid):
         around = F.interpolate(mean, sums.shape[2:], mode="bilinear", align_corners=False)
-        share = (weights / ENOUGH).clamp(max=1)
-        mean = share * sums / weights.clamp(min=NOTHING) + (1 - share) * around
+        share = (weights / FULL_WEIGHT).clamp(max=1)
+        mean = share * sums / weights.clamp(min=EPSILON) + (1 - share) * around
     return mean

@@ -45,6 +45,7 @@ _CHANNELS_OF_MATCHING = 16
 _REACH = 3  # radius of the cost volume, in pixels of each level
 _UNIT = 8.0  # unit of flow inside the network, in pixels
 _HEADS = 4
+_MOVES = slice(8, 9)  # the channel of FrameUNet's input that tells what moves
 _LAYERS = 4
 
 
@@ -255,7 +256,7 @@ class FrameUNet(SplattingNetwork):
         zeroed(self.head)
 
     def prepare(self, frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> SplattedPair:
-        """What is splatted of both frames: RGB, and how far a pixel moves, 0 if it rests, towards 1 for many pixels."""
+        """The channels to splat of both frames: RGB, and 1 - exp(-‖flow‖ / 2), which is 0 for static pixels."""
         flow = torch.cat([flow01, flow10])
         moves = 1 - (-length(flow) / 2).exp()
         values = torch.cat([torch.cat([frame0, frame1]), moves], 1)
@@ -284,7 +285,7 @@ class FrameUNet(SplattingNetwork):
         times = times_of(t, len(moves), moves)
         inputs = torch.cat([*(base - 0.5 for base in bases), *masks, moves, times.expand_as(moves) - 0.5], 1)
         inputs = pad(inputs, 2 ** len(self.encoder.levels)).to(dtype, memory_format=torch.channels_last)
-        *skips, x = self.encoder(inputs, inputs[:, 8:9])
+        *skips, x = self.encoder(inputs, inputs[:, _MOVES])
         for level, skip in zip(reversed(self.decoder), reversed(skips), strict=True):
             x = level(x, skip)
         choice, correction = F.pixel_shuffle(self.head(x), 2)[:, :, :h, :w].float().split([1, 3], 1)

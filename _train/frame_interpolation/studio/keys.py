@@ -78,7 +78,7 @@ class Keys:
 
 
 def _surveyed(path: Path) -> Key:
-    name = key_drawings.name_of(path)
+    name = key_names.name_of(path)
     try:
         return Key(name, path, digest(path), _size(path))
     except InputError as error:

@@ -196,7 +196,7 @@ class _Animation(_Encoded):
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
         _check_unencoded(options, f"{out.suffix} has a codec of its own")
         self._out, self._fps = out, fps
-        self.notes = [*_left_out(source, out, "pictures"), *animations.losses(out, reader.alpha, reader.deep)]
+        self.notes = [*_left_out(source, out, "pictures"), *animations.limitations(out, reader.alpha, reader.deep)]
         self.notes += [*_square_pixels(reader, out.suffix), *_unnamed_colours(reader, out.suffix)]
         largest = clock.LARGEST_RATES[out.suffix.lower()]
         if fps > largest:

@@ -152,7 +152,7 @@ def test_another_page_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(InputError, match=r"holds an index\.html"):
         open_report(tmp_path)
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be created"):
         open_report(tmp_path / "index.html")
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from _train.frame_interpolation import pairs
 from _train.frame_interpolation.interpolator import Interpolator
-from _train.frame_interpolation.keys import key_drawings, timing
+from _train.frame_interpolation.keys import key_drawings, key_names, timing
 from _util import files, image
 from _util.errors import InputError
 from _util.runs import digest
@@ -42,7 +42,7 @@ def interpolate(
     keys: Path, out: Path, is_loop: bool = False, preview: Path | None = None, overwrite: bool = False, **options
 ):
     found = key_drawings.find_keys([keys])
-    gaps = timing.plan(list(map(key_drawings.name_of, found)), is_loop, **options)
+    gaps = timing.plan(list(map(key_names.name_of, found)), is_loop, **options)
     return key_drawings.interpolate_keys(found, out, gaps, preview=preview, overwrite=overwrite, **SIMPLE)
 
 
@@ -266,7 +266,7 @@ def test_what_is_removed_is_told(tmp_path, keys, capsys):
     interpolate(keys, tmp_path / "out", between="2")
     capsys.readouterr()
     interpolate(keys, tmp_path / "out", between="1")
-    assert "out, as no longer asked for: key_001+1of2.png, key_001+2of2.png" in capsys.readouterr().err
+    assert "out, no longer requested: key_001+1of2.png, key_001+2of2.png" in capsys.readouterr().err
     interpolate(keys, tmp_path / "out", between="1")
     assert "no longer" not in capsys.readouterr().err
 

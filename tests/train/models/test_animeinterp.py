@@ -149,7 +149,7 @@ def test_attention_is_softmax_of_scaled_products():
     queries, keys, values = torch.randn(3, 2, 37, 128).unbind()
     expected = (queries @ keys.transpose(1, 2) / 128**0.5).softmax(2) @ values
     attention = gma.QueriesAndKeys(queries, keys)
-    for found in (attention.keep().attend(values), *(attention.attend(values, n) for n in (1, 1000, 2**24))):
+    for found in (attention.weights().attend(values), *(attention.attend(values, n) for n in (1, 1000, 2**24))):
         torch.testing.assert_close(found, expected)
 
 

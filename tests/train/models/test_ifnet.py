@@ -160,7 +160,7 @@ def test_frames_shrink_as_pytorch_resizes_them(scale):
 def test_coarseness_grows_with_the_frame():
     sizes = [(540, 960), (800, 1400), (1080, 1920), (1080, 100), (1600, 2000), (2160, 3840)]
     assert [ifnet.coarseness(size) for size in sizes] == [1, 1, 2, 1, 2, 4]
-    assert [ifnet.players_coarseness(size) for size in [(1080, 1920), (1440, 2560), (2160, 3840)]] == [1, 2, 4]
+    assert [ifnet.rife_coarseness(size) for size in [(1080, 1920), (1440, 2560), (2160, 3840)]] == [1, 2, 4]
 
 
 @pytest.mark.parametrize("network", ["small", "sharp"])
