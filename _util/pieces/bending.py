@@ -51,7 +51,7 @@ def bend_within(
     """Fill in `bends`. Returns for each pair whether it explains both frames.
 
     Args:
-        occluder_areas: (k,), the area from which on a piece, like all that is outside the frame, may hide parts of each;
+        occluder_areas: (k,), the area from which on a piece, like all that is outside the frame, may hide parts;
             infinite if nothing does.
     """
     accepted = np.zeros(len(pairs), bool)

@@ -28,4 +28,4 @@ def test_options_without_effect_are_refused(options, name):
 def test_other_devices_are_refused(call, name):
     code, said, _ = call(benchmark.main, "--device", name)
     assert (code, said.count("\n")) == (2, 1)
-    assert said.startswith(f"The device '{name}' is none of those of this command")
+    assert said.startswith(f"This command does not run on '{name}'")

@@ -307,7 +307,9 @@ def test_another_pixel_format_can_be_asked_for(tmp_path, notes):
 
 def test_halved_colours_of_odd_sides_are_refused_with_what_helps(tmp_path):
     with (
-        pytest.raises(InputError, match=r"33×32 in yuv420p.*; make sides even by --crop or --scale, or leave out"),
+        pytest.raises(
+            InputError, match=r"33×32 in yuv420p.*; make both sides even with --crop or --scale, or leave out"
+        ),
         Writer(tmp_path / "v.mp4", Encoding((32, 33), Fraction(24), pixel_format="yuv420p")),
     ):
         pass
@@ -380,7 +382,7 @@ def test_what_is_of_each_frame_cannot_be_carried_and_is_reported_before_the_work
 
     videos.interpolate_video(source, tmp_path / "out.mkv", videos.Options(codec="libx265"), create)
     assert [note for note in said if "frames between" in note] == [
-        f"{called} of {source} cannot be carried to frames between: left out."
+        f"{called} of {source} cannot be interpolated: left out."
     ]
 
 

@@ -113,7 +113,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence():
 def test_a_name_that_is_too_long_is_one_sentence():
     finished = python("import os\nfrom _util import command\ncommand.run(lambda: os.stat('x' * 300))")
     assert finished.returncode == 2
-    assert finished.stderr == f"{'x' * 300} is too long; choose a shorter one; give another.\n"
+    assert finished.stderr == f"The file name {'x' * 300} is too long; choose a shorter one.\n"
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])

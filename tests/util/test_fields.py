@@ -177,7 +177,7 @@ def test_interlaced_frames_become_whole(tmp_path, top_first):
     assert "is interlaced (though it is not flagged so): deinterlaced by bwdif" in reader.notes[0]
     off = Reader(path, treatment=Treatment("off"))
     np.testing.assert_array_equal(next(iter(off)).pixels, as_it_is[0])
-    assert "as asked, its frames are taken as they are" in off.notes[0]
+    assert "as requested, its frames are not changed" in off.notes[0]
 
 
 @pytest.mark.parametrize("flagged", ["", "tff"])

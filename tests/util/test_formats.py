@@ -445,7 +445,7 @@ def test_frames_of_different_colours_are_reported(tmp_path, capsys):
     with_tags(tmp_path / "a.png", RGB, "iCCP")
     with_tags(tmp_path / "b.png", shifted(RGB))
     written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")
-    assert "b.png has other colours than" in capsys.readouterr().err
+    assert "b.png has another colour profile than" in capsys.readouterr().err
     assert [png.icc_profile(formats.read(path).tags) for path in written] == [PROFILE, PROFILE, None]
 
 
@@ -475,7 +475,7 @@ def test_a_profile_of_grey_becomes_one_of_rgb(tmp_path, capsys, pixels):
     assert np.abs(in_srgb(tmp_path / "converted.png") - expected).max() <= 1
     image.write(tmp_path / "b.png", pixels)
     written = draw_between((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out")
-    assert "b.png has other colours than" in capsys.readouterr().err
+    assert "b.png has another colour profile than" in capsys.readouterr().err
     converted = icc.of_grey(GREY_PROFILE)
     assert [png.icc_profile(formats.read(path).tags) for path in written] == [converted, converted, None]
 

@@ -75,7 +75,7 @@ class SlowGraph:
 
 def test_threads_share_graphs(monkeypatch):
     monkeypatch.setattr(graphs, "_Graph", SlowGraph)
-    monkeypatch.setattr(graphs, "_Place", lambda device: None)
+    monkeypatch.setattr(graphs, "_CaptureResources", lambda device: None)
     replayed = graphs.Replayed(lambda x: [2 * x])
 
     @torch.inference_mode()

@@ -141,14 +141,17 @@ def test_runs_that_begin_and_end_at_once_never_overlap(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 def test_where_no_file_can_be_made_nobody_is_blamed():
-    with pytest.raises(InputError, match="/proc/out cannot be written, as no file can be made"), holding("/proc/out"):
+    with (
+        pytest.raises(InputError, match="/proc/out cannot be written, as no file can be created"),
+        holding("/proc/out"),
+    ):
         pass
 
 
 def test_a_whole_disk_is_no_place():
-    with pytest.raises(InputError, match="/ has no name"), holding("/"):
+    with pytest.raises(InputError, match="/ has no file name"), holding("/"):
         pass
-    with pytest.raises(InputError, match="/ has no name"), replacing("/"):
+    with pytest.raises(InputError, match="/ has no file name"), replacing("/"):
         pass
 
 

@@ -3,7 +3,7 @@
 import os
 import threading
 
-from _util.quiet import outputs, without_messages
+from _util.quiet import unsuppressed, without_messages
 
 
 def test_what_is_written_goes_nowhere_until_the_last_thread_has_left(capfd):
@@ -40,11 +40,11 @@ def test_an_error_ends_it(capfd):
 
 def test_outputs_are_themselves_for_a_while(capfd):
     with without_messages():
-        with outputs():
+        with unsuppressed():
             os.write(1, b"in between")
             os.write(2, b"in between")
         os.write(1, b"inside")
         os.write(2, b"inside")
-    with outputs():
+    with unsuppressed():
         os.write(1, b", outside")
     assert capfd.readouterr() == ("in between, outside", "in between")

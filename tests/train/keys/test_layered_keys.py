@@ -286,7 +286,7 @@ def test_drawings_of_a_layer_that_is_gone_are_removed(tmp_path, capsys):
     interpolate(cut, out)
     assert sorted(path.name for path in (out / "layers").iterdir()) == ["A", "C", "mine"]
     assert [path.name for path in (out / "layers" / "C").glob("*.png")] == [changed.name]
-    assert f"{changed} is no longer asked for; it stays" in capsys.readouterr().err
+    assert f"{changed} is no longer requested; kept" in capsys.readouterr().err
 
 
 def test_hints_before_a_key_that_lacks_the_layer_are_reported(tmp_path, capsys):

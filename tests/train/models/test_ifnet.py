@@ -180,7 +180,7 @@ class TestSharp:
     def test_both_frames_are_read_along_the_motion_and_mixed(self, sharp):
         pair = frames(40, 70)
         frame, motion, mask = sharp(*pair, 0.4)
-        read0, read1 = ifnet.read(torch.stack(pair), motion, "sharp")
+        read0, read1 = ifnet.warp_both(torch.stack(pair), motion, "sharp")
         torch.testing.assert_close(frame, read1.lerp(read0, mask.sigmoid()).clamp(0, 1), atol=1e-4, rtol=0)
 
     @torch.inference_mode()
@@ -189,7 +189,7 @@ class TestSharp:
         grating = (0.5 + 0.5 * torch.sin(torch.arange(96) * 1.8)).expand(1, 3, 64, 96)
         motion, mask = torch.full((1, 4, 64, 96), 0.5), torch.zeros(1, 1, 64, 96)
         drawn = mix(torch.stack([grating, 1 - grating]), motion, mask + 9).frame
-        published = ifnet.read(torch.stack([grating, 1 - grating]), motion)[0]
+        published = ifnet.warp_both(torch.stack([grating, 1 - grating]), motion)[0]
         assert drawn.std() > 1.1 * published.std()
 
     @torch.inference_mode()
