@@ -381,7 +381,7 @@ def test_what_is_of_each_frame_cannot_be_carried_and_is_reported_before_the_work
         return Mean(), {}
 
     videos.interpolate_video(source, tmp_path / "out.mkv", videos.Options(codec="libx265"), create)
-    assert [note for note in said if "frames between" in note] == [
+    assert [note for note in said if "interpolated" in note] == [
         f"{called} of {source} cannot be interpolated: left out."
     ]
 
