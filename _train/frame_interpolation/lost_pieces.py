@@ -19,10 +19,10 @@ from _train.frame_interpolation.piece_flows import (
     deviations_of,
     landings,
     line_drawing,
+    matched_strokes,
     paths_of,
-    strokes_or,
 )
-from _train.frame_interpolation.rotation import carried_along, rotates
+from _train.frame_interpolation.rotation import carried_along
 from _train.frame_interpolation.syntheses import FrameSynthesis
 from _util import image, paths
 from _util.flow import Flows
@@ -50,7 +50,7 @@ _GROWN = 1.25  # maximum area that the network draws, relative to the piece's ow
 
 
 class LostStrokes:
-    """The motion of strokes of line drawings, as in `PiecesAndSearch`, where a network loses them; else none.
+    """The motion of strokes of line drawings, of which some rotate, and a network loses those; else none.
 
     Args:
         network: a synthesis that finds motion itself.
@@ -64,12 +64,16 @@ class LostStrokes:
         drawing = line_drawing(frame0, frame1)
         if drawing is None:
             return None
-        found = strokes_or(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
-        rotating = rotates(torch.cat(found))
-        if not rotating.any():
+        found = matched_strokes(better(frame0, frame1, self.sgm(frame0, frame1)), *drawing)
+        if found is None:
             return None
-        overlaps, _ = carried_along(self.network, frame0, frame1, rotating, found)
-        return found if overlaps[0] < _LINES_FOLLOWED else None
+        pieces, matched = found
+        turns = (deviations_of(pieces, matched) >= MIN_DEVIATION) & ~pieces.torn
+        if not turns.any():
+            return None
+        overlaps, _ = _carried_along(self.network, frame0, frame1, pieces, matched, turns)
+        turns &= overlaps < _LINES_FOLLOWED
+        return _before_others(pieces, matched, turns) if turns.any() else None
 
 
 class LostPieces:
@@ -104,16 +108,23 @@ class LostPieces:
         self, frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, found: "_Turning"
     ) -> np.ndarray:
         """(k,): whether a piece turns and the network does not carry it along."""
-        numbers = np.flatnonzero(found.turns)
-        shown = np.stack([[owners == k for k in numbers] for owners in pieces.owners])
-        masks = torch.from_numpy(shown).to(frame0.device)
-        overlaps, areas = (
-            of.detach().cpu().numpy() for of in carried_along(self.network, frame0, frame1, masks, matched)
-        )
-        followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED)[numbers]
-        lost = np.zeros(len(found.turns), bool)
-        lost[numbers] = (overlaps < followed.astype(overlaps.dtype)) & (areas <= _GROWN)
-        return lost
+        overlaps, areas = _carried_along(self.network, frame0, frame1, pieces, matched, found.turns)
+        followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED).astype(overlaps.dtype)
+        return found.turns & (overlaps < followed) & (areas <= _GROWN)
+
+
+def _carried_along(
+    network: FrameSynthesis, frame0: Tensor, frame1: Tensor, pieces: Pieces, matched: Flows, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`carried_along` of chosen pieces (k,) bool: twice (k,), 0 for others."""
+    numbers = np.flatnonzero(chosen)
+    shown = np.stack([[owners == k for k in numbers] for owners in pieces.owners])
+    found = np.zeros((2, len(chosen)), np.float32)
+    for of, values in zip(
+        found, carried_along(network, frame0, frame1, torch.from_numpy(shown).to(frame0.device), matched), strict=True
+    ):
+        of[numbers] = values.detach().float().cpu().numpy()
+    return found[0], found[1]
 
 
 class _Turning(NamedTuple):
@@ -130,7 +141,7 @@ def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, match
     bows = deviations_of(pieces, matched)
     turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
-    turns &= _are_whole(pieces)
+    turns &= _are_whole(pieces) & ~_come_off(pieces, turns)
     seen, unlike = _compared(pictures, pieces, matched, turns)
     turns &= unlike <= _MOST_UNLIKE
     sure = confidences(pieces, turns)
@@ -146,6 +157,14 @@ def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
         known = by_pixel(chosen, owners)
         sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), len(pieces.layers))
     return sums / np.maximum(np.add(*_areas(pieces)), 1)
+
+
+def _come_off(pieces: Pieces, turns: np.ndarray) -> np.ndarray:
+    """(k,): whether a piece that turns comes off what it touches, or is joined to one that does."""
+    found = turns & pieces.torn
+    while (more := turns & ~found & pieces.chains.joined_to(found)).any():
+        found |= more
+    return found
 
 
 def _are_whole(pieces: Pieces) -> np.ndarray:

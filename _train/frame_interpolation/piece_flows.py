@@ -75,7 +75,8 @@ class PiecesAndSearch(PieceFlow):
         straight = better(frame0, frame1, self.sgm.flow(frame0, frame1, matching))
         drawing = line_drawing(frame0, frame1)
         if drawing is not None:
-            return strokes_or(straight, *drawing)
+            found = matched_strokes(straight, *drawing)
+            return found[1] if found else straight
         pieces = find(*image.pictures_of(frame0, frame1), matching)
         matched = paths_of(pieces, frame0)
         turns = deviations_of(pieces, matched) >= MIN_DEVIATION
@@ -107,19 +108,22 @@ def line_drawing(
     return None if any(map(is_dense, lines)) else ((inks[0], inks[1]), lines)
 
 
-def strokes_or(straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]) -> Flows:
-    """The paths of strokes if few motions map most lines onto lines, much better than the flow, else the flow."""
+def matched_strokes(
+    straight: Flows, inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoints]
+) -> tuple[Pieces, Flows] | None:
+    """Strokes and their paths if few motions map most lines onto lines, much better than the flow `straight`."""
     pieces, scale = strokes.find(inks, lines), scale_of(inks[0].shape)
     if len(pieces.layers) - 1 > _MOTIONS:
-        return straight
+        return None
     matched = paths_of(pieces, straight[0])
     by_strokes, by_flow = (
         (to_array(paths.flow(forth)), to_array(paths.flow(back))) for forth, back in (matched, straight)
     )
     if unexplained(lines, by_strokes, scale) > _UNEXPLAINED:
-        return straight
+        return None
     of_flow = cost(lines, by_flow, scale)
-    return matched if of_flow > _CHEAP and cost(lines, by_strokes, scale) < _MUCH_BETTER * of_flow else straight
+    is_better = of_flow > _CHEAP and cost(lines, by_strokes, scale) < _MUCH_BETTER * of_flow
+    return (pieces, matched) if is_better else None
 
 
 def deviations_of(pieces: Pieces, matched: Flows) -> np.ndarray:

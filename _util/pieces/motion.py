@@ -24,6 +24,7 @@ from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts, insides, o
 from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
 from _util.pieces.pairing import pair_nearest
 from _util.pieces.resting import find_resting
+from _util.pieces.tearing import find_torn
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 from _util.sgm.motion import are_plausible, scale_of
@@ -46,6 +47,7 @@ class Pieces(NamedTuple):
     misfits: np.ndarray  # (k,) in [0, 1], how much outlines differ before they are bent
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
+    torn: np.ndarray  # (k,) bool, pieces that come off what they touch; what joins them was not found
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
         """Paths from either frame to the other, (h, w, 9) float32, see `_util.paths`; 0 where the piece is unknown."""
@@ -93,10 +95,11 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
     chains = _chain(pairs, accepted, kept, matrices, both, touching)
+    torn = np.append(False, find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays))
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)
     misfits = np.append(0, fits[accepted, 6:].min(1))
-    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art)
+    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art, torn)
 
 
 class _Frames(NamedTuple):

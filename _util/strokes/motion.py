@@ -39,8 +39,8 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
     layers[GROUND] = 0
     misfits, nothing = np.zeros(len(matrices)), np.zeros(size, bool)
     (owners0, bends0), (owners1, bends1) = maps
-    chains = _chain(lines[0], adopted[0][0], matrices)
-    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, misfits, (nothing, nothing), False)
+    chains, torn = _chain(lines[0], adopted[0][0], matrices)
+    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, misfits, (nothing, nothing), False, torn)
 
 
 def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,8 +65,8 @@ def _map(ink: np.ndarray, lines: LinePoints, owners: np.ndarray, bends: np.ndarr
     return found, bent
 
 
-def _chain(lines: LinePoints, owners: np.ndarray, matrices: np.ndarray) -> Chains:
-    """Chains of lines that rotate about their contacts."""
+def _chain(lines: LinePoints, owners: np.ndarray, matrices: np.ndarray) -> tuple[Chains, np.ndarray]:
+    """Chains of lines that rotate about their contacts; and (k,) bool, which touch others and are joined to none."""
     count = len(matrices)
     one = np.repeat(np.arange(len(owners)), np.diff(lines.along.firsts))
     first, second = owners[one], owners[lines.along.points]
@@ -80,4 +80,7 @@ def _chain(lines: LinePoints, owners: np.ndarray, matrices: np.ndarray) -> Chain
     known = owners != UNKNOWN
     areas = np.bincount(owners[known], minlength=count).astype(float)
     centres = np.stack([np.bincount(owners[known], lines.points[known, i], count) for i in range(2)], 1)
-    return chain(matrices, areas, centres / np.maximum(areas, 1)[:, None], pairs, np.concatenate([points, ends], 1))
+    chains = chain(matrices, areas, centres / np.maximum(areas, 1)[:, None], pairs, np.concatenate([points, ends], 1))
+    torn = np.zeros(count, bool)
+    torn[pairs] = True
+    return chains, torn & ~chains.joined_to(np.ones(count, bool))

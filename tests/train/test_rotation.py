@@ -53,7 +53,9 @@ def still_pieces(owners, layers):
     count = len(layers)
     chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
     bends, mixed = np.zeros((*owners.shape, 2), np.float32), np.zeros(owners.shape, bool)
-    return Pieces(tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False)
+    return Pieces(
+        tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False, np.zeros(count, bool)
+    )
 
 
 def test_the_flow_selects_the_default_network(ways):

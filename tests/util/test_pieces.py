@@ -269,7 +269,7 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     chains = Chains(np.broadcast_to(np.eye(2, 3), (3, 2, 3)), np.full(3, -1), np.zeros((3, 2)))
     nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
     layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
-    pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False)
+    pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, np.zeros(3, bool))
     assert confidences(pieces, np.ones(3, bool)).tolist() == [1, 1, 0]
     forth, back = pieces.paths()
     assert not forth[:, :, :8].any()

@@ -1,0 +1,58 @@
+"""Rotating pieces that come off what carries them, such as a hand whose arm is one piece with a resting body.
+
+In: pairs of matched pieces, and their motions. Out: those that touch another piece with the same part of their outline
+in both frames, although the piece that it touches in frame 0, moved as it is known to move, is no longer there.
+"""
+
+import numpy as np
+
+from _util.pieces.affine import angles, applied
+from _util.pieces.ground import LARGE
+from _util.pieces.outlines import Contacts
+from _util.segmentation import Segments
+
+_TURNED = np.radians(4)  # rotation from which on pieces are examined
+_JOINT = 0.1, 0.45  # range of the share of a piece's outline that is a joint; longer contacts are of overlapping pieces
+_KEPT = 0.25  # square roots of the area of a piece within which a contact stays at the same place of its outline
+_LEFT = 1.0  # distance, in the same unit, from which on the other piece leaves a contact behind
+
+
+def find_torn(
+    pairs: np.ndarray,
+    matrices: np.ndarray,
+    both: tuple[Segments, Segments],
+    borders: list[Contacts],
+    stays: list[np.ndarray],
+) -> np.ndarray:
+    """(k,) bool: which pairs come off.
+
+    Args:
+        pairs: (k, 2), piece of frame 0, piece of frame 1.
+        matrices: (k, 2, 3), their motions.
+        borders: the contacts of the pieces of either frame.
+        stays: (n,) bool, the pieces of either frame that are ground, of which nothing comes off.
+    """
+    found = np.zeros(len(pairs), bool)
+    pair_of = np.full(len(both[0].areas), -1)
+    pair_of[pairs[:, 0]] = np.arange(len(pairs))
+    carries = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
+    for k in np.flatnonzero(np.abs(angles(matrices)) >= _TURNED):
+        (others, start), (_, end) = (_joints(borders[i], pairs[k, i], carries[i]) for i in range(2))
+        motions = np.concatenate([matrices, np.eye(2, 3)[None]])[pair_of[others]]  # unmatched pieces rest
+        size = np.sqrt(both[0].areas[pairs[k, 0]])
+        kept, carried = (
+            np.linalg.norm(moved[:, None] - end[None], axis=2)
+            for moved in (applied(matrices[k], start), applied(motions, start))
+        )
+        found[k] = ((kept < _KEPT * size) & (carried > _LEFT * size)).any()
+    return found
+
+
+def _joints(borders: Contacts, piece: int, carries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces (m,) that a piece may be joined to, and where (m, 2)."""
+    ends = np.stack([borders.keys // borders.pieces, borders.keys % borders.pieces], 1)
+    contact, end = np.nonzero(ends == piece)
+    others = ends[contact, 1 - end]
+    shares = borders.shares[contact, end]
+    chosen = (shares > _JOINT[0]) & (shares < _JOINT[1]) & carries[others]
+    return others[chosen], borders.centres[contact[chosen]]
