@@ -26,8 +26,10 @@ from _util.pieces.closest_points import (
     nearest_square,
     refine,
 )
+from _util.pieces.ground import LARGE
 from _util.pieces.initial_motions import ends_upon_ends, from_places
-from _util.pieces.outlines import SOME, Outlines
+from _util.pieces.outlines import SOME, Outlines, insides, outlines
+from _util.segmentation import Segments
 
 _ROUNDS, _LAST_ROUNDS = np.array([5, 4])
 _LEAST = 8  # points of an outline with which more than the shift of the centres is fitted
@@ -92,6 +94,14 @@ class Joints(NamedTuple):
 
     places: np.ndarray  # (j, 4), x, y in frame 0 and in frame 1
     firsts: np.ndarray  # (k + 1,)
+
+
+def shapes_of(picture: np.ndarray, segments: Segments) -> Shapes:
+    """The pieces of a frame; all but large ones may lie in front of others."""
+    can_occlude = segments.areas <= LARGE * segments.labels.size
+    hiding = np.where(can_occlude, segments.areas, 0).astype(np.int64)
+    both = outlines(segments), outlines(segments, can_occlude)
+    return Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)
 
 
 @njit()

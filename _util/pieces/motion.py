@@ -20,10 +20,11 @@ from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
-from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts, insides, outlines
+from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
 from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
 from _util.pieces.pairing import pair_nearest
 from _util.pieces.resting import find_resting
+from _util.pieces.splitting import split
 from _util.pieces.tearing import find_torn
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
@@ -76,10 +77,13 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     """
     scale = scale_of(picture0.shape)
     frames = _Frames.of((picture0, picture1), matching)
+    fitted = _fit(frames, matching.pairs, scale)
+    if (parted := split(frames.pictures, matching, fitted.pairs, _matrices(fitted.fits), scale)) is not None:
+        matching = parted
+        frames = _Frames.of((picture0, picture1), matching)
+        fitted = _fit(frames, matching.pairs, scale)
     pictures, both, colours, stays, _, is_line_art = frames
-    pairs, fits, touching = _fit(frames, matching.pairs, scale)
-    rests = find_resting(pictures, pairs, both, _matrices(fits))
-    fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
+    pairs, fits, rests, touching = fitted
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
     occluder_areas = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, OCCLUDER_RATIO * _larger(pairs, both), np.inf))
     accepted = bend_within(pairs, _matrices(fits), occluder_areas, matching, pictures, bends, scale)
@@ -128,6 +132,7 @@ class _Fitted(NamedTuple):
 
     pairs: np.ndarray  # (k, 2)
     fits: np.ndarray  # (k, 8), see `fitting.fit`
+    rests: np.ndarray  # (k,) bool, those that are static whatever was fitted
     touching: "_Touching"
 
 
@@ -138,7 +143,7 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     pairs = pair_nearest(matched, both, colours, free)
     pairs = pairs[are_plausible(pairs, *both, largest=1)]
     pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
-    shapes = [_shapes(*of) for of in zip(pictures, both, strict=True)]
+    shapes = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)]
     while True:
         touching = _Touching(pairs, both, borders)
         area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
@@ -147,7 +152,9 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
         threads.run(fitting.fit, len(pairs), pairs, *shapes, area, occluder_areas, joints, scale, fits)
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):
-            return _Fitted(pairs, fits, touching)
+            rests = find_resting(pictures, pairs, both, _matrices(fits))
+            fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
+            return _Fitted(pairs, fits, rests, touching)
         pairs = np.concatenate([pairs, more])
 
 
@@ -189,14 +196,6 @@ class _Touching:
         order = np.argsort(ends, kind="stable")
         firsts = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=count))])
         return fitting.Joints(places[order], firsts)
-
-
-def _shapes(picture: np.ndarray, segments: Segments) -> fitting.Shapes:
-    """The pieces of a frame; all but large ones may lie in front of others."""
-    can_occlude = segments.areas <= LARGE * segments.labels.size
-    hiding = np.where(can_occlude, segments.areas, 0).astype(np.int64)
-    both = outlines(segments), outlines(segments, can_occlude)
-    return fitting.Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)
 
 
 def _chain(
