@@ -22,6 +22,8 @@ _SMALLEST = 300  # pixels at 540×960
 _RATIO = 1.6  # largest ratio of the areas of both parts
 _TURNED = np.radians(8)  # least rotation of a limb against its body
 _MISFIT = 0.35  # largest cost of the fit of a part
+_REACH = 0.9  # share of the border between limb and body that the disc about the joint holds
+_ALIKE = 16  # levels within which pixels have the colour of their body
 _JOINT = 0.8  # largest distance of the joint from where limb and body touch, in square roots of the limb's area
 
 
@@ -67,17 +69,19 @@ def split(
         i, j = tries[number]
         one, other, motion = parts[0][i], parts[1][j], fits[number, :6].reshape(2, 3)
         body0, body1 = (of.labels == piece for of, piece in zip(both, pairs[one.pair], strict=True))
-        if (
-            fits[number, 6] <= _MISFIT
-            and i in free[0]
-            and j in free[1]
-            and _rotates_about_joint(one, body0, motion, matrices[one.pair])
-        ):
+        if fits[number, 6] > _MISFIT or i not in free[0] or j not in free[1]:
+            continue
+        joint = _joint(one, body0, motion, matrices[one.pair])
+        if joint is not None:
             free[0].remove(i)
             free[1].remove(j)
             back = inverted(motion[None])[0]
+            inside0, inside1 = (_inside(*of) for of in zip(pictures, (body0, body1), strict=True))
             limbs.append(
-                (one.mask | (body0 & _moved(other.mask, back)), other.mask | (body1 & _moved(one.mask, motion)))
+                (
+                    one.mask | (body0 & (_moved(other.mask, back) | (_moved(inside1, back) & inside0 & joint))),
+                    other.mask | (body1 & (_moved(one.mask, motion) | (_moved(inside0 & joint, motion) & inside1))),
+                )
             )
     if not limbs:
         return None
@@ -155,15 +159,29 @@ def _fits(
     return fits
 
 
-def _rotates_about_joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarray) -> bool:
-    """Whether a part rotates against its body about a point near the border between them."""
+def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarray) -> np.ndarray | None:
+    """(h, w) bool, the disc about which a part rotates against its body in frame 0; None if it does not.
+
+    It reaches as far as the border between both. What lies in it moves with the part too, so that no gap opens.
+    """
     back = inverted(of_body[None])[0]
     relative = np.concatenate([back[:, :2] @ motion[:, :2], applied(back, motion[:, 2])[:, None]], 1)
     if abs(angles(relative[None])[0]) < _TURNED:
-        return False
-    joint = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
-    y, x = np.nonzero((cv2.dilate(part.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & body & ~part.mask)
-    return len(x) > 0 and bool(np.hypot(x - joint[0], y - joint[1]).min() <= _JOINT * np.sqrt(part.area))
+        return None
+    x, y = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
+    beside = cv2.dilate(part.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    rows, columns = np.indices(body.shape, sparse=True)
+    away = np.hypot(columns - x, rows - y)
+    border = away[beside & body & ~part.mask]
+    if not len(border) or border.min() > _JOINT * np.sqrt(part.area):
+        return None
+    return away <= np.quantile(border, _REACH)
+
+
+def _inside(picture: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """(h, w) bool: the pixels of a body that have its colour, so without outlines."""
+    colour = np.median(picture[body], 0)
+    return body & (np.abs(picture - colour).max(2) <= _ALIKE)
 
 
 def _moved(mask: np.ndarray, motion: np.ndarray) -> np.ndarray:
