@@ -12,6 +12,7 @@ import torch
 from scipy.ndimage import find_objects
 from torch import Tensor
 
+from _train.frame_interpolation.flatness import areas_of
 from _train.frame_interpolation.flows import better
 from _train.frame_interpolation.piece_flows import (
     MIN_DEVIATION,
@@ -32,6 +33,8 @@ from _util.pieces.motion import Pieces, find
 from _util.sgm import SGM
 from _util.sgm.motion import scale_of
 
+_FLAT = 0.75  # minimum share of flat pixels of a flat piece, off edges
+_OFF_EDGES = 0.1  # minimum share of these of its pixels
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
 _RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
@@ -88,14 +91,19 @@ class LostPieces:
     def __init__(self, sgm: SGM, network: FrameSynthesis):
         self.sgm, self.network = sgm, network
 
-    def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows | None:
-        """The motion as paths (1, 9, h, w), straight where the network follows, or None."""
+    def __call__(self, frame0: Tensor, frame1: Tensor, flat_alone: bool = False) -> Flows | None:
+        """The motion as paths (1, 9, h, w), straight where the network follows, or None.
+
+        Args:
+            flat_alone: only pieces of flat colours count, as others are often matched by chance.
+        """
         pictures = image.pictures_of(frame0, frame1)
         pieces = find(*pictures, self.sgm.match(frame0, frame1))
         if pieces.is_line_art:
             return None
         matched, scale = paths_of(pieces, frame0), scale_of(frame0.shape[2:])
-        found = _find_turning(pictures, pieces, matched, scale)
+        candidates = _are_flat(pictures, pieces) if flat_alone else np.full(len(pieces.layers), True)
+        found = _find_turning(pictures, pieces, matched, candidates, scale)
         if not (found.turns & found.are_far).any():
             return None
         lost = found.are_far & self._are_lost(frame0, frame1, pieces, matched, found)
@@ -136,10 +144,12 @@ class _Turning(NamedTuple):
     are_rigid: np.ndarray  # matched very well, and hardly bent
 
 
-def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, scale: float) -> _Turning:
+def _find_turning(
+    pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, candidates: np.ndarray, scale: float
+) -> _Turning:
     is_turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
     bows = deviations_of(pieces, matched)
-    turns = (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
+    turns = candidates & (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
     turns &= _are_whole(pieces) & ~_come_off(pieces, turns)
     seen, unlike = _compared(pictures, pieces, matched, turns)
@@ -148,6 +158,17 @@ def _find_turning(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, match
     turns &= (seen >= np.where(is_turned, _SEEN, _RIGID)) & (sure >= np.where(is_turned, _SURE, _RIGID))
     are_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces, turns) < _BENT * scale)
     return _Turning(turns, is_turned, bows >= _FAR * scale, are_rigid)
+
+
+def _are_flat(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces) -> np.ndarray:
+    """(k,): whether pieces are of flat colours in both frames, apart from edges."""
+    found = np.full(len(pieces.layers), True)
+    for picture, owners in zip(pictures, pieces.owners, strict=True):
+        all_, inside, flat = (
+            np.bincount(owners[mask & (owners >= 0)], minlength=len(found)) for mask in (np.True_, *areas_of(picture))
+        )
+        found &= (flat >= _FLAT * inside) & (inside >= _OFF_EDGES * all_)
+    return found
 
 
 def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
