@@ -10,7 +10,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from _util import threads
 from _util.pieces import fitting
 from _util.pieces.affine import angles, applied, inverted
 from _util.pieces.ground import LARGE
@@ -19,12 +18,14 @@ from _util.sgm.matching import Matching
 
 _THICK = 3  # pixels at 540×960; thinner parts are differences of outlines
 _SMALLEST = 300  # pixels at 540×960
-_RATIO = 1.6  # largest ratio of the areas of both parts
-_TURNED = np.radians(8)  # least rotation of a limb against its body
-_MISFIT = 0.35  # largest cost of the fit of a part
+_RATIO = 2.2  # largest ratio of the areas of both parts
+_TURNED, _MOST_TURNED = np.radians([8, 90])  # range of the rotation of a limb
+_ROUGH, _MISFIT = 0.6, 0.22  # largest cost of the fit of parts, and of whole limbs
+_ROUNDS = 2  # in which limbs are fitted and grown
 _REACH = 0.9  # share of the border between limb and body that the disc about the joint holds
 _ALIKE = 16  # levels within which pixels have the colour of their body
 _JOINT = 0.8  # largest distance of the joint from where limb and body touch, in square roots of the limb's area
+_NO_JOINTS = fitting.Joints(np.zeros((0, 4)), np.zeros(2, np.int64))
 
 
 class _Part(NamedTuple):
@@ -51,42 +52,25 @@ def split(
         _unexplained(both[::-1], pairs[:, ::-1], inverted(matrices), scale),
     )
     tries = [
-        (i, j)
-        for i, one in enumerate(parts[0])
-        for j, other in enumerate(parts[1])
+        (one, other)
+        for one in parts[0]
+        for other in parts[1]
         if one.pair == other.pair and max(one.area, other.area) <= _RATIO * min(one.area, other.area)
     ]
-    if not tries:
-        return None
-    cut = [
-        _with_pieces(*of) for of in zip(both, [[part.mask for part in found] for found in parts], pictures, strict=True)
-    ]
-    counts = [len(of.areas) for of in both]
-    fits = _fits(pictures, (cut[0], cut[1]), np.array(tries) + counts, scale)
-    limbs: list[tuple[np.ndarray, np.ndarray]] = []
-    free = [set(range(len(found))) for found in parts]
+    fits = _fits(pictures, both, [(one.mask, other.mask) for one, other in tries], scale)
+    limbs, used = [], set()
     for number in np.argsort(fits[:, 6], kind="stable").tolist():
-        i, j = tries[number]
-        one, other, motion = parts[0][i], parts[1][j], fits[number, :6].reshape(2, 3)
-        body0, body1 = (of.labels == piece for of, piece in zip(both, pairs[one.pair], strict=True))
-        if fits[number, 6] > _MISFIT or i not in free[0] or j not in free[1]:
-            continue
-        joint = _joint(one, body0, motion, matrices[one.pair])
-        if joint is not None:
-            free[0].remove(i)
-            free[1].remove(j)
-            back = inverted(motion[None])[0]
-            inside0, inside1 = (_inside(*of) for of in zip(pictures, (body0, body1), strict=True))
-            limbs.append(
-                (
-                    one.mask | (body0 & (_moved(other.mask, back) | (_moved(inside1, back) & inside0 & joint))),
-                    other.mask | (body1 & (_moved(one.mask, motion) | (_moved(inside0 & joint, motion) & inside1))),
-                )
-            )
+        ends = {(i, id(part)) for i, part in enumerate(tries[number])}
+        if fits[number, 6] <= _ROUGH and not used & ends:
+            pair = tries[number][0].pair
+            limb = _limb(pictures, both, tries[number], pairs[pair], matrices[pair], fits[number], scale)
+            if limb is not None:
+                used |= ends
+                limbs.append(limb)
     if not limbs:
         return None
     segments = [_with_pieces(*of) for of in zip(both, zip(*limbs, strict=True), pictures, strict=True)]
-    new = np.arange(len(limbs))[:, None] + counts
+    new = np.arange(len(limbs))[:, None] + [len(of.areas) for of in both]
     return matching._replace(
         pairs=np.concatenate([matching.pairs, new]),
         affinities=np.append(matching.affinities, np.ones(len(limbs), np.float32)),
@@ -149,14 +133,67 @@ def _with_pieces(segments: Segments, masks: list[np.ndarray], picture: np.ndarra
 
 
 def _fits(
-    pictures: tuple[np.ndarray, np.ndarray], both: tuple[Segments, Segments], pairs: np.ndarray, scale: float
+    pictures: tuple[np.ndarray, np.ndarray],
+    both: tuple[Segments, Segments],
+    masks: list[tuple[np.ndarray, np.ndarray]],
+    scale: float,
 ) -> np.ndarray:
-    """(k, 8), see `fitting.fit`."""
-    shapes = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)]
-    areas = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
-    fits, joints = np.zeros((len(pairs), 8)), fitting.Joints(np.zeros((0, 4)), np.zeros(len(pairs) + 1, np.int64))
-    threads.run(fitting.fit, len(pairs), pairs, *shapes, areas, np.full(len(pairs), np.inf), joints, scale, fits)
+    """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames."""
+    fits = np.zeros((len(masks), 8))
+    for k, pair in enumerate(masks):
+        cut = [_with_pieces(of, [mask], picture) for of, mask, picture in zip(both, pair, pictures, strict=True)]
+        shapes = [fitting.shapes_of(*of) for of in zip(pictures, cut, strict=True)]
+        numbers = np.array([[len(of.areas) for of in both]])
+        areas = np.array([np.mean([mask.sum() for mask in pair])])
+        fitting.fit(numbers, *shapes, areas, np.array([np.inf]), _NO_JOINTS, scale, fits[k : k + 1], 0, 1)
     return fits
+
+
+def _limb(
+    pictures: tuple[np.ndarray, np.ndarray],
+    both: tuple[Segments, Segments],
+    parts: tuple[_Part, _Part],
+    body: np.ndarray,
+    of_body: np.ndarray,
+    fit: np.ndarray,
+    scale: float,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The masks (h, w) of a limb in both frames, or None.
+
+    Args:
+        parts: of it.
+        body, of_body: the body's pieces (2,), and its motion (2, 3).
+        fit: (8,), of the parts.
+    """
+    limb = None
+    bodies = both[0].labels == body[0], both[1].labels == body[1]
+    for _ in range(_ROUNDS):
+        limb = _grown(parts, bodies, pictures, fit[:6].reshape(2, 3), of_body)
+        if limb is None:
+            return None
+        (fit,) = _fits(pictures, both, [limb], scale)
+    turn = abs(angles(fit[None, :6].reshape(1, 2, 3))[0])
+    return limb if fit[6] <= _MISFIT and turn <= _MOST_TURNED else None
+
+
+def _grown(
+    parts: tuple[_Part, _Part],
+    bodies: tuple[np.ndarray, np.ndarray],
+    pictures: tuple[np.ndarray, np.ndarray],
+    motion: np.ndarray,
+    of_body: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The masks (h, w) of a limb in both frames: parts of it, and what else of its body moves with them; None if the
+    parts do not rotate about a joint with the body."""
+    joint = _joint(parts[0], bodies[0], motion, of_body)
+    if joint is None:
+        return None
+    back = inverted(motion[None])[0]
+    inside0, inside1 = (_inside(*of) for of in zip(pictures, bodies, strict=True))
+    return (
+        parts[0].mask | (bodies[0] & (_moved(parts[1].mask, back) | (_moved(inside1, back) & inside0 & joint))),
+        parts[1].mask | (bodies[1] & (_moved(parts[0].mask, motion) | (_moved(inside0 & joint, motion) & inside1))),
+    )
 
 
 def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarray) -> np.ndarray | None:
