@@ -151,7 +151,7 @@ def _find_turning(
     bows = deviations_of(pieces, matched)
     turns = candidates & (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
-    turns &= _are_whole(pieces) & ~_come_off(pieces, turns)
+    turns &= _are_whole(pieces) & ~_come_off(pieces, turns, is_turned)
     seen, unlike = _compared(pictures, pieces, matched, turns)
     turns &= unlike <= _MOST_UNLIKE
     sure = confidences(pieces, turns)
@@ -180,9 +180,12 @@ def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
     return sums / np.maximum(np.add(*_areas(pieces)), 1)
 
 
-def _come_off(pieces: Pieces, turns: np.ndarray) -> np.ndarray:
-    """(k,): whether a piece that turns comes off what it touches, or is joined to one that does."""
-    found = turns & pieces.torn
+def _come_off(pieces: Pieces, turns: np.ndarray, is_turned: np.ndarray) -> np.ndarray:
+    """(k,): whether a piece that turns comes off what it touches, or is joined to one that does.
+
+    What is joined to a piece that does not turn by itself, as an arm to a body, comes off nothing.
+    """
+    found = turns & pieces.torn & is_turned[pieces.chains.roots()]
     while (more := turns & ~found & pieces.chains.joined_to(found)).any():
         found |= more
     return found

@@ -43,6 +43,13 @@ class Chains(NamedTuple):
             result[generation, :, 2] = places[generation] - applied(result[generation], self.pivots[generation])
         return result
 
+    def roots(self) -> np.ndarray:
+        """(k,) int64, the piece at the beginning of the chain of each."""
+        found = np.arange(len(self.parents))
+        for generation in self._generations()[1:]:
+            found[generation] = found[self.parents[generation]]
+        return found
+
     def joined_to(self, pieces: np.ndarray) -> np.ndarray:
         """(k,) bool: whether the parent or a child of a piece is one of `pieces` (k,) bool."""
         children = np.flatnonzero(self.parents >= 0)
