@@ -4,7 +4,7 @@ import bisect
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +34,7 @@ _DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg 
 _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
-_CLOCK_RESTARTS = 5  # frames by which time must step back
+_CLOCK_RESTARTS = 5  # frames by which time must step back, and as many must stay back
 _MAX_REORDER = 32  # packets; no encoder delays the presentation of a frame by more
 _PYRAMID_DEPTH = 4  # frames that B-frames which refer to others are reordered by, at most in practice
 
@@ -92,7 +92,8 @@ class Damage:
     corrupt: int = 0  # frames decoded with errors
     broken: int = 0  # packets that the container knows to be damaged
     unordered: int = 0  # frames no later than the one before
-    restarts: int = 0  # of the clock
+    # Seconds by which each restart of the clock moves all frames from it on, so that they follow those before.
+    restarts: list[Fraction] = field(default_factory=list)
     resized: tuple[int, int] | None = None
     stopped: str | None = None
 
@@ -117,7 +118,7 @@ class Damage:
         if self.unordered:
             parts.append(f"has frames no later than the one before ({self.unordered})")
         if self.restarts:
-            parts.append("has a clock that restarts (after it, sound may be out of step)")
+            parts.append("has a clock that restarts (what follows is moved to the end of what precedes)")
         if self.resized:
             h, w = self.resized
             parts.append(f"changes its size to {w}×{h} (scaled to the first)")
@@ -236,10 +237,15 @@ class File:
             is_filtered = bool(self._chain.chain)  # filters may drop the first frame, and count from the next
             origin = None if is_filtered or self.first is None else self.first * _time_base(stream)
             clock = _FrameClock(origin, 1 / self.metadata.rate, damage)
-            for frame in fields.run(self._chain, frames, stream) if is_filtered else frames:
-                seconds = None if frame.pts is None else frame.pts * _time_base(frame if is_filtered else stream)
-                own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
-                time, duration = clock.next(None if self.first is None else seconds, own)
+
+            def timed() -> Iterator[_TimedFrame]:
+                for frame in fields.run(self._chain, frames, stream) if is_filtered else frames:
+                    ticks = None if self.first is None else frame.pts
+                    seconds = None if ticks is None else ticks * _time_base(frame if is_filtered else stream)
+                    own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)
+                    yield _TimedFrame(seconds, own, frame)
+
+            for time, duration, frame in clock.placed(timed()):
                 if self.declared is not None:  # MP4 with B-frames states the durations of other frames
                     duration = min(duration, max(self.declared - time, 1 / self.metadata.rate))
                 keeps_size = (frame.height, frame.width) == stored_size
@@ -287,13 +293,25 @@ def _exact(rate: Fraction) -> Fraction:
     return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else rate
 
 
+class _TimedFrame(NamedTuple):
+    time: Fraction | None  # seconds by the clock of the container
+    duration: Fraction | None
+    frame: av.VideoFrame
+
+
+class _PlacedFrame(NamedTuple):
+    time: Fraction  # seconds since the first frame
+    duration: Fraction
+    frame: av.VideoFrame
+
+
 class _FrameClock:
     """Times of frames in seconds since the first one, across restarts of the clock of the container.
 
     Args:
         origin: time of the first frame by the clock of the container; None: that of the first frame with a time.
         usual: duration of a frame without one.
-        damage: where restarts are counted.
+        damage: where restarts, and frames that are left out, are counted.
     """
 
     def __init__(self, origin: Fraction | None, usual: Fraction, damage: Damage):
@@ -301,21 +319,51 @@ class _FrameClock:
         self._time, self._duration = -usual, usual
         self._shift = Fraction(0)
 
-    def next(self, seconds: Fraction | None, duration: Fraction | None) -> tuple[Fraction, Fraction]:
-        """The time and duration of the next frame, from those that the container states."""
-        before = self._time
-        if seconds is None:
+    def placed(self, frames: Iterable[_TimedFrame]) -> Iterator[_PlacedFrame]:
+        """The frames with their times, from those that the container states.
+
+        Where time steps back, it has restarted if it stays back. A few frames that come late are left out.
+        """
+        back: list[_TimedFrame] = []  # frames since time has stepped back
+        for one in frames:
+            if not self._is_back(one, bool(back)):
+                self._damage.unordered += len(back)
+                back = []
+                yield self._place(one)
+                continue
+            back.append(one)
+            if len(back) == _CLOCK_RESTARTS:
+                yield from self._restart(back)
+                back = []
+        if len(back) > 1:
+            yield from self._restart(back)
+        else:
+            self._damage.unordered += len(back)
+
+    def _is_back(self, one: _TimedFrame, is_back: bool) -> bool:
+        """Whether a frame is earlier than the last that was placed, by several frames unless those before it are."""
+        if one.time is None or self._origin is None:
+            return is_back
+        time = one.time - self._origin + self._shift
+        return time <= self._time if is_back else time < self._time - _CLOCK_RESTARTS * self._usual
+
+    def _restart(self, frames: Sequence[_TimedFrame]) -> Iterator[_PlacedFrame]:
+        first = frames[0].time
+        assert first is not None  # because `_is_back` compared it
+        assert self._origin is not None
+        move = self._time + self._duration - (first - self._origin + self._shift)
+        self._damage.restarts.append(move)
+        self._shift += move
+        return map(self._place, frames)
+
+    def _place(self, one: _TimedFrame) -> _PlacedFrame:
+        if one.time is None:
             self._time += self._usual  # stated durations are rounded to the clock
         else:
-            self._origin = seconds if self._origin is None else self._origin
-            self._time = seconds - self._origin + self._shift
-            if self._time < before - _CLOCK_RESTARTS * self._usual:
-                self._damage.restarts += 1
-                expected = before + self._duration
-                self._shift += expected - self._time
-                self._time = expected
-        self._duration = duration or self._usual
-        return self._time, self._duration
+            self._origin = one.time if self._origin is None else self._origin
+            self._time = one.time - self._origin + self._shift
+        self._duration = one.duration or self._usual
+        return _PlacedFrame(self._time, self._duration, one.frame)
 
 
 @contextlib.contextmanager

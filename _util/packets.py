@@ -6,7 +6,7 @@ source  ─read_packets─▶  (time, packet), (time, packet), …  ─▶  the 
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from av.subtitles.stream import SubtitleStream
 
 from _util import timed_text
 from _util.sound import ReencodedSound
-from _util.streams import is_cover
+from _util.streams import is_cover, shown
 
 
 class Span(NamedTuple):
@@ -26,6 +26,7 @@ class Span(NamedTuple):
     start: Fraction  # start of the video
     stop: Fraction | None = None  # None: everything is kept, including what precedes the video
     slowness: Fraction = Fraction(1)  # factor by which the duration grows
+    restarts: tuple[Fraction, ...] = ()  # of the source's clock: seconds by which each moves all that follows it
 
 
 class Timed(NamedTuple):
@@ -106,6 +107,7 @@ def read_packets(
         return
     converters = {index: _Copy(stream, epoch) for index, stream in copies.items()}
     converters |= {index: _reencoder(stream, span) for index, stream in reencoded.items()}
+    clock = _SourceClock(source, span.restarts)
     last: dict[int, int] = {}
 
     def placed(converted: Iterable[av.Packet], keeps_times: bool) -> Iterator[Timed]:
@@ -113,18 +115,56 @@ def read_packets(
             if keeps_times:
                 shift(packet, epoch)
                 _slow(packet, span.slowness)
-            if packet.stream.type in ("audio", "video"):
-                keep_order(packet, last)
+            if packet.stream.type in ("audio", "video") and not keep_order(packet, last):
+                continue
             time = packet.pts if packet.dts is None else packet.dts
             yield Timed((time or 0) * packet.time_base, packet)
 
-    for packet in _until_damage(source.demux([source.streams[index] for index in converters])):
-        converter = converters[packet.stream.index]
+    for packet in _until_damage(source.demux([source.streams[i] for i in {*converters, *clock.followed}])):
+        clock.adjust(packet)
+        converter = converters.get(packet.stream.index)
+        if converter is None:
+            continue
         if span.stop is not None and not _cut(packet, span, converter.preroll):
             continue
         yield from placed(converter.convert(packet), converter.keeps_times)
     for converter in converters.values():
         yield from placed(converter.end(), converter.keeps_times)
+
+
+class _SourceClock:
+    """Moves packets after restarts of the source's clock as the frames of the video were moved.
+
+    The clock of sound restarts where its own times step back, as its packets lie before or after those of the video
+    that belong to the same time. Subtitles, which may have none before a restart, go by the video.
+
+    Args:
+        restarts: those of `Span`.
+    """
+
+    def __init__(self, source: InputContainer, restarts: Sequence[Fraction]):
+        self._restarts = restarts
+        self._shown = shown(source).index
+        self._passed: dict[int, int] = {}  # how many restarts, by stream
+        self._last: dict[int, Fraction] = {}  # decoding time in seconds, by stream
+
+    @property
+    def followed(self) -> tuple[int, ...]:
+        """The streams of the source that `adjust` must be given."""
+        return (self._shown,) if self._restarts else ()
+
+    def adjust(self, packet: av.Packet) -> None:
+        """Move the next packet of the source."""
+        if not self._restarts or packet.dts is None:
+            return
+        index, of_video = packet.stream.index, self._passed.get(self._shown, 0)
+        passed = of_video if packet.stream.type == "subtitle" else self._passed.get(index, of_video)
+        time = packet.dts * packet.time_base
+        back = self._last.get(index, time) - time
+        if packet.stream.type != "subtitle" and passed < len(self._restarts) and back > self._restarts[passed] / 2:
+            passed += 1
+        self._passed[index], self._last[index] = passed, time
+        shift(packet, -sum(self._restarts[:passed], Fraction(0)))
 
 
 def _reencoder(stream: Stream, span: Span) -> _Subtitles | ReencodedSound:
@@ -190,12 +230,21 @@ def from_zero(packets: Iterator[Timed]) -> tuple[Iterator[Timed], Fraction]:
     return shifted(), later
 
 
-def keep_order(packet: av.Packet, last: dict[int, int]) -> None:
-    """Make decoding times increase where a damaged source violates this; muxers require it."""
+def keep_order(packet: av.Packet, last: dict[int, int]) -> bool:
+    """Make decoding times increase where a damaged source violates this, since muxers require it.
+
+    Returns:
+        False for sound at a time that earlier packets have covered, which has to be left out.
+    """
     index = packet.stream.index
     if packet.dts is None:
-        return
-    if packet.dts <= last.get(index, packet.dts - 1):
-        packet.dts = last[index] + 1
+        return True
+    ticks = Fraction(packet.time_base / (packet.stream.time_base or packet.time_base))  # of the output, per source tick
+    if index in last and round(packet.dts * ticks) <= round(last[index] * ticks):
+        tick = max(1, math.ceil(1 / ticks))
+        if packet.stream.type == "audio" and last[index] - packet.dts >= max(packet.duration or 0, tick):
+            return False
+        packet.dts = last[index] + tick
         packet.pts = max(packet.pts or 0, packet.dts)
     last[index] = packet.dts
+    return True

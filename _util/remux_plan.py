@@ -217,8 +217,8 @@ def _begin(
         for packet in packets:
             packet.stream = added
             shift(packet, start * packet.time_base)
-            keep_order(packet, last)
-            container.mux(packet)
+            if keep_order(packet, last):
+                container.mux(packet)
         container.close()
 
 

@@ -73,6 +73,7 @@ class Reader(Metadata):
         self.path = Path(path)
         self.end: Fraction | None = None
         self.damage: str | None = None
+        self._found = Damage()
         if is_drawings(self.path):
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
                 self.path, Fraction(drawings.RATE if rate is None else rate), keep_alpha, close_gaps
@@ -98,10 +99,15 @@ class Reader(Metadata):
         """The duration in seconds that the container declares; None where that is missing or not reliable."""
         return self._source.declared
 
+    @property
+    def restarts(self) -> tuple[Fraction, ...]:
+        """For each restart of the container's clock so far, by how many seconds all frames from it on were moved."""
+        return tuple(self._found.restarts)
+
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames whose time is `start` seconds or later."""
         self.end = self.damage = None
-        damage = Damage()
+        damage = self._found = Damage()
         end = Fraction(0)
         last = Fraction(-1)
         for time, duration, pixels, stored in self._source.decode(start, damage):

@@ -146,6 +146,35 @@ def test_a_hold_among_reordered_frames_is_no_restart(tmp_path):
     assert reader.damage is None
 
 
+def write_unordered(path: Path, times: list[int]) -> Path:
+    """Frames at times in milliseconds, of 1000 or more, in any order; Matroska states no decoding times."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width = H, W
+        for i, (time, pixels) in enumerate(zip(times, scene(len(times)), strict=True)):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")):
+                packet.pts, packet.dts, packet.time_base = time, i, Fraction(1, 1000)
+                container.mux(packet)
+    return path
+
+
+def test_a_late_frame_after_a_gap_is_left_out(tmp_path):
+    """Lossy reception leaves frames of before a gap among those after it."""
+    times = [*range(1000, 2000, 40), *range(3800, 3880, 40), 2000, *range(3880, 4800, 40)]
+    reader = Reader(write_unordered(tmp_path / "v.mkv", times))
+    assert [frame.time * 1000 + 1000 for frame in reader] == sorted(set(times) - {2000})
+    assert "has frames no later than the one before (1)" in reader.damage
+    assert "restarts" not in reader.damage
+
+
+@pytest.mark.parametrize("after", [2, 30])
+def test_frames_after_a_restart_of_the_clock_follow_those_before(tmp_path, after):
+    times = [*range(1000, 2000, 40), *range(1000, 1000 + 40 * after, 40)]
+    reader = Reader(write_unordered(tmp_path / "v.mkv", times))
+    assert [frame.time * 1000 for frame in reader] == list(range(0, 40 * len(times), 40))
+    assert "has a clock that restarts" in reader.damage
+
+
 @pytest.mark.parametrize("start", [Fraction(2), Fraction(7, 2)])
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mpg"])
 def test_reading_from_within_the_last_group_of_pictures(tmp_path, suffix, start):

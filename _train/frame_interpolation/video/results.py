@@ -101,9 +101,10 @@ class _Video(_Encoded):
         """The time span of the other streams that matches the frames read."""
         start, excerpt = self._reader.start, self._excerpt
         if not excerpt.start and excerpt.stop is None and excerpt.slowness == 1:
-            return Span(start)
+            return Span(start, restarts=self._reader.restarts)
         assert self._reader.end is not None  # all frames have been read
-        return Span(start, start + self._reader.end / excerpt.slowness, excerpt.slowness)
+        stop = start + self._reader.end / excerpt.slowness
+        return Span(start, stop, excerpt.slowness, self._reader.restarts)
 
 
 def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:

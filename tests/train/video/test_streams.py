@@ -10,6 +10,7 @@ import pytest
 from av.stream import Disposition
 from PIL import Image
 
+from _train.frame_interpolation.video.excerpt import Excerpt
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
 from _util import video
 from _util.video import Reader
@@ -312,3 +313,36 @@ def test_no_frame_gets_before_the_clock_that_sound_begins(tmp_path, monkeypatch)
         run(make(tmp_path / "in.mkv"), tmp_path / "delayed.wmv")  # with pictures that are reordered
     run(tmp_path / "delayed.wmv", tmp_path / "out.mov", times_fps=Fraction(1))
     assert len(list(Reader(tmp_path / "out.mov"))) == len(list(Reader(tmp_path / "delayed.wmv"))) == 2 * RATE
+
+
+def clicks(path: Path) -> list[float]:
+    """The times of all clicks, in seconds since the first frame."""
+    with av.open(path) as container:
+        first = next(container.decode(video=0)).time
+    with av.open(path) as container:
+        frames = list(container.decode(audio=0))
+    loud = sorted(
+        frame.time + i / frame.rate - first
+        for frame in frames
+        for i in np.flatnonzero(np.abs(frame.to_ndarray()).max(0) > 0.3 * (32767 if "s16" in frame.format.name else 1))
+    )
+    return [time for before, time in zip([-1, *loud], loud, strict=False) if time - before > 0.1]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+@pytest.mark.parametrize("restart", [0, 0.75])  # at 1 s
+def test_sound_is_moved_with_the_frames_where_the_clock_restarts(tmp_path, suffix, restart, notes):
+    parts = [make(tmp_path / f"{at}.ts", video_at=at, sound_at=at) for at in (0, restart)]
+    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    out = tmp_path / f"out{suffix}"
+    assert run(tmp_path / "in.ts", out).source_frames == 2 * RATE
+    assert "has a clock that restarts" in notes()[-1]
+    tolerance = 0.025 if suffix == ".avi" else 0.005  # AVI counts blocks of sound
+    assert clicks(out) == pytest.approx([0.5, 1.5], abs=tolerance)
+
+
+def test_an_excerpt_across_a_restart_of_the_clock(tmp_path):
+    part = make(tmp_path / "part.ts").read_bytes()
+    (tmp_path / "in.ts").write_bytes(part + part)
+    run(tmp_path / "in.ts", tmp_path / "out.mp4", excerpt=Excerpt(stop=Fraction(7, 4)))
+    assert clicks(tmp_path / "out.mp4") == pytest.approx([0.5, 1.5], abs=0.01)
