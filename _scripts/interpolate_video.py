@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from _scripts import drawing
 from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
-from _util import command, sequences
+from _util import command, files, sequences
 from _util.command import number, rate
 from _util.counts import counted
 from _util.errors import InputError
@@ -229,7 +229,7 @@ def main() -> None:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
         arguments.resume = arguments.resume or not arguments.overwrite
     read, written = arguments.scene_list, arguments.write_scene_list
-    if read and written and read.resolve() == written.resolve():
+    if read and written and files.resolved(read) == files.resolved(written):
         raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
     if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")

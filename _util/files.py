@@ -246,6 +246,20 @@ def making_folder(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path, with symbolic links followed; it need not exist.
+
+    Raises:
+        InputError: a link leads back to itself.
+    """
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a RuntimeError before Python 3.13
+        if isinstance(error, RuntimeError) or error.errno == errno.ELOOP:
+            raise InputError(f"{path} is a symbolic link that leads back to itself; choose another place.") from error
+        return path.resolve()
+
+
 def temporary_beside(path: Path) -> Path:
     """The temporary file of `path`: hidden, named after host and process, with the same suffix."""
     bare = path.with_suffix("") if path.name else path

@@ -29,6 +29,7 @@ CODECS = {".webm": "libvpx-vp9", ".ivf": "libvpx-vp9", ".y4m": "wrapped_avframe"
 CODECS |= dict.fromkeys((".mpg", ".mpeg", ".vob", ".mxf"), "mpeg2video")
 IN_ORDER = (".avi", ".wmv", ".asf")  # containers without presentation times, which cannot hold reordered frames
 _CONTAINERS = {".y4m": "yuv4mpegpipe"}  # by suffix, if FFmpeg does not recognise it
+_AVFMT_NOFILE = 0x1  # AVFMT_NOFILE: a flag of formats whose muxers open files themselves, under names of their own
 
 
 class Frame(NamedTuple):
@@ -219,7 +220,7 @@ def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
     """A container to write, of the format that the suffix of `path` names.
 
     Raises:
-        InputError: FFmpeg has no container format for the suffix.
+        InputError: FFmpeg has no container format for the suffix, or one that consists of several files.
     """
     kind = _CONTAINERS.get(path.suffix.lower())
     place = path.absolute()  # so that a colon does not name a protocol
@@ -231,6 +232,8 @@ def open_output(path: Path, **options: str) -> Iterator[OutputContainer]:
         container = av.open(place, "w", format=kind, container_options=options)
     except ValueError as error:
         raise InputError(f"{path.name} names no container; end it in .mp4, .mkv, .mov or .webm.") from error
+    if container.format.flags & _AVFMT_NOFILE:
+        raise InputError(f"{path.name} would be a playlist or a series of files; end it in .mp4, .mkv, .mov or .webm.")
     try:
         yield container
     finally:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from _util import runs
 from _util.errors import InputError
-from _util.files import VIDEO_SUFFIXES, making_folder, natural
+from _util.files import VIDEO_SUFFIXES, making_folder, natural, resolved
 from _util.locks import WITHIN, holding
 
 _CHUNKS, _CHUNK = 64, 2**16
@@ -36,7 +36,7 @@ def find_videos(shows: Sequence[Path], out: Path) -> list[Video]:
     Raises:
         InputError: a file or folder does not exist or is inside `out`, or there are no videos.
     """
-    out = out.resolve()
+    out = resolved(out)
     found: dict[str, Video] = {}
     entries = [entry for show in shows for entry in _entries(show, out)]
     for path, show, source in sorted(entries, key=lambda entry: (natural(entry[1]), natural(entry[2]), entry)):

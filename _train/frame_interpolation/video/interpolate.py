@@ -189,10 +189,10 @@ def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) 
     if out == video.STREAM:
         return out
     if out.is_symlink():
-        out = out.resolve()
+        out = files.resolved(out)
     if not (makes_folder or out.parent.is_dir()):
         raise InputError(f"There is no folder {out.parent} to write {out.name} to; make it, or choose another place.")
-    place = out.resolve()
+    place = files.resolved(out)
     is_same_file = source != video.STREAM and source.exists() and place.exists() and place.samefile(source)
     if is_same_file or source.resolve() in (place, *place.parents):
         raise InputError(f"{out} is the source or lies in it; choose another place.")
@@ -203,12 +203,16 @@ def written(source: Path, out: Path, scenes: Path | None) -> list[Path]:
     """The files and folders that a run writes.
 
     Raises:
-        InputError: the list of scenes would replace the source, the result, or another video or picture.
+        InputError: the list of scenes is a folder, or would replace the source, the result, a video or a picture.
     """
-    if scenes and (scenes.resolve() in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS):
-        raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
-    if scenes and out != video.STREAM and not out.suffix and out.resolve() in scenes.resolve().parents:
-        raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
+    if scenes:
+        place = files.resolved(scenes)
+        if place in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS:
+            raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
+        if place.is_dir():
+            raise InputError(f"{scenes} is a folder; choose a file for the list of scenes, as {scenes / 'scenes.csv'}.")
+        if out != video.STREAM and not out.suffix and out.resolve() in place.parents:
+            raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
     return [path for path in (out, scenes) if path and path != video.STREAM]
 
 

@@ -763,6 +763,8 @@ def make_bad_things() -> None:
     Path("full").mkdir()
     Path("full/file").touch()
     Path("nothing").mkdir()
+    Path("loop.mp4").symlink_to("loop.mp4")
+    Path("loop.csv").symlink_to("loop.csv")
 
 
 @pytest.mark.parametrize(
@@ -781,6 +783,11 @@ def make_bad_things() -> None:
         (["in.mp4", "full"], "not empty"),
         (["in.mp4", "nothing.x/out.mp4"], "no folder nothing.x"),
         (["in.mp4", "out.xyz"], "no container"),
+        (["in.mp4", "out.m3u8"], "out.m3u8 would be a playlist or a series of files"),
+        (["in.mp4", "out.mpd", "--dry-run"], "out.mpd would be a playlist or a series of files"),
+        (["in.mp4", "loop.mp4"], "loop.mp4 is a symbolic link that leads back to itself"),
+        (["in.mp4", "out.mp4", "--write-scene-list", "loop.csv"], "loop.csv is a symbolic link that leads back"),
+        (["in.mp4", "out.mp4", "--write-scene-list", "nothing"], "nothing is a folder; choose a file"),
         (["in.mp4", "out.mp4", "--codec", "x999"], "no codec 'x999'"),
         (["in.mp4", "out.mp4", "--codec", "aac"], "is for audio"),
         (["in.mp4", "out.webm", "--codec", "libx264"], "another --codec"),
