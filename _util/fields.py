@@ -201,7 +201,7 @@ def _combing(before: np.ndarray, luma: np.ndarray) -> tuple[float, float, float]
     changed = np.abs(luma - before) > _STANDS_OUT
     moving = changed[:-2] | changed[1:-1] | changed[2:]
     count = moving.sum()
-    if count < _MOVING * moving.size:
+    if not count or count < _MOVING * moving.size:
         return None
     even_before, odd_before = luma.copy(), luma.copy()
     even_before[::2], odd_before[1::2] = before[::2], before[1::2]

@@ -1,6 +1,7 @@
 """Interlaced and telecined video is found out by its pictures, and made whole frames again."""
 
 import itertools
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -209,6 +210,14 @@ def test_drawings_of_telecined_film_are_found(tmp_path):
         out = tmp_path / f"{options.detelecine}.mp4"
         assert interpolate_video(path, out, options, lambda: (First(), {})).drawings == 24
     assert Reader(tmp_path / "True.mp4").rate == Fraction(48000, 1001)
+
+
+@pytest.mark.parametrize("height", [1, 2, 3])
+def test_frames_of_a_few_lines_are_progressive(height):
+    frames = [av.VideoFrame.from_ndarray(moment(i)[:height].copy(), "rgb24") for i in range(12)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fields.find(iter(frames)).kind is Kind.PROGRESSIVE
 
 
 def test_every_frame_is_deinterlaced_where_that_is_asked_for(tmp_path):
