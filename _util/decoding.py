@@ -34,6 +34,7 @@ _DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg 
 _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
+_GAPLESS = Fraction(19, 20)  # least share of the frames of a rate that are there
 _CLOCK_RESTARTS = 5  # frames by which time must step back, and as many must stay back
 _MAX_REORDER = 32  # packets; no encoder delays the presentation of a frame by more
 _PYRAMID_DEPTH = 4  # frames that B-frames which refer to others are reordered by, at most in practice
@@ -280,6 +281,8 @@ class File:
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
     """The average frame rate."""
     average, guessed, base = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    if average and base and guessed == base and base * _GAPLESS <= average < base and _approximated(average) is None:
+        average = base  # few frames are missing, such as where a file was cut without re-encoding
     counts_fields = container.format.name == "avi" and base and average == 2 * base
     is_rounded = container.format.name == "asf" and base and average and average > base  # to milliseconds a frame
     stated = (guessed, base) if counts_fields or is_rounded else (average, guessed, base)
@@ -288,9 +291,13 @@ def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
 
 def _exact(rate: Fraction) -> Fraction:
     """The integer or NTSC rate that a mean rate approximates; the mean rate itself if it approximates neither."""
+    return _approximated(rate) or rate
+
+
+def _approximated(rate: Fraction) -> Fraction | None:
     candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
     nearest = min(candidates, key=lambda one: abs(one - rate))
-    return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else rate
+    return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else None
 
 
 class _TimedFrame(NamedTuple):

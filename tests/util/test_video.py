@@ -131,6 +131,18 @@ def encode_at(path: Path, ticks: list[int], codec: str, reordered: int, group: i
     return path
 
 
+def copied(source: Path, out: Path, first: Fraction, start: Fraction) -> Path:
+    """The packets from `first` seconds on, at times that count from `start`, as programs cut without re-encoding."""
+    with av.open(source) as opened, av.open(out, "w") as container:
+        stream = container.add_stream_from_template(opened.streams.video[0])
+        for packet in opened.demux(video=0):
+            if packet.size and packet.pts * packet.time_base >= first:
+                ticks = round(start / packet.time_base)
+                packet.stream, packet.pts, packet.dts = stream, packet.pts - ticks, packet.dts - ticks
+                container.mux(packet)
+    return out
+
+
 def with_ticks(frames: Iterable[video.Frame]) -> Iterator[tuple[video.Frame, int]]:
     for frame in frames:
         high, low = frame.pixels[H // 2, [W // 4, 3 * W // 4], 1] / 17
@@ -173,6 +185,14 @@ def test_frames_after_a_restart_of_the_clock_follow_those_before(tmp_path, after
     reader = Reader(write_unordered(tmp_path / "v.mkv", times))
     assert [frame.time * 1000 for frame in reader] == list(range(0, 40 * len(times), 40))
     assert "has a clock that restarts" in reader.damage
+
+
+@pytest.mark.parametrize(("missing", "rate"), [([1], 24), ([1, 30], 24), (range(1, 72, 2), 12)])
+def test_a_few_missing_frames_do_not_change_the_rate(tmp_path, missing, rate):
+    ticks = [tick for tick in range(72) if tick not in missing]
+    reader = Reader(encode_at(tmp_path / "v.mp4", ticks, "libx264", 0))
+    assert [round(frame.time * 24) for frame in reader] == ticks
+    assert abs(reader.rate - rate) < Fraction(1, 4)
 
 
 @pytest.mark.parametrize("start", [Fraction(2), Fraction(7, 2)])
