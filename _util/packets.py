@@ -17,7 +17,9 @@ from av.subtitles.stream import SubtitleStream
 
 from _util import timed_text
 from _util.sound import ReencodedSound
-from _util.streams import is_cover, shown
+from _util.streams import is_cover, is_moving, shown
+
+STATES_NO_GAPS = ("avi",)  # containers in which each packet of sound follows the one before
 
 
 class Span(NamedTuple):
@@ -37,16 +39,20 @@ class Timed(NamedTuple):
 
 
 class _Copy:
-    """Copies packets; cover art is placed at the start."""
+    """Copies packets, of cut video from a keyframe on; cover art is placed at the start."""
 
     keeps_times = True  # packets have the source's times
     preroll = Fraction(0)  # seconds before a span from which on packets are needed
 
-    def __init__(self, stream: Stream, epoch: Fraction):
+    def __init__(self, stream: Stream, epoch: Fraction, is_cut: bool):
         self._stream, self._epoch = stream, epoch
+        self._awaits_keyframe = is_cut and is_moving(stream)
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         if packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
+            return []
+        self._awaits_keyframe = self._awaits_keyframe and not packet.is_keyframe
+        if self._awaits_keyframe:
             return []
         packet.stream = self._stream
         if is_cover(self._stream):
@@ -105,18 +111,15 @@ def read_packets(
     """
     if not copies and not reencoded:
         return
-    converters = {index: _Copy(stream, epoch) for index, stream in copies.items()}
+    converters = {index: _Copy(stream, epoch, span.stop is not None) for index, stream in copies.items()}
     converters |= {index: _reencoder(stream, span) for index, stream in reencoded.items()}
     clock = _SourceClock(source, span.restarts)
-    last: dict[int, int] = {}
 
     def placed(converted: Iterable[av.Packet], keeps_times: bool) -> Iterator[Timed]:
         for packet in converted:
             if keeps_times:
                 shift(packet, epoch)
                 _slow(packet, span.slowness)
-            if packet.stream.type in ("audio", "video") and not keep_order(packet, last):
-                continue
             time = packet.pts if packet.dts is None else packet.dts
             yield Timed((time or 0) * packet.time_base, packet)
 
@@ -171,7 +174,8 @@ def _reencoder(stream: Stream, span: Span) -> _Subtitles | ReencodedSound:
     if isinstance(stream, SubtitleStream):
         return _Subtitles(stream)
     assert isinstance(stream, av.AudioStream)
-    return ReencodedSound(stream, span.start, span.slowness, is_cut=span.stop is not None)
+    fills_gaps = stream.container.format.name in STATES_NO_GAPS
+    return ReencodedSound(stream, span.start, span.slowness, span.stop is not None, fills_gaps)
 
 
 def _until_damage(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
@@ -183,14 +187,16 @@ def _cut(packet: av.Packet, span: Span, preroll: Fraction) -> bool:
     """Clip a packet to a span; False if nothing of it is left.
 
     Subtitles are cut, so that one shown before the span is shown from its start. An audio packet belongs to the span if
-    it starts within it, or as many seconds before it. Packets without a time, and cover art, always belong to it.
+    it starts within it, or as many seconds before it. Video also includes the packets that are decoded within the span
+    but shown after it, which others may refer to. Packets without a time, and cover art, always belong to it.
     """
     if packet.pts is None or is_cover(packet.stream):
         return True
     assert span.stop is not None
     start, stop = span.start / packet.time_base, span.stop / packet.time_base
     if packet.stream.type != "subtitle" or not packet.duration:
-        return start - preroll / packet.time_base <= packet.pts < stop
+        last = packet.dts if is_moving(packet.stream) and packet.dts is not None else packet.pts
+        return start - preroll / packet.time_base <= packet.pts and last < stop
     begin, end = max(packet.pts, round(start)), min(packet.pts + packet.duration, round(stop))
     packet.pts = packet.dts = begin
     packet.duration = max(end - begin, 0)

@@ -20,7 +20,7 @@ from av.stream import Stream
 
 from _util import streams, video
 from _util.errors import InputError
-from _util.packets import Span, Timed, from_zero, read_packets
+from _util.packets import Span, Timed, from_zero, keep_order, read_packets
 from _util.sound import SilenceBetween
 from _util.video import Encoding
 
@@ -231,7 +231,10 @@ def _mux(container: OutputContainer, readings: Sequence[Iterator[Timed]]) -> dic
     starts: dict[int, Fraction] = {}
     silence = SilenceBetween(container.streams.audio if container.format.name == "mxf" else ())
     end = Fraction(0)
+    last: dict[int, int] = {}
     for time, packet in heapq.merge(*readings, key=lambda timed: timed.time):
+        if packet.stream.type in ("audio", "video") and not keep_order(packet, last):
+            continue
         if packet.stream.type == "audio":
             starts.setdefault(packet.stream.index, time)
         elif packet.pts is not None:

@@ -8,8 +8,9 @@ reported.
 import contextlib
 import functools
 import itertools
+import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from av.stream import Stream
 
 from _util import remux, streams, video
 from _util.errors import InputError
-from _util.packets import Span, keep_order, shift
+from _util.packets import STATES_NO_GAPS, Span, keep_order, shift
 from _util.remux import Plan
+from _util.sound import bytes_of_sample
 from _util.video import Encoding
 
 _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
 _TRIAL_FRAMES = 6  # frames
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
+_LATE = Fraction(1, 20)  # seconds by which sound or video may be late without a note
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
 # The codecs that can be played from MPEG's transport and program streams, whose muxers accept others too, and from FLV,
 # whose muxer aborts the process on some others.
@@ -48,11 +51,11 @@ _PLAYED = {
 }
 
 
-def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction = Fraction(1)) -> Plan:
+def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan:
     """Determine which other streams of `source` can be muxed into `out` beside video of this encoding.
 
     Args:
-        slowness: factor by which the duration grows; unless it is 1, audio is re-encoded.
+        span: the part of the source that the video covers, as far as it is known. If it is slowed, audio is re-encoded.
 
     Raises:
         InputError: the container is unknown or does not support the video, or the source cannot be read.
@@ -65,26 +68,101 @@ def plan(source: Path | None, out: Path, encoding: Encoding, slowness: Fraction 
         with video.open_input(source) as container, video.open_output(trial) as empty:
             packets = _first_packets(container)
 
-            def handling(stream: Stream) -> str | None:
-                can_begin = functools.partial(_can_begin, trial, encoding, stream, packets.get(stream.index, ()))
-                return _handling(stream, empty.format.name, can_begin, slowness == 1)
+            def can_begin(stream: Stream, anew: bool = False) -> bool:
+                return _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
 
-            handlings = {stream.index: handling(stream) for stream in _others(container)}
-            names = {index: _description(container.streams[index]) for index in handlings}
+            kind, others, keeps_pace = empty.format.name, _others(container), span.slowness == 1
+            handlings = {
+                one.index: _handling(one, kind, functools.partial(can_begin, one), keeps_pace) for one in others
+            }
+            names = {stream.index: _description(stream) for stream in others}
+            gapped: list[int] = []
+            if kind in STATES_NO_GAPS:
+                copied = [one.index for one in others if one.type == "audio" and handlings[one.index] == "copied"]
+                gapped = [i for i in _with_gaps(source, copied, span) if can_begin(container.streams[i], anew=True)]
+            copied = [one.index for one in others if streams.is_moving(one) and handlings[one.index] == "copied"]
+            keyframes = _first_keyframes(source, copied, span)
+    cut_off = [index for index, time in keyframes.items() if time is None]
+
+    def named(indices: Iterable[int]) -> str:
+        return ", ".join(names[index] for index in indices)
+
+    notes = []
+    encoded = [index for index, one in handlings.items() if one == "encoded"]
+    left_out = [index for index, one in handlings.items() if one is None]
+    if encoded and keeps_pace:
+        notes.append(f"{out.suffix} does not hold {named(encoded)} as it is: re-encoded.")
+    if left_out:
+        notes.append(f"{out.suffix} does not hold {named(left_out)}: left out.")
+    if encoded and not keeps_pace:
+        notes.append(f"{named(encoded)} is re-encoded, sound {float(span.slowness):g} times as long at the same pitch.")
+    if gapped:
+        notes.append(f"{out.suffix} does not hold the gaps in {named(gapped)}: re-encoded with silence in them.")
+    if cut_off:
+        notes.append(f"{named(cut_off)} has no keyframe in the part to cut it at: left out.")
+    for index, time in keyframes.items():
+        if time is not None and time - span.start > _LATE:
+            late = float((time - span.start) * span.slowness)
+            notes.append(f"{names[index]} begins {late:.2f} s late, at its first keyframe in the part.")
+    handlings |= {**dict.fromkeys(gapped, "encoded"), **dict.fromkeys(cut_off)}
     chosen = {
         handling: tuple(index for index, one in handlings.items() if one == handling)
         for handling in set(handlings.values())
     }
-    named = {handling: ", ".join(names[index] for index in indices) for handling, indices in chosen.items()}
-    notes = []
-    if "encoded" in named and slowness == 1:
-        notes.append(f"{out.suffix} does not hold {named['encoded']} as it is: re-encoded.")
-    if None in named:
-        notes.append(f"{out.suffix} does not hold {named[None]}: left out.")
-    if "encoded" in named and slowness != 1:
-        notes.append(f"{named['encoded']} is re-encoded, sound {float(slowness):g} times as long at the same pitch.")
     kept = {handling: indices for handling, indices in chosen.items() if handling}
     return Plan(**kept, notes=(*lost, *notes))
+
+
+def _with_gaps(source: Path, indices: Sequence[int], span: Span) -> list[int]:
+    """Those streams of sound in which packets do not follow each other without gaps, in a part of the source."""
+    ends: dict[int, Fraction] = {}  # of the packet before, in seconds
+    found = set()
+    for packet in _packets_of(source, indices, span):
+        start = packet.pts * packet.time_base
+        if abs(start - ends.pop(packet.stream.index, start)) > _LATE:
+            found.add(packet.stream.index)
+        if packet.duration:
+            ends[packet.stream.index] = start + min(packet.duration * packet.time_base, _length(packet))
+    return sorted(found)
+
+
+def _length(packet: av.Packet) -> Fraction | float:
+    """The duration of the sound in a packet in seconds; infinity if it depends on more than codec and size.
+
+    In MP4, the stated duration of a packet includes the gap after it.
+    """
+    stream = packet.stream
+    assert isinstance(stream, av.AudioStream)
+    samples = stream.codec_context.frame_size
+    if stream.codec_context.name.startswith("pcm_"):
+        samples = packet.size // bytes_of_sample(stream)
+    return Fraction(samples, stream.rate) if samples > 0 else math.inf
+
+
+def _first_keyframes(source: Path, indices: Sequence[int], span: Span) -> dict[int, Fraction | None]:
+    """The times in seconds of the first keyframes of streams in a part of the source; empty if it is whole."""
+    if span.stop is None:
+        return {}
+    found: dict[int, Fraction | None] = dict.fromkeys(indices)
+    for packet in _packets_of(source, indices, span):
+        if packet.is_keyframe and found[packet.stream.index] is None:
+            found[packet.stream.index] = packet.pts * packet.time_base
+            if None not in found.values():
+                break
+    return found
+
+
+def _packets_of(source: Path, indices: Sequence[int], span: Span) -> Iterator[Any]:
+    """The packets of streams that have times, in a part of the source."""
+    if not indices:
+        return
+    stop = math.inf if span.stop is None else span.stop
+    with video.open_input(source) as container, contextlib.suppress(av.FFmpegError):  # a damaged file ends there
+        for packet in container.demux([container.streams[index] for index in indices]):
+            if packet.pts is None or (span.stop is not None and packet.pts * packet.time_base < span.start):
+                continue
+            if packet.pts * packet.time_base < stop:
+                yield packet
 
 
 def _chapters(source: Path) -> list[Any]:

@@ -1,6 +1,7 @@
 """Sound of an output file: re-encoded, slowed at the same pitch, and silence where a container needs sound."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from _util import fields
 
-_SLOWEST = Fraction(1, 2)  # the smallest tempo of one atempo filter
+_SLOWEST, _FASTEST = Fraction(1, 2), Fraction(100)  # the tempos of one atempo filter
 _ROUNDING = Fraction(1, 50)  # seconds by which times of packets may be off without a gap between them
 _LATEST = Fraction(1)  # seconds by which sound may follow pictures in a source
 
@@ -19,30 +20,34 @@ _LATEST = Fraction(1)  # seconds by which sound may follow pictures in a source
 class ReencodedSound:
     """Re-encodes audio; at another tempo by FFmpeg's filter atempo, which keeps the pitch.
 
-    Sound whose format, channels or rate change is converted to those it begins with. Gaps of slowed sound are silent.
+    Sound whose format, channels or rate change is converted to those it begins with.
 
     Args:
         stream: of the output.
         start: seconds of the source's clock at which the output starts, if it is slowed.
         slowness: factor by which the duration grows.
         is_cut: whether sound before `start` is left out.
+        fills_gaps: whether gaps become silence, as the container states no times; those of slowed sound always do.
     """
 
     preroll = Fraction(1, 2)  # seconds; decoders begin with a gap
 
-    def __init__(self, stream: av.AudioStream, start: Fraction, slowness: Fraction, is_cut: bool):
+    def __init__(
+        self, stream: av.AudioStream, start: Fraction, slowness: Fraction, is_cut: bool, fills_gaps: bool = False
+    ):
         self._stream, self._start, self._slowness, self._is_cut = stream, start, slowness, is_cut
         self.keeps_times = slowness == 1  # packets have the source's times
         self._uniform = _UniformSound()
+        self._fills_gaps = fills_gaps or not self.keeps_times
         self._graph: Any = None
-        self._heard = Fraction(0)  # end of what was slowed, by the source's clock
+        self._heard: Fraction | None = None  # end of what was converted, by the source's clock
         self._samples = 0
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         frames = self._uniform.convert(_decode(packet))
         if self._is_cut:
             frames = [shown for frame in frames if (shown := _from(frame, self._start))]
-        return [encoded for frame in frames for encoded in self._encode(frame)]
+        return [encoded for frame in self._filled(frames) for encoded in self._encode(frame)]
 
     def end(self) -> list[av.Packet]:
         """Flush the filters and the encoder."""
@@ -53,16 +58,21 @@ class ReencodedSound:
     def _encode(self, frame: Any) -> list[av.Packet]:
         return self._stream.encode(frame) if self.keeps_times else self._slowed(frame)
 
+    def _filled(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """Frames with silence in the gaps between them, if it is wanted."""
+        for frame in frames:
+            start = self._heard if frame.pts is None else frame.pts * frame.time_base
+            if start is not None:
+                if self._fills_gaps and self._heard is not None and start - self._heard > _ROUNDING:
+                    yield from _silences(frame, round((start - self._heard) * frame.sample_rate), self._heard)
+                self._heard = start + Fraction(frame.samples, frame.sample_rate)
+            yield frame
+
     def _slowed(self, frame: Any) -> list[av.Packet]:
         if self._graph is None:
             self._graph, lost = self._begin(frame)
-            self._silent(frame, lost)
-        elif frame is not None and frame.pts is not None:
-            missing = frame.pts * frame.time_base - self._heard
-            self._silent(frame, round(missing * frame.sample_rate) if missing > _ROUNDING else 0)
-        if frame is not None:
-            start = self._heard if frame.pts is None else frame.pts * frame.time_base
-            self._heard = start + Fraction(frame.samples, frame.sample_rate)
+            for silence in _silences(frame, lost):
+                self._graph.push(silence)
         self._graph.push(frame)
         encoded = []
         for out in fields.pull(self._graph):
@@ -70,13 +80,6 @@ class ReencodedSound:
             self._samples += out.samples
             encoded += self._stream.encode(out)
         return encoded
-
-    def _silent(self, like: Any, samples: int) -> None:
-        """Slow silence."""
-        while samples > 0:
-            count = min(samples, like.sample_rate)
-            self._graph.push(_silence(like, count))
-            samples -= count
 
     def _begin(self, frame: Any) -> tuple[Any, int]:
         """A filter graph for frames like the first, and the number of samples that it drops before what it returns."""
@@ -89,6 +92,9 @@ class ReencodedSound:
         while tempo < _SLOWEST:
             chain.append(_SLOWEST)
             tempo /= _SLOWEST
+        while tempo > _FASTEST:
+            chain.append(_FASTEST)
+            tempo /= _FASTEST
         filters = (graph.add("atempo", f"{float(t):.9f}") for t in [*chain, tempo])
         graph.link_nodes(ends, *filters, graph.add("abuffersink")).configure()
         late = (frame.pts or 0) * frame.time_base - self._start
@@ -156,6 +162,14 @@ def _from(frame: Any, start: Fraction) -> Any:
     return shown
 
 
+def _silences(like: Any, samples: int, start: Fraction = Fraction(0)) -> Iterator[Any]:
+    """Frames of as many samples of silence altogether, from `start` seconds on."""
+    for first in range(0, samples, like.sample_rate):
+        frame = _silence(like, min(samples - first, like.sample_rate))
+        frame.pts = round((start + Fraction(first, like.sample_rate)) / like.time_base)
+        yield frame
+
+
 def _silence(like: Any, samples: int) -> Any:
     """A frame of silence."""
     frame = av.AudioFrame(like.format.name, like.layout.name, samples)
@@ -181,7 +195,7 @@ class SilenceBetween:
             missing = time - self._written[packet.stream]
             if missing > _ROUNDING or not self._written[packet.stream]:
                 yield from self._until(packet.stream, time)
-            self._written[packet.stream] += Fraction(packet.size // _block(packet.stream), packet.stream.rate)
+            self._written[packet.stream] += Fraction(packet.size // bytes_of_sample(packet.stream), packet.stream.rate)
         else:
             yield from self.until(time - _LATEST)
 
@@ -194,7 +208,7 @@ class SilenceBetween:
         samples = round((time - self._written[stream]) * stream.rate)
         while samples > 0:
             count = min(samples, stream.rate)
-            packet = av.Packet(bytes(count * _block(stream)))
+            packet = av.Packet(bytes(count * bytes_of_sample(stream)))
             packet.stream, packet.time_base = stream, Fraction(1, stream.rate)
             packet.pts = packet.dts = round(self._written[stream] * stream.rate)
             packet.duration = count
@@ -203,6 +217,7 @@ class SilenceBetween:
             yield packet
 
 
-def _block(stream: av.AudioStream) -> int:
-    """Bytes of one sample of all channels."""
-    return int(stream.codec_context.name.removeprefix("pcm_s")[:2]) // 8 * stream.channels
+def bytes_of_sample(stream: av.AudioStream) -> int:
+    """Bytes of one sample of all channels, of PCM."""
+    bits = re.match(r"pcm_[a-z]+(\d+)", stream.codec_context.name)  # A-law and μ-law name none, and have 8
+    return (int(bits[1]) if bits else 8) // 8 * stream.channels

@@ -34,6 +34,11 @@ def is_cover(stream: Stream) -> bool:
     return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
+def is_moving(stream: Stream) -> bool:
+    """Whether the stream is video other than cover art."""
+    return stream.type == "video" and not is_cover(stream)
+
+
 def is_convertible(stream: Stream) -> bool:
     """Whether the stream can be re-encoded: audio, and text subtitles (not bitmap ones)."""
     context = stream.codec_context

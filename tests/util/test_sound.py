@@ -76,7 +76,7 @@ def write_tones(path: Path, times: list[int], layout: str = "stereo", rate: int 
     return path
 
 
-def reencoded(sources: list[Path], out: Path, slowness: int) -> np.ndarray:
+def reencoded(sources: list[Path], out: Path, slowness: Fraction | int) -> np.ndarray:
     """The samples (n,) of the left channel that sources give one after the other."""
     with av.open(out, "w") as container:
         made = container.add_stream("pcm_s16le", rate=RATE, layout="stereo")
@@ -96,6 +96,12 @@ def test_a_gap_of_slowed_sound_is_silent_for_as_long(tmp_path):
     loud = np.flatnonzero(left > 2000) / RATE
     assert loud[loud < 4].max() == pytest.approx(2, abs=0.1)
     assert loud[loud > 4].min() == pytest.approx(6, abs=0.1)
+
+
+def test_sound_of_any_tempo(tmp_path):
+    source = write_tones(tmp_path / "in.mkv", list(range(20)))
+    left = reencoded([source], tmp_path / "out.nut", Fraction(1, 200))
+    assert len(left) / RATE == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.mark.parametrize("slowness", [1, 2])

@@ -87,24 +87,25 @@ class _Video(_Encoded):
         self._encoding, self.notes = _encoding(out.suffix.lower(), reader, fps, options)
         if video.is_drawings(source):
             self.notes += _unnamed_colours(reader, out.suffix)
-        self._streams = remux_plan.plan(self._source, out, self._encoding, options.excerpt.slowness)
+        self._streams = remux_plan.plan(self._source, out, self._encoding, self._span(reader.duration))
         self.part_suffix = remux_plan.part_suffix(self._encoding)
         self.notes += self._streams.notes
 
     def join(self, parts: Parts) -> Path:
         whole = parts.folder / f".whole{self._out.suffix}"
+        end = self._reader.end
+        assert end is not None  # all frames have been read
+        span = self._span(end)
         counts = [parts.finished[i] for i in sorted(parts.finished)]
-        remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, self._span())
+        remux.join(parts.paths, counts, whole, self._encoding, self._source, self._streams, span)
         return whole
 
-    def _span(self) -> Span:
-        """The time span of the other streams that matches the frames read."""
+    def _span(self, duration: Fraction) -> Span:
+        """The time span of the other streams that matches frames of a duration in seconds."""
         start, excerpt = self._reader.start, self._excerpt
         if not excerpt.start and excerpt.stop is None and excerpt.slowness == 1:
             return Span(start, restarts=self._reader.restarts)
-        assert self._reader.end is not None  # all frames have been read
-        stop = start + self._reader.end / excerpt.slowness
-        return Span(start, stop, excerpt.slowness, self._reader.restarts)
+        return Span(start, start + duration / excerpt.slowness, excerpt.slowness, self._reader.restarts)
 
 
 def shown_size(reader: video.Reader, options: Options) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def make(
                 samples[middle : middle + 100] = 0.9
                 for i in range(0, len(samples), 1024):
                     block = samples[None, i : i + 1024]
-                    if sound == "flac":
+                    if sound in ("flac", "pcm_s16le"):
                         frame = av.AudioFrame.from_ndarray((block * 20000).astype(np.int16), "s16", "mono")
                     else:
                         frame = av.AudioFrame.from_ndarray(block, "fltp", "mono")
@@ -339,6 +339,57 @@ def test_sound_is_moved_with_the_frames_where_the_clock_restarts(tmp_path, suffi
     assert "has a clock that restarts" in notes()[-1]
     tolerance = 0.025 if suffix == ".avi" else 0.005  # AVI counts blocks of sound
     assert clicks(out) == pytest.approx([0.5, 1.5], abs=tolerance)
+
+
+def with_gap(source: Path, out: Path, start: float, stop: float) -> Path:
+    """A copy without the packets of sound from `start` to `stop` seconds."""
+    with av.open(source) as opened, av.open(out, "w") as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in opened.streams}
+        for packet in opened.demux():
+            if packet.size and (packet.stream.type == "video" or not start <= packet.pts * packet.time_base < stop):
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sound"), [(".mkv", "aac"), (".mp4", "aac"), (".mp4", "libmp3lame"), (".mkv", "pcm_s16le")]
+)
+def test_avi_holds_silence_in_place_of_gaps(tmp_path, suffix, sound, notes):
+    whole = make(tmp_path / f"whole{suffix}", sound=sound, seconds=3)
+    source, out = with_gap(whole, tmp_path / f"in{suffix}", 0.4, 1.3), tmp_path / "out.avi"
+    run(source, out)
+    assert any("does not hold the gaps in stream 1" in note for note in notes())
+    assert clicks(out) == pytest.approx([1.5], abs=0.03)
+    run(whole, tmp_path / "whole.avi")
+    assert not any("gaps" in note for note in notes())
+
+
+@pytest.mark.parametrize(("group", "start", "says"), [(72, 1, "has no keyframe"), (36, 1, "begins 0.50 s late")])
+def test_a_second_video_track_is_cut_at_a_keyframe(tmp_path, group, start, says, notes):
+    noise = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+    with av.open(tmp_path / "in.mkv", "w") as container:
+        options = {"g": str(group), "sc_threshold": "0"}
+        streams = [container.add_stream("libx264", rate=RATE, options=options) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width = H, W
+        streams[0].disposition = Disposition.default
+        for i in range(3 * RATE):
+            for stream in streams:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, i, 1), "rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    out = tmp_path / "out.mkv"
+    run(tmp_path / "in.mkv", out, excerpt=Excerpt(Fraction(start), Fraction(5, 2)))
+    assert any(says in note for note in notes())
+    with av.open(out) as container:
+        for stream in container.streams.video:
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            container.seek(0)
+            assert packets[0].is_keyframe
+            assert len(list(container.decode(stream))) == len(packets)
+            container.seek(0)
+        assert len(container.streams.video) == (1 if group == 72 else 2)
 
 
 def test_an_excerpt_across_a_restart_of_the_clock(tmp_path):
