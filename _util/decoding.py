@@ -34,6 +34,7 @@ _DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg 
 _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
+_SHORT = Fraction(1, 5)  # seconds that may be missing at the start or at the end without a message
 _GAPLESS = Fraction(19, 20)  # least share of the frames of a rate that are there
 _CLOCK_RESTARTS = 5  # frames by which time must step back, and as many must stay back
 _MAX_REORDER = 32  # packets; no encoder delays the presentation of a frame by more
@@ -106,7 +107,7 @@ class Damage:
             declared: end of the video according to its container, in seconds.
         """
         parts = []
-        if declared is not None and end < declared - Fraction(1, 5):
+        if declared is not None and end < declared - _SHORT:
             parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
         elif self.stopped:
             parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
@@ -148,7 +149,8 @@ class File:
             if frame is None:
                 raise InputError(f"{path} holds no frame that can be decoded; export it again.")
             self.first = frame.pts
-            self.declared = _declared_duration(container, stream, self.first)
+            self._lost = Fraction(0) if path == STREAM else _lost_start(path, self.first)
+            self.declared = _declared_duration(path, container, stream, self.first, self._lost)
             self._orientation = _orientation(frame)
             self.metadata = self._metadata(container, stream, frame, sentence)
             if path == STREAM:
@@ -182,6 +184,8 @@ class File:
         if is_transparent and may_be_opaque and self.path != STREAM:  # which can be read only once
             is_transparent = self._is_transparent_anywhere()
         notes = [] if sentence is None else [f"{self.path} {sentence}."]
+        if self._lost > _SHORT:
+            notes.append(f"The first {float(self._lost):.2f} s of {self.path} cannot be decoded: left out.")
         if _has_alpha_apart(container, stream):
             notes.append(f"The alpha of {self.path} is not read; convert it to .webp or .apng to keep it.")
         if changing := hdr.changing(frame):
@@ -528,27 +532,64 @@ def _time_base(timed: av.VideoStream | av.VideoFrame) -> Fraction:
     return time_base
 
 
-def _declared_duration(container: InputContainer, stream: av.VideoStream, first: int | None) -> Fraction | None:
+def _lost_start(path: Path, first: int | None) -> Fraction:
+    """Seconds from the first packet to the first frame, of a video that begins with frames that refer to missing ones.
+
+    Args:
+        first: when the first frame is shown, in ticks.
+    """
+    if first is None:
+        return Fraction(0)
+    earliest = first
+    with _open(path) as (container, stream), contextlib.suppress(av.FFmpegError):
+        has_pts = _has_pts(container)
+        for packet in container.demux(stream):
+            time = packet.pts if has_pts else packet.dts
+            if time is not None and time >= first:
+                break
+            if time is not None and not packet.is_discard:  # which an edit list hides
+                earliest = min(earliest, time)
+    return (first - earliest) * _time_base(stream)
+
+
+def _declared_duration(
+    path: Path, container: InputContainer, stream: av.VideoStream, first: int | None, lost: Fraction
+) -> Fraction | None:
     """Duration of the video in seconds according to the header of its container; None where that is not reliable.
 
     Args:
         first: when the first frame is shown, in ticks.
+        lost: that of `_lost_start`.
     """
     if container.format.name.split(",")[0] not in _DECLARE_DURATION:
         return None
     rate = fraction(stream.average_rate)
     if container.format.name == "avi" and stream.frames and rate:  # its stated duration may be that of the file at hand
-        return stream.frames / rate
+        return stream.frames / rate - lost
     if stream.duration:
-        return stream.duration * _time_base(stream)
+        return stream.duration * _time_base(stream) - lost
     late = max(Fraction(0), (first or 0) * _time_base(stream))  # durations below count from the start of the clock
     clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(Fraction, clock.groups())
         return hours * 3600 + minutes * 60 + seconds - late
-    if container.duration and len(container.streams) == 1:
-        return Fraction(container.duration, av.time_base) - late
-    return None
+    if not container.duration:
+        return None
+    whole = Fraction(container.duration, av.time_base)  # of the longest stream
+    is_of_video = len(container.streams) == 1 or (path != STREAM and _end(path, whole) < whole - _SHORT)
+    return whole - late if is_of_video else None
+
+
+def _end(path: Path, declared: Fraction) -> Fraction:
+    """When the last stream of a container really ends, in seconds; 0 if nothing is found near its declared end."""
+    end = Fraction(0)
+    with open_input(path) as container, contextlib.suppress(av.FFmpegError):
+        with contextlib.suppress(av.FFmpegError):  # otherwise it is read from its start
+            container.seek(int((declared - 1) * av.time_base))
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return end
 
 
 def _orientation(frame: av.VideoFrame) -> int:

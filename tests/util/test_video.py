@@ -589,6 +589,44 @@ def test_a_file_cut_short(tmp_path, suffix):
     assert reader.damage.endswith("what can be read of it was used.")
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_frames_that_are_lost_at_the_start_are_reported(tmp_path, suffix):
+    whole = encode_at(tmp_path / "whole.mp4", list(range(72)), "libx264", 3, 24)
+    reader = Reader(copied(whole, tmp_path / f"cut{suffix}", Fraction(7, 24), Fraction(7, 24)))
+    first, *_, last = (tick for _, tick in with_ticks(reader))
+    assert 20 < first <= 24
+    assert last == 71
+    assert reader.notes == (f"The first {(first - 7) / 24:.2f} s of {reader.path} cannot be decoded: left out.",)
+    assert reader.damage is None
+    assert Reader(whole).notes == ()
+
+
+@pytest.mark.parametrize("sound_lasts", [1, 3, 5])
+def test_flv_with_sound_that_is_cut_short(tmp_path, sound_lasts):
+    """FLV declares the duration of its longest stream only."""
+    with av.open(tmp_path / "whole.flv", "w") as container:
+        stream, sound = container.add_stream("flv1", rate=24), container.add_stream("aac", rate=48_000, layout="mono")
+        stream.height, stream.width = H, W
+        packets = []
+        for i, pixels in enumerate(scene(72)):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 24)
+            packets += stream.encode(frame)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, sound_lasts * 48_000), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+        packets += [*stream.encode(None), *sound.encode(frame), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda one: one.dts * one.time_base):
+            container.mux(packet)
+    reader = Reader(tmp_path / "whole.flv")
+    assert len(list(reader)) == 72
+    assert reader.damage is None
+    data = (tmp_path / "whole.flv").read_bytes()
+    (tmp_path / "short.flv").write_bytes(data[: len(data) * 6 // 10])
+    reader = Reader(tmp_path / "short.flv")
+    assert 10 < len(list(reader)) < 72
+    assert re.search(rf"ends at \d\.\d\d s of {max(3, sound_lasts)}\.\d\d s", reader.damage)
+
+
 def test_a_gap_in_a_transport_stream_is_reported(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), np.uint8)
     data = bytearray(write(tmp_path / "whole.ts", list(noise)).read_bytes())
