@@ -19,19 +19,28 @@ import av
 import numpy as np
 from av.codec import CodecContext
 from av.container import InputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from _util import remux, streams, video
 from _util.errors import InputError
 from _util.packets import STATES_NO_GAPS, Span, keep_order, shift
 from _util.remux import Plan
-from _util.sound import bytes_of_sample
+from _util.sound import bytes_of_sample, silence
 from _util.video import Encoding
 
 _PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
 _TRIAL_FRAMES = 6  # frames
+_BLANK_SAMPLES = 8192  # that encoders are tried with
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
 _LATE = Fraction(1, 20)  # seconds by which sound or video may be late without a note
+_UNKNOWN = "und"  # language
+_TAGGED = ("video", "audio", "subtitle")
+_FLAGS = {  # that players show, or select streams by
+    "forced flag": Disposition.forced,
+    "comment flag": Disposition.comment,
+    "hearing-impaired flag": Disposition.hearing_impaired,
+    "visual-impaired flag": Disposition.visual_impaired,
+}
 _HAS_COVERS = ("mp4", "ipod")  # as streams; Matroska as attachments
 # The codecs that can be played from MPEG's transport and program streams, whose muxers accept others too, and from FLV,
 # whose muxer aborts the process on some others.
@@ -69,8 +78,12 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
             packets = _first_packets(container)
 
             def can_begin(stream: Stream, anew: bool = False) -> bool:
-                return _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
+                fits = _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
+                if fits:
+                    lost_tags[stream.index] = _lost_tags(stream, trial)
+                return fits
 
+            lost_tags: dict[int, list[str]] = {}
             kind, others, keeps_pace = empty.format.name, _others(container), span.slowness == 1
             handlings = {
                 one.index: _handling(one, kind, functools.partial(can_begin, one), keeps_pace) for one in others
@@ -105,12 +118,31 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
             late = float((time - span.start) * span.slowness)
             notes.append(f"{names[index]} begins {late:.2f} s late, at its first keyframe in the part.")
     handlings |= {**dict.fromkeys(gapped, "encoded"), **dict.fromkeys(cut_off)}
+    with_loss: dict[str, list[int]] = {}
+    for index, tags in lost_tags.items():
+        if tags and handlings[index] in ("copied", "encoded"):
+            with_loss.setdefault(", ".join(tags), []).append(index)
+    notes += [f"{out.suffix} does not hold {tags} of {named(of)}: left out." for tags, of in with_loss.items()]
     chosen = {
         handling: tuple(index for index, one in handlings.items() if one == handling)
         for handling in set(handlings.values())
     }
     kept = {handling: indices for handling, indices in chosen.items() if handling}
     return Plan(**kept, notes=(*lost, *notes))
+
+
+def _lost_tags(stream: Stream, trial: Path) -> list[str]:
+    """What a file with a copy of a stream does not tell of it: "language", "title", and names of flags."""
+    with contextlib.suppress(av.FFmpegError), av.open(trial) as container:
+        copies = [one for one in container.streams if one.type == stream.type]
+        if not copies or (stream.type == "video" and len(copies) < 2) or stream.type not in _TAGGED:
+            return []
+        copy = copies[-1]
+        named = [tag for tag in ("language", "title") if stream.metadata.get(tag, _UNKNOWN) != _UNKNOWN]
+        lost = [tag for tag in named if copy.metadata.get(tag) != stream.metadata[tag]]
+        missing = stream.disposition & ~copy.disposition
+        return [*lost, *(name for name, flag in _FLAGS.items() if missing & flag)]
+    return []  # such as of MXF, which cannot be read without pictures
 
 
 def _with_gaps(source: Path, indices: Sequence[int], span: Span) -> list[int]:
@@ -288,7 +320,11 @@ def _begin(
             raise ValueError("players do not read this codec from it")
         added = stream and (streams.add_reencoded if anew else streams.add_copy)(container, stream)
         container.start_encoding()
-        if added is None or anew:
+        if added is None:
+            return
+        if anew:
+            with contextlib.suppress(av.FFmpegError):  # such as of MXF, which needs pictures as well
+                container.mux(_blank(added))
             return
         last: dict[int, int] = {}
         start = next((packet.dts for packet in packets if packet.dts is not None), 0)
@@ -298,6 +334,18 @@ def _begin(
             if keep_order(packet, last):
                 container.mux(packet)
         container.close()
+
+
+def _blank(stream: Stream) -> list[av.Packet]:
+    """Packets of silence, or of an empty subtitle, for a stream that is re-encoded."""
+    if isinstance(stream, av.AudioStream):
+        frame = silence(stream.format.name, stream.layout.name, stream.rate, _BLANK_SAMPLES)
+        frame.pts = 0
+        return [*stream.encode(frame), *stream.encode(None)]
+    packet = av.Packet(bytes(2))
+    packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 1000), 1
+    packet.pts = packet.dts = 0
+    return [packet]
 
 
 def _can_begin(path: Path, encoding: Encoding, *others: Any, anew: bool = False) -> bool:

@@ -165,17 +165,19 @@ def _from(frame: Any, start: Fraction) -> Any:
 def _silences(like: Any, samples: int, start: Fraction = Fraction(0)) -> Iterator[Any]:
     """Frames of as many samples of silence altogether, from `start` seconds on."""
     for first in range(0, samples, like.sample_rate):
-        frame = _silence(like, min(samples - first, like.sample_rate))
+        count = min(samples - first, like.sample_rate)
+        frame = silence(like.format.name, like.layout.name, like.sample_rate, count)
+        frame.time_base = like.time_base
         frame.pts = round((start + Fraction(first, like.sample_rate)) / like.time_base)
         yield frame
 
 
-def _silence(like: Any, samples: int) -> Any:
-    """A frame of silence."""
-    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
-    frame.sample_rate, frame.time_base = like.sample_rate, like.time_base
+def silence(name: str, layout: str, rate: int, samples: int) -> Any:
+    """A frame of silence in a sample format and layout that FFmpeg names so; in ticks of one sample."""
+    frame = av.AudioFrame(name, layout, samples)
+    frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
     for plane in frame.planes:
-        plane.update((b"\x80" if like.format.name.startswith("u8") else b"\0") * plane.buffer_size)
+        plane.update((b"\x80" if name.startswith("u8") else b"\0") * plane.buffer_size)
     return frame
 
 

@@ -101,7 +101,7 @@ def make(
                 samples[middle : middle + 100] = 0.9
                 for i in range(0, len(samples), 1024):
                     block = samples[None, i : i + 1024]
-                    if sound in ("flac", "pcm_s16le"):
+                    if sound in ("flac", "pcm_s16le", "libopus"):
                         frame = av.AudioFrame.from_ndarray((block * 20000).astype(np.int16), "s16", "mono")
                     else:
                         frame = av.AudioFrame.from_ndarray(block, "fltp", "mono")
@@ -170,6 +170,29 @@ def test_tracks_keep_order_language_and_disposition(tmp_path, suffix, tracks, so
             assert bool(one.disposition & Disposition.default) == bool(other.disposition & Disposition.default)
         codecs = {s.codec_context.name for s in after.streams.audio}
         assert codecs == {"aac" if suffix == ".mov" else sound}
+
+
+@pytest.mark.parametrize("sound", ["aac", "libopus"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm", ".avi", ".ts", ".wmv"])
+def test_tags_of_tracks_are_kept_or_reported(tmp_path, suffix, sound, notes):
+    source, out = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    flags = {"comment": Disposition.comment, "hearing-impaired": Disposition.hearing_impaired}
+    with av.open(make(tmp_path / "plain.mkv", sound=sound)) as plain, av.open(source, "w") as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in plain.streams}
+        streams[plain.streams.audio[0]].metadata.update(language="fre", title="Comment")
+        streams[plain.streams.audio[0]].disposition = flags["comment"] | flags["hearing-impaired"]
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    run(source, out)
+    said = next((note for note in notes() if "left out" in note), "")
+    with av.open(out) as container:
+        track = container.streams.audio[0]
+        assert ("language" in said) == (track.metadata.get("language") != "fre")
+        assert ("title" in said) == (track.metadata.get("title") != "Comment")
+        for name, flag in flags.items():
+            assert (f"{name} flag" in said) == (not track.disposition & flag)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
