@@ -407,7 +407,7 @@ def test_what_is_not_let_go_is_found(tmp_path):
         ("out.JPG", {}, "out.JPG is one picture"),
         (".mp4", {}, "mp4 is a suffix without a name"),
         ("out.264", {}, "Video of libx264 cannot be read from .264 again"),
-        ("out.mpg", {"codec": "mpeg1video", "fps": Fraction(20)}, "no frames of 96×64 in yuv420p, 20 a second"),
+        ("out.mpg", {"codec": "mpeg1video", "fps": Fraction(20)}, "cannot encode 96×64 in yuv420p, 20 a second"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_before_the_work(tmp_path, capfd, name, options, says):
