@@ -12,12 +12,12 @@ import numpy as np
 
 from _util.pieces import fitting
 from _util.pieces.affine import angles, applied, inverted
-from _util.pieces.ground import LARGE
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
 
 _THICK = 3  # pixels at 540×960; thinner parts are differences of outlines
-_SMALLEST = 300  # pixels at 540×960
+_SMALLEST = 300  # pixels of a part at 540×960
+_LARGEST = 0.5  # of the frame; a larger piece is no body
 _RATIO = 2.2  # largest ratio of the areas of both parts
 _TURNED, _MOST_TURNED = np.radians([8, 90])  # range of the rotation of a limb
 _ROUGH, _MISFIT = 0.6, 0.22  # largest cost of the fit of parts, and of whole limbs
@@ -86,7 +86,7 @@ def _unexplained(both: tuple[Segments, Segments], pairs: np.ndarray, matrices: n
     size = 2 * round(_THICK * scale / 2) + 1
     found = []
     for k, (piece, match) in enumerate(pairs.tolist()):
-        if here.areas[piece] > LARGE * h * w or here.areas[piece] < 2 * _SMALLEST * scale**2:
+        if here.areas[piece] > _LARGEST * h * w or here.areas[piece] < 2 * _SMALLEST * scale**2:
             continue
         x0, y0, x1, y1 = here.boxes[piece].tolist()
         y, x = np.nonzero(here.labels[y0:y1, x0:x1] == piece)

@@ -8,7 +8,7 @@ import torch
 from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
-from _train.frame_interpolation.lost_motion import _are_flat
+from _train.frame_interpolation.flatness import share_of_change
 from _train.frame_interpolation.lost_pieces import _are_long, _compared
 from _util import checkpoints, image
 from _util.errors import InputError
@@ -176,10 +176,76 @@ def test_no_seam_opens_where_limbs_are_joined(turns):
 @pytest.mark.parametrize(("angle", "size"), [(30, (270, 480)), (70, (270, 480)), (70, (540, 960))])
 def test_outlined_limbs_are_flat_at_any_size_and_grain_and_dither_are_not(angle, size):
     flat = waving(0, size, 3), waving(angle, size, 3)
-    assert _are_flat(*flat)
-    assert not _are_flat(*(grainy(picture, i) for i, picture in enumerate(flat)))
+    assert share_of_change(*flat) > 0.75
+    assert share_of_change(*(grainy(picture, i) for i, picture in enumerate(flat))) < 0.3
     dither = np.indices(size).sum(0)[:, :, None] % 2 * np.uint8(24)
-    assert not _are_flat(*(picture - np.minimum(picture, dither) for picture in flat))
+    assert share_of_change(*(picture - np.minimum(picture, dither) for picture in flat)) == 0
+
+
+def painted(picture):
+    """A picture before soft patches of colour instead of its ground."""
+    noise = np.random.default_rng(3).integers(90, 255, (*picture.shape[:2], 3), np.uint8)
+    soft = cv2.normalize(cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 6), None, 90, 250, cv2.NORM_MINMAX)
+    share = (np.abs(picture.astype(float) - GROUND).max(2, keepdims=True) / 40).clip(0, 1)
+    return (soft + share * (picture - soft)).round().astype(np.uint8)
+
+
+def test_a_flat_limb_before_a_painted_background_keeps_its_shape(ways):
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    keys, truth = (painted(waving(-35)), painted(waving(35))), painted(waving(0))
+    limb = (waving(0) == BAR).all(2) | (waving(0) == HAND).all(2)
+    wrong = [(abs(way(*keys)[0].astype(int) - truth).max(2) > 60)[limb].mean() for way in (ways[0], automatic)]
+    assert wrong[1] < 0.05 < 0.3 < wrong[0]
+
+
+def coat(angle):
+    """(h, w, 3): a coat with an arm of the same colour, which has turned by an angle in degrees, and a hand."""
+    picture = np.full((270, 480, 3), GROUND, np.uint8)
+    cv2.ellipse(picture, (200, 190), (50, 100), 0, 0, 360, BAR, -1, cv2.LINE_AA)
+    way = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    shoulder, wrist, hand = (
+        np.round(16 * (np.array([215, 130]) + r * way)).astype(int).tolist() for r in (0, 105, 120)
+    )
+    cv2.line(picture, shoulder, wrist, BAR, 28, cv2.LINE_AA, 4)
+    cv2.circle(picture, hand, 16 * 16, HAND, -1, cv2.LINE_AA, 4)
+    return picture
+
+
+@pytest.mark.parametrize("turn", [60, 80])
+def test_an_arm_that_is_one_piece_with_the_body_keeps_its_shape(ways, turn):
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    keys, truth = (coat(turn / 2 - 20), coat(-turn / 2 - 20)), coat(-20)
+    wrong = [(abs(way(*keys)[0].astype(int) - truth).max(2) > 60).sum() for way in (ways[0], automatic)]
+    assert wrong[1] < 0.15 * wrong[0]
+    assert wrong[1] < 0.05 * (truth != GROUND).any(2).sum()
+
+
+def sketch(angle):
+    """(h, w, 3): black lines on white, a figure at rest and an arm that has turned by an angle in degrees."""
+    picture = np.full((540, 960, 3), 255, np.uint8)
+    for middle, axes in (
+        ((480, 130), (60, 70)),
+        ((480, 330), (80, 130)),
+        ((450, 500), (25, 30)),
+        ((520, 500), (25, 30)),
+    ):
+        cv2.ellipse(picture, middle, axes, 0, 0, 360, (0, 0, 0), 3, cv2.LINE_AA)
+    way = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    across = way[::-1] * (-1, 1)
+    for side in (-14, 14):
+        ends = (np.array([548, 264]) + r * way + side * across for r in (0, 180))
+        cv2.line(picture, *(np.round(16 * end).astype(int).tolist() for end in ends), (0, 0, 0), 3, cv2.LINE_AA, 4)
+    hand = np.round(16 * (np.array([548, 264]) + 204 * way)).astype(int).tolist()
+    cv2.circle(picture, hand, 16 * 24, (0, 0, 0), 3, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_an_arm_of_lines_is_drawn_beside_many_lines_that_rest(ways):
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    keys, truth = (sketch(-30), sketch(30)), sketch(0)
+    arm_alone = (truth[..., 0] < 128) & (keys[0][..., 0] > 128) & (keys[1][..., 0] > 128)
+    found = [dilated_mask(way(*keys)[0][..., 0] < 128, 2)[arm_alone].mean() for way in (ways[0], automatic)]
+    assert found[1] > 0.95 > 0.7 > found[0]
 
 
 def test_its_alpha_follows(ways):

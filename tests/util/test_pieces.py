@@ -14,8 +14,10 @@ from _util.pieces.confidence import confidences
 from _util.pieces.ground import core_colours
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces, find
+from _util.pieces.outlines import contacts
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.pieces.pairing import pair_nearest
+from _util.pieces.tearing import find_torn
 from _util.sgm import SGM, match
 from tests.pieces import described
 
@@ -399,3 +401,28 @@ def test_matched_pairs_stay_unless_others_are_much_nearer():
     assert pair_nearest(crossed, far, colours, [np.zeros(2, bool)] * 2).tolist() == crossed.tolist()
     assert pair_nearest(crossed[:0], far, colours, free).tolist() == straight.tolist()
     assert pair_nearest(crossed[:0], far, colours, [np.zeros(2, bool)] * 2).shape == (0, 2)
+
+
+def holding(turn, size=(300, 400)):
+    """(h, w) int: ground 0, a body with an arm, 1, and a hand, 2, after the arm has turned by an angle in radians."""
+    labels = np.zeros(size, np.int32)
+    cv2.rectangle(labels, (60, 60), (110, 180), 1, -1)
+    way = np.array([np.cos(turn), np.sin(turn)])
+    wrist, hand = (np.round(np.array([105, 100]) + r * way).astype(int).tolist() for r in (80, 95))
+    cv2.line(labels, (105, 100), wrist, 1, 20)
+    cv2.circle(labels, hand, 14, 2, -1)
+    return labels
+
+
+@pytest.mark.parametrize("has_arm", [False, True])
+def test_a_hand_comes_off_an_arm_that_stays(has_arm):
+    turn = np.radians(50)
+    blank = torch.zeros(3, 300, 400)
+    both = described(holding(0), blank), described(holding(turn), blank)
+    hands = (100, 200), (173, 166)
+    pairs = np.array([[of.labels[150, 80], of.labels[hand]] for of, hand in zip(both, hands, strict=True)]).T
+    turned = rotation(turn, np.array([105.0, 100.0]), np.array([105.0, 100.0]))
+    matrices = np.stack([turned if has_arm else np.eye(2, 3), turned])
+    grounds = [of.labels[0, 0] == np.arange(len(of.areas)) for of in both]
+    torn = find_torn(pairs, matrices, both, [contacts(of) for of in both], grounds)
+    assert torn.tolist() == [False, not has_arm]
