@@ -78,7 +78,9 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
     scale = scale_of(picture0.shape)
     frames = _Frames.of((picture0, picture1), matching)
     fitted = _fit(frames, matching.pairs, scale)
-    if (parted := split(frames.pictures, matching, fitted.pairs, _matrices(fitted.fits), scale)) is not None:
+    if (
+        parted := split(frames.pictures, matching, fitted.pairs, _matrices(fitted.fits), frames.stays, scale)
+    ) is not None:
         matching = parted
         frames = _Frames.of((picture0, picture1), matching)
         fitted = _fit(frames, matching.pairs, scale)

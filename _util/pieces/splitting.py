@@ -37,19 +37,26 @@ class _Part(NamedTuple):
 
 
 def split(
-    pictures: tuple[np.ndarray, np.ndarray], matching: Matching, pairs: np.ndarray, matrices: np.ndarray, scale: float
+    pictures: tuple[np.ndarray, np.ndarray],
+    matching: Matching,
+    pairs: np.ndarray,
+    matrices: np.ndarray,
+    stays: list[np.ndarray],
+    scale: float,
 ) -> Matching | None:
     """The matching with limbs as pieces of their own; None if there are none.
 
     Args:
         pictures: of both frames, (h, w, 3) uint8.
         pairs, matrices: (k, 2) and (k, 2, 3), matched pieces and their motions.
+        stays: (n,) bool, the pieces of either frame that are ground.
         scale: of lengths, 1 at 540×960.
     """
     both = matching.segments0, matching.segments1
+    hiding = [_may_hide(pairs[:, i], matrices, ground) for i, ground in enumerate(stays)]
     parts = (
-        _unexplained(both, pairs, matrices, scale),
-        _unexplained(both[::-1], pairs[:, ::-1], inverted(matrices), scale),
+        _unexplained(both, pairs, matrices, hiding[1], scale),
+        _unexplained(both[::-1], pairs[:, ::-1], inverted(matrices), hiding[0], scale),
     )
     tries = [
         (one, other)
@@ -79,8 +86,25 @@ def split(
     )
 
 
-def _unexplained(both: tuple[Segments, Segments], pairs: np.ndarray, matrices: np.ndarray, scale: float) -> list[_Part]:
-    """The parts of pieces of the first frame that do not land on their match."""
+def _may_hide(pieces: np.ndarray, matrices: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """(n,) bool: which pieces of a frame may pass in front of others: those that move, and those without a match.
+
+    Args:
+        pieces: (k,), the matched ones.
+    """
+    found = ~ground
+    found[pieces] = (matrices != np.eye(2, 3)).any((1, 2))
+    return found
+
+
+def _unexplained(
+    both: tuple[Segments, Segments], pairs: np.ndarray, matrices: np.ndarray, hiding: np.ndarray, scale: float
+) -> list[_Part]:
+    """The parts of pieces of the first frame that land neither on their match nor on what may hide it.
+
+    Args:
+        hiding: (n,) bool, pieces of the second frame that may hide others.
+    """
     here, there = both
     h, w = here.labels.shape
     size = 2 * round(_THICK * scale / 2) + 1
@@ -92,7 +116,8 @@ def _unexplained(both: tuple[Segments, Segments], pairs: np.ndarray, matrices: n
         y, x = np.nonzero(here.labels[y0:y1, x0:x1] == piece)
         u, v = np.rint(applied(matrices[k], np.stack([x + x0, y + y0], 1))).astype(int).T
         is_inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
-        is_lost = is_inside & (there.labels[v.clip(0, h - 1), u.clip(0, w - 1)] != match)
+        landed = there.labels[v.clip(0, h - 1), u.clip(0, w - 1)]
+        is_lost = is_inside & (landed != match) & ~hiding[landed]
         if is_lost.sum() < _SMALLEST * scale**2:
             continue
         lost = np.zeros((y1 - y0, x1 - x0), np.uint8)

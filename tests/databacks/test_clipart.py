@@ -341,22 +341,22 @@ class TestSource:
             assert 0 < triplet.time < 1
 
     def test_triplets_differ_in_what_moves_and_when(self, path, monkeypatch):
-        monkeypatch.setattr(scenes_, "damage", lambda frames, times, random: frames)
+        monkeypatch.setattr(scenes_, "degrade", lambda frames, times, random: frames)
         triplets = [Clipart(path, SIZE)[i] for i in range(24)]
         changes = [(t.frames[2] - t.frames[0]).abs().mean().item() for t in triplets]
         assert np.median(changes) > 0.005
         assert 0.3 < np.mean([t.time == 0.5 for t in triplets]) < 0.8
         assert len({t.time for t in triplets}) > 6
 
-    def test_damage_changes_frames_and_nothing_else(self, path, monkeypatch):
+    def test_degradation_changes_frames_and_nothing_else(self, path, monkeypatch):
         source = Clipart(path, SIZE)
-        damaged = [source[i] for i in range(12)]
-        monkeypatch.setattr(scenes_, "damage", lambda frames, times, random: frames)
+        degraded = [source[i] for i in range(12)]
+        monkeypatch.setattr(scenes_, "degrade", lambda frames, times, random: frames)
         whole = [source[i] for i in range(12)]
-        differences = [(a.frames - b.frames).abs().mean().item() for a, b in zip(whole, damaged, strict=True)]
+        differences = [(a.frames - b.frames).abs().mean().item() for a, b in zip(whole, degraded, strict=True)]
         assert max(differences) > 1e-3
         assert max(differences) < 0.3
-        assert [triplet.time for triplet in whole] == [triplet.time for triplet in damaged]
+        assert [triplet.time for triplet in whole] == [triplet.time for triplet in degraded]
 
     def test_it_opens_by_its_word(self, path, monkeypatch):
         monkeypatch.setitem(sources.KINDS, "clipart", sources.KINDS["clipart"]._replace(default=str(path)))

@@ -521,7 +521,7 @@ def test_stages_out_of_order(extracted, tmp_path):
 
 def test_what_somebody_else_put_there(video, tmp_path):
     (tmp_path / "video.mp4").write_bytes(b"mine")
-    with pytest.raises(InputError, match="without a record of what it was made from"):
+    with pytest.raises(InputError, match="without a record of its source"):
         extraction.encode_video(video, tmp_path, USUAL, QUIET)
     assert (tmp_path / "video.mp4").read_bytes() == b"mine"
 

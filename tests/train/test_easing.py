@@ -311,7 +311,7 @@ def test_parts_have_curves_of_their_own(call, keys, tmp_path):
     image.write(mask, np.full((H, W), 255, np.uint8))
     finished = call(interpolate.main, *files, "--part", f"{mask}=auto", "--out", str(tmp_path / "out"))
     assert finished.code == 2
-    assert "auto is the ease of a whole gap" in finished.said
+    assert "auto applies to whole gaps only" in finished.said
 
 
 def test_layers_that_are_missing_in_a_key_interrupt_motion(keys, tmp_path):
@@ -357,7 +357,10 @@ def test_keyframes_are_evaluated_by_their_neighbours(call, tmp_path):
         ("blend@ease", "There is no method 'blend@ease'"),
         ("dis+ifnet@ease", "ifnet finds motion itself and does not use dis"),
         ("precomputed+ifnet@ease", "needs flows that come with the data"),
-        ("dis+splat@ease", "The ease auto needs a synthesis that finds motion itself, as ifnet; dis+splat does not"),
+        (
+            "dis+splat@ease",
+            "The ease auto needs a synthesis that finds motion itself, such as ifnet; dis+splat does not",
+        ),
     ],
 )
 def test_methods_that_cannot_be_eased_are_refused(tmp_path, method, message):

@@ -503,7 +503,7 @@ def test_times_are_any_numbers():
         ({"synthesis": "rife"}, "put rife.pkl into"),
         (
             {"flow": "dis", "synthesis": "rife"},
-            "has no use for the flow dis; leave --flow out",
+            "does not use the flow dis; leave --flow out",
         ),
         ({"synthesis": "ssl"}, "put ssl.pt into"),
         ({"synthesis": "ssldtm"}, "put ssl.pt into"),

@@ -394,6 +394,6 @@ def test_several_times_are_those_one_by_one(ways):
 
 @pytest.mark.parametrize("flow", ["dis", "sgm+dis"])
 def test_a_flow_without_paths_is_of_no_use_to_the_network(flow):
-    with pytest.raises(InputError, match=f"has no use for the flow {flow.replace('+', '.')}"):
+    with pytest.raises(InputError, match=f"does not use the flow {flow.replace('+', '.')}"):
         choose(flow, "ifnet", checkpoints.FOLDER)
     assert choose(flow, "auto", checkpoints.FOLDER).synthesis == "fusion"

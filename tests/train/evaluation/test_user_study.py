@@ -545,7 +545,7 @@ def test_from_the_first_answer_to_the_tables(build, analyse, tmp_path):
         first = download.value
         assert re.fullmatch(r"answers-\w{16}-\w{16}\.json", first.suggested_filename)
         first.save_as("first.json")
-        page.get_by_role("button", name="Begin anew").click()
+        page.get_by_role("button", name="Start again").click()
         page.get_by_role("button", name="Start").click()
         page.keyboard.press("ArrowLeft")
     assert "secret" not in Path("first.json").read_text()

@@ -65,7 +65,7 @@ def test_cells_mean_keys_by_name_or_number():
         ("1213", "A_0001 is exposed again at frame 3"),
         ("7123", "before the first key, A_0001"),
         ("1237", "after the last key, A_0003"),
-        ("1.7723", "nothing shows at frame 2, amid"),
+        ("1.7723", "frame 2 is empty between drawings"),
     ],
 )
 def test_sheets_that_cannot_be_drawn(cells, says):
