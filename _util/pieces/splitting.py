@@ -18,6 +18,7 @@ from _util.sgm.matching import Matching
 _THICK = 3  # pixels at 540×960; thinner parts are differences of outlines
 _SMALLEST = 300  # pixels of a part at 540×960
 _LARGEST = 0.5  # of the frame; a larger piece is no body
+_MOST = 24  # pairs of parts that are tried
 _RATIO = 2.2  # largest ratio of the areas of both parts
 _TURNED, _MOST_TURNED = np.radians([8, 90])  # range of the rotation of a limb
 _ROUGH, _MISFIT = 0.6, 0.22  # largest cost of the fit of parts, and of whole limbs
@@ -56,7 +57,7 @@ def split(
     hiding = [_may_hide(pairs[:, i], matrices, ground) for i, ground in enumerate(stays)]
     parts = (
         _unexplained(both, pairs, matrices, hiding[1], scale),
-        _unexplained(both[::-1], pairs[:, ::-1], inverted(matrices), hiding[0], scale),
+        _unexplained((both[1], both[0]), pairs[:, ::-1], inverted(matrices), hiding[0], scale),
     )
     tries = [
         (one, other)
@@ -64,6 +65,7 @@ def split(
         for other in parts[1]
         if one.pair == other.pair and max(one.area, other.area) <= _RATIO * min(one.area, other.area)
     ]
+    tries = sorted(tries, key=lambda pair: -pair[0].area)[:_MOST]
     fits = _fits(pictures, both, [(one.mask, other.mask) for one, other in tries], scale)
     limbs, used = [], set()
     for number in np.argsort(fits[:, 6], kind="stable").tolist():
@@ -76,7 +78,7 @@ def split(
                 limbs.append(limb)
     if not limbs:
         return None
-    segments = [_with_pieces(*of) for of in zip(both, zip(*limbs, strict=True), pictures, strict=True)]
+    segments = [_with_pieces(of, [limb[i] for limb in limbs], pictures[i]) for i, of in enumerate(both)]
     new = np.arange(len(limbs))[:, None] + [len(of.areas) for of in both]
     return matching._replace(
         pairs=np.concatenate([matching.pairs, new]),
@@ -230,10 +232,10 @@ def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarra
     relative = np.concatenate([back[:, :2] @ motion[:, :2], applied(back, motion[:, 2])[:, None]], 1)
     if abs(angles(relative[None])[0]) < _TURNED:
         return None
-    x, y = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
+    pivot = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
     beside = cv2.dilate(part.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     rows, columns = np.indices(body.shape, sparse=True)
-    away = np.hypot(columns - x, rows - y)
+    away = np.hypot(columns - pivot[0], rows - pivot[1])
     border = away[beside & body & ~part.mask]
     if not len(border) or border.min() > _JOINT * np.sqrt(part.area):
         return None
