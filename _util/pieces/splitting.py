@@ -234,7 +234,7 @@ def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarra
         return None
     pivot = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
     beside = cv2.dilate(part.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    rows, columns = np.indices(body.shape, sparse=True)
+    rows, columns = np.ogrid[: body.shape[0], : body.shape[1]]
     away = np.hypot(columns - pivot[0], rows - pivot[1])
     border = away[beside & body & ~part.mask]
     if not len(border) or border.min() > _JOINT * np.sqrt(part.area):
