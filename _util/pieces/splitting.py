@@ -12,12 +12,13 @@ import numpy as np
 
 from _util.pieces import fitting
 from _util.pieces.affine import angles, applied, inverted
-from _util.segmentation import Segments
+from _util.segmentation import Segments, describe
 from _util.sgm.matching import Matching
 
 _THICK = 3  # pixels at 540×960; thinner parts are differences of outlines
 _SMALLEST = 300  # pixels of a part at 540×960
 _LARGEST = 0.5  # of the frame; a larger piece is no body
+_MARGIN = 2  # pixels around masks that are fitted
 _MOST = 24  # pairs of parts that are tried
 _RATIO = 2.2  # largest ratio of the areas of both parts
 _TURNED, _MOST_TURNED = np.radians([8, 90])  # range of the rotation of a limb
@@ -66,7 +67,7 @@ def split(
         if one.pair == other.pair and max(one.area, other.area) <= _RATIO * min(one.area, other.area)
     ]
     tries = sorted(tries, key=lambda pair: -pair[0].area)[:_MOST]
-    fits = _fits(pictures, both, [(one.mask, other.mask) for one, other in tries], scale)
+    fits = _fits(pictures, [(one.mask, other.mask) for one, other in tries], scale)
     limbs, used = [], set()
     for number in np.argsort(fits[:, 6], kind="stable").tolist():
         ends = {(i, id(part)) for i, part in enumerate(tries[number])}
@@ -160,19 +161,24 @@ def _with_pieces(segments: Segments, masks: list[np.ndarray], picture: np.ndarra
 
 
 def _fits(
-    pictures: tuple[np.ndarray, np.ndarray],
-    both: tuple[Segments, Segments],
-    masks: list[tuple[np.ndarray, np.ndarray]],
-    scale: float,
+    pictures: tuple[np.ndarray, np.ndarray], masks: list[tuple[np.ndarray, np.ndarray]], scale: float
 ) -> np.ndarray:
     """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames."""
     fits = np.zeros((len(masks), 8))
-    for k, pair in enumerate(masks):
-        cut = [_with_pieces(of, [mask], picture) for of, mask, picture in zip(both, pair, pictures, strict=True)]
-        shapes = [fitting.shapes_of(*of) for of in zip(pictures, cut, strict=True)]
-        numbers = np.array([[len(of.areas) for of in both]])
-        areas = np.array([np.mean([mask.sum() for mask in pair])])
-        fitting.fit(numbers, *shapes, areas, np.array([np.inf]), _NO_JOINTS, scale, fits[k : k + 1], 0, 1)
+    for fit, pair in zip(fits, masks, strict=True):
+        rows, columns = ((pair[0] | pair[1]).any(axis).nonzero()[0] for axis in (1, 0))
+        corner = np.maximum([columns[0] - _MARGIN, rows[0] - _MARGIN], 0)
+        box = np.s_[corner[1] : rows[-1] + 1 + _MARGIN, corner[0] : columns[-1] + 1 + _MARGIN]
+        parts, shapes, numbers = [mask[box] for mask in pair], [], []
+        for part, picture in zip(parts, pictures, strict=True):
+            pixels = np.ascontiguousarray(picture[box])
+            segments = describe(part.astype(np.int32), pixels)
+            shapes.append(fitting.shapes_of(pixels, segments))
+            numbers.append(segments.labels[part][0])
+        areas = np.array([np.mean([part.sum() for part in parts])])
+        fitting.fit(np.array([numbers]), *shapes, areas, np.array([np.inf]), _NO_JOINTS, scale, fit[None], 0, 1)
+        motion = fit[:6].reshape(2, 3)
+        motion[:, 2] += corner - motion[:, :2] @ corner
     return fits
 
 
@@ -198,7 +204,7 @@ def _limb(
         limb = _grown(parts, bodies, pictures, fit[:6].reshape(2, 3), of_body)
         if limb is None:
             return None
-        (fit,) = _fits(pictures, both, [limb], scale)
+        (fit,) = _fits(pictures, [limb], scale)
     turn = abs(angles(fit[None, :6].reshape(1, 2, 3))[0])
     return limb if fit[6] <= _MISFIT and turn <= _MOST_TURNED else None
 
