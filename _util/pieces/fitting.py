@@ -96,9 +96,14 @@ class Joints(NamedTuple):
     firsts: np.ndarray  # (k + 1,)
 
 
-def shapes_of(picture: np.ndarray, segments: Segments) -> Shapes:
-    """The pieces of a frame; all but large ones may lie in front of others."""
-    can_occlude = segments.areas <= LARGE * segments.labels.size
+def shapes_of(picture: np.ndarray, segments: Segments, can_occlude: np.ndarray | None = None) -> Shapes:
+    """The pieces of a frame.
+
+    Args:
+        can_occlude: (n,) bool, pieces that may lie in front of others (default: all but large ones).
+    """
+    if can_occlude is None:
+        can_occlude = segments.areas <= LARGE * segments.labels.size
     hiding = np.where(can_occlude, segments.areas, 0).astype(np.int64)
     both = outlines(segments), outlines(segments, can_occlude)
     return Shapes(*both, segments.labels, hiding, segments.centroids, insides(segments), picture)

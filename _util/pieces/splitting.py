@@ -12,6 +12,7 @@ import numpy as np
 
 from _util.pieces import fitting
 from _util.pieces.affine import angles, applied, inverted
+from _util.pieces.ground import LARGE
 from _util.segmentation import Segments, describe
 from _util.sgm.matching import Matching
 
@@ -67,7 +68,7 @@ def split(
         if one.pair == other.pair and max(one.area, other.area) <= _RATIO * min(one.area, other.area)
     ]
     tries = sorted(tries, key=lambda pair: -pair[0].area)[:_MOST]
-    fits = _fits(pictures, [(one.mask, other.mask) for one, other in tries], scale)
+    fits = _fits(pictures, both, [(one.mask, other.mask) for one, other in tries], scale)
     limbs, used = [], set()
     for number in np.argsort(fits[:, 6], kind="stable").tolist():
         ends = {(i, id(part)) for i, part in enumerate(tries[number])}
@@ -161,25 +162,40 @@ def _with_pieces(segments: Segments, masks: list[np.ndarray], picture: np.ndarra
 
 
 def _fits(
-    pictures: tuple[np.ndarray, np.ndarray], masks: list[tuple[np.ndarray, np.ndarray]], scale: float
+    pictures: tuple[np.ndarray, np.ndarray],
+    both: tuple[Segments, Segments],
+    masks: list[tuple[np.ndarray, np.ndarray]],
+    scale: float,
 ) -> np.ndarray:
-    """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames."""
+    """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames, fitted in the box that holds them."""
     fits = np.zeros((len(masks), 8))
     for fit, pair in zip(fits, masks, strict=True):
-        rows, columns = ((pair[0] | pair[1]).any(axis).nonzero()[0] for axis in (1, 0))
-        corner = np.maximum([columns[0] - _MARGIN, rows[0] - _MARGIN], 0)
-        box = np.s_[corner[1] : rows[-1] + 1 + _MARGIN, corner[0] : columns[-1] + 1 + _MARGIN]
-        parts, shapes, numbers = [mask[box] for mask in pair], [], []
-        for part, picture in zip(parts, pictures, strict=True):
-            pixels = np.ascontiguousarray(picture[box])
-            segments = describe(part.astype(np.int32), pixels)
-            shapes.append(fitting.shapes_of(pixels, segments))
-            numbers.append(segments.labels[part][0])
-        areas = np.array([np.mean([part.sum() for part in parts])])
-        fitting.fit(np.array([numbers]), *shapes, areas, np.array([np.inf]), _NO_JOINTS, scale, fit[None], 0, 1)
+        y, x = np.nonzero(pair[0] | pair[1])
+        corner = np.maximum([x.min() - _MARGIN, y.min() - _MARGIN], 0)
+        box = np.s_[corner[1] : y.max() + 1 + _MARGIN, corner[0] : x.max() + 1 + _MARGIN]
+        (shapes0, one), (shapes1, other) = (
+            _shapes(picture, of, mask, box) for picture, of, mask in zip(pictures, both, pair, strict=True)
+        )
+        areas = np.array([np.mean([mask.sum() for mask in pair])])
+        numbers = np.array([[one, other]])
+        fitting.fit(numbers, shapes0, shapes1, areas, np.array([np.inf]), _NO_JOINTS, scale, fit[None], 0, 1)
         motion = fit[:6].reshape(2, 3)
         motion[:, 2] += corner - motion[:, :2] @ corner
     return fits
+
+
+def _shapes(
+    picture: np.ndarray, segments: Segments, mask: np.ndarray, box: tuple[slice, slice]
+) -> tuple[fitting.Shapes, int]:
+    """The shapes of the pieces within a box, of which a mask becomes a further one; and its number."""
+    labels = segments.labels[box].copy()
+    labels[mask[box]] = len(segments.areas)
+    pixels = np.ascontiguousarray(picture[box])
+    within = describe(labels, pixels)
+    names = np.empty(len(within.areas), np.int64)
+    names[within.labels.ravel()] = labels.ravel()
+    can_occlude = np.append(segments.areas, 0)[names] <= LARGE * segments.labels.size
+    return fitting.shapes_of(pixels, within, can_occlude), int(np.flatnonzero(names == len(segments.areas))[0])
 
 
 def _limb(
@@ -204,7 +220,7 @@ def _limb(
         limb = _grown(parts, bodies, pictures, fit[:6].reshape(2, 3), of_body)
         if limb is None:
             return None
-        (fit,) = _fits(pictures, [limb], scale)
+        (fit,) = _fits(pictures, both, [limb], scale)
     turn = abs(angles(fit[None, :6].reshape(1, 2, 3))[0])
     return limb if fit[6] <= _MISFIT and turn <= _MOST_TURNED else None
 
