@@ -214,7 +214,7 @@ def _limb(
         body, of_body: the body's pieces (2,), and its motion (2, 3).
         fit: (8,), of the parts.
     """
-    limb = None
+    limb = parts[0].mask, parts[1].mask
     bodies = both[0].labels == body[0], both[1].labels == body[1]
     for _ in range(_ROUNDS):
         limb = _grown(parts, bodies, pictures, fit[:6].reshape(2, 3), of_body)
@@ -222,7 +222,8 @@ def _limb(
             return None
         (fit,) = _fits(pictures, both, [limb], scale)
     turn = abs(angles(fit[None, :6].reshape(1, 2, 3))[0])
-    return limb if fit[6] <= _MISFIT and turn <= _MOST_TURNED else None
+    left = min((body & ~mask).sum() for body, mask in zip(bodies, limb, strict=True))
+    return limb if fit[6] <= _MISFIT and turn <= _MOST_TURNED and left >= _SMALLEST * scale**2 else None
 
 
 def _grown(
@@ -254,7 +255,7 @@ def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarra
     relative = np.concatenate([back[:, :2] @ motion[:, :2], applied(back, motion[:, 2])[:, None]], 1)
     if abs(angles(relative[None])[0]) < _TURNED:
         return None
-    pivot = np.linalg.solve(np.eye(2) - relative[:, :2], relative[:, 2])
+    pivot = np.linalg.lstsq(np.eye(2) - relative[:, :2], relative[:, 2])[0]  # a sheared motion may have none
     beside = cv2.dilate(part.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     rows, columns = np.ogrid[: body.shape[0], : body.shape[1]]
     away = np.hypot(columns - pivot[0], rows - pivot[1])
