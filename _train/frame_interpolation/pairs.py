@@ -176,11 +176,12 @@ def _draw(
 
 
 def _refuse_other_frames(out: Path, drawn: Drawn, recipe: Recipe) -> None:
-    """Raise InputError if a folder holds drawings between frames of other names and other content."""
+    """Raise InputError if a folder holds drawings whose first or second frame has another path and other content."""
 
     def is_of_others(other: Recipe) -> bool:
-        is_renamed = other.get("frames", recipe["frames"]) != recipe["frames"]
-        return is_renamed and {other["key"], other["next"]}.isdisjoint((recipe["key"], recipe["next"]))
+        paths = zip(other.get("frames", recipe["frames"]), recipe["frames"], strict=True)
+        contents = [(other["key"], recipe["key"]), (other["next"], recipe["next"])]
+        return any(a != b and c != d for (a, b), (c, d) in zip(paths, contents, strict=True))
 
     if any(map(is_of_others, drawn.recipes)):
         raise InputError(

@@ -283,6 +283,20 @@ def test_frames_of_other_names_and_content_replace_nothing(tmp_path, frames):
     pairs.interpolate_files(*frames, out, fps=2, overwrite=True, **SIMPLE)
 
 
+def test_the_next_pair_replaces_nothing_of_a_pair_that_shares_a_frame(tmp_path, frames):
+    out, last = tmp_path / "out", tmp_path / "c.png"
+    image.write(last, np.roll(KINDS["rgb"], 4, 1))
+    pairs.interpolate_files(*frames, out, fps=2, **SIMPLE)
+    before = contents(tmp_path)
+    for other in ((frames[1], last), (last, frames[0]), frames[::-1], (frames[0], last)):
+        with pytest.raises(InputError, match=r"out holds drawings between other frames; choose another --out"):
+            pairs.interpolate_files(*other, out, fps=2, **SIMPLE)
+        assert contents(tmp_path) == before
+    pairs.interpolate_files(frames[1], last, out, fps=2, overwrite=True, **SIMPLE)
+    image.write(last, KINDS["rgb"])  # corrected
+    pairs.interpolate_files(frames[1], last, out, fps=2, **SIMPLE)
+
+
 def test_an_edited_frame_stands_in_the_way_of_none_but_its_own(tmp_path, frames):
     out = tmp_path / "out"
     pairs.interpolate_files(*frames, out, times=[0.25, 0.75], **SIMPLE)
