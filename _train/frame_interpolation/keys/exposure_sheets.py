@@ -75,7 +75,8 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
             result, such gaps get none).
 
     Raises:
-        InputError: keys are not exposed in their order, once each, or other cells show before or after them.
+        InputError: keys are not exposed in their order, once each, other cells show before or after them, or something
+            else than the loop shows after it.
     """
     cells, where = layer.track.cells, f"{layer.path}, layer {layer.track.name!r}"
     starts, end = _starts(cells, keys, is_loop, where)
@@ -83,6 +84,7 @@ def plan(layer: SheetLayer, keys: Sequence[str], is_loop: bool, ease: Ease, on: 
     if any(cells[: starts[0]]):
         raise InputError(f"{where}: another cell shows before the first key, {keys[0]}; give its drawing as a key.")
     ticks = {*layer.track.in_betweens, *layer.track.reverse_sheets}
+    _check_repetition(cells, ticks, starts[0], end, where)
     gaps = []
     for i, (first, next_first) in enumerate(itertools.pairwise([*starts, end])):
         stop = next(f for f in range(next_first, first, -1) if cells[f - 1] is not None)
@@ -133,6 +135,32 @@ def _starts(cells: list[str | None], keys: Sequence[str], is_loop: bool, where: 
     return starts, len(cells)
 
 
+def _check_repetition(cells: list[str | None], ticks: set[int], begin: int, end: int, where: str) -> None:
+    """Raise InputError unless the loop [begin, end) continues in all frames after it that are not empty.
+
+    Instead of continuing, the cell of the first key may be held.
+    """
+    exposed = _exposed(cells)
+    continued = next((f for f in range(exposed, end, -1) if cells[f - 1] != cells[begin]), end)
+    for frame in range(end, exposed):
+        again = begin + (frame - begin) % (end - begin)
+        shown, wanted = (cells[f] or "nothing" for f in (frame, again))
+        if frame <= continued and _normal(shown) != _normal(wanted):
+            raise InputError(
+                f"{where}: frame {frame + 1} shows {shown}, and the loop {wanted} there; repeat the loop as it is, or "
+                "leave the frames after it empty."
+            )
+        if frame in ticks and again not in ticks:
+            raise InputError(
+                f"{where}: frame {frame + 1} is marked, and frame {again + 1} of the loop is not; mark the loop alone."
+            )
+
+
+def _exposed(cells: Sequence[str | None]) -> int:
+    """The number of frames up to the last one that is not empty."""
+    return max(f for f, cell in enumerate(cells, 1) if cell is not None)
+
+
 def _cells_of(keys: Sequence[str]) -> dict[str, int]:
     """The index of the key for each cell: by the key's name, and by the number in it, or by position among drawings."""
     if _are_drawn(keys):
@@ -163,7 +191,7 @@ def write(path: Path, gaps: Sequence[Gap], name: str, source: SheetLayer | None 
     Args:
         name: of the sheet and its layer.
         source: otherwise, the layer that the timing was read from: its cells are replaced, and its sheet is kept. A
-            loop is repeated to its end.
+            loop is repeated as far as the cells reach; empty frames after it stay empty.
 
     Raises:
         InputError: the file cannot be written.
@@ -173,7 +201,9 @@ def write(path: Path, gaps: Sequence[Gap], name: str, source: SheetLayer | None 
         xdts.write(path, TimeSheet([TimeTable(name, len(drawn), [Track(name, drawn)])]))
         return
     begin = next(f for f, cell in enumerate(source.track.cells) if cell is not None)
-    cells = [None] * begin + list(itertools.islice(itertools.cycle(drawn), source.table.duration - begin))
+    end = _exposed(source.track.cells)
+    repeated = itertools.islice(itertools.cycle(drawn), end - begin)
+    cells = [*[None] * begin, *repeated, *[None] * (source.table.duration - end)]
     track = replace(source.track, cells=cells, in_betweens=[], reverse_sheets=[])
     tracks = [track if one is source.track else one for one in source.table.tracks]
     tables = [replace(one, tracks=tracks) if one is source.table else one for one in source.sheet.tables]

@@ -108,6 +108,37 @@ def test_a_loop_is_repeated_to_the_end_of_its_sheet(tmp_path):
     assert xdts.read(path).tables[0].tracks[0].cells == list("11223445112")
 
 
+@pytest.mark.parametrize(
+    ("cells", "written"),
+    [
+        ("11222333....", "11223444...."),
+        ("1122233311222333...", "1122344511223445..."),
+        ("11222333112...", "11223445112..."),
+        (".11222333111111111111.", ".11223445112234451122."),
+    ],
+)
+def test_empty_frames_after_a_loop_stay_empty(tmp_path, cells, written):
+    path = tmp_path / "out.xdts"
+    source = layer(cells)
+    exposure_sheets.write(path, exposure_sheets.plan(source, KEYS, True, EVEN, 2), "cut", source)
+    assert xdts.read(path).tables[0].tracks[0].cells == layer(written).track.cells
+
+
+@pytest.mark.parametrize(
+    ("cells", "marks", "says"),
+    [
+        ("123312779", [], "frame 7 shows 7, and the loop 3 there; repeat the loop as it is"),
+        ("1233133", [], "frame 6 shows 3, and the loop 2 there"),
+        ("1233112", [], "frame 6 shows 1, and the loop 2 there"),
+        ("12331.33", [], "frame 6 shows nothing, and the loop 2 there"),
+        ("12331233", [7], "frame 8 is marked, and frame 4 of the loop is not; mark the loop alone"),
+    ],
+)
+def test_what_does_not_repeat_a_loop_is_refused(cells, marks, says):
+    with pytest.raises(InputError, match=says):
+        plan(cells, is_loop=True, in_betweens=marks)
+
+
 @pytest.mark.parametrize("cells", ["111122333", "..11..2223...", "1177..23"])
 @pytest.mark.parametrize("is_loop", [False, True])
 def test_the_sheet_of_a_result_gives_its_exposures_to_its_drawings(tmp_path, cells, is_loop):
