@@ -23,14 +23,16 @@ from _util.errors import InputError
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga"),
     *(".exr", ".avif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jpe", ".jfif", ".j2c", ".jpc", ".jpf", ".jpx"),
 )
 VIDEO_SUFFIXES = (
     *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
     *(".wmv", ".flv", ".f4v", ".ogv", ".ogm", ".3gp", ".m2v", ".mxf"),
 )
-_OTHER_SUFFIXES = (  # of drawings that are not read among pictures
+_OTHER_SUFFIXES = (  # of files that may be drawings and are not read among pictures
     *(".psd", ".psb", ".ora", ".kra", ".clip", ".csp", ".xcf", ".sai", ".sai2", ".mdp", ".tvpp", ".procreate"),
     *(".ai", ".svg", ".pdf", ".heic", ".heif", ".hif", ".jxl", ".dpx", ".cin", ".hdr"),
+    *(".apng", ".qoi", ".sgi", ".pam", ".pfm", ".iff", ".jxr", *VIDEO_SUFFIXES),
 )
 PICTURE_FORMATS = "PNG, JPEG, WebP, TIFF, EXR, BMP, TGA, GIF, PNM, AVIF or JPEG 2000"
 _LONGEST = 255  # bytes of a file name, on nearly all file systems
@@ -80,14 +82,16 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def left_out(folder: Path, used: Iterable[Path]) -> str | None:
-    """A sentence about drawings of a folder that are not among those used, nor named like one; None without any."""
+    """A sentence about files of a folder that may be drawings, and are not used nor named like one; None without any."""
     stems = {path.stem for path in used}
     others = (path for path in folder.iterdir() if path.suffix.lower() in _OTHER_SUFFIXES and path.name[0] != ".")
     names = sorted((path.name for path in others if path.stem not in stems), key=natural)
     if not names:
         return None
-    drawings = counted(len(names), "drawing")
-    return f"{folder} holds {drawings} in formats that are not read there, {listed(names)}: left out; export as PNG."
+    count = counted(len(names), "file")
+    return (
+        f"{folder} holds {count} in formats that are not read there, {listed(names)}: left out; export drawings as PNG."
+    )
 
 
 class Numbered(NamedTuple):

@@ -98,10 +98,21 @@ def test_keys_that_are_not_read_are_reported(run):
     Path("keys").mkdir()
     for name in ("a.png", "b.png"):
         Path(name).rename(Path("keys") / name)
-    Path("keys/c.psd").touch()
+    for name in ("c.psd", "d.qoi", "e.mp4"):
+        (Path("keys") / name).touch()
     code, said = run("keys", *SIMPLE)
     assert code == 0
-    assert "1 drawing in formats that are not read there, c.psd: left out" in said
+    assert "3 files in formats that are not read there, c.psd, d.qoi, e.mp4: left out" in said
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".j2c", ".jpc", ".jpf", ".jpx"])
+def test_keys_have_any_suffix_of_their_format(run, suffix):
+    Path("keys").mkdir()
+    for path, name in (("a.png", "K1.png"), ("b.png", f"K2{suffix}"), ("b.png", "K3.png")):
+        Image.open(path).save(Path("keys") / name)
+    code, _ = run("keys", "--between", 0, *SIMPLE)
+    assert code == 0
+    assert written("_data/interpolated/keys") == [f"K{i}+0of0.png" for i in (1, 2, 3)]
 
 
 def test_three_files_are_keys(run):

@@ -106,7 +106,7 @@ def test_drawings_that_are_not_read_are_reported(tmp_path):
     ):
         (tmp_path / name).touch()
     (note,) = Reader(tmp_path).notes
-    assert "holds 3 drawings in formats that are not read there, a3.PSD, a4.heic, a10.kra: left out" in note
+    assert "holds 3 files in formats that are not read there, a3.PSD, a4.heic, a10.kra: left out" in note
 
 
 def test_negative_numbers_come_first(tmp_path):

@@ -141,7 +141,7 @@ def folders_of_pictures(folder: Path) -> list[Path]:
 
 
 def warn_left_out(folder: Path, keys: Iterable[Path]) -> None:
-    """Print a warning if a folder holds drawings in formats that are not read among its keys."""
+    """Print a warning if a folder holds files in formats that are not read among its keys."""
     if sentence := files.left_out(folder, keys):
         print(sentence, file=sys.stderr)
 
