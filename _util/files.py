@@ -82,7 +82,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def left_out(folder: Path, used: Iterable[Path]) -> str | None:
-    """A sentence about files of a folder that may be drawings, and are not used nor named like one; None without any."""
+    """A sentence about possible drawings of a folder that are not used, nor named like one that is, or None."""
     stems = {path.stem for path in used}
     others = (path for path in folder.iterdir() if path.suffix.lower() in _OTHER_SUFFIXES and path.name[0] != ".")
     names = sorted((path.name for path in others if path.stem not in stems), key=natural)

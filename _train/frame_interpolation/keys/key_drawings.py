@@ -31,13 +31,13 @@ from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_motion, key_names, parts
-from _train.frame_interpolation.keys.drawn import Drawn, check_keys
+from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_keys
 from _train.frame_interpolation.keys.key_motion import KeyMotion
 from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
-from _util.counts import listed
+from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.locks import holding
@@ -112,7 +112,7 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     if len(keys) < 2:
         pictures = "one picture" if keys else f"no pictures ({files.PICTURE_FORMATS})"
         held = f"{folder} holds {pictures}" if folder else f"{sources[0]} is one picture"
-        instead = ", or folders of layers and no picture beside them" if folder and _holds_layers(folder) else ""
+        instead = ", or folders of layers and no picture beside them" if folder and _folders_beside(folder) else ""
         raise InputError(f"{held}; two keys or more are needed{instead}.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         first, *others = same
@@ -124,10 +124,11 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     return keys
 
 
-def _holds_layers(folder: Path) -> bool:
-    with contextlib.suppress(InputError):  # a folder within cannot be read
-        return bool(folders_of_pictures(folder))
-    return False
+def _folders_beside(folder: Path) -> list[Path]:
+    """The folders of pictures within a folder of keys, without those of results."""
+    with contextlib.suppress(InputError):  # one of them cannot be read
+        return [path for path in folders_of_pictures(folder) if not (path / RECORD).exists()]
+    return []
 
 
 def folders_of_pictures(folder: Path) -> list[Path]:
@@ -136,14 +137,26 @@ def folders_of_pictures(folder: Path) -> list[Path]:
     Raises:
         InputError: one of them cannot be read.
     """
-    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and files.pictures(path)]
+    return [path for path in folders_within(folder) if files.pictures(path)]
+
+
+def folders_within(folder: Path) -> list[Path]:
+    """The folders within one, in natural order, without hidden ones."""
+    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     return sorted(found, key=lambda path: (files.natural(path.name), path.name))
 
 
 def warn_left_out(folder: Path, keys: Iterable[Path]) -> None:
-    """Print a warning if a folder holds files in formats that are not read among its keys."""
+    """Print a warning if a folder holds files in formats that are not read, or folders of pictures, among its keys."""
     if sentence := files.left_out(folder, keys):
         print(sentence, file=sys.stderr)
+    if beside := [path.name for path in _folders_beside(folder)]:
+        folders = counted(len(beside), "folder")
+        print(
+            f"{folder} holds {folders} of pictures beside its keys, {listed(beside, len(beside))}: left out; if they "
+            "are layers, move the keys elsewhere.",
+            file=sys.stderr,
+        )
 
 
 def interpolate_keys(

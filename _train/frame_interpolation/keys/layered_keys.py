@@ -30,7 +30,7 @@ from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_keys
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers, png
-from _util.counts import listed
+from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.layers import Layer
@@ -307,7 +307,15 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
 
 def _of_folders(folder: Path) -> Cut:
     cels = []
-    for within in key_drawings.folders_of_pictures(folder):
+    found = key_drawings.folders_of_pictures(folder)
+    if empty := [path.name for path in key_drawings.folders_within(folder) if path not in found]:
+        folders = counted(len(empty), "folder")
+        print(
+            f"{folder} holds {folders} with no pictures ({files.PICTURE_FORMATS}) directly within, "
+            f"{listed(empty, len(empty))}: no layers.",
+            file=sys.stderr,
+        )
+    for within in found:
         paths = {}
         for path in files.pictures(within):
             if key_names.name_of(path) in paths:

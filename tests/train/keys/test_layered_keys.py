@@ -166,6 +166,33 @@ def test_keys_may_bear_the_name_of_their_layer(tmp_path, capsys, names):
     assert "is held" not in said
 
 
+def test_folders_that_are_no_layers_are_reported(tmp_path, capsys):
+    cut = tmp_path / "cut"
+    for folder in ("A", "C/deeper", ".hidden"):
+        (cut / folder).mkdir(parents=True)
+        for i in range(2):
+            image.write(cut / folder / f"k{i}.png", cel(4 + 8 * i, 8))
+    (cut / "B").mkdir()
+    (cut / "B" / "k0.psd").touch()
+    with layered_keys.opened([cut]) as opened:
+        assert [cel.name for cel in opened.cels] == ["A"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{cut} holds 2 folders with no pictures")
+    assert line.endswith("directly within, B, C: no layers.")
+
+
+def test_layers_beside_keys_are_reported(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "A", tmp_path / "out"):
+        folder.mkdir(exist_ok=True)
+        for i in range(2):
+            image.write(folder / f"k{i}.png", cel(4 + 8 * i, 8))
+    (tmp_path / "out" / ".drawn.jsonl").touch()  # a result
+    keys = key_drawings.find_keys([tmp_path])
+    key_drawings.warn_left_out(tmp_path, keys)
+    said = f"{tmp_path} holds 1 folder of pictures beside its keys, A: left out; if they are layers, move the keys"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_a_layer_named_as_keys_are_is_no_prefix_where_keys_match(tmp_path, capsys):
     for layer in ("k", "ground"):
         (tmp_path / "cut" / layer).mkdir(parents=True)
