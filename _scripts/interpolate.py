@@ -50,7 +50,7 @@ def parse(frames: Sequence[Path] = (), out: Path | None = None, preview: Path | 
         "--fps",
         type=whole(1),
         metavar="N",
-        help="write N-1 evenly spaced frames between, and both frames (default: 12)",
+        help="write N-1 evenly spaced frames between, up to 9999, and both frames (default: 12)",
     )
     when.add_argument(
         "--times",

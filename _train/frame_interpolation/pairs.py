@@ -18,6 +18,7 @@ from _train.frame_interpolation.frames import check_frames, check_times
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys.drawn import Drawn, Recipe
+from _train.frame_interpolation.keys.timing import MOST_BETWEEN
 from _util import files, formats
 from _util.errors import InputError
 from _util.formats import Picture
@@ -81,6 +82,10 @@ def interpolate_files(
         InputError: an invalid image, size or time, unusable weights or destination, or a file in `out` that must not be
             replaced; nothing is written.
     """
+    if fps is not None and fps - 1 > MOST_BETWEEN:
+        raise InputError(
+            f"fps is {fps}; up to {MOST_BETWEEN} frames are drawn between two: at most {MOST_BETWEEN + 1}."
+        )
     ends = Ends.read(path0, path1)
     frames = ends.frames()
     try:

@@ -195,6 +195,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys, kind):
         ({"device": "abacus"}, "no device"),
         ({"precision": "int8"}, "no precision"),
         ({"times": [1.5]}, "not between"),
+        ({"fps": 10**9}, r"fps is 1000000000; up to 9999 frames are drawn between two: at most 10000\."),
     ],
 )
 def test_nothing_is_written_when_options_are_wrong(tmp_path, capsys, frames, options, says):
