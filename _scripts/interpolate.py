@@ -66,7 +66,7 @@ def parse(frames: Sequence[Path] = (), out: Path | None = None, preview: Path | 
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="overwrite files in DIR that were not drawn by this command, or were changed since",
+        help="overwrite files in DIR, a preview and a time sheet that this command did not write, or that were changed",
     )
     add_timing(parser)
     add_guides(parser)
@@ -213,7 +213,7 @@ def draw_pair(arguments: argparse.Namespace) -> None:
 
 
 def draw_sequence(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.keys import exposure_sheets, key_drawings, key_names, timing
+    from _train.frame_interpolation.keys import drawn, exposure_sheets, key_drawings, key_names, timing
 
     keys = key_drawings.find_keys(arguments.frames)
     if arguments.frames[0].is_dir():
@@ -228,14 +228,17 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(names, arguments.loop, **options)
     check_places(arguments)
     out = arguments.out or default_out(*arguments.frames)
+    sheet = arguments.write_sheet
+    if sheet and not arguments.overwrite:
+        drawn.check_file(sheet, out)
     guides = guides_of(arguments, names, gaps)
     result = key_drawings.interpolate_keys(keys, out, gaps, guides=guides, **results_of(arguments))
     print(f"Drawings: {len(result.paths)} in {out}")
     print(f"In-betweens: {len(result.paths) - len(keys)}, drawn now: {result.drawn}")
-    if arguments.write_sheet:
-        arguments.write_sheet.parent.mkdir(parents=True, exist_ok=True)
-        exposure_sheets.write(arguments.write_sheet, gaps, out.name, layer)
-        print(f"Sheet: {arguments.write_sheet}")
+    if sheet:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        drawn.write_file(sheet, out, lambda place: exposure_sheets.write(place, gaps, out.name, layer))
+        print(f"Sheet: {sheet}")
 
 
 def draw_layers(arguments: argparse.Namespace) -> None:

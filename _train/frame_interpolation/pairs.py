@@ -17,7 +17,7 @@ from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.frames import check_frames, check_times
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
-from _train.frame_interpolation.keys.drawn import Drawn, Recipe
+from _train.frame_interpolation.keys.drawn import Drawn, Recipe, check_file, write_file
 from _train.frame_interpolation.keys.timing import MOST_BETWEEN
 from _util import files, formats
 from _util.errors import InputError
@@ -72,14 +72,15 @@ def interpolate_files(
         preview: also write all frames, both ends included, as an animation of 2 seconds there and back.
         show_flow: also write flow01.png and flow10.png.
         hints: correspondences between the frames.
-        overwrite: replace files in `out` that an earlier run did not write, or that were modified since.
+        overwrite: replace files in `out`, and a preview, that an earlier run did not write, or that were modified
+            since.
         options: of `Interpolator`.
 
     Returns:
         The frames written, in order of time, without flow and preview.
 
     Raises:
-        InputError: an invalid image, size or time, unusable weights or destination, or a file in `out` that must not be
+        InputError: an invalid image, size or time, unusable weights or destination, or a file that must not be
             replaced; nothing is written.
     """
     if fps is not None and fps - 1 > MOST_BETWEEN:
@@ -115,6 +116,8 @@ def interpolate_files(
         recipe = {"key": digest(path0), "next": digest(path1), "frames": ends_of}
         if not overwrite:
             _refuse_other_frames(out, drawn, recipe)
+            if preview:
+                check_file(preview, out)
         results = _Results(paths, flow_paths, drawn, recipe)
         ends.warn_other_profiles()
         shown: list[np.ndarray] = []
@@ -125,7 +128,8 @@ def interpolate_files(
 
         _draw(ends, frames, wanted, results, hints, options, show)
         if preview:
-            write_preview(preview, shown, fps or len(shown) - 1, tags=first.tags)
+            rate = fps or len(shown) - 1
+            write_file(preview, out, lambda place: write_preview(place, shown, rate, tags=first.tags))
     return paths
 
 

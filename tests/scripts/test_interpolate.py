@@ -1,6 +1,7 @@
 """The command line: what it writes, and what it says when something is wrong."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from PIL import Image
 
 from _scripts import interpolate
 from _train.frame_interpolation.benchmarks.stages import write_checkpoints
-from _util import image, layers, xdts
+from _util import files, image, layers, xdts
 from _util.layers import Layer
 from _util.pixels import with_channels
 
@@ -148,6 +149,50 @@ def test_a_sheet_times_keys_and_another_is_written(run):
     assert [image.read(path).tobytes() for path in sorted(Path("again").glob("*.png"))] == [
         image.read(path).tobytes() for path in sorted(Path("out").glob("*.png"))
     ]
+
+
+def stop_before_publishing(monkeypatch, name: str) -> None:
+    """Interrupt the next run where the file of a name is complete and not published."""
+
+    def publish(temporary: Path, path: Path) -> None:
+        if path.name == name:
+            raise KeyboardInterrupt
+        published(temporary, path)
+
+    published = files.publish
+    monkeypatch.setattr(files, "publish", publish)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+@pytest.mark.parametrize("kind", ["pair", "keys", "layers"])
+def test_previews_and_sheets_of_others_are_replaced_only_on_request(run, monkeypatch, kind, is_interrupted):
+    if kind == "layers":
+        for name in ("a.png", "b.png"):
+            Path("cut/A").mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, Path("cut/A") / name)
+    arguments = {"pair": ["a.png", "b.png", "--fps", 2], "keys": ["a.png", "b.png", "--between", 1], "layers": ["cut"]}
+    files_of = {"--preview": "p.gif"} | ({"--write-sheet": "s.xdts"} if kind == "keys" else {})
+    for option, name in files_of.items():
+        command = [*arguments[kind], option, name, "--out", "out", *SIMPLE]
+        Path(name).write_text("of another")
+        code, said = run(*command)
+        assert code == 2
+        assert f"{name} was not written by an earlier run to out, or was changed since; choose" in said
+        assert Path(name).read_text() == "of another"
+        assert not Path("out").exists()
+        Path(name).unlink()
+        if is_interrupted:
+            with monkeypatch.context() as patch:
+                stop_before_publishing(patch, name)
+                assert run(*command)[0] == 130
+            assert not Path(name).exists()
+        assert run(*command)[0] == 0
+        assert run(*command)[0] == 0
+        Path(name).write_text("of another")
+        assert run(*command)[0] == 2
+        assert run(*command, "--overwrite")[0] == 0
+        assert run(*command)[0] == 0
+        shutil.rmtree("out")
 
 
 def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run):

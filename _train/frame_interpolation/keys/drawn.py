@@ -2,6 +2,7 @@
 
     out/  key_001+1of3.png  …
           .drawn.jsonl         {"name": "key_001+1of3.png", "sha256": "…", "recipe": {…}}, one line each
+          .written.jsonl       the same of files elsewhere: previews and time sheets
 
 A line is synced to disk before its drawing appears. So a file without a line was not drawn here, and one whose digest
 is in no line was changed since: neither is removed, or overwritten without an explicit request.
@@ -22,6 +23,7 @@ from _util.runs import digest, digest_of
 
 Recipe = dict[str, Any]
 RECORD = ".drawn.jsonl"
+_RECORD_OF_FILES = ".written.jsonl"
 
 
 class Drawn:
@@ -31,10 +33,10 @@ class Drawn:
     `key`. Writers must hold the lock of the folder.
 
     Args:
-        record: name of the file that stores the recipes.
+        record: name of the file that stores the recipes, or its path elsewhere.
     """
 
-    def __init__(self, folder: Path, record: str = RECORD):
+    def __init__(self, folder: Path, record: str | Path = RECORD):
         self._folder, self._record = folder, folder / record
         recorded: dict[str, dict[str, Recipe]] = {}  # by name, then by digest
         for name, sha256, recipe in _records(self._record):
@@ -139,6 +141,25 @@ def check_keys(folder: Path, drawn: Iterable[Drawn], keys: Collection[str]) -> N
     known = {recipe["key"] for one in drawn for recipe in one.recipes}
     if known and known.isdisjoint(keys):
         raise InputError(f"{folder} holds drawings between other keys; choose another place.")
+
+
+def check_file(path: Path, out: Path) -> None:
+    """Raise InputError if a preview or time sheet exists, unless it is as a run to the folder `out` wrote it."""
+    real = Path(os.path.realpath(path))
+    if real.exists() and Drawn(real.parent, out.absolute() / _RECORD_OF_FILES).recipe_of(real.name) is None:
+        raise InputError(
+            f"{path} was not written by an earlier run to {out}, or was changed since; choose another place, or "
+            "replace it with --overwrite."
+        )
+
+
+def write_file(path: Path, out: Path, write: Callable[[Path], None]) -> None:
+    """Write a preview or time sheet atomically, by a function that writes a file, and record it in the folder `out`.
+
+    A symbolic link is followed.
+    """
+    real = Path(os.path.realpath(path))
+    Drawn(real.parent, out.absolute() / _RECORD_OF_FILES).write(real.name, write, {"key": ""})
 
 
 @contextlib.contextmanager

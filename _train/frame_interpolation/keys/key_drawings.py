@@ -31,7 +31,7 @@ from _train.frame_interpolation.frames import check_frames
 from _train.frame_interpolation.guides import hints as hinting
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.keys import key_motion, key_names, parts
-from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_keys
+from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_file, check_keys, write_file
 from _train.frame_interpolation.keys.key_motion import KeyMotion
 from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
@@ -186,13 +186,14 @@ def interpolate_keys(
         names: the name of each key in its drawings (default: see `key_names.of_drawings`).
         preview: also write all drawings in order as an animation of 24 frames per second, each for its exposure.
         guides: hints and parts of gaps.
-        overwrite: replace files with the names of drawings that were not drawn here or were changed since.
+        overwrite: replace files with the names of drawings, and a preview, that were not drawn here or were changed
+            since.
         replaces_others: also where all existing drawings in `out` are of other keys, which is an error otherwise.
         options: of `Interpolator`.
 
     Raises:
-        InputError: keys, guides, weights or paths that cannot be used, or a file in `out` that was changed or not drawn
-            here; nothing is written.
+        InputError: keys, guides, weights or paths that cannot be used, or a file in `out` or a preview that was changed
+            or not drawn here; nothing is written.
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)
@@ -206,6 +207,8 @@ def interpolate_keys(
         drawn, wanted = Drawn(out), {drawing.path.name for drawing in drawings}
         if not overwrite:
             drawn.check(wanted | drawn.names)
+            if preview:
+                check_file(preview, out)
         if not replaces_others:
             check_keys(out, [drawn], {key.digest for key in surveyed})
         _warn_order(keys, [drawing.path for drawing in drawings])
@@ -225,7 +228,8 @@ def interpolate_keys(
             drawn.write(drawings[i].path.name, picture.converted(common).write, recipes[i])
         drawn.remove_others(wanted)
         if preview:
-            _write_preview(preview, drawings, [count for gap in gaps for count in gap.exposures])
+            exposures = [count for gap in gaps for count in gap.exposures]
+            write_file(preview, out, lambda place: _write_preview(place, drawings, exposures))
     return DrawnSequence([drawing.path for drawing in drawings], sum(drawings[i].tick > 0 for i in missing))
 
 

@@ -16,7 +16,7 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy as np
 
 from _train.frame_interpolation.guides import hints
 from _train.frame_interpolation.keys import key_drawings, key_names
-from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_keys
+from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_file, check_keys, write_file
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats, layers, png
@@ -113,7 +113,8 @@ def interpolate(
         gaps: the timing of each gap, as `timing.plan` returns it.
         suffix: ".png", or ".ora".
         preview: also write all drawings in order as an animation.
-        overwrite: replace files with the names of drawings that were not drawn here or were changed since.
+        overwrite: replace files with the names of drawings, and a preview, that were not drawn here or were changed
+            since.
         options: of `Interpolator`.
 
     Raises:
@@ -139,6 +140,8 @@ def interpolate(
     with holding(out, *([preview] if preview else [])):
         drawn = Drawn(out)
         _check_drawn(cut, out, drawn, set(names.values()), overwrite)
+        if preview and not overwrite:
+            check_file(preview, out)
         for cel in cut.cels:
             print(f"Layer {cel.name}", file=sys.stderr)
             result = _interpolate_cel(cut, cel, _folder_of(cel, out), gaps, named, options)
@@ -148,11 +151,7 @@ def interpolate(
         _compose(cut, drawn, names, stacks, blank)
         _remove_other_layers(cut, out)
         if preview:
-            exposures = [count for gap in gaps for count in gap.exposures]
-            pictures = (_composed(stack, blank).pixels for stack in stacks.values())
-            write_preview(
-                preview, pictures, key_drawings.RATE, tags=blank.tags, exposures=exposures, there_and_back=False
-            )
+            write_file(preview, out, lambda place: _write_preview(place, stacks.values(), blank, gaps))
     return DrawnSequence([out / name for name in names.values()], drawn_now)
 
 
@@ -211,6 +210,12 @@ def _compose(
         else:
             drawn.write(name, _composed(stack, blank).write, recipe)
     drawn.remove_others(set(names.values()))
+
+
+def _write_preview(path: Path, stacks: Iterable[list[_Shown]], blank: Picture, gaps: Sequence[Gap]) -> None:
+    exposures = [count for gap in gaps for count in gap.exposures]
+    pictures = (_composed(stack, blank).pixels for stack in stacks)
+    write_preview(path, pictures, key_drawings.RATE, tags=blank.tags, exposures=exposures, there_and_back=False)
 
 
 def _remove_other_layers(cut: Cut, out: Path) -> None:
