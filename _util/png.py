@@ -4,6 +4,7 @@ The project keeps this metadata of all image formats in the form of these chunks
 """
 
 import contextlib
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -42,12 +43,19 @@ def _before_pixels(data: bytes) -> Iterator[Chunk]:
 
 
 def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
-    """Insert chunks after the header of a PNG file, a valid position for all that `read` returns."""
-    written = [
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    ]
-    return data[:_HEADER_END] + b"".join(written) + data[_HEADER_END:]
+    """Insert chunks after the header of a PNG file, a valid position for all that `read` returns.
+
+    Chunks of the same names before its pixels are replaced.
+    """
+    inserted = dict(chunks)
+    for chunk in _before_pixels(data):
+        if chunk.name in inserted:
+            data = data.replace(_encoded(*chunk), b"", 1)
+    return data[:_HEADER_END] + b"".join(itertools.starmap(_encoded, inserted.items())) + data[_HEADER_END:]
+
+
+def _encoded(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def icc_chunk(profile: bytes) -> Chunk:

@@ -32,3 +32,16 @@ def test_an_apng_with_a_profile_is_read_without_a_crash(tmp_path):
     animations.write(path, [PICTURE, PICTURE[::-1]], Fraction(12), (png.icc_chunk(icc.of_gamma(1.8)),))
     read = f"[(list(video.Reader({str(path)!r})), gc.collect()) for _ in range(9)]"
     assert subprocess.run([sys.executable, "-c", f"import gc; from _util import video; {read}"]).returncode == 0
+
+
+@pytest.mark.parametrize("others", [[], [PICTURE[::-1]]])
+def test_an_apng_states_its_resolution_once(tmp_path, others):
+    path = tmp_path / "a.apng"
+    tags = tuple(filter(None, [png.resolution_chunk(11811, 11811), png.icc_chunk(icc.of_gamma(1.8))]))
+    animations.write(path, [PICTURE, *others], Fraction(12), tags)
+    data = path.read_bytes()
+    assert data.count(b"pHYs") == 1
+    assert png.read(data) == tags
+    with Image.open(path) as animation:
+        assert animation.n_frames == 1 + len(others)
+        np.testing.assert_array_equal(np.array(animation.convert("RGBA")), PICTURE)
