@@ -242,7 +242,7 @@ def draw_sequence(arguments: argparse.Namespace) -> None:
 
 
 def draw_layers(arguments: argparse.Namespace) -> None:
-    from _train.frame_interpolation.keys import layered_keys, timing
+    from _train.frame_interpolation.keys import key_drawings, layered_keys, timing
 
     refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
     if name := next((name for name in refused if getattr(arguments, name)), None):
@@ -251,9 +251,8 @@ def draw_layers(arguments: argparse.Namespace) -> None:
         gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
         check_places(arguments)
         out = arguments.out or default_out(*arguments.frames)
-        holders = {source if source.is_dir() else source.parent for source in arguments.frames}
-        if out.is_dir() and any(out.samefile(holder) for holder in holders):
-            raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
+        for source in arguments.frames:
+            key_drawings.check_out(out, source if source.is_dir() else source.parent)
         result = layered_keys.interpolate(cut, out, gaps, suffix=f".{arguments.as_layers}", **results_of(arguments))
     print(f"Drawings: {len(result.paths)} in {out}, of {counted(len(cut.cels), 'layer')}, each in {out / 'layers'}")
     print(f"In-betweens drawn now: {result.drawn}")

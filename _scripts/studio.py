@@ -52,6 +52,7 @@ def main() -> None:
     from _util.locks import holding
 
     require_folder(arguments.keys)
+    key_drawings.check_out(arguments.out, arguments.keys)
     key_drawings.warn_left_out(arguments.keys, key_drawings.find_keys([arguments.keys]))
     timing = {name: getattr(arguments, name) for name in ("between", "ease", "on", "chart")}
     options = {"line_art": arguments.line_art, "matching": arguments.matching, **drawing.given(arguments)}

@@ -36,6 +36,13 @@ def test_folders_that_are_none(call, tmp_path):
     assert "is not a folder" in refused(call, keys / "k1.png")
 
 
+def test_exports_among_the_keys(call, tmp_path):
+    keys = write_keys(tmp_path / "keys")
+    (tmp_path / "link").symlink_to(keys, target_is_directory=True)
+    for out in (keys, "link"):
+        assert f"{out} holds the keys; choose another --out" in refused(call, keys, "--out", out)
+
+
 def test_a_port_in_use(call, tmp_path):
     keys = write_keys(tmp_path / "keys")
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -359,9 +359,14 @@ def _conversion(drawn: PixelType, written: PixelType) -> dict[str, str]:
     return {} if drawn == written else {"pixels": str(written)}
 
 
+def check_out(out: Path, folder: Path) -> None:
+    """Raise InputError if results would be written to the folder of the keys."""
+    if out.is_dir() and out.samefile(folder):
+        raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
+
+
 def _check_places(keys: Sequence[Path], out: Path, preview: Path | None) -> None:
     for key in keys:
-        if out.is_dir() and out.samefile(key.parent):
-            raise InputError(f"{out} holds the keys; choose another --out, so that in-betweens are not taken for keys.")
+        check_out(out, key.parent)
         if preview and preview.exists() and preview.samefile(key):
             raise InputError(f"{preview} is one of the keys and would be overwritten; choose another place.")
