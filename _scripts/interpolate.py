@@ -177,6 +177,7 @@ def draw(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.keys import layered_keys
 
     drawing.check(arguments)
+    require_a_source(arguments.frames)
     if layered_keys.is_layered(arguments.frames):
         draw_layers(arguments)
     elif arguments.as_layers == "ora" and all(path.exists() for path in arguments.frames):
@@ -290,6 +291,11 @@ def check_places(arguments: argparse.Namespace) -> None:
         files.check_writable(sheet)
         if arguments.sheet and sheet.exists() and sheet.samefile(arguments.sheet):
             raise InputError(f"{sheet} is the sheet that is read, and would be overwritten; choose another place.")
+
+
+def require_a_source(paths: list[Path]) -> None:
+    if len(paths) == 1 and not paths[0].exists():
+        raise InputError(f"There is no file or folder {paths[0]}; give two files or more, or one folder of keys alone.")
 
 
 def require_two_frames(paths: list[Path]) -> None:

@@ -116,6 +116,14 @@ def test_keys_have_any_suffix_of_their_format(run, suffix):
     assert written("_data/interpolated/keys") == [f"K{i}+0of0.png" for i in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("options", [[], ["--between", 3], ["--as", "ora"]])
+@pytest.mark.parametrize("name", ["nope", "keys/*.png"])
+def test_a_source_that_does_not_exist(run, name, options):
+    code, said = run(name, *options, *SIMPLE)
+    assert code == 2
+    assert said == f"There is no file or folder {name}; give two files or more, or one folder of keys alone.\n"
+
+
 def test_three_files_are_keys(run):
     Image.open("b.png").transpose(Image.Transpose.FLIP_TOP_BOTTOM).save("c.png")
     code, _ = run("a.png", "b.png", "c.png", *SIMPLE)
