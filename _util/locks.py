@@ -64,6 +64,18 @@ def check(*paths: str | Path) -> None:
             raise InputError(f"{what} ({os.strerror(errno.EACCES)}); choose another place.")
 
 
+def is_abandoned(path: str | Path) -> bool:
+    """Whether the process that held the lock of a file or folder was killed, so that the lock file is still there."""
+    file, _ = _lock_files(Path(os.path.realpath(path)))
+    if not file.is_file():
+        return False
+    try:
+        _try_lock(path, file).release()
+    except (OSError, InputError):  # it is held, or cannot be locked
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _locked(path: str | Path, real: Path) -> Iterator[None]:
     lock = _acquire(path, real)

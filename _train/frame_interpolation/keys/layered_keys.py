@@ -14,6 +14,7 @@ A layer that is missing in the next key is held until that key.
 import contextlib
 import hashlib
 import re
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_file, check_keys, write_file
 from _train.frame_interpolation.keys.key_drawings import DrawnSequence, Guides
 from _train.frame_interpolation.keys.timing import Gap
-from _util import files, formats, layers, png
+from _util import files, formats, layers, locks, png
 from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.formats import Picture
@@ -41,6 +42,7 @@ from _util.runs import digest, digest_of
 
 _LISTED = f"{', '.join(layers.SUFFIXES[:-1])} or {layers.SUFFIXES[-1]}"
 _LAYERS = "layers"  # the folder of the single layers
+_TEMPORARY = "inbetween-layers-"  # begins the names of temporary folders
 
 _Place = tuple[int, int]  # of a drawing: the number of its gap, and its own in that
 
@@ -86,12 +88,28 @@ def opened(sources: Sequence[Path]) -> Iterator[Cut]:
     Raises:
         InputError: they cannot be used together.
     """
-    with tempfile.TemporaryDirectory(prefix="layers-") as folder:
-        cut = _of_sources(sources, Path(folder))
+    with _temporary_folder() as folder:
+        cut = _of_sources(sources, folder)
         if len(cut.keys) < 2:
             raise InputError(f"{sources[0]} holds one key; two keys or more are needed.")
         _check_names(cut)
         yield cut
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder that is removed at the end of the block; those that killed processes have left are removed before."""
+    place = Path(tempfile.gettempdir())
+    for left in filter(locks.is_abandoned, place.glob(f"{_TEMPORARY}*")):
+        with contextlib.suppress(InputError), holding(left):  # another run may be removing it just now
+            files.remove(left)
+    folder = place / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    with holding(folder):
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            files.remove(folder)
 
 
 def interpolate(

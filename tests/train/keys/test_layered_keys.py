@@ -1,7 +1,11 @@
 """Keys in layers: each layer is drawn by itself, and all lie over one another."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +195,27 @@ def test_layers_beside_keys_are_reported(tmp_path, capsys):
     key_drawings.warn_left_out(tmp_path, keys)
     said = f"{tmp_path} holds 1 folder of pictures beside its keys, A: left out; if they are layers, move the keys"
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path, documents, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    script = (
+        "import os, sys; from pathlib import Path; from _train.frame_interpolation.keys import layered_keys\n"
+        "with layered_keys.opened([Path(sys.argv[1])]): print(os.getpid(), flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, documents]
+    environment = os.environ | {"TMPDIR": tempfile.gettempdir()}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as killed:
+        killed.stdout.readline()
+        (left,) = (tmp_path / "temporary").glob("[!.]*")
+        with layered_keys.opened([documents]):
+            assert left in (tmp_path / "temporary").iterdir()
+        killed.kill()
+    with layered_keys.opened([documents]):
+        assert not left.exists()
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_layer_named_as_keys_are_is_no_prefix_where_keys_match(tmp_path, capsys):
