@@ -177,7 +177,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
         raise InputError("A request is too long.")
     try:
         body = await request.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("A request is not JSON.") from error
     if not isinstance(body, dict):
         raise InputError("A request is a JSON object.")

@@ -107,6 +107,13 @@ def test_who_may_ask(client, path, headers, code):
     assert client.get(f"http://{HOST}{path}", headers=headers).status_code == code
 
 
+@pytest.mark.parametrize("body", ["[" * 5000 + "]" * 5000, "{", "[]"])
+def test_a_body_that_is_no_json_object_is_a_sentence(client, body):
+    answer = client.post("api/edit", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["error"]
+
+
 def test_a_form_of_another_page_does_nothing(client):
     assert client.post("api/edit", data={"action": "loop"}).status_code == 400
     assert client.post("api/undo", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
