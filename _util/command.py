@@ -141,7 +141,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     _interrupt_on_sigterm()
     try:
         _require_current_folder()
-        main()
+        try:
+            main()
+        except SystemExit:
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -153,17 +157,30 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(sentence, file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(1)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"The file name {error.filename} is too long; choose a shorter one.", file=sys.stderr)
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = error.filename or "Standard output, or a temporary file,"
+            print(f"{what} cannot be written ({error.strerror}); make room, or choose another place.", file=sys.stderr)
+            _discard_stdout()
+        else:
             raise
-        print(f"The file name {error.filename} is too long; choose a shorter one.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print("Interrupted; files written so far are complete.", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
     sys.exit(0)
+
+
+def _discard_stdout() -> None:
+    """Discard what standard output does not take, which Python would try to write once more at exit."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_closed_streams() -> None:

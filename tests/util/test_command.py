@@ -190,6 +190,27 @@ def test_numbers_of_options(kind, good, bad):
             kind(text)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize(
+    ("statement", "unbuffered"),
+    [("print(1)", ""), ("print(1, flush=True)", ""), ("print(1); sys.exit(1)", ""), ("parse()", ""), ("print(1)", "1")],
+)
+def test_a_full_standard_output_is_a_sentence(monkeypatch, statement, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    program = (
+        "import sys\n"
+        "from _util import command\n"
+        "def parse(): command.Parser('python -m _scripts.draw').parse_args(['--help'])\n"
+        f"def main(): {statement}\n"
+        "command.run(main)\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
+    assert finished.returncode == 2
+    said = "Standard output, or a temporary file, cannot be written (No space left on device); make room, or choose"
+    assert finished.stderr.decode() == f"{said} another place.\n"
+
+
 def test_options_may_stand_between_positional_arguments():
     parser = command.Parser("python -m _scripts.draw")
     parser.add_argument("data", nargs="+")
