@@ -27,6 +27,7 @@ from _util.preview import check_format, reduced, write_preview
 from _util.runs import digest
 
 _RECORD = ".frames.jsonl"
+_MOST_DECIMALS = 17  # in names of frames
 
 
 def even_times(fps: int) -> list[float]:
@@ -41,9 +42,20 @@ def even_names(fps: int, suffix: str = ".png") -> list[str]:
 
 
 def names_by_time(times: list[float], suffix: str = ".png") -> list[str]:
-    """Names of frames at arbitrary times, `t0.25.png`, with as many digits as make them unique, at least two."""
-    decimals = next((d for d in range(2, 17) if all(round(t, d) == t for t in times)), 17)
-    return [f"t{t:.{decimals}f}{suffix}" for t in times]
+    """Names of frames at arbitrary times, `t0.25.png`, with as many digits as make them unique, at least two.
+
+    Args:
+        times: ascending.
+
+    Raises:
+        InputError: two times differ by less than names can show.
+    """
+    decimals = next((d for d in range(2, _MOST_DECIMALS) if all(round(t, d) == t for t in times)), _MOST_DECIMALS)
+    names = [f"t{t:.{decimals}f}{suffix}" for t in times]
+    for (before, name), (time, next_name) in itertools.pairwise(zip(times, names, strict=True)):
+        if name == next_name:
+            raise InputError(f"The times {before} and {time} would both be {name}; choose times further apart.")
+    return names
 
 
 def interpolate_files(

@@ -195,6 +195,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys, kind):
         ({"device": "abacus"}, "no device"),
         ({"precision": "int8"}, "no precision"),
         ({"times": [1.5]}, "not between"),
+        ({"times": [0.5, 2e-18, 1e-18]}, r"times 1e-18 and 2e-18 would both be t0\.0{17}\.png; choose times further"),
         ({"fps": 10**9}, r"fps is 1000000000; up to 9999 frames are drawn between two: at most 10000\."),
     ],
 )
