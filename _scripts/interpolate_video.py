@@ -48,6 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "out",
         metavar="OUT",
+        type=command.path_text,
         help="a video, .mp4, .mkv, .mov, .webm or .y4m; an animation, .gif, .webp or .apng; a folder, for numbered "
         "PNG; OUT/, with a slash, for a video under the name of IN in a folder; - is standard output, as Y4M",
     )

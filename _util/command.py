@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NoReturn
 
 from _util import clock, places
@@ -41,12 +42,15 @@ def line(module: str) -> str:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence and which accepts options between positional arguments.
 
+    An empty path, which `Path` takes for the current folder, is an error.
+
     `prog` is `python -m MODULE`, unless `set_name` set a name.
     """
 
     def __init__(self, prog: str | None = None, **options: Any):
         module = (prog or "").removeprefix(_PYTHON)
         super().__init__(prog if module == prog else name(module), **options)
+        self.register("type", Path, lambda text: Path(path_text(text)))
 
     def parse_args(self, *arguments: Any, **options: Any) -> Any:
         given = arguments[0] if arguments else sys.argv[1:]
@@ -56,6 +60,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
+
+
+def path_text(text: str) -> str:
+    """A type for `add_argument`: the text of a path, with a slash at its end if it has one, and not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; name a file or folder")
+    return text
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

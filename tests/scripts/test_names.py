@@ -119,6 +119,7 @@ def test_links_are_followed(call):
         (["a.png", "none.png"], "There is no image none.png"),
         (["a.png", "b.png", "--flow", "raft"], "There is no flow 'raft'"),
         (["a.png", "b.png", "--device", "abacus"], "There is no device 'abacus'"),
+        (["a.png", "b.png", "--out", ""], "argument --out: the path is empty; name a file or folder"),
         (["a.png", "b.png", "--preview", "p.avi"], "must end in"),
         (["a.png", "small.png"], "a.png and small.png cannot be interpolated: The frames differ in size"),
         (["a.png", "b.png", "--out", "a.png"], "cannot be created (File exists)"),

@@ -220,6 +220,17 @@ def test_options_may_stand_between_positional_arguments():
     assert (options.data, options.out, options.steps) == (["a", "b"], "c", 3)
 
 
+def test_an_empty_path_is_not_the_current_folder(capsys):
+    parser = command.Parser("python -m _scripts.draw")
+    parser.add_argument("name", type=Path)
+    parser.add_argument("--out", type=Path, default=Path())
+    assert parser.parse_args(["a", "--out", "."]) == argparse.Namespace(name=Path("a"), out=Path())
+    for arguments, name in ((["a", "--out", ""], "--out"), ([""], "name")):
+        with pytest.raises(SystemExit, match="2"):
+            parser.parse_args(arguments)
+        assert f"argument {name}: the path is empty; name a file or folder" in capsys.readouterr().err
+
+
 def test_names_that_begin_with_a_dash_follow_two():
     parser = command.Parser("python -m _scripts.draw")
     parser.add_argument("names", nargs="+")
