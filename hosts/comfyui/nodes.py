@@ -44,7 +44,7 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: st
         ValueError: there are no images, they differ in size, or there is no such ease.
         InputError: the ease is "auto", and the synthesis does not find motion itself.
     """
-    arrays = _alike([image.detach().float().cpu().numpy() for image in images])
+    arrays = _alike([image.detach().float().cpu().numpy() for image in _checked(images)])
     if ease not in _EASE[0]:
         raise ValueError(f"There is no ease {ease!r}; there are {' and '.join(_EASE[0])}.")
     draw, times = _interpolator(synthesis), [(i + 1) / (between + 1) for i in range(between)]
@@ -68,9 +68,13 @@ def interpolate(images: Sequence[Tensor], between: int, synthesis: str, ease: st
     return torch.from_numpy(np.stack(frames))
 
 
-def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
-    if not images:
+def _checked(images: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:
+    if not len(images):
         raise ValueError("The batch holds no images; at least one is needed.")
+    return images
+
+
+def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
     sizes = {f"{image.shape[1]}×{image.shape[0]}" for image in images}
     if len(sizes) > 1:
         raise ValueError(f"Images have different sizes, {' and '.join(sorted(sizes))} pixels; scale them to one.")
@@ -104,7 +108,7 @@ class InbetweenPair(_Node):
         return {"required": {"first": ("IMAGE",), "last": ("IMAGE",), "between": _BETWEEN, "synthesis": _SYNTHESIS}}
 
     def run(self, first: Tensor, last: Tensor, between: int, synthesis: str) -> tuple[Tensor]:
-        return (interpolate([first[-1], last[0]], between, synthesis),)
+        return (interpolate([_checked(first)[-1], _checked(last)[0]], between, synthesis),)
 
 
 class InbetweenSequence(_Node):

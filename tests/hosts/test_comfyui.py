@@ -116,6 +116,9 @@ def test_images_without_alpha_are_opaque_beside_those_with_it():
 def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="no images"):
         execute("InbetweenSequence", images=images(1)[:0])
+    for first, last in ((images(1)[:0], images(1)), (images(1), images(1)[:0])):
+        with pytest.raises(ValueError, match="no images"):
+            execute("InbetweenPair", first=first, last=last)
 
 
 def test_progress_is_shown_and_cancelling_ends_the_work(monkeypatch):
