@@ -99,6 +99,8 @@ def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop
         if not isinstance(entry, dict) or not {"from", "to"} <= entry.keys() <= {"key", "from", "to"}:
             raise InputError(f"{where} is not of the form {{key, from, to}}; see supplementary/hints.md.")
         hint = _checked(where, *(_stroke(where, name, entry[name]) for name in ("from", "to")))
+        if _is_point(entry["from"]) != _is_point(entry["to"]):
+            raise _mixed(where)
         found.setdefault(_gap(where, entry.get("key"), keys, is_loop), []).append(hint)
     return {gap: tuple(hints) for gap, hints in found.items()}
 
@@ -165,9 +167,13 @@ def _is_point(value: Any) -> bool:
     )
 
 
+def _mixed(where: str) -> InputError:
+    return InputError(f"{where} pairs a point with a stroke; give two points, or two strokes.")
+
+
 def _checked(where: str, start: list[Point], end: list[Point]) -> Hint:
     if (len(start) == 1) != (len(end) == 1):
-        raise InputError(f"{where} pairs a point with a stroke; give two points, or two strokes.")
+        raise _mixed(where)
     if not all(math.isfinite(x) for point in (*start, *end) for x in point):
         raise InputError(f"{where} has a coordinate that is not finite.")
     return Hint(tuple(start), tuple(end))

@@ -93,6 +93,14 @@ def test_hints_in_pictures_too_long_to_be_warped_are_refused():
         hints.check([hint], (24, 33000))
 
 
+def test_a_point_and_a_stroke_of_one_point_are_refused():
+    for start, end in (([14, 24], [[20, 24]]), ([[14, 24]], [20, 24]), ([14, 24], [[20, 24], [30, 24]])):
+        with pytest.raises(InputError, match=r"f, hint 1 pairs a point with a stroke; give two points, or two strokes"):
+            hints.of_entries("f", [{"from": start, "to": end}], ["a", "b"])
+    (hint,) = hints.of_entries("f", [{"from": [[14, 24]], "to": [[20, 24]]}], ["a", "b"])[0]
+    assert hint == hints.Hint(((14, 24),), ((20, 24),))
+
+
 def test_points_that_coincide_are_shifted():
     assert fitted(np.array([50 + 50j, 50 + 50j]), np.array([60 + 60j, 70 + 60j])) == Similarity(1, 15 + 10j)
 
