@@ -17,7 +17,8 @@ def decoded(path: Path) -> np.ndarray:
     Raises:
         ValueError: OpenCV cannot decode it.
     """
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    data = path.read_bytes() + b"\n"  # which OpenCV needs at the end of PNM in text
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 2:
