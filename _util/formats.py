@@ -158,8 +158,14 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     """The size (h, w) of the upright picture in a file that `opened` returned, from its header."""
     w, h = image.size
     # Pillow decodes a whole PNG file to find EXIF that is not in its header, and turns the size of TIFF itself.
-    is_known = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
+    is_known = image.format == "TIFF" or (image.format == "PNG" and not _may_be_turned(image))
     return (w, h) if not is_known and image.getexif().get(_ORIENTATION, 1) in TRANSPOSED else (h, w)
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    """Whether a PNG file that `opened` returned has metadata that can state an orientation."""
+    is_in_header = {"exif", "Raw profile type exif"} & image.info.keys() or b"Orientation" in image.info.get("xmp", b"")
+    return bool(is_in_header) or png.has_exif(Path(cast(Any, image).filename))
 
 
 def refuse(path: Path, image: Image.Image) -> None:
@@ -170,6 +176,10 @@ def refuse(path: Path, image: Image.Image) -> None:
     if count > 1 and image.format in _SEQUENCES:
         what = "a TIFF file of {} pages" if image.format == "TIFF" else "an animation of {} frames"
         raise InputError(f"{path} is {what.format(count)}; give two files of one picture each.")
+    if image.format == "TIFF" and (extra := len(cast(Any, image).tag_v2.get(_EXTRA_SAMPLES, ()))) > 1:
+        raise InputError(
+            f"{path} is a TIFF file with {extra} extra channels; grey and RGB are read, each with alpha or not."
+        )
     if image.mode == "LAB":
         raise InputError(f"{path} is in CIELAB; convert it to RGB.")
     if image.format == "AVIF" and _is_deep_avif(path):

@@ -5,9 +5,11 @@ The project keeps this metadata of all image formats in the form of these chunks
 
 import contextlib
 import itertools
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from _util import icc
@@ -28,6 +30,18 @@ class Chunk(NamedTuple):
 def read(data: bytes) -> tuple[Chunk, ...]:
     """The chunks of a PNG file that state colour and resolution."""
     return tuple(chunk for chunk in _before_pixels(data) if chunk.name in (*COLOUR, RESOLUTION))
+
+
+def has_exif(path: Path) -> bool:
+    """Whether a PNG file has a chunk of EXIF, which may also follow its pixels."""
+    with path.open("rb") as file:
+        file.seek(len(SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                return True
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def _before_pixels(data: bytes) -> Iterator[Chunk]:

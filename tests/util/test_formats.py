@@ -508,6 +508,36 @@ def test_deep_pictures_are_upright_as_others_are(tmp_path, orientation):
     np.testing.assert_array_equal(image.read(tmp_path / "b.png"), image.read(tmp_path / "a.png") * np.uint16(257))
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("place", [b"IDAT", b"IEND"])
+def test_sizes_are_upright_wherever_a_png_states_it(tmp_path, orientation, place):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data, content = formats.encoded(RGB), exif.tobytes().removeprefix(b"Exif\0\0")
+    at = data.index(place) - 4
+    chunk = struct.pack(">I", len(content)) + b"eXIf" + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    (tmp_path / "a.png").write_bytes(data[:at] + chunk + data[at:])
+    with formats.opened(tmp_path / "a.png") as opened:
+        assert formats.upright_size(opened) == formats.read(tmp_path / "a.png").pixels.shape[:2]
+    assert (formats.read(tmp_path / "a.png").pixels.shape == RGB.shape) == (orientation != 6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_tiff_with_two_extra_channels_is_refused(tmp_path, dtype):
+    values = np.ones((20, 24, 5), dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["UNASSALPHA", "UNSPECIFIED"])
+    with pytest.raises(InputError, match="grey and RGB are read, each with alpha or not"):
+        formats.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize(("kind", "channels"), [("P2", 1), ("P3", 3)])
+def test_pnm_in_text_may_be_one_line(tmp_path, kind, channels, end):
+    values = np.arange(20 * 24 * channels).reshape(20, 24, channels).squeeze() % 1024
+    (tmp_path / "a.pnm").write_text(f"{kind} 24 20 1023 {' '.join(map(str, values.flat))}{end}")
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.pnm").pixels, (values * (65535 / 1023)).round())
+
+
 @pytest.mark.parametrize("suffix", [".webp", ".gif", ".mp4"])
 @pytest.mark.parametrize("names", [["iCCP", "pHYs"], ["gAMA", "cHRM"], []])
 def test_previews_show_the_colours(tmp_path, suffix, names):
