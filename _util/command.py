@@ -59,6 +59,9 @@ class Parser(argparse.ArgumentParser):
         return self.parse_intermixed_args(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
+        file = next((text for text in sys.argv[1:] if text.startswith("-") and os.path.exists(text)), None)  # noqa: PTH110
+        if file:
+            message += f"; write ./{file} for the file {file}"
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
 
 

@@ -220,6 +220,17 @@ def test_options_may_stand_between_positional_arguments():
     assert (options.data, options.out, options.steps) == (["a", "b"], "c", 3)
 
 
+def test_a_file_that_begins_with_a_dash_is_recognised(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("-a.png").touch()
+    monkeypatch.setattr(sys, "argv", ["draw", "-a.png", "-b.png"])
+    parser = command.Parser("python -m _scripts.draw")
+    parser.add_argument("names", nargs="+")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args()
+    assert "; write ./-a.png for the file -a.png (see --help)" in capsys.readouterr().err
+
+
 def test_an_empty_path_is_not_the_current_folder(capsys):
     parser = command.Parser("python -m _scripts.draw")
     parser.add_argument("name", type=Path)
