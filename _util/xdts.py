@@ -46,6 +46,8 @@ class Track:
         number: position of the layer, counted from the bottom, from 0.
         in_betweens, reverse_sheets: frames marked ○ and ●, at which the cell continues.
         keys, references: frames whose cells are marked as key drawings and as reference drawings.
+        others: further members of the JSON object, which are preserved unchanged.
+        others_of_entries: the same of the entries, by frame.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Track:
     reverse_sheets: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     references: list[int] = field(default_factory=list)
+    others: dict[str, Any] = field(default_factory=dict)
+    others_of_entries: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,6 +71,7 @@ class TimeTable:
         tracks: the layers that have cells, from the bottom; each has `duration` cells. Later entries are ignored.
         names: of the layers without a track, by number; "" for others.
         other_fields, other_headers: dialogue and camera work, in JSON; they are preserved unchanged.
+        others: further members of the JSON object, preserved likewise.
     """
 
     name: str
@@ -75,15 +80,24 @@ class TimeTable:
     other_fields: list[dict[str, Any]] = field(default_factory=list)
     other_headers: list[dict[str, Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class TimeSheet:
-    """The content of a file: one or more tables, and the numbers of cut and scene, as text, if given."""
+    """The content of a file.
+
+    Attributes:
+        tables: one or more.
+        cut, scene: their numbers, as text, if given.
+        others, others_of_header: further members of the JSON objects, which are preserved unchanged.
+    """
 
     tables: list[TimeTable]
     cut: str | None = None
     scene: str | None = None
+    others: dict[str, Any] = field(default_factory=dict)
+    others_of_header: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: str | Path) -> TimeSheet:
@@ -126,7 +140,13 @@ def _sheet(json_sheet: dict[str, Any]) -> TimeSheet:
     tables = [_table(_of(table, dict, "a time table")) for table in _list(json_sheet, "timeTables")]
     if not tables:
         raise InputError("it has no time table; export it again.")
-    return TimeSheet(tables, *(_text(header, name) for name in ("cut", "scene")))
+    return TimeSheet(
+        tables,
+        _text(header, "cut"),
+        _text(header, "scene"),
+        _others(json_sheet, "header", "timeTables", "version", "subversion"),
+        _others(header, "cut", "scene"),
+    )
 
 
 def _table(table: dict[str, Any]) -> TimeTable:
@@ -148,6 +168,7 @@ def _table(table: dict[str, Any]) -> TimeTable:
         [one for one in fields if not _is_of_cells(one)],
         [one for one in headers if not _is_of_cells(one)],
         _names_of_others(names, {track.number for track in tracks}),
+        _others(table, "duration", "name", "fields", "timeTableHeaders"),
     )
 
 
@@ -174,6 +195,7 @@ def _track(item: dict[str, Any], names: list[str], duration: int) -> Track:
     if not 0 <= number < MOST_TRACKS:
         raise InputError(f"a track has trackNo {number}; numbers lie from 0 to {MOST_TRACKS - 1}.")
     track = Track(names[number] if number < len(names) else "", [None] * duration, number)
+    track.others = _others(item, "frames", "trackNo")
     entries = [_of(entry, dict, "a frame") for entry in _list(item, "frames")]
     marks = {
         _IN_BETWEEN: track.in_betweens,
@@ -193,6 +215,8 @@ def _track(item: dict[str, Any], names: list[str], duration: int) -> Track:
         for mark in (value, *options) if frame >= 0 else ():
             if mark in marks:
                 marks[mark].append(frame)
+        if frame >= 0 and (others := _others(entry, "data", "frame")):
+            track.others_of_entries[frame] = others
     track.cells[since:] = [shown] * (duration - since)
     return track
 
@@ -210,6 +234,10 @@ def _instruction(entry: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _list(item: dict[str, Any], name: str) -> list[Any]:
     return _of(item.get(name, []), list, name)
+
+
+def _others(item: dict[str, Any], *known: str) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name not in known}
 
 
 def _text(item: dict[str, Any], name: str) -> str | None:
@@ -235,10 +263,12 @@ def _of(value: Any, kind: type, name: str) -> Any:
 def _sheet_json(sheet: TimeSheet) -> dict[str, Any]:
     has_options = any(track.keys or track.references for table in sheet.tables for track in table.tracks)
     header = {name: value for name in ("cut", "scene") if (value := getattr(sheet, name)) is not None}
+    header |= sheet.others_of_header
     return (
         ({"header": header} if header else {})
         | {"timeTables": [_table_json(table) for table in sheet.tables], "version": _VERSION}
         | ({"subversion": _EXTENDED} if has_options else {})
+        | sheet.others
     )
 
 
@@ -256,13 +286,14 @@ def _table_json(table: TimeTable) -> dict[str, Any]:
         names[track.number] = track.name
     cells = {
         "fieldId": CELLS,
-        "tracks": [{"frames": _frames_json(track), "trackNo": track.number} for track in table.tracks],
+        "tracks": [{"frames": _frames_json(track), "trackNo": track.number} | track.others for track in table.tracks],
     }
     return {
         "duration": table.duration,
         "name": table.name,
         "fields": [cells, *table.other_fields],
         "timeTableHeaders": [{"fieldId": CELLS, "names": names}, *table.other_headers],
+        **table.others,
     }
 
 
@@ -277,8 +308,9 @@ def _frames_json(track: Track) -> list[dict[str, Any]]:
     for frame, cell in enumerate(track.cells):
         continues = frame > 0 and cell == track.cells[frame - 1]
         tick = ticks.get(frame) if continues else None
-        if tick or not continues or frame in options:
-            entries.append(_entry(frame, tick or cell or _EMPTY, options.get(frame, [])))
+        others = track.others_of_entries.get(frame, {})
+        if tick or not continues or frame in options or others:
+            entries.append(_entry(frame, tick or cell or _EMPTY, options.get(frame, [])) | others)
     return [*entries, _entry(len(track.cells), _EMPTY, [])]
 
 

@@ -134,6 +134,22 @@ def test_names_of_layers_without_a_track_come_back(tmp_path):
     assert table["timeTableHeaders"] == [{"fieldId": 0, "names": ["A", "B", "C of ours", "D"]}]
 
 
+def test_what_is_not_known_comes_back(tmp_path):
+    frames = [entry(0, "1") | {"memo": "smear"}, entry(3, "SYMBOL_HYPHEN") | {"memo": [1]}, entry(4, "2")]
+    whole = sheet({"trackNo": 0, "frames": frames, "note": "on twos"}, header={"cut": "1", "extra": {"a": 1}}, tool="x")
+    whole["timeTables"][0]["color"] = "red"
+    found = read(tmp_path, whole)
+    xdts.write(tmp_path / "out.xdts", found)
+    assert xdts.read(tmp_path / "out.xdts") == found
+    again = json.loads((tmp_path / "out.xdts").read_text().removeprefix(FIRST_LINE))
+    assert (again["tool"], again["header"]) == ("x", {"cut": "1", "extra": {"a": 1}})
+    (table,) = again["timeTables"]
+    (track,) = table["fields"][0]["tracks"]
+    assert (table["color"], track["note"]) == ("red", "on twos")
+    assert {e["frame"]: e["memo"] for e in track["frames"] if "memo" in e} == {0: "smear", 3: [1]}
+    assert exposures(track, 8) == ["1"] * 4 + ["2"] * 4
+
+
 def test_an_in_between_that_is_also_a_reference_comes_back(tmp_path, ours):
     ours.tables[0].tracks[0].references.insert(0, 1)
     assert 1 in ours.tables[0].tracks[0].in_betweens
