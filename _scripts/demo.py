@@ -11,21 +11,22 @@ from _util import command, places
 
 FRAMES = [places.ROOT / "supplementary" / "demo" / f"frame{i}.png" for i in range(2)]
 OUT = Path("_data/demo" if places.IS_REPOSITORY else "inbetween-demo")
-_FRAME = re.compile(r"\d\d+_\d\d+\.png")
+PREVIEW = "preview.webp"
+_WRITTEN = re.compile(rf"\d\d+_\d\d+\.png|{re.escape(PREVIEW)}")
 
 
 def main() -> None:
     command.set_name(command.name("_scripts.demo"))
-    arguments = interpolate.parse(FRAMES, OUT, OUT / "preview.webp")
+    arguments = interpolate.parse(FRAMES, OUT, OUT / PREVIEW)
     if arguments.out == OUT:
         _remove_earlier()
     interpolate.draw(arguments)
 
 
 def _remove_earlier() -> None:
-    """Remove the frames of an earlier demo, which may have been at another rate."""
+    """Remove the frames and preview of an earlier demo, which may have been at another rate."""
     for path in OUT.iterdir() if OUT.is_dir() else ():
-        if _FRAME.fullmatch(path.name):
+        if _WRITTEN.fullmatch(path.name):
             path.unlink()
 
 
