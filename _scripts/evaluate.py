@@ -156,6 +156,7 @@ def judge(arguments: argparse.Namespace) -> None:
     from _train.frame_interpolation.evaluation.measures import Measures
     from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
+    from _util.files import require_outside
     from _util.locks import holding
 
     items = Items(arguments.data, arguments.split, arguments.annotations)
@@ -184,8 +185,8 @@ def judge(arguments: argparse.Namespace) -> None:
     )
     out = arguments.out or judging.default_out(items, judged_methods)
     refuse_overwriting([out, *([arguments.table] if arguments.table else [])], items, judged_methods)
-    if arguments.report and arguments.report.resolve().is_relative_to(items.source.path.resolve()):
-        raise InputError(f"The report {arguments.report} would lie in the data; choose another folder.")
+    if arguments.report:
+        require_outside(arguments.report, items.source.path, "choose another --report")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
 

@@ -264,6 +264,20 @@ def resolved(path: Path) -> Path:
         return path.resolve()
 
 
+def require_outside(path: Path, data: Path, remedy: str = "choose another folder") -> None:
+    """Check that an output is not within data that is read, of which it would become a part.
+
+    Args:
+        path, data: files or folders; links are followed, and neither need exist.
+        remedy: what the user can do about it, for the message.
+
+    Raises:
+        InputError: `path` is `data` or lies in it.
+    """
+    if resolved(path).is_relative_to(resolved(data)):
+        raise InputError(f"{path} would lie in the data {data}; {remedy}.")
+
+
 def temporary_beside(path: Path) -> Path:
     """The temporary file of `path`: hidden, named after host and process, with the same suffix."""
     bare = path.with_suffix("") if path.name else path

@@ -25,6 +25,7 @@ def main() -> None:
     from _util.files import making_folder
     from _util.locks import holding
 
+    training_options.require_place(options)
     checkpoints = options.out / "checkpoints"
     if torchrun.rank():  # only rank 0 writes, and removes folders that stay empty
         train(options)

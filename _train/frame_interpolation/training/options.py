@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _util import device
+from _databacks import sources
+from _util import device, files
 from _util.command import Parser, number, whole
 from _util.errors import InputError
 
@@ -200,6 +201,13 @@ def take_defaults(options: argparse.Namespace, kind: "type[Task]") -> None:
         setattr(options, name, getattr(options, name) or getattr(kind, name))
     options.features = options.features or FEATURES  # with every task, as earlier runs recorded it
     options.crop = list(options.crop)
+
+
+def require_place(options: argparse.Namespace) -> None:
+    """Raise InputError if OUT lies in data or keyframes, of which its pictures would become a part."""
+    data = [sources.find_kind(one)[1] for one in options.data if one != "toons"]
+    for path in (*data, *(options.validate or [])):
+        files.require_outside(options.out, path, "choose another OUT")
 
 
 def require_writing(folder: Path) -> None:

@@ -541,6 +541,21 @@ def test_a_refusal_leaves_nothing(run, tmp_path, arguments, sentence):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["train", "train/run", "train/new/run", "link/run", "val/run", "more/a/run"])
+def test_a_run_does_not_get_into_what_it_reads(run, data, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    for name, source in {"train": "train", "val": "val", "more/a": "val"}.items():
+        shutil.copytree(data / source, name)
+    Path("link").symlink_to("train")
+    before = sorted(tmp_path.rglob("*"))
+    options = ("--steps", 2, "--validate", "val", "more", "--validate-every", 1)
+    code, said = run("toons:0.5", "train:0.5", place, *TINY, *options)
+    assert code == 2
+    assert f"{place} would lie in the data" in said
+    assert said.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(elastic, "choose", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
