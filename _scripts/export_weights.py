@@ -35,6 +35,7 @@ def parse() -> argparse.Namespace:
         "--start", type=Path, metavar="WEIGHTS", help="the file that the run started from, to go --share of the way"
     )
     parser.add_argument("--share", type=number(0, 1), metavar="S", help=f"from --start, 0 to 1 (default: {HALF_WAY})")
+    parser.add_argument("--overwrite", action="store_true", help="replace weights of the same names")
     arguments = parser.parse_args()
     if arguments.share is not None and not arguments.start:
         parser.error("--share is of the way from --start; add --start WEIGHTS")
@@ -47,7 +48,7 @@ def main() -> None:
 
     folder = arguments.to or default_folder()
     share = HALF_WAY if arguments.share is None else arguments.share
-    for path in journal.export(arguments.out, folder, arguments.start, share):
+    for path in journal.export(arguments.out, folder, arguments.start, share, arguments.overwrite):
         print(path)
 
 

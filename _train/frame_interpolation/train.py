@@ -8,8 +8,8 @@ DATA, one or more       →   OUT/
     triplets/name/{a,b,c}.png   tensorboard/
 
 `toons` are cartoons with exact flow, drawn while training; so is `clipart`, of what `python -m _databacks.clipart` has
-rendered. A triplet is two frames and the truth between them. Then `python -m _scripts.export_weights OUT` turns the
-best checkpoint into weights to interpolate with.
+rendered. A triplet is two frames and the truth between them. Then `python -m _scripts.export_weights OUT --to
+FOLDER/default` turns the best checkpoint into weights for `interpolate --checkpoints FOLDER`.
 """
 
 import argparse

@@ -60,6 +60,19 @@ def test_best_before_last(run, tmp_path):
     torch.testing.assert_close(written["net_nedt.net.1.weight"], expected["net_nedt.net.1.weight"].half())
 
 
+def test_weights_are_replaced_only_if_asked(run, tmp_path):
+    write(tmp_path / "out", "last.ckpt")
+    existing = tmp_path / "default/dtm.safetensors"
+    existing.parent.mkdir()
+    existing.write_bytes(b"shipped")
+    code, said = run(tmp_path / "out")
+    assert (code, existing.read_bytes()) == (2, b"shipped")
+    assert f"{existing} exists" in said
+    assert "--overwrite" in said
+    assert run(tmp_path / "out", "--overwrite")[0] == 0
+    checkpoints.load(DTM(), existing)
+
+
 def test_half_precision_with_the_facts(run, tmp_path):
     write(tmp_path / "out", "last.ckpt")
     run(tmp_path / "out")

@@ -162,7 +162,9 @@ def read_checkpoint(path: Path) -> dict:
     return state
 
 
-def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.0) -> list[Path]:
+def export(
+    out: Path, folder: Path, start: Path | None = None, share: float = 1.0, overwrite: bool = False
+) -> list[Path]:
     """Export the averaged weights of OUT's best checkpoint, or of the last if there is no best, and return the files.
 
     If `start` is given, weights are interpolated from it by `share`: halfway, they often keep old and new abilities
@@ -172,8 +174,8 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
     fp16, as batch norm statistics can be, stay in fp32.
 
     Raises:
-        InputError: there is no checkpoint, a weight is not finite, `start` is of another network, or a file cannot be
-            written.
+        InputError: there is no checkpoint, a weight is not finite, `start` is of another network, a file exists that
+            is not to be overwritten, or one cannot be written.
     """
     from safetensors.torch import save
 
@@ -209,10 +211,13 @@ def export(out: Path, folder: Path, start: Path | None = None, share: float = 1.
         networks.setdefault(network, {})[weight] = tensor.contiguous()
     if start and not has_met:
         raise InputError(f"{start} has none of the weights of {path}; give the file that the run started from.")
+    exported = {folder / f"{name}.safetensors": tensors for name, tensors in networks.items()}
+    if not overwrite and (existing := next(filter(Path.exists, exported), None)):
+        raise InputError(f"{existing} exists; choose another --to, or add --overwrite to replace it.")
     files.make_folder(folder, "choose another --to")
-    for name, tensors in networks.items():
-        write_durably(folder / f"{name}.safetensors", save(tensors, readable))
-    return [folder / f"{name}.safetensors" for name in networks]
+    for place, tensors in exported.items():
+        write_durably(place, save(tensors, readable))
+    return list(exported)
 
 
 def _endings(name: str) -> list[str]:
