@@ -11,6 +11,7 @@ given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the wor
 
 import argparse
 import contextlib
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -184,18 +185,20 @@ def judge(arguments: argparse.Namespace) -> None:
         in_sequence=arguments.sequence,
     )
     out = arguments.out or judging.default_out(items, judged_methods)
-    refuse_overwriting([out, *([arguments.table] if arguments.table else [])], items, judged_methods)
+    refuse_overwriting(out, arguments.table, items, judged_methods)
     if arguments.report:
         require_outside(arguments.report, items.source.path, "choose another --report")
     with holding(out, *([arguments.report] if arguments.report else [])):
         report_on(arguments, out, items, judged_methods, measures, processes)
 
 
-def refuse_overwriting(outputs: list[Path], items, judged_methods) -> None:
-    """Raise InputError for an output in the place of a file that is read."""
+def refuse_overwriting(out: Path, table: Path | None, items, judged_methods) -> None:
+    """Raise InputError for an output in the place of a file that is read, or that was not written by this command."""
+    from _train.frame_interpolation.evaluation.scores import is_table
     from _util.errors import InputError
 
-    existing = {path.resolve(): path for path in outputs if path.exists()}
+    recognises = {out: is_table, **({table: is_markdown} if table else {})}
+    existing = {path.resolve(): path for path in recognises if path.is_file()}
     if not existing:
         return
     read = {items.source.path.resolve()}
@@ -205,6 +208,13 @@ def refuse_overwriting(outputs: list[Path], items, judged_methods) -> None:
             read.update(file.resolve() for file in files)
     for path in read & existing.keys():
         raise InputError(f"{existing[path]} is read here, and would be overwritten; choose another place.")
+    for path in existing.values():
+        try:
+            is_own = recognises[path](path)
+        except OSError:  # no permission
+            is_own = False
+        if not is_own:
+            raise InputError(f"{path} is not a table written by this command, and would be overwritten; move it away.")
 
 
 def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:
@@ -272,6 +282,12 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     parts = [f"# {title}: {counted(count, 'item')}", f"`{shlex.join(words)}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     write_text(path, "\n\n".join(parts) + "\n")
+
+
+def is_markdown(path: Path) -> bool:
+    """Whether a file begins as `write_tables` begins it, or is empty."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return not text or re.match(r"# .*: \d+ items?\n\n`.*evaluate", text) is not None
 
 
 def end(count: int, damaged: dict[str, str], shortages: list[str]) -> None:

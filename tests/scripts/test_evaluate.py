@@ -664,6 +664,27 @@ def test_what_is_read_is_not_overwritten(run, keys, option):
     assert drawn.read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["--out", "--table"])
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff", b"# Notes\n\nof items\n", b"name,shot\na,b\n"])
+def test_files_of_others_are_not_overwritten(run, keys, option, content):
+    other = Path("other")
+    other.write_bytes(content)
+    code, _, said = run("--data", keys, "--baseline", "mean", "--metrics", "psnr", option, other)
+    assert (code, other.read_bytes()) == (2, content)
+    assert said == "other is not a table written by this command, and would be overwritten; move it away.\n"
+    assert sorted(Path().iterdir()) == [keys.relative_to(Path.cwd()), other]
+
+
+def test_tables_of_earlier_runs_are_overwritten(run, keys):
+    for name in ("scores.csv", "table.md"):
+        Path(name).touch()
+    for metric in ("psnr", "ssim"):
+        options = ("--metrics", metric, "--out", "scores.csv", "--table", "table.md")
+        assert run("--data", keys, "--baseline", "mean", *options)[0] == 0
+        assert metric in Path("scores.csv").read_text()
+        assert metric in Path("table.md").read_text()
+
+
 @pytest.mark.parametrize("place", ["", "report"])
 def test_a_report_does_not_get_into_the_data(run, atd12k, place):
     before = sorted(atd12k.rglob("*"))

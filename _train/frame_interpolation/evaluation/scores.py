@@ -19,6 +19,8 @@ from typing import BinaryIO, NamedTuple
 from _util import files, runs
 from _util.errors import InputError
 
+_KEYS = ("method", "name")  # the first columns of a table
+
 
 class Row(NamedTuple):
     """The scores of a method on an item."""
@@ -51,7 +53,7 @@ class Gathered:
         name = files.fitting(f".{out.stem}", f"-{self.run}-{process}")
         self.prefix = name.removesuffix(process)
         self.part: BinaryIO | None = None
-        self.columns = ("method", "name", "stamp", *self.metadata, *self.metrics, "end")
+        self.columns = (*_KEYS, "stamp", *self.metadata, *self.metrics, "end")
         files.make_folder(out.parent, "choose another --out")
 
     def read(self) -> dict[tuple[str, str, str], Row]:
@@ -92,7 +94,7 @@ class Gathered:
             temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(["method", "name", *self.metadata, *self.metrics])
+            table.writerow([*_KEYS, *self.metadata, *self.metrics])
             table.writerows([row.method, row.name, *_cells(row, self.metadata, self.metrics)] for row in rows)
 
     def remove(self) -> None:
@@ -101,6 +103,13 @@ class Gathered:
             self.part.close()
         for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
             path.unlink(missing_ok=True)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file begins as a table of `Gathered.write`, or is empty."""
+    with path.open("rb") as file:
+        start = file.readline(1000)
+    return not start or start.startswith(f"{','.join(_KEYS)},".encode())
 
 
 def _cells(row: Row, metadata: Sequence[str], metrics: Sequence[str]) -> list[str]:
