@@ -10,8 +10,11 @@
 
 Icons are Fluent Emoji Flat (Microsoft, MIT) and Noto Emoji (Google, Apache-2.0), fetched with npm; where there is no
 npm or no network, the atlas is made without them and says so. All other pictures are the same with and without them.
+
+Finished pictures are stored in `atlas.parts/` until the atlas is complete, so that an interrupted build resumes.
 """
 
+import contextlib
 import io
 import json
 import shutil
@@ -20,7 +23,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +34,9 @@ from tqdm import tqdm
 
 from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
-from _util import extras, places
+from _util import extras, places, runs
 from _util.errors import InputError
-from _util.files import make_folder, replacing
+from _util.files import make_folder, remove, replacing
 
 PATH = places.cache("toons") / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat@1.2.6", "@iconify-json/noto@1.2.9")
@@ -73,7 +76,11 @@ def build(
     captions: int = 40,
     seed: int = 0,
 ) -> None:
-    """Render an atlas and write it to `path`; the same arguments give the same pictures."""
+    """Render an atlas and write it to `path`; the same arguments give the same pictures, also after an interruption.
+
+    Raises:
+        InputError: resvg is not installed, or the atlas cannot be written.
+    """
     extras.require("resvg_py")
     import resvg_py
 
@@ -88,14 +95,34 @@ def build(
     jobs += [("caption", _caption)] * captions
     for bodies in sets:  # last, since pictures are seeded by their number
         jobs += [("drawing", lambda random, bodies=bodies: render(_icon(bodies, random)))] * (icons // len(sets))
+
+    def encode(i: int) -> bytes:
+        kind, make = jobs[i]
+        encoded = io.BytesIO()
+        picture = make(np.random.default_rng((seed, i)))
+        opaque = kind == "background"
+        picture.convert("RGB" if opaque else "RGBA").save(encoded, "webp", lossless=not opaque, quality=90)
+        return encoded.getvalue()
+
+    parts = path.with_suffix(".parts")
+    run = runs.digest_of([runs.digest_of_code(), drawings, icons, rigs, backgrounds, captions, seed])[:12]
     make_folder(path.parent)
     with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
-        for i, (kind, make) in enumerate(tqdm(jobs, desc="atlas of toons", unit="picture")):
-            encoded = io.BytesIO()
-            picture = make(np.random.default_rng((seed, i)))
-            opaque = kind == "background"
-            picture.convert("RGB" if opaque else "RGBA").save(encoded, "webp", lossless=not opaque, quality=90)
-            file.writestr(f"{kind}/{i:05}.webp", encoded.getvalue())
+        for i, (kind, _) in enumerate(tqdm(jobs, desc="atlas of toons", unit="picture")):
+            file.writestr(f"{kind}/{i:05}.webp", _stored(parts / f"{run}-{i:05}.webp", lambda i=i: encode(i)))
+    remove(parts)
+
+
+def _stored(part: Path, encode: Callable[[], bytes]) -> bytes:
+    """The content of a file, which is made if it is missing. Other processes may store and remove it at any time."""
+    with contextlib.suppress(FileNotFoundError):
+        return part.read_bytes()
+    content = encode()
+    with contextlib.suppress(InputError):  # without it, the picture is drawn again if the build resumes
+        make_folder(part.parent)
+        with replacing(part) as temporary:
+            temporary.write_bytes(content)
+    return content
 
 
 def _stack(parts: Iterable[Image.Image]) -> Image.Image:

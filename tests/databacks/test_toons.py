@@ -254,6 +254,44 @@ def test_icons_change_no_other_picture(tmp_path, monkeypatch):
     assert [name[:8] for name in with_icons.keys() - without.keys()] == 2 * ["drawing/"]
 
 
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_interrupted_atlas_resumes(tmp_path, monkeypatch, at):
+    sizes = {"drawings": 2, "icons": 0, "rigs": 1, "backgrounds": 1, "captions": 1}
+    atlas.build(tmp_path / "whole.zip", **sizes)
+    expected, drawn = contents(tmp_path / "whole.zip"), []
+
+    def stored(part, encode):
+        def counted():
+            drawn.append(part)
+            if len(drawn) == at + 1:
+                raise KeyboardInterrupt
+            return encode()
+
+        return right(part, counted)
+
+    right, path = atlas._stored, tmp_path / "atlas.zip"
+    monkeypatch.setattr(atlas, "_stored", stored)
+    with pytest.raises(KeyboardInterrupt):
+        atlas.build(path, **sizes)
+    assert not path.exists()
+    assert sorted((tmp_path / "atlas.parts").glob("*")) == drawn[:-1]
+    atlas.build(path, **sizes)
+    assert contents(path) == expected
+    assert len(drawn) == 1 + len(expected)
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "whole.zip"]
+
+
+def test_an_atlas_does_not_resume_from_another(tmp_path, monkeypatch):
+    sizes = {"drawings": 1, "icons": 0, "rigs": 0, "backgrounds": 1, "captions": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr(atlas, "remove", lambda folder: None)
+        atlas.build(tmp_path / "atlas.zip", **sizes, seed=1)
+    atlas.build(tmp_path / "atlas.zip", **sizes)
+    atlas.build(tmp_path / "whole.zip", **sizes)
+    assert contents(tmp_path / "atlas.zip") == contents(tmp_path / "whole.zip")
+    assert not (tmp_path / "atlas.parts").exists()
+
+
 def test_npm_is_found_where_it_is_a_batch_file(monkeypatch):
     asked = []
     monkeypatch.setattr(atlas.shutil, "which", lambda name: f"C:/{name}.cmd")
