@@ -142,7 +142,7 @@ def exit_if_failed(failed: Mapping[str, str], summary: str = "") -> None:
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 or 143 if interrupted
-    by Ctrl-C or SIGTERM.
+    by Ctrl-C or SIGTERM. An interrupt that has a message is reported by it.
     """
     from _util import extras
     from _util.errors import InputError
@@ -184,7 +184,7 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print("Interrupted; files written so far are complete.", file=sys.stderr)
+        print(str(interrupt) or "Interrupted; files written so far are complete.", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
     sys.exit(0)
 

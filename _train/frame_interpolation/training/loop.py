@@ -30,6 +30,7 @@ from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
 from _train.frame_interpolation.training.tasks.task import warm_cosine
 from _util import image
+from _util.command import Terminated
 from _util.errors import InputError
 
 SKIPS_ALLOWED = 2  # consecutive steps
@@ -72,12 +73,18 @@ class Loop:
             self.average.load(state["average"])
             for name in COUNTERS:
                 setattr(self, name, state[name])
-        self.wants_to_stop, self.deadline = False, math.inf
+        self.signal, self.interrupted_by = 0, 0  # the signals that this process, any process received
+        self.deadline = math.inf
         if fabric.is_global_zero:  # others write nothing
             self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
 
     def run(self) -> None:
-        """Train until the last step, the end of the budget, or Ctrl-C."""
+        """Train until the last step, the end of the budget, or Ctrl-C or SIGTERM in any process.
+
+        Raises:
+            KeyboardInterrupt: the run was interrupted, by SIGTERM if it is `command.Terminated`, before its last step;
+                the state after the current step is saved.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask_to_stop)
         started = time.monotonic() - self.seconds
@@ -90,10 +97,16 @@ class Loop:
                 progress.update(self._keep(stop or self.step == self.options.steps))
                 if stop:
                     break
+        if self.interrupted_by and self.step < self.options.steps:
+            self.fabric.barrier()  # a process that ends makes torchrun end the first, which may still be saving
+            interrupt = KeyboardInterrupt if self.interrupted_by == signal.SIGINT else Terminated
+            raise interrupt(
+                f"Interrupted after step {self.step} of {self.options.steps}, which is saved; the same command resumes."
+            )
 
     def _ask_to_stop(self, number: int, _) -> None:
         """Stop after the current step on Ctrl-C or SIGTERM; the second signal stops immediately."""
-        self.wants_to_stop = True
+        self.signal = number
         signal.signal(number, signal.SIG_DFL)
 
     def _set_training_mode(self) -> None:
@@ -136,9 +149,12 @@ class Loop:
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.task.gradient_norm)
         figures = {"loss": torch.stack(losses).mean(), "gradient_norm": norm, **_mean(logged)}
-        must_stop = self.wants_to_stop or time.monotonic() > self.deadline
-        figures = self._mean_over_processes({**figures, "stop": float(must_stop)})
-        stop = figures.pop("stop") > 0
+        stops = {"stop": float(time.monotonic() > self.deadline)}
+        if self.signal:
+            stops["signal"] = float(self.signal)
+        figures = self._mean_over_processes({**figures, **stops})
+        self.interrupted_by = round(figures.pop("signal", 0))
+        stop = figures.pop("stop") > 0 or self.interrupted_by > 0
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             self.optimizer.step()
             self.average.update(self.step)

@@ -135,7 +135,7 @@ def _add_validation(group: argparse._ArgumentGroup) -> None:
     add("--validate-every", type=whole(1), metavar="N", help="steps between validations (default: 1000)")
     add("--save-every", type=whole(1), default=500, metavar="N", help="steps between checkpoints (default: 500)")
     add("--log-every", type=whole(1), default=50, metavar="N", help="steps between rows of metrics.csv (default: 50)")
-    add("--budget", type=number(0), default=math.inf, metavar="MINUTES", help="stop cleanly after that time")
+    add("--budget", type=number(0), default=math.inf, metavar="MINUTES", help="stop after that time, with exit code 0")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:

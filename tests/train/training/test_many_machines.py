@@ -154,6 +154,23 @@ class TestTwoProcesses:
         assert ended["metadata"]["options"]["batches_a_step"] == 2
 
 
+@pytest.mark.slow
+def test_an_interrupt_of_torchrun_saves_the_step_of_all(folder):
+    out = folder / "interrupted"
+    elastic_run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = [*elastic_run, str(ROOT / "tests/train_tiny.py"), str(folder / "data"), str(out), *COMMON]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    options = ("--model", "tiny", "--steps", "100000", "--save-every", "100000")
+    process = subprocess.Popen([*program, *options], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (out / "metrics.csv").exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.terminate()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    step = read_checkpoint(out / "checkpoints/last.ckpt")["step"]
+    assert said.count(f"Interrupted after step {step} of 100000, which is saved") == 2
+
+
 def wait_for_the_first(rank: int, port: int, received) -> None:
     """Be one of two processes, of which the first works alone for longer than a process may be silent."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}

@@ -392,8 +392,8 @@ def test_full_disk_leaves_the_last_checkpoint(run, data, tmp_path, monkeypatch):
     assert not list((tmp_path / "out").rglob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_leg_cleanly(run, data, tmp_path, monkeypatch, number):
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_leg_cleanly(run, data, tmp_path, monkeypatch, number, exit_code):
     right, calls = train_tiny.Tiny.training_loss, iter(range(1000))
 
     def signalled(self, batch):
@@ -402,9 +402,23 @@ def test_signals_end_a_leg_cleanly(run, data, tmp_path, monkeypatch, number):
         return right(self, batch)
 
     monkeypatch.setattr(train_tiny.Tiny, "training_loss", signalled)
-    code, _ = run(data / "train", tmp_path / "out", *TINY, "--steps", 50)
-    assert code == 0
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 50)
+    assert code == exit_code
+    assert said.splitlines()[-1] == "Interrupted after step 3 of 50, which is saved; the same command resumes."
     assert last(tmp_path / "out")["step"] == 3
+
+
+def test_a_signal_during_the_last_step_comes_too_late(run, data, tmp_path, monkeypatch):
+    right = train_tiny.Tiny.training_loss
+
+    def signalled(self, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return right(self, batch)
+
+    monkeypatch.setattr(train_tiny.Tiny, "training_loss", signalled)
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+    assert (code, last(tmp_path / "out")["step"]) == (0, 1)
+    assert "Interrupted" not in said
 
 
 class TestWhatIsWrongIsSaidInOneSentence:
