@@ -25,14 +25,16 @@ def main() -> None:
     from _util.files import making_folder
     from _util.locks import holding
 
-    training_options.require_place(options)
+    training_options.require_outside_of_data(options)
     checkpoints = options.out / "checkpoints"
     if torchrun.rank():  # only rank 0 writes, and removes folders that stay empty
         train(options)
         return
-    with holding(options.out), making_folder(checkpoints):
-        training_options.require_writing(checkpoints)
-        train(options)
+    with holding(options.out):
+        training_options.require_own(options.out)
+        with making_folder(checkpoints):
+            training_options.require_writing(checkpoints)
+            train(options)
 
 
 def train(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _train.frame_interpolation.training.tasks.task import Task
 
 FEATURES = "imagenet"
+OUTPUTS = ("checkpoints", "metrics.csv", "curves.png", "samples", "tensorboard", "flows")  # of a run, in its folder
 
 
 def parse(description: str) -> argparse.Namespace:
@@ -203,11 +204,22 @@ def take_defaults(options: argparse.Namespace, kind: "type[Task]") -> None:
     options.crop = list(options.crop)
 
 
-def require_place(options: argparse.Namespace) -> None:
+def require_outside_of_data(options: argparse.Namespace) -> None:
     """Raise InputError if OUT lies in data or keyframes, of which its pictures would become a part."""
     data = [sources.find_kind(one)[1] for one in options.data if one != "toons"]
     for path in (*data, *(options.validate or [])):
         files.require_outside(options.out, path, "choose another OUT")
+
+
+def require_own(out: Path) -> None:
+    """Raise InputError if a folder holds something other than a run of training."""
+    checkpoints = (out / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
+    if not out.is_dir() or any(path.exists() for path in checkpoints):
+        return
+    with files.writing(out, "choose another OUT"):
+        names = [path.name for path in out.iterdir()]
+    if any(name not in OUTPUTS and name[0] != "." for name in names):
+        raise InputError(f"{out} holds something other than a run of training; choose a new or empty folder.")
 
 
 def require_writing(folder: Path) -> None:

@@ -38,7 +38,7 @@ from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
 from _train.frame_interpolation.training import augmentation, batches, elastic, journal, tasks
 from _train.frame_interpolation.training import data as training_data
 from _train.frame_interpolation.training.journal import read_checkpoint
-from _train.frame_interpolation.training.options import split_weight
+from _train.frame_interpolation.training.options import OUTPUTS, split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
 from _train.frame_interpolation.training.tasks.stages import STAGES, StagePlan
 from _util import checkpoints
@@ -568,6 +568,34 @@ def test_a_run_does_not_get_into_what_it_reads(run, data, tmp_path, monkeypatch,
     assert f"{place} would lie in the data" in said
     assert said.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("other", ["thesis/a.txt", "samples.txt", "checkpoints/rife.pkl tests/a.py"])
+def test_a_run_does_not_mix_with_other_files(run, data, tmp_path, other):
+    for name in other.split():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
+    assert code == 2
+    assert said == f"{tmp_path / 'out'} holds something other than a run of training; choose a new or empty folder.\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("left", ["", "tensorboard/events", "checkpoints/.last.tmp.ckpt", "flows/0/a.npy", ".DS_Store"])
+def test_a_run_goes_on_where_one_left_no_checkpoint(run, data, tmp_path, left):
+    (tmp_path / "out" / left).parent.mkdir(parents=True, exist_ok=True)
+    if left:
+        (tmp_path / "out" / left).touch()
+    assert run(data / "train", tmp_path / "out", *TINY, "--steps", 1)[0] == 0
+    (tmp_path / "out/notes.txt").touch()
+    assert run(data / "train", tmp_path / "out", *TINY, "--steps", 2)[0] == 0
+
+
+def test_the_files_of_a_run_are_known_as_its_own(run, data, tmp_path):
+    options = ("--model", "fusion", *TINY[2:], "--steps", 1, "--validate", data / "val")
+    run(data / "train", tmp_path / "out", *options)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(OUTPUTS)
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch):
