@@ -16,6 +16,7 @@ import torch
 
 from _databacks.triplet import Source, Triplet, folders_in, read_frame
 from _util import files
+from _util.counts import counted
 from _util.errors import InputError
 
 LPIPS_SMALLEST_SIDE = 31  # of LPIPS
@@ -67,7 +68,7 @@ def keyframes(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is not a folder; a folder of keyframes is needed.")
     paths = [path for path, _ in files.numbered(folder) if not path.is_dir()]
     if len(paths) < 3:
-        raise InputError(f"{folder} holds {len(paths)} images; a triplet of keyframes needs 3 or more.")
+        raise InputError(f"{folder} holds {counted(len(paths), 'image')}; a triplet of keyframes needs 3 or more.")
     sizes = [tuple(read_frame(path).shape[:0:-1]) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
         if min(size) < LPIPS_SMALLEST_SIDE:

@@ -113,6 +113,8 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
     if len(rest) > 1:
         raise InputError(f"DATA is one folder, with its kind before it if need be, not {' '.join([first, *rest])}.")
     if rest:
+        if first not in KINDS and Path(first).exists():
+            raise InputError(f"{first} and {rest[0]} are two data sets; give one at a time.")
         if first not in KINDS:
             raise InputError(f"There is no kind of data {first!r}; it is {', '.join(KINDS)}.")
         return first, Path(rest[0])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from _util import files, image, runs
+from _util.counts import counted
 from _util.errors import InputError
 
 
@@ -130,7 +131,7 @@ def read_frames(folder: Path) -> Tensor:
     """
     paths = files.pictures(folder)
     if len(paths) != 3:
-        raise InputError(f"{folder} holds {len(paths)} pictures; a triplet is three.")
+        raise InputError(f"{folder} holds {counted(len(paths), 'picture')}; a triplet is three.")
     frames = [read_frame(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if frame.shape != frames[0].shape:

@@ -34,6 +34,10 @@ def parse() -> argparse.Namespace:
         )
     if arguments.name not in weights.HOSTED:
         raise InputError(f"There are no weights {arguments.name!r} to fetch; they are {', '.join(weights.HOSTED)}.")
+    if arguments.checkpoints and not arguments.checkpoints.absolute().parent.is_dir():
+        raise InputError(
+            f"--checkpoints: there is no folder {arguments.checkpoints.parent}; create it, or name another."
+        )
     return arguments
 
 

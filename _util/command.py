@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import errno
 import io
+import itertools
 import math
 import operator
 import os
@@ -124,10 +125,13 @@ def rate(text: str) -> Fraction:
 
 
 def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:
-    """Print names with their reasons to stderr, one per line; after the first `most`, only the names."""
-    for name, reason in list(reasons.items())[:most]:
-        print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
-    if rest := list(reasons)[most:]:
+    """Print names with their reasons to stderr, one line per reason; after the first `most`, only the names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(" ".join(reason.split()), []).append(name)
+    for reason, of_reason in list(names.items())[:most]:
+        print(f"{', '.join(of_reason)}: {reason}", file=sys.stderr)
+    if rest := list(itertools.chain.from_iterable(list(names.values())[most:])):
         print(f"and {len(rest)} more: {', '.join(rest)}", file=sys.stderr)
 
 

@@ -53,6 +53,7 @@ def main() -> None:
 
 def build(arguments: argparse.Namespace) -> None:
     from _databacks.clipart import atlas, building
+    from _util.counts import counted
     from _util.locks import holding
 
     with holding(atlas.PATH):
@@ -60,8 +61,8 @@ def build(arguments: argparse.Namespace) -> None:
             arguments.figures, arguments.things, atlas.PATH, arguments.grounds, arguments.processes
         )
     command.print_reasons(unused)
-    left_out = f"; {len(unused)} files could not be used" if unused else ""
-    print(f"{atlas.PATH}: {count} drawings, {atlas.PATH.stat().st_size / 1e6:.1f} MB{left_out}")
+    left_out = f"; {counted(len(unused), 'file')} could not be used" if unused else ""
+    print(f"{atlas.PATH}: {counted(count, 'drawing')}, {atlas.PATH.stat().st_size / 1e6:.1f} MB{left_out}")
 
 
 def draw_sheet(arguments: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from _databacks.clipart.limbs import find_limbs
 from _databacks.clipart.vectors import VectorDrawing
 from _databacks.dataset import workers
 from _util import extras, quiet, runs
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import make_folder, natural, replacing
 
@@ -70,7 +71,8 @@ def build(
         if not any(entry.kind == "figure" for entry in entries):
             shutil.rmtree(parts)
             reason = " ".join(min(unused.items(), default=("all", "fill their page")))
-            raise InputError(f"None of {len(jobs)} SVGs is a figure that can be used ({reason}); name other folders.")
+            searched = counted(len(jobs), "SVG")
+            raise InputError(f"None of {searched} is a figure that can be used ({reason}); name other folders.")
         _paint_grounds(file, entries, ground_count)
         index = {"drawings": [entry._asdict() for entry in entries], "grounds": ground_count}
         file.writestr("index.json", json.dumps(index))

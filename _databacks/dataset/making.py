@@ -15,6 +15,7 @@ from tqdm import tqdm
 from _databacks import extraction
 from _databacks.dataset import assembly, planning, preparing, report
 from _databacks.dataset.preparing import Job, Outcome, Settings, prepare
+from _util.counts import counted
 from _util.errors import InputError
 
 WORK = ".work"
@@ -61,9 +62,8 @@ def make(
         skipped = [failures[video.key] for video in videos if video.key in failures]
         changed = report.write(out, rows, prepared, skipped)
     if len(failures) == len(videos):
-        raise InputError(
-            f"None of the {len(videos)} videos can be used; the reasons are above and in {out}/report.html."
-        )
+        unusable = f"None of {counted(len(videos), 'video')} can be used"
+        raise InputError(f"{unusable}; the reasons are above and in {out}/report.html.")
     count = f"{len(rows):,} triplets" if rows else "no triplets"
     if added or changed or len(missing) > len(failures):
         say(f"{out} holds {count}, {added:,} of them new.")

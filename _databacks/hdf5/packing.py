@@ -73,7 +73,9 @@ def _pack(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
                 _write(temporary, triplet, metadata, arrays)
     if len(damaged) == len(source):
         shutil.rmtree(parts)
-        raise InputError(f"None of {len(source)} items can be read; the first: {next(iter(damaged.values()))}")
+        raise InputError(
+            f"None of {counted(len(source), 'item')} can be read; the first: {next(iter(damaged.values()))}"
+        )
     _assemble(parts, out, as_arrays)
     shutil.rmtree(parts)
     return damaged

@@ -160,7 +160,7 @@ class TestAtlas:
     def test_a_failed_build_leaves_the_atlas_as_it_was(self, tmp_path, content, reason):
         (tmp_path / "atlas.zip").write_text("before")
         (tmp_path / "bad.svg").write_text(content)
-        with pytest.raises(InputError, match=rf"None of 1 SVGs is a figure that can be used.*{reason}"):
+        with pytest.raises(InputError, match=rf"None of 1 SVG is a figure that can be used.*{reason}"):
             building.build([tmp_path], [], tmp_path / "atlas.zip", 1)
         assert (tmp_path / "atlas.zip").read_text() == "before"
         assert len(list(tmp_path.iterdir())) == 2
@@ -392,8 +392,8 @@ class TestCommand:
         (tmp_path / "svg/bad.svg").write_text("")
         finished = call(clipart_command.main, tmp_path / "svg", "--processes", 1, "--grounds", 2)
         assert finished.code == 0, finished.said
-        assert "1 drawings" in finished.written
-        assert "1 files could not be used" in finished.written
+        assert "1 drawing, " in finished.written
+        assert "1 file could not be used" in finished.written
         assert "bad.svg: is damaged" in finished.said
         assert len(Atlas(tmp_path / "data/atlas.zip").figures) == 1
 

@@ -277,7 +277,7 @@ def test_a_bad_video_is_named_and_skipped(shows, tmp_path):
     assert len(index(tmp_path / "out")) == 8
     assert f"<li>{folder}/a.mkv is not a video.</li>" in (tmp_path / "out/report.html").read_text()
     assert make(folder, tmp_path / "out")[-1].endswith("nothing to do.")
-    with pytest.raises(InputError, match="None of the 1 videos can be used"):
+    with pytest.raises(InputError, match="None of 1 video can be used"):
         make(folder / "a.mkv", tmp_path / "none")
 
 

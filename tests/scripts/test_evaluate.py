@@ -182,6 +182,7 @@ def test_bad_keyframes_are_one_sentence(run, keys, kind, says):
     [
         ((), "_data/atd12k/raw/test_2k_540p holds 0 of 2000 triplets; ATD-12K is at https://"),
         (("--data", "a", "b"), "no kind of data 'a'"),
+        (("--data", "keys", "more"), "keys and more are two data sets; give one at a time."),
         (("--data", "rrld", "b", "c"), "DATA is one folder"),
         (("--data", "keys", "--compare", "dis+splat", "paint"), "no method 'paint'"),
         (("--data", "keys", "--compare", "precomputed+splat"), "needs flows that come with the data"),

@@ -70,6 +70,13 @@ def test_what_is_not_known_is_not_kept(call, tmp_path, index, change, said):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_is_not_created_in_a_missing_one(call, tmp_path, index):
+    finished = call(get_weights.main, "rife", "--checkpoints", str(tmp_path / "mistyped/weights"))
+    assert finished.code == 2
+    assert f"there is no folder {tmp_path / 'mistyped'}" in finished.said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("name", "said"), [("dtm", "github.com"), ("gmfss", "no weights 'gmfss'")])
 def test_what_cannot_be_fetched_is_named(call, tmp_path, name, said):
     finished = call(get_weights.main, name, "--checkpoints", str(tmp_path))

@@ -42,6 +42,12 @@ def test_help_is_quick_and_needs_no_libraries(name):
     assert finished.stdout.endswith("loaded set()\n")
 
 
+def test_a_reason_of_several_is_printed_once(capsys):
+    reasons = {"bad-0": "bad.json is\ndamaged.", "b": "b is gone.", "bad-1": "bad.json is damaged.", "c": "c is gone."}
+    command.print_reasons(reasons, most=2)
+    assert capsys.readouterr().err == "bad-0, bad-1: bad.json is damaged.\nb: b is gone.\nand 1 more: c\n"
+
+
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("has_pthread_kill", [True, False])  # which Windows lacks
 def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, number):

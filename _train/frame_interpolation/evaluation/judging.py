@@ -28,6 +28,7 @@ from _train.frame_interpolation.evaluation.pages.report import Report, ReportIte
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
 from _train.frame_interpolation.training.processes import Processes
 from _util import flow, image, memory, places, runs
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import fitting
 from _util.lines import difference_of_gaussians
@@ -160,7 +161,9 @@ def _merge(shares: Sequence[tuple[dict[int, list[Row]], dict[str, str]]], items:
     reasons = {name: reason for _, damaged in shares for name, reason in damaged.items()}
     damaged = {name: reasons[name] for name in items.names if name in reasons}
     if not by_index:
-        raise InputError(f"None of {len(items)} items can be judged; the first: {next(iter(damaged.values()))}")
+        raise InputError(
+            f"None of {counted(len(items), 'item')} can be judged; the first: {next(iter(damaged.values()))}"
+        )
     return Judged([row for of_method in zip(*by_index.values(), strict=True) for row in of_method], damaged)
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from _databacks.triplet import Source, Triplet
 from _train.frame_interpolation.training.augmentation import augment
 from _train.frame_interpolation.training.notices import Notices
+from _util.counts import counted
 from _util.errors import InputError
 from _util.flow import Flows
 from _util.loading import ErrorsAsItems
@@ -83,7 +84,9 @@ class Triplets(Dataset):
             except InputError as error:
                 reasons.append(str(error))
                 self._notices.say(f"Skipped: {error}")
-        raise InputError(f"None of {len(self.source)} triplets can be read; the first: {' '.join(reasons[:1])}")
+        raise InputError(
+            f"None of {counted(len(self.source), 'triplet')} can be read; the first: {' '.join(reasons[:1])}"
+        )
 
 
 class ToonRequest(NamedTuple):

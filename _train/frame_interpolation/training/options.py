@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from _databacks import sources
 from _util import device, files
 from _util.command import Parser, number, whole
+from _util.counts import counted
 from _util.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def _check_weights(parser: Parser, options: argparse.Namespace) -> None:
         parser.error("--weights is not allowed with weights of DATA such as PATH:0.3; keep one of them")
     options.weights = options.weights or list(weights)
     if len(options.weights) != len(options.data):
-        parser.error(f"--weights must be {len(options.data)} numbers, one for each DATA, not {len(options.weights)}")
+        numbers = counted(len(options.data), "number")
+        parser.error(f"--weights must be {numbers}, one for each DATA, not {len(options.weights)}")
     for data, weight in zip(options.data, options.weights, strict=True):
         if not 0 < weight < math.inf:
             parser.error(f"{data} has weight {weight:g}; weights are above 0 and finite, and DATA without one has 1")

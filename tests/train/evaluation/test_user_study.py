@@ -233,7 +233,7 @@ def spoil(kind: str) -> tuple[str, ...]:
         ("no clips", "none holds no clips"),
         ("one method", "two methods or more"),
         ("same name", "2 folders of methods are named secretalpha"),
-        ("one frame", "holds 1 pictures"),
+        ("one frame", "holds 1 picture;"),
         ("damaged frame", "damaged or truncated"),
         ("damaged animation", "wave.webp is damaged or no animation"),
         ("sizes within", "not as large as"),
@@ -478,7 +478,7 @@ def test_files_that_are_no_json(data, analyse, content):
     Path("bad.json").write_bytes(content)
     code, said, _ = analyse("bad.json", "missing.json", ".")
     assert code == 2
-    assert said.startswith("None of the 3 files can be used; the first: bad.json")
+    assert said.startswith("None of 3 files can be used; the first: bad.json")
     assert said.count("\n") == 1
 
 

@@ -526,7 +526,7 @@ def test_stages_begin_at_steps_or_epochs():
         (["toons:0"], "toons has weight 0; weights are above 0"),
         (["toons:nan"], "toons has weight nan"),
         (["toons", "toons:inf"], "toons has weight inf"),
-        (["toons", "--weights", 1, 2], "--weights must be 1 numbers, one for each DATA, not 2"),
+        (["toons", "--weights", 1, 2], "--weights must be 1 number, one for each DATA, not 2"),
         (["toons:0.5", "--weights", 1], "--weights is not allowed with weights of DATA such as PATH:0.3"),
         (["toons", "--align"], "--align is of validation; add --validate FOLDER"),
         (["toons", "--validate-every", 5], "--validate-every is of validation; add --validate FOLDER"),

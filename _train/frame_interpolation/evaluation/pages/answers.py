@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from _train.frame_interpolation.evaluation.pages.study import study_name
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import read_json
 
@@ -57,7 +58,7 @@ def gather(paths: list[Path]) -> Answers:
         except InputError as error:
             complaints.append(str(error))
     if not sheets:
-        raise InputError(f"None of the {len(paths)} files can be used; the first: {complaints[0]}")
+        raise InputError(f"None of {counted(len(paths), 'file')} can be used; the first: {complaints[0]}")
     study = Counter(sheet.study for sheet in sheets.values()).most_common(1)[0][0]
     of_participant: dict[str, Path] = {}
     for path, sheet in sheets.items():

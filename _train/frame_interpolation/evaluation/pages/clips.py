@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from _util import image, video
+from _util.counts import counted
 from _util.errors import InputError
 from _util.files import natural, pictures, replacing
 
@@ -64,7 +65,7 @@ def sources(path: Path) -> list[Path]:
         return [path]
     files = pictures(path)
     if len(files) < 2:
-        raise InputError(f"{path} holds {len(files)} pictures; a clip needs two frames or more.")
+        raise InputError(f"{path} holds {counted(len(files), 'picture')}; a clip needs two frames or more.")
     return files
 
 
@@ -85,7 +86,7 @@ def read(path: Path) -> Clip:
         return Clip(frames, None)
     clip = _read_video(path) if path.suffix.lower() in VIDEOS else _read_pictures(path)
     if len(clip.frames) < 2:
-        raise InputError(f"{path} holds {len(clip.frames)} frames; a clip needs two or more.")
+        raise InputError(f"{path} holds {counted(len(clip.frames), 'frame')}; a clip needs two or more.")
     return clip
 
 
