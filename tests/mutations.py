@@ -291,7 +291,7 @@ def weight_kinds() -> dict[str, Kind]:
     def use_checkpoint(folder: Path) -> None:
         from _train.frame_interpolation.training import journal
 
-        journal.export(folder, folder / "out")
+        journal.export(folder, folder / "out", overwrite=True)
 
     def metrics(folder: Path) -> Path:
         (folder / "metrics.csv").write_text("step,loss,lr\n" + "".join(f"{i},{i / 3:.7g},0.001\n" for i in range(20)))
