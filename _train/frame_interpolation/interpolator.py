@@ -337,7 +337,8 @@ class Interpolator:
             width: of its lines, (1, h, w); set if `pair.lines` are.
         """
         if pair.lines is not None and width is not None:
-            redrawn = pair.lines.redraw(image.to_array(frame, np.float32), t, width[0].float().cpu().numpy())
+            is_soft = not self._takes_maps(pair)  # splatted
+            redrawn = pair.lines.redraw(image.to_array(frame, np.float32), t, width[0].float().cpu().numpy(), is_soft)
             frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame

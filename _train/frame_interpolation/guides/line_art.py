@@ -1,8 +1,8 @@
-"""Line drawings: in-betweens are redrawn as clean lines with the widths of the keys.
+"""Line drawings: faded lines of in-betweens are redrawn with the widths of the keys, and grey remains are erased.
 
-A line drawing is one ink on one ground, or on transparency: a share of ink at each pixel. Only the positions of lines
-are taken from an in-between: along the ridges of its share of ink, strokes are drawn with the width that the lines of
-both keys have there. So blurred or blended lines become solid again, without grey remains.
+A line drawing is one ink on one ground, or on transparency: a share of ink at each pixel. Where lines of an in-between
+are blurred or blended, only their positions are taken from it: along the ridges of its share of ink, strokes are drawn
+with the width that the lines of both keys have there. Solid lines, and marks that are no lines, stay as drawn.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,19 @@ _FAINT = 0.3  # share of ink of a ridge below which nothing is drawn
 _WITHIN = 3  # pixels within which ink is compared with the strongest ink nearby
 _SPECK = 4.0  # least ink of a line, in square pixels
 _WINDOW = 4.0  # pixels; standard deviation of the window over which widths are measured
+_BROAD = 4.5  # width in pixels from which on it is measured from edge to edge
 _ENDS = 4  # pixels from the end of a line within which its width is taken from further inside
 _STAIRS = 0.95  # ratio of a line's length to that of its 8-connected pixel chain (Kulpa, 1977)
 _AT_REST = 1.5 / 255  # largest difference of shares of ink between keys that agree
 _LIKE = 0.25  # largest difference of shares of ink at which an in-between shows a resting line
 _GONE = 0.5  # difference between keys above which a line has moved away
 _RIM = 2  # pixels of the rim around moving or resting lines
-_AROUND = 4  # pixels around differences that are redrawn
+_AROUND = 4  # pixels around differences that may be redrawn
+_FADED = 0.52  # largest share of ink around a line that is redrawn
+_BESIDE, _BLEND = 2, 3  # pixels beside it that are; pixels over which they are blended with what stays
+_SOLID = 0.51  # share of ink from which on a pixel is of a line, in 8 bits too
+_REMAINS = 2.0  # pixels from lines above which greys are erased
+_HAIRLINE = 1.0  # width in pixels below which lines are grey in the keys as well
 
 
 class Lines:
@@ -64,14 +70,22 @@ class Lines:
             raise InputError(f"--line-art on: {problem}; take auto or off.")
         return None
 
-    def redraw(self, frame: np.ndarray, t: float, width: np.ndarray) -> np.ndarray:
-        """Redraw the lines of an in-between (h, w, 3 or 4) with widths (h, w) in pixels."""
+    def redraw(self, frame: np.ndarray, t: float, width: np.ndarray, is_soft: bool = False) -> np.ndarray:
+        """Redraw faded lines of an in-between (h, w, 3 or 4) with widths (h, w) in pixels, and erase grey remains.
+
+        Args:
+            is_soft: redraw all lines that move, as splatting softens them.
+        """
         first, last = self.tones
         tones = _mixed(first, last, t)
         share = share_of_ink(frame, tones)
         differs = np.maximum(*(abs(share - of_key) for of_key in self._shares)) > _AT_REST
-        changed = np.where(dilated_mask(differs, _AROUND), redrawn(share, width), share)
-        return with_ink(self._with_rest(changed, share), tones, frame.shape[2])
+        may_change = dilated_mask(differs, _AROUND)
+        lines = redrawn(share, width)
+        solid = np.where(may_change, lines if is_soft else _with_solid_lines(share, lines), share)
+        distance = cv2.distanceTransform((solid < _SOLID).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        remains = may_change & (distance > _REMAINS) & (self.widths.min(0) >= _HAIRLINE)
+        return with_ink(self._with_rest(np.where(remains, 0, solid), share), tones, frame.shape[2])
 
     def _with_rest(self, changed: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Replace lines at rest, which both keys and the in-between show, by those of the keys.
@@ -86,6 +100,14 @@ class Lines:
         with_ink_of_rest = np.where(beside & agrees & ~is_moving, np.maximum(changed, rest), changed)
         is_rest = beside & (agrees | dilated_mask(differ > _GONE, _RIM)) & ~dilated_mask(is_moving, _RIM)
         return np.where(is_rest, rest, with_ink_of_rest)
+
+
+def _with_solid_lines(share: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """A share of ink (h, w) in which faded lines are replaced by those redrawn, (h, w)."""
+    strongest = cv2.dilate(share, np.ones((3, 3), np.uint8))
+    is_faded = dilated_mask((lines > 0.5) & (strongest < _FADED), _BESIDE)
+    weight = cv2.blur(is_faded.astype(np.float32), (_BLEND, _BLEND))
+    return share + weight * (lines - share)
 
 
 def _are_opposite(first: Tones, last: Tones) -> bool:
@@ -103,16 +125,24 @@ def _mixed(first: Tones, last: Tones, t: float) -> Tones:
 
 
 def _widths(share: np.ndarray) -> np.ndarray:
-    """(h, w) float32, the width in pixels of the nearest line: its ink divided by its length; 1 without lines."""
+    """(h, w) float32, the width in pixels of the nearest line; 1 without lines.
+
+    Of narrow lines, their ink divided by their length. Of broad ones, twice the distance of the medial axis from the
+    edge (Blum, 1967), since short marks, such as dots, have hardly any length.
+    """
     trace = _trace(share)
     if not trace.any():
         return np.ones_like(share)
     mass = cv2.GaussianBlur(share, (0, 0), _WINDOW)
     length = cv2.GaussianBlur(_length(trace), (0, 0), _WINDOW)
     known = _blocks(trace).max(3).max(1)
-    width = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
-    width = cv2.erode(width, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
-    return nearest_known(width, known)[0]
+    narrow = np.where(known, mass / np.maximum(length, 1e-6), np.inf)
+    narrow = cv2.erode(narrow, np.ones((2 * _ENDS + 1,) * 2, np.uint8))  # traces end before lines do
+    inside = (_enlarged(share) > 0.5).astype(np.uint8)
+    radius = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / _FINER
+    broad = 2 * _blocks(np.where(trace, radius, 0)).max(3).max(1)
+    width = np.where(broad > _BROAD, broad, np.minimum(narrow, _BROAD))
+    return nearest_known(width.astype(np.float32), known)[0]
 
 
 def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -130,9 +160,7 @@ def redrawn(share: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 def _trace(share: np.ndarray) -> np.ndarray:
     """The centre lines, one pixel wide, on a grid `_FINER` times as fine: bool."""
-    h, w = share.shape
-    fine = cv2.resize(share, (w * _FINER, h * _FINER), interpolation=cv2.INTER_CUBIC)
-    fine = cv2.GaussianBlur(fine, (0, 0), 0.5 * _FINER)
+    fine = cv2.GaussianBlur(_enlarged(share), (0, 0), 0.5 * _FINER)
     reach = 2 * _WITHIN * _FINER + 1
     strongest = cv2.dilate(fine, np.ones((reach, reach), np.uint8))
     lines = (fine > 0.5 * strongest) & (fine > _FAINT / 2) & (strongest > _FAINT)
@@ -143,6 +171,11 @@ def _trace(share: np.ndarray) -> np.ndarray:
     from skimage.morphology import skeletonize  # slow to import, and rarely needed
 
     return skeletonize(kept[np.asarray(labels, np.intp)])
+
+
+def _enlarged(share: np.ndarray) -> np.ndarray:
+    h, w = share.shape
+    return cv2.resize(share, (w * _FINER, h * _FINER), interpolation=cv2.INTER_CUBIC)
 
 
 def _length(trace: np.ndarray) -> np.ndarray:

@@ -145,3 +145,37 @@ def test_other_drawings_are_left_alone():
     np.testing.assert_array_equal(*frames)
     with pytest.raises(InputError, match="line art"):
         Interpolator(**SIMPLE, line_art="maybe")
+
+
+def marks(*places: tuple[float, float]) -> np.ndarray:
+    """Share of ink of discs with a radius of 6 pixels, (100, 120)."""
+    y, x = np.mgrid[:100, :120]
+    return np.maximum.reduce([(6.5 - np.hypot(x - u, y - v)).clip(0, 1) for u, v in places]).astype(np.float32)
+
+
+def test_dots_are_as_wide_as_they_are():
+    """A dot has hardly any length, so that its ink says nothing of its width."""
+    share = np.maximum(marks((60, 50), (20, 20)), ring(2.5))
+    lines = line_art.Lines([line_art.with_ink(share, TONES, 3)] * 2, [TONES] * 2)
+    np.testing.assert_allclose(lines.widths[:, 50, 60], 12, atol=1)
+    np.testing.assert_allclose(np.median(lines.widths[:, ring(2.5) > 0.5]), 2.5, rtol=0.1)
+
+
+def test_what_is_solid_stays_as_drawn():
+    """Marks that are no lines, and ends of lines that taper, are as the pipeline draws them."""
+    middle = np.maximum(marks((62, 50), (24, 20)), 0.9 * ring(2.5, (62, 50)))
+    keys = [np.roll(middle, shift, 1) for shift in (-2, 2)]
+    lines = line_art.Lines([line_art.with_ink(share, TONES, 3) for share in keys], [TONES] * 2)
+    drawn = line_art.with_ink(middle, TONES, 3)
+    np.testing.assert_allclose(lines.redraw(drawn, 0.5, lines.widths[0]), drawn, atol=0.1)
+
+
+def test_faded_lines_become_solid_and_grey_remains_white():
+    middle, ghost = ring(2.5), ring(2.5, (40, 50), 15)
+    keys = [np.roll(middle, shift, 1) for shift in (-2, 2)]
+    lines = line_art.Lines([line_art.with_ink(share, TONES, 3) for share in keys], [TONES] * 2)
+    frame = lines.redraw(line_art.with_ink(np.maximum(0.45 * middle, 0.1 * ghost), TONES, 3), 0.5, lines.widths[0])
+    ink = 1 - frame[:, :, 0]
+    assert ink[middle > 0.9].min() > 0.6
+    assert ink.sum() == pytest.approx(middle.sum(), rel=0.1)
+    assert (ink[cv2.dilate(middle, np.ones((7, 7))) == 0] == 0).all()
