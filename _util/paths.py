@@ -13,6 +13,7 @@ KNOTS = (0.25, 0.5, 0.75)
 CHANNELS = 2 + 2 * len(KNOTS) + 1
 LAYERS = 4  # orders 0 … 3
 NOT_DRAWN = -1  # order of pixels that are not splatted
+_CURVED = 1e-3  # offset in pixels of a path that counts as curved though it is straight
 _BEHIND = 6.0  # logarithm of the ratio of weights of adjacent layers where holes are filled: the one behind prevails
 
 
@@ -41,6 +42,13 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
 def offsets(path: Tensor) -> Tensor:
     """The offsets (b, 6, h, w) of a path from the straight line at `KNOTS`; (b, 0, h, w) for a flow."""
     return path[:, 2 : 2 + 2 * len(KNOTS)]
+
+
+def as_curved(path: Tensor) -> Tensor:
+    """A path (b, 9, h, w) with an offset of 1/1000 pixel where it is straight, so that it counts as curved."""
+    curved = path.clone()
+    curved[:, 2] += _CURVED * ~offsets(path).any(1)
+    return curved
 
 
 def behind(path: Tensor) -> Tensor:

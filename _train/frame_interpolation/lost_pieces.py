@@ -1,4 +1,4 @@
-"""Pieces that rotate far, and strokes of line drawings, where a network loses them.
+"""Pieces that rotate or move far, and strokes of line drawings, where a network loses them.
 
 In: two frames, and a network that finds motion itself. Out: paths (`_util.paths`), or None where the network draws
 everything better. A piece must pass many tests, since one that is matched badly does more harm than one that is lost.
@@ -30,12 +30,14 @@ from _util.flow import Flows
 from _util.pieces.affine import angles
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import Pieces, find
+from _util.pieces.ownership import UNKNOWN
 from _util.sgm import SGM
 from _util.sgm.motion import scale_of
 
 _FLAT = 0.75  # minimum share of flat pixels of a flat piece, off edges
 _OFF_EDGES = 0.1  # minimum share of these of its pixels
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
+_SHIFTED = 60.0  # minimum displacement of a piece that moves far without rotating, in pixels at 540×960
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
 _RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
 _MISFIT = 0.4  # maximum difference between the outlines of a piece that is not long; more is a wrong match
@@ -80,9 +82,10 @@ class LostStrokes:
 
 
 class LostPieces:
-    """The motion of pieces of which some rotate far, and a network loses those; else none.
+    """The motion of pieces of which some rotate or move far, and a network loses those; else none.
 
-    What rotates must look the same in both frames: its outlines fit, and little of it is covered in either of them.
+    They must look the same in both frames: their outlines fit, and little of them is covered in either frame. What only
+    moves must be rigid, and its match unambiguous (`Pieces.are_anchored`), or be joined to such a piece.
 
     Args:
         network: a synthesis that finds motion itself.
@@ -118,7 +121,7 @@ class LostPieces:
         """(k,): whether a piece turns and the network does not carry it along."""
         overlaps, areas = _carried_along(self.network, frame0, frame1, pieces, matched, found.turns)
         followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED).astype(overlaps.dtype)
-        return found.turns & (overlaps < followed) & (areas <= _GROWN)
+        return found.turns & (overlaps < followed) & ((areas <= _GROWN) | found.moves_far)
 
 
 def _carried_along(
@@ -136,28 +139,44 @@ def _carried_along(
 
 
 class _Turning(NamedTuple):
-    """Which of k pieces turn; each (k,) bool."""
+    """Which of k pieces turn, or move far without that; each (k,) bool."""
 
-    turns: np.ndarray  # on an arc, matched well
+    turns: np.ndarray  # on an arc or far, matched well
     is_turned: np.ndarray  # by itself, not only carried along by another
-    are_far: np.ndarray  # off the straight path, by as much as a network may lose
+    are_far: np.ndarray  # off the straight path or on it, by as much as a network may lose
     are_rigid: np.ndarray  # matched very well, and hardly bent
+    moves_far: np.ndarray  # without rotating
 
 
 def _find_turning(
     pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, candidates: np.ndarray, scale: float
 ) -> _Turning:
+    joined_to = pieces.chains.joined_to
     is_turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
     bows = deviations_of(pieces, matched)
-    turns = candidates & (is_turned | pieces.chains.joined_to(is_turned)) & (bows >= MIN_DEVIATION)
-    turns &= (pieces.misfits <= _MISFIT) | _are_long(pieces)
-    turns &= _are_whole(pieces) & ~_come_off(pieces, turns, is_turned)
-    seen, unlike = _compared(pictures, pieces, matched, turns)
-    turns &= unlike <= _MOST_UNLIKE
-    sure = confidences(pieces, turns)
-    turns &= (seen >= np.where(is_turned, _SEEN, _RIGID)) & (sure >= np.where(is_turned, _SURE, _RIGID))
-    are_rigid = (np.minimum(seen, sure) >= _RIGID) & (_bends(pieces, turns) < _BENT * scale)
-    return _Turning(turns, is_turned, bows >= _FAR * scale, are_rigid)
+    turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
+    shifts = ~is_turned & (_displacements(pieces, matched) >= _SHIFTED * scale)
+    matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces)) & _are_whole(pieces)
+    matches &= ~_come_off(pieces, matches & turns, is_turned)
+    seen, unlike = _compared(pictures, pieces, matched, matches)
+    matches &= unlike <= _MOST_UNLIKE
+    sure = confidences(pieces, matches)
+    are_sure = np.minimum(seen, sure) >= _RIGID
+    matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
+    are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
+    moves_far = shifts & matches & are_rigid & pieces.are_anchored
+    while (more := shifts & matches & ~moves_far & joined_to(moves_far)).any():
+        moves_far |= more
+    turns &= matches & (is_turned | are_sure)
+    return _Turning(turns | moves_far, is_turned | moves_far, (bows >= _FAR * scale) | moves_far, are_rigid, moves_far)
+
+
+def _displacements(pieces: Pieces, matched: Flows) -> np.ndarray:
+    """(k,): the length of each piece's mean displacement from frame 0 to frame 1, in pixels."""
+    owners = pieces.owners[0]
+    known = owners != UNKNOWN
+    sums = [np.bincount(owners[known], of[known], len(pieces.layers)) for of in paths.flow(matched[0])[0].cpu().numpy()]
+    return np.hypot(*sums) / _areas(pieces)[0].clip(min=1)
 
 
 def _are_flat(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces) -> np.ndarray:
@@ -210,14 +229,14 @@ def _areas(pieces: Pieces) -> list[np.ndarray]:
 
 
 def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
-    """The paths of pieces that rotate (k,), in front of others of their layer, which move straight."""
+    """The paths of pieces that rotate or move far (k,), in front of others of their layer, which the network draws."""
     orders = np.maximum(pieces.layers - np.isin(pieces.layers, pieces.layers[turns]), 0)
     found = []
     for owners, path in zip(pieces.owners, matched, strict=True):
         order, is_turning = (torch.from_numpy(by_pixel(of, owners)).to(path.device) for of in (orders, turns))
         straight = paths.straight(paths.flow(path))
         straight[:, -1] = order.to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
-        found.append(torch.where(is_turning, path, straight))
+        found.append(torch.where(is_turning, paths.as_curved(path), straight))
     return Flows(*found)
 
 

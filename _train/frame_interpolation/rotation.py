@@ -1,8 +1,8 @@
-"""A network that finds motion itself, with pieces that rotate far drawn along their arcs.
+"""A network that finds motion itself, with pieces that rotate or move far drawn along their paths.
 
-Such networks fade or bend limbs that rotate far, as pixels move by more than the network can follow. Where paths
-(`_util.paths`) show pieces that rotate, the network draws the frames without them, and the pieces are splatted along
-their paths onto that. `carried_along` tells which pieces a network loses.
+Such networks fade or bend what moves by more than they can follow. Where paths (`_util.paths`) are curved, the network
+draws the frames without these pieces, and the pieces are splatted along their paths onto that. Straight paths of pieces
+that move far are marked as curved (`paths.as_curved`). `carried_along` tells which pieces a network loses.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,7 +43,7 @@ class RotatingPair(NamedTuple):
 
 
 class AlongArcs:
-    """Draws by a network, except for pieces that rotate far, which are splatted.
+    """Draws by a network, except for pieces that rotate or move far, which are splatted.
 
     Args:
         network: a synthesis that finds motion itself.

@@ -28,7 +28,7 @@ from _util.pieces.splitting import split
 from _util.pieces.tearing import find_torn
 from _util.segmentation import Segments
 from _util.sgm.matching import Matching
-from _util.sgm.motion import are_plausible, scale_of
+from _util.sgm.motion import SMALLEST, are_plausible, scale_of
 
 _JOINT = 0.3  # share of the outline of a piece up to which a contact is a joint
 _FITS = 0.25  # cost of the unoccluded points up to which other pieces occlude the rest
@@ -49,6 +49,7 @@ class Pieces(NamedTuple):
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
     torn: np.ndarray  # (k,) bool, pieces that come off what they touch; what joins them was not found
+    are_anchored: np.ndarray  # (k,) bool, pieces whose match is unambiguous at any distance
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
         """Paths from either frame to the other, (h, w, 9) float32, see `_util.paths`; 0 where the piece is unknown."""
@@ -68,9 +69,10 @@ class Pieces(NamedTuple):
 def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
     """The motion of all matched pieces that move plausibly.
 
-    A pair is left out if its centres are more than 250 pixels apart, if one piece has no more than 50 pixels or at
-    least three times as many as the other, or if at most 80 % of either piece, once moved, lies in the other, not
-    counting what other pieces cover. Pixels are those of 540×960; at other sizes lengths scale with √(h·w).
+    A pair is left out if its centres are more than 250 pixels apart and its match is not anchored
+    (`pairing.pair_nearest`), if one piece has no more than 50 pixels or at least three times as many as the other, or
+    if at most 80 % of either piece, once moved, lies in the other, not counting what other pieces cover. Pixels are
+    those of 540×960; at other sizes lengths scale with √(h·w).
 
     Args:
         picture0, picture1: (h, w, 3) RGB uint8.
@@ -85,7 +87,7 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         frames = _Frames.of((picture0, picture1), matching)
         fitted = _fit(frames, matching.pairs, scale)
     pictures, both, colours, stays, _, is_line_art = frames
-    pairs, fits, rests, touching = fitted
+    pairs, are_anchored, fits, rests, touching = fitted
     bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
     occluder_areas = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, OCCLUDER_RATIO * _larger(pairs, both), np.inf))
     accepted = bend_within(pairs, _matrices(fits), occluder_areas, matching, pictures, bends, scale)
@@ -97,15 +99,16 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         of_labels[i][pairs[accepted, i]] = kept[accepted]
     assign_unmatched(of_labels, both, matrices)
     owners = tuple(of[segments.labels] for of, segments in zip(of_labels, both, strict=True))
-    layers = find_layers(owners, bends, matrices, scale)
+    chains = _chain(pairs, accepted, kept, matrices, both, touching)
+    layers = find_layers(owners, bends, chains, scale)
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
-    chains = _chain(pairs, accepted, kept, matrices, both, touching)
     torn = np.append(False, find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays))
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)
     misfits = np.append(0, fits[accepted, 6:].min(1))
-    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art, torn)
+    anchored = np.append(True, are_anchored[accepted])
+    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art, torn, anchored)
 
 
 class _Frames(NamedTuple):
@@ -133,6 +136,7 @@ class _Fitted(NamedTuple):
     """Pairs of pieces, and the motions fitted to them."""
 
     pairs: np.ndarray  # (k, 2)
+    are_anchored: np.ndarray  # (k,) bool, see `pairing.pair_nearest`
     fits: np.ndarray  # (k, 8), see `fitting.fit`
     rests: np.ndarray  # (k,) bool, those that are static whatever was fitted
     touching: "_Touching"
@@ -142,9 +146,11 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     """The matched pairs that move plausibly, and those found where these take pieces that no match was found for."""
     pictures, both, colours, stays, borders, _ = frames
     free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
-    pairs = pair_nearest(matched, both, colours, free)
-    pairs = pairs[are_plausible(pairs, *both, largest=1)]
-    pairs = pairs[~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])]
+    large_enough = [may & (of.areas > SMALLEST * scale**2) for may, of in zip(free, both, strict=True)]
+    pairs, are_anchored = pair_nearest(matched, both, colours, large_enough, borders)
+    kept = are_plausible(pairs, *both, largest=1, are_near=are_anchored)
+    kept &= ~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])
+    pairs, are_anchored = pairs[kept], are_anchored[kept]
     shapes = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)]
     while True:
         touching = _Touching(pairs, both, borders)
@@ -156,8 +162,9 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
         if not len(more):
             rests = find_resting(pictures, pairs, both, _matrices(fits))
             fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
-            return _Fitted(pairs, fits, rests, touching)
+            return _Fitted(pairs, are_anchored, fits, rests, touching)
         pairs = np.concatenate([pairs, more])
+        are_anchored = np.append(are_anchored, np.full(len(more), False))
 
 
 def _matrices(fits: np.ndarray) -> np.ndarray:

@@ -1,48 +1,141 @@
-"""Pairs of pieces that look alike, each with a near one.
+"""Pairs of pieces that look alike, each with a near one, or with the one where a moving neighbour takes it.
 
-In: a matching (`_util.sgm`) and the colours of pieces. Out: pairs. Matching compares pieces by what surrounds them and
-hardly by distance, so it exchanges pieces that look alike, such as the blades of a fan, or leaves them out.
+In: a matching (`_util.sgm`), the colours of pieces, and what touches what. Out: pairs. Matching compares pieces by what
+surrounds them and hardly by distance, so it exchanges pieces that look alike, such as the blades of a fan or the faces
+of two figures, or leaves them out. Pieces of a colour that nothing else has are anchors: what touches an anchor in both
+frames moves with it, and is an anchor of what it touches in turn.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from _util.pieces.outlines import Contacts
 from _util.segmentation import Segments
+from _util.sgm.motion import scale_of
 
 _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of areas
 _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
 _TRUSTED = 0.25  # a matched pair counts as nearer by this, in the same unit
+_RIVAL = 0.25  # ratio of areas from which on a piece of the same colour may be the one that is looked for
 _BLOCK = 512  # pieces of the first frame at a time
+_MOVED = 60.0  # pixels at 540×960 by which an anchor moves at least
+_CARRIED = 0.25  # largest distance, in the same unit, of what an anchor carries from where it takes it
+_ASTRAY = 0.5  # cost, in the same unit, of a pair whose pieces touch anchors, but not the same one
+
+
+class Paired(NamedTuple):
+    """Pairs of pieces of both frames."""
+
+    pairs: np.ndarray  # (m, 2)
+    are_anchored: np.ndarray  # (m,) bool, those that are unambiguous by their colour, or by an anchor that they touch
 
 
 def pair_nearest(
-    pairs: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray], free: list[np.ndarray]
-) -> np.ndarray:
-    """Pairs (m, 2) of pieces: of those that look alike, those whose distances have the smallest sum.
+    pairs: np.ndarray,
+    both: tuple[Segments, Segments],
+    colours: list[np.ndarray],
+    free: list[np.ndarray],
+    borders: Sequence[Contacts],
+) -> Paired:
+    """Pairs of pieces: of those that look alike, those whose distances have the smallest sum.
 
     Args:
         pairs: (k, 2), matched pieces.
         colours: of the pieces of either frame, (n, 3), 0 … 255.
         free: (n,) bool, the pieces of either frame that may be paired otherwise.
+        borders: the contacts of either frame.
     """
     ones = np.flatnonzero(free[0])
-    others = [_alike(ones[k : k + _BLOCK], both, colours, free[1]) for k in range(0, len(ones), _BLOCK)]
-    candidates, firsts = np.unique(np.concatenate([pairs, *others]), axis=0, return_index=True)
-    known = firsts < len(pairs)
-    ways, alone = _distances(candidates, both), _FAR * _sizes(candidates, both)
-    ways[known] = np.minimum(ways[known] - _TRUSTED * _sizes(candidates[known], both).sum(1), alone[known].min(1))
-    return candidates[_cheapest(candidates, ways, alone)] if len(candidates) else candidates
+    alike = [_alike(ones[k : k + _BLOCK], both, colours, free[1]) for k in range(0, len(ones), _BLOCK)]
+    alike = np.concatenate(alike) if alike else np.zeros((0, 2), np.int64)
+    near = alike[_distances(alike, both) < _FAR * _sizes(alike, both).sum(1)]
+    anchors = _moving(_only(alike, both, colours, free), both)
+    while True:
+        carried = alike[_away(alike, anchors, both, borders)[0] <= _CARRIED * _sizes(alike, both).sum(1)]
+        candidates, firsts = np.unique(np.concatenate([pairs, near, anchors, carried]), axis=0, return_index=True)
+        if not len(candidates):
+            return Paired(candidates, np.zeros(0, bool))
+        sizes = _sizes(candidates, both)
+        away, astray = _away(candidates, anchors, both, borders)
+        ways, alone = np.minimum(_distances(candidates, both) + _ASTRAY * sizes.sum(1) * astray, away), _FAR * sizes
+        is_anchored = _are_in(candidates, anchors)
+        ways[is_anchored] = 0
+        known = firsts < len(pairs)
+        ways[known] = np.minimum(ways[known] - _TRUSTED * sizes[known].sum(1), alone[known].min(1))
+        chosen = _cheapest(candidates, ways, alone)
+        is_carried = chosen & ~is_anchored & (away <= _CARRIED * sizes.sum(1))
+        more = _moving(candidates[is_carried], both)
+        if not len(more):
+            return Paired(candidates[chosen], (is_anchored | is_carried)[chosen])
+        anchors = np.concatenate([anchors, more])
+
+
+def _only(
+    alike: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray], free: list[np.ndarray]
+) -> np.ndarray:
+    """Those (n, 2) of all pairs (m, 2) that look alike whose colour no other free piece has, except much smaller ones.
+
+    Pieces that the border of the frame cuts are left out.
+    """
+    for i, segments in enumerate(both):
+        alike = alike[(np.bincount(alike[:, i])[alike[:, i]] == 1) & ~_are_cut(segments)[alike[:, i]]]
+    is_only = np.full(len(alike), True)
+    for i, segments in enumerate(both):
+        others = np.flatnonzero(free[i])
+        for k, piece in enumerate(alike[:, i].tolist()):
+            rivals = others[segments.areas[others] >= _RIVAL * segments.areas[piece]]
+            is_only[k] &= (_apart(colours[i][rivals], colours[i][piece]) <= _ALIKE).sum() == 1
+    return alike[is_only]
+
+
+def _are_cut(segments: Segments) -> np.ndarray:
+    """(n,) bool: whether the border of the frame cuts pieces."""
+    h, w = segments.labels.shape
+    x0, y0, x1, y1 = segments.boxes.T
+    return (x0 <= 0) | (y0 <= 0) | (x1 >= w) | (y1 >= h)
+
+
+def _moving(pairs: np.ndarray, both: tuple[Segments, Segments]) -> np.ndarray:
+    return pairs[_distances(pairs, both) >= _MOVED * scale_of(both[0].labels.shape)]
+
+
+def _are_in(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(m,) bool: whether pairs (m, 2) are among others (n, 2)."""
+    count = 1 + max(pairs.max(initial=0), others.max(initial=0))
+    return np.isin(pairs @ (count, 1), others @ (count, 1))
+
+
+def _away(
+    pairs: np.ndarray, anchors: np.ndarray, both: tuple[Segments, Segments], borders: Sequence[Contacts]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How pairs (m, 2) move with the anchors (n, 2) that they touch.
+
+    Returns:
+        (m,): the distance, in pixels, from where an anchor that both pieces touch takes them, the smallest of all
+        anchors, or infinity; (m,) bool: whether anchors touch these pieces, but none both of them.
+    """
+    away, touches = np.full(len(pairs), np.inf), np.zeros(len(pairs), bool)
+    shifts = both[1].centroids[pairs[:, 1]] - both[0].centroids[pairs[:, 0]]
+    for anchor in anchors.tolist():
+        touch0, touch1 = (np.isin(pairs[:, i], borders[i].beside(anchor[i])) for i in range(2))
+        touches |= touch0 | touch1
+        along = touch0 & touch1
+        shift = both[1].centroids[anchor[1]] - both[0].centroids[anchor[0]]
+        away[along] = np.minimum(away[along], np.hypot(*(shifts[along] - shift).T))
+    return away, touches & np.isinf(away)
 
 
 def _alike(
     ones: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray], free: np.ndarray
 ) -> np.ndarray:
-    """Pairs (m, 2) of some pieces with free ones of the other frame that look alike and are not far."""
+    """Pairs (m, 2) of some pieces with free ones of the other frame that look alike."""
     others = np.flatnonzero(free)
     one, other = np.nonzero(look_alike(ones[:, None], others, both, colours))
-    found = np.stack([ones[one], others[other]], 1)
-    return found[_distances(found, both) < _FAR * _sizes(found, both).sum(1)]
+    return np.stack([ones[one], others[other]], 1)
 
 
 def look_alike(
@@ -50,8 +143,11 @@ def look_alike(
 ) -> np.ndarray:
     """Whether pieces of frame 0 and of frame 1 are alike in colour and area, for two arrays that broadcast."""
     areas = both[0].areas[one], both[1].areas[other]
-    apart = np.abs(colours[0][one] - colours[1][other]).max(-1, initial=0)
-    return (apart <= _ALIKE) & (np.maximum(*areas) <= _RATIO * np.minimum(*areas))
+    return (_apart(colours[0][one], colours[1][other]) <= _ALIKE) & (np.maximum(*areas) <= _RATIO * np.minimum(*areas))
+
+
+def _apart(colours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(colours - others).max(-1, initial=0)
 
 
 def _distances(pairs: np.ndarray, both: tuple[Segments, Segments]) -> np.ndarray:

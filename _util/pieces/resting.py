@@ -42,9 +42,10 @@ def find_resting(
         for way, (x, y) in enumerate((starts[inside].T, ends[inside].T)):
             there = pair_of[1 - i][y, x]
             differs = (np.abs(here.astype(np.int16) - pictures[1 - i][y, x]) > SAME).any(1)
-            unlike[way] += np.bincount(own, differs & ((there == own) | ~moves[there]), count)
+            counts = (there == own) | ~moves[there]
+            unlike[way] += np.bincount(own, differs & counts, count)
             if way == 0:
-                alike += np.bincount(own, ~differs, count)
+                alike += np.bincount(own, ~differs & counts, count)
     return (unlike[0] <= unlike[1]) & (alike >= _MOSTLY * areas)
 
 

@@ -16,7 +16,7 @@ from _util.sgm.matching import Matching
 
 # As released, at 540×960. Lengths grow with the side of a frame, areas with the frame.
 REFERENCE = 540 * 960
-_LONGEST, _SMALLEST = 250, 50  # pixels
+_LONGEST, SMALLEST = 250, 50  # pixels
 _LARGEST_SHARE, _LARGEST_RATIO, OVERLAP = 0.12, 3, 0.8
 MARGIN, SMALLEST_CANVAS = 4, 24  # pixels
 BLANK, _DARKEST = 0, 64  # grey outside a piece, and grey that represents black in it
@@ -65,9 +65,17 @@ def scale_of(size: tuple[int, ...]) -> float:
 
 
 def are_plausible(
-    pairs: np.ndarray, segments0: Segments, segments1: Segments, largest: float = _LARGEST_SHARE
+    pairs: np.ndarray,
+    segments0: Segments,
+    segments1: Segments,
+    largest: float = _LARGEST_SHARE,
+    are_near: np.ndarray | bool = False,
 ) -> np.ndarray:
-    """Whether pairs (k, 2) are near enough, large enough, similar in size, and below a share of the frame's area."""
+    """Whether pairs (k, 2) are near enough, large enough, similar in size, and below a share of the frame's area.
+
+    Args:
+        are_near: (k,) bool, those that are near enough at any distance.
+    """
     first, second = pairs.T
     h, w = segments0.labels.shape
     scale = scale_of((h, w))
@@ -75,8 +83,8 @@ def are_plausible(
     areas = np.stack([segments0.areas[first], segments1.areas[second]])
     smaller, larger = areas.min(0), areas.max(0)
     return (
-        (way <= _LONGEST * scale)
-        & (smaller > _SMALLEST * scale**2)
+        ((way <= _LONGEST * scale) | are_near)
+        & (smaller > SMALLEST * scale**2)
         & (larger < largest * h * w)
         & (larger < _LARGEST_RATIO * smaller)
     )

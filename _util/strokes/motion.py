@@ -40,7 +40,17 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
     misfits, nothing = np.zeros(len(matrices)), np.zeros(size, bool)
     (owners0, bends0), (owners1, bends1) = maps
     chains, torn = _chain(lines[0], adopted[0][0], matrices)
-    return Pieces((owners0, owners1), chains, (bends0, bends1), layers, misfits, (nothing, nothing), False, torn)
+    return Pieces(
+        (owners0, owners1),
+        chains,
+        (bends0, bends1),
+        layers,
+        misfits,
+        (nothing, nothing),
+        False,
+        torn,
+        np.full(len(layers), False),
+    )
 
 
 def _adopted(lines: LinePoints, owners: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,11 @@ def ways():
     return [Interpolator(flow, device="cpu", precision="fp32") for flow in ("auto", "pieces+dis")]
 
 
+@pytest.fixture(scope="module")
+def automatic():
+    return Interpolator(device="cpu", precision="fp32", matching="auto")
+
+
 def overlap(frame, truth):
     shown, expected = ((picture[..., 2].astype(int) - picture[..., 0] > 60) for picture in (frame, truth))
     return (shown & expected).sum() / (shown | expected).sum()
@@ -53,9 +58,8 @@ def still_pieces(owners, layers):
     count = len(layers)
     chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
     bends, mixed = np.zeros((*owners.shape, 2), np.float32), np.zeros(owners.shape, bool)
-    return Pieces(
-        tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False, np.zeros(count, bool)
-    )
+    none = np.zeros(count, bool)
+    return Pieces(tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False, none, none)
 
 
 def test_the_flow_selects_the_default_network(ways):
@@ -94,9 +98,8 @@ def grainy(picture, seed):
     return (picture + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def test_pieces_of_flat_drawings_follow_without_a_flow(ways):
+def test_pieces_of_flat_drawings_follow_without_a_flow(ways, automatic):
     """Those of films, where nothing is flat, only with one."""
-    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
     for keys in ((arm(-35), arm(35)), (transparent(-35), transparent(35))):
         (alone,), (named,) = (way(*keys) for way in ways)
         assert (named != alone).any()
@@ -397,3 +400,62 @@ def test_a_flow_without_paths_is_of_no_use_to_the_network(flow):
     with pytest.raises(InputError, match=f"does not use the flow {flow.replace('+', '.')}"):
         choose(flow, "ifnet", checkpoints.FOLDER)
     assert choose(flow, "auto", checkpoints.FOLDER).synthesis == "fusion"
+
+
+def walker(picture, x, y, coat, hair):
+    """Draws a figure of hair, face, eyes, coat and trousers; only coat and hair tell it from another one."""
+
+    def box(left, top, right, bottom, colour):
+        corners = [tuple(round(16 * v) for v in (x + u, y + v)) for u, v in ((left, top), (right, bottom))]
+        cv2.rectangle(picture, *corners, colour, -1, cv2.LINE_AA, 4)
+        cv2.rectangle(picture, *corners, (20, 20, 20), 2, cv2.LINE_AA, 4)
+
+    box(-24, 70, 24, 130, (50, 50, 110))
+    box(-30, 0, 30, 70, coat)
+    box(-22, -44, 22, 0, (245, 225, 205))
+    box(-24, -60, 24, -44, hair)
+    for side in (-9, 9):
+        cv2.circle(picture, (round(x) + side, round(y) - 24), 5, (250, 250, 250), -1, cv2.LINE_AA)
+
+
+def passing(t, lower=6):
+    """(h, w, 3): two figures that change places."""
+    picture = np.full((270, 480, 3), GROUND, np.uint8)
+    walker(picture, 310 - 136 * t, 110, (60, 90, 190), (210, 170, 60))
+    walker(picture, 170 + 150 * t, 110 + lower, (200, 60, 60), (90, 50, 30))
+    return picture
+
+
+def wrong(frame, truth):
+    return (abs(frame.astype(int) - truth).max(2) > 60).mean()
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
+def test_figures_that_pass_each_other_stay_themselves(ways, automatic, t):
+    """The one that stands lower, nearer to the eye, is in front."""
+    keys, truth = (passing(0), passing(1)), passing(t)
+    alone, along = (way(*keys, t)[0] for way in (ways[0], automatic))
+    assert wrong(along, truth) < 0.012 < 0.1 < wrong(alone, truth)
+
+
+def flying(t, colour=BAR, other=None):
+    picture = np.full((270, 480, 3), GROUND, np.uint8)
+    if other:
+        cv2.circle(picture, (240, 40), 20, other, -1, cv2.LINE_AA)
+    cv2.circle(picture, (round(16 * (60 + 340 * t)), round(16 * (200 - 60 * t))), 16 * 24, colour, -1, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_what_flies_farther_than_the_network_follows_stays_whole(ways, automatic):
+    keys, truth = (flying(0), flying(1)), flying(0.5)
+    alone, along = (way(*keys)[0] for way in (ways[0], automatic))
+    assert overlap(along, truth) > 0.95
+    assert overlap(alone, truth) < 0.2
+
+
+def test_what_may_be_another_of_its_colour_is_left_to_the_network(ways, automatic):
+    keys = flying(0, other=BAR), flying(1, other=BAR)
+    alone, along = (way(*keys)[0] for way in (ways[0], automatic))
+    np.testing.assert_array_equal(along, alone)
+    keys = flying(0, other=HAND), flying(1, other=HAND)
+    assert overlap(automatic(*keys)[0], flying(0.5, other=HAND)) > 0.9

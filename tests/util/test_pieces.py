@@ -14,7 +14,7 @@ from _util.pieces.confidence import confidences
 from _util.pieces.ground import core_colours
 from _util.pieces.joints import Chains, chain
 from _util.pieces.motion import Pieces, find
-from _util.pieces.outlines import contacts
+from _util.pieces.outlines import Contacts, contacts
 from _util.pieces.ownership import GROUND, UNKNOWN
 from _util.pieces.pairing import pair_nearest
 from _util.pieces.tearing import find_torn
@@ -271,7 +271,9 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     chains = Chains(np.broadcast_to(np.eye(2, 3), (3, 2, 3)), np.full(3, -1), np.zeros((3, 2)))
     nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
     layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
-    pieces = Pieces((owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, np.zeros(3, bool))
+    pieces = Pieces(
+        (owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, *[np.zeros(3, bool)] * 2
+    )
     assert confidences(pieces, np.ones(3, bool)).tolist() == [1, 1, 0]
     forth, back = pieces.paths()
     assert not forth[:, :, :8].any()
@@ -376,13 +378,54 @@ def test_colours_tell_the_ends_of_a_piece_apart():
     assert np.degrees(angles(pieces.chains.matrices))[1:] == pytest.approx(120, abs=2)
 
 
+def pieces_at(centroids, area, size=(540, 960)):
+    """Pieces of one area, none of them cut by the border of the frame."""
+    count = len(centroids)
+    boxes, labels = np.tile([1, 1, 2, 2], (count, 1)), np.zeros(size, np.int32)
+    return SimpleNamespace(centroids=np.array(centroids, float), areas=np.full(count, area), boxes=boxes, labels=labels)
+
+
+def touching(pairs, count):
+    keys = np.array(sorted(one * count + other for one, other in pairs), np.int64)
+    return Contacts(keys, np.zeros((len(keys), 2)), np.zeros((len(keys), 2)), count)
+
+
+def test_what_looks_alike_moves_with_what_it_touches():
+    """Two figures, each of a coat, a face and an eye, change places; only the coats differ."""
+    coats, faces, eyes = ([100, 200], [400, 200]), ([100, 100], [400, 100]), ([100, 90], [400, 90])
+    both = [pieces_at([*coats, *faces, *eyes], 900), pieces_at([*coats[::-1], *faces, *eyes], 900)]
+    colours = [np.array([[200, 0, 0], [0, 0, 200], *[[230, 200, 180]] * 2, *[[0, 0, 0]] * 2])] * 2
+    borders = touching([(0, 2), (1, 3), (2, 4), (3, 5)], 6), touching([(1, 2), (0, 3), (2, 4), (3, 5)], 6)
+    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, borders)
+    assert pairs.tolist() == [[0, 0], [1, 1], [2, 3], [3, 2], [4, 5], [5, 4]]
+    assert are_anchored.all()
+    apart = [touching([], 6)] * 2
+    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, apart)
+    assert pairs.tolist() == [[k, k] for k in range(6)]
+    assert are_anchored.tolist() == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("what", ["another of its colour", "cut by the border"])
+def test_what_is_ambiguous_is_no_anchor(what):
+    both = [pieces_at([[100, 100], [150, 100]], 900), pieces_at([[400, 100], [150, 100]], 900)]
+    colours = [np.array([[200, 0, 0], [0, 0, 200]])] * 2
+    args = [np.ones(2, bool)] * 2, [touching([], 2)] * 2
+    assert pair_nearest(np.zeros((0, 2), np.int64), both, colours, *args).are_anchored.tolist() == [True, False]
+    if what == "cut by the border":
+        both[1].boxes[0] = 390, 90, 960, 110
+    else:
+        colours = [colours[0] * 0 + 5] * 2
+        both[0].areas[1] = 400
+    assert not pair_nearest(np.zeros((0, 2), np.int64), both, colours, *args).are_anchored.any()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_look_alikes_are_paired_at_the_smallest_sum_of_distances(seed):
     """No matching is given, all pieces are alike, and leaving one alone costs more than any distance."""
     random, count = np.random.default_rng(seed), 5
-    both = [SimpleNamespace(centroids=random.uniform(0, 100, (count, 2)), areas=np.full(count, 900)) for _ in range(2)]
+    both = [pieces_at(random.uniform(0, 100, (count, 2)), 900) for _ in range(2)]
     colours, free = [np.zeros((count, 3))] * 2, [np.ones(count, bool)] * 2
-    pairs = pair_nearest(np.zeros((0, 2), np.int64), both, colours, free)
+    pairs = pair_nearest(np.zeros((0, 2), np.int64), both, colours, free, [touching([], count)] * 2).pairs
     ways = np.hypot(*(both[0].centroids[:, None] - both[1].centroids).transpose(2, 0, 1))
     least = min(ways[range(count), order].sum() for order in itertools.permutations(range(count)))
     assert sorted(pairs[:, 0]) == sorted(pairs[:, 1]) == list(range(count))
@@ -391,16 +434,19 @@ def test_look_alikes_are_paired_at_the_smallest_sum_of_distances(seed):
 
 def test_matched_pairs_stay_unless_others_are_much_nearer():
     def row(*x):
-        return SimpleNamespace(centroids=np.array([[each, 0] for each in x]), areas=np.full(2, 100))
+        return pieces_at([[each, 0] for each in x], 100)
 
-    colours, free = [np.zeros((2, 3))] * 2, [np.ones(2, bool)] * 2
+    def paired(matched, both, *free):
+        return pair_nearest(matched, both, [np.zeros((2, 3))] * 2, free, [touching([], 2)] * 2).pairs.tolist()
+
+    every, none = [np.ones(2, bool)] * 2, [np.zeros(2, bool)] * 2
     crossed, straight = np.array([[0, 1], [1, 0]]), np.array([[0, 0], [1, 1]])
-    assert pair_nearest(crossed, (row(0, 4), row(2, 6)), colours, free).tolist() == crossed.tolist()
+    assert paired(crossed, (row(0, 4), row(2, 6)), *every) == crossed.tolist()
     far = row(0, 30), row(0, 30)
-    assert pair_nearest(crossed, far, colours, free).tolist() == straight.tolist()
-    assert pair_nearest(crossed, far, colours, [np.zeros(2, bool)] * 2).tolist() == crossed.tolist()
-    assert pair_nearest(crossed[:0], far, colours, free).tolist() == straight.tolist()
-    assert pair_nearest(crossed[:0], far, colours, [np.zeros(2, bool)] * 2).shape == (0, 2)
+    assert paired(crossed, far, *every) == straight.tolist()
+    assert paired(crossed, far, *none) == crossed.tolist()
+    assert paired(crossed[:0], far, *every) == straight.tolist()
+    assert paired(crossed[:0], far, *none) == []
 
 
 def holding(turn, size=(300, 400)):
@@ -426,3 +472,24 @@ def test_a_hand_comes_off_an_arm_that_stays(has_arm):
     grounds = [of.labels[0, 0] == np.arange(len(of.areas)) for of in both]
     torn = find_torn(pairs, matrices, both, [contacts(of) for of in both], grounds)
     assert torn.tolist() == [False, not has_arm]
+
+
+@pytest.mark.parametrize("before", [None, 0, 1])
+def test_of_what_passes_the_one_that_covers_the_other_is_in_front_or_the_lower_one(before):
+    """Two discs pass; in frame 0, the one in front covers a bit of the other."""
+
+    def draw(t):
+        picture = np.full((180, 320, 3), (236, 228, 210), np.uint8)
+        discs = [
+            ((110 + 90 * t, 80), (60, 150, 60)),
+            ((200 - 90 * t - (before is not None) * 26 * (1 - t), 92), (200, 130, 40)),
+        ]
+        for (x, y), colour in discs[::-1] if before == 0 else discs:
+            cv2.circle(picture, (round(16 * x), round(16 * y)), 16 * 36, colour, -1, cv2.LINE_AA, 4)
+        return picture
+
+    frames = [image.to_tensor(draw(t))[None] for t in (0, 1)]
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    first, second = (pieces.layers[pieces.owners[1][y, x]] for x, y in ((200, 80), (110, 92)))
+    assert (first > second) == (before == 0)
+    assert first != second
