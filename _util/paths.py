@@ -11,10 +11,11 @@ from torch import Tensor
 
 KNOTS = (0.25, 0.5, 0.75)
 CHANNELS = 2 + 2 * len(KNOTS) + 1
-LAYERS = 4  # orders 0 … 3
+LAYERS = 8  # orders 0 … 7
 NOT_DRAWN = -1  # order of pixels that are not splatted
 _CURVED = 1e-3  # offset in pixels of a path that counts as curved though it is straight
 _BEHIND = 6.0  # logarithm of the ratio of weights of adjacent layers where holes are filled: the one behind prevails
+_FARTHEST = 3  # order from which on weights no longer decrease, for float32
 
 
 def flow(path: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def as_curved(path: Tensor) -> Tensor:
 
 def behind(path: Tensor) -> Tensor:
     """Weights (b, 1, h, w): 1 for order 0, decreasing exponentially towards the front."""
-    return (-_BEHIND * path[:, -1:]).exp()
+    return (-_BEHIND * path[:, -1:].clamp(max=_FARTHEST)).exp()
 
 
 def straight(flow: Tensor, order: float = 0.0) -> Tensor:

@@ -25,10 +25,18 @@ class Figures:
         size: (h, w), pixels.
         seed: selects other figures.
         line_art: black lines on white instead of colours, and a plain ground.
+        passing: two figures that change places, and do not turn.
     """
 
-    def __init__(self, count: int = 200, size: tuple[int, int] = SIZE, seed: int = 0, line_art: bool = False):
-        self.size, self.seed, self.line_art = size, seed, line_art
+    def __init__(
+        self,
+        count: int = 200,
+        size: tuple[int, int] = SIZE,
+        seed: int = 0,
+        line_art: bool = False,
+        passing: bool = False,
+    ):
+        self.size, self.seed, self.line_art, self.passing = size, seed, line_art, passing
         self.names = [f"figure_{i:03d}" for i in range(count)]
 
     def __len__(self) -> int:
@@ -37,6 +45,8 @@ class Figures:
     def figure(self, index: int) -> DrawnFigure:
         random = np.random.default_rng([self.seed, index])
         rig = rigs.figure(random, self.size)
+        if self.passing:
+            rig = rigs.passing(rig, rigs.figure(random, self.size), random, self.size)
         ground = draw_ground(random, self.size)
         if self.line_art:
             white = (1.0, 1.0, 1.0)

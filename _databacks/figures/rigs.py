@@ -112,6 +112,24 @@ def figure(random: Random, size: tuple[int, int]) -> FigureRig:
     return builder.rig()
 
 
+def passing(behind: FigureRig, front: FigureRig, random: Random, size: tuple[int, int]) -> FigureRig:
+    """Two figures that change places without turning, at least a third of the width; the one in front stands lower."""
+    h, w = size
+    left, right = w * random.uniform(0.18, 0.3), w * random.uniform(0.63, 0.82)
+    heights = h * np.array([random.uniform(0.56, 0.6), random.uniform(0.62, 0.66)])
+    places = [np.array([[left, y], [right, y + h * random.uniform(-0.02, 0.02)]]) for y in heights]
+    parts, bones = [], []
+    for rig, (start, end) in zip((behind, front), (places[0][::-1], places[1]), strict=True):
+        first = len(bones)
+        for bone in rig.bones:
+            joint = (start, end) if bone.parent < 0 else (bone.joints[0], bone.joints[0])
+            parent = first + bone.parent if bone.parent >= 0 else -1
+            angle, curvature = bone.angles[0], bone.curvatures[0]
+            bones.append(FigureBone(parent, joint, (angle, angle), (curvature, curvature)))
+        parts += [part._replace(bone=first + part.bone) for part in rig.parts]
+    return FigureRig(bones, parts, front.ink, front.line, 0.0)
+
+
 class _Builder:
     def __init__(self, random: Random, unit: float, turn: float, size: tuple[int, int]):
         self.random, self.unit, self.turn, self.size = random, unit, turn, size

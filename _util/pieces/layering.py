@@ -1,22 +1,28 @@
 """Depth order of pieces: a piece is in front of those that it covers in either frame.
 
-Of groups of joined pieces that pass each other between the frames, the one in front is the one of which a piece covers
-one of the other. If neither does, it is the one that reaches lower, as figures on the same floor do that are nearer.
+Groups of pieces that are joined or move alike may pass each other between the frames. In front is the one of which a
+piece covers one of the other, or if none does, the one that reaches lower, as figures on the same floor do that are
+nearer.
 """
 
 import itertools
 
 import numpy as np
 from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from _util import paths
 from _util.compiled import njit
 from _util.pieces.affine import applied, inverted, landing
 from _util.pieces.joints import Chains
 from _util.pieces.ownership import GROUND
 
-_MOST_LAYERS = 3
+_MOST_LAYERS = 3  # of pieces that do not pass each other
 _SAMPLED = 4  # pixels for each one that is looked at
 _COVERED = 12  # pixels at 540×960 of net overlap that count as evidence
+_ALIKE = 3.0  # pixels at 540×960 by which motions of one group differ at most
+_MOSTLY = 0.5  # share of a group that moves from which on it may pass another
+_OVERLAP = 0.2  # share of the smaller of two groups above which the other one passes it
 _STEP = 4  # pixels in either direction for each one that is looked at between the frames
 
 
@@ -31,8 +37,6 @@ def find_layers(owners: tuple, bends: tuple, chains: Chains, scale: float) -> np
     surplus = (matrix - matrix.T).tocoo()
     above = surplus.data > max(2.0, _COVERED * scale**2)
     front, behind = surplus.row[above], surplus.col[above]
-    passing = _passing(owners[0], chains, front, behind, scale)
-    front, behind = (np.concatenate([of, more]) for of, more in zip((front, behind), passing, strict=True))
     layers = np.zeros(count, np.float32)
     layers[1:] = 1
     for _ in range(_MOST_LAYERS):
@@ -42,30 +46,54 @@ def find_layers(owners: tuple, bends: tuple, chains: Chains, scale: float) -> np
         if (lifted == layers).all():
             break
         layers = np.minimum(lifted, _MOST_LAYERS)
+    groups = _groups(owners[0], chains, scale)
+    passing = _passing(owners[0], chains, groups, groups[front], groups[behind])
+    for _ in range(len(passing)):
+        for nearer, farther in passing:
+            missing = layers[groups == farther].max() + 1 - layers[groups == nearer].min()
+            layers[groups == nearer] += max(0, missing)
+        layers = np.minimum(layers, paths.LAYERS - 1)
     return layers
 
 
 def _passing(
-    owners: np.ndarray, chains: Chains, front: np.ndarray, behind: np.ndarray, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces in front, and those behind them, (m,), of groups that overlap half-way and in neither frame."""
-    groups = chains.roots()
-    groups[GROUND] = -1
+    owners: np.ndarray, chains: Chains, groups: np.ndarray, front: np.ndarray, behind: np.ndarray
+) -> list[tuple[int, int]]:
+    """Pairs of groups that overlap half-way, the nearer one first.
+
+    Args:
+        front, behind: (m,), the groups of pieces in front and of those behind them.
+    """
     middle, lowest = _half_way(owners, chains, groups)
     found = []
     for one, other in itertools.combinations(middle, 2):
-        if (middle[one] & middle[other]).sum() * _STEP**2 <= _COVERED * scale**2:
-            continue
-        covers = [((groups[front] == a) & (groups[behind] == b)).sum() for a, b in ((one, other), (other, one))]
-        evidence = covers[0] - covers[1] or lowest[one] - lowest[other]
-        nearer, farther = (one, other) if evidence > 0 else (other, one)
-        pieces = np.flatnonzero(groups == nearer), np.flatnonzero(groups == farther)
-        found.append(np.stack(np.meshgrid(*pieces)).reshape(2, -1))
-    return tuple(np.concatenate(found, 1)) if found else (front[:0], behind[:0])
+        smaller = min(middle[one].sum(), middle[other].sum())
+        if (middle[one] & middle[other]).sum() > _OVERLAP * smaller:
+            covers = [((front == a) & (behind == b)).sum() for a, b in ((one, other), (other, one))]
+            is_nearer = (covers[0] - covers[1] or lowest[one] - lowest[other]) > 0
+            found.append((one, other) if is_nearer else (other, one))
+    return found
+
+
+def _groups(owners: np.ndarray, chains: Chains, scale: float) -> np.ndarray:
+    """(k,) int64, the group of each piece; -1 for the ground."""
+    roots = chains.roots()
+    own = np.setdiff1d(roots, GROUND)
+    motions, count = chains.matrices[own], len(roots)
+    rows, columns = np.nonzero(owners > GROUND)
+    areas = np.bincount(owners[rows, columns], minlength=count).clip(min=1)
+    centres = np.stack([np.bincount(owners[rows, columns], of, count) / areas for of in (columns, rows)], 1)[own]
+    ends = np.einsum("kij,nj->kni", motions[:, :, :2], centres) + motions[:, None, :, 2]  # by each motion
+    apart = np.hypot(*np.moveaxis(ends - np.diagonal(ends).T, 2, 0))
+    one, other = np.nonzero(np.maximum(apart, apart.T) <= _ALIKE * scale)
+    alike = coo_array((np.ones(len(one)), (own[one], own[other])), (count, count))
+    groups = connected_components(alike, directed=False)[1][roots]
+    groups[roots == GROUND] = -1
+    return groups
 
 
 def _half_way(owners: np.ndarray, chains: Chains, groups: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, float]]:
-    """For each group that moves: where it is at t = ½, (h/step, w/step) bool; and its lowest row then."""
+    """For each group that mostly moves: where it is at t = ½, (h/step, w/step) bool; and its lowest row then."""
     rows, columns = np.nonzero(owners[::_STEP, ::_STEP] > GROUND)
     starts = np.stack([columns, rows], 1) * _STEP
     own = owners[starts[:, 1], starts[:, 0]]
@@ -73,9 +101,11 @@ def _half_way(owners: np.ndarray, chains: Chains, groups: np.ndarray) -> tuple[d
     h, w = owners[::_STEP, ::_STEP].shape
     x, y = (ends / _STEP).round().astype(int).T
     inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    moving = np.unique(groups[np.hypot(*(ends - starts).T) > _STEP])
+    moves = np.hypot(*(ends - starts).T) > _STEP
     middle, lowest = {}, {}
-    for group in moving.tolist():
+    for group in np.unique(groups[moves]).tolist():
+        if moves[groups == group].mean() < _MOSTLY:
+            continue
         middle[group] = np.zeros((h, w), bool)
         middle[group][y[inside & (groups == group)], x[inside & (groups == group)]] = True
         lowest[group] = float(ends[groups == group, 1].max())

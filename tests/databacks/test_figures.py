@@ -42,3 +42,13 @@ def test_flow_leads_to_the_same_part_unless_it_is_covered():
         assert (reached >= 0).mean() > 0.97
         assert (reached == here[y, x][inside]).mean() > 0.7
         assert not flow[here < 0].any()
+
+
+def test_two_figures_change_places_as_they_are():
+    for index in range(4):
+        figure = Figures(4, SIZE, passing=True).figure(index)
+        flow, shown = figure.flow(0, 1), figure.parts(0) >= 0
+        ways = np.unique(flow[shown].round(3), axis=0)
+        assert len(ways) == 2
+        assert ways[0, 0] < -SIZE[1] / 3 < SIZE[1] / 3 < ways[1, 0]
+        assert abs(ways[:, 1]).max() < 0.03 * SIZE[0]

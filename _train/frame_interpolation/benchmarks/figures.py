@@ -130,13 +130,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=command.whole(1), default=200, help="figures that are drawn (default: 200)")
     parser.add_argument("--seed", type=command.whole(0), default=0, help="other figures (default: 0)")
     parser.add_argument("--line-art", action="store_true", help="black lines on white")
+    parser.add_argument("--passing", action="store_true", help="two figures that change places, and do not turn")
     default = " ".join(METHODS)
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD", help=f"(default: {default})")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="a picture of ten pairs, before and after")
     arguments = parser.parse_args()
     if arguments.sheet and len(arguments.methods) < 2:
         parser.error("--sheet compares two methods; name two")
-    figures = Figures(arguments.pairs, seed=arguments.seed, line_art=arguments.line_art)
+    figures = Figures(arguments.pairs, seed=arguments.seed, line_art=arguments.line_art, passing=arguments.passing)
     scores = measure(arguments.methods, figures)
     print(table(scores))
     if arguments.sheet:
