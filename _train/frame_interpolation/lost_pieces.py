@@ -4,6 +4,7 @@ In: two frames, and a network that finds motion itself. Out: paths (`_util.paths
 everything better. A piece must pass many tests, since one that is matched badly does more harm than one that is lost.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -38,6 +39,8 @@ _FLAT = 0.75  # minimum share of flat pixels of a flat piece, off edges
 _OFF_EDGES = 0.1  # minimum share of these of its pixels
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _SHIFTED = 60.0  # minimum displacement of a piece that moves far without rotating, in pixels at 540×960
+_TOGETHER = 30.0  # difference of displacements up to which joined pieces move alike, in pixels at 540×960
+_MOST_OF = 0.6  # minimum share of the area of what moves far together that matches well; else none of it is drawn
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
 _RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
 _MISFIT = 0.4  # maximum difference between the outlines of a piece that is not long; more is a wrong match
@@ -155,7 +158,8 @@ def _find_turning(
     is_turned = np.abs(np.degrees(angles(pieces.chains.matrices))) >= _TURNED
     bows = deviations_of(pieces, matched)
     turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
-    shifts = ~is_turned & (_displacements(pieces, matched) >= _SHIFTED * scale)
+    shifts = ~is_turned & (np.hypot(*_displacements(pieces, matched)) >= _SHIFTED * scale)
+    shifts &= ~_spread(pieces.torn, joined_to, shifts)
     matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces)) & _are_whole(pieces)
     matches &= ~_come_off(pieces, matches & turns, is_turned)
     seen, unlike = _compared(pictures, pieces, matched, matches)
@@ -165,18 +169,25 @@ def _find_turning(
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
     are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
     moves_far = shifts & matches & are_rigid & pieces.are_anchored
-    while (more := shifts & matches & ~moves_far & joined_to(moves_far)).any():
-        moves_far |= more
+    moves_far = _spread(moves_far, joined_to, shifts & matches)
+    moves_far &= _share_of_figure(pieces, matched, shifts, moves_far, scale) >= _MOST_OF
     turns &= matches & (is_turned | are_sure)
     return _Turning(turns | moves_far, is_turned | moves_far, (bows >= _FAR * scale) | moves_far, are_rigid, moves_far)
 
 
+def _share_of_figure(pieces: Pieces, matched: Flows, shifts: np.ndarray, drawn: np.ndarray, scale: float) -> np.ndarray:
+    """(k,): of the pieces that move far with a piece, joined and alike, the share of the area that is drawn."""
+    roots, area, ways = pieces.chains.roots(), _areas(pieces)[0], _displacements(pieces, matched)
+    together = (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= _TOGETHER * scale)
+    return (together & drawn) @ area / ((together & shifts) @ area).clip(min=1)
+
+
 def _displacements(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(k,): the length of each piece's mean displacement from frame 0 to frame 1, in pixels."""
+    """(2, k): each piece's mean displacement from frame 0 to frame 1, x and y, in pixels."""
     owners = pieces.owners[0]
     known = owners != UNKNOWN
     sums = [np.bincount(owners[known], of[known], len(pieces.layers)) for of in paths.flow(matched[0])[0].cpu().numpy()]
-    return np.hypot(*sums) / _areas(pieces)[0].clip(min=1)
+    return np.stack(sums) / _areas(pieces)[0].clip(min=1)
 
 
 def _are_flat(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces) -> np.ndarray:
@@ -204,8 +215,13 @@ def _come_off(pieces: Pieces, turns: np.ndarray, is_turned: np.ndarray) -> np.nd
 
     What is joined to a piece that does not turn by itself, as an arm to a body, comes off nothing.
     """
-    found = turns & pieces.torn & is_turned[pieces.chains.roots()]
-    while (more := turns & ~found & pieces.chains.joined_to(found)).any():
+    return _spread(turns & pieces.torn & is_turned[pieces.chains.roots()], pieces.chains.joined_to, turns)
+
+
+def _spread(pieces: np.ndarray, joined_to: Callable[[np.ndarray], np.ndarray], among: np.ndarray) -> np.ndarray:
+    """Pieces (k,) bool, and those among others (k,) bool that are joined to them, directly or by way of such."""
+    found = pieces.copy()
+    while (more := among & ~found & joined_to(found)).any():
         found |= more
     return found
 

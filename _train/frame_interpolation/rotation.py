@@ -7,6 +7,7 @@ that move far are marked as curved (`paths.as_curved`). `carried_along` tells wh
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,13 +16,15 @@ from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import paths
 from _util.errors import InputError
 from _util.flow import Flows, backwarp
-from _util.morphology import dilated
+from _util.morphology import dilated, nearest_known
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.splatting import SplatSource
 
 _TOGETHER = 4  # masks that a network carries at once
 _KNOWN = 0.1  # share of a pixel from which on its colour is known
+_HALF = 0.5  # share of a pixel that is ground from which on its colour is that of the ground
+_FAR = 16  # times the reach, from which on a piece has left what it covers
 _SOLID = 0.6  # mean cover of the surroundings from which on gaps in a piece are closed
 _REACH = 1 / 480  # of the width: outline around a piece that is not ground, and half of a gap that is closed
 
@@ -95,14 +98,27 @@ class AlongArcs:
 def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
     """Both frames (2, c, h, w) without what rotates: what is behind it is taken from the other frame, or where neither
     shows it, from around."""
-    from _train.frame_interpolation.models.splatting import fill, splat_in_order
+    from _train.frame_interpolation.models.splatting import length, splat_in_order
 
-    rest = 1 - _mean(dilated(rotating, _reach(rotating)), 1)
+    reach = _reach(rotating)
+    moves_far = rotating * (length(paths.flow(path)) > _FAR * reach)
+    outlined = dilated(moves_far, 2 * reach).amin(0, keepdim=True)  # in both frames, so that neither tells the ground
+    rest = 1 - _mean(dilated(rotating, reach).maximum(outlined), 1)
     known = torch.cat([values * rest, rest], 1)
     behind = torch.cat([path[:, :-1], path[:, -1:].where(rotating == 0, paths.NOT_DRAWN)], 1)
     of_other, _ = splat_in_order(known, behind, paths.flow(path))
     sums, weights = (known + (1 - rest) * of_other.roll(1, 0)).split([values.shape[1], 1], 1)
-    return torch.where(rest == 1, values, fill(sums, weights))
+    known = weights > _HALF
+    return torch.where(rest == 1, values, _with_nearest(sums / weights.clamp(min=_HALF), known))
+
+
+def _with_nearest(values: Tensor, known: Tensor) -> Tensor:
+    """Pictures (2, c, h, w) in which pixels that are not known (2, 1, h, w) have the nearest known colour, blurred."""
+    places = np.arange(known[0].numel()).reshape(known.shape[2:])
+    nearest = np.stack([nearest_known(places, of)[0].ravel() for of in known[:, 0].cpu().numpy()])
+    index = torch.from_numpy(nearest).to(values.device)[:, None].expand(-1, values.shape[1], -1)
+    found = values.flatten(2).gather(2, index).view_as(values)
+    return torch.where(known, found, _mean(found, 2 * _reach(values)))
 
 
 def _hidden(path: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
-"""Rotating pieces that come off what carries them, such as a hand whose arm is one piece with a resting body.
+"""Pieces that come off what they touch, such as a hand whose arm is one piece with a resting body, or a head whose coat
+was not matched.
 
-In: pairs of matched pieces, and their motions. Out: those that touch another piece with the same part of their outline
-in both frames, although the piece that it touches in frame 0, moved as it is known to move, is no longer there.
+In: pairs of matched pieces, and their motions. Out: those that rotate and touch another piece with the same part of
+their outline in both frames, although the piece that it touches in frame 0, moved as it is known to move, is no longer
+there. Those that move far without rotating come off pieces that were not matched alone: what is known to rest, such as
+a road, does not carry them.
 """
 
 import numpy as np
@@ -10,10 +13,13 @@ from _util.pieces.affine import angles, applied
 from _util.pieces.ground import LARGE
 from _util.pieces.outlines import Contacts
 from _util.segmentation import Segments
+from _util.sgm.motion import scale_of
 
 _TURNED = np.radians(4)  # rotation from which on pieces are examined
 _JOINT = 0.1, 0.45  # range of the share of a piece's outline that is a joint; longer contacts are of overlapping pieces
+_MOVED = 60.0  # pixels at 540×960 from which on pieces that do not rotate are examined
 _KEPT = 0.25  # square roots of the area of a piece within which a contact stays at the same place of its outline
+_KEPT_FAR = 0.1  # the same of pieces that do not rotate
 _LEFT = 1.0  # distance, in the same unit, from which on the other piece leaves a contact behind
 
 
@@ -35,16 +41,21 @@ def find_torn(
     found = np.zeros(len(pairs), bool)
     pair_of = np.full(len(both[0].areas), -1)
     pair_of[pairs[:, 0]] = np.arange(len(pairs))
+    starts = both[0].centroids[pairs[:, 0]]
+    turns = np.abs(angles(matrices)) >= _TURNED
+    moves = np.hypot(*(applied(matrices, starts) - starts).T) >= _MOVED * scale_of(both[0].labels.shape)
     carries = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
-    for k in np.flatnonzero(np.abs(angles(matrices)) >= _TURNED):
+    for k in np.flatnonzero(turns | moves):
         (others, start), (_, end) = (_joints(borders[i], pairs[k, i], carries[i]) for i in range(2))
         motions = np.concatenate([matrices, np.eye(2, 3)[None]])[pair_of[others]]  # unmatched pieces rest
+        if not turns[k]:
+            start, motions = start[pair_of[others] < 0], motions[pair_of[others] < 0]
         size = np.sqrt(both[0].areas[pairs[k, 0]])
         kept, carried = (
             np.linalg.norm(moved[:, None] - end[None], axis=2)
             for moved in (applied(matrices[k], start), applied(motions, start))
         )
-        found[k] = ((kept < _KEPT * size) & (carried > _LEFT * size)).any()
+        found[k] = ((kept < (_KEPT if turns[k] else _KEPT_FAR) * size) & (carried > _LEFT * size)).any()
     return found
 
 
