@@ -10,6 +10,7 @@ from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.flatness import share_of_change
 from _train.frame_interpolation.lost_pieces import _are_long, _compared
+from _train.frame_interpolation.rotation import _with_nearest
 from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays
@@ -459,3 +460,27 @@ def test_what_may_be_another_of_its_colour_is_left_to_the_network(ways, automati
     np.testing.assert_array_equal(along, alone)
     keys = flying(0, other=HAND), flying(1, other=HAND)
     assert overlap(automatic(*keys)[0], flying(0.5, other=HAND)) > 0.9
+
+
+def test_no_head_flies_without_its_coat(ways, automatic):
+    """The coat changes its colour, so that it is not matched."""
+    keys = []
+    for x, coat in ((120, (60, 90, 190)), (330, (200, 150, 60))):
+        picture = np.full((270, 480, 3), GROUND, np.uint8)
+        walker(picture, x, 110, coat, (210, 170, 60))
+        keys.append(picture)
+    np.testing.assert_array_equal(automatic(*keys)[0], ways[0](*keys)[0])
+
+
+def test_ground_that_neither_frame_shows_has_the_nearest_colour():
+    above, below = torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0.2, 0.5, 0.3])
+    ground = torch.where(torch.arange(96)[:, None] < 48, above[:, None, None], below[:, None, None]).expand(
+        2, 3, 96, 128
+    )
+    known = torch.ones(2, 1, 96, 128, dtype=torch.bool)
+    known[:, :, 20:80, 40:70] = False
+    filled = _with_nearest(torch.where(known, ground, 0), known)
+    torch.testing.assert_close(filled[:, :, :44], ground[:, :, :44])
+    torch.testing.assert_close(filled[:, :, 52:], ground[:, :, 52:])
+    shown = torch.full((1, 3, 16, 16), 0.4)
+    torch.testing.assert_close(_with_nearest(shown, torch.ones(1, 1, 16, 16, dtype=torch.bool)), shown)

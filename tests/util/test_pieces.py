@@ -405,7 +405,7 @@ def test_what_looks_alike_moves_with_what_it_touches():
     assert are_anchored.tolist() == [True, True, False, False, False, False]
 
 
-@pytest.mark.parametrize("what", ["another of its colour", "cut by the border"])
+@pytest.mark.parametrize("what", ["another of its colour", "cut by the border", "another colour in its place"])
 def test_what_is_ambiguous_is_no_anchor(what):
     both = [pieces_at([[100, 100], [150, 100]], 900), pieces_at([[400, 100], [150, 100]], 900)]
     colours = [np.array([[200, 0, 0], [0, 0, 200]])] * 2
@@ -413,6 +413,11 @@ def test_what_is_ambiguous_is_no_anchor(what):
     assert pair_nearest(np.zeros((0, 2), np.int64), both, colours, *args).are_anchored.tolist() == [True, False]
     if what == "cut by the border":
         both[1].boxes[0] = 390, 90, 960, 110
+    elif what == "another colour in its place":
+        for i, (of, x) in enumerate(zip(both, (85, 385), strict=True)):
+            of.labels[:], of.boxes[0] = 2, (x, 85, x + 30, 115)
+            of.labels[85:115, 85:115] = i
+            of.labels[85:115, 385:415] = 1 - i
     else:
         colours = [colours[0] * 0 + 5] * 2
         both[0].areas[1] = 400
