@@ -159,7 +159,6 @@ def _find_turning(
     bows = deviations_of(pieces, matched)
     turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     shifts = ~is_turned & (np.hypot(*_displacements(pieces, matched)) >= _SHIFTED * scale)
-    shifts &= ~_spread(pieces.torn, joined_to, shifts)
     matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces)) & _are_whole(pieces)
     matches &= ~_come_off(pieces, matches & turns, is_turned)
     seen, unlike = _compared(pictures, pieces, matched, matches)
@@ -168,15 +167,18 @@ def _find_turning(
     are_sure = np.minimum(seen, sure) >= _RIGID
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
     are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
-    moves_far = shifts & matches & are_rigid & pieces.are_anchored
-    moves_far = _spread(moves_far, joined_to, shifts & matches)
-    moves_far &= _share_of_figure(pieces, matched, shifts, moves_far, scale) >= _MOST_OF
+    moves_far = _spread(shifts & matches & are_rigid & pieces.are_anchored, joined_to, shifts & matches)
+    moves_far &= _share_of_figure(pieces, matched, shifts, moves_far & ~pieces.torn, scale) >= _MOST_OF
     turns &= matches & (is_turned | are_sure)
     return _Turning(turns | moves_far, is_turned | moves_far, (bows >= _FAR * scale) | moves_far, are_rigid, moves_far)
 
 
 def _share_of_figure(pieces: Pieces, matched: Flows, shifts: np.ndarray, drawn: np.ndarray, scale: float) -> np.ndarray:
-    """(k,): of the pieces that move far with a piece, joined and alike, the share of the area that is drawn."""
+    """(k,): of the pieces that move far with a piece, joined and alike, the share of the area that is drawn.
+
+    Args:
+        shifts, drawn: (k,) bool, the pieces that move far, and those that are drawn.
+    """
     roots, area, ways = pieces.chains.roots(), _areas(pieces)[0], _displacements(pieces, matched)
     together = (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= _TOGETHER * scale)
     return (together & drawn) @ area / ((together & shifts) @ area).clip(min=1)
