@@ -5,10 +5,8 @@ piece covers one of the other, or if none does, the one that reaches lower, as f
 nearer.
 """
 
-import itertools
-
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
 from _util import paths
@@ -49,10 +47,13 @@ def find_layers(owners: tuple, bends: tuple, chains: Chains, scale: float) -> np
     groups = _groups(owners[0], chains, scale)
     passing = _passing(owners[0], chains, groups, groups[front], groups[behind])
     for _ in range(len(passing)):
+        before = layers.copy()
         for nearer, farther in passing:
             missing = layers[groups == farther].max() + 1 - layers[groups == nearer].min()
             layers[groups == nearer] += max(0, missing)
         layers = np.minimum(layers, paths.LAYERS - 1)
+        if (layers == before).all():
+            break
     return layers
 
 
@@ -64,11 +65,11 @@ def _passing(
     Args:
         front, behind: (m,), the groups of pieces in front and of those behind them.
     """
-    middle, lowest = _half_way(owners, chains, groups)
+    shown, lowest = _half_way(owners, chains, groups)
+    common, areas = triu(shown @ shown.T, 1).tocoo(), shown.sum(1)
     found = []
-    for one, other in itertools.combinations(middle, 2):
-        smaller = min(middle[one].sum(), middle[other].sum())
-        if (middle[one] & middle[other]).sum() > _OVERLAP * smaller:
+    for one, other, area in zip(common.row.tolist(), common.col.tolist(), common.data, strict=True):
+        if area > _OVERLAP * min(areas[one], areas[other]):
             covers = [((front == a) & (behind == b)).sum() for a, b in ((one, other), (other, one))]
             is_nearer = (covers[0] - covers[1] or lowest[one] - lowest[other]) > 0
             found.append((one, other) if is_nearer else (other, one))
@@ -92,24 +93,26 @@ def _groups(owners: np.ndarray, chains: Chains, scale: float) -> np.ndarray:
     return groups
 
 
-def _half_way(owners: np.ndarray, chains: Chains, groups: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, float]]:
-    """For each group that mostly moves: where it is at t = ½, (h/step, w/step) bool; and its lowest row then."""
+def _half_way(owners: np.ndarray, chains: Chains, groups: np.ndarray) -> tuple[csr_array, np.ndarray]:
+    """Where groups that mostly move are at t = ½.
+
+    Returns:
+        (k, n): 1 in the cells of `_STEP` pixels' width that a group covers, else 0; (k,): the lowest row of each group.
+    """
     rows, columns = np.nonzero(owners[::_STEP, ::_STEP] > GROUND)
     starts = np.stack([columns, rows], 1) * _STEP
     own = owners[starts[:, 1], starts[:, 0]]
-    ends, groups = applied(chains.at(0.5)[own], starts), groups[own]
+    ends, own, count = applied(chains.at(0.5)[own], starts), groups[own], len(groups)
+    moves = np.hypot(*(ends - starts).T) > _STEP
+    share = np.bincount(own, moves, count) / np.bincount(own, minlength=count).clip(min=1)
+    lowest = np.full(count, -np.inf)
+    np.maximum.at(lowest, own, ends[:, 1])
     h, w = owners[::_STEP, ::_STEP].shape
     x, y = (ends / _STEP).round().astype(int).T
-    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    moves = np.hypot(*(ends - starts).T) > _STEP
-    middle, lowest = {}, {}
-    for group in np.unique(groups[moves]).tolist():
-        if moves[groups == group].mean() < _MOSTLY:
-            continue
-        middle[group] = np.zeros((h, w), bool)
-        middle[group][y[inside & (groups == group)], x[inside & (groups == group)]] = True
-        lowest[group] = float(ends[groups == group, 1].max())
-    return middle, lowest
+    chosen = (share[own] >= _MOSTLY) & (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    shown = coo_array((np.ones(chosen.sum()), (own[chosen], (y * w + x)[chosen])), (count, h * w)).tocsr()
+    shown.data[:] = 1
+    return shown, lowest
 
 
 @njit()
