@@ -53,6 +53,7 @@ _FAR = 2.0  # minimum deviation from a straight path that a network may lose, in
 _BENT = 2.0  # mean bend from which on a piece is not rigid, in pixels at 540×960
 _FOLLOWED = 0.8  # overlap with what the network draws from which on it follows a piece
 _RIGID_FOLLOWED = 0.9  # the same of rigid pieces
+_MOVED_FOLLOWED = 0.75  # the same of pieces that move far without rotating, which networks fade rather than bend
 _LINES_FOLLOWED = 0.75  # the same of lines
 _GROWN = 1.25  # maximum area that the network draws, relative to the piece's own; more is a wrong match
 
@@ -114,7 +115,8 @@ class LostPieces:
             return None
         lost = found.are_far & self._are_lost(frame0, frame1, pieces, matched, found)
         joined_to, is_turned = pieces.chains.joined_to, found.is_turned
-        turns = found.turns & (lost | joined_to(lost & is_turned))
+        figures = _spread(lost & found.moves_far, joined_to, found.moves_far)  # whole, as parts left behind are hidden
+        turns = found.turns & (lost | np.where(found.moves_far, figures, joined_to(lost & is_turned)))
         turns &= is_turned | joined_to(turns & is_turned)
         return _before_others(pieces, matched, turns) if turns.any() else None
 
@@ -124,6 +126,7 @@ class LostPieces:
         """(k,): whether a piece turns and the network does not carry it along."""
         overlaps, areas = _carried_along(self.network, frame0, frame1, pieces, matched, found.turns)
         followed = np.where(found.are_rigid, _RIGID_FOLLOWED, _FOLLOWED).astype(overlaps.dtype)
+        followed[found.moves_far] = _MOVED_FOLLOWED
         return found.turns & (overlaps < followed) & ((areas <= _GROWN) | found.moves_far)
 
 

@@ -484,3 +484,24 @@ def test_ground_that_neither_frame_shows_has_the_nearest_colour():
     torch.testing.assert_close(filled[:, :, 52:], ground[:, :, 52:])
     shown = torch.full((1, 3, 16, 16), 0.4)
     torch.testing.assert_close(_with_nearest(shown, torch.ones(1, 1, 16, 16, dtype=torch.bool)), shown)
+
+
+def test_a_head_that_the_network_follows_is_left_to_it(automatic):
+    """It moves far, and an arm on it rotates by more than the network follows."""
+
+    def draw(t):
+        picture, x, y = np.full((540, 960, 3), GROUND, np.uint8), 343 + 80 * t, 208 - 27 * t
+        shapes = [((0, 0), 84, (240, 160, 90)), ((-31, -18), 15, (255, 255, 255)), ((29, -18), 15, (255, 255, 255))]
+        for (u, v), radius, colour in shapes:
+            at = round(16 * (x + u)), round(16 * (y + v))
+            cv2.circle(picture, at, 16 * radius, colour, -1, cv2.LINE_AA, 4)
+            cv2.circle(picture, at, 16 * radius, (20, 20, 20), 3, cv2.LINE_AA, 4)
+        radians = np.radians(66 - 43 * t)
+        around = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+        corners = np.array([[0, -17], [115, -17], [115, 17], [0, 17]]) @ around + np.array([x + 60, y + 60])
+        cv2.fillPoly(picture, [np.round(corners * 16).astype(np.int32)], BAR, cv2.LINE_AA, 4)
+        return picture
+
+    rotating = automatic.prepare(draw(0), draw(1)).prepared.synthesis.arcs.rotating[0, 0]
+    assert rotating[315, 425]  # the arm
+    assert not rotating[160:250, 300:400].any()
