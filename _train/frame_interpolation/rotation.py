@@ -16,7 +16,7 @@ from _train.frame_interpolation.syntheses import FrameSynthesis, Pair
 from _util import paths
 from _util.errors import InputError
 from _util.flow import Flows, backwarp
-from _util.morphology import dilated, nearest_known
+from _util.morphology import box_mean, dilated, nearest_known
 
 if TYPE_CHECKING:
     from _train.frame_interpolation.models.splatting import SplatSource
@@ -103,7 +103,7 @@ def _without(values: Tensor, path: Tensor, rotating: Tensor) -> Tensor:
     reach = _reach(rotating)
     moves_far = rotating * (length(paths.flow(path)) > _FAR * reach)
     outlined = dilated(moves_far, 2 * reach).amin(0, keepdim=True)  # in both frames, so that neither tells the ground
-    rest = 1 - _mean(dilated(rotating, reach).maximum(outlined), 1)
+    rest = 1 - box_mean(dilated(rotating, reach).maximum(outlined), 1)
     known = torch.cat([values * rest, rest], 1)
     behind = torch.cat([path[:, :-1], path[:, -1:].where(rotating == 0, paths.NOT_DRAWN)], 1)
     of_other, _ = splat_in_order(known, behind, paths.flow(path))
@@ -118,7 +118,7 @@ def _with_nearest(values: Tensor, known: Tensor) -> Tensor:
     nearest = np.stack([nearest_known(places, of)[0].ravel() for of in known[:, 0].cpu().numpy()])
     index = torch.from_numpy(nearest).to(values.device)[:, None].expand(-1, values.shape[1], -1)
     found = values.flatten(2).gather(2, index).view_as(values)
-    return torch.where(known, found, _mean(found, 2 * _reach(values)))
+    return torch.where(known, found, box_mean(found, 2 * _reach(values)))
 
 
 def _hidden(path: Tensor) -> Tensor:
@@ -137,10 +137,10 @@ def _splatted(
     moved = splat_together(source._replace(values=torch.cat([values * rotating, rotating], 1)), hidden, t)
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
-    around = _mean(cover, 2 * reach)
+    around = box_mean(cover, 2 * reach)
     closed = -dilated(-dilated(cover, reach), reach)
     colours = torch.where(
-        cover > _KNOWN, sums / cover.clamp(min=_KNOWN), _mean(sums, 2 * reach) / around.clamp(min=1e-3)
+        cover > _KNOWN, sums / cover.clamp(min=_KNOWN), box_mean(sums, 2 * reach) / around.clamp(min=1e-3)
     )
     return colours, torch.where(around > _SOLID, closed, cover)
 
@@ -189,8 +189,3 @@ def _drawn(network: FrameSynthesis, prepared: Any, masks: Tensor) -> Tensor:
 
 def _reach(image: Tensor) -> int:
     return max(1, round(_REACH * image.shape[3]))
-
-
-def _mean(image: Tensor, reach: int) -> Tensor:
-    rows = F.avg_pool2d(image, (1, 2 * reach + 1), 1, (0, reach), count_include_pad=False)
-    return F.avg_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0), count_include_pad=False)

@@ -6,7 +6,8 @@ passes in front, and a motion may fit these changes: a disc that an arm crosses 
 
 import numpy as np
 
-from _util.pieces.affine import applied, inverted
+from _util.compiled import njit
+from _util.pieces.affine import inverted, moved
 from _util.pieces.ground import SAME
 from _util.segmentation import Segments
 
@@ -28,25 +29,44 @@ def find_resting(
         pairs: (k, 2), piece of frame 0, piece of frame 1.
         matrices: (k, 2, 3), their motions.
     """
-    count = len(pairs)
     moves = np.append((matrices != np.eye(2, 3)).any((1, 2)), False)  # the last entry is for no pair, -1
     pair_of = [_pair_of(pairs[:, i], of) for i, of in enumerate(both)]
-    unlike, alike, areas = np.zeros((2, count)), np.zeros(count), np.zeros(count)
+    counts, areas = np.zeros((3, len(pairs)), np.int64), np.zeros(len(pairs))
     for i, motions in enumerate((matrices, inverted(matrices))):
-        starts = np.argwhere(pair_of[i] >= 0)[:, ::-1]
-        ends = np.rint(applied(motions[pair_of[i][pair_of[i] >= 0]], starts)).astype(int)
-        inside = ((ends >= 0) & (ends < pair_of[i].shape[::-1])).all(1)
-        columns, rows = starts[inside].T
-        own, here = pair_of[i][rows, columns], pictures[i][rows, columns]
+        _count(pair_of[i], pair_of[1 - i], pictures[i], pictures[1 - i], motions, moves, counts)
         areas += both[i].areas[pairs[:, i]]
-        for way, (x, y) in enumerate((starts[inside].T, ends[inside].T)):
-            there = pair_of[1 - i][y, x]
-            differs = (np.abs(here.astype(np.int16) - pictures[1 - i][y, x]) > SAME).any(1)
-            counts = (there == own) | ~moves[there]
-            unlike[way] += np.bincount(own, differs & counts, count)
-            if way == 0:
-                alike += np.bincount(own, ~differs & counts, count)
-    return (unlike[0] <= unlike[1]) & (alike >= _MOSTLY * areas)
+    alike, unlike, unlike_moved = counts
+    return (unlike <= unlike_moved) & (alike >= _MOSTLY * areas)
+
+
+@njit()
+def _count(pair_of, pair_there, picture, picture_there, motions, moves, counts):
+    """Add to `counts` (3, k) each pair's pixels that land inside the other frame: of these, those that look the same at
+    rest, those that do not, and those that do not where the motion takes them."""
+    h, w = pair_of.shape
+    for y in range(h):
+        for x in range(w):
+            own = pair_of[y, x]
+            if own < 0:
+                continue
+            u, v = moved(motions[own], x, y)
+            column, row = round(u), round(v)
+            if not (0 <= column < w and 0 <= row < h):
+                continue
+            there = pair_there[y, x]
+            if there == own or not moves[there]:
+                counts[1 if _differ(picture[y, x], picture_there[y, x]) else 0, own] += 1
+            there = pair_there[row, column]
+            if (there == own or not moves[there]) and _differ(picture[y, x], picture_there[row, column]):
+                counts[2, own] += 1
+
+
+@njit()
+def _differ(one, other):
+    most = np.int64(0)
+    for channel in range(3):
+        most = max(most, abs(np.int64(one[channel]) - np.int64(other[channel])))
+    return most > SAME
 
 
 def _pair_of(pieces: np.ndarray, segments: Segments) -> np.ndarray:

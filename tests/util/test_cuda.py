@@ -15,7 +15,7 @@ from _util.checkpoints import seeded
 from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
 from _util.lines import difference_of_gaussians, nedt
-from _util.morphology import opening
+from _util.morphology import box_mean, dilated, opening
 from _util.stretched_correlation import StretchedCorrelationPyramid
 
 MODES = ("sum", "average", "linear", "softmax")
@@ -156,6 +156,8 @@ def test_lines_and_opening_equal_cpu(device):
     assert differing.float().mean() < 0.01
     mask = (torch.rand(2, 1, 100, 150) < 0.95).float()
     assert torch.equal(opening(mask.to(device)).cpu(), opening(mask))
+    assert torch.equal(dilated(mask.to(device), 3).cpu(), dilated(mask, 3))
+    assert torch.allclose(box_mean(mask.to(device), 3).cpu(), box_mean(mask, 3), atol=1e-6)
 
 
 def with_seeded_weights(network: nn.Module) -> nn.Module:

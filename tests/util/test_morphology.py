@@ -2,15 +2,14 @@ import kornia
 import pytest
 import torch
 
-from _util.morphology import dilated, opening
+from _util.morphology import box_mean, dilated, opening
 
 
-def by_max_pooling(image: torch.Tensor, size: int) -> torch.Tensor:
-    """The path of devices other than the CPU."""
+def by_dilations(image: torch.Tensor, size: int) -> torch.Tensor:
     return dilated(-dilated(-image, size // 2), size // 2)
 
 
-@pytest.mark.parametrize("path", [opening, by_max_pooling])
+@pytest.mark.parametrize("path", [opening, by_dilations])
 @pytest.mark.parametrize("side", [3, 5])
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 20), (20, 1), (33, 47)])
 def test_equals_kornia(path, size, side):
@@ -37,3 +36,16 @@ def test_keeps_the_type_and_takes_any_layout(dtype):
 
 def test_has_no_gradient():
     assert not opening(torch.rand(1, 1, 9, 9, requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize(("reach", "size"), [(1, (7, 9)), (3, (20, 31)), (6, (5, 40))])
+def test_box_mean_is_the_mean_of_the_window_within_the_picture(reach, size):
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    means = [
+        image[:, :, max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].mean((2, 3))
+        for y in range(size[0])
+        for x in range(size[1])
+    ]
+    expected = torch.stack(means, -1).unflatten(-1, size)
+    assert torch.allclose(box_mean(image, reach), expected, atol=1e-6)
+    assert torch.equal(box_mean(torch.ones(1, 1, *size), reach), torch.ones(1, 1, *size))
