@@ -12,27 +12,63 @@ from _util.segmentation import Segments
 _CORE = 5  # pixels; window that must lie within one piece for a pixel to be away from its border
 SAME, _STAYS = 10, 0.6  # levels within which a pixel is unchanged, and least share of such pixels in ground
 _SIDES = 3  # least number of the frame's sides that ground touches
+_AROUND = 0.3  # least share of the border of the frame that divided ground covers if it touches one side less
 LARGE = 0.12  # share of the frame; larger pieces are not neighbours, as everything moves over them
 _ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of the drawn area in the ground's colour that means line art
 
 
 def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground: mostly unchanged, and touching most sides of the frame."""
-    h, w = pictures[0].shape[:2]
     same = image.difference(*pictures) <= SAME
     found = []
     for segments in both:
         share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas
-        sides = (segments.boxes[:, :2] == 0).sum(1) + (segments.boxes[:, 2:] == [w, h]).sum(1)
-        found.append((sides >= _SIDES) & (share >= _STAYS))
+        found.append((_sides(segments).sum(1) >= _SIDES) & (share >= _STAYS))
     return found
 
 
-def have_its_colour(colours: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Whether pieces have the colour of a piece of ground, as ground enclosed between two limbs does."""
-    if not ground.any():
-        return ground
-    return np.abs(colours[:, None] - colours[ground]).max(2).min(1) <= 255 * _ONE_COLOUR
+def find_divided_ground(
+    pictures: tuple, both: tuple[Segments, Segments], colours: list[np.ndarray], ground: list[np.ndarray]
+) -> list[np.ndarray]:
+    """The ground, and what has its colour: parts of it that things divide, as a tree does the sky, or enclose.
+
+    Pieces of one colour at the border of the frame are ground if together they are mostly unchanged, and touch most
+    sides of the frame, or much of two.
+
+    Args:
+        colours: of the pieces of either frame, (n, 3), 0 … 255.
+        ground: what `find_ground` returned.
+    """
+    same, known_colours = image.difference(*pictures) <= SAME, []
+    for segments, of, known in zip(both, colours, ground, strict=True):
+        unchanged = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas))
+        sides, along = _sides(segments), _along_border(segments)
+        outer = np.flatnonzero(along)
+        alike = _have_one_colour(of[outer, None], of[outer])
+        count = (alike @ sides[outer]).sum(1)
+        much = alike @ along[outer] >= _AROUND * along.sum()
+        stays = alike @ unchanged[outer] >= _STAYS * (alike @ segments.areas[outer])
+        is_ground = known.copy()
+        is_ground[outer] |= stays & ((count >= _SIDES) | ((count == _SIDES - 1) & much))
+        known_colours.append(of[is_ground])
+    return [_have_one_colour(of[:, None], np.concatenate(known_colours)).any(1) for of in colours]
+
+
+def _sides(segments: Segments) -> np.ndarray:
+    """(n, 4) bool: which sides of the frame each piece touches."""
+    h, w = segments.labels.shape
+    return segments.boxes == (0, 0, w, h)
+
+
+def _along_border(segments: Segments) -> np.ndarray:
+    """(n,): the number of pixels of each piece at the border of the frame."""
+    labels = segments.labels
+    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    return np.bincount(border, minlength=len(segments.areas))
+
+
+def _have_one_colour(colours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(colours - others).max(-1) <= 255 * _ONE_COLOUR
 
 
 def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarray, ground: np.ndarray) -> bool:

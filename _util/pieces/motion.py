@@ -17,7 +17,7 @@ from _util.pieces import fitting
 from _util.pieces.affine import inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
-from _util.pieces.ground import LARGE, core_colours, find_ground, have_its_colour, shows_lines_alone
+from _util.pieces.ground import LARGE, core_colours, find_divided_ground, find_ground, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
@@ -128,7 +128,7 @@ class _Frames(NamedTuple):
         stays = find_ground(pictures, both)
         is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
         if not is_line_art:
-            stays = [have_its_colour(*of) for of in zip(colours, stays, strict=True)]
+            stays = find_divided_ground(pictures, both, colours, stays)
         return cls(pictures, both, colours, stays, [contacts(segments) for segments in both], is_line_art)
 
 
