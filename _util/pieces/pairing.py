@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from _util.pieces.outlines import Contacts
+from _util.pieces.resting import keep_outlines
 from _util.segmentation import Segments
 from _util.sgm.motion import scale_of
 
@@ -21,7 +22,6 @@ _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of are
 _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
 _TRUSTED = 0.25  # a matched pair counts as nearer by this, in the same unit
 _RIVAL = 0.25  # ratio of areas from which on a piece of the same colour may be the one that is looked for
-_SAME_OUTLINE = 0.9  # intersection over union from which on two outlines are the same
 _BLOCK = 512  # pieces of the first frame at a time
 _MOVED = 60.0  # pixels at 540×960 by which an anchor moves at least
 _CARRIED = 0.25  # largest distance, in the same unit, of what an anchor carries from where it takes it
@@ -91,20 +91,9 @@ def _only(
         for k, piece in enumerate(alike[:, i].tolist()):
             rivals = others[segments.areas[others] >= _RIVAL * segments.areas[piece]]
             is_only[k] &= (_apart(colours[i][rivals], colours[i][piece]) <= _ALIKE).sum() == 1
-    for i in range(2):
-        is_only &= ~np.array([_keeps_its_outline(both[i], both[1 - i], piece) for piece in alike[:, i]], bool)
+    for i, stay in enumerate(keep_outlines(both)):
+        is_only &= ~stay[alike[:, i]]
     return alike[is_only]
-
-
-def _keeps_its_outline(here: Segments, there: Segments, piece: int) -> bool:
-    """Whether one piece of another frame covers the same pixels."""
-    x0, y0, x1, y1 = here.boxes[piece]
-    covered = there.labels[y0:y1, x0:x1][here.labels[y0:y1, x0:x1] == piece]
-    if not len(covered):
-        return False
-    labels, counts = np.unique(covered, return_counts=True)
-    other, common = labels[counts.argmax()], counts.max()
-    return common > _SAME_OUTLINE * (here.areas[piece] + there.areas[other] - common)
 
 
 def _are_cut(segments: Segments) -> np.ndarray:
