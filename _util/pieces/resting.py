@@ -1,8 +1,8 @@
 """Static pieces that seem to move.
 
 In: pieces, and motions fitted to their outlines. Out: which of them are static. Outlines change where something
-passes in front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm. Where colours
-change but outlines do not, as with lamps that are switched on in turn, each seems to move to the next.
+passes in front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm. Where
+colours change but outlines do not, as with lamps that are switched on in turn, each seems to move to the next.
 """
 
 import numpy as np
