@@ -131,7 +131,13 @@ def _bend_one(
     pair: np.ndarray, matrices: tuple, least: float, both: tuple, greys: list, covering: list, bends: tuple
 ) -> bool:
     canvases = [_canvas(pair, i, matrices[i], both, greys) for i in range(2)]
-    within = [_search(canvas) for canvas in canvases]
+    # What smaller pieces hide, as an arm hides part of the body behind it, is no sign of a bend.
+    hiding = [covers & (of.areas < of.areas[piece]) for covers, of, piece in zip(covering, both, pair, strict=True)]
+    within = []
+    for i, (own, other) in enumerate((canvas.own.copy(), canvas.other.copy()) for canvas in canvases):
+        labels = both[i].labels, both[1 - i].labels
+        _fill_hidden(own, other, canvases[i].corner, matrices[i], *labels, hiding[i], hiding[1 - i])
+        within.append(_search(own, other))
     for tried in (within, [None, None]) if any(bend is not None for bend in within) else ([None, None],):
         if all(
             _is_explained(canvases[i], tried[i], matrices[i], least, pair[1 - i], both[1 - i].labels, covering[1 - i])
@@ -167,12 +173,31 @@ def _canvas(pair: np.ndarray, i: int, matrix: np.ndarray, both: tuple, greys: li
     return _Canvas(low, own, shown)
 
 
-def _search(canvas: _Canvas) -> np.ndarray | None:
+@njit()
+def _fill_hidden(own, other, corner, matrix, labels, other_labels, hiding, other_hiding):
+    """Give either picture of a piece the other's pixels where pieces (n,) bool of its frame may hide its own."""
+    h, w = labels.shape
+    for y in range(own.shape[0]):
+        for x in range(own.shape[1]):
+            if (own[y, x] == BLANK) == (other[y, x] == BLANK):
+                continue
+            column, row = x + corner[0], y + corner[1]
+            if own[y, x] == BLANK:
+                if 0 <= row < h and 0 <= column < w and hiding[labels[row, column]]:
+                    own[y, x] = other[y, x]
+            else:
+                u, v = moved(matrix, column, row)
+                column, row = round(u), round(v)
+                if 0 <= row < h and 0 <= column < w and other_hiding[other_labels[row, column]]:
+                    other[y, x] = own[y, x]
+
+
+def _search(own: np.ndarray, other: np.ndarray) -> np.ndarray | None:
     """The residual motion (h, w, 2); None if the pieces agree without."""
-    if _disagreement(canvas.own, canvas.other) < _AGREES:
+    if _disagreement(own, other) < _AGREES:
         return None
     nothing: Any = None  # no initial flow; OpenCV's stubs do not allow None
-    return estimator().calc(canvas.own, canvas.other, nothing)
+    return estimator().calc(own, other, nothing)
 
 
 def _is_explained(
