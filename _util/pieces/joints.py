@@ -17,6 +17,7 @@ _STIFF = np.radians(2)  # relative rotation below which the pivot is undetermine
 _SINGULAR = 1e-4  # determinant of the difference of two motions
 _LINK = 1e-6  # added to weights of links, as SciPy's graph algorithms ignore links of weight 0
 _NEAR = 3.0  # largest distance of a pivot from the contact, in square roots of the smaller area
+_CARRIER = 2.0  # ratio of areas from which on a moving piece carries another rather than a static one does
 _SLIP = 0.25  # up to which two motions take a contact to the same place, in the same unit
 
 
@@ -95,7 +96,7 @@ def chain(
     slip = np.hypot(*(applied(matrices[one], places[:, :2]) - applied(matrices[other], places[:, :2])).T) / sizes
     at_contact = (quality >= _NEAR) & (slip < _SLIP)  # hardly any relative rotation, which puts the pivot far away
     points[at_contact], quality[at_contact] = places[at_contact, :2], slip[at_contact]
-    joined = quality < _NEAR
+    joined = (quality < _NEAR) & ~_only_passes(matrices, areas, touching, quality)
     links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
     tree = minimum_spanning_tree(links)
     points_of = dict(zip(map(tuple, touching.tolist()), points, strict=True))
@@ -114,6 +115,18 @@ def chain(
             parents[piece] = carrier
             pivots[piece] = points_of.get((piece, carrier), points_of.get((carrier, piece)))
     return Chains(matrices, parents, pivots)
+
+
+def _only_passes(matrices: np.ndarray, areas: np.ndarray, touching: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """(j,) bool: whether a contact is between a static piece and one that moves with a larger piece, as an arm that
+    passes a cupboard moves with its body. Each rotation has a fixed point, so that it fits what is static by chance."""
+    moves = (matrices != np.eye(2, 3)).any((1, 2))
+    best = np.full(len(matrices), np.inf)
+    for piece, other in (touching.T, touching.T[::-1]):
+        carries = moves[other] & (areas[other] >= _CARRIER * areas[piece])
+        np.minimum.at(best, piece[carries], quality[carries])
+    one, other = touching.T
+    return (moves[one] != moves[other]) & (quality >= np.where(moves[one], best[one], best[other]))
 
 
 def _pivots(one: np.ndarray, other: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
