@@ -29,7 +29,8 @@ _PARTS = 0.3  # share of the score lost by that
 _TURNED = 0.3  # share of the score lost by half a turn
 _APART, _STEP = 4, 10  # pixels at 540×960 between pivots, degrees between rotations about them
 _MOST = 60  # motions
-_MOST_WALKED = 1_500_000_000  # rotations of points times neighbours; beyond, as in hatching, fewer pivots are tried
+_MOST_WALKED = 100_000_000  # visits of neighbours; beyond, as in hatching or bricks, fewer motions are tried
+_SAMPLED = 16  # motions for each one that tells how many visits all take
 
 
 class StrokeMatching(NamedTuple):
@@ -74,7 +75,6 @@ def _turned(
     beside = beside[owners[beside] == UNKNOWN]
     beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
     turns = np.radians(np.arange(-180 + _STEP, 181, _STEP)) + np.arctan2(motion[1], motion[0])
-    beside = beside[:: 1 + len(beside) * len(turns) * len(lines.around.points) // _MOST_WALKED]
     points = np.repeat(beside, len(turns))
     return points, about(
         lines.points[points], np.tile(turns, len(beside)), moved(motion, lines.points[points])
@@ -114,12 +114,22 @@ class _Trials:
 
     def add(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> None:
         """Add points (k,) and their motions (k, 4); `chosen` (m, 4) are the accepted motions."""
-        counts = np.zeros(len(points))
-        threads.run(_count, len(points), points, motions, chosen, self._drawings, counts)
+        sizes = self._evaluated(points[::_SAMPLED], motions[::_SAMPLED], chosen)[0]
+        around = self._drawings.here.around
+        visits = _SAMPLED * sizes.sum() * len(around.points) / len(around.firsts)
+        stride = 1 + int(visits / _MOST_WALKED)
+        points, motions = points[::stride], motions[::stride]
+        counts = self._evaluated(points, motions, chosen)[1]
         useful = counts > _LEAST * self._drawings.scale
         self.points = np.concatenate([self.points, points[useful]])
         self.motions = np.concatenate([self.motions, motions[useful]])
         self.counts = np.concatenate([self.counts, counts[useful]])
+
+    def _evaluated(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) how many points each motion maps, and (k,) its score."""
+        sizes, counts = np.zeros((2, len(points)))
+        threads.run(_count, len(points), points, motions, chosen, self._drawings, sizes, counts)
+        return sizes, counts
 
     def best(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The motion of the highest score, refitted, and the points that it maps; no points if no score suffices."""
@@ -150,10 +160,10 @@ def _best(order, points, motions, chosen, drawings, counts):
 
 
 @njit()
-def _count(points, motions, chosen, drawings, counts, start, stop):
+def _count(points, motions, chosen, drawings, sizes, counts, start, stop):
     visits = _visits(drawings)
     for trial in range(start, stop):
-        _, counts[trial] = _grow(points[trial], motions[trial].copy(), chosen, drawings, visits)
+        sizes[trial], counts[trial] = _grow(points[trial], motions[trial].copy(), chosen, drawings, visits)
 
 
 @njit()
