@@ -41,6 +41,7 @@ _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid an
 _MOST_TURNED = 150.0  # degrees; what seems to rotate by more is rather a smile that becomes a frown
 _SHIFTED = 60.0  # minimum displacement of a piece that moves far without rotating, in pixels at 540×960
 _TOGETHER = 30.0  # difference of displacements up to which joined pieces move alike, in pixels at 540×960
+_ALONG = 6.0  # the same, up to which a piece that matches badly is drawn along, as a tyre whose spokes rotate
 _MOST_OF = 0.6  # minimum share of the area of what moves far together that matches well; else none of it is drawn
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
 _RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
@@ -174,20 +175,20 @@ def _find_turning(
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
     are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
     moves_far = _spread(shifts & matches & are_rigid & pieces.are_anchored, joined_to, shifts & matches)
-    moves_far &= _share_of_figure(pieces, matched, shifts, moves_far & ~pieces.torn, scale) >= _MOST_OF
+    together, area = _moving_together(pieces, matched, _TOGETHER * scale), _areas(pieces)[0]
+    share = (together & moves_far & ~pieces.torn) @ area / ((together & shifts) @ area).clip(min=1)
+    moves_far &= share >= _MOST_OF
+    along = _moving_together(pieces, matched, _ALONG * scale) & moves_far
+    moves_far |= shifts & (pieces.misfits <= _MISFIT) & along.any(1)
     turns &= matches & (is_turned | are_sure)
     return _Turning(turns | moves_far, is_turned | moves_far, (bows >= _FAR * scale) | moves_far, are_rigid, moves_far)
 
 
-def _share_of_figure(pieces: Pieces, matched: Flows, shifts: np.ndarray, drawn: np.ndarray, scale: float) -> np.ndarray:
-    """(k,): of the pieces that move far with a piece, joined and alike, the share of the area that is drawn.
-
-    Args:
-        shifts, drawn: (k,) bool, the pieces that move far, and those that are drawn.
-    """
-    roots, area, ways = pieces.chains.roots(), _areas(pieces)[0], _displacements(pieces, matched)
-    together = (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= _TOGETHER * scale)
-    return (together & drawn) @ area / ((together & shifts) @ area).clip(min=1)
+def _moving_together(pieces: Pieces, matched: Flows, apart: float) -> np.ndarray:
+    """(k, k): whether two pieces are joined, directly or by way of others, and their displacements differ by at most
+    `apart` pixels."""
+    roots, ways = pieces.chains.roots(), _displacements(pieces, matched)
+    return (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= apart)
 
 
 def _displacements(pieces: Pieces, matched: Flows) -> np.ndarray:
