@@ -23,7 +23,7 @@ from _util.pieces.layering import find_layers
 from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
 from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
 from _util.pieces.pairing import pair_nearest
-from _util.pieces.resting import find_resting, keep_outlines
+from _util.pieces.resting import find_resting
 from _util.pieces.splitting import split
 from _util.pieces.tearing import find_torn
 from _util.segmentation import Segments
@@ -161,7 +161,6 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):
             rests = find_resting(pictures, pairs, both, _matrices(fits))
-            rests |= np.logical_and(*(stay[pairs[:, i]] for i, stay in enumerate(keep_outlines(both))))
             fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
             return _Fitted(pairs, are_anchored, fits, rests, touching)
         pairs = np.concatenate([pairs, more])

@@ -14,7 +14,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from _util.pieces.outlines import Contacts
-from _util.pieces.resting import keep_outlines
 from _util.segmentation import Segments
 from _util.sgm.motion import scale_of
 
@@ -22,6 +21,7 @@ _ALIKE, _RATIO = 16, 1.5  # most levels that colours differ by, and ratio of are
 _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are rather left alone
 _TRUSTED = 0.25  # a matched pair counts as nearer by this, in the same unit
 _RIVAL = 0.25  # ratio of areas from which on a piece of the same colour may be the one that is looked for
+_SAME_OUTLINE = 0.9  # intersection over union from which on two outlines are the same
 _BLOCK = 512  # pieces of the first frame at a time
 _MOVED = 60.0  # pixels at 540×960 by which an anchor moves at least
 _CARRIED = 0.25  # largest distance, in the same unit, of what an anchor carries from where it takes it
@@ -91,9 +91,20 @@ def _only(
         for k, piece in enumerate(alike[:, i].tolist()):
             rivals = others[segments.areas[others] >= _RIVAL * segments.areas[piece]]
             is_only[k] &= (_apart(colours[i][rivals], colours[i][piece]) <= _ALIKE).sum() == 1
-    for i, stay in enumerate(keep_outlines(both)):
+    for i, stay in enumerate(_keep_outlines(both)):
         is_only &= ~stay[alike[:, i]]
     return alike[is_only]
+
+
+def _keep_outlines(both: tuple[Segments, Segments]) -> list[np.ndarray]:
+    """For each piece of either frame, (n,) bool: whether a piece of the other frame, of any colour, covers the same
+    pixels."""
+    sizes = [len(segments.areas) for segments in both]
+    labels = [segments.labels.ravel() for segments in both]
+    common = coo_array((np.ones(len(labels[0]), np.int32), labels), sizes).tocsr().tocoo()
+    areas = both[0].areas[common.row] + both[1].areas[common.col]
+    is_same = common.data > _SAME_OUTLINE * (areas - common.data)
+    return [np.bincount(of[is_same], minlength=size) > 0 for of, size in zip(common.coords, sizes, strict=True)]
 
 
 def _are_cut(segments: Segments) -> np.ndarray:

@@ -1,12 +1,10 @@
-"""Static pieces that seem to move.
+"""Static pieces whose outlines suggest motion.
 
 In: pieces, and motions fitted to their outlines. Out: which of them are static. Outlines change where something
-passes in front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm. Where
-colours change but outlines do not, as with lamps that are switched on in turn, each seems to move to the next.
+passes in front, and a motion may fit these changes: a disc that an arm crosses seems to turn with the arm.
 """
 
 import numpy as np
-from scipy.sparse import coo_array
 
 from _util.compiled import njit
 from _util.pieces.affine import inverted, moved
@@ -14,7 +12,6 @@ from _util.pieces.ground import SAME
 from _util.segmentation import Segments
 
 _MOSTLY = 0.5  # least share of a piece that looks the same at rest
-_SAME_OUTLINE = 0.9  # intersection over union from which on two outlines are the same
 
 
 def find_resting(
@@ -70,17 +67,6 @@ def _differ(one, other):
     for channel in range(3):
         most = max(most, abs(np.int64(one[channel]) - np.int64(other[channel])))
     return most > SAME
-
-
-def keep_outlines(both: tuple[Segments, Segments]) -> list[np.ndarray]:
-    """For each piece of either frame, (n,) bool: whether a piece of the other frame, of any colour, covers the same
-    pixels."""
-    sizes = [len(segments.areas) for segments in both]
-    labels = [segments.labels.ravel() for segments in both]
-    common = coo_array((np.ones(len(labels[0]), np.int32), labels), sizes).tocsr().tocoo()
-    areas = both[0].areas[common.row] + both[1].areas[common.col]
-    is_same = common.data > _SAME_OUTLINE * (areas - common.data)
-    return [np.bincount(of[is_same], minlength=size) > 0 for of, size in zip(common.coords, sizes, strict=True)]
 
 
 def _pair_of(pieces: np.ndarray, segments: Segments) -> np.ndarray:

@@ -29,7 +29,8 @@ _PARTS = 0.3  # share of the score lost by that
 _TURNED = 0.3  # share of the score lost by half a turn
 _APART, _STEP = 4, 10  # pixels at 540×960 between pivots, degrees between rotations about them
 _MOST = 60  # motions
-_MOST_WALKED = 100_000_000  # visits of neighbours; beyond, as in hatching or bricks, fewer motions are tried
+_MOST_WALKED = 1_500_000_000  # rotations of points times neighbours; beyond, as in hatching, fewer pivots are tried
+_MOST_VISITED = 200_000_000  # neighbours that motions reach; beyond, as in bricks, fewer motions are tried
 _SAMPLED = 16  # motions for each one that tells how many visits all take
 
 
@@ -75,6 +76,7 @@ def _turned(
     beside = beside[owners[beside] == UNKNOWN]
     beside = beside[thinned(lines.points[beside], _APART * scale)] if len(beside) else beside
     turns = np.radians(np.arange(-180 + _STEP, 181, _STEP)) + np.arctan2(motion[1], motion[0])
+    beside = beside[:: 1 + len(beside) * len(turns) * len(lines.around.points) // _MOST_WALKED]
     points = np.repeat(beside, len(turns))
     return points, about(
         lines.points[points], np.tile(turns, len(beside)), moved(motion, lines.points[points])
@@ -116,8 +118,8 @@ class _Trials:
         """Add points (k,) and their motions (k, 4); `chosen` (m, 4) are the accepted motions."""
         sizes = self._evaluated(points[::_SAMPLED], motions[::_SAMPLED], chosen)[0]
         around = self._drawings.here.around
-        visits = _SAMPLED * sizes.sum() * len(around.points) / len(around.firsts)
-        stride = 1 + int(visits / _MOST_WALKED)
+        visited = _SAMPLED * sizes.sum() * len(around.points) / len(around.firsts)
+        stride = 1 + int(visited / _MOST_VISITED)
         points, motions = points[::stride], motions[::stride]
         counts = self._evaluated(points, motions, chosen)[1]
         useful = counts > _LEAST * self._drawings.scale

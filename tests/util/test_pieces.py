@@ -379,10 +379,13 @@ def test_colours_tell_the_ends_of_a_piece_apart():
 
 
 def pieces_at(centroids, area, size=(540, 960)):
-    """Pieces of one area, none of them cut by the border of the frame."""
-    count = len(centroids)
-    boxes, labels = np.tile([1, 1, 2, 2], (count, 1)), np.zeros(size, np.int32)
-    return SimpleNamespace(centroids=np.array(centroids, float), areas=np.full(count, area), boxes=boxes, labels=labels)
+    """Square pieces of one area, none of them cut by the border of the frame, and what is around them."""
+    count, reach = len(centroids), round(area**0.5 / 2)
+    boxes, labels = np.tile([1, 1, 2, 2], (count, 1)), np.full(size, count, np.int32)
+    for i, (x, y) in enumerate(np.rint(centroids).astype(int)):
+        labels[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach] = i
+    areas = np.append(np.full(count, area), labels.size)
+    return SimpleNamespace(centroids=np.array(centroids, float), areas=areas, boxes=boxes, labels=labels)
 
 
 def touching(pairs, count):
@@ -393,7 +396,8 @@ def touching(pairs, count):
 def test_what_looks_alike_moves_with_what_it_touches():
     """Two figures, each of a coat, a face and an eye, change places; only the coats differ."""
     coats, faces, eyes = ([100, 200], [400, 200]), ([100, 100], [400, 100]), ([100, 90], [400, 90])
-    both = [pieces_at([*coats, *faces, *eyes], 900), pieces_at([*coats[::-1], *faces, *eyes], 900)]
+    lower = [[x, y + 12] for x, y in coats]
+    both = [pieces_at([*coats, *faces, *eyes], 900), pieces_at([*lower[::-1], *faces, *eyes], 900)]
     colours = [np.array([[200, 0, 0], [0, 0, 200], *[[230, 200, 180]] * 2, *[[0, 0, 0]] * 2])] * 2
     borders = touching([(0, 2), (1, 3), (2, 4), (3, 5)], 6), touching([(1, 2), (0, 3), (2, 4), (3, 5)], 6)
     pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, borders)
@@ -414,10 +418,7 @@ def test_what_is_ambiguous_is_no_anchor(what):
     if what == "cut by the border":
         both[1].boxes[0] = 390, 90, 960, 110
     elif what == "another colour in its place":
-        for i, (of, x) in enumerate(zip(both, (85, 385), strict=True)):
-            of.labels[:], of.boxes[0] = 2, (x, 85, x + 30, 115)
-            of.labels[85:115, 85:115] = i
-            of.labels[85:115, 385:415] = 1 - i
+        both = [pieces_at([[100, 100], [400, 100]], 900), pieces_at([[400, 100], [100, 100]], 900)]
     else:
         colours = [colours[0] * 0 + 5] * 2
         both[0].areas[1] = 400
