@@ -13,11 +13,12 @@ import numpy as np
 
 from _util import paths, threads
 from _util.compiled import njit
+from _util.image import difference
 from _util.pieces import fitting
 from _util.pieces.affine import inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
-from _util.pieces.ground import LARGE, core_colours, find_divided_ground, find_ground, shows_lines_alone
+from _util.pieces.ground import LARGE, SAME, core_colours, find_divided_ground, find_ground, shows_lines_alone
 from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
@@ -147,7 +148,7 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     pictures, both, colours, stays, borders, _ = frames
     free = [~ground & (of.areas <= LARGE * of.labels.size) for ground, of in zip(stays, both, strict=True)]
     large_enough = [may & (of.areas > SMALLEST * scale**2) for may, of in zip(free, both, strict=True)]
-    pairs, are_anchored = pair_nearest(matched, both, colours, large_enough, borders)
+    pairs, are_anchored = pair_nearest(matched, both, colours, large_enough, borders, difference(*pictures) <= SAME)
     kept = are_plausible(pairs, *both, largest=1, are_near=are_anchored)
     kept &= ~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])
     pairs, are_anchored = pairs[kept], are_anchored[kept]

@@ -22,6 +22,7 @@ _FAR = 2.5  # distance, in square roots of both areas, from which on pieces are 
 _TRUSTED = 0.25  # a matched pair counts as nearer by this, in the same unit
 _RIVAL = 0.25  # ratio of areas from which on a piece of the same colour may be the one that is looked for
 _SAME_OUTLINE = 0.9  # intersection over union from which on two outlines are the same
+_LEFT_BEHIND = 0.3  # share of a piece from which on its colour stays where it was
 _BLOCK = 512  # pieces of the first frame at a time
 _MOVED = 60.0  # pixels at 540×960 by which an anchor moves at least
 _CARRIED = 0.25  # largest distance, in the same unit, of what an anchor carries from where it takes it
@@ -41,6 +42,7 @@ def pair_nearest(
     colours: list[np.ndarray],
     free: list[np.ndarray],
     borders: Sequence[Contacts],
+    unchanged: np.ndarray,
 ) -> Paired:
     """Pairs of pieces: of those that look alike, those whose distances have the smallest sum.
 
@@ -49,12 +51,13 @@ def pair_nearest(
         colours: of the pieces of either frame, (n, 3), 0 … 255.
         free: (n,) bool, the pieces of either frame that may be paired otherwise.
         borders: the contacts of either frame.
+        unchanged: (h, w) bool, pixels that look the same in both frames.
     """
     ones = np.flatnonzero(free[0])
     alike = [_alike(ones[k : k + _BLOCK], both, colours, free[1]) for k in range(0, len(ones), _BLOCK)]
     alike = np.concatenate(alike) if alike else np.zeros((0, 2), np.int64)
     near = alike[_distances(alike, both) < _FAR * _sizes(alike, both).sum(1)]
-    anchors = _moving(_only(alike, both, colours, free), both)
+    anchors = _moving(_only(alike, both, colours, free, unchanged), both)
     while True:
         carried = alike[_away(alike, anchors, both, borders)[0] <= _CARRIED * _sizes(alike, both).sum(1)]
         candidates, firsts = np.unique(np.concatenate([pairs, near, anchors, carried]), axis=0, return_index=True)
@@ -76,12 +79,16 @@ def pair_nearest(
 
 
 def _only(
-    alike: np.ndarray, both: tuple[Segments, Segments], colours: list[np.ndarray], free: list[np.ndarray]
+    alike: np.ndarray,
+    both: tuple[Segments, Segments],
+    colours: list[np.ndarray],
+    free: list[np.ndarray],
+    unchanged: np.ndarray,
 ) -> np.ndarray:
     """Those (n, 2) of all pairs (m, 2) that look alike whose colour no other free piece has, except much smaller ones.
 
-    Pieces that the border of the frame cuts are left out, and those whose outline stays where it was, with another
-    colour, as a lamp that is switched off while another is switched on.
+    Pieces that the border of the frame cuts are left out, and those of which something stays: the outline, with another
+    colour, as a lamp that is switched off while another is switched on; or the colour, not all of which was segmented.
     """
     for i, segments in enumerate(both):
         alike = alike[(np.bincount(alike[:, i])[alike[:, i]] == 1) & ~_are_cut(segments)[alike[:, i]]]
@@ -93,6 +100,9 @@ def _only(
             is_only[k] &= (_apart(colours[i][rivals], colours[i][piece]) <= _ALIKE).sum() == 1
     for i, stay in enumerate(_keep_outlines(both)):
         is_only &= ~stay[alike[:, i]]
+        is_only &= ~np.array(
+            [_keeps_its_colour(both[i], both[1 - i], *pair, unchanged) for pair in alike[:, [i, 1 - i]]], bool
+        )
     return alike[is_only]
 
 
@@ -105,6 +115,14 @@ def _keep_outlines(both: tuple[Segments, Segments]) -> list[np.ndarray]:
     areas = both[0].areas[common.row] + both[1].areas[common.col]
     is_same = common.data > _SAME_OUTLINE * (areas - common.data)
     return [np.bincount(of[is_same], minlength=size) > 0 for of, size in zip(common.coords, sizes, strict=True)]
+
+
+def _keeps_its_colour(here: Segments, there: Segments, piece: int, match: int, unchanged: np.ndarray) -> bool:
+    """Whether a piece leaves its colour behind, on something other than its match."""
+    x0, y0, x1, y1 = here.boxes[piece]
+    around = slice(y0, y1), slice(x0, x1)
+    stays = (here.labels[around] == piece) & unchanged[around] & (there.labels[around] != match)
+    return np.count_nonzero(stays) > _LEFT_BEHIND * here.areas[piece]
 
 
 def _are_cut(segments: Segments) -> np.ndarray:

@@ -505,3 +505,38 @@ def test_a_head_that_the_network_follows_is_left_to_it(automatic):
     rotating = automatic.prepare(draw(0), draw(1)).prepared.synthesis.arcs.rotating[0, 0]
     assert rotating[315, 425]  # the arm
     assert not rotating[160:250, 300:400].any()
+
+
+HUBS, ON_TYRE, TYRE = ((95, 430), (230, 430)), (18, 20), (40, 40, 45)
+
+
+def car(t):
+    """(h, w, 3): a car that drives 120 pixels to the right, with rotating spokes on its tyres."""
+    picture, way = np.full((540, 960, 3), GROUND, np.uint8), np.array([120 * t, 0])
+    body = np.array([[60, 390], [90, 385], [110, 355], [190, 355], [215, 385], [260, 390], [260, 425], [60, 425]])
+    cv2.fillPoly(picture, [np.round(16 * (body + way)).astype(np.int32)], (210, 60, 50), cv2.LINE_AA, 4)
+    for hub in HUBS:
+        centre = hub + way
+        cv2.circle(picture, np.round(16 * centre).astype(int).tolist(), 16 * 23, TYRE, -1, cv2.LINE_AA, 4)
+        for angle in np.radians(72 * np.arange(5) + 30 * t):
+            end = centre + 15 * np.array([np.cos(angle), np.sin(angle)])
+            ends = [np.round(16 * point).astype(int).tolist() for point in (centre, end)]
+            cv2.line(picture, *ends, (210, 210, 215), 7, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_tyres_move_with_their_car_although_spokes_rotate_on_them(automatic):
+    frame = automatic(car(0), car(1))[0]
+    y, x = np.indices(frame.shape[:2])
+    for hub in HUBS:
+        away = np.hypot(x - hub[0] - 60, y - hub[1])
+        tyre = frame[(away > ON_TYRE[0]) & (away < ON_TYRE[1])].astype(int)
+        assert (abs(tyre - TYRE).max(1) < 30).mean() > 0.7
+
+
+def test_a_smile_that_becomes_a_frown_is_the_networks(ways, automatic):
+    keys = [np.full((270, 480, 3), GROUND, np.uint8) for _ in range(2)]
+    for picture, start in zip(keys, (0, 180), strict=True):
+        cv2.circle(picture, (240, 135), 110, (245, 225, 205), -1, cv2.LINE_AA)
+        cv2.ellipse(picture, (240, 165), (50, 30), 0, start, start + 180, (160, 40, 50), -1, cv2.LINE_AA)
+    np.testing.assert_array_equal(automatic(*keys)[0], ways[0](*keys)[0])

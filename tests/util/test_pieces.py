@@ -53,6 +53,20 @@ def test_a_chain_keeps_its_lengths_and_its_joints_on_the_way():
     assert np.hypot(*(places[2][1] - places[2][0])) == pytest.approx(40, rel=1e-6)
 
 
+def test_a_limb_that_passes_something_static_moves_with_its_body():
+    """The arm has a fixed point, which lies near its contact with the static cupboard."""
+    shoulder, way = np.array([50.0, 50.0]), np.array([40.0, 0.0])
+    body, arm = (rotation(np.radians(degrees), shoulder, shoulder + way) for degrees in (12, -50))
+    matrices = np.stack([np.eye(2, 3), np.eye(2, 3), body, arm])
+    beside = np.linalg.solve(np.eye(2) - arm[:, :2], arm[:, 2]) + 10
+    contacts = np.stack([np.concatenate([beside, beside]), np.concatenate([shoulder, shoulder + way])])
+    areas, centres = np.array([0, 30000, 9000, 2500]), np.array([[0, 0], [200, 90], [50, 90], [70, 80.0]])
+    chains = chain(matrices, areas, centres, np.array([[1, 3], [2, 3]]), contacts)
+    assert chains.parents.tolist() == [-1, -1, -1, 2]
+    chains = chain(matrices, areas, centres, np.array([[1, 3]]), contacts[:1])
+    assert chains.parents.tolist() == [-1, -1, -1, 1]
+
+
 def test_pieces_that_move_almost_alike_are_joined_where_they_touch():
     """Their common fixed point is far away, so it does not tell where the joint is."""
     shoulder, wrist = np.array([50.0, 50.0]), np.array([130.0, 50.0])
@@ -358,6 +372,43 @@ def test_what_small_pieces_hide_is_not_bent():
         assert not bends[owners == shape].any()
 
 
+def leaning(lean, raised):
+    """(1, 3, 540, 960): a body and the arm before it, both turned by angles in degrees."""
+    picture = np.full((540, 960, 3), (184, 188, 188), np.uint8)
+    body, arm = (((-80, -60), (80, -60), (90, 180), (-90, 180)), ((-15, -15), (15, -15), (15, 110), (-15, 110)))
+    for corners, degrees, colour in ((body, lean, (60, 120, 90)), (arm, raised, (200, 170, 60))):
+        angle = np.radians(degrees)
+        around = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        outline = np.round(16 * (np.array(corners) @ around + (480, 200))).astype(np.int32)
+        cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def test_a_body_does_not_bend_around_the_arm_before_it():
+    frames = leaning(-7, 20), leaning(8, -70)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    body = pieces.owners[0][350, 530]
+    assert np.degrees(angles(pieces.chains.matrices))[body] == pytest.approx(15, abs=2)
+    for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
+        assert np.hypot(*bends[owners == body].T).max() < 2
+
+
+def test_ground_between_things_that_move_stays():
+    """Two posts divide sky and floor; each part touches two or three sides of the frame, or one."""
+    frames = []
+    for shift in (0, 90):
+        picture = np.full((270, 480, 3), (150, 190, 220), np.uint8)
+        picture[200:] = 120, 90, 80
+        for x, colour in ((120, (60, 60, 160)), (260, (160, 60, 60))):
+            picture[:, x + shift : x + shift + 50] = colour
+        frames.append(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    for owners, shift in zip(pieces.owners, (0, 90), strict=True):
+        assert (owners[20:180, 180 + shift : 250 + shift] == GROUND).all()
+        assert (owners[220:260, 180 + shift : 250 + shift] == GROUND).all()
+        assert (owners[20:260, 130 + shift : 160 + shift] > GROUND).all()
+
+
 def marked(angle, size=(270, 480)):
     """(1, 3, h, w): a red bar with a dark end that touches nothing."""
     picture = np.full((*size, 3), (150, 190, 200), np.uint8)
@@ -376,6 +427,9 @@ def test_colours_tell_the_ends_of_a_piece_apart():
     vectors = np.eye(2, dtype=np.float32)
     pieces = find(*map(to_picture, frames), match(*segments, vectors, vectors))
     assert np.degrees(angles(pieces.chains.matrices))[1:] == pytest.approx(120, abs=2)
+
+
+NOTHING = np.zeros((540, 960), bool)
 
 
 def pieces_at(centroids, area, size=(540, 960)):
@@ -400,11 +454,11 @@ def test_what_looks_alike_moves_with_what_it_touches():
     both = [pieces_at([*coats, *faces, *eyes], 900), pieces_at([*lower[::-1], *faces, *eyes], 900)]
     colours = [np.array([[200, 0, 0], [0, 0, 200], *[[230, 200, 180]] * 2, *[[0, 0, 0]] * 2])] * 2
     borders = touching([(0, 2), (1, 3), (2, 4), (3, 5)], 6), touching([(1, 2), (0, 3), (2, 4), (3, 5)], 6)
-    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, borders)
+    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, borders, NOTHING)
     assert pairs.tolist() == [[0, 0], [1, 1], [2, 3], [3, 2], [4, 5], [5, 4]]
     assert are_anchored.all()
     apart = [touching([], 6)] * 2
-    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, apart)
+    pairs, are_anchored = pair_nearest(np.array([[2, 2]]), both, colours, [np.ones(6, bool)] * 2, apart, NOTHING)
     assert pairs.tolist() == [[k, k] for k in range(6)]
     assert are_anchored.tolist() == [True, True, False, False, False, False]
 
@@ -413,7 +467,7 @@ def test_what_looks_alike_moves_with_what_it_touches():
 def test_what_is_ambiguous_is_no_anchor(what):
     both = [pieces_at([[100, 100], [150, 100]], 900), pieces_at([[400, 100], [150, 100]], 900)]
     colours = [np.array([[200, 0, 0], [0, 0, 200]])] * 2
-    args = [np.ones(2, bool)] * 2, [touching([], 2)] * 2
+    args = [np.ones(2, bool)] * 2, [touching([], 2)] * 2, NOTHING
     assert pair_nearest(np.zeros((0, 2), np.int64), both, colours, *args).are_anchored.tolist() == [True, False]
     if what == "cut by the border":
         both[1].boxes[0] = 390, 90, 960, 110
@@ -425,13 +479,23 @@ def test_what_is_ambiguous_is_no_anchor(what):
     assert not pair_nearest(np.zeros((0, 2), np.int64), both, colours, *args).are_anchored.any()
 
 
+def test_what_leaves_its_colour_behind_is_no_anchor():
+    """As the pupil of one eye does where that of the other is not segmented."""
+    both = [pieces_at([[100, 100]], 900), pieces_at([[400, 100]], 900)]
+    args = [np.full((1, 3), 200)] * 2, [np.ones(1, bool)] * 2, [touching([], 1)] * 2
+    stays = NOTHING.copy()
+    assert pair_nearest(np.zeros((0, 2), np.int64), both, *args, stays).are_anchored.tolist() == [True]
+    stays[85:115, 85:100] = True
+    assert not pair_nearest(np.zeros((0, 2), np.int64), both, *args, stays).are_anchored.any()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_look_alikes_are_paired_at_the_smallest_sum_of_distances(seed):
     """No matching is given, all pieces are alike, and leaving one alone costs more than any distance."""
     random, count = np.random.default_rng(seed), 5
     both = [pieces_at(random.uniform(0, 100, (count, 2)), 900) for _ in range(2)]
     colours, free = [np.zeros((count, 3))] * 2, [np.ones(count, bool)] * 2
-    pairs = pair_nearest(np.zeros((0, 2), np.int64), both, colours, free, [touching([], count)] * 2).pairs
+    pairs = pair_nearest(np.zeros((0, 2), np.int64), both, colours, free, [touching([], count)] * 2, NOTHING).pairs
     ways = np.hypot(*(both[0].centroids[:, None] - both[1].centroids).transpose(2, 0, 1))
     least = min(ways[range(count), order].sum() for order in itertools.permutations(range(count)))
     assert sorted(pairs[:, 0]) == sorted(pairs[:, 1]) == list(range(count))
@@ -443,7 +507,7 @@ def test_matched_pairs_stay_unless_others_are_much_nearer():
         return pieces_at([[each, 0] for each in x], 100)
 
     def paired(matched, both, *free):
-        return pair_nearest(matched, both, [np.zeros((2, 3))] * 2, free, [touching([], 2)] * 2).pairs.tolist()
+        return pair_nearest(matched, both, [np.zeros((2, 3))] * 2, free, [touching([], 2)] * 2, NOTHING).pairs.tolist()
 
     every, none = [np.ones(2, bool)] * 2, [np.zeros(2, bool)] * 2
     crossed, straight = np.array([[0, 1], [1, 0]]), np.array([[0, 0], [1, 1]])
