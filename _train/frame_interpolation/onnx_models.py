@@ -199,7 +199,7 @@ class OnnxIntermediate(Intermediate):
         model = self._model(coarser, (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
-        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask, coarser)
+        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask, coarser, seen)
 
     def _model(self, coarser: int, size: _Size) -> _Model:
         """The model for frames of (h, w).
