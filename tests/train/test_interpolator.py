@@ -64,6 +64,11 @@ def simple() -> Interpolator:
 
 
 @pytest.fixture(scope="module")
+def shipped() -> Interpolator:
+    return Interpolator(device="cpu")
+
+
+@pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints")
     write_checkpoints(folder)
@@ -397,6 +402,29 @@ def test_alpha_travels_with_the_motion(simple, t):
     solid = between[:, :, 3] > 127
     assert abs(np.nonzero(solid)[1].mean() - (35 + 16 * t)) < 1
     assert abs(solid.sum() / (disc(35)[:, :, 3] > 127).sum() - 1) < 0.05
+
+
+@pytest.mark.parametrize("by", ["simple", "shipped"])
+def test_what_one_frame_alone_shows_has_its_colour_there(request, by):
+    """An outlined disc on clear ground, then on white."""
+    interpolator = request.getfixturevalue(by)
+    columns, rows = np.meshgrid(np.arange(96), np.arange(96))
+    distance = np.hypot(columns - 48, rows - 48)
+    white = np.full((96, 96, 4), 255, np.uint8)
+    white[distance < 20, :3] = 0
+    white[distance < 16, :3] = COLOUR
+    clear = white.copy()
+    clear[distance >= 20, 3] = 0
+    for pair in ((clear, white), (white, clear)):
+        (between,) = interpolator(*pair)
+        visible = between[(distance > 24) & (between[..., 3] > 0)]
+        assert len(visible) > 3000
+        assert difference(visible[:, :3], np.array(255)).max() <= 1
+
+
+def test_black_on_clear_ground_moves(shipped):
+    (between,) = shipped(disc(40, colour=(0, 0, 0)), disc(50, colour=(0, 0, 0)))
+    assert difference(between[..., 3], disc(45)[..., 3]).mean() < 1
 
 
 def test_empty_frames_stay_empty(simple):
