@@ -13,7 +13,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from _util.version import VERSION
 if TYPE_CHECKING:
     from _train.frame_interpolation.guides.hinted import PreparedHints
     from _train.frame_interpolation.guides.line_art import Lines
+    from _train.frame_interpolation.onnx_models import OnnxIntermediate
 
 LINE_ART = ("auto", "on", "off")
 MATCHING = ("auto", "off")
@@ -227,6 +228,11 @@ class Interpolator:
             raise InputError(
                 f"The ease auto needs a synthesis that finds motion itself, such as ifnet; {self.method} does not."
             )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError if a backend other than PyTorch has no usable model for frames of (h, w)."""
+        if self.context.backend != "pytorch":
+            cast("OnnxIntermediate", self.pipeline.network).check_size(size)
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""

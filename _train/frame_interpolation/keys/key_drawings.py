@@ -218,6 +218,8 @@ def interpolate_keys(
         interpolator = Interpolator(**options)
         if any(gap.is_eased for gap in gaps):
             interpolator.check_eases()
+        if any(gap.ticks for gap in gaps):
+            interpolator.check_size(surveyed[0].size)
         settings = digest_of(interpolator.settings())
         recipes = [_recipe(drawing, surveyed, gaps, settings, guides, common) for drawing in drawings]
         drawn.begin()
