@@ -651,6 +651,32 @@ def test_a_palette_is_read_from_standard_input(tmp_path):
     assert read.stdout == "3\n"
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (lambda data: data[:-99], r"ends within a frame, after 0\.08 s"),
+        (
+            lambda data: data.replace(b"FRAME", b"EMARF").replace(b"EMARF", b"FRAME", 2),
+            r"cannot be read beyond 0\.08 s",
+        ),
+        (lambda data: data, None),
+    ],
+)
+def test_y4m_that_is_cut_or_damaged_is_reported(tmp_path, is_stream, damaged, says):
+    header = f"YUV4MPEG2 W{W} H{H} F24:1 Ip A1:1 C444\n".encode()
+    path = tmp_path / "a.y4m"
+    path.write_bytes(damaged(header + 3 * (b"FRAME\n" + bytes(3 * W * H))))
+    program = "import sys; from pathlib import Path; from _util import video; r = video.Reader(Path(sys.argv[1]))\n"
+    program += "print(len(list(r)), r.damage)"
+    with path.open("rb") as file:
+        command = [sys.executable, "-c", program, "-" if is_stream else path]
+        read = subprocess.run(command, stdin=file, cwd=ROOT, capture_output=True, text=True, check=True)
+    name = "Standard input" if is_stream else re.escape(str(path))
+    expected = rf"2 {name} {says}.*; what can be read of it was used\." if says else "3 None"
+    assert re.fullmatch(expected, read.stdout.strip())
+
+
 @pytest.mark.parametrize("size", [(48, 64), (49, 67), (270, 480)])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
 def test_colours_do_not_depend_on_the_number_of_threads(size, pixel_format, monkeypatch):
