@@ -10,6 +10,7 @@
 import functools
 import importlib.util
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ class Interpolator:
         synthesis: str = "auto",
         device: str | torch.device = "auto",
         precision: str = "auto",
-        folder: str | Path = checkpoints.FOLDER,
+        folder: str | os.PathLike[str] = checkpoints.FOLDER,
         backend: str = "pytorch",
         line_art: str = "off",
         matching: str = "off",
@@ -97,6 +98,8 @@ class Interpolator:
         for option, value, values in (("line art", line_art, LINE_ART), ("matching", matching, MATCHING)):
             if value not in values:
                 raise InputError(f"There is no {option} {value!r}; it is {', '.join(values)}.")
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f"The folder of checkpoints is a path, not {folder!r}.")
         threads.expect_work()
         self._arguments = flow, synthesis, device, precision, folder, backend, line_art, matching
         folder, self.line_art, self.matching = Path(folder), line_art, matching

@@ -547,6 +547,11 @@ def test_options_that_do_not_exist(tmp_path, capsys, options, says):
     assert not capsys.readouterr().err
 
 
+def test_a_folder_is_a_path():
+    with pytest.raises(InputError, match="folder of checkpoints is a path, not None"):
+        Interpolator(folder=None)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="try cpu"):

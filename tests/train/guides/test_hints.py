@@ -85,6 +85,33 @@ def test_hints_outside_and_against_one_another():
             hints.check([good, other], SIZE)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "18,25:28,25",
+        {"from": [18, 25], "to": [28, 25]},
+        ((18, 25), (28, 25)),
+        Hint(((18, 25),), ((28, 25),)),
+        None,
+        [Hint((18, 25), (28, 25))],
+        [Hint((), ())],
+        [Hint(((18, 25),), ((28, 25, 1),))],
+        [Hint((("18", "25"),), ((28, 25),))],
+        [Hint(((18, 25), (1,)), ((28, 25), (2, 2)))],
+    ],
+)
+def test_what_is_no_list_of_hints(bad):
+    with pytest.raises(InputError, match="Hints are a list of strokes in both frames"):
+        hints.check(bad, SIZE)
+
+
+def test_a_point_with_a_stroke_or_no_number_is_refused_from_python():
+    with pytest.raises(InputError, match="A hint pairs a point with a stroke"):
+        hints.check([Hint(((18, 25),), ((28, 25), (30, 25)))], SIZE)
+    with pytest.raises(InputError, match="A hint has a coordinate that is not finite"):
+        hints.check([Hint(((18, float("nan")),), ((28, 25),))], SIZE)
+
+
 def test_hints_in_pictures_too_long_to_be_warped_are_refused():
     hint = hints.parse("1,2:3,4")
     hints.check([hint], (24, 32766))
