@@ -336,6 +336,8 @@ def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = Tr
 
 def _describe_unsupported(path: Path) -> str:
     """The error message for a file that is not a supported picture."""
+    if not path.stat().st_size:
+        return f"{path} is empty; export it again."
     start = beginning(path, 64).lstrip(b"\xef\xbb\xbf \r\n\t")
     known = next((what for at, magic, what in _UNSUPPORTED if start[at:].startswith(magic)), None)
     if known:

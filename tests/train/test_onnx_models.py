@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
+from _scripts import export_onnx
 from _train.frame_interpolation import Interpolator, onnx_models, pairs
 from _train.frame_interpolation.keys import key_drawings, timing
 from _train.frame_interpolation.methods import BACKENDS
@@ -197,6 +198,12 @@ def test_what_onnx_runtime_does_not_draw_is_refused():
         Interpolator(flow="dis", synthesis="splat", backend="onnxruntime")
     with pytest.raises(InputError, match="no backend 'tensorflow'"):
         Interpolator(synthesis="ifnet", backend="tensorflow")
+
+
+def test_a_folder_of_weights_that_is_missing_is_named(call, tmp_path):
+    code, said, _ = call(export_onnx.main, "--checkpoints", tmp_path / "nope")
+    assert code == 2
+    assert said == f"There is no folder of weights {tmp_path / 'nope'}; correct --checkpoints, or leave it out.\n"
 
 
 def test_without_the_packages_it_says_which(tmp_path):

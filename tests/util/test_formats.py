@@ -381,7 +381,7 @@ def test_animations_are_named(tmp_path, suffix):
         (b"\x1aE\xdf\xa3", "video"),
         (b"\xff\x0a", "JPEG XL"),
         (b"hello", "not an image that can be read"),
-        (b"", "not an image that can be read"),
+        (b"", "is empty; export it again"),
     ],
 )
 def test_what_is_no_picture_is_named_for_what_it_is(tmp_path, beginning, says):

@@ -108,6 +108,8 @@ def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop
 def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
     """Raise InputError for what is no hint, one outside pictures of (h, w), or two that contradict one another."""
     _check_type(hints)
+    for hint in hints:
+        _checked("A hint", hint.start, hint.end)
     h, w = size
     if hints and max(size) > _LONGEST_SIDE:
         raise InputError(f"Hints are followed in keys of up to {_LONGEST_SIDE} pixels a side; these are {w}×{h}.")
@@ -136,8 +138,6 @@ def _check_type(hints: Any) -> None:
             "Hints are a list of strokes in both frames, [Hint(((x, y), …), ((x, y), …)), …]; "
             "a point is a stroke of one point, ((x, y),)."
         )
-    for hint in hints:
-        _checked("A hint", *hint)
 
 
 def _is_stroke(value: Any) -> bool:

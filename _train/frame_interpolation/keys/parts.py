@@ -84,8 +84,8 @@ def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
     picture = formats.for_display(formats.read(part.path))
     top = np.iinfo(picture.dtype).max
     pixels = picture.astype(np.float32) / top
+    has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4 and bool((pixels[:, :, 3] < 1).any())
     if pixels.ndim == 3:
-        has_alpha = pixels.shape[2] == 4 and (pixels[:, :, 3] < 1).any()
         pixels = pixels[:, :, 3] if has_alpha else pixels[:, :, :3].mean(2)
     if pixels.shape != size:
         raise InputError(
@@ -93,7 +93,8 @@ def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
             "draw the mask on the key."
         )
     if not pixels.any():
-        raise InputError(f"{part.path} is black all over; a mask is white where the part is.")
+        what, needed = ("transparent", "opaque") if has_alpha else ("black", "white")
+        raise InputError(f"{part.path} is {what} all over; a mask is {needed} where the part is.")
     return pixels
 
 

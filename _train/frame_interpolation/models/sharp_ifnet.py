@@ -43,7 +43,9 @@ class SharpIFNet(IFNet):
         motion = straightened(motion, time_planes(t, prepared)[-1])
         motion, mask = enlarge_to_frames(prepared, motion, mask)
         seen = None if prepared.seen is None else prepared.seen[..., :h, :w]
-        return mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)), prepared.reductions[-1], seen)
+        return mix(
+            *(x[..., :h, :w] for x in (prepared.frames, motion, mask)), coarser=prepared.reductions[-1], seen=seen
+        )
 
 
 def straightened(motion: Tensor, time: Tensor) -> Tensor:
