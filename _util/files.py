@@ -197,13 +197,21 @@ def read_json(path: Path, wanted: str) -> Any:
         wanted: the expected content, for messages: "a JSON file of hints".
 
     Raises:
-        InputError: the file cannot be read, is longer than 10 MB, or is not JSON.
+        InputError: the file cannot be read, is longer than 10 MB, is not JSON, or has an object with a name twice.
     """
     text = read_text(path, wanted, "surrogateescape")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged, or no JSON ({error}); {wanted} is needed.") from error
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"an object has {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

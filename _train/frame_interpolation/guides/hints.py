@@ -13,6 +13,7 @@ first pixel is at 0.
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
     entries = document.get("hints") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
+    if others := sorted(document.keys() - {"hints"}):
+        print(f'{path} has {listed(others)} beside "hints", which is not read.', file=sys.stderr)
     return of_entries(str(path), entries, keys, is_loop)
 
 

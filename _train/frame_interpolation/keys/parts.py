@@ -10,6 +10,7 @@
 `key` names the key that begins the gap. Paths of masks are relative to the file.
 """
 
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -103,6 +104,8 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
         raise InputError(f"{where}: there is no file {mask}; a mask is a picture of the keys' size.")
     if bool(ease) == bool(ticks):
         raise InputError(f"{where} needs either an ease or ticks.")
+    if not gap.ticks:
+        print(f"{where} has no effect, as its gap has no in-between.", file=sys.stderr)
     try:
         if ease:
             return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)))

@@ -63,6 +63,7 @@ def test_files_tell_gaps(tmp_path):
         '{"hints": [{"key": "a", "from": [1, true], "to": [3, 4]}]}',
         '{"hints": [{"key": "a", "from": [1, 2], "to": [[3, 4], [5, 6]]}]}',
         '{"hints": [{"key": ["a"], "from": [1, 2], "to": [3, 4]}]}',
+        '{"hints": [{"key": "a", "from": [1, 2], "to": [3, 4], "to": [5, 6]}]}',
         '{"hints": [{"key": "a", "from": [1, NaN], "to": [3, 4]}]}',
         "[" * 100_000,
     ],
@@ -72,6 +73,13 @@ def test_files_that_are_refused(tmp_path, document):
     path.write_text(document)
     with pytest.raises(InputError, match=r"hints\.json"):
         hints.read(path, ["a", "b", "c"])
+
+
+def test_what_is_not_read_of_a_file_is_reported(tmp_path, capsys):
+    path = tmp_path / "hints.json"
+    path.write_text('{"hint": [], "hints": []}')
+    assert hints.read(path, ["a", "b"]) == {}
+    assert capsys.readouterr().err == f'{path} has hint beside "hints", which is not read.\n'
 
 
 def test_hints_outside_and_against_one_another():
