@@ -469,7 +469,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
         if packet.pos is not None:
             end = packet.pos + packet.size
         if times and packet.size and packet.dts is not None:
-            packet.opaque = times.add(packet.dts)
+            packet.opaque = [times.add(packet.dts)]  # PyAV finds it by its address, which small numbers share
         damage.broken += packet.is_corrupt
         try:
             frames = decode(packet)
@@ -479,7 +479,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
         for frame in frames:
             damage.corrupt += frame.is_corrupt
             if times:
-                frame.pts = times.take(cast("int | None", frame.opaque))
+                frame.pts = times.take(*cast("list[int] | None", frame.opaque) or [None])
             yield frame
         if damage.stopped:
             return

@@ -239,6 +239,19 @@ def test_frames_from_a_time_on_keep_their_times(tmp_path, name, codec, reordered
     assert read == [(tick, tick) for tick in range(round(start * 24), 200)]
 
 
+def test_frames_keep_their_times_where_another_reader_ends(tmp_path):
+    path = encode_at(tmp_path / "v.avi", list(range(100)), "mpeg4", 0, 12)
+    others = [Reader(path).frames() for _ in range(8)]
+    read = []
+    for frame, tick in with_ticks(Reader(path).frames()):
+        read.append((round(frame.time * 24), tick))
+        for other in others:
+            next(other)
+        if others and len(read) % 5 == 0:
+            others.pop().close()
+    assert read == [(tick, tick) for tick in range(100)]
+
+
 @pytest.mark.parametrize("pixel_format", ["bgra", "bgr24"])
 def test_rows_from_the_bottom_up(tmp_path, pixel_format):
     """Frames of uncompressed AVI with a positive height, which FFmpeg's own muxer never writes."""
