@@ -8,6 +8,7 @@ Each is compared with PyTorch by ONNX Runtime, if that is installed.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from _util import command
@@ -31,14 +32,18 @@ def main() -> None:
 
     from _train.frame_interpolation import onnx_models
     from _util import checkpoints
+    from _util.errors import InputError
     from _util.files import making_folder
 
     folder = arguments.checkpoints or checkpoints.FOLDER
+    if not folder.is_dir():
+        raise InputError(f"There is no folder of weights {folder}; correct --checkpoints, or leave it out.")
     out = arguments.out or onnx_models.place(folder)
     precision = torch.float16 if arguments.precision == "fp16" else torch.float32
     with making_folder(out):
         for coarser in onnx_models.COARSENESSES:
             path = out / onnx_models.file_name(coarser)
+            print(f"Exporting {path}; this may take minutes.", file=sys.stderr)
             onnx_models.export(path, coarser, precision, folder)
             difference = onnx_models.difference(path, coarser, folder)
             compared = "" if difference is None else f", differs from PyTorch by {difference:.1e}"

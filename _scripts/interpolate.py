@@ -86,8 +86,9 @@ def parse(frames: Sequence[Path] = (), out: Path | None = None, preview: Path | 
     if is_sequence(arguments):
         for name in ("fps", "times", "show_flow"):
             if getattr(arguments, name):
-                option = f"--{name.replace('_', '-')}"
-                parser.error(f"{option} is only for two frames; --between and --ticks time a sequence of keys")
+                maker = _option_of_sequences(arguments)
+                why = f", which {_written(maker)} makes a sequence" if maker and len(arguments.frames) == 2 else ""
+                parser.error(f"{_written(name)} is only for two frames{why}; --between and --ticks time a sequence")
     if arguments.sheet and (name := next((n for n in ("between", "ticks", "chart") if getattr(arguments, n)), None)):
         parser.error(f"--{name} is not allowed with --sheet, which says when drawings are exposed")
     if arguments.layer and not arguments.sheet:
@@ -165,8 +166,17 @@ def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def is_sequence(arguments: argparse.Namespace) -> bool:
     has_folder = len(arguments.frames) == 1 and arguments.frames[0].is_dir()
-    has_files = arguments.sheet or arguments.write_sheet or arguments.hints or arguments.part or arguments.parts
-    return len(arguments.frames) > 2 or has_folder or arguments.loop or bool(has_files or timing_of(arguments))
+    return len(arguments.frames) > 2 or has_folder or _option_of_sequences(arguments) is not None
+
+
+def _option_of_sequences(arguments: argparse.Namespace) -> str | None:
+    """An option that was given and that makes a sequence of two frames."""
+    others = ("loop", "sheet", "write_sheet", "hints", "part", "parts")
+    return next(iter([*(name for name in others if getattr(arguments, name)), *timing_of(arguments)]), None)
+
+
+def _written(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def main() -> None:
@@ -247,7 +257,7 @@ def draw_layers(arguments: argparse.Namespace) -> None:
 
     refused = ("fps", "times", "show_flow", "sheet", "write_sheet", "hint", "hints", "part", "parts")
     if name := next((name for name in refused if getattr(arguments, name)), None):
-        raise InputError(f"--{name.replace('_', '-')} is not of keys in layers; give one layer by itself.")
+        raise InputError(f"{_written(name)} is not of keys in layers; give one layer by itself.")
     with layered_keys.opened(arguments.frames) as cut:
         gaps = timing.plan(cut.keys, arguments.loop, **timing_of(arguments))
         check_places(arguments)

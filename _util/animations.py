@@ -73,7 +73,7 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction, tags: tuple[
             if tags:
                 path.write_bytes(png.insert(path.read_bytes(), tags))
     except (OSError, av.FFmpegError) as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); {files.remedy_for(error.errno)}.") from error
 
 
 def _encode(path: Path, frames: Iterator[av.VideoFrame], codec: str, pixel_format: str, rate: Fraction) -> None:

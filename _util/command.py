@@ -81,7 +81,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number; it must be {span}") from error
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; it must be {span}") from error
         if value < least or (most is not None and value > most):
             raise argparse.ArgumentTypeError(f"{value} is out of range; it must be {span}")
         return value
@@ -111,7 +111,7 @@ def number(
         try:
             value = parse(text)
         except (ValueError, ZeroDivisionError) as error:
-            raise argparse.ArgumentTypeError(f"{text} is not a number; {wanted}") from error
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number; {wanted}") from error
         if not math.isfinite(value) or not all(holds(value, bound) for bound, _, holds in bounds):
             raise argparse.ArgumentTypeError(f"{text} is out of range; {wanted}")
         return value

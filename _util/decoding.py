@@ -3,6 +3,7 @@
 import bisect
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Damage:
     restarts: list[Fraction] = field(default_factory=list)
     resized: tuple[int, int] | None = None
     stopped: str | None = None
+    is_cut: bool = False  # whether the source ends within a frame
 
     def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
         """One sentence, or None if nothing was lost.
@@ -111,6 +113,8 @@ class Damage:
             parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
         elif self.stopped:
             parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
+        elif self.is_cut:
+            parts.append(f"ends within a frame, after {float(end):.2f} s")
         if self.undecodable:
             parts.append(f"has frames that cannot be decoded ({self.undecodable})")
         if self.unreadable:
@@ -124,7 +128,8 @@ class Damage:
         if self.resized:
             h, w = self.resized
             parts.append(f"changes its size to {w}×{h} (scaled to the first)")
-        return f"{path} {', '.join(parts)}; what can be read of it was used." if parts else None
+        name = "Standard input" if path == STREAM else path
+        return f"{name} {', '.join(parts)}; what can be read of it was used." if parts else None
 
 
 class Treatment(NamedTuple):
@@ -140,11 +145,12 @@ class File:
     def __init__(self, path: Path, keep_alpha: bool = False, treatment: Treatment | None = None):
         self.path = path
         # Of standard input, which can be opened only once.
-        self._opened: tuple[contextlib.ExitStack, av.VideoStream, Iterator[av.VideoFrame]] | None = None
+        self._opened: tuple[contextlib.ExitStack, av.VideoStream, Iterator[av.VideoFrame], Damage] | None = None
         self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
-            frames = _decode_stream(container, stream, Damage())
+            damage = Damage()
+            frames = _decode_stream(container, stream, damage)
             frame = next(frames, None)
             if frame is None:
                 raise InputError(f"{path} holds no frame that can be decoded; export it again.")
@@ -154,7 +160,7 @@ class File:
             self._orientation = _orientation(frame)
             self.metadata = self._metadata(container, stream, frame, sentence)
             if path == STREAM:
-                self._opened = stack.pop_all(), stream, itertools.chain([frame], frames)
+                self._opened = stack.pop_all(), stream, itertools.chain([frame], frames), damage
         self.keep_alpha = keep_alpha and self.metadata.alpha
 
     def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
@@ -269,9 +275,9 @@ class File:
             opened, self._opened = self._opened, None
             if opened is None:
                 raise InputError("Standard input can be read only once; write it to a file.")
-            open_stack, stream, frames = opened
+            open_stack, stream, frames, found = opened
             stack.enter_context(open_stack)
-            return stream, frames
+            return stream, _with_damage(frames, found, damage)
         container, stream = stack.enter_context(_open(self.path))
         stream.thread_type = "AUTO"
         if not _has_pts(container):  # by `start`, it has to be known which frames are lost after seeking
@@ -302,6 +308,13 @@ def _approximated(rate: Fraction) -> Fraction | None:
     candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
     nearest = min(candidates, key=lambda one: abs(one - rate))
     return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else None
+
+
+def _with_damage(frames: Iterator[av.VideoFrame], found: Damage, damage: Damage) -> Iterator[av.VideoFrame]:
+    """Frames of `_decode_stream`, and in the end what it `found`, as its `damage`."""
+    yield from frames
+    for name in ("undecodable", "corrupt", "broken", "stopped", "is_cut"):
+        setattr(damage, name, getattr(found, name))
 
 
 class _TimedFrame(NamedTuple):
@@ -405,6 +418,18 @@ def _has_alpha_apart(container: InputContainer, stream: av.VideoStream) -> bool:
     )
 
 
+class _StandardInput:
+    """Standard input, which counts what is read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def read(self, size: int) -> bytes:
+        data = os.read(0, size)
+        self.count += len(data)
+        return data
+
+
 @contextlib.contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
     """Open a container for reading.
@@ -413,7 +438,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         InputError: the file does not exist, or FFmpeg cannot read it.
     """
     try:
-        place = "pipe:0" if path == STREAM else path.absolute()  # so that a colon does not name a protocol
+        place = _StandardInput() if path == STREAM else path.absolute()  # so that a colon does not name a protocol
         container = av.open(place, **_LENIENT)
     except FileNotFoundError as error:
         raise InputError(f"There is no video {path}.") from error
@@ -430,7 +455,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
     """The frames of a stream that can be decoded, with their presentation times in ticks of its time base."""
     packets = container.demux(stream)
     decode = _decoder(stream)
-    times = None if _has_pts(container) else _PresentationTimes(stream)
+    times, end = None if _has_pts(container) else _PresentationTimes(stream), 0
     while True:
         try:
             packet = next(packets, None)
@@ -439,9 +464,12 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
             packet = av.Packet()  # flushes the decoder
             packet.stream = stream
         if packet is None:
+            damage.is_cut = container.format.name == "yuv4mpegpipe" and end < _length(container)
             return
+        if packet.pos is not None:
+            end = packet.pos + packet.size
         if times and packet.size and packet.dts is not None:
-            packet.opaque = times.add(packet.dts)
+            packet.opaque = [times.add(packet.dts)]  # PyAV finds it by its address, which small numbers share
         damage.broken += packet.is_corrupt
         try:
             frames = decode(packet)
@@ -451,10 +479,15 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
         for frame in frames:
             damage.corrupt += frame.is_corrupt
             if times:
-                frame.pts = times.take(cast("int | None", frame.opaque))
+                frame.pts = times.take(*cast("list[int] | None", frame.opaque) or [None])
             yield frame
         if damage.stopped:
             return
+
+
+def _length(container: InputContainer) -> int:
+    """The bytes of a file, or those of standard input that were read."""
+    return container.size if container.file is None else container.file.file.count
 
 
 def _has_pts(container: InputContainer) -> bool:

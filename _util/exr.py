@@ -14,16 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from _util import notes
+from _util.counts import listed
 from _util.errors import InputError
 from _util.pixels import colours_of, placed, unpremultiply
 from _util.quiet import without_messages
 
 MAGIC = b"\x76\x2f\x31\x01"
 _OURS = ("channels", "dataWindow", "displayWindow", "type", "tiles", "chunkCount", "version", "maxSamplesPerPixel")
+_LOSSY = ("PXR24", "B44", "B44A", "DWAA", "DWAB", "LJ2K")  # compressions
 
 
 def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
     """The values of the first part as they are stored, over its display window, and its header.
+
+    What is left out of it, or is lost in frames between, is printed once to stderr.
 
     Returns:
         (h, w), (h, w, 3) or (h, w, 4), float16 or float32; the header.
@@ -36,7 +41,7 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
 
     with _readable_name(path) as name, without_messages():
         with OpenEXR.File(name, header_only=True) as file:
-            header = dict(file.header())
+            header, parts = dict(file.header()), len(file.parts)
         names = [channel.name for channel in header["channels"]]
         if "deep" in str(header.get("type", "")):
             raise InputError(f"{path} is a deep EXR file; flatten it first.")
@@ -57,9 +62,18 @@ def read(path: Path, most_pixels: int) -> tuple[np.ndarray, dict[str, Any]]:
             pixels = np.stack([np.array(channel.pixels) for channel in kept], 2)
     if pixels.dtype not in (np.float16, np.float32):
         raise InputError(f"{path} holds {pixels.dtype} values; export it with half or single precision.")
+    if others := sorted(set(names) - set(colours)):
+        notes.print_once(path, f"has channels that are left out, {listed(others)}")
+    if parts > 1:
+        notes.print_once(path, f"has {parts} parts; all but the first are left out")
+    if pixels.shape[2] == 4 and pixels[pixels[:, :, 3] <= 0, :3].any():
+        notes.print_once(path, "has light where its alpha is 0, as of a glow, which frames between lose")
     origins = header["dataWindow"][0], header["displayWindow"][0]
     left, top = np.subtract(*origins, dtype=np.int64).tolist()
-    pixels = placed(pixels, (top, left), _size(header["displayWindow"]))
+    (rows, columns), size = pixels.shape[:2], _size(header["displayWindow"])
+    if min(left, top) < 0 or top + rows > size[0] or left + columns > size[1]:
+        notes.print_once(path, "has pixels outside its display window, which are left out")
+    pixels = placed(pixels, (top, left), size)
     header = {name: value for name, value in header.items() if name not in _OURS}
     return (pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), header
 
@@ -86,13 +100,18 @@ def _size(window: Any) -> tuple[int, int]:
 def write(path: Path, pixels: np.ndarray, header: dict[str, Any]) -> None:
     """Write (h, w), (h, w, 3) or (h, w, 4), float16 or float32, as one part of scan lines, with the rest of a header.
 
+    Lossy compression is replaced by ZIP.
+
     Raises:
         Exception: of any kind, if the file cannot be written.
     """
     import OpenEXR
 
     name = "Y" if pixels.ndim == 2 else "RGBA"[: pixels.shape[2]]
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, **header, "type": OpenEXR.scanlineimage}
+    header = {**header, "type": OpenEXR.scanlineimage}
+    compression = header.get("compression")
+    if compression is None or compression.name.removesuffix("_COMPRESSION") in _LOSSY:
+        header["compression"] = OpenEXR.ZIP_COMPRESSION
     with tempfile.TemporaryDirectory() as folder, OpenEXR.File(header, {name: np.ascontiguousarray(pixels)}) as file:
         whole = Path(folder) / "whole.exr"
         file.write(str(whole))

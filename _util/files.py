@@ -197,13 +197,21 @@ def read_json(path: Path, wanted: str) -> Any:
         wanted: the expected content, for messages: "a JSON file of hints".
 
     Raises:
-        InputError: the file cannot be read, is longer than 10 MB, or is not JSON.
+        InputError: the file cannot be read, is longer than 10 MB, is not JSON, or has an object with a name twice.
     """
     text = read_text(path, wanted, "surrogateescape")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged, or no JSON ({error}); {wanted} is needed.") from error
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"an object has {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:
@@ -228,7 +236,16 @@ def make_folder(folder: Path, remedy: str = "choose another place") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be created ({error.strerror}); {remedy}.") from error
+        raise InputError(f"{folder} cannot be created ({_why_no_folder(folder, error)}); {remedy}.") from error
+
+
+def _why_no_folder(folder: Path, error: OSError) -> str | None:
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            return f"{'it' if path == folder else path} is a symbolic link that leads nowhere"
+        if path.is_file():
+            return f"{'it' if path == folder else path} is a file"
+    return error.strerror
 
 
 @contextlib.contextmanager
@@ -306,16 +323,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing(path: str | Path, remedy: str = "make room or choose another place") -> Iterator[None]:
+def writing(path: str | Path, remedy: str | None = None) -> Iterator[None]:
     """Convert an `OSError` raised in the block into an `InputError` about `path`.
 
     Args:
-        remedy: what the user can do about it, for the message.
+        remedy: what the user can do about it, for the message (default: that of `remedy_for`).
     """
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); {remedy}.") from error
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written ({reason}); {remedy or remedy_for(error.errno)}.") from error
+
+
+def remedy_for(number: int | None) -> str:
+    """What the user can do about a file that cannot be written, by the `errno` of the error, for messages."""
+    is_full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "make room or choose another place" if is_full else "choose another place"
 
 
 def check_writable(path: Path) -> None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from _util import exr, icc, png, tiff
+from _util import exr, icc, notes, png, tiff
 from _util.errors import InputError
 from _util.files import beginning, replacing
 from _util.pixels import TRANSPOSED, PixelType, decoded, upright
@@ -145,7 +145,7 @@ def _read_by_pillow(path: Path, start: bytes) -> Picture:
         )
     if orientation in TRANSPOSED:
         tags = png.transposed(tags)
-    return Picture(pixels, tags=_fitting(tags, pixels, of_grey))
+    return Picture(pixels, tags=_read_tags(path, tags, pixels, of_grey))
 
 
 def opened(path: Path) -> Image.Image:
@@ -285,7 +285,7 @@ def _decode_deep(path: Path, largest: int) -> np.ndarray:
 def _read_tiff(path: Path) -> Picture:
     pixels, tags = tiff.read(path, MOST_PIXELS)
     is_floating = np.issubdtype(pixels.dtype, np.floating)
-    return Picture(_finite(path, pixels), ".tif" if is_floating else ".png", _fitting(tags, pixels))
+    return Picture(_finite(path, pixels), ".tif" if is_floating else ".png", _read_tags(path, tags, pixels))
 
 
 def _finite(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -309,6 +309,17 @@ def _tags(path: Path, image: Image.Image) -> tuple[png.Chunk, ...]:
     return tuple(filter(None, chunks))
 
 
+def _read_tags(
+    path: Path, tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = True
+) -> tuple[png.Chunk, ...]:
+    """The tags of a file that fit its pixels, as `_fitting`; prints a notice if its ICC profile is left out."""
+    fitting, profile = _fitting(tags, pixels, of_grey), png.icc_profile(tags)
+    if profile and not png.icc_profile(fitting) and profile[16:20] != b"CMYK":  # by which colours were converted
+        colours = "grey" if pixels.ndim == 2 else "RGB"
+        notes.print_once(path, f"has a colour profile that is not one of {colours}: left out")
+    return fitting
+
+
 def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = True) -> tuple[png.Chunk, ...]:
     """The tags with the ICC profile that fits the pixels; without one for another colour space, such as CMYK.
 
@@ -325,6 +336,8 @@ def _fitting(tags: tuple[png.Chunk, ...], pixels: np.ndarray, of_grey: bool = Tr
 
 def _describe_unsupported(path: Path) -> str:
     """The error message for a file that is not a supported picture."""
+    if not path.stat().st_size:
+        return f"{path} is empty; export it again."
     start = beginning(path, 64).lstrip(b"\xef\xbb\xbf \r\n\t")
     known = next((what for at, magic, what in _UNSUPPORTED if start[at:].startswith(magic)), None)
     if known:

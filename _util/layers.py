@@ -139,7 +139,9 @@ def _read_ora(path: Path) -> Document:
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
             raise InputError(f"{path} has a stack.xml that defines entities, which OpenRaster has none of.")
         root = ET.fromstring(text)
-        size = int(root.attrib["h"]), int(root.attrib["w"])
+        if root.tag != "image":
+            raise InputError(f"{path} has a stack.xml that begins with <{root.tag}>, not <image>; export it again.")
+        size = int(root.get("h", 0)), int(root.get("w", 0))
         _check_size(path, size)
         stack = root.find("stack")
         return Document(size, _ora_layers(path, archive, stack, size) if stack is not None else ())
@@ -171,9 +173,13 @@ def _ora_picture(archive: zipfile.ZipFile, source: str) -> Picture:
     if archive.getinfo(source).file_size > _LONGEST_PICTURE:
         raise InputError(f"{archive.filename}: {source} is too large.")
     with tempfile.TemporaryDirectory() as folder:
-        member = Path(folder) / "layer.png"
+        member = Path(folder) / Path(str(archive.filename)).name / Path(source).name  # as notices about it show
+        member.parent.mkdir()
         member.write_bytes(archive.read(source))
-        picture = formats.read(member)
+        try:
+            picture = formats.read(member)
+        except InputError as error:
+            raise InputError(f"{archive.filename}: {str(error).replace(str(member), source)}") from error
         return _with_alpha(formats.for_display(picture), picture.tags)
 
 

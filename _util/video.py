@@ -253,7 +253,7 @@ def writing(path: Path) -> Iterator[None]:
     except av.BrokenPipeError:
         raise
     except av.FFmpegError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); make room or choose another place.") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); {files.remedy_for(error.errno)}.") from error
 
 
 def pixel_format(encoding: Encoding) -> str:

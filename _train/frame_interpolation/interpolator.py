@@ -10,10 +10,11 @@
 import functools
 import importlib.util
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from _util.version import VERSION
 if TYPE_CHECKING:
     from _train.frame_interpolation.guides.hinted import PreparedHints
     from _train.frame_interpolation.guides.line_art import Lines
+    from _train.frame_interpolation.onnx_models import OnnxIntermediate
 
 LINE_ART = ("auto", "on", "off")
 MATCHING = ("auto", "off")
@@ -88,7 +90,7 @@ class Interpolator:
         synthesis: str = "auto",
         device: str | torch.device = "auto",
         precision: str = "auto",
-        folder: str | Path = checkpoints.FOLDER,
+        folder: str | os.PathLike[str] = checkpoints.FOLDER,
         backend: str = "pytorch",
         line_art: str = "off",
         matching: str = "off",
@@ -96,6 +98,8 @@ class Interpolator:
         for option, value, values in (("line art", line_art, LINE_ART), ("matching", matching, MATCHING)):
             if value not in values:
                 raise InputError(f"There is no {option} {value!r}; it is {', '.join(values)}.")
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f"The folder of checkpoints is a path, not {folder!r}.")
         threads.expect_work()
         self._arguments = flow, synthesis, device, precision, folder, backend, line_art, matching
         folder, self.line_art, self.matching = Path(folder), line_art, matching
@@ -227,6 +231,11 @@ class Interpolator:
             raise InputError(
                 f"The ease auto needs a synthesis that finds motion itself, such as ifnet; {self.method} does not."
             )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError if a backend other than PyTorch has no usable model for frames of (h, w)."""
+        if self.context.backend != "pytorch":
+            cast("OnnxIntermediate", self.pipeline.network).check_size(size)
 
     def flow_of(self, pair: PreparedFrames) -> Flows:
         """The flow (1, 2, h, w) between the frames, both ways, x then y, in pixels."""

@@ -185,24 +185,43 @@ class OnnxIntermediate(Intermediate):
         self.weights = checkpoints.find("ifnet", folder)
         self._origin = {} if self.weights is None else _origin(self.weights)
 
+    def check_size(self, size: _Size) -> None:
+        """Load the model for frames of (h, w).
+
+        Raises:
+            InputError: as `_model`.
+        """
+        self._model_for(size)
+
     def prepare(self, pair: Pair, flow: Any = None) -> Frames:
+        self.check_size((pair.frame0.shape[2], pair.frame0.shape[3]))
         frames = torch.stack([pair.frame0, pair.frame1])
         seen = None if pair.seen0 is pair.frame0 else torch.stack([pair.seen0, pair.seen1])
         return Frames(frames, seen)
 
     def interpolate(self, prepared: Frames, t: float | Tensor) -> Interpolation:
         h, w = prepared.frames.shape[-2:]
-        coarser = min(self.coarser * ifnet.coarseness((h, w)), COARSENESSES[-1])
+        model, coarser = self._model_for((h, w))
         times = ifnet.time_plane(t, prepared.frames)
         seen = prepared.frames if prepared.seen is None else prepared.seen
         frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
-        model = self._model(coarser, (frame0.shape[2], frame0.shape[3]))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
-        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask, coarser)
+        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask, coarser, seen)
+
+    def _model_for(self, size: _Size) -> tuple[_Model, int]:
+        """The model for frames of (h, w), and the factor by which its blocks work coarser.
+
+        Raises:
+            InputError: as `_model`.
+        """
+        coarser = min(self.coarser * ifnet.coarseness(size), COARSENESSES[-1])
+        multiple = _MULTIPLE * coarser
+        h, w = (-(-side // multiple) * multiple for side in size)
+        return self._model(coarser, (h, w)), coarser
 
     def _model(self, coarser: int, size: _Size) -> _Model:
-        """The model for frames of (h, w).
+        """The model for frames of (h, w) after padding.
 
         Raises:
             InputError: the file is missing, is not a model, or was exported from other weights or by another version.

@@ -27,6 +27,7 @@ class PreparedPair(NamedTuple):
 
     synthesis: Any
     alpha: Tensor | None  # (2, 1, h, w)
+    colours: Tensor | None  # (2, 6, h, w), weighted by alpha, and as they are; None if alpha is the same everywhere
     size: tuple[int, int]  # (h, w)
 
 
@@ -50,14 +51,17 @@ class Pipeline:
             frame0, frame1: (1, 3, h, w) RGB or (1, 4, h, w) RGBA in [0, 1].
             flow: flow01 and flow10, (1, 2, h, w); estimated by default.
         """
-        pair, alpha = Pair(frame0, frame1, frame0, frame1), None
+        pair, alpha, colours = Pair(frame0, frame1, frame0, frame1), None, None
         if frame0.shape[1] == 4:
-            colours, alphas = _split(frame0, frame1)
-            pair, alpha = Pair(*_extend(colours, alphas), *over_plain_background(colours, alphas)), torch.cat(alphas)
+            visible, alphas = _split(frame0, frame1)
+            pair, alpha = Pair(*_extend(visible, alphas), *over_plain_background(visible, alphas)), torch.cat(alphas)
+            if alpha.min() < alpha.max():
+                colours = torch.cat([pair.frame0, pair.frame1])
+                colours = torch.cat([colours * alpha, colours], 1)
         if flow is None and self.estimator is not None:
             flow = flows.at_moderate_size(self.estimator, pair.seen0, pair.seen1)
         h, w = frame0.shape[2:]
-        return PreparedPair(self.synthesiser.prepare(pair, flow), alpha, (h, w))
+        return PreparedPair(self.synthesiser.prepare(pair, flow), alpha, colours, (h, w))
 
     @torch.inference_mode()
     def frames(self, prepared: PreparedPair, t: float | Tensor) -> Tensor:
@@ -75,13 +79,14 @@ class Pipeline:
     def carry(self, prepared: PreparedPair, t: float | Tensor, carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """The frames as in `frames`, and `carried` (2, k, h, w), channels of both keys, at the times: (n, k, h, w)."""
         _check_times(t, prepared.size)
-        more = [x for x in (prepared.alpha, carried) if x is not None]
-        frames = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
-        channels = 3 if prepared.alpha is None else 4
-        frames, moved = frames[:, :channels], frames[:, channels:]
+        more = [x for x in (prepared.alpha, prepared.colours, carried) if x is not None]
+        drawn = self.synthesiser.synthesise(prepared.synthesis, t, torch.cat(more, 1) if more else None)
+        frames, moved = drawn[:, :3], drawn[:, 3:]
         if prepared.alpha is not None:
-            colours, alpha = frames.split([3, 1], 1)
-            frames = torch.cat([colours * (alpha > 0), alpha], 1)
+            alpha, moved = moved[:, :1], moved[:, 1:]
+            if prepared.colours is not None:
+                frames, moved = _weighted_by_alpha(frames, alpha, moved[:, :6]), moved[:, 6:]
+            frames = torch.cat([frames * (alpha > 0), alpha], 1)
         return frames, moved
 
     @torch.inference_mode()
@@ -154,7 +159,14 @@ def _split(frame0: Tensor, frame1: Tensor) -> tuple[tuple[Tensor, ...], tuple[Te
 
 
 def over_plain_background(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Tensor]:
-    """Composite both frames over white or black, whichever contrasts more with the visible colours."""
+    """Composite both frames over white or black, whichever contrasts more with the visible colours.
+
+    If one frame alone is opaque, the other is composited over the mean colour that is seen where it is transparent.
+    """
+    for i, (alpha, other) in enumerate(zip(alphas, alphas[::-1], strict=True)):
+        if other.min() == 1 and alpha.min() < 1:
+            ground = (colours[1 - i] * (1 - alpha)).sum((2, 3), keepdim=True) / (1 - alpha).sum()
+            return [ground + (colour - ground) * alpha for colour, alpha in zip(colours, alphas, strict=True)]
     weight = torch.stack([alpha.sum() for alpha in alphas]).sum().clamp(min=1e-6)
     totals = [(colour * alpha).sum() for colour, alpha in zip(colours, alphas, strict=True)]
     mean = torch.stack(totals).sum() / (3 * weight)
@@ -170,6 +182,16 @@ def _extend(colours: tuple[Tensor, ...], alphas: tuple[Tensor, ...]) -> list[Ten
     hidden = [(alpha[0, 0] == 0).cpu().numpy() for alpha in alphas]
     sources = [1 - i if hidden[i].all() else i for i in range(2)]
     return [_nearest_visible(colours[i], hidden[i]) for i in sources]
+
+
+def _weighted_by_alpha(frames: Tensor, alpha: Tensor, colours: Tensor) -> Tensor:
+    """Frames (n, 3, h, w), in which both keys count alike, with each key counting by its alpha.
+
+    Args:
+        alpha, colours: of `PreparedPair`, moved to the times of the frames.
+    """
+    weighted, plain = colours.split(3, 1)
+    return (frames + torch.where(alpha > 0, weighted / alpha, plain) - plain).clamp(0, 1)
 
 
 def _nearest_visible(colour: Tensor, hidden: np.ndarray) -> Tensor:

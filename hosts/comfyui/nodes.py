@@ -74,6 +74,14 @@ def _checked(images: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:
     return images
 
 
+def _only(images: Tensor) -> Tensor:
+    if len(_checked(images)) > 1:
+        raise ValueError(
+            f"A batch of {len(images)} images is no end of a pair; select one of them, or use the node for a sequence."
+        )
+    return images[0]
+
+
 def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
     sizes = {f"{image.shape[1]}×{image.shape[0]}" for image in images}
     if len(sizes) > 1:
@@ -108,7 +116,7 @@ class InbetweenPair(_Node):
         return {"required": {"first": ("IMAGE",), "last": ("IMAGE",), "between": _BETWEEN, "synthesis": _SYNTHESIS}}
 
     def run(self, first: Tensor, last: Tensor, between: int, synthesis: str) -> tuple[Tensor]:
-        return (interpolate([_checked(first)[-1], _checked(last)[0]], between, synthesis),)
+        return (interpolate([_only(first), _only(last)], between, synthesis),)
 
 
 class InbetweenSequence(_Node):

@@ -121,6 +121,12 @@ def test_an_empty_batch_is_refused():
             execute("InbetweenPair", first=first, last=last)
 
 
+def test_a_batch_is_no_end_of_a_pair():
+    for first, last in ((images(2), images(1)), (images(1), images(2))):
+        with pytest.raises(ValueError, match="A batch of 2 images is no end of a pair"):
+            execute("InbetweenPair", first=first, last=last)
+
+
 def test_progress_is_shown_and_cancelling_ends_the_work(monkeypatch):
     done = []
 

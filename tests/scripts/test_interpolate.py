@@ -222,9 +222,9 @@ def test_nothing_that_is_read_is_overwritten_and_nothing_gets_among_the_keys(run
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is only for two frames"),
-        (["a.png", "b.png", "--between", "2", "--times", "0.5"], "--times is only for two frames"),
-        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is only for two frames"),
+        (["a.png", "b.png", "--loop", "--fps", "2"], "--fps is only for two frames, which --loop makes a sequence"),
+        (["a.png", "b.png", "--part", "m.png=in", "--times", "0.5"], "--times is only for two frames, which --part"),
+        (["a.png", "b.png", "a.png", "--show-flow"], "--show-flow is only for two frames; "),
         (["a.png", "b.png", "--between", "2", "--ticks", "0.5"], "not allowed with"),
         (["a.png", "b.png", "a.png"], "Two keys are named a"),
         (["a.png", "b.png", "--between", "1,2"], "--between has 2 counts for 1 gap;"),
@@ -325,8 +325,9 @@ def test_keys_are_drawn_where_no_extra_is_installed():
     ("arguments", "says"),
     [
         (["--fps", "0"], "--fps: 0 is out of range"),
-        (["--fps", "x"], "--fps: x is not a whole number"),
-        (["--fps", "1.5"], "--fps: 1.5 is not a whole number"),
+        (["--fps", "x"], "--fps: 'x' is not a whole number"),
+        (["--fps", "1.5"], "--fps: '1.5' is not a whole number"),
+        (["--fps", ""], "--fps: '' is not a whole number"),
         (["--times", "1.5"], "--times: 1.5 is out of range"),
         (["--times", "0.5", "nan"], "--times: nan is out of range"),
         (["--times", "0"], "--times: 0 is out of range"),

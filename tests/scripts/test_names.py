@@ -122,7 +122,7 @@ def test_links_are_followed(call):
         (["a.png", "b.png", "--out", ""], "argument --out: the path is empty; name a file or folder"),
         (["a.png", "b.png", "--preview", "p.avi"], "must end in"),
         (["a.png", "small.png"], "a.png and small.png cannot be interpolated: The frames differ in size"),
-        (["a.png", "b.png", "--out", "a.png"], "cannot be created (File exists)"),
+        (["a.png", "b.png", "--out", "a.png"], "cannot be created (it is a file)"),
     ],
 )
 def test_mistakes_are_found_before_pytorch_is_imported(arguments, says):

@@ -64,6 +64,11 @@ def simple() -> Interpolator:
 
 
 @pytest.fixture(scope="module")
+def shipped() -> Interpolator:
+    return Interpolator(device="cpu")
+
+
+@pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints")
     write_checkpoints(folder)
@@ -399,6 +404,29 @@ def test_alpha_travels_with_the_motion(simple, t):
     assert abs(solid.sum() / (disc(35)[:, :, 3] > 127).sum() - 1) < 0.05
 
 
+@pytest.mark.parametrize("by", ["simple", "shipped"])
+def test_what_one_frame_alone_shows_has_its_colour_there(request, by):
+    """An outlined disc on clear ground, then on white."""
+    interpolator = request.getfixturevalue(by)
+    columns, rows = np.meshgrid(np.arange(96), np.arange(96))
+    distance = np.hypot(columns - 48, rows - 48)
+    white = np.full((96, 96, 4), 255, np.uint8)
+    white[distance < 20, :3] = 0
+    white[distance < 16, :3] = COLOUR
+    clear = white.copy()
+    clear[distance >= 20, 3] = 0
+    for pair in ((clear, white), (white, clear)):
+        (between,) = interpolator(*pair)
+        visible = between[(distance > 24) & (between[..., 3] > 0)]
+        assert len(visible) > 3000
+        assert difference(visible[:, :3], np.array(255)).max() <= 1
+
+
+def test_black_on_clear_ground_moves(shipped):
+    (between,) = shipped(disc(40, colour=(0, 0, 0)), disc(50, colour=(0, 0, 0)))
+    assert difference(between[..., 3], disc(45)[..., 3]).mean() < 1
+
+
 def test_empty_frames_stay_empty(simple):
     empty = np.zeros((32, 32, 4), np.uint8)
     hidden = empty + np.uint8([9, 9, 9, 0])
@@ -517,6 +545,11 @@ def test_options_that_do_not_exist(tmp_path, capsys, options, says):
     with pytest.raises(InputError, match=says):
         Interpolator(folder=tmp_path, **options)
     assert not capsys.readouterr().err
+
+
+def test_a_folder_is_a_path():
+    with pytest.raises(InputError, match="folder of checkpoints is a path, not None"):
+        Interpolator(folder=None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -3,10 +3,12 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,11 +16,14 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from _train.frame_interpolation import Interpolator, onnx_models
+from _scripts import export_onnx
+from _train.frame_interpolation import Interpolator, onnx_models, pairs
+from _train.frame_interpolation.keys import key_drawings, timing
 from _train.frame_interpolation.methods import BACKENDS
 from _train.frame_interpolation.models import sharp_ifnet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
-from _util import checkpoints
+from _train.frame_interpolation.video.interpolate import Options, interpolate_video
+from _util import checkpoints, image
 from _util.errors import InputError
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -85,6 +90,25 @@ def test_a_missing_or_damaged_model_is_named(create, folder, backend):
     path.write_bytes(b"\x08\x0a" * 99)
     with pytest.raises(InputError, match=r"cannot load .*ifnet-4\.onnx"):
         interpolate(*pair)
+
+
+@pytest.mark.parametrize("kind", ["pair", "sequence", "video"])
+def test_nothing_is_written_without_a_model(tmp_path, kind):
+    (tmp_path / "default").mkdir()
+    shutil.copy(checkpoints.FOLDER / "default/ifnet.safetensors", tmp_path / "default")
+    keys, out = [tmp_path / f"keys/{i}.png" for i in range(2)], tmp_path / "out"
+    keys[0].parent.mkdir()
+    for key, frame in zip(keys, frames(1700, 1610, 3), strict=True):
+        image.write(key, (255 * frame).astype(np.uint8))
+    options, rates = {"folder": tmp_path, "backend": "onnxruntime"}, Options(fps=Fraction(24), in_fps=Fraction(12))
+    draw = {
+        "pair": lambda: pairs.interpolate_files(*keys, out, fps=2, **options),
+        "sequence": lambda: key_drawings.interpolate_keys(keys, out, timing.plan(["0", "1"]), **options),
+        "video": lambda: interpolate_video(keys[0].parent, out, rates, lambda: (Interpolator(**options), {})),
+    }[kind]
+    with pytest.raises(InputError, match=r"ifnet-4\.onnx; write it with"):
+        draw()
+    assert not out.exists()
 
 
 @pytest.mark.slow
@@ -174,6 +198,12 @@ def test_what_onnx_runtime_does_not_draw_is_refused():
         Interpolator(flow="dis", synthesis="splat", backend="onnxruntime")
     with pytest.raises(InputError, match="no backend 'tensorflow'"):
         Interpolator(synthesis="ifnet", backend="tensorflow")
+
+
+def test_a_folder_of_weights_that_is_missing_is_named(call, tmp_path):
+    code, said, _ = call(export_onnx.main, "--checkpoints", tmp_path / "nope")
+    assert code == 2
+    assert said == f"There is no folder of weights {tmp_path / 'nope'}; correct --checkpoints, or leave it out.\n"
 
 
 def test_without_the_packages_it_says_which(tmp_path):

@@ -1,5 +1,6 @@
 """Numbered pictures come in their order with their numbers; files appear whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -119,6 +120,29 @@ def test_names_as_long_as_names_can_be(tmp_path, name):
     with replacing(tmp_path / name) as temporary:
         temporary.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_folders_that_cannot_be_made_say_why(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    for name, why in (
+        ("file", "it is a file"),
+        ("file/more", f"{tmp_path / 'file'} is a file"),
+        ("dangling", "it is a symbolic link that leads nowhere"),
+        ("circle", "it is a symbolic link that leads nowhere"),
+    ):
+        with pytest.raises(InputError) as raised:
+            files.make_folder(tmp_path / name)
+        assert str(raised.value) == f"{tmp_path / name} cannot be created ({why}); choose another place."
+
+
+def test_only_where_there_is_no_room_it_is_to_be_made(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"\(it is a folder\); choose another place"):
+        files.check_writable(tmp_path / "folder")
+    with pytest.raises(InputError, match="; make room or choose another place"), files.writing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):

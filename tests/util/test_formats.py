@@ -303,6 +303,31 @@ def test_windows_of_exr(tmp_path):
     assert pixels[30:, :15].all()
 
 
+def test_what_is_lost_of_exr_is_said_once(tmp_path, capsys):
+    channels = {name: np.ones((H, W), np.float16) for name in ("R", "G", "B", "Z", "diffuse.R")} | {
+        "A": np.zeros((H, W), np.float16)
+    }
+    header = {"type": OpenEXR.scanlineimage, "displayWindow": (np.int32([1, 0]), np.int32([W - 1, H - 1]))}
+    for name in ("a.exr", "b.exr"):
+        with OpenEXR.File(header, channels) as file:
+            file.write(str(tmp_path / name))
+        formats.read(tmp_path / name)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path / 'a.exr'} has channels that are left out, Z, diffuse.R.",
+        f"{tmp_path / 'a.exr'} has light where its alpha is 0, as of a glow, which frames between lose.",
+        f"{tmp_path / 'a.exr'} has pixels outside its display window, which are left out.",
+    ]
+
+
+@pytest.mark.parametrize("compression", ["DWAA", "B44A", "PXR24", "PIZ"])
+def test_exr_is_written_without_loss(tmp_path, compression):
+    compression = getattr(OpenEXR, f"{compression}_COMPRESSION")
+    save_exr(tmp_path / "a.exr", SMOOTH[:, :, :3].astype(np.float32), compression=compression)
+    picture = formats.read(tmp_path / "a.exr")
+    picture.write(tmp_path / "b.exr")
+    np.testing.assert_array_equal(formats.read(tmp_path / "b.exr").pixels, picture.pixels)
+
+
 def test_exr_as_a_screen_shows_it(tmp_path):
     save_exr(tmp_path / "a.exr", np.float32([[0, 0.2140, 1, 9, -1]]).repeat(20, 0))
     assert (image.read(tmp_path / "a.exr")[0] / 65535).tolist() == pytest.approx([0, 0.5, 1, 1, 0], abs=1e-3)
@@ -356,7 +381,7 @@ def test_animations_are_named(tmp_path, suffix):
         (b"\x1aE\xdf\xa3", "video"),
         (b"\xff\x0a", "JPEG XL"),
         (b"hello", "not an image that can be read"),
-        (b"", "not an image that can be read"),
+        (b"", "is empty; export it again"),
     ],
 )
 def test_what_is_no_picture_is_named_for_what_it_is(tmp_path, beginning, says):
@@ -435,10 +460,17 @@ def test_profiles_and_resolution_of_other_kinds(tmp_path, suffix):
                 assert opened.info["dpi"] == pytest.approx((300, 150), abs=0.1)
 
 
-def test_a_profile_of_other_colours_is_left_out(tmp_path):
-    grey = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", icc_profile=grey)
-    assert formats.read(tmp_path / "a.jpg").tags == ()
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("kind", ["rgb in grey", "lab", "garbage"])
+def test_a_profile_of_other_colours_is_left_out_with_a_message(tmp_path, capsys, kind, suffix):
+    profile = {"rgb in grey": PROFILE, "garbage": 40 * b"none"}.get(kind)
+    profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    pixels = GREY if kind == "rgb in grey" else RGB
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels).save(path, icc_profile=profile)
+    assert png.icc_profile(formats.read(path).tags) is None
+    colours = "grey" if kind == "rgb in grey" else "RGB"
+    assert capsys.readouterr().err == f"{path} has a colour profile that is not one of {colours}: left out.\n"
 
 
 def test_frames_of_different_colours_are_reported(tmp_path, capsys):

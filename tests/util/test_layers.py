@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_offsets_hidden_layers_and_groups(tmp_path):
 def test_what_is_refused(tmp_path, stack, says):
     write_stack(tmp_path / "a.ora", stack, a=noise())
     with pytest.raises(InputError, match=says):
+        layers.read(tmp_path / "a.ora")
+
+
+def test_a_damaged_layer_is_named_with_its_document(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.ora", "w") as archive:
+        archive.writestr("stack.xml", '<image w="20" h="20"><stack><layer name="a" src="data/a.png"/></stack></image>')
+        archive.writestr("data/a.png", png.SIGNATURE + b"damaged")
+    with pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/a\.ora: data/a\.png is"):
+        layers.read(tmp_path / "a.ora")
+    with zipfile.ZipFile(tmp_path / "a.ora", "w") as archive:
+        archive.writestr("stack.xml", "<foo/>")
+    with pytest.raises(InputError, match=r"a\.ora has a stack\.xml that begins with <foo>, not <image>"):
         layers.read(tmp_path / "a.ora")
 
 

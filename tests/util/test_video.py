@@ -239,6 +239,19 @@ def test_frames_from_a_time_on_keep_their_times(tmp_path, name, codec, reordered
     assert read == [(tick, tick) for tick in range(round(start * 24), 200)]
 
 
+def test_frames_keep_their_times_where_another_reader_ends(tmp_path):
+    path = encode_at(tmp_path / "v.avi", list(range(100)), "mpeg4", 0, 12)
+    others = [Reader(path).frames() for _ in range(8)]
+    read = []
+    for frame, tick in with_ticks(Reader(path).frames()):
+        read.append((round(frame.time * 24), tick))
+        for other in others:
+            next(other)
+        if others and len(read) % 5 == 0:
+            others.pop().close()
+    assert read == [(tick, tick) for tick in range(100)]
+
+
 @pytest.mark.parametrize("pixel_format", ["bgra", "bgr24"])
 def test_rows_from_the_bottom_up(tmp_path, pixel_format):
     """Frames of uncompressed AVI with a positive height, which FFmpeg's own muxer never writes."""
@@ -649,6 +662,32 @@ def test_a_palette_is_read_from_standard_input(tmp_path):
             [sys.executable, "-c", program], stdin=file, cwd=ROOT, capture_output=True, text=True, check=True
         )
     assert read.stdout == "3\n"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (lambda data: data[:-99], r"ends within a frame, after 0\.08 s"),
+        (
+            lambda data: data.replace(b"FRAME", b"EMARF").replace(b"EMARF", b"FRAME", 2),
+            r"cannot be read beyond 0\.08 s",
+        ),
+        (lambda data: data, None),
+    ],
+)
+def test_y4m_that_is_cut_or_damaged_is_reported(tmp_path, is_stream, damaged, says):
+    header = f"YUV4MPEG2 W{W} H{H} F24:1 Ip A1:1 C444\n".encode()
+    path = tmp_path / "a.y4m"
+    path.write_bytes(damaged(header + 3 * (b"FRAME\n" + bytes(3 * W * H))))
+    program = "import sys; from pathlib import Path; from _util import video; r = video.Reader(Path(sys.argv[1]))\n"
+    program += "print(len(list(r)), r.damage)"
+    with path.open("rb") as file:
+        command = [sys.executable, "-c", program, "-" if is_stream else path]
+        read = subprocess.run(command, stdin=file, cwd=ROOT, capture_output=True, text=True, check=True)
+    name = "Standard input" if is_stream else re.escape(str(path))
+    expected = rf"2 {name} {says}.*; what can be read of it was used\." if says else "3 None"
+    assert re.fullmatch(expected, read.stdout.strip())
 
 
 @pytest.mark.parametrize("size", [(48, 64), (49, 67), (270, 480)])

@@ -13,6 +13,7 @@ first pixel is at 0.
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
     entries = document.get("hints") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
+    if others := sorted(document.keys() - {"hints"}):
+        print(f'{path} has {listed(others)} beside "hints", which is not read.', file=sys.stderr)
     return of_entries(str(path), entries, keys, is_loop)
 
 
@@ -106,7 +109,10 @@ def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop
 
 
 def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
-    """Raise InputError for a hint outside pictures of (h, w), or two that contradict one another."""
+    """Raise InputError for what is no hint, one outside pictures of (h, w), or two that contradict one another."""
+    _check_type(hints)
+    for hint in hints:
+        _checked("A hint", hint.start, hint.end)
     h, w = size
     if hints and max(size) > _LONGEST_SIDE:
         raise InputError(f"Hints are followed in keys of up to {_LONGEST_SIDE} pixels a side; these are {w}×{h}.")
@@ -126,6 +132,23 @@ def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
                 f"Two hints contradict one another: both {which} at {place[0]:g},{place[1]:g}, but differ in the other "
                 "key; remove one."
             )
+
+
+def _check_type(hints: Any) -> None:
+    is_list = isinstance(hints, Sequence) and not isinstance(hints, Hint)
+    if not (is_list and all(isinstance(hint, Hint) and all(map(_is_stroke, hint)) for hint in hints)):
+        raise InputError(
+            "Hints are a list of strokes in both frames, [Hint(((x, y), …), ((x, y), …)), …]; "
+            "a point is a stroke of one point, ((x, y),)."
+        )
+
+
+def _is_stroke(value: Any) -> bool:
+    try:
+        points = np.asarray(value)
+    except ValueError:  # points of different lengths
+        return False
+    return points.dtype.kind in "iuf" and points.ndim == 2 and len(points) > 0 and points.shape[1] == 2
 
 
 def _number(x: float) -> float | int:
@@ -171,7 +194,7 @@ def _mixed(where: str) -> InputError:
     return InputError(f"{where} pairs a point with a stroke; give two points, or two strokes.")
 
 
-def _checked(where: str, start: list[Point], end: list[Point]) -> Hint:
+def _checked(where: str, start: Sequence[Point], end: Sequence[Point]) -> Hint:
     if (len(start) == 1) != (len(end) == 1):
         raise _mixed(where)
     if not all(math.isfinite(x) for point in (*start, *end) for x in point):

@@ -36,7 +36,7 @@ from _train.frame_interpolation.keys.key_motion import KeyMotion
 from _train.frame_interpolation.keys.key_names import name_of
 from _train.frame_interpolation.keys.parts import TimedPart
 from _train.frame_interpolation.keys.timing import Gap
-from _util import files, formats
+from _util import files, formats, layers
 from _util.counts import counted, listed
 from _util.errors import InputError
 from _util.formats import Picture
@@ -113,6 +113,8 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
         pictures = "one picture" if keys else f"no pictures ({files.PICTURE_FORMATS})"
         held = f"{folder} holds {pictures}" if folder else f"{sources[0]} is one picture"
         instead = ", or folders of layers and no picture beside them" if folder and _folders_beside(folder) else ""
+        if folder and (documents := [path.name for path in folder.iterdir() if path.suffix.lower() in layers.SUFFIXES]):
+            instead += f", or documents ({listed(sorted(documents))}) and no picture beside them"
         raise InputError(f"{held}; two keys or more are needed{instead}.")
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         first, *others = same
@@ -218,6 +220,8 @@ def interpolate_keys(
         interpolator = Interpolator(**options)
         if any(gap.is_eased for gap in gaps):
             interpolator.check_eases()
+        if any(gap.ticks for gap in gaps):
+            interpolator.check_size(surveyed[0].size)
         settings = digest_of(interpolator.settings())
         recipes = [_recipe(drawing, surveyed, gaps, settings, guides, common) for drawing in drawings]
         drawn.begin()

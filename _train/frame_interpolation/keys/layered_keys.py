@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.guides import hints
 from _train.frame_interpolation.keys import key_drawings, key_names
 from _train.frame_interpolation.keys.drawn import RECORD, Drawn, check_file, check_keys, write_file
@@ -317,6 +318,7 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
     documents = list(sources)
     if len(sources) == 1 and sources[0].is_dir():
         documents = _documents(sources[0])
+        _warn_hints(sources[0], bool(documents))
         if not documents:
             return _of_folders(sources[0])
         key_drawings.warn_left_out(sources[0], documents)
@@ -326,6 +328,16 @@ def _of_sources(sources: Sequence[Path], folder: Path) -> Cut:
     if len(documents) == 1:
         return _of_groups(documents[0], folder)
     return _of_documents(documents, folder)
+
+
+def _warn_hints(folder: Path, has_documents: bool) -> None:
+    """Print a warning if hints lie beside the layers, where they are not read."""
+    hints_file = folder / "hints.json"
+    if hints_file.is_file():
+        remedy = (
+            "documents take no hints; export layers as folders" if has_documents else "move it to the folder of a layer"
+        )
+        print(f"{hints_file} is not read: {remedy}.", file=sys.stderr)
 
 
 def _of_folders(folder: Path) -> Cut:
@@ -375,6 +387,14 @@ def _without_layer(layer: str, key: str) -> str:
     return re.sub(rf"(?<![^\W_]){re.escape(layer)}(?![^\W\d_])[\W_]*", "", key, count=1, flags=re.IGNORECASE) or key
 
 
+def _read_document(path: Path) -> layers.Document:
+    document = layers.read(path)
+    h, w = document.size
+    if min(h, w) < SMALLEST_SIDE:
+        raise InputError(f"{path} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
+    return document
+
+
 def _of_documents(paths: list[Path], folder: Path) -> Cut:
     cels: dict[str, Cel] = {}
     order: list[str] = []
@@ -383,7 +403,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
     for path, key in zip(paths, keys, strict=True):
         if keys.count(key) > 1:
             raise InputError(f"Two keys are named {key}; drawings are named after keys: rename one.")
-        document = layers.read(path)
+        document = _read_document(path)
         sizes[document.size] = path
         order = _merged(path, order, [layer.name for layer in document.layers])
         for layer in document.layers:
@@ -397,7 +417,7 @@ def _of_documents(paths: list[Path], folder: Path) -> Cut:
 
 def _of_groups(path: Path, folder: Path) -> Cut:
     cels = []
-    for group in layers.read(path).layers:
+    for group in _read_document(path).layers:
         if not group.parts:
             raise InputError(
                 f"{path}: the layer {group.name!r} is in no group; one document has its layers as groups of keys, or "

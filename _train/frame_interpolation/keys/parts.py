@@ -10,6 +10,7 @@
 `key` names the key that begins the gap. Paths of masks are relative to the file.
 """
 
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -84,8 +85,8 @@ def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
     picture = formats.for_display(formats.read(part.path))
     top = np.iinfo(picture.dtype).max
     pixels = picture.astype(np.float32) / top
+    has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4 and bool((pixels[:, :, 3] < 1).any())
     if pixels.ndim == 3:
-        has_alpha = pixels.shape[2] == 4 and (pixels[:, :, 3] < 1).any()
         pixels = pixels[:, :, 3] if has_alpha else pixels[:, :, :3].mean(2)
     if pixels.shape != size:
         raise InputError(
@@ -93,7 +94,8 @@ def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
             "draw the mask on the key."
         )
     if not pixels.any():
-        raise InputError(f"{part.path} is black all over; a mask is white where the part is.")
+        what, needed = ("transparent", "opaque") if has_alpha else ("black", "white")
+        raise InputError(f"{part.path} is {what} all over; a mask is {needed} where the part is.")
     return pixels
 
 
@@ -102,6 +104,8 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
         raise InputError(f"{where}: there is no file {mask}; a mask is a picture of the keys' size.")
     if bool(ease) == bool(ticks):
         raise InputError(f"{where} needs either an ease or ticks.")
+    if not gap.ticks:
+        print(f"{where} has no effect, as its gap has no in-between.", file=sys.stderr)
     try:
         if ease:
             return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)))

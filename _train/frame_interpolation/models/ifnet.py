@@ -41,7 +41,8 @@ class FramePyramid(NamedTuple):
     """A pair of frames, padded to sides that the blocks can divide, and reduced to the size that each block reads."""
 
     frames: Tensor  # (2, b, 3, H, W)
-    levels: list[Tensor]  # (2, b, 3, ≥ H / r, ≥ W / r), the frames to estimate motion from, reduced, then padded
+    seen: Tensor | None  # (2, b, 3, H, W), the frames to estimate motion from, if different
+    levels: list[Tensor]  # (2, b, 3, ≥ H / r, ≥ W / r), the same, reduced, then padded
     reductions: list[int]  # r of each level
     size: tuple[int, int]  # (h, w) before padding
 
@@ -173,10 +174,11 @@ class IFNet(nn.Module):
         frames = padded((frame0, frame1))
         seen = seen or (frame0, frame1)
         is_same = seen[0] is frame0 and seen[1] is frame1
-        flat = (frames if is_same else padded(seen)).flatten(0, 1)
+        others = None if is_same else padded(seen)
+        flat = (frames if others is None else others).flatten(0, 1)
         reductions = scales if self.reduces_before_warping else [scales[0], *(1 for _ in scales[1:])]
         levels = [pad(shrink(flat, reduction), _STRIDE).unflatten(0, (2, -1)) for reduction in reductions]
-        return FramePyramid(frames, levels, reductions, (h, w))
+        return FramePyramid(frames, others, levels, reductions, (h, w))
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
@@ -189,7 +191,7 @@ class IFNet(nn.Module):
     def stages(self, prepared: FramePyramid, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
         """Motion (b, 4, ·, ·) and mask (b, 1, ·, ·) after each block, the last at the size that its block reads, others
         at that of the next block. Motion is in pixels of that size."""
-        _, levels, reductions, _ = prepared
+        levels, reductions = prepared.levels, prepared.reductions
         planes = time_planes(t, prepared)
         stages: list[tuple[Tensor, Tensor]] = []
         for i, (block, images, plane) in enumerate(zip(self.blocks, levels, planes, strict=True)):

@@ -42,7 +42,10 @@ class SharpIFNet(IFNet):
         motion, mask = self.stages(prepared, t)[-1]
         motion = straightened(motion, time_planes(t, prepared)[-1])
         motion, mask = enlarge_to_frames(prepared, motion, mask)
-        return mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)), coarser=prepared.reductions[-1])
+        seen = None if prepared.seen is None else prepared.seen[..., :h, :w]
+        return mix(
+            *(x[..., :h, :w] for x in (prepared.frames, motion, mask)), coarser=prepared.reductions[-1], seen=seen
+        )
 
 
 def straightened(motion: Tensor, time: Tensor) -> Tensor:
@@ -62,7 +65,7 @@ def straightened(motion: Tensor, time: Tensor) -> Tensor:
     return (motion.unflatten(1, (2, 2)) - stray[:, None]).flatten(1, 2)
 
 
-def mix(frames: Tensor, motion: Tensor, mask: Tensor, coarser: int = 1) -> Interpolation:
+def mix(frames: Tensor, motion: Tensor, mask: Tensor, coarser: int = 1, seen: Tensor | None = None) -> Interpolation:
     """Warp both frames along the motion and mix them; pixels at rest are not moved.
 
     Args:
@@ -70,8 +73,10 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor, coarser: int = 1) -> Inter
         motion: (n, 4, h, w); n is b, or b is 1.
         mask: (n, 1, h, w) logits of frame 0's share.
         coarser: the factor by which the finest block worked coarser than the frames; motion spreads that much further.
+        seen: (2, b, 3, h, w), the frames that motion was estimated from, which tell what rests; `frames` by default.
     """
-    motion = motion * (~_is_static(frames, motion, coarser)).to(motion.dtype)  # faster than by a mask
+    is_static = _is_static(frames if seen is None else seen, motion, coarser)
+    motion = motion * (~is_static).to(motion.dtype)  # faster than by a mask
     read0, read1 = warp_both(frames, motion, "sharp")
     frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
     return Interpolation(frame.clamp_(0, 1), motion, mask)

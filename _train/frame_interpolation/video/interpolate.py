@@ -309,6 +309,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
     if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate
+        interpolator.check_size(reader.size)
         expected = expected_seconds(interpolator, reader.size, max(1, math.ceil(fps / reader.rate) - 1))
 
     def write(frame: ComingFrame) -> None:

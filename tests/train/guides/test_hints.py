@@ -63,6 +63,7 @@ def test_files_tell_gaps(tmp_path):
         '{"hints": [{"key": "a", "from": [1, true], "to": [3, 4]}]}',
         '{"hints": [{"key": "a", "from": [1, 2], "to": [[3, 4], [5, 6]]}]}',
         '{"hints": [{"key": ["a"], "from": [1, 2], "to": [3, 4]}]}',
+        '{"hints": [{"key": "a", "from": [1, 2], "to": [3, 4], "to": [5, 6]}]}',
         '{"hints": [{"key": "a", "from": [1, NaN], "to": [3, 4]}]}',
         "[" * 100_000,
     ],
@@ -74,6 +75,13 @@ def test_files_that_are_refused(tmp_path, document):
         hints.read(path, ["a", "b", "c"])
 
 
+def test_what_is_not_read_of_a_file_is_reported(tmp_path, capsys):
+    path = tmp_path / "hints.json"
+    path.write_text('{"hint": [], "hints": []}')
+    assert hints.read(path, ["a", "b"]) == {}
+    assert capsys.readouterr().err == f'{path} has hint beside "hints", which is not read.\n'
+
+
 def test_hints_outside_and_against_one_another():
     good = Hint(((10, 10),), ((199, 119),))
     hints.check([good, good, Hint(((50, 50),), ((20, 20),))], SIZE)
@@ -83,6 +91,33 @@ def test_hints_outside_and_against_one_another():
     for other in (Hint(((10, 10),), ((150, 100),)), Hint(((90, 10),), ((199, 119),))):
         with pytest.raises(InputError, match="contradict"):
             hints.check([good, other], SIZE)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "18,25:28,25",
+        {"from": [18, 25], "to": [28, 25]},
+        ((18, 25), (28, 25)),
+        Hint(((18, 25),), ((28, 25),)),
+        None,
+        [Hint((18, 25), (28, 25))],
+        [Hint((), ())],
+        [Hint(((18, 25),), ((28, 25, 1),))],
+        [Hint((("18", "25"),), ((28, 25),))],
+        [Hint(((18, 25), (1,)), ((28, 25), (2, 2)))],
+    ],
+)
+def test_what_is_no_list_of_hints(bad):
+    with pytest.raises(InputError, match="Hints are a list of strokes in both frames"):
+        hints.check(bad, SIZE)
+
+
+def test_a_point_with_a_stroke_or_no_number_is_refused_from_python():
+    with pytest.raises(InputError, match="A hint pairs a point with a stroke"):
+        hints.check([Hint(((18, 25),), ((28, 25), (30, 25)))], SIZE)
+    with pytest.raises(InputError, match="A hint has a coordinate that is not finite"):
+        hints.check([Hint(((18, float("nan")),), ((28, 25),))], SIZE)
 
 
 def test_hints_in_pictures_too_long_to_be_warped_are_refused():

@@ -274,10 +274,30 @@ def test_what_is_refused(tmp_path, documents):
     layers.write_ora(documents / "k3.ora", [Layer("ground", GROUND[:20])])
     with pytest.raises(InputError, match="one size"), layered_keys.opened([documents]):
         pass
+    layers.write_ora(tmp_path / "small.ora", [Layer("ground", GROUND[:15])])
+    with pytest.raises(InputError, match=r"small\.ora is 56×15 pixels"), layered_keys.opened([tmp_path / "small.ora"]):
+        pass
     image.write(tmp_path / "k4.png", GROUND)
     with pytest.raises(InputError, match="no layers"), layered_keys.opened([documents / "k0.ora", tmp_path / "k4.png"]):
         pass
     assert not layered_keys.is_layered([tmp_path / "k4.png", tmp_path / "k4.png"])
+
+
+def test_documents_beside_a_picture_are_named(tmp_path, documents):
+    image.write(documents / "a.png", GROUND)
+    assert not layered_keys.is_layered([documents])
+    with pytest.raises(InputError, match=r"or documents \(k0\.ora, k1\.ora, k2\.ora\) and no picture beside them"):
+        key_drawings.find_keys([documents])
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("folders", "move it to the folder of a layer"), ("documents", "documents take no hints")]
+)
+def test_hints_beside_layers_are_reported(tmp_path, documents, capsys, kind, says):
+    source = documents if kind == "documents" else write_cut(tmp_path / "cut", {"A": ()})
+    (source / "hints.json").write_text("{}")
+    with layered_keys.opened([source]):
+        assert f"{source / 'hints.json'} is not read: {says}" in capsys.readouterr().err
 
 
 def write_cut(folder: Path, tags: dict[str, tuple[png.Chunk, ...]], keys: int = 2) -> Path:

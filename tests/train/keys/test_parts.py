@@ -68,6 +68,20 @@ def test_files_that_are_refused(mask, text):
         parts.read(path, ["a", "b"], [GAP, GAP])
 
 
+@pytest.mark.parametrize(("channels", "says"), [(3, "is black all over"), (4, "is transparent all over")])
+def test_empty_masks_are_named(tmp_path, channels, says):
+    pixels = np.zeros((20, 24, channels), np.uint8)
+    pixels[..., :3] = 255 * (channels == 4)
+    image.write(tmp_path / "a.png", pixels)
+    with pytest.raises(InputError, match=says):
+        parts.read_mask(parts.TimedPart(tmp_path / "a.png", ()), (20, 24))
+
+
+def test_a_part_without_an_in_between_is_reported(mask, capsys):
+    assert parts.parse(f"{mask}=in", timing.Gap.on((), 1)).ticks == ()
+    assert capsys.readouterr().err == f"The part '{mask}=in' has no effect, as its gap has no in-between.\n"
+
+
 def test_ticks_that_are_no_numbers_are_named(mask):
     with pytest.raises(InputError, match=r"hair=1\.png=0\.1:0\.5': ticks has '0\.1:0\.5', which is not a number"):
         parts.parse(f"{mask}=0.1:0.5", GAP)
