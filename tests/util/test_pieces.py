@@ -435,8 +435,9 @@ NOTHING = np.zeros((540, 960), bool)
 def pieces_at(centroids, area, size=(540, 960)):
     """Square pieces of one area, none of them cut by the border of the frame, and what is around them."""
     count, reach = len(centroids), round(area**0.5 / 2)
-    boxes, labels = np.tile([1, 1, 2, 2], (count, 1)), np.full(size, count, np.int32)
-    for i, (x, y) in enumerate(np.rint(centroids).astype(int)):
+    centres, labels = np.rint(centroids).astype(int), np.full(size, count, np.int32)
+    boxes = np.concatenate([centres - reach, centres + reach], 1).clip(1)
+    for i, (x, y) in enumerate(centres):
         labels[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach] = i
     areas = np.append(np.full(count, area), labels.size)
     return SimpleNamespace(centroids=np.array(centroids, float), areas=areas, boxes=boxes, labels=labels)
