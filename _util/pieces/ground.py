@@ -51,7 +51,8 @@ def find_divided_ground(
         is_ground = known.copy()
         is_ground[outer] |= stays & ((count >= _SIDES) | ((count == _SIDES - 1) & much))
         known_colours.append(of[is_ground])
-    return [_have_one_colour(of[:, None], np.concatenate(known_colours)).any(1) for of in colours]
+    of_ground = np.concatenate(known_colours)
+    return [np.any(_have_one_colour(of[:, None], of_ground), 1) for of in colours]
 
 
 def _sides(segments: Segments) -> np.ndarray:
@@ -68,6 +69,7 @@ def _along_border(segments: Segments) -> np.ndarray:
 
 
 def _have_one_colour(colours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether colours (…, 3) are the same, for two arrays that broadcast."""
     return np.abs(colours - others).max(-1) <= 255 * _ONE_COLOUR
 
 

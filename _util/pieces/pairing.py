@@ -100,9 +100,8 @@ def _only(
             is_only[k] &= (_apart(colours[i][rivals], colours[i][piece]) <= _ALIKE).sum() == 1
     for i, stay in enumerate(_keep_outlines(both)):
         is_only &= ~stay[alike[:, i]]
-        is_only &= ~np.array(
-            [_keeps_its_colour(both[i], both[1 - i], *pair, unchanged) for pair in alike[:, [i, 1 - i]]], bool
-        )
+        stays = [_keeps_its_colour(both[i], both[1 - i], pair[i], pair[1 - i], unchanged) for pair in alike]
+        is_only &= ~np.array(stays, bool)
     return alike[is_only]
 
 
