@@ -38,7 +38,7 @@ from _util.sgm.motion import scale_of
 _FLAT = 0.75  # minimum share of flat pixels of a flat piece, off edges
 _OFF_EDGES = 0.1  # minimum share of these of its pixels
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
-_MOST_TURNED = 150.0  # degrees; what seems to rotate by more is rather a smile that becomes a frown
+_MOST_TURNED = 150.0  # degrees on what it is joined to; more is rather a smile that becomes a frown
 _SHIFTED = 60.0  # minimum displacement of a piece that moves far without rotating, in pixels at 540×960
 _TOGETHER = 30.0  # difference of displacements up to which joined pieces move alike, in pixels at 540×960
 _ALONG = 6.0  # the same, up to which a piece that matches badly is drawn along, as a tyre whose spokes rotate
@@ -159,14 +159,15 @@ class _Turning(NamedTuple):
 def _find_turning(
     pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces, matched: Flows, candidates: np.ndarray, scale: float
 ) -> _Turning:
-    joined_to = pieces.chains.joined_to
-    rotations = np.abs(np.degrees(angles(pieces.chains.matrices)))
-    is_turned = rotations >= _TURNED
+    chains, joined_to = pieces.chains, pieces.chains.joined_to
+    rotations = np.degrees(angles(chains.matrices))
+    is_turned = np.abs(rotations) >= _TURNED
     bows = deviations_of(pieces, matched)
     turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     shifts = ~is_turned & (np.hypot(*_displacements(pieces, matched)) >= _SHIFTED * scale)
     matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces)) & _are_whole(pieces)
-    matches &= rotations <= _MOST_TURNED
+    relative = (rotations - np.where(chains.parents < 0, 0, rotations[chains.parents]) + 180) % 360 - 180
+    matches &= np.maximum(np.abs(relative), np.abs(rotations[chains.roots()])) <= _MOST_TURNED
     matches &= ~_come_off(pieces, matches & turns, is_turned)
     seen, unlike = _compared(pictures, pieces, matched, matches)
     matches &= unlike <= _MOST_UNLIKE
