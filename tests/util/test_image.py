@@ -162,7 +162,7 @@ def damage(kind: str, folder):
         ("missing", "no image"),
         ("a folder", "is a folder"),
         ("below a file", "cannot be read"),
-        ("empty", "not an image"),
+        ("empty", "is empty; export it again"),
         ("text", "not an image"),
         ("headless", "not an image"),
         ("cut PNG", "truncated"),
