@@ -286,3 +286,26 @@ def test_grain_of_paper_stays():
         assert (after[is_paper] == GROUND).all()
         assert ((before == GROUND) == (after == GROUND))[is_line].all()
         assert ((before != GROUND) == (ink > 1 / 255)).all()
+
+
+def test_fewer_motions_are_tried_where_most_of_them_map_most_lines(monkeypatch):
+    """A grid matches itself from everywhere."""
+
+    def grid(shift):
+        across = [(np.array([[20, y + shift], [340, y + shift]], float), False) for y in range(20, 250, 16)]
+        down = [(np.array([[x, 20 + shift], [x, 244 + shift]], float), False) for x in range(20, 350, 16)]
+        return draw(*across, *down, width=1)
+
+    lines, scale = (trace(grid(0)), trace(grid(3))), scale_of(SIZE)
+    field = line_field(lines[1], SIZE, scale)
+    evaluated = []
+    kernel = matching._count
+    monkeypatch.setattr(
+        matching, "_count", lambda points, *of: (evaluated[-1].append(len(points)), kernel(points, *of))
+    )
+    for most in (10**12, 10**7):
+        monkeypatch.setattr(matching, "_MOST_VISITED", most)
+        evaluated.append([])
+        found = match(lines, field, scale)
+        assert np.hypot(*(found.motions[0] - (1, 0, 0, 3))[2:]) < 1
+    assert max(evaluated[1]) < max(evaluated[0]) / 3
