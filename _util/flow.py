@@ -3,20 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _util import threads
 from _util.graphs import constant
 from _util.sampling import sample
 
-_MOST_CHANNELS, _LONGEST = 4, 32767  # limits of cv2.remap
-_BAND = 32768  # pixels; OpenCV starts further threads from twice as many
 _ALIKE = 3.0  # pixels by which paths of one piece differ at most within 3×3 pixels, as those of one that rotates by 80°
-_CONTRAST = 1.25  # weight of bicubic in mode "sharp"; bilinear has the rest, -0.25
+CONTRAST = 1.25  # weight of bicubic in mode "sharp"; bilinear has the rest, -0.25
 
 
 class Flows(NamedTuple):
@@ -45,15 +41,12 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
         quirk: use the grid of the released EISAI code, with which its weights were trained: pixel x samples at
             `x · w / (w - 1) - ½ + flow`. False: exactly at `x + flow`.
         mode: "bilinear", or "sharp": bicubic plus a quarter of its difference from bilinear, so that lines keep their
-            contrast between pixels. Results may slightly exceed the range of the image. On the CPU, if `quirk` is False
-            and no gradient is needed, positions may be rounded to 1/32 of a pixel, which halves the time.
+            contrast between pixels. Results may slightly exceed the range of the image.
 
     Returns:
         (b, c, h, w), differentiable in both tensors.
     """
     h, w = flow.shape[2:]
-    if mode == "sharp" and not quirk and _fits_opencv(image, flow):
-        return _remap(image, flow)
     if quirk:
         x = torch.linspace(-1, 1, w, device=flow.device, dtype=flow.dtype)
         y = torch.linspace(-1, 1, h, device=flow.device, dtype=flow.dtype)
@@ -65,43 +58,8 @@ def backwarp(image: Tensor, flow: Tensor, quirk: bool = True, mode: str = "bilin
     grid = torch.stack([x + flow[:, 0] * across, y[:, None] + flow[:, 1] * down], -1).to(image.dtype)
     if mode == "sharp":
         bilinear, bicubic = (sample(image, grid, kind, align_corners=not quirk) for kind in ("bilinear", "bicubic"))
-        return bilinear.lerp(bicubic, _CONTRAST)
+        return bilinear.lerp(bicubic, CONTRAST)
     return sample(image, grid, mode, align_corners=not quirk)
-
-
-def _fits_opencv(image: Tensor, flow: Tensor) -> bool:
-    differentiable = torch.is_grad_enabled() and (image.requires_grad or flow.requires_grad)
-    if differentiable or torch.compiler.is_compiling() or image.device.type != "cpu":
-        return False
-    return image.shape[2:] == flow.shape[2:] and max(flow.shape[2:]) < _LONGEST and image.shape[1] <= _MOST_CHANNELS
-
-
-def _remap(image: Tensor, flow: Tensor) -> Tensor:
-    """`backwarp` in mode "sharp" by OpenCV, with the same kernels as PyTorch's, on PyTorch's threads.
-
-    Both libraries' threads spin while they wait for work, so OpenCV's would compete with PyTorch's for the cores.
-    OpenCV processes a band of few rows on the calling thread.
-    """
-    b, c, h, w = image.shape
-    rows = max(1, _BAND // w)
-    bands = -(-h // rows)
-    pixels = image.float().permute(0, 2, 3, 1).contiguous().numpy()
-    motion = flow.float().numpy()
-    x, y = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
-    result = np.empty((b, h, w, c), np.float32)
-
-    def read(start: int, stop: int) -> None:
-        for i, band in (divmod(place, bands) for place in range(start, stop)):
-            part = slice(band * rows, (band + 1) * rows)
-            maps = x + motion[i, 0, part], y[part] + motion[i, 1, part]
-            bilinear, bicubic = (
-                cv2.remap(pixels[i], *maps, kind, borderMode=cv2.BORDER_REPLICATE)
-                for kind in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)
-            )
-            cv2.addWeighted(bicubic, _CONTRAST, bilinear, 1 - _CONTRAST, 0, dst=result[i, part].reshape(bicubic.shape))
-
-    threads.run(read, b * bands)
-    return torch.from_numpy(result).permute(0, 3, 1, 2).to(image.dtype)
 
 
 def resize(flow: Tensor, size: Sequence[int]) -> Tensor:

@@ -30,7 +30,8 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import Interpolation
 from _train.frame_interpolation.models.layers import pad
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
+from _train.frame_interpolation.models.mixing import mix, static_limit
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.syntheses import Intermediate, Pair
 from _util import checkpoints, command, extras, files, runs
 from _util.errors import InputError
@@ -207,7 +208,9 @@ class OnnxIntermediate(Intermediate):
         frame0, frame1, *planes = (pad(x, _MULTIPLE * coarser) for x in (*seen, *times.split(1)))
         found = [_run(model, frame0, frame1, plane) for plane in planes]
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
-        return drawn if prepared.seen is None else mix(prepared.frames, drawn.motion, drawn.mask, coarser, seen)
+        if prepared.seen is None:
+            return drawn
+        return mix(prepared.frames, drawn.motion, drawn.mask, static_limit(seen, coarser))
 
     def _model_for(self, size: _Size) -> tuple[_Model, int]:
         """The model for frames of (h, w), and the factor by which its blocks work coarser.

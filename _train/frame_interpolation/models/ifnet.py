@@ -45,6 +45,7 @@ class FramePyramid(NamedTuple):
     levels: list[Tensor]  # (2, b, 3, ≥ H / r, ≥ W / r), the same, reduced, then padded
     reductions: list[int]  # r of each level
     size: tuple[int, int]  # (h, w) before padding
+    static_limit: Tensor | None = None  # (b, 1, h, w) of `mixing.static_limit`, where that is used
 
 
 def coarseness(size: Sequence[int]) -> int:
@@ -108,11 +109,18 @@ class Block(nn.Module):
         """Map images (b, c, h / scale, w / scale), with motion in pixels of that size, to the corrections of the motion
         (b, 4, h, w), in pixels of the full size, and of the mask (b, 1, h, w)."""
         inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
-        change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5]
+        change = F.pixel_shuffle(self._transposed(self.convblock(self.conv0(inner))), 2)
         change = change.to(x.dtype, memory_format=torch.contiguous_format)
         if scale != 1:
             change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
         return change[:, :4] * scale, change[:, 4:]
+
+    def _transposed(self, x: Tensor) -> Tensor:
+        """The transposed convolution at the end, without the sixth of its outputs that is not used."""
+        conv = cast(nn.ConvTranspose2d, self.lastconv[0])
+        used = 4 * 5
+        bias = None if conv.bias is None else conv.bias[:used]
+        return F.conv_transpose2d(x, conv.weight[:, :used], bias, stride=2, padding=1)
 
 
 class IFNet(nn.Module):
@@ -205,7 +213,7 @@ class IFNet(nn.Module):
                 change, change_of_mask = block(shrink(seen, within), within)
                 motion, mask = motion + change, mask + change_of_mask
             if i + 1 < len(levels):
-                motion, mask = _enlarge(motion, mask, reductions[i] // reductions[i + 1], levels[i + 1].shape[-2:])
+                motion, mask = enlarge(motion, mask, reductions[i] // reductions[i + 1], levels[i + 1].shape[-2:])
             stages.append((motion, mask))
         return stages
 
@@ -251,12 +259,7 @@ def shrink(image: Tensor, scale: int) -> Tensor:
     return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]) / 4
 
 
-def enlarge_to_frames(prepared: FramePyramid, motion: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Enlarge what the last block returned to the padded size of the frames."""
-    return _enlarge(motion, mask, prepared.reductions[-1], prepared.frames.shape[-2:])
-
-
-def _enlarge(motion: Tensor, mask: Tensor, factor: int, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def enlarge(motion: Tensor, mask: Tensor, factor: int, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Enlarge motion and mask, and crop them to (h, w) = `size`; motion is scaled to pixels of the new size."""
     if factor != 1:
         both = torch.cat([motion * factor, mask], 1)

@@ -14,19 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.ifnet import (
-    FramePyramid,
-    IFNet,
-    Interpolation,
-    enlarge_to_frames,
-    time_planes,
-    warp_both,
-)
+from _train.frame_interpolation.models.ifnet import FramePyramid, IFNet, Interpolation, time_planes
+from _train.frame_interpolation.models.mixing import mix, static_limit
 
-_ALIKE = 1.5 / 255  # difference of colours up to which frames agree
-_NEAR, _FAR = 2, 32  # pixels to each side within which frames must agree, at least and at most
-_STATIC = 0.5  # pixels of motion below which pixels that agree are at rest
-_KERNEL = 2  # pixels to each side that the sampling kernel reads
 _CELL = 4  # side of the cells that motion is straightened in, pixels; corrections are averaged over 3×3 cells
 _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is intended or an error, and is kept
 
@@ -36,16 +26,20 @@ class SharpIFNet(IFNet):
 
     reduces_before_warping = True
 
+    def prepare(
+        self, frame0: Tensor, frame1: Tensor, coarser: int | None = None, seen: tuple[Tensor, Tensor] | None = None
+    ) -> FramePyramid:
+        prepared = super().prepare(frame0, frame1, coarser, seen)
+        limit = static_limit(torch.stack(seen or (frame0, frame1)), prepared.reductions[-1])
+        return prepared._replace(static_limit=limit)
+
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
         h, w = prepared.size
         motion, mask = self.stages(prepared, t)[-1]
         motion = straightened(motion, time_planes(t, prepared)[-1])
-        motion, mask = enlarge_to_frames(prepared, motion, mask)
-        seen = None if prepared.seen is None else prepared.seen[..., :h, :w]
-        return mix(
-            *(x[..., :h, :w] for x in (prepared.frames, motion, mask)), coarser=prepared.reductions[-1], seen=seen
-        )
+        assert prepared.static_limit is not None
+        return mix(prepared.frames[..., :h, :w], motion, mask, prepared.static_limit, prepared.reductions[-1])
 
 
 def straightened(motion: Tensor, time: Tensor) -> Tensor:
@@ -63,45 +57,3 @@ def straightened(motion: Tensor, time: Tensor) -> Tensor:
     stray = F.avg_pool2d(stray * share, 3, 1, 1, count_include_pad=False)
     stray = F.interpolate(stray, motion.shape[2:], mode="bilinear", align_corners=False)
     return (motion.unflatten(1, (2, 2)) - stray[:, None]).flatten(1, 2)
-
-
-def mix(frames: Tensor, motion: Tensor, mask: Tensor, coarser: int = 1, seen: Tensor | None = None) -> Interpolation:
-    """Warp both frames along the motion and mix them; pixels at rest are not moved.
-
-    Args:
-        frames: (2, b, 3, h, w).
-        motion: (n, 4, h, w); n is b, or b is 1.
-        mask: (n, 1, h, w) logits of frame 0's share.
-        coarser: the factor by which the finest block worked coarser than the frames; motion spreads that much further.
-        seen: (2, b, 3, h, w), the frames that motion was estimated from, which tell what rests; `frames` by default.
-    """
-    is_static = _is_static(frames if seen is None else seen, motion, coarser)
-    motion = motion * (~is_static).to(motion.dtype)  # faster than by a mask
-    read0, read1 = warp_both(frames, motion, "sharp")
-    frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
-    return Interpolation(frame.clamp_(0, 1), motion, mask)
-
-
-def _is_static(frames: Tensor, motion: Tensor, coarser: int) -> Tensor:
-    """Map frames (2, b, 3, h, w) and motion (n, 4, h, w) to (n, 1, h, w): whether each pixel is at rest.
-
-    It is where the frames agree in a window around it and motion is small, or large but samples only that window: such
-    motion has spread from something that moves nearby. Windows are `_NEAR` pixels to each side, twice that, and so on.
-    """
-    h, w = motion.shape[2:]
-    length = motion.abs().amax(1, keepdim=True)
-    difference = (frames[0] - frames[1]).abs_().amax(1, keepdim=True)
-    farthest = _FAR * coarser
-    agree, side = F.pad(difference, 4 * [farthest]) <= _ALIKE, 1  # the side of windows, whose corners these are
-    radius, is_static = _NEAR, length.new_zeros(1, dtype=torch.bool)
-    while radius <= farthest:
-        while side < 2 * radius + 1:
-            step = min(side, 2 * radius + 1 - side)
-            agree = agree[..., step:, :] & agree[..., :-step, :]
-            agree = agree[..., step:] & agree[..., :-step]
-            side += step
-        within = farthest - radius
-        centres = agree[..., within : within + h, within : within + w]
-        is_static = is_static | centres & (length < (_STATIC if radius == _NEAR else radius - _KERNEL))
-        radius *= 2
-    return is_static

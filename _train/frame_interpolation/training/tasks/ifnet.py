@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _train.frame_interpolation.models.ifnet import enlarge_to_frames
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, mix
+from _train.frame_interpolation.models.ifnet import enlarge
+from _train.frame_interpolation.models.mixing import mix
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, drawing_loss, full_precision
 from _util.errors import InputError
@@ -54,8 +55,10 @@ class IFNetTask(Task):
         prepared = self.network.prepare(frame0, frame1)
         stages = self.network.stages(prepared, t)
         h, w = truth.shape[2:]
-        motion, mask = enlarge_to_frames(prepared, *stages[-1])
-        loss, figures = self.judge(mix(prepared.frames, motion, mask).frame[:, :, :h, :w], truth)
+        motion, mask = enlarge(*stages[-1], prepared.reductions[-1], prepared.frames.shape[3:])
+        assert prepared.static_limit is not None
+        drawn = mix(*(x[..., :h, :w] for x in (prepared.frames, motion, mask)), limit=prepared.static_limit)
+        loss, figures = self.judge(drawn.frame, truth)
         if batch.motion is not None and batch.seen is not None:
             with full_precision(loss):
                 error, of_motion = motion_loss([motion for motion, _ in stages], batch.motion, batch.seen)

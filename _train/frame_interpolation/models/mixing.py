@@ -1,0 +1,145 @@
+"""Two frames sampled along the motion at the new frame, and mixed; areas that are static in both frames are copied.
+
+    frames (2, b, 3, h, w), motion (n, 4, h, w), mask (n, 1, h, w), static limit (b, 1, h, w)  ─mix─▶  (n, 3, h, w)
+
+The sampling kernel is slightly sharper than bicubic, so that lines keep their contrast. On the CPU, OpenCV samples, and
+everything is done in bands of few rows, which stay in the cache.
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from _train.frame_interpolation.models.ifnet import Interpolation, enlarge, warp_both
+from _util import threads
+from _util.flow import CONTRAST
+
+_ALIKE = 1.5 / 255  # difference of colours up to which frames agree
+_NEAR, _FAR = 2, 32  # pixels to each side within which frames must agree, at least and at most
+_STATIC = 0.5  # pixels of motion below which pixels that agree are at rest
+_KERNEL = 2  # pixels to each side that the sampling kernel reads
+_LONGEST = 32767  # side, the limit of cv2.remap
+_BAND = 32768  # pixels; OpenCV starts further threads from twice as many
+
+
+def static_limit(frames: Tensor, coarser: int = 1) -> Tensor:
+    """Map frames (2, b, 3, h, w) to (b, 1, h, w): the length of motion, in pixels, below which each pixel is at rest.
+
+    Pixels are at rest where the frames agree in a window around them and motion is small, or large but samples only
+    that window: such motion has spread from something that moves nearby. Windows are `_NEAR` pixels to each side, twice
+    that, and so on.
+
+    Args:
+        coarser: the factor by which the finest block worked coarser than the frames; motion spreads that much further.
+    """
+    difference = (frames[0] - frames[1]).abs_().amax(1, keepdim=True)
+    radii = [_NEAR]
+    while 2 * radii[-1] <= _FAR * coarser:
+        radii.append(2 * radii[-1])
+    limits = [_STATIC, *(radius - _KERNEL for radius in radii[1:])]
+    if _is_plain(frames):
+        return _limit_by_distance(difference, radii, limits)
+    largest = F.max_pool2d(F.pad(difference, 4 * [radii[-1]]), 2 * _NEAR + 1, 1)  # within the radius of each pixel
+    result, (h, w) = torch.zeros_like(difference), difference.shape[2:]
+    for radius, limit in zip(radii, limits, strict=True):
+        within = radii[-1] - radius
+        result = torch.where(largest[..., within : within + h, within : within + w] <= _ALIKE, limit, result)
+        if radius < radii[-1]:
+            largest = F.max_pool2d(largest, 3, 1, dilation=radius)
+    return result
+
+
+def _limit_by_distance(difference: Tensor, radii: list[int], limits: list[float]) -> Tensor:
+    """`static_limit` by the distance to the nearest pixel where the frames differ, along the longer of both axes."""
+    at_distance = np.zeros(radii[-1] + 2, np.float32)
+    for radius, limit in zip(radii, limits, strict=True):
+        at_distance[radius + 1 :] = limit
+    agree = (difference[:, 0] <= _ALIKE).numpy().view(np.uint8)
+    distances = np.stack([cv2.distanceTransform(each, cv2.DIST_C, cv2.DIST_MASK_3) for each in agree])
+    limit = at_distance.take(np.minimum(distances, len(at_distance) - 1).astype(np.intp))
+    return torch.from_numpy(limit)[:, None].to(difference.dtype)
+
+
+def mix(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int = 1) -> Interpolation:
+    """Warp both frames along the motion and mix them; pixels at rest are not moved.
+
+    Args:
+        frames: (2, b, 3, h, w).
+        motion: (n, 4, ≥ h / factor, ≥ w / factor) in pixels of that size; n is b, or b is 1.
+        mask: (n, 1, ·, ·) logits of frame 0's share, as `motion`.
+        limit: (b, 1, h, w) of `static_limit`.
+    """
+    if _is_plain(frames, motion, mask) and max(frames.shape[3:]) < _LONGEST:
+        return _mix_in_bands(frames, motion, mask, limit, factor)
+    motion, mask = enlarge(motion, mask, factor, frames.shape[3:])
+    moves = motion.abs().amax(1, keepdim=True) >= limit
+    motion = motion * moves.to(motion.dtype)  # faster than by a mask
+    read0, read1 = warp_both(frames, motion, "sharp")
+    frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
+    return Interpolation(frame.clamp_(0, 1), motion, mask)
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether NumPy can compute on these tensors: on the CPU, without gradients, not while a graph is exported."""
+    differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return tensors[0].device.type == "cpu" and not differentiable and not torch.compiler.is_compiling()
+
+
+def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int) -> Interpolation:
+    """`mix` by OpenCV on PyTorch's threads, on which a band of few rows is not divided further.
+
+    Positions are rounded to 1/32 of a pixel, which halves the time.
+    """
+    n, (h, w) = len(motion), frames.shape[3:]
+    rows = factor * max(1, _BAND // w // factor)
+    bands = -(-h // rows)
+    pixels = frames.float().permute(0, 1, 3, 4, 2).contiguous().numpy()
+    coarse = torch.cat([motion * factor, mask], 1).float().numpy()
+    limits = limit.float().numpy()
+    x, y = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
+    frame = np.empty((n, h, w, 3), np.float32)
+    fine = np.empty((n, 5, h, w), np.float32)
+
+    def draw(start: int, stop: int) -> None:
+        for i, band in (divmod(place, bands) for place in range(start, stop)):
+            of = i % len(limits)
+            part = slice(band * rows, min((band + 1) * rows, h))
+            found = _enlarged(coarse[i], part, factor, w)
+            moves = np.abs(found[:4]).max(0) >= limits[of, 0, part]
+            found[:4] *= moves
+            fine[i, :, part] = found
+            columns = np.flatnonzero(moves.any(0))
+            across = slice(columns[0], columns[-1] + 1) if len(columns) else slice(0)
+            reads = pixels[:, of, part].copy()
+            for key, image in enumerate(pixels[:, of]):
+                to_x, to_y = found[2 * key : 2 * key + 2, :, across]
+                reads[key][:, across] = _sharp(image, x[across] + to_x, y[part] + to_y)
+            read0, read1 = reads
+            share = cv2.merge([1 / (1 + np.exp(-found[4]))] * 3)
+            cv2.add(read1, cv2.multiply(cv2.subtract(read0, read1), share), dst=frame[i, part])
+
+    threads.run(draw, n * bands)
+    drawn, found = torch.from_numpy(frame).permute(0, 3, 1, 2), torch.from_numpy(fine)
+    return Interpolation(*(each.to(frames.dtype) for each in (drawn.clamp_(0, 1), found[:, :4], found[:, 4:])))
+
+
+def _enlarged(coarse: np.ndarray, part: slice, factor: int, w: int) -> np.ndarray:
+    """Rows `part`, which start at a multiple of `factor`, of the channels (c, ·, ·) enlarged bilinearly: (c, h, w)."""
+    first, last = part.start // factor, -(-part.stop // factor)
+    if factor == 1:
+        return coarse[:, first:last, :w].copy()
+    above = min(first, 1)
+    known = coarse[:, first - above : last + 1]
+    size = known.shape[2] * factor, known.shape[1] * factor
+    whole = np.stack([cv2.resize(channel, size, interpolation=cv2.INTER_LINEAR) for channel in known])
+    return whole[:, above * factor :][:, : part.stop - part.start, :w]
+
+
+def _sharp(pixels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Sample pixels (h, w, c) at positions (h', w'), the border repeated beyond it, as `backwarp` in mode "sharp"."""
+    bilinear, bicubic = (
+        cv2.remap(pixels, x, y, kind, borderMode=cv2.BORDER_REPLICATE) for kind in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+    )
+    return cv2.addWeighted(bicubic, CONTRAST, bilinear, 1 - CONTRAST, 0)
