@@ -41,5 +41,5 @@ def placed(network: Network, device: torch.device, dtype: torch.dtype) -> Networ
 
 def pad(image: Tensor, multiple: int) -> Tensor:
     """Replicate the last row and column until both sides are multiples of `multiple`."""
-    h, w = image.shape[2:]
-    return F.pad(image, (0, -w % multiple, 0, -h % multiple), mode="replicate")
+    down, right = (-side % multiple for side in image.shape[2:])
+    return F.pad(image, (0, right, 0, down), mode="replicate") if down or right else image

@@ -110,12 +110,13 @@ def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, f
             moves = np.abs(found[:4]).max(0) >= limits[of, 0, part]
             found[:4] *= moves
             fine[i, :, part] = found
-            columns = np.flatnonzero(moves.any(0))
-            across = slice(columns[0], columns[-1] + 1) if len(columns) else slice(0)
             reads = pixels[:, of, part].copy()
-            for key, image in enumerate(pixels[:, of]):
-                to_x, to_y = found[2 * key : 2 * key + 2, :, across]
-                reads[key][:, across] = _sharp(image, x[across] + to_x, y[part] + to_y)
+            columns = np.flatnonzero(moves.any(0))
+            if len(columns):
+                across = slice(columns[0], columns[-1] + 1)
+                for read, image, (to_x, to_y) in zip(reads, pixels[:, of], (found[:2], found[2:4]), strict=True):
+                    positions = x[across] + to_x[:, across], y[part] + to_y[:, across]
+                    read[:, across] = _sharp(image, *positions)
             read0, read1 = reads
             share = cv2.merge([1 / (1 + np.exp(-found[4]))] * 3)
             cv2.add(read1, cv2.multiply(cv2.subtract(read0, read1), share), dst=frame[i, part])

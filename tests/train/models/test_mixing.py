@@ -47,6 +47,14 @@ def test_pixels_next_to_a_difference_of_any_direction_may_move():
     assert torch.equal(rests, torch.maximum((y - 9).abs(), (x - 12).abs()) > 2)
 
 
+@torch.inference_mode()
+def test_equal_frames_give_that_frame():
+    pair = torch.rand(1, 1, 3, 300, 400).repeat(2, 1, 1, 1, 1)
+    drawn = mix(pair, 20 * torch.rand(1, 4, 300, 400), torch.randn(1, 1, 300, 400), static_limit(pair))
+    assert torch.equal(drawn.frame, pair[0])
+    assert not drawn.motion.any()
+
+
 @pytest.mark.parametrize("coarser", [1, 2, 8])
 def test_what_rests_is_the_same_with_and_without_gradients(coarser):
     """Without them OpenCV measures the distance to what differs."""
