@@ -226,6 +226,7 @@ def _intermediate(
     network: IFNet, weights: str, context: Context, coarseness: Callable[[Sequence[int]], int]
 ) -> FrameSynthesis:
     checkpoints.load(network.eval(), weights, context.folder)
+    network.trim()
     if context.dtype == torch.float32:
         network.fold()
     placed(network, context.device, context.dtype)

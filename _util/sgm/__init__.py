@@ -14,6 +14,7 @@ no piece was matched.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,8 +43,17 @@ LAYERS = {
 _OWN_COLOUR, _COLOURS_AROUND = 3, 2
 
 
+class _Described(NamedTuple):
+    """The pieces of a frame, and their features (n, channels)."""
+
+    segments: Segments
+    features: np.ndarray
+
+
 class SGM:
     """Flow estimation by segment-guided matching.
+
+    The last frame that was matched is remembered, since the next pair of a sequence begins with it.
 
     Args:
         features: "vgg19" as published, "vgg16", "alexnet", or "auto": VGG-19 if its file is in the folder of
@@ -73,6 +83,7 @@ class SGM:
         self.penalty: Penalty = penalty
         self.style: Style = style
         self.smallest, self.device = smallest, torch.device(device)
+        self._last: tuple[Tensor, _Described] | None = None
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
         """The flow between two frames of equal size.
@@ -99,30 +110,34 @@ class SGM:
         if frame0.shape != frame1.shape:
             raise InputError(f"Frames of {_size(frame0)} and {_size(frame1)} cannot be matched; make both one size.")
         if segments is None:
-            segments = self.segment(frame0), self.segment(frame1)
-        features0, features1 = self._features(frame0, frame1, segments)
-        return match(*segments, features0, features1, self.penalty)
+            described0 = self._described(frame0)
+            described1 = self._described(frame1)
+            self._last = frame1.clone(), described1
+        else:
+            described0, described1 = map(self._describe, (frame0, frame1), segments)
+        pieces, features = zip(described0, described1, strict=True)
+        return match(*pieces, *features, self.penalty)
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow of matched pieces in both directions."""
         return from_arrays(flow_of_pieces(*pictures_of(frame0, frame1), matching), frame0.device)
 
+    def _described(self, frame: Tensor) -> _Described:
+        last = self._last
+        if last is not None and last[0].device == frame.device and torch.equal(last[0], frame):
+            return last[1]
+        return self._describe(frame, self.segment(frame))
+
     @torch.inference_mode()
-    def _features(self, frame0: Tensor, frame1: Tensor, segments: tuple[Segments, Segments]) -> list[np.ndarray]:
-        lacking = [max(0, self.backbone.smallest_side - side) for side in frame0.shape[:1:-1]]
-        frames = F.pad(torch.cat([frame0, frame1]).to(self.device), (0, lacking[0], 0, lacking[1]), "replicate")
-        levels = self.backbone(frames)
-        activations = [
-            [level[i].permute(1, 2, 0).float().cpu().contiguous().numpy() for level in levels] for i in range(2)
-        ]
-        pooled = pool(activations, self.backbone.grids, [piece.labels for piece in segments])
+    def _describe(self, frame: Tensor, segments: Segments) -> _Described:
+        right, down = (max(0, self.backbone.smallest_side - side) for side in frame.shape[:1:-1])
+        levels = self.backbone(F.pad(frame.to(self.device), (0, right, 0, down), "replicate"))
+        activations = [level[0].permute(1, 2, 0).float().cpu().contiguous().numpy() for level in levels]
+        pooled = pool(activations, self.backbone.grids, segments.labels)
         if self.backbone.architecture != "alexnet":
-            return pooled
+            return _Described(segments, pooled)
         ends = np.cumsum(self.backbone.channels)[:-1]
-        return [
-            _joined(np.split(levels, ends, 1), *own_and_around(piece))
-            for levels, piece in zip(pooled, segments, strict=True)
-        ]
+        return _Described(segments, _joined(np.split(pooled, ends, 1), *own_and_around(segments)))
 
 
 def _joined(levels: list[np.ndarray], own: np.ndarray, around: np.ndarray) -> np.ndarray:

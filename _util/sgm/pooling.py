@@ -17,36 +17,29 @@ from _util.compiled import njit
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
-def pool(
-    activations: Sequence[Sequence[np.ndarray]], grids: Sequence[tuple[int, float]], labels: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """The features of all pieces of some images, in parallel.
+def pool(activations: Sequence[np.ndarray], grids: Sequence[tuple[int, float]], labels: np.ndarray) -> np.ndarray:
+    """The features of all pieces of an image; levels are pooled in parallel.
 
     Args:
-        activations: for each image, for each level, (height, width, channels) float32, contiguous.
+        activations: for each level, (height, width, channels) float32, contiguous.
         grids: for each level (stride, offset), the positions of its activations, see `features.Backbone.grids`.
-        labels: for each image (h, w) int32, 0 … n - 1.
+        labels: (h, w) int32, 0 … n - 1.
 
     Returns:
-        For each image (n, channels of all levels) float32.
+        (n, channels of all levels) float32.
     """
-    sums = [
-        [np.zeros((int(pieces.max()) + 1, level.shape[2]), np.float32) for level in levels]
-        for levels, pieces in zip(activations, labels, strict=True)
-    ]
-    jobs = [(i, j) for j in range(len(grids)) for i in range(len(labels))]
+    areas = np.bincount(labels.ravel()).astype(np.float32)
+    sums = [np.zeros((len(areas), level.shape[2]), np.float32) for level in activations]
 
     def work(start: int, stop: int) -> None:
-        for i, j in jobs[start:stop]:
-            level, (stride, offset) = activations[i][j], grids[j]
-            sides = zip(labels[i].shape, level.shape[:2], strict=True)
+        for level, (stride, offset), total in list(zip(activations, grids, sums, strict=True))[start:stop]:
+            sides = zip(labels.shape, level.shape[:2], strict=True)
             rows, columns = (_places(pixels, cells, stride, offset) for pixels, cells in sides)
             largest = np.diff(rows[0]).max() * np.diff(columns[0]).max()
-            _accumulate(level, labels[i], *rows, *columns, largest, sums[i][j])
+            _accumulate(level, labels, *rows, *columns, largest, total)
 
-    threads.run(work, len(jobs))
-    areas = [np.bincount(pieces.ravel()).astype(np.float32) for pieces in labels]
-    return [np.concatenate(levels, 1) / area[:, None] for levels, area in zip(sums, areas, strict=True)]
+    threads.run(work, len(sums))
+    return np.concatenate(sums, 1) / areas[:, None]
 
 
 def _places(pixels: int, cells: int, stride: int, offset: float) -> tuple[np.ndarray, np.ndarray]:

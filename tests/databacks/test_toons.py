@@ -24,7 +24,7 @@ pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup tra
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     path = tmp_path_factory.mktemp("toons") / "atlas.zip"
-    atlas.build(path, drawings=24, icons=0, rigs=4, backgrounds=8, captions=3, seed=1)
+    atlas.build(path, drawings=10, icons=0, rigs=4, backgrounds=4, captions=2, seed=1)
     return atlas.load(path)
 
 

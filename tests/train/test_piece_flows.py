@@ -101,7 +101,7 @@ def test_along_straight_paths_the_same_is_drawn_as_along_flow(synthesis):
 
 @pytest.mark.slow
 def test_articulated_figures_come_out_better_where_they_turn_and_no_worse_where_they_do_not():
-    scores = figures.measure(("sgm+dis+splat", "pieces+dis+splat"), Figures(7, seed=1))
+    scores = figures.measure(("sgm+dis+splat", "pieces+dis+splat"), Figures(5, seed=1))
     for is_turned, most in ((True, 0.8), (False, 1.02)):
         before, after = (
             np.mean([score.lpips for score in scores if score.method == word and (score.turn >= 20) == is_turned])
@@ -111,7 +111,7 @@ def test_articulated_figures_come_out_better_where_they_turn_and_no_worse_where_
     chosen = figures.choose(scores)
     gains = [before.lpips - after.lpips for before, after in chosen]
     assert gains == sorted(gains, reverse=True)
-    assert figures.sheet(chosen[:1], Figures(7, seed=1)).shape == (135, 5 * 240, 3)
+    assert figures.sheet(chosen[:1], Figures(5, seed=1)).shape == (135, 5 * 240, 3)
     assert figures.table(scores).count("\n") == 7
 
 

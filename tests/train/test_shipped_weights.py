@@ -53,7 +53,7 @@ def test_black_and_white_stay_what_they_are(level):
 @pytest.mark.slow
 def test_they_draw_unseen_toons_better_than_splatting(tmp_path):
     pytest.importorskip("resvg_py", reason="toons are drawn by resvg (make/setup train)")
-    atlas.build(tmp_path / "atlas.zip", drawings=24, icons=0, rigs=6, backgrounds=6, captions=2, seed=99)
+    atlas.build(tmp_path / "atlas.zip", drawings=8, icons=0, rigs=2, backgrounds=3, captions=1, seed=99)
     toons = Toons((192, 256), 4, seed=99, times=(0.5, 0.5), pictures=atlas.load(tmp_path / "atlas.zip"))
     lpips = LPIPSLoss()
     interpolators = [Interpolator("dis", name, "cpu") for name in ("splat", "fusion")]

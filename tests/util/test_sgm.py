@@ -1,5 +1,6 @@
 """Segment-guided matching: features of pieces, pairs, and how they move."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_pooling_is_the_mean_of_activations_resized_to_the_image(stride, offset)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
     source = torch.from_numpy(level).double().permute(2, 0, 1)[None]
     large = F.grid_sample(source, grid, padding_mode="border", align_corners=True)[0].numpy()
-    (pooled,) = pool([[level]], [(stride, offset)], [labels])
+    pooled = pool([level], [(stride, offset)], labels)
     expected = np.stack([large[:, labels == i].mean(1) for i in range(7)])
     np.testing.assert_allclose(pooled, expected, atol=1e-5)
 
@@ -201,6 +202,24 @@ def test_one_colour_does_not_move(sgm):
 def test_noise_gives_a_result(sgm):
     for flow in sgm(*torch.rand(2, 1, 3, 90, 120)):
         assert flow.isfinite().all()
+
+
+def test_a_sequence_is_described_frame_by_frame(monkeypatch):
+    """Once each, and matched as pairs alone are; what changes in place is another frame."""
+    keys = [squares([(10 + 8 * i, 10), (60, 20 + 5 * i)])[0] for i in range(4)]
+    alone = [SGM("alexnet").match(*pair) for pair in itertools.pairwise(keys)]
+    sgm, described = SGM("alexnet"), []
+    segment = SGM.segment
+    monkeypatch.setattr(SGM, "segment", lambda self, frame: described.append(frame) or segment(self, frame))
+    together = [sgm.match(*pair) for pair in itertools.pairwise(keys)]
+    assert len(described) == len(keys)
+    for found, expected in zip(together, alone, strict=True):
+        assert len(found.pairs)
+        np.testing.assert_array_equal(found.pairs, expected.pairs)
+    sgm.match(keys[3], keys[0])
+    keys[0].copy_(keys[2])
+    pieces = sgm.match(keys[0], keys[1]).segments0
+    np.testing.assert_array_equal(pieces.labels, alone[2].segments0.labels)
 
 
 def test_sizes_that_do_not_fit(sgm):

@@ -109,18 +109,11 @@ class Block(nn.Module):
         """Map images (b, c, h / scale, w / scale), with motion in pixels of that size, to the corrections of the motion
         (b, 4, h, w), in pixels of the full size, and of the mask (b, 1, h, w)."""
         inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
-        change = F.pixel_shuffle(self._transposed(self.convblock(self.conv0(inner))), 2)
+        change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5]
         change = change.to(x.dtype, memory_format=torch.contiguous_format)
         if scale != 1:
             change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
         return change[:, :4] * scale, change[:, 4:]
-
-    def _transposed(self, x: Tensor) -> Tensor:
-        """The transposed convolution at the end, without the sixth of its outputs that is not used."""
-        conv = cast(nn.ConvTranspose2d, self.lastconv[0])
-        used = 4 * 5
-        bias = None if conv.bias is None else conv.bias[:used]
-        return F.conv_transpose2d(x, conv.weight[:, :used], bias, stride=2, padding=1)
 
 
 class IFNet(nn.Module):
@@ -145,6 +138,16 @@ class IFNet(nn.Module):
         """Fold constants into convolutions, in place, for inference in fp32; in half precision it costs accuracy."""
         for block in self.blocks:
             block.convblock = nn.Sequential(*(cast(ResidualConv, conv).folded() for conv in block.convblock))
+        return self
+
+    def trim(self) -> Self:
+        """Remove the sixth of the outputs of each block that is not used, in place, for inference."""
+        for block in self.blocks:
+            conv = cast(nn.ConvTranspose2d, block.lastconv[0])
+            conv.out_channels = 4 * 5
+            conv.weight = nn.Parameter(conv.weight.detach()[:, : conv.out_channels].clone(), requires_grad=False)
+            assert conv.bias is not None
+            conv.bias = nn.Parameter(conv.bias.detach()[: conv.out_channels].clone(), requires_grad=False)
         return self
 
     @property

@@ -1,5 +1,6 @@
 """IFNet and SharpIFNet: agreement with the published network, any size, several times, what rests."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -245,3 +246,12 @@ def test_motion_hardly_depends_on_where_padding_is_done(sharp):
     padded = [F.pad(frame, (0, 27, 0, 28), mode="replicate") for frame in pair]
     ours, theirs = sharp(*pair).motion, sharp(*padded).motion[..., :100, :101]
     assert (ours - theirs).abs().mean() < 0.02 * theirs.abs().mean()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("prepare", [IFNet.trim, IFNet.fold, lambda network: network.trim().fold()])
+def test_constants_that_are_folded_and_outputs_that_are_removed_change_nothing(sharp, prepare):
+    pair = frames(64, 96)
+    plain, prepared = sharp(*pair, 0.4), prepare(copy.deepcopy(sharp))(*pair, 0.4)
+    torch.testing.assert_close(prepared.frame, plain.frame, atol=1e-4, rtol=0)
+    torch.testing.assert_close(prepared.motion, plain.motion, atol=1e-3, rtol=1e-3)
