@@ -111,8 +111,9 @@ class Block(nn.Module):
         inner = x.to(dtype_of(self.conv0), memory_format=torch.channels_last)
         change = self.lastconv(self.convblock(self.conv0(inner)))[:, :5]
         change = change.to(x.dtype, memory_format=torch.contiguous_format)
-        if scale != 1:
-            change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
+        if scale == 1:
+            return change[:, :4], change[:, 4:]
+        change = F.interpolate(change, scale_factor=scale, mode="bilinear", align_corners=False)
         return change[:, :4] * scale, change[:, 4:]
 
 
@@ -212,8 +213,8 @@ class IFNet(nn.Module):
             else:
                 motion, mask = stages[-1]
                 within = reductions[0] // 2**i // reductions[i]  # the block's scale relative to its input
-                seen = torch.cat([*warp_both(images, motion), plane, mask, motion / within], 1)
-                change, change_of_mask = block(shrink(seen, within), within)
+                seen = [*warp_both(images, motion), plane, mask, motion if within == 1 else motion / within]
+                change, change_of_mask = block(shrink(torch.cat(seen, 1), within), within)
                 motion, mask = motion + change, mask + change_of_mask
             if i + 1 < len(levels):
                 motion, mask = enlarge(motion, mask, reductions[i] // reductions[i + 1], levels[i + 1].shape[-2:])
@@ -259,7 +260,7 @@ def shrink(image: Tensor, scale: int) -> Tensor:
         return image
     middle = scale // 2
     rows = image[:, :, middle - 1 :: scale] + image[:, :, middle::scale]
-    return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]) / 4
+    return (rows[:, :, :, middle - 1 :: scale] + rows[:, :, :, middle::scale]).mul_(0.25)
 
 
 def enlarge(motion: Tensor, mask: Tensor, factor: int, size: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,8 @@ _LONGEST = 32767  # side, the limit of cv2.remap
 _BAND = 32768  # pixels; OpenCV starts further threads from twice as many
 
 
-def static_limit(frames: Tensor, coarser: int = 1) -> Tensor:
-    """Map frames (2, b, 3, h, w) to (b, 1, h, w): the length of motion, in pixels, below which each pixel is at rest.
+def static_limit(frame0: Tensor, frame1: Tensor, coarser: int = 1) -> Tensor:
+    """Map frames (b, 3, h, w) to (b, 1, h, w): the length of motion, in pixels, below which each pixel is at rest.
 
     Pixels are at rest where the frames agree in a window around them and motion is small, or large but samples only
     that window: such motion has spread from something that moves nearby. Windows are `_NEAR` pixels to each side, twice
@@ -34,12 +34,12 @@ def static_limit(frames: Tensor, coarser: int = 1) -> Tensor:
     Args:
         coarser: the factor by which the finest block worked coarser than the frames; motion spreads that much further.
     """
-    difference = (frames[0] - frames[1]).abs_().amax(1, keepdim=True)
+    difference = (frame0 - frame1).abs_().amax(1, keepdim=True)
     radii = [_NEAR]
     while 2 * radii[-1] <= _FAR * coarser:
         radii.append(2 * radii[-1])
     limits = [_STATIC, *(radius - _KERNEL for radius in radii[1:])]
-    if _is_plain(frames):
+    if _is_plain(difference):
         return _limit_by_distance(difference, radii, limits)
     largest = F.max_pool2d(F.pad(difference, 4 * [radii[-1]]), 2 * _NEAR + 1, 1)  # within the radius of each pixel
     result, (h, w) = torch.zeros_like(difference), difference.shape[2:]

@@ -10,7 +10,6 @@ tenths of a pixel too close to the nearer frame, which makes motion uneven over 
 The state dict has the published names, so published weights fit too.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,7 +29,7 @@ class SharpIFNet(IFNet):
         self, frame0: Tensor, frame1: Tensor, coarser: int | None = None, seen: tuple[Tensor, Tensor] | None = None
     ) -> FramePyramid:
         prepared = super().prepare(frame0, frame1, coarser, seen)
-        limit = static_limit(torch.stack(seen or (frame0, frame1)), prepared.reductions[-1])
+        limit = static_limit(*(seen or (frame0, frame1)), prepared.reductions[-1])
         return prepared._replace(static_limit=limit)
 
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:

@@ -30,7 +30,7 @@ def test_what_rests_stays(length, radius, coarser):
     after[..., :32] = torch.rand(1, 3, 64, 32)
     pair = torch.stack([before, after])
     motion = length * torch.tensor([1.0, -0.3, 0.7, 1.0]).view(1, 4, 1, 1).expand(1, 4, 64, 160)
-    drawn = mix(pair, motion, 3 * torch.randn(1, 1, 64, 160), static_limit(pair, coarser))
+    drawn = mix(pair, motion, 3 * torch.randn(1, 1, 64, 160), static_limit(*pair, coarser))
     moves = drawn.motion.any(1).any(1)[0]
     assert moves[: 32 + radius].all()
     assert not moves[32 + radius :].any()
@@ -42,7 +42,7 @@ def test_what_rests_stays(length, radius, coarser):
 def test_pixels_next_to_a_difference_of_any_direction_may_move():
     pair = torch.zeros(2, 1, 3, 20, 30)
     pair[1, 0, 1, 9, 12] = 0.1
-    rests = static_limit(pair)[0, 0] > 0
+    rests = static_limit(*pair)[0, 0] > 0
     y, x = torch.meshgrid(torch.arange(20), torch.arange(30), indexing="ij")
     assert torch.equal(rests, torch.maximum((y - 9).abs(), (x - 12).abs()) > 2)
 
@@ -50,7 +50,7 @@ def test_pixels_next_to_a_difference_of_any_direction_may_move():
 @torch.inference_mode()
 def test_equal_frames_give_that_frame():
     pair = torch.rand(1, 1, 3, 300, 400).repeat(2, 1, 1, 1, 1)
-    drawn = mix(pair, 20 * torch.rand(1, 4, 300, 400), torch.randn(1, 1, 300, 400), static_limit(pair))
+    drawn = mix(pair, 20 * torch.rand(1, 4, 300, 400), torch.randn(1, 1, 300, 400), static_limit(*pair))
     assert torch.equal(drawn.frame, pair[0])
     assert not drawn.motion.any()
 
@@ -61,9 +61,9 @@ def test_what_rests_is_the_same_with_and_without_gradients(coarser):
     frames = torch.rand(1, 2, 3, 90, 140).repeat(2, 1, 1, 1, 1)
     for pair, y, x in [(0, 3, 100), (0, 60, 20), (1, 89, 139)]:
         frames[1, pair, pair, y, x] += 0.1
-    found = static_limit(frames, coarser)
+    found = static_limit(*frames, coarser)
     assert len(found.unique()) > 5
-    assert torch.equal(found, static_limit(frames.requires_grad_(), coarser))
+    assert torch.equal(found, static_limit(*frames.requires_grad_(), coarser))
 
 
 @pytest.mark.parametrize(("pairs", "times"), [(1, 1), (1, 3), (2, 2)])
@@ -76,7 +76,7 @@ def test_the_frame_is_the_same_with_and_without_gradients(pairs, times, size, fa
     frames[..., w // 2 :] = frames[:1, ..., w // 2 :]  # what may rest
     small = -(-h // factor) + 1, -(-w // factor) + 2
     motion, mask = torch.randn(times, 4, *small) * 3 / factor, torch.randn(times, 1, *small)
-    limit = static_limit(frames)
+    limit = static_limit(*frames)
     expected = mix(frames, motion.requires_grad_(), mask, limit, factor)
     found = mix(frames, motion.detach(), mask, limit, factor)
     assert found.frame.shape == (times, 3, h, w)
