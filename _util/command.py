@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 from _util import clock, places
 
+# Signals that end a command in order, besides Ctrl-C; Windows has no SIGHUP.
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PYTHON = "python -m "
 _name: str | None = None  # of the command, if it is not run by `python -m`
 
@@ -145,8 +147,8 @@ def exit_if_failed(failed: Mapping[str, str], summary: str = "") -> None:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130 or 143 if interrupted
-    by Ctrl-C or SIGTERM. An interrupt that has a message is reported by it.
+    """Run a script's `main` and exit: 0, 1 for a closed pipe, 2 for errors the user can fix, 130, 143 or 129 if
+    interrupted by Ctrl-C, SIGTERM or SIGHUP. An interrupt that has a message is reported by it.
     """
     from _util import extras
     from _util.errors import InputError
@@ -156,7 +158,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.unraisablehook = _keep_interrupt
-    _interrupt_on_sigterm()
+    _interrupt_on_signals()
     try:
         _require_current_folder()
         try:
@@ -188,8 +190,9 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "Interrupted; files written so far are complete.", file=sys.stderr)
-        sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print(str(interrupt) or "Interrupted; files written so far are complete.", file=sys.stderr)
+        sys.exit(128 + _number_of(interrupt))
     sys.exit(0)
 
 
@@ -223,33 +226,41 @@ def _require_current_folder() -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as `kill`, `timeout`, Slurm and containers send it."""
+    """SIGTERM, as `kill`, `timeout`, Slurm and containers send it, or SIGHUP, as a terminal that is closed does."""
+
+    def __init__(self, message: str = "", number: int = signal.SIGTERM):
+        super().__init__(message)
+        self.number = number
 
 
-def _interrupt_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, so that temporary files are removed."""
+def _number_of(interrupt: BaseException | None) -> int:
+    return interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
+
+
+def _interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, so that temporary files are removed."""
     process = os.getpid()
 
     def terminate(number: int, _frame: Any) -> None:
         if os.getpid() == process:
-            raise Terminated
+            raise Terminated(number=number)
         signal.signal(number, signal.SIG_DFL)  # of a forked worker
         os.kill(os.getpid(), number)
 
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, terminate)
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, terminate)
 
 
 def _keep_interrupt(unraisable) -> None:
     """Raise an interrupt again, shortly after, if it arrived in code that cannot raise, such as a callback from C."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
-        threading.Timer(0.05, _interrupt, [number]).start()
+        threading.Timer(0.05, _interrupt, [_number_of(unraisable.exc_value)]).start()
     else:
         sys.__unraisablehook__(unraisable)
 
 
-def _interrupt(number: signal.Signals) -> None:
+def _interrupt(number: int) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)  # also ends a blocking call
     else:  # Windows

@@ -14,6 +14,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("_scripts.demo", "interpolate the two demo drawings"),
     "demo-page": Command("_scripts.demo_page", "serve a page that interpolates one pair (Gradio)"),
     "methods": Command("_scripts.methods", "list how flow is found and how frames are drawn"),
+    "compile": Command("_scripts.compile", "compile now what is compiled when it is first used otherwise"),
     "get-weights": Command("_scripts.get_weights", "fetch published weights whose host and licence allow it"),
     "evaluate": Command("_scripts.evaluate", "compare methods with true frames, on ATD-12K or any triplets"),
     "study": Command("_scripts.user_study", "build the page of a user study, and analyse its answers"),

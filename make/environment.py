@@ -63,6 +63,10 @@ def set_up(*wanted: str) -> int:
         _remember(remembered.get("extras", "dev"), torch.build)
     _install(list(_requirements(project, extras)), extras, torch)
     _STAMP.write_text(_state(extras, torch.build), "utf-8")
+    if (ROOT / "_scripts").is_dir():
+        _say("compiling the functions of matching, which takes about a minute.")
+        if not _succeeds(PYTHON, "-m", "_scripts.compile"):
+            _say("that failed, so they are compiled when they are first used.")
     return 0
 
 

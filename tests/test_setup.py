@@ -112,11 +112,12 @@ def index(tmp_path_factory):
 def pip(environment, index):
     """Runs make/setup in a new environment that installs nothing; returns what it said and what pip was asked."""
 
-    def pip(torch=None, has_driver=False, has_index=True, before=None):
+    def pip(torch=None, has_driver=False, has_index=True, before=None, compiles=True):
         python, bin_folder = environment / "bin/python", environment / "elsewhere"
         python.write_text(
             f'#!/bin/sh\necho "$@" >>{environment}/asked\n'
             f'case "$*" in *"-m pip"* | *"import torch"*) exit 0;; esac\n'
+            f'case "$*" in *_scripts.compile*) exit {int(not compiles)};; esac\n'
             f'exec {sys.executable} "$@"\n'
         )
         bin_folder.mkdir(exist_ok=True)
@@ -165,6 +166,15 @@ def test_setup_chooses_pytorch_and_says_so(pip, torch, has_driver, has_index, ch
     assert f"taking {'the ' if chosen == 'none' else ''}PyTorch" in finished.stderr
     assert said in finished.stderr
     assert "install --no-deps --editable ." in command
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_setup_compiles_what_matching_needs(pip, environment, compiles):
+    finished, _ = pip(compiles=compiles)
+    assert finished.returncode == 0
+    assert (environment / "asked").read_text().endswith("-m _scripts.compile\n")
+    assert finished.stderr.endswith("which takes about a minute.\n") == compiles
+    assert finished.stderr.endswith("so they are compiled when they are first used.\n") != compiles
 
 
 def test_setup_remembers_its_pytorch_and_replaces_it(pip, environment):

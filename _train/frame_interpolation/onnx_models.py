@@ -210,7 +210,7 @@ class OnnxIntermediate(Intermediate):
         drawn = Interpolation(*(torch.cat(x)[:, :, :h, :w] for x in zip(*found, strict=True)))
         if prepared.seen is None:
             return drawn
-        return mix(prepared.frames, drawn.motion, drawn.mask, static_limit(*seen, coarser))
+        return mix(prepared.frames, drawn.motion, drawn.mask, static_limit(seen[0], seen[1], coarser))
 
     def _model_for(self, size: _Size) -> tuple[_Model, int]:
         """The model for frames of (h, w), and the factor by which its blocks work coarser.

@@ -115,8 +115,7 @@ class SGM:
             self._last = frame1.clone(), described1
         else:
             described0, described1 = map(self._describe, (frame0, frame1), segments)
-        pieces, features = zip(described0, described1, strict=True)
-        return match(*pieces, *features, self.penalty)
+        return match(described0.segments, described1.segments, described0.features, described1.features, self.penalty)
 
     def flow(self, frame0: Tensor, frame1: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
         """The flow of matched pieces in both directions."""

@@ -48,7 +48,7 @@ def test_a_reason_of_several_is_printed_once(capsys):
     assert capsys.readouterr().err == "bad-0, bad-1: bad.json is damaged.\nb: b is gone.\nand 1 more: c\n"
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("has_pthread_kill", [True, False])  # which Windows lacks
 def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, number):
     program = (
@@ -68,7 +68,9 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
     assert time.perf_counter() - start < 8
 
 
-def test_sigterm_ends_a_command_as_an_interrupt_does(tmp_path):
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_signals_end_a_command_as_an_interrupt_does(tmp_path, number):
     program = (
         "import os, signal, sys, time\n"
         "from pathlib import Path\n"
@@ -76,14 +78,26 @@ def test_sigterm_ends_a_command_as_an_interrupt_does(tmp_path):
         "def main():\n"
         "    with files.replacing(Path(sys.argv[1])) as temporary:\n"
         "        temporary.write_text('half')\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        os.kill(os.getpid(), signal.{number})\n"
         "        time.sleep(10)\n"
         "command.run(main)\n"
     )
     finished = python(program, str(tmp_path / "out.txt"))
-    assert finished.returncode == 128 + signal.SIGTERM
+    assert finished.returncode == 128 + getattr(signal, number)
     assert finished.stderr == "Interrupted; files written so far are complete.\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_what_nohup_ignores_does_not_end_a_command():
+    program = (
+        "import os, signal\n"
+        "from _util import command\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "command.run(lambda: (os.kill(os.getpid(), signal.SIGHUP), print('done')))\n"
+    )
+    finished = python(program)
+    assert (finished.returncode, finished.stdout) == (0, "done\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

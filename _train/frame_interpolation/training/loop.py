@@ -30,7 +30,7 @@ from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
 from _train.frame_interpolation.training.tasks.task import warm_cosine
 from _util import image
-from _util.command import Terminated
+from _util.command import ENDING, Terminated
 from _util.errors import InputError
 
 SKIPS_ALLOWED = 2  # consecutive steps
@@ -79,14 +79,15 @@ class Loop:
             self.journal = Journal(options.out, self.step, state.get("gathered") if state else None)
 
     def run(self) -> None:
-        """Train until the last step, the end of the budget, or Ctrl-C or SIGTERM in any process.
+        """Train until the last step, the end of the budget, or Ctrl-C, SIGTERM or SIGHUP in any process.
 
         Raises:
-            KeyboardInterrupt: the run was interrupted, by SIGTERM if it is `command.Terminated`, before its last step;
-                the state after the current step is saved.
+            KeyboardInterrupt: the run was interrupted before its last step, by SIGTERM or SIGHUP if it is
+                `command.Terminated`; the state after the current step is saved.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask_to_stop)
+        for number in (signal.SIGINT, *ENDING):
+            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:
+                signal.signal(number, self._ask_to_stop)
         started = time.monotonic() - self.seconds
         self.deadline = time.monotonic() + 60 * self.options.budget
         self._set_training_mode()
@@ -99,13 +100,15 @@ class Loop:
                     break
         if self.interrupted_by and self.step < self.options.steps:
             self.fabric.barrier()  # a process that ends makes torchrun end the first, which may still be saving
-            interrupt = KeyboardInterrupt if self.interrupted_by == signal.SIGINT else Terminated
-            raise interrupt(
+            message = (
                 f"Interrupted after step {self.step} of {self.options.steps}, which is saved; the same command resumes."
             )
+            if self.interrupted_by == signal.SIGINT:
+                raise KeyboardInterrupt(message)
+            raise Terminated(message, self.interrupted_by)
 
     def _ask_to_stop(self, number: int, _) -> None:
-        """Stop after the current step on Ctrl-C or SIGTERM; the second signal stops immediately."""
+        """Stop after the current step; the second signal stops immediately."""
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
 

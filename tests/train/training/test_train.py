@@ -392,7 +392,7 @@ def test_full_disk_leaves_the_last_checkpoint(run, data, tmp_path, monkeypatch):
     assert not list((tmp_path / "out").rglob(".*"))
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_end_a_leg_cleanly(run, data, tmp_path, monkeypatch, number, exit_code):
     right, calls = train_tiny.Tiny.training_loss, iter(range(1000))
 
