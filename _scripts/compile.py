@@ -29,8 +29,8 @@ def main() -> None:
     drawings = [Figures(1, line_art=line_art, seed=1)[0].frames for line_art in (False, True)]
     jobs = [(frames, *names) for frames in drawings for names in _METHODS]
     for (frame0, _, frame1), flow, synthesis in tqdm(jobs, unit="pair", leave=False, disable=None):
-        ends = (image.to_array(frame, np.uint8) for frame in (frame0, frame1))
-        Interpolator(flow, synthesis, "cpu", matching="auto")(*ends)
+        ends = [image.to_array(frame, np.uint8) for frame in (frame0, frame1)]
+        Interpolator(flow, synthesis, "cpu", matching="auto")(ends[0], ends[1])
     print(f"Compiled in {time.monotonic() - started:.0f} s.")
 
 

@@ -233,8 +233,8 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def _number_of(interrupt: BaseException | None) -> int:
-    return interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
+def _number_of(interrupt: BaseException | None) -> signal.Signals:
+    return signal.Signals(interrupt.number) if isinstance(interrupt, Terminated) else signal.SIGINT
 
 
 def _interrupt_on_signals() -> None:
@@ -260,7 +260,7 @@ def _keep_interrupt(unraisable) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _interrupt(number: int) -> None:
+def _interrupt(number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)  # also ends a blocking call
     else:  # Windows

@@ -57,7 +57,7 @@ def test_equal_frames_give_that_frame():
 
 @pytest.mark.parametrize("coarser", [1, 2, 8])
 def test_what_rests_is_the_same_with_and_without_gradients(coarser):
-    """Without them OpenCV measures the distance to what differs."""
+    """Without them OpenCV erodes what agrees."""
     frames = torch.rand(1, 2, 3, 90, 140).repeat(2, 1, 1, 1, 1)
     for pair, y, x in [(0, 3, 100), (0, 60, 20), (1, 89, 139)]:
         frames[1, pair, pair, y, x] += 0.1
