@@ -53,9 +53,7 @@ def static_limit(frame0: Tensor, frame1: Tensor, coarser: int = 1) -> Tensor:
 
 def _limit_by_erosion(difference: Tensor, radii: list[int], limits: list[float]) -> Tensor:
     """`static_limit` by OpenCV."""
-    of_fits = np.zeros(
-        256, np.float32
-    )  # the limit by the number of windows that agree, each of which contains the last
+    of_fits = np.zeros(256, np.float32)  # the limit by the number of windows that agree, which contain each other
     of_fits[1 : len(limits) + 1] = limits
     found = np.empty(difference.shape, np.float32)
     for result, agrees in zip(found[:, 0], (difference[:, 0] <= _ALIKE).numpy().view(np.uint8), strict=True):
@@ -124,7 +122,7 @@ def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, f
                     positions = x[across] + to_x[:, across], y[part] + to_y[:, across]
                     read[:, across] = _sharp(image, *positions)
             read0, read1 = reads
-            share = cv2.merge([1 / (1 + np.exp(-found[4]))] * 3)
+            share = cv2.merge([0.5 + 0.5 * np.tanh(0.5 * found[4])] * 3)  # the sigmoid, without overflow
             cv2.add(read1, cv2.multiply(cv2.subtract(read0, read1), share), dst=frame[i, part])
 
     threads.run(draw, n * bands)
