@@ -5,10 +5,7 @@ make/setup does so at its end. Nothing is compiled twice, unless the project is 
 
 import time
 
-import numpy as np
-
-from _databacks.figures import Figures
-from _util import command, extras, image
+from _util import command, extras
 
 _METHODS = (("auto", "ifnet"), ("pieces+dis", "splat"), ("sgm+dis", "fusion"))
 
@@ -20,9 +17,12 @@ def main() -> None:
         "splatting. It takes about a minute.",
     ).parse_args()
     extras.require("numba")
+    import numpy as np
     from tqdm import tqdm
 
+    from _databacks.figures import Figures
     from _train.frame_interpolation import Interpolator
+    from _util import image
 
     started = time.monotonic()
     # A flat drawing and a line drawing, whose parts turn: they need every function.

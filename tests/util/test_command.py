@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     f"_scripts.{path.stem}" for path in sorted((ROOT / "_scripts").glob("*.py")) if "__main__" in path.read_text()
 ]
+UNIGNORED = "hasattr(signal, 'SIGHUP') and signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # where `nohup` runs tests
 HEAVY = {"torch", "lightning", "cv2", "numpy", "numba", "PIL", "av", "ray", "torchmetrics"}
 
 
@@ -54,6 +55,7 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
     program = (
         "import ctypes, os, signal, time\n"
         f"{'' if has_pthread_kill else 'del signal.pthread_kill'}\n"
+        f"{UNIGNORED}\n"
         "from _util import command\n"
         f"def callback(): os.kill(os.getpid(), signal.{number}); time.sleep(1)\n"
         "def main():\n"
@@ -72,7 +74,7 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
 def test_signals_end_a_command_as_an_interrupt_does(tmp_path, number):
     program = (
-        "import os, signal, sys, time\n"
+        f"import os, signal, sys, time\n{UNIGNORED}\n"
         "from pathlib import Path\n"
         "from _util import command, files\n"
         "def main():\n"
