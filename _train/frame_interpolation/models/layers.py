@@ -40,6 +40,6 @@ def placed(network: Network, device: torch.device, dtype: torch.dtype) -> Networ
 
 
 def pad(image: Tensor, multiple: int) -> Tensor:
-    """Replicate the last row and column until both sides are multiples of `multiple`."""
+    """Replicate the last row and column of (b, c, h, w) until both sides are multiples; without a copy if they are."""
     down, right = (-side % multiple for side in image.shape[2:])
     return F.pad(image, (0, right, 0, down), mode="replicate") if down or right else image

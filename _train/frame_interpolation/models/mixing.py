@@ -39,7 +39,7 @@ def static_limit(frame0: Tensor, frame1: Tensor, coarser: int = 1) -> Tensor:
     while 2 * radii[-1] <= _FAR * coarser:
         radii.append(2 * radii[-1])
     limits = [_STATIC, *(radius - _KERNEL for radius in radii[1:])]
-    if _is_plain(difference):
+    if _fits_numpy(difference):
         return _limit_by_erosion(difference, radii, limits)
     largest = F.max_pool2d(F.pad(difference, 4 * [radii[-1]]), 2 * _NEAR + 1, 1)  # within the radius of each pixel
     result, (h, w) = torch.zeros_like(difference), difference.shape[2:]
@@ -72,10 +72,14 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int
     Args:
         frames: (2, b, 3, h, w).
         motion: (n, 4, ≥ h / factor, ≥ w / factor) in pixels of that size; n is b, or b is 1.
-        mask: (n, 1, ·, ·) logits of frame 0's share, as `motion`.
+        mask: (n, 1, ·, ·) logits of frame 0's share, of the size of `motion`.
         limit: (b, 1, h, w) of `static_limit`.
+        factor: by which motion and mask are enlarged bilinearly.
+
+    Returns:
+        frame (n, 3, h, w) in [0, 1], and motion and mask at the size of the frame.
     """
-    if _is_plain(frames, motion, mask) and max(frames.shape[3:]) < _LONGEST:
+    if _fits_numpy(frames, motion, mask) and max(frames.shape[3:]) < _LONGEST:
         return _mix_in_bands(frames, motion, mask, limit, factor)
     motion, mask = enlarge(motion, mask, factor, frames.shape[3:])
     moves = motion.abs().amax(1, keepdim=True) >= limit
@@ -85,7 +89,7 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int
     return Interpolation(frame.clamp_(0, 1), motion, mask)
 
 
-def _is_plain(*tensors: Tensor) -> bool:
+def _fits_numpy(*tensors: Tensor) -> bool:
     """Whether NumPy can compute on these tensors: on the CPU, without gradients, not while a graph is exported."""
     differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return tensors[0].device.type == "cpu" and not differentiable and not torch.compiler.is_compiling()
@@ -108,17 +112,17 @@ def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, f
 
     def draw(start: int, stop: int) -> None:
         for i, band in (divmod(place, bands) for place in range(start, stop)):
-            of = i % len(limits)
+            pair = i % len(limits)
             part = slice(band * rows, min((band + 1) * rows, h))
             found = _enlarged(coarse[i], part, factor, w)
-            moves = np.abs(found[:4]).max(0) >= limits[of, 0, part]
+            moves = np.abs(found[:4]).max(0) >= limits[pair, 0, part]
             found[:4] *= moves
             fine[i, :, part] = found
-            reads = pixels[:, of, part].copy()
+            reads = pixels[:, pair, part].copy()
             columns = np.flatnonzero(moves.any(0))
             if len(columns):
                 across = slice(columns[0], columns[-1] + 1)
-                for read, image, (to_x, to_y) in zip(reads, pixels[:, of], (found[:2], found[2:4]), strict=True):
+                for read, image, (to_x, to_y) in zip(reads, pixels[:, pair], (found[:2], found[2:4]), strict=True):
                     positions = x[across] + to_x[:, across], y[part] + to_y[:, across]
                     read[:, across] = _sharp(image, *positions)
             read0, read1 = reads
