@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from _util import clock, places
 
 # Signals that end a command in order, besides Ctrl-C; Windows has no SIGHUP.
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PYTHON = "python -m "
 _name: str | None = None  # of the command, if it is not run by `python -m`
 
@@ -189,10 +189,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         else:
             raise
         sys.exit(2)
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt as error:
         with contextlib.suppress(OSError):  # the terminal was closed
-            print(str(interrupt) or "Interrupted; files written so far are complete.", file=sys.stderr)
-        sys.exit(128 + _number_of(interrupt))
+            print(str(error) or "Interrupted; files written so far are complete.", file=sys.stderr)
+        sys.exit(128 + _number_of(error))
     sys.exit(0)
 
 
@@ -233,8 +233,20 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def _number_of(interrupt: BaseException | None) -> signal.Signals:
-    return signal.Signals(interrupt.number) if isinstance(interrupt, Terminated) else signal.SIGINT
+def interrupt(number: int, message: str = "") -> KeyboardInterrupt:
+    """The exception of a signal that interrupts."""
+    return KeyboardInterrupt(message) if number == signal.SIGINT else Terminated(message, number)
+
+
+def handle_interrupts(handler: Callable[[int, Any], None]) -> None:
+    """Let a handler take Ctrl-C, SIGTERM, and SIGHUP unless `nohup` ignores it."""
+    for number in (signal.SIGINT, *_ENDING):
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _number_of(error: BaseException | None) -> signal.Signals:
+    return signal.Signals(error.number) if isinstance(error, Terminated) else signal.SIGINT
 
 
 def _interrupt_on_signals() -> None:
@@ -243,11 +255,11 @@ def _interrupt_on_signals() -> None:
 
     def terminate(number: int, _frame: Any) -> None:
         if os.getpid() == process:
-            raise Terminated(number=number)
+            raise interrupt(number)
         signal.signal(number, signal.SIG_DFL)  # of a forked worker
         os.kill(os.getpid(), number)
 
-    for number in ENDING:
+    for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, terminate)
 

@@ -25,6 +25,12 @@ def test_imports_go_one_way(graph):
     assert structure.layer_violations(graph) == []
 
 
+def test_the_training_loop_is_short_enough_to_read():
+    folder = ROOT / "_train/frame_interpolation"
+    files = folder / "train.py", folder / "training/loop.py"
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 350
+
+
 def test_no_files_import_each_other(graph):
     assert structure.import_cycles(graph) == []
 

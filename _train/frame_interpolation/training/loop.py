@@ -29,8 +29,7 @@ from _train.frame_interpolation.training.journal import Journal
 from _train.frame_interpolation.training.progress import Progress
 from _train.frame_interpolation.training.tasks import Task
 from _train.frame_interpolation.training.tasks.task import warm_cosine
-from _util import image
-from _util.command import ENDING, Terminated
+from _util import command, image
 from _util.errors import InputError
 
 SKIPS_ALLOWED = 2  # consecutive steps
@@ -85,9 +84,7 @@ class Loop:
             KeyboardInterrupt: the run was interrupted before its last step, by SIGTERM or SIGHUP if it is
                 `command.Terminated`; the state after the current step is saved.
         """
-        for number in (signal.SIGINT, *ENDING):
-            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:
-                signal.signal(number, self._ask_to_stop)
+        command.handle_interrupts(self._ask_to_stop)
         started = time.monotonic() - self.seconds
         self.deadline = time.monotonic() + 60 * self.options.budget
         self._set_training_mode()
@@ -100,12 +97,8 @@ class Loop:
                     break
         if self.interrupted_by and self.step < self.options.steps:
             self.fabric.barrier()  # a process that ends makes torchrun end the first, which may still be saving
-            message = (
-                f"Interrupted after step {self.step} of {self.options.steps}, which is saved; the same command resumes."
-            )
-            if self.interrupted_by == signal.SIGINT:
-                raise KeyboardInterrupt(message)
-            raise Terminated(message, self.interrupted_by)
+            step = f"step {self.step} of {self.options.steps}, which is saved"
+            raise command.interrupt(self.interrupted_by, f"Interrupted after {step}; the same command resumes.")
 
     def _ask_to_stop(self, number: int, _) -> None:
         """Stop after the current step; the second signal stops immediately."""
