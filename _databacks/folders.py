@@ -1,16 +1,15 @@
-"""Triplets in folders: any folder, at any depth, that holds exactly three pictures.
+"""Triplets in folders: any folder, at any depth, that holds exactly three pictures. Links are followed.
 
 FOLDER/
     shot_1/  a.png  b.png  c.png            b is the truth
     cut/shot_2/  frame1.jpg  frame2.jpg  frame3.jpg
 """
 
-import os
 from pathlib import Path
 
 from _databacks.triplet import Source, Triplet, read_frames
 from _util.errors import InputError
-from _util.files import PICTURE_SUFFIXES, natural, pictures
+from _util.files import is_picture, natural, pictures, walk
 
 
 class Folders(Source):
@@ -31,7 +30,7 @@ class Folders(Source):
                 "images/A-B-C/ with three pictures each, or Lottie animations (.json)."
             )
         relative = (folder.relative_to(self.path).as_posix() for folder in counts)
-        self.names = sorted(relative, key=natural)
+        self.names = sorted(relative, key=lambda name: (natural(name), name))
 
     def __getitem__(self, index: int) -> Triplet:
         """The frames of a folder; transparent pictures are composited over white.
@@ -46,8 +45,4 @@ class Folders(Source):
 
 
 def _count_pictures(path: Path) -> dict[Path, int]:
-    counts = {}
-    for folder, subfolders, files in os.walk(path):
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        counts[Path(folder)] = sum(Path(name).suffix.lower() in PICTURE_SUFFIXES and name[0] != "." for name in files)
-    return counts
+    return {folder: sum(map(is_picture, names)) for folder, names in walk(path)}

@@ -4,7 +4,7 @@
         key_1.png  key_2.png  key_3.png  …  key_10.png      of one cut and one size, in the order of their numbers
 
     FOLDER/
-        cut_1/  key_1.png  …                                or a folder for each cut
+        cut_1/  key_1.png  …                                or a folder for each cut, at any depth
         cut_2/  key_1.png  …
 
 A triplet has the name of its middle frame, after that of its folder if there are several.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from _databacks.triplet import Source, Triplet, folders_in, read_frame
+from _databacks.triplet import Source, Triplet, read_frame
 from _util import files
 from _util.counts import counted
 from _util.errors import InputError
@@ -23,7 +23,7 @@ LPIPS_SMALLEST_SIDE = 31  # of LPIPS
 
 
 class Keyframes(Source):
-    """The triplets of a folder of keyframes, or of folders of keyframes in a folder.
+    """The triplets of a folder of keyframes, or of the folders of keyframes in a folder.
 
     Raises:
         InputError: as `keyframes`, of each cut.
@@ -51,11 +51,12 @@ class Keyframes(Source):
 
 
 def cuts_of(folder: Path) -> list[Path]:
-    """The folder itself if it holds pictures, else the folders in it that do, in natural order, without hidden ones."""
+    """The folder itself if it holds pictures, else the outermost folders in it that do, in natural order."""
     if not folder.is_dir() or files.pictures(folder):
         return [folder]
-    inside = [folder / name for name in folders_in(folder)]
-    return [path for path in inside if files.pictures(path)] or [folder]
+    inside = {path for path, names in files.walk(folder) if any(map(files.is_picture, names))}
+    outermost = (path for path in inside if inside.isdisjoint(path.parents))
+    return sorted(outermost, key=lambda path: (files.natural(str(path)), path)) or [folder]
 
 
 def keyframes(folder: Path) -> list[Path]:

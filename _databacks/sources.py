@@ -6,6 +6,7 @@ A new kind is a class of `Source` in a file of its own, and one entry here.
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,13 +58,18 @@ def _is_lottie(path: Path) -> bool:
 
 def _is_animation(path: Path) -> bool:
     try:
-        return b'"layers"' in path.read_bytes()
+        content = path.read_bytes()
     except OSError:
         return False
+    return all(re.search(member, content) for member in (rb'"layers"\s*:\s*\[', rb'"fr"\s*:'))
 
 
 def _is_clipart(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and not path.is_dir()
+
+
+def _holds_triplets(path: Path) -> bool:
+    return any(sum(map(files.is_picture, names)) == 3 for folder, names in files.walk(path) if folder != path)
 
 
 def _is_flat(path: Path) -> bool:
@@ -88,7 +94,8 @@ KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
 
 
 def open_source(words: str | Path | Sequence[str], split: str = TEST) -> Source:
-    """The source that words name: a path, a kind of `KINDS` and a path, or a kind that has a default path.
+    """The source that words name: a path, a kind of `KINDS` and a path, also as KIND:PATH, or a kind that has a default
+    path.
 
     Args:
         split: "test" or "train", of data that has splits.
@@ -107,7 +114,7 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
     """The kind that words name or that recognises their path, None if there is nothing there, and the path.
 
     Raises:
-        InputError: unknown words.
+        InputError: unknown words, or a folder of pictures has triplets in it.
     """
     first, *rest = [str(words)] if isinstance(words, str | Path) else words
     if len(rest) > 1:
@@ -118,10 +125,17 @@ def find_kind(words: str | Path | Sequence[str]) -> tuple[str | None, Path]:
         if first not in KINDS:
             raise InputError(f"There is no kind of data {first!r}; it is {', '.join(KINDS)}.")
         return first, Path(rest[0])
-    if first in KINDS and KINDS[first].default and not Path(first).exists():
-        return first, Path(KINDS[first].default)
     path = Path(first)
-    return next((name for name, kind in KINDS.items() if kind.recognises(path)), None), path
+    if not path.exists():
+        kind, _, rest = first.partition(":")
+        if kind in KINDS and (named := rest or KINDS[kind].default):
+            return kind, Path(named)
+    kinds = [name for name, kind in KINDS.items() if kind.recognises(path)]
+    if kinds and kinds[0] == "keyframes" and _holds_triplets(path):
+        raise InputError(
+            f"{path} holds pictures and, in folders, triplets; say which is meant: keyframes {path} or folders {path}."
+        )
+    return next(iter(kinds), None), path
 
 
 def summaries() -> str:

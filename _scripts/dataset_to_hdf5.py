@@ -30,11 +30,10 @@ def parse() -> argparse.Namespace:
         help=f"a folder or file; its kind is detected, or named before it. Kinds: {sources.summaries()}",
     )
     parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file")
-    parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    parser.add_argument("--split", choices=["test", "train"], help="of ATD-12K (default: test)")
     parser.add_argument(
         "--frames",
         choices=["arrays", "bytes"],
-        default="arrays",
         help="arrays: decoded, several times faster to read than PNG, and larger by as much; or bytes: the image files "
         "themselves (default: arrays)",
     )
@@ -46,6 +45,10 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if bool(arguments.data) == arguments.check:
         parser.error("--check takes no DATA" if arguments.check else "DATA or OUT.h5 is missing")
+    if arguments.check and arguments.split:
+        parser.error("--split is of DATA, which --check does not read; leave it out")
+    if arguments.frames and (arguments.check or arguments.measure):
+        parser.error("--frames is of packing; leave it out")
     if arguments.out.suffix.lower() not in (".h5", ".hdf5"):
         parser.error(f"{arguments.out} does not end in .h5")
     if not arguments.out.parent.is_dir():
@@ -58,11 +61,11 @@ def main() -> None:
     if arguments.check:
         check(arguments.out)
         return
-    source = sources.open_source(arguments.data, arguments.split)
+    source = sources.open_source(arguments.data, arguments.split or sources.TEST)
     if arguments.measure:
         measure(source, arguments.out)
     else:
-        pack(source, arguments.out, arguments.frames == "arrays")
+        pack(source, arguments.out, arguments.frames != "bytes")
 
 
 def pack(source, out: Path, as_arrays: bool) -> None:

@@ -184,12 +184,23 @@ def judge(arguments: argparse.Namespace) -> None:
         registered=arguments.register,
         in_sequence=arguments.sequence,
     )
-    out = arguments.out or judging.default_out(items, judged_methods)
+    settings = {
+        "data": str(items.source.path.resolve()),
+        "split": arguments.split,
+        "protocol": arguments.protocol,
+        "precision": arguments.precision,
+        "device": judging.device_of(judged_methods).type,
+        "checkpoints": str(arguments.checkpoints.resolve()),
+        "methods": [method.name for method in judged_methods],
+    }
+    out = arguments.out or judging.default_out(
+        items, judged_methods, settings | {"metrics": list(measures.higher_is_better)}
+    )
     refuse_overwriting(out, arguments.table, items, judged_methods)
     if arguments.report:
         require_outside(arguments.report, items.source.path, "choose another --report")
     with holding(out, *([arguments.report] if arguments.report else [])):
-        report_on(arguments, out, items, judged_methods, measures, processes)
+        report_on(arguments, out, settings, items, measures, judged_methods, processes)
 
 
 def refuse_overwriting(out: Path, table: Path | None, items, judged_methods) -> None:
@@ -227,30 +238,18 @@ def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:
         raise InputError(f"--{option} needs frames at several times; {method.name} has one of each item, leave it out.")
 
 
-def report_on(arguments: argparse.Namespace, out: Path, items, judged_methods, measures, processes) -> None:
-    """Judge, and write, print and show what was found."""
+def report_on(
+    arguments: argparse.Namespace, out: Path, settings: dict, items, measures, judged_methods, processes
+) -> None:
+    """Judge, and write, print and show what was found; `settings` are what scores depend on besides the code."""
     from _train.frame_interpolation.evaluation import comparison, judging
     from _train.frame_interpolation.evaluation.items import is_keyframes
     from _train.frame_interpolation.evaluation.pages.report import Report
     from _train.frame_interpolation.evaluation.scores import Gathered
     from _util import runs
 
-    names = [method.name for method in judged_methods]
-    gathered = Gathered(
-        out,
-        {
-            "code": runs.digest_of_code(),
-            "data": str(items.source.path.resolve()),
-            "split": arguments.split,
-            "protocol": arguments.protocol,
-            "precision": arguments.precision,
-            "device": judging.device_of(judged_methods).type,
-            "methods": names,
-        },
-        items.metadata,
-        measures.higher_is_better,
-    )
-    title = items.source.title
+    gathered = Gathered(out, settings | {"code": runs.digest_of_code()}, items.metadata, measures.higher_is_better)
+    title, names = items.source.title, settings["methods"]
     report = None
     if arguments.report:
         report = Report(arguments.report, title, measures.higher_is_better, names, gathered.run)

@@ -37,9 +37,7 @@ def parse() -> argparse.Namespace:
         "(default: 1080)",
     )
     parser.add_argument("--format", choices=["jpg", "png"], default="jpg", help="format of the pictures (default: jpg)")
-    parser.add_argument(
-        "--quality", type=whole(1, 100), default=100, metavar="N", help="JPEG quality, 1 to 100 (default: 100)"
-    )
+    parser.add_argument("--quality", type=whole(1, 100), metavar="N", help="JPEG quality, 1 to 100 (default: 100)")
     parser.add_argument(
         "--layout",
         choices=["folders", "rrld"],
@@ -79,7 +77,10 @@ def parse() -> argparse.Namespace:
         metavar="ADDRESS",
         help="do the videos as tasks of the Ray cluster at this address, or auto; see below",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.quality and arguments.format != "jpg":
+        parser.error("--quality is of JPEG; leave it out, or choose --format jpg")
+    return arguments
 
 
 def create_flow(flow: str, device: str, precision: str, checkpoints: Path | None):
@@ -107,7 +108,7 @@ def main() -> None:
         video_size=size,
         image_size=size,
         format=arguments.format,
-        quality=arguments.quality,
+        quality=arguments.quality or 100,
         flow=identity,
         sensitivity=arguments.sensitivity,
         one_per_cut=arguments.one_per_cut,

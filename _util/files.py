@@ -68,6 +68,11 @@ def _parts(name: str) -> list[tuple[str, int | None]]:
     return [(text.lower(), int(sign + digits) if digits else None) for text, sign, digits in parts]
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file has the suffix of an image, and is not hidden."""
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES and name[0] != "."
+
+
 def pictures(folder: Path) -> list[Path]:
     """The image files of a folder, recognised by suffix, in natural order, without hidden ones.
 
@@ -75,10 +80,37 @@ def pictures(folder: Path) -> list[Path]:
         InputError: the folder cannot be read.
     """
     try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != "."]
+        files = [path for path in folder.iterdir() if is_picture(path.name)]
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
     return sorted(files, key=lambda path: (natural(path.name), path.name))
+
+
+def walk(root: Path, without: Iterable[Path] = ()) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all in it, at any depth, each once, with the names of the files in each.
+
+    Links are followed, except to what lies in `root` itself. Hidden folders are skipped. Folders that cannot be read
+    are reported on stderr.
+
+    Args:
+        without: folders to skip, resolved.
+    """
+    inside, seen = root.resolve(), set(without)
+    for folder, subfolders, names in os.walk(root, onerror=_report_unreadable, followlinks=True):
+        here = Path(folder).resolve()
+        if here in seen:
+            subfolders.clear()
+            continue
+        seen.add(here)
+        visible = (Path(folder, name) for name in subfolders if name[0] != ".")
+        subfolders[:] = [
+            path.name for path in visible if not (path.is_symlink() and path.resolve().is_relative_to(inside))
+        ]
+        yield Path(folder), names
+
+
+def _report_unreadable(error: OSError) -> None:
+    print(f"{error.filename} cannot be read ({error.strerror}): left out.", file=sys.stderr)
 
 
 def left_out(folder: Path, used: Iterable[Path]) -> str | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from _util import runs
 from _util.errors import InputError
-from _util.files import VIDEO_SUFFIXES, making_folder, natural, resolved
+from _util.files import VIDEO_SUFFIXES, making_folder, natural, resolved, walk
 from _util.locks import WITHIN, holding
 
 _CHUNKS, _CHUNK = 64, 2**16
@@ -63,17 +63,10 @@ def _entries(show: Path, out: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _files(root: Path, out: Path) -> Iterator[Path]:
-    seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        here = Path(folder).resolve()
-        if here in seen or here == out:
-            subfolders.clear()
-            continue
-        seen.add(here)
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        for name in files:
+    for folder, names in walk(root, without=[out]):
+        for name in names:
             if name[0] != "." and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                yield Path(folder, name)
+                yield folder / name
 
 
 def _key(path: Path) -> str:

@@ -89,12 +89,12 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     """
     try:
         items = index.read(out)
-    except InputError:
-        items = []
+    except InputError as error:
+        raise _is_other(out) from error
     left_out = _unreadable(source, {item.name for item in items})
     names = [name for name in source.names if name not in left_out]
     if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
-        raise InputError(f"{out} already exists; remove it or choose another name.")
+        raise _is_other(out)
     if _packed_in(out) not in (None, runs.digest_of(_stamps_of(source))):
         raise InputError(
             f"{out} already exists, packed from other files, or these have changed since; remove it or choose another "
@@ -103,6 +103,10 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     print(f"{out} already exists, with these items; nothing to do.", file=sys.stderr)
     shutil.rmtree(_parts_of(out), ignore_errors=True)
     return left_out
+
+
+def _is_other(out: Path) -> InputError:
+    return InputError(f"{out} already exists; remove it or choose another name.")
 
 
 def _unreadable(source: Source, packed: set[str]) -> dict[str, str]:
@@ -208,9 +212,10 @@ def _write(path: Path, triplet: Triplet, metadata: dict[str, str], arrays: dict[
             chunks = (1, *array.shape[1:]) if name == frames.ARRAY else None
             dataset = item.create_dataset(name, data=array, chunks=chunks)
             dataset.attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array).data)
-        item.attrs.update({"time": triplet.time} | metadata)
-        name = triplet.name.encode(errors="surrogateescape")  # as names of files are, in any encoding
-        item.attrs.create("name", name, dtype=h5py.string_dtype())
+        item.attrs["time"] = triplet.time
+        for key, text in ({"name": triplet.name} | metadata).items():
+            encoded = text.encode(errors="surrogateescape")  # as names of files are, in any encoding
+            item.attrs.create(key, encoded, dtype=h5py.string_dtype())
         file.flush()
         path.write_bytes(file.id.get_file_image())
 

@@ -54,11 +54,13 @@ def compute(options: SGMFlowOptions, processes: int = 1) -> dict[str, str]:
         The error messages of the triplets that failed, by name.
 
     Raises:
-        InputError: there are no triplets or no end of them, weights are missing, or the folder holds flows of other
-            settings or data.
+        InputError: there are no triplets or no end of them, weights are missing, the folder holds flows of other
+            settings or data, or pictures would get into the data.
     """
     source = _source(options.data, options.split)
     source.require_end()
+    if options.show:
+        files.require_outside(options.out, source.path)
     _agree_on_settings(options, source)
     waiting = [i for i in range(len(source)) if not _is_done(options, source.names[i])]
     if len(waiting) < len(source):

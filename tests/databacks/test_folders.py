@@ -1,5 +1,7 @@
 """Triplets in folders, and which kind of source a folder is opened as."""
 
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -59,6 +61,34 @@ def test_any_depth_counts_and_other_files_do_not(tmp_path):
     write(tmp_path / "y", ".thumbnail.png")
     write(tmp_path / ".cache", "a.png", "b.png", "c.png")
     assert Folders(tmp_path).names == ["x/cut_9", "x/cut_10", "y"]
+
+
+def test_links_are_followed_each_folder_once(tmp_path, capsys):
+    write(tmp_path / "all/shot_1", "a.png", "b.png", "c.png")
+    write(tmp_path / "elsewhere/shot_2", "a.png", "b.png", "c.png")
+    data = tmp_path / "all"
+    (data / "a link").symlink_to(tmp_path / "elsewhere/shot_2")
+    (data / "another").symlink_to(tmp_path / "elsewhere")
+    (data / "known").symlink_to(data / "shot_1")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path)
+    assert len(Folders(data).names) == 2
+    assert "shot_1" in Folders(data).names
+    assert capsys.readouterr().err == ""
+
+
+def test_folders_that_cannot_be_read_are_reported(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "shot", "a.png", "b.png", "c.png")
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert Folders(tmp_path).names == ["shot"]
+    assert capsys.readouterr().err == f"{tmp_path / 'locked'} cannot be read (Permission denied): left out.\n"
 
 
 def test_the_folder_itself_may_be_the_triplet(tmp_path):
@@ -131,9 +161,9 @@ class TestOpenSource:
         write(tmp_path / "folders/shot", "a.png", "b.png", "c.png")
         write(tmp_path / "rrld/images/1-2-3", "1.png", "2.png", "3.png")
         (tmp_path / "lottie").mkdir()
-        (tmp_path / "lottie/dance.json").write_text('{"layers": []}')
+        (tmp_path / "lottie/dance.json").write_text('{"fr": 24, "layers": []}')
         for name in ("folders", "lottie"):
-            (tmp_path / name / "about.json").write_text("{}")
+            (tmp_path / name / "about.json").write_text('{"layers": 4}')
         assert isinstance(open_source(tmp_path / "folders"), Folders)
         assert isinstance(open_source(tmp_path / "rrld"), RRLDExtract)
         assert isinstance(open_source(str(tmp_path / "lottie")), Lottie)
@@ -142,6 +172,24 @@ class TestOpenSource:
         write(tmp_path, "1.png", "2.png", "3.png", shape=(40, 40, 3))
         (tmp_path / "studio.json").write_text("{}")
         assert isinstance(open_source(tmp_path), Keyframes)
+
+    def test_takes_a_kind_before_its_path(self, tmp_path, monkeypatch):
+        write(tmp_path / "cut_1", "1.png", "2.png", "3.png", shape=(40, 40, 3))
+        assert isinstance(open_source(tmp_path), Folders)
+        assert isinstance(open_source(f"keyframes:{tmp_path}"), Keyframes)
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path / "keyframes:a", "1.png", "2.png", "3.png", shape=(40, 40, 3))
+        assert isinstance(open_source("keyframes:a/"), Keyframes)
+        assert isinstance(open_source("folders:keyframes:a"), Folders)
+
+    def test_asks_which_is_meant_of_pictures_beside_triplets(self, tmp_path):
+        write(tmp_path, "1.png", "2.png", "3.png", "4.png", shape=(40, 40, 3))
+        write(tmp_path / "drawn", "1.png", "2.png", shape=(40, 40, 3))
+        assert isinstance(open_source(tmp_path), Keyframes)
+        write(tmp_path / "shot", "a.png", "b.png", "c.png", shape=(40, 40, 3))
+        with pytest.raises(InputError, match=f"keyframes {tmp_path} or folders {tmp_path}"):
+            open_source(tmp_path)
+        assert open_source(["keyframes", str(tmp_path)]).names == ["2.png", "3.png"]
 
     def test_says_what_it_expects_of_an_empty_folder(self, tmp_path):
         write(tmp_path / "single", "a.png")

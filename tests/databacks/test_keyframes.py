@@ -51,6 +51,13 @@ def test_folders_of_cuts(tmp_path):
         Keyframes(tmp_path)
 
 
+def test_cuts_at_any_depth(tmp_path):
+    write(tmp_path / "episode 10/cut 1", (1, 2, 3))
+    write(tmp_path / "episode 2/cut 1", (1, 2, 3))
+    write(tmp_path / "episode 2/cut 1/older", (1, 2))
+    assert Keyframes(tmp_path).names == ["episode 2/cut 1/key2.png", "episode 10/cut 1/key2.png"]
+
+
 def test_a_folder_of_nothing(tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(InputError, match="holds 0 images"):

@@ -1,6 +1,7 @@
 """Packing a data set by the command line: what comes out, what interrupts it, how quickly it is read."""
 
 import multiprocessing
+import os
 import re
 import shutil
 import subprocess
@@ -304,7 +305,11 @@ def test_data_without_end_is_refused(run, data, tmp_path, monkeypatch):
         (["data", "there.h5"], "there.h5 already exists"),
         (["--check", "there.h5"], "damaged in its first 512 bytes or was not packed"),
         (["--check", "nothing.h5"], "no file nothing.h5"),
+        (["unreadable", "there.h5"], "there.h5 already exists"),
         (["data", "begun.h5", "--frames", "bytes"], "begun with other data or --frames"),
+        (["--check", "there.h5", "--frames", "bytes"], "--frames is of packing"),
+        (["--measure", "data", "there.h5", "--frames", "arrays"], "--frames is of packing"),
+        (["--check", "there.h5", "--split", "train"], "--split is of DATA"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(run, data, tmp_path, monkeypatch, arguments, sentence):
@@ -312,12 +317,15 @@ def test_what_is_wrong_is_said_in_one_sentence(run, data, tmp_path, monkeypatch,
     Path("there.h5").write_bytes(b"kept")
     Path("begun.h5.parts").mkdir()
     Path("begun.h5.parts/settings.json").write_text('{"frames": "arrays"}')
+    Path("unreadable/shot").mkdir(parents=True)
+    for name in "abc":
+        Path(f"unreadable/shot/{name}.png").write_bytes(b"no picture")
     code, said, written = run(*arguments)
     assert (code, written) == (2, "")
     assert re.search(sentence, said)
     assert said.count("\n") == 1
     assert Path("there.h5").read_bytes() == b"kept"
-    assert {path.name for path in Path().iterdir()} == {"data", "there.h5", "begun.h5.parts"}
+    assert {path.name for path in Path().iterdir()} == {"data", "unreadable", "there.h5", "begun.h5.parts"}
 
 
 def test_a_full_disk_is_one_sentence_and_packing_resumes(data, tmp_path):
@@ -350,6 +358,17 @@ def test_a_second_packing_is_refused(run, data, tmp_path):
         code, said, _ = run(data, tmp_path / "a.h5")
         assert (code, "a.h5 is in use by another run" in said) == (2, True)
         assert not (tmp_path / "a.h5.parts").exists()
+
+
+def test_names_that_are_not_utf8(run, data, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    shutil.copytree(data, tmp_path / "odd" / name)
+    code, said, _ = run(tmp_path / "odd", tmp_path / "a.h5")
+    assert code == 0, said
+    packed, source = HDF5(tmp_path / "a.h5"), Folders(tmp_path / "odd")
+    assert packed.names == source.names
+    assert packed.names[0].startswith(f"{name}/")
+    assert [packed.subset(i) for i in range(len(packed))] == [source.subset(i) for i in range(len(source))]
 
 
 def test_a_name_as_long_as_names_can_be(run, data, tmp_path):

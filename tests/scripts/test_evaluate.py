@@ -4,9 +4,11 @@ import csv
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import lpips
@@ -17,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from _databacks.atd12k import ATD12K, COUNTS
+from _databacks.keyframes import Keyframes
 from _databacks.toons import atlas
 from _databacks.toons.rigs import RIGS
 from _scripts import evaluate
@@ -65,6 +68,43 @@ def run(call):
         return code, written, said
 
     return run
+
+
+def test_tables_of_other_data_and_settings_have_places_of_their_own(run, keys):
+    shutil.copytree(keys, "other/keys")
+    quick = ("--compare", "blend", "--metrics", "psnr")
+    calls = [
+        ("keys",),
+        ("other/keys",),
+        ("keys", "--protocol", "standard"),
+        ("keys", "--checkpoints", "other"),
+        ("keys",),
+    ]
+    for data, *options in calls:
+        code, _, said = run("--data", data, *quick, *options)
+        assert code == 0, said
+    tables = list(Path("_data/evaluation").iterdir())
+    assert len(tables) == 4
+    assert all(re.fullmatch(r"keys-blend-[0-9a-f]{6}\.csv", table.name) for table in tables)
+
+
+def test_data_without_end_is_refused(run, keys, monkeypatch):
+    monkeypatch.setattr(Keyframes, "is_unlimited", True)
+    code, _, said = run("--data", keys, "--compare", "blend")
+    assert code == 2
+    assert said == f"Triplets are composed of {keys} practically without end; give data that has one.\n"
+
+
+def test_frames_of_another_program_in_another_unicode_form(run, keys):
+    composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for i, name in enumerate("abc"):
+        Path(f"shots/{composed}").mkdir(parents=True, exist_ok=True)
+        picture(i).save(f"shots/{composed}/{name}.png")
+    Path("film").mkdir()
+    picture(1).save(f"film/{apart}.png")
+    code, _, said = run("--data", "shots", "--compare", "film", "--metrics", "psnr", "--out", "scores.csv")
+    assert code == 0, said
+    assert float(read_scores("scores.csv")["film/", composed]["psnr"]) == 100
 
 
 def test_table_and_csv(run, keys):
@@ -360,7 +400,8 @@ def test_no_arguments_mean_atd12k(run, atd12k):
     ]
     assert "_data/atd12k/raw/test_2k_540p holds 5 of 2000 triplets" in said
     assert "https://github.com/lisiyao21/AnimeInterp" in said
-    assert len(read_scores("_data/evaluation/atd12k-test-precomputed+splat.csv")) == 5
+    (scores,) = Path("_data/evaluation").glob("atd12k-test-precomputed+splat-??????.csv")
+    assert len(read_scores(scores)) == 5
     assert run("--synthesis", "splat", "--strict")[0] == 2
 
 

@@ -123,6 +123,13 @@ def test_a_data_set_is_computed_and_left_alone_when_it_is_done(data, tmp_path, c
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+def test_pictures_do_not_get_into_the_data(data, call):
+    finished = call(script.main, data, data / "flows", "--show", "--device", "cpu")
+    assert finished.code == 2
+    assert finished.said == f"{data / 'flows'} would lie in the data {data}; choose another folder.\n"
+    assert not (data / "flows").exists()
+
+
 def test_other_settings_are_not_mixed_in(data, tmp_path, call):
     out = tmp_path / "out"
     assert call(script.main, data, out, "--device", "cpu").code == 0

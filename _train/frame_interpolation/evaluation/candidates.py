@@ -11,6 +11,7 @@ frames/film/              a folder of frames drawn by another program, named by 
 """
 
 import itertools
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -190,7 +191,7 @@ class FrameFolder(JudgedMethod):
         bare = self.path / name
         if bare.is_file():
             return bare
-        if found := self._pictures_of(bare.parent).get(bare.name):
+        if found := self._pictures_of(bare.parent).get(unicodedata.normalize("NFC", bare.name)):
             return min(found, key=lambda path: files.PICTURE_SUFFIXES.index(path.suffix.lower()))
         if _has_suffix(name):  # keyframes are named by their files
             return self._find(str(Path(name).with_suffix("")))
@@ -198,11 +199,11 @@ class FrameFolder(JudgedMethod):
         return inside[0] if len(inside) == 1 else None
 
     def _pictures_of(self, folder: Path) -> dict[str, list[Path]]:
-        """The pictures of a folder by name without suffix; each folder is read once."""
+        """The pictures of a folder by name without suffix, in Unicode's form NFC; each folder is read once."""
         if folder not in self._pictures:
             found: dict[str, list[Path]] = {}
             for path in filter(Path.is_file, files.pictures(folder) if folder.is_dir() else []):
-                found.setdefault(path.stem, []).append(path)
+                found.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
             self._pictures[folder] = found
         return self._pictures[folder]
 

@@ -33,11 +33,12 @@ class Items:
         shortages: a sentence for each folder with fewer items than the data set has.
 
     Raises:
-        InputError: a folder or file does not exist or is empty.
+        InputError: a folder or file does not exist or is empty, or the source has no end.
     """
 
     def __init__(self, data: Sequence[str], split: str = "test", annotated: bool = False):
         self.source = open_source(data, split)
+        self.source.require_end()
         self.annotated, self.names = annotated, self.source.names
         if annotated and not self.source.is_annotated:
             raise InputError(f"{self.source.path} has no annotations; those of ATD-12K are what --annotations reads.")

@@ -219,7 +219,12 @@ def _drawing(frame: Tensor) -> Tensor:
     return 1 - (difference_of_gaussians(frame[None], sigma=1.0)[0] > 0.5).float().expand(3, -1, -1)
 
 
-def default_out(items: Items, methods: Sequence[JudgedMethod]) -> Path:
-    """The default path of the table."""
+def default_out(items: Items, methods: Sequence[JudgedMethod], settings: dict) -> Path:
+    """The default path of the table.
+
+    Args:
+        settings: what else tells it from tables of data and methods of the same names, as plain values.
+    """
     names = "-".join(Path(method.name).name for method in methods)
-    return places.results("evaluation") / fitting(f"{items.source.title}-{names}", ".csv")
+    title = f"{items.source.title}-{names}"
+    return places.results("evaluation") / fitting(title, f"-{runs.digest_of(settings)[:6]}.csv")

@@ -49,8 +49,8 @@ class Gathered:
     def __init__(self, out: Path, options: dict, metadata: Sequence[str], metrics: Sequence[str]):
         self.out, self.metadata, self.metrics = out, tuple(metadata), tuple(metrics)
         self.run = runs.digest_of([options, self.metadata, self.metrics])[:12]
-        process = f"{8 * '_'}.csv"
-        name = files.fitting(f".{out.stem}", f"-{self.run}-{process}")
+        process = f"-{8 * '_'}.csv"
+        name = files.fitting(f".{out.stem}", f"-{self.run}{process}")
         self.prefix = name.removesuffix(process)
         self.part: BinaryIO | None = None
         self.columns = (*_KEYS, "stamp", *self.metadata, *self.metrics, "end")
@@ -59,7 +59,7 @@ class Gathered:
     def read(self) -> dict[tuple[str, str, str], Row]:
         """Read the rows of all partial files, by method, name and stamp."""
         rows = {}
-        for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv")):
+        for path in sorted(self.out.parent.glob(f"{glob.escape(self.prefix)}-*.csv")):
             try:
                 text = path.read_text(encoding="utf-8", errors="surrogateescape")
             except OSError as error:
@@ -83,7 +83,7 @@ class Gathered:
         )
         with files.writing(self.out, "make room and run again"):
             if self.part is None:
-                self.part = os.fdopen(tempfile.mkstemp(".csv", self.prefix, self.out.parent)[0], "wb")
+                self.part = os.fdopen(tempfile.mkstemp(".csv", f"{self.prefix}-", self.out.parent)[0], "wb")
             self.part.write(text.getvalue().encode(errors="surrogateescape"))
             self.part.flush()
 
@@ -98,10 +98,11 @@ class Gathered:
             table.writerows([row.method, row.name, *_cells(row, self.metadata, self.metrics)] for row in rows)
 
     def remove(self) -> None:
-        """Delete the partial files."""
+        """Delete the partial files, also those of runs with other options that the table has replaced."""
         if self.part is not None:
             self.part.close()
-        for path in self.out.parent.glob(f"{glob.escape(self.prefix)}*.csv"):
+        of_any_run = f"{glob.escape(self.prefix.removesuffix(self.run))}{len(self.run) * '[0-9a-f]'}-{8 * '?'}.csv"
+        for path in self.out.parent.glob(of_any_run):
             path.unlink(missing_ok=True)
 
 

@@ -32,7 +32,7 @@ def open_all(options: argparse.Namespace, task: Task) -> list:
 
 def steps_in_epoch(sources: Sequence, options: argparse.Namespace, processes: int) -> int | None:
     """The number of steps that process as many triplets as there are; None if a source is endless."""
-    if any(hasattr(source, "batch") for source in sources):
+    if any(hasattr(source, "batch") or source.is_unlimited for source in sources):
         return None
     return -(-sum(map(len, sources)) // (options.batch_size * options.accumulate * processes))
 

@@ -34,6 +34,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
         "validated_on": runs.digest_of(list(map(runs.digest, options.validate))) if options.validate else "",
     }
     chosen = {name: getattr(options, name) for name in FIXED} | {"batches_a_step": options.accumulate * processes}
+    chosen["from"] = [str(path) for path in options.start or []]
     if options.schedule == "cosine":
         chosen["steps"] = options.steps
     return {"options": {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, "runs": [run]}
@@ -49,7 +50,9 @@ def _commit() -> str:
 
 
 def refuse_changes(before: dict, now: dict, last: Path) -> None:
-    """Raise InputError if a fixed option differs from that of the run to resume."""
+    """Raise InputError if a fixed option differs from that of the run to resume; --from may be left out."""
+    before = {"from": now["from"]} | before  # earlier versions did not record it
+    now["from"] = now["from"] or before["from"]
     if changes := runs.changes(before, now):
         raise InputError(f"{last} was begun with {changes}; give the same options, or choose another OUT.")
 

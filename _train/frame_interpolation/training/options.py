@@ -29,7 +29,13 @@ def parse(description: str) -> argparse.Namespace:
         "OUT in a shared folder; with --max-restarts N, all start again from the last checkpoint after a loss.",
     )
     add = parser.add_argument
-    add("data", metavar="DATA", nargs="+", help="toons, clipart, a folder or FILE.h5; PATH:0.3: with weight 0.3")
+    add(
+        "data",
+        metavar="DATA",
+        nargs="+",
+        help="toons, clipart, a folder or FILE.h5, if need be with its kind, "
+        "such as keyframes:PATH; PATH:0.3: with weight 0.3",
+    )
     add("out", metavar="OUT", type=Path, help="folder of the run")
     _add_model(parser.add_argument_group("what is trained"))
     _add_steps(parser.add_argument_group("steps"))
@@ -176,7 +182,8 @@ def _check_validation(parser: Parser, options: argparse.Namespace) -> None:
 def split_weight(data: str) -> tuple[str, float]:
     """Split `PATH:0.3` into the path and the weight, which is 1 by default."""
     path, _, weight = data.rpartition(":")
-    if not path or Path(data).exists():
+    is_kind = path in sources.KINDS and not (sources.KINDS[path].default or Path(path).exists())
+    if not path or is_kind or Path(data).exists():
         return data, 1.0
     try:
         return path, float(weight)

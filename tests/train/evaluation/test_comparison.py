@@ -174,6 +174,19 @@ def test_rows_of_several_processes_come_together(gathered, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "method,name,subset,psnr\ndis,a,east,1.0\ndis,b,west,2.0\n"
 
 
+def test_a_table_leaves_no_partial_file_of_runs_that_it_replaces(gathered, tmp_path):
+    row = rows(dis=[1])
+    gathered(precision="bf16").append(row, "x")
+    Gathered(tmp_path / "out-2.csv", {}, ["subset"], ["psnr"]).append(row, "x")
+    assert len(list(tmp_path.iterdir())) == 2
+    gathered().write(row)
+    gathered().remove()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2
+    assert names[0].startswith(".out-2-")
+    assert names[1] == "out.csv"
+
+
 def test_stamps_tell_of_changes(tmp_path):
     path = tmp_path / "file"
     stamps = [runs.stamp_of([path])]

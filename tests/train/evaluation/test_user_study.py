@@ -181,6 +181,13 @@ def test_a_second_run_keeps_clips_and_a_seed_decides(build):
     assert written()["checks"] != first["checks"]
 
 
+def test_clips_of_an_earlier_page_are_removed(build):
+    build()
+    build(methods=(METHODS[0], "truth"))
+    key = key_of(written())
+    assert {path.stem for path in Path("out/clips").iterdir()} == {*key["clips"], *key["whole"], *key["broken"]}
+
+
 def test_a_changed_clip_is_written_anew(build):
     build()
     before = key_of(written())["clips"]
@@ -329,6 +336,23 @@ def test_kappa_of_the_example_of_fleiss():
     ]
     assert preferences.fleiss_kappa(np.array(ratings)) == pytest.approx(0.210, abs=5e-4)
     assert preferences.agreement(np.array(ratings)) == pytest.approx(0.378, abs=5e-4)
+
+
+@pytest.mark.parametrize("turned", [*itertools.product([False, True], repeat=3)])
+def test_agreement_of_all_pairs_does_not_depend_on_the_order_of_methods(turned):
+    pairs = np.random.default_rng(0).integers(0, 5, (3, 6, 2))
+    pairs[0, :, 1] = 0
+    found = [np.fliplr(of) if turn else of for of, turn in zip(pairs, turned, strict=True)]
+    assert preferences.pooled_kappa(found) == pytest.approx(preferences.pooled_kappa(list(pairs)))
+
+
+def test_agreement_above_that_by_chance_within_each_pair():
+    clear, even = np.array([[4, 0], [0, 4]]), np.array([[2, 2], [2, 2]])
+    kappas = [preferences.fleiss_kappa(of) for of in (clear, even)]
+    assert kappas == pytest.approx([1, -1 / 3])
+    assert preferences.pooled_kappa([clear, even]) == pytest.approx(np.mean(kappas))  # as chance is ½ in both
+    assert preferences.pooled_kappa([clear, np.array([[4, 0], [4, 0]])]) == 1  # chance alone would agree on the second
+    assert np.isnan(preferences.pooled_kappa([]))
 
 
 def test_agreement_at_its_ends():

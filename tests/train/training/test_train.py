@@ -473,6 +473,20 @@ class TestWhatIsWrongIsSaidInOneSentence:
         assert code == 2
         assert "at step 2 already" in said
 
+    def test_other_start_weights(self, run, data, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        network = train_tiny.Tiny(argparse.Namespace(freeze_batch_norm=False), torch.device("cpu")).networks["tiny"]
+        save_file(network.state_dict(), "a.safetensors")
+        assert run(data / "train", "out", *TINY, "--steps", 1, "--from", "a.safetensors")[0] == 0
+        code, said = run(data / "train", "out", *TINY, "--steps", 2, "--from", "b.safetensors")
+        assert code == 2
+        assert "from ['a.safetensors'] instead of ['b.safetensors']" in said
+        Path("a.safetensors").unlink()
+        assert run(data / "train", "out", *TINY, "--steps", 2, "--from", "a.safetensors")[0] == 0
+        assert run(data / "train", "out", *TINY, "--steps", 3)[0] == 0
+        code, said = run(data / "train", "out", *TINY, "--steps", 4, "--from", "b.safetensors")
+        assert code == 2
+
     def test_damaged_checkpoint(self, run, data, tmp_path):
         run(data / "train", tmp_path / "out", *TINY, "--steps", 1)
         (tmp_path / "out/checkpoints/last.ckpt").write_bytes(b"PK" * 100)
@@ -621,6 +635,15 @@ def test_a_folder_with_a_colon_in_its_name_has_no_weight(tmp_path, monkeypatch):
     assert split_weight("shots:2") == ("shots:2", 1)
     assert split_weight("shots:2:0.5") == ("shots:2", 0.5)
     assert split_weight("other:2") == ("other", 2)
+
+
+def test_a_kind_before_a_number_has_no_weight(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert split_weight("keyframes:2024") == ("keyframes:2024", 1)
+    assert split_weight("keyframes:2024:0.5") == ("keyframes:2024", 0.5)
+    assert split_weight("clipart:0.5") == ("clipart", 0.5)
+    Path("lottie").mkdir()
+    assert split_weight("lottie:2") == ("lottie", 2)
 
 
 def test_a_second_run_in_one_folder_is_refused(run, data, tmp_path):

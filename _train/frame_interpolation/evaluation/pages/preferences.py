@@ -3,6 +3,7 @@
 Counts of preferences are (m, m) arrays; `wins[i, j]` is how often i was preferred to j.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +98,20 @@ def fleiss_kappa(counts: np.ndarray) -> float:
     Args:
         counts: as of `agreement`.
     """
-    judged = counts[counts.sum(1) > 1]
-    if len(judged) == 0:
+    return pooled_kappa([counts])
+
+
+def pooled_kappa(groups: Sequence[np.ndarray]) -> float:
+    """`fleiss_kappa` of groups of subjects that have categories of their own, such as pairs of methods: agreement by
+    chance is that within each group.
+
+    Args:
+        groups: of each group, counts as of `agreement`.
+    """
+    judged = [of for counts in groups if len(of := counts[counts.sum(1) > 1])]
+    if not judged:
         return np.nan
-    by_chance = float(((judged.sum(0) / judged.sum()) ** 2).sum())
-    return (agreement(judged) - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
+    subjects = [len(of) for of in judged]
+    by_chance = np.average([((of.sum(0) / of.sum()) ** 2).sum() for of in judged], weights=subjects)
+    agreed = np.average([agreement(of) for of in judged], weights=subjects)
+    return float((agreed - by_chance) / (1 - by_chance)) if by_chance < 1 else np.nan

@@ -12,6 +12,7 @@ from _train.frame_interpolation.evaluation.pages.preferences import (
     agreement,
     bradley_terry,
     fleiss_kappa,
+    pooled_kappa,
     share,
 )
 from _util.errors import InputError
@@ -46,7 +47,7 @@ class Results(NamedTuple):
     pairs: list[PairResult]
     methods: list[MethodResult]
     agreement: float  # over items and pairs of methods
-    kappa: float
+    kappa: float  # see `preferences.pooled_kappa`
     has_prior: bool  # see `preferences.bradley_terry`
 
 
@@ -88,15 +89,14 @@ def results(sheets: list[Sheet], min_attention: float) -> Results:
         MethodResult(name, int(answers[m]), share(int(won[m]), int(answers[m])), strengths[m])
         for m, name in enumerate(methods)
     ]
-    together = np.concatenate(list(counts.values()))
     return Results(
         len(attentive),
         len(sheets) - len(attentive),
         len(preferences),
         pairs,
         of_methods,
-        agreement(together),
-        fleiss_kappa(together),
+        agreement(np.concatenate(list(counts.values()))),
+        pooled_kappa(list(counts.values())),
         has_prior,
     )
 

@@ -111,7 +111,9 @@ def build(
         "checks": attention,
         "sealed": sealed,
     }
-    return Study(site.write_page(out, "study", data), len(names), trials, checks)
+    page = site.write_page(out, "study", data)
+    writer.remove_others()
+    return Study(page, len(names), trials, checks)
 
 
 def study_name(sealed: str) -> str:
@@ -125,6 +127,7 @@ class _Writer:
     def __init__(self, folder: Path, showing: Showing):
         self.folder = folder
         self.showing = showing
+        self._names: set[str] = set()
 
     def write(self, source: Path, who: str, broken_seed: int | None = None) -> str:
         """Write a clip, with shuffled tiles if `broken_seed` is given, and return its name."""
@@ -137,6 +140,7 @@ class _Writer:
             except OSError as error:
                 raise InputError(f"{file} cannot be read ({error.strerror}); it is a part of a clip.") from error
         name = digest.hexdigest()
+        self._names.add(name)
         if not self._path(name).exists():
             clip = clips.read(source)
             if broken_seed is not None:
@@ -144,6 +148,12 @@ class _Writer:
             seconds = self.showing.seconds or clip.seconds or SECONDS
             clips.write(self._path(name), clip, seconds, self.showing.loop)
         return name
+
+    def remove_others(self) -> None:
+        """Remove the clips of earlier pages, which may show other methods."""
+        for path in self.folder.glob("*.webp"):
+            if path.stem not in self._names:
+                path.unlink()
 
     def check_sizes(self, names: list[str], sources: list[Path]) -> None:
         sizes = []
