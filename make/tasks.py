@@ -44,6 +44,7 @@ def test(*arguments: str) -> int:
     set_up()
     processes = min(4, (os.cpu_count() or 1) + 1)  # one more than cores, as some tests wait
     parallel = ("--numprocesses", str(processes), "--dist", "worksteal", "--durations", "15")
+    _python("-m", "_scripts.compile")  # once, as otherwise each process would
     # One thread per process, as more would compete for the cores.
     code = _python("-m", "pytest", *parallel, "-m", "not alone", OMP_NUM_THREADS="1")
     return code or _python("-m", "pytest", "-m", "alone")
