@@ -10,7 +10,7 @@ import numpy as np
 
 _OFF = 0.15  # of 1; difference from mixtures of ink and ground above which a pixel is off
 _FEW = 0.01  # share of pixels that may be off
-_STRIDE, _CLEARLY = 4, 10  # of a sample of the pixels; factor of that share above which no more pixels are looked at
+_STRIDE, _CLEARLY = 4, 2  # of a sample of the pixels; factor of that share above which no more pixels are looked at
 _ONE_SIDED = 0.5  # least distance of ink from the ground, relative to the farthest colour
 _THICK = 1 / 60  # of the height; thicker regions are areas
 _LEVELS = 0.25, 0.5  # shares of ink at which areas are sought: shades, ink

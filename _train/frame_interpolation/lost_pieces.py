@@ -30,7 +30,7 @@ from _util import image, paths
 from _util.flow import Flows
 from _util.pieces.affine import angles
 from _util.pieces.confidence import confidences
-from _util.pieces.motion import Pieces, find
+from _util.pieces.motion import FittedPieces, Pieces, complete, fit
 from _util.pieces.ownership import UNKNOWN
 from _util.sgm import SGM
 from _util.sgm.motion import scale_of
@@ -40,6 +40,7 @@ _OFF_EDGES = 0.1  # minimum share of these of its pixels
 _TURNED = 4.0  # degrees; pieces on a curve that rotate by less must be rigid and joined to one that rotates
 _MOST_TURNED = 150.0  # degrees on what it is joined to; more is rather a smile that becomes a frown
 _SHIFTED = 60.0  # minimum displacement of a piece that moves far without rotating, in pixels at 540×960
+_NEARLY = 0.8  # of these two, from which on bends and joints may make as much of a fitted motion
 _TOGETHER = 30.0  # difference of displacements up to which joined pieces move alike, in pixels at 540×960
 _ALONG = 6.0  # the same, up to which a piece that matches badly is drawn along, as a tyre whose spokes rotate
 _MOST_OF = 0.6  # minimum share of the area of what moves far together that matches well; else none of it is drawn
@@ -107,10 +108,11 @@ class LostPieces:
             flat_alone: only pieces of flat colours count, as others are often matched by chance.
         """
         pictures = image.pictures_of(frame0, frame1)
-        pieces = find(*pictures, self.sgm.match(frame0, frame1))
-        if pieces.is_line_art:
+        fitted, scale = fit(*pictures, self.sgm.match(frame0, frame1)), scale_of(frame0.shape[2:])
+        if fitted.is_line_art or not _may_be_lost(fitted, scale):
             return None
-        matched, scale = paths_of(pieces, frame0), scale_of(frame0.shape[2:])
+        pieces = complete(fitted)
+        matched = paths_of(pieces, frame0)
         candidates = _are_flat(pictures, pieces) if flat_alone else np.full(len(pieces.layers), True)
         found = _find_turning(pictures, pieces, matched, candidates, scale)
         if not (found.turns & found.are_far).any():
@@ -154,6 +156,12 @@ class _Turning(NamedTuple):
     are_far: np.ndarray  # off the straight path or on it, by as much as a network may lose
     are_rigid: np.ndarray  # matched very well, and hardly bent
     moves_far: np.ndarray  # without rotating
+
+
+def _may_be_lost(fitted: FittedPieces, scale: float) -> bool:
+    """Whether a piece rotates or moves by about as much as a network may lose."""
+    turned = np.abs(fitted.rotations()) >= _NEARLY * _TURNED
+    return bool((turned | (fitted.displacements() >= _NEARLY * _SHIFTED * scale)).any())
 
 
 def _find_turning(

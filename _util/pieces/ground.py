@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from _util import image
+from _util.compiled import njit
 from _util.segmentation import Segments
 
 _CORE = 5  # pixels; window that must lie within one piece for a pixel to be away from its border
@@ -88,15 +89,17 @@ def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:
     labels = segments.labels.astype(np.float32)
     square = np.ones((_CORE, _CORE), np.uint8)
     inside = cv2.erode(labels, square) == cv2.dilate(labels, square)
-    pieces, shown = segments.labels[inside], picture[inside]
-    known = np.bincount(pieces, minlength=len(segments.areas)) > 0
-    groups = (np.cumsum(known) - 1)[pieces]
-    colours = 255 * segments.colours.astype(np.float32)
-    colours[known] = np.stack([_medians(channel, groups, known.sum()) for channel in shown.T], 1)
-    return colours
+    counts = np.zeros((len(segments.areas), 3, 256), np.int32)
+    _count_levels(picture, segments.labels, inside, counts)
+    sums = counts.cumsum(2)
+    medians = (2 * sums < sums[:, :, -1:]).sum(2)  # lower ones
+    return np.where(sums[:, :1, -1] > 0, medians, 255 * segments.colours).astype(np.float32)
 
 
-def _medians(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """(count,): the lower median of the values (m,) uint8 of each of the groups (m,), none of which is empty."""
-    sums = np.bincount(256 * groups + values, minlength=256 * count).reshape(count, 256).cumsum(1)
-    return (2 * sums < sums[:, -1:]).sum(1)
+@njit()
+def _count_levels(picture, labels, inside, counts):
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if inside[y, x]:
+                for channel in range(3):
+                    counts[labels[y, x], channel, picture[y, x, channel]] += 1

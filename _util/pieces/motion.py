@@ -15,7 +15,7 @@ from _util import paths, threads
 from _util.compiled import njit
 from _util.image import difference
 from _util.pieces import fitting
-from _util.pieces.affine import inverted, moved
+from _util.pieces.affine import angles, inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, SAME, core_colours, find_divided_ground, find_ground, shows_lines_alone
@@ -67,8 +67,37 @@ class Pieces(NamedTuple):
         return found[0], found[1]
 
 
+class FittedPieces(NamedTuple):
+    """Matched pieces of two frames of (h, w), and the motions fitted to them, before they are bent and joined."""
+
+    frames: "_Frames"
+    fitted: "_Fitted"
+    matching: Matching
+
+    @property
+    def is_line_art(self) -> bool:
+        """As of `Pieces`."""
+        return self.frames.is_line_art
+
+    def rotations(self) -> np.ndarray:
+        """(k,): by how much each matched piece rotates, in degrees."""
+        return np.degrees(angles(_matrices(self.fitted.fits)))
+
+    def displacements(self) -> np.ndarray:
+        """(k,): how far the centre of each matched piece moves, in pixels."""
+        matrices = _matrices(self.fitted.fits)
+        centres = self.frames.both[0].centroids[self.fitted.pairs[:, 0]]
+        moved_centres = np.einsum("kij,kj->ki", matrices[:, :, :2], centres) + matrices[:, :, 2]
+        return np.linalg.norm(moved_centres - centres, axis=1)
+
+
 def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
-    """The motion of all matched pieces that move plausibly.
+    """The motion of all matched pieces that move plausibly; `fit`, then `complete`."""
+    return complete(fit(picture0, picture1, matching))
+
+
+def fit(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> FittedPieces:
+    """Fit motions to all matched pieces that move plausibly.
 
     A pair is left out if its centres are more than 250 pixels apart and its match is not anchored
     (`pairing.pair_nearest`), if one piece has no more than 50 pixels or at least three times as many as the other, or
@@ -87,9 +116,16 @@ def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Piec
         matching = parted
         frames = _Frames.of((picture0, picture1), matching)
         fitted = _fit(frames, matching.pairs, scale)
+    return FittedPieces(frames, fitted, matching)
+
+
+def complete(pieces: FittedPieces) -> Pieces:
+    """Bend fitted pieces, join them, order them in depth, and find the pixels of each."""
+    frames, fitted, matching = pieces
     pictures, both, colours, stays, _, is_line_art = frames
     pairs, are_anchored, fits, rests, touching = fitted
-    bends = np.zeros((*picture0.shape[:2], 2), np.float32), np.zeros((*picture1.shape[:2], 2), np.float32)
+    scale = scale_of(pictures[0].shape)
+    bends = tuple(np.zeros((*picture.shape[:2], 2), np.float32) for picture in pictures)
     occluder_areas = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, OCCLUDER_RATIO * _larger(pairs, both), np.inf))
     accepted = bend_within(pairs, _matrices(fits), occluder_areas, matching, pictures, bends, scale)
     kept = np.cumsum(accepted)  # the ground is the first

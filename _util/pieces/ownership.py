@@ -123,18 +123,19 @@ def with_lines(
         changed = owners[i].copy()
         view = _FrameView(pictures[i], pictures[1 - i], owners[i], bends[i].copy(), motions, i)
         threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
-        specks = (changed != owners[i]) & (changed > GROUND) & (_alike_around(changed) < _ALIKE_AROUND)
+        specks = _find_specks(changed, (changed != owners[i]) & (changed > GROUND))
         changed[specks], bends[i][specks] = owners[i][specks], view.bends[specks]
         found.append(changed)
     return found[0], found[1]
 
 
-def _alike_around(owners: np.ndarray) -> np.ndarray:
-    """(h, w): the number of a pixel's eight neighbours that have its owner."""
-    h, w = owners.shape
-    padded = np.pad(owners, 1, constant_values=UNKNOWN)
-    around = [padded[y : y + h, x : x + w] for y in range(3) for x in range(3)]
-    return np.sum([of == owners for of in around], 0) - 1
+def _find_specks(owners: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of pixels among some, (h, w) bool, few of whose eight neighbours have their owner."""
+    y, x = np.nonzero(among)
+    padded, own = np.pad(owners, 1, constant_values=UNKNOWN), owners[y, x]
+    alike = np.sum([padded[y + down, x + right] == own for down in range(3) for right in range(3)], 0) - 1
+    few = alike < _ALIKE_AROUND
+    return y[few], x[few]
 
 
 def _off_colour(picture: np.ndarray, segments: Segments, colours: np.ndarray, owners: np.ndarray) -> np.ndarray:

@@ -71,14 +71,22 @@ def bilateral(pixels: np.ndarray, diameter: int, sigma_colour: float, sigma_spac
     squares = reach**2 + reach[:, None] ** 2
     near = np.argwhere(squares <= radius**2)
     closeness = np.exp(-squares[squares <= radius**2] / (2 * sigma_space**2)).astype(np.float32)
-    smooth = np.empty((h, w, 3), np.uint8)
-    threads.run(_smooth_rows, h, padded, near, closeness, np.float32(1 / (2 * 32 * sigma_colour**2)), smooth)
+    smooth, rate = pixels.copy(), np.float32(1 / (2 * 32 * sigma_colour**2))
+    threads.run(_smooth_rows, h, padded, near, closeness, rate, _varied_tiles(pixels, radius), smooth)
     return smooth
 
 
+def _varied_tiles(pixels: np.ndarray, radius: int) -> np.ndarray:
+    """(h, tiles) bool: the tiles of each row with pixels around which, within the radius, colours differ."""
+    window = np.ones((2 * radius + 1,) * 2, np.uint8)
+    varied = (cv2.dilate(pixels, window) != cv2.erode(pixels, window)).any(2)
+    h, w = varied.shape
+    return np.pad(varied, ((0, 0), (0, -w % _TILE))).reshape(h, -1, _TILE).any(2)
+
+
 @njit(fastmath=True, error_model="numpy")
-def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
-    # One task: one row. exp(-v) is computed as a polynomial in v / 32, to the 32nd power; v is clipped at 18. Inner
+def _smooth_rows(padded, near, closeness, rate, varied, smooth, start, stop):
+    # One task: one row, of which tiles of one colour stay as they are. exp(-v) is computed as a polynomial in v / 32, to the 32nd power; v is clipped at 18. Inner
     # loops over a fixed number of columns of flat arrays are vectorized.
     h, w = smooth.shape[:2]
     radius, width = (padded.shape[1] - h) // 2, padded.shape[2]
@@ -91,6 +99,8 @@ def _smooth_rows(padded, near, closeness, rate, smooth, start, stop):
     tile, tiles2, tiles3 = np.uintp(_TILE), np.uintp(2 * _TILE), np.uintp(3 * _TILE)
     for y in range(start, stop):
         for left in range(0, w, _TILE):
+            if not varied[y, left // _TILE]:
+                continue
             sums[:] = 0
             at = np.uintp((y + radius) * width + left + radius)
             for column in range(_TILE):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from _databacks.figures import Figures
-from _train.frame_interpolation import Interpolator
+from _train.frame_interpolation import Interpolator, lost_pieces
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.flatness import share_of_change
 from _train.frame_interpolation.lost_pieces import _are_long, _compared
@@ -15,6 +15,7 @@ from _util import checkpoints, image
 from _util.errors import InputError
 from _util.flow import from_arrays
 from _util.morphology import dilated_mask
+from _util.pieces import motion
 from _util.pieces.joints import Chains
 from _util.pieces.motion import Pieces
 from _util.pieces.ownership import GROUND as GROUND_PIECE
@@ -52,6 +53,22 @@ def automatic():
 def overlap(frame, truth):
     shown, expected = ((picture[..., 2].astype(int) - picture[..., 0] > 60) for picture in (frame, truth))
     return (shown & expected).sum() / (shown | expected).sum()
+
+
+@pytest.mark.parametrize(("angle", "is_completed"), [(2, False), (60, True)])
+def test_pieces_that_hardly_move_are_left_to_the_network_at_once(monkeypatch, angle, is_completed):
+    completed = []
+
+    def complete(fitted):
+        completed.append(fitted)
+        return motion.complete(fitted)
+
+    monkeypatch.setattr(lost_pieces, "complete", complete)
+    automatic = Interpolator(device="cpu", precision="fp32", matching="auto")
+    network = Interpolator(device="cpu", precision="fp32")
+    found, expected = (of(arm(0), arm(angle))[0] for of in (automatic, network))
+    assert bool(completed) == is_completed
+    assert np.array_equal(found, expected) != is_completed
 
 
 def still_pieces(owners, layers):

@@ -245,6 +245,15 @@ def test_smoothing_is_the_bilateral_filter(settings, size):
     assert (difference > 0).mean() < 2e-3
 
 
+def test_smoothing_leaves_one_colour_as_it_is():
+    picture = np.full((40, 300, 3), (17, 200, 91), np.uint8)
+    picture[10:20, 150:170] = 30
+    smooth = bilateral(picture, 10, 10, 10)
+    np.testing.assert_array_equal(smooth[:, :140], picture[:, :140])
+    np.testing.assert_array_equal(smooth[:, 180:], picture[:, 180:])
+    assert np.abs(smooth.astype(int) - cv2.bilateralFilter(picture, 10, 10, 10)).max() <= 1
+
+
 def test_neighbours_are_shown_in_unlike_colours_with_borders():
     segments = segment(tensor(cartoon(7)[0]))
     picture, labels = show(segments), segments.labels
