@@ -108,6 +108,25 @@ def test_a_small_pair_is_estimated_once(monkeypatch):
 
 
 @torch.inference_mode()
+def test_a_pair_is_told_by_its_content():
+    """A caller may fill the same tensors with one pair after another."""
+    plain = intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1)))
+    remembering = syntheses.CachedIntermediate(plain)
+    first, second = (Pair(*frames, *frames) for frames in torch.rand(2, 2, 1, 3, 32, 40))
+    refilled = Pair(*(frame.clone() for frame in first))
+
+    def check(pair) -> None:
+        drawn, expected = (one.synthesise(one.prepare(pair), 0.5) for one in (remembering, plain))
+        torch.testing.assert_close(drawn, expected, rtol=0, atol=0)
+
+    check(refilled)
+    for frame, other in zip(refilled, second, strict=True):
+        frame.copy_(other)
+    check(refilled)
+    check(first)
+
+
+@torch.inference_mode()
 def test_what_is_carried_moves_with_the_drawing():
     """Alpha that equals a colour is drawn as that colour is, by whichever synthesis mixes what it reads."""
     frames = F.interpolate(torch.rand(2, 3, 8, 10), (33, 40), mode="bilinear")
