@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
+from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util import formats, icc, image, png, video
@@ -535,6 +536,20 @@ def test_a_cancelled_export_leaves_nothing(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(opened.session, "show_export", cancel_at_the_second)
     assert opened.export("webp")["phase"] == "cancelled"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", ["png", "drawings", "apng"])
+def test_a_key_saved_after_the_export_began_is_not_exported(opened, tmp_path, format):
+    draw_all(opened.session, opened.worker)
+    path, saved = opened.session.folder / "k2.png", tmp_path / "saved.png"
+    image.write(saved, key(20))
+    shutil.copystat(path, saved)
+    made = exports.Export(format, opened.session, tmp_path / "out")
+    saved.replace(path)
+    with pytest.raises(InputError, match=r"^k2\.png was changed; export again\.$"):
+        made.write()
+    assert not (tmp_path / "out").exists()
+    assert opened.export(format)["phase"] == "done"
 
 
 def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
