@@ -193,6 +193,8 @@ class Session:
                 state = state.with_timing(other.key.name, Timing(row.gap.ticks, row.gap.exposures[0]))
             return state
         if action == "hints":
+            if row.next is None:
+                raise InputError(f"No gap begins at {row.key.name}, the last key, for hints; switch the loop on first.")
             return state.with_hints(row.key.name, project.read_hints(value, row.key.size))
         raise InputError(f"There is no edit {action!r}.")
 

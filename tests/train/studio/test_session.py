@@ -155,6 +155,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("hints", "k1", [{"from": [64, 0], "to": [1, 1]}], "outside the keys"),
         ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
         ("hints", "k1", [1], "not of the form"),
+        ("hints", "k3", [{"from": [1, 1], "to": [2, 2]}], "No gap begins at k3"),
         ("hints", "k1", {}, "a list"),
         ("rate", None, "fast", "not a number"),
         ("rate", None, 1000, "from 1 to 240"),
