@@ -133,6 +133,13 @@ def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
     assert hints.read(tmp_path / "hints.json", ["k1", "k2", "k3"]) == {0: project.state.hints["k1"]}
 
 
+def test_hints_without_names_are_of_two_keys(tmp_path):
+    (tmp_path / "hints.json").write_text(json.dumps({"hints": [HINT.as_json()]}))
+    assert Project(tmp_path, ["k1", "k2"]).state.hints == {"k1": (HINT,)}
+    with pytest.raises(InputError, match="names no key; there are 2 gaps"):
+        Project(tmp_path, ["k1", "k2", "k3"])
+
+
 def test_names_of_another_form_are_those_of_the_keys(tmp_path):
     apart, whole = "e\u0301", "\u00e9"
     entries = [{"key": key, **HINT.as_json()} for key in ("k1.png", "k1", whole, "gone.png")]
