@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from inbetween import ROOT
-from inbetween.commands import COMMANDS, OTHER_NAMES
+from inbetween._commands import COMMANDS, OTHER_NAMES
 
 
 def main() -> NoReturn:
