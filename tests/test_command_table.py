@@ -100,6 +100,22 @@ def test_a_command_that_is_not_there():
     assert finished.stderr == "inbetween: there is no command 'vidoe'; video is one (see --help)\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")  # noqa: PTH110
+def test_a_version_that_cannot_be_printed():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "inbetween", "--version"]
+        finished = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("Standard output, or a temporary file, cannot be written")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_version_stands_alone():
+    finished = inbetween("--version", "video")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "inbetween: --version stands alone (see --help)\n"
+
+
 def test_errors_have_the_name_of_the_command():
     finished = inbetween("video", "in.mp4")
     assert finished.returncode == 2
