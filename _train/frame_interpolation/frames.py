@@ -29,13 +29,19 @@ class Range(NamedTuple):
             return cls()
         return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
 
-    def to_unit(self, frame: np.ndarray) -> np.ndarray:
-        """Map the colours of a frame to [0, 1]. Alpha is unchanged, as it is in [0, 1] already."""
-        return self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
+    def unit_type(self, dtype: np.dtype) -> np.dtype:
+        """The type in [0, 1] of frames of `dtype`: scaled ones as float16 would lose their dark tones."""
+        return dtype if self == Range() else np.promote_types(dtype, np.float32)
 
-    def from_unit(self, frame: np.ndarray) -> np.ndarray:
-        """The inverse of `to_unit`."""
-        return self._map_colours(frame, lambda colours: colours * (self.high - self.low) + self.low)
+    def to_unit(self, frame: np.ndarray) -> np.ndarray:
+        """Map the colours of a frame to [0, 1], as `unit_type`. Alpha is unchanged, as it is in [0, 1] already."""
+        scaled = self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
+        return scaled.astype(self.unit_type(frame.dtype), copy=False)
+
+    def from_unit(self, frame: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The inverse of `to_unit`, for frames of `dtype`."""
+        scaled = self._map_colours(frame, lambda colours: colours * (self.high - self.low) + self.low)
+        return scaled.astype(dtype, copy=False)
 
     def _map_colours(self, frame: np.ndarray, function: Any) -> np.ndarray:
         if self == Range():
@@ -43,7 +49,7 @@ class Range(NamedTuple):
         mapped = frame.astype(np.float64, order="C")
         colours = colours_of(mapped)
         colours[...] = function(colours)
-        return mapped.astype(frame.dtype)
+        return mapped
 
 
 def as_arrays(frame0: Any, frame1: Any) -> tuple[np.ndarray, np.ndarray]:

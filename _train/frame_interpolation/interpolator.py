@@ -351,11 +351,11 @@ class Interpolator:
             frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame
-        return functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
+        return functools.partial(_like, pair, transfer.download(frame, pair.values.unit_type(pair.first.dtype)))
 
 
 def _like(pair: PreparedFrames, wait: Callable[[], np.ndarray]) -> np.ndarray:
-    return pair.values.from_unit(wait().reshape(pair.first.shape))
+    return pair.values.from_unit(wait().reshape(pair.first.shape), pair.first.dtype)
 
 
 @functools.cache

@@ -187,6 +187,15 @@ def test_floating_values_of_any_range(simple, factor, offset, channels):
     assert drawn.max() > 0.8 * factor + offset
 
 
+def test_dark_tones_of_half_floats_stay_beside_highlights(simple):
+    frames = np.full((2, 32, 32), 0.18, np.float16)
+    frames[:, 0, 0] = 60000
+    frames[1, 5, 5] = 0.6
+    (drawn,) = simple(*frames)
+    assert drawn.dtype == np.float16
+    assert drawn[20, 20] == pytest.approx(0.18, abs=5e-4)
+
+
 def test_alpha_is_no_colour_that_is_scaled(simple):
     frames = [np.float32(disc(x)) / 255 for x in (40, 44)]
     for frame in frames:
