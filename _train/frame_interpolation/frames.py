@@ -1,5 +1,6 @@
 """Input validation: two frames and times, checked and converted to the form that all other modules expect."""
 
+import math
 import numbers
 import sys
 from collections.abc import Iterable
@@ -24,10 +25,17 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, *frames: np.ndarray) -> "Range":
-        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range."""
+        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range.
+
+        Raises:
+            InputError: the range is no finite number.
+        """
         if not np.issubdtype(frames[0].dtype, np.floating):
             return cls()
-        return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
+        low, high = min(0.0, *(float(f.min()) for f in frames)), max(1.0, *(float(f.max()) for f in frames))
+        if not math.isfinite(high - low):
+            raise InputError(f"The frames hold values from {low:g} to {high:g}, which is too wide a range; scale them.")
+        return cls(low, high)
 
     def unit_type(self, dtype: np.dtype) -> np.dtype:
         """The type in [0, 1] of frames of `dtype`: scaled ones as float16 would lose their dark tones."""

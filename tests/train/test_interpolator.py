@@ -474,6 +474,10 @@ def test_networks_agree_with_the_literal_computation(networks, weights):
         ((np.zeros((0, 0, 3)),) * 2, "at least 16"),
         ((np.full((40, 48), np.nan),) * 2, "first frame holds 1920 values that are not finite, one at x 0, y 0"),
         ((np.zeros((40, 48)), np.full((40, 48), np.inf)), "second frame holds"),
+        (
+            (np.full((40, 48), 1.7e308), np.full((40, 48), -1e308)),
+            r"values from -1e\+308 to 1\.7e\+308, which is too wide",
+        ),
         ((np.full((40, 48, 4), 1.5),) * 2, r"alpha from 1\.5 to 1\.5"),
         (("a.png", "b.png"), "not the path 'a.png'"),
         ((None, None), r"is \(h, w\)"),
