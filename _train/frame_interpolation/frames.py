@@ -135,6 +135,24 @@ def _check_values(name: str, frame: np.ndarray) -> None:
             )
 
 
+def as_masks(masks: Iterable[Any], size: tuple[int, int]) -> list[np.ndarray]:
+    """Convert masks of parts of frames of (h, w) = `size` to (h, w) float32.
+
+    Raises:
+        InputError: one cannot be converted, has another size, or holds values outside [0, 1].
+    """
+    try:
+        arrays = [np.array(mask, np.float32) for mask in masks]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"A mask cannot be made an array ({' '.join(str(error).split())}).") from error
+    for array in arrays:
+        if array.shape != size:
+            raise InputError(f"A mask has the size of the frames, {size}, not {array.shape}.")
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise InputError(f"A mask holds values in [0, 1], not from {array.min():g} to {array.max():g}.")
+    return arrays
+
+
 def check_times(times: float | Iterable[float]) -> list[float]:
     """Times in (0, 1) as a list; a single number gives a list of one.
 
