@@ -622,6 +622,28 @@ def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
     assert runs.changed(*found) == ["weights"]
 
 
+def test_damaged_weights_of_matching_are_reported_at_once(tmp_path):
+    (tmp_path / "default").mkdir()
+    shutil.copy(checkpoints.find("ifnet"), tmp_path / "default")
+    path = tmp_path / features.SHIPPED
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=rf"{path.name} is damaged"):
+        Interpolator(device="cpu", folder=tmp_path, matching="auto")
+    Interpolator(device="cpu", folder=tmp_path)  # needs none
+
+
+def test_matching_is_as_the_default_device_of_the_caller_is_not():
+    """It is loaded when the first flat drawing is drawn."""
+    frames = [np.full((48, 64, 3), 240, np.uint8) for _ in range(2)]
+    for frame, column in zip(frames, (12, 24), strict=True):
+        frame[10:30, column : column + 20] = COLOUR
+    expected = Interpolator(device="cpu", matching="auto")(*frames)[0]
+    chosen = Interpolator(device="cpu", matching="auto")
+    with torch.device("meta"):
+        (drawn,) = chosen(*frames)
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def test_settings_tell_whether_matching_is_possible(monkeypatch):
     chosen = Interpolator(device="cpu", matching="auto")
     assert chosen.settings()["matching"] == "auto"
