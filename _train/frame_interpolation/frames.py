@@ -159,7 +159,7 @@ def check_times(times: float | Iterable[float]) -> list[float]:
     Raises:
         InputError: one is not a number, or not in (0, 1).
     """
-    is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
+    is_one = isinstance(times, str | bytes | numbers.Number) or getattr(times, "ndim", 1) == 0
     try:
         checked = [_as_number(t) for t in ([times] if is_one else cast(Iterable[Any], times))]
     except (TypeError, ValueError) as error:

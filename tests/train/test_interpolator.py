@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import shutil
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -527,6 +528,7 @@ def test_times_of_the_pipeline(simple, t, says):
 
 def test_times_are_any_numbers():
     assert check_times(np.float32([0.25, 0.5])) == [0.25, 0.5]
+    assert check_times(Decimal("0.5")) == check_times(Fraction(1, 2)) == check_times(torch.tensor(0.5)) == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -538,6 +540,10 @@ def test_times_are_any_numbers():
             "no synthesis 'film'; it is auto, ifnet, ifnet-fast, rife, ssldtm, fusion, .*ssl, splat, animeinterp",
         ),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
+        ({"precision": ["fp32"], "flow": "dis", "synthesis": "splat"}, r"no precision \['fp32'\]"),
+        ({"flow": ["dis"]}, r"no flow \['dis'\]"),
+        ({"synthesis": ["splat"]}, r"no synthesis \['splat'\]"),
+        ({"backend": ["pytorch"], "flow": "dis", "synthesis": "splat"}, r"no backend \['pytorch'\]"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ifnet"}, "put default/ifnet.safetensors into"),
