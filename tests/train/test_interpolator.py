@@ -526,6 +526,15 @@ def test_times_of_the_pipeline(simple, t, says):
         pipeline.frames(prepared, t)
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_times_of_another_type_change_no_frame(simple, kind, channels):
+    pipeline, times = simple.pipeline, [0.25, 0.5]
+    prepared = pipeline.prepare(*torch.rand(2, 1, channels, 16, 24))
+    drawn = pipeline.frames(prepared, torch.tensor(times, dtype=kind))
+    torch.testing.assert_close(drawn, pipeline.frames(prepared, torch.tensor(times)), rtol=0, atol=0)
+
+
 def test_times_are_any_numbers():
     assert check_times(np.float32([0.25, 0.5])) == [0.25, 0.5]
     assert check_times(Decimal("0.5")) == check_times(Fraction(1, 2)) == check_times(torch.tensor(0.5)) == [0.5]
