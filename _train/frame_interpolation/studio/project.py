@@ -176,8 +176,7 @@ class Project:
             return
         before = self.state
         self._save(state)
-        self._done = [*self._done[-_MOST_UNDONE:], before]
-        self._undone = []
+        self._remember(before)
 
     def undo(self) -> None:
         """Go back to the state before the last change, if there is one; raises as `change` does."""
@@ -206,10 +205,13 @@ class Project:
         self.state = self._load()
         if self.state == before:
             return False
-        self._done.append(before)
-        self._undone = []
+        self._remember(before)
         self.version += 1
         return True
+
+    def _remember(self, state: State) -> None:
+        """Let `undo` go back to a state, and no further than `_MOST_UNDONE` changes."""
+        self._done, self._undone = [*self._done, state][-_MOST_UNDONE:], []
 
     def know(self, keys: Sequence[str]) -> None:
         """Give entries of present keys, named in order, their names."""

@@ -49,6 +49,20 @@ def test_undo_and_redo_reach_the_disk(tmp_path):
     assert not project.can_redo
 
 
+def test_as_much_as_is_kept_is_undone(tmp_path, monkeypatch):
+    monkeypatch.setattr(project_module, "_MOST_UNDONE", 3)
+    project = Project(tmp_path)
+    for rate in range(10, 15):
+        project.change(project.state.with_rate(rate))
+    (tmp_path / "studio.json").write_text('{"rate": "15"}')
+    assert project.reload()
+    undone = []
+    while project.can_undo:
+        project.undo()
+        undone.append(int(project.state.rate))
+    assert undone == [14, 13, 12]
+
+
 def test_what_others_write_is_not_written_over(tmp_path):
     project = Project(tmp_path)
     project.change(changed(project, k1=Timing((HALF,))))
