@@ -50,7 +50,7 @@ class FrameSynthesis(Protocol):
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
 
         Args:
-            t: times, or for methods that find motion themselves, a map (1, 1, h, w) of the time of each pixel.
+            t: times, or for methods that find motion themselves, maps (n, 1, h, w) of the time of each pixel.
             carried: (2, c, h, w) additional channels of both frames, such as alpha, that move with the drawing.
         """
         ...

@@ -514,7 +514,7 @@ def test_times_are_numbers(simple, times):
         (float("nan"), r"lie in \[0, 1\]"),
         (torch.tensor([0.5, 1.5]), r"lie in \[0, 1\]"),
         (torch.full((1, 1, 16, 24), float("nan")), r"lie in \[0, 1\]"),
-        (torch.full((1, 1, 8, 8), 0.5), r"a map \(1, 1, 16, 24\), not of shape \(1, 1, 8, 8\)"),
+        (torch.full((1, 1, 8, 8), 0.5), r"maps \(n, 1, 16, 24\), not of shape \(1, 1, 8, 8\)"),
         (torch.full((2, 2), 0.5), r"not of shape \(2, 2\)"),
         (torch.zeros(0), r"not of shape \(0,\)"),
     ],

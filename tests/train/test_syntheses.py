@@ -16,6 +16,7 @@ from _train.frame_interpolation.models.ifnet import IFNet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FrameUNet
+from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.syntheses import Intermediate, Pair, Splatting
 from _util.checkpoints import seeded
 from _util.errors import InputError
@@ -124,6 +125,13 @@ def test_a_pair_is_told_by_its_content():
         frame.copy_(other)
     check(refilled)
     check(first)
+
+
+def test_several_maps_of_times_are_several_frames():
+    pipeline = Pipeline(None, intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1))))
+    prepared, maps = pipeline.prepare(*torch.rand(2, 1, 3, 32, 40)), torch.rand(2, 1, 32, 40)
+    alone = [pipeline.frames(prepared, times) for times in maps.split(1)]
+    torch.testing.assert_close(pipeline.frames(prepared, maps), torch.cat(alone))
 
 
 @torch.inference_mode()
