@@ -260,7 +260,8 @@ class Interpolator:
         own: Sequence[Sequence[float]] = (),
         easing: Easing | None = None,
     ) -> Iterator[Callable[[], np.ndarray]]:
-        """Yield, for each time in (0, 1), a function that waits for the frame and returns it.
+        """Yield, for each time in (0, 1), a function that waits for the frame and returns it, which may be the same
+        array at every call.
 
         On the CPU, frames are drawn one by one, as the iterator advances. A GPU draws several in a batch, and keeps
         working while the caller waits, in any thread. Frames have the shape and type of the input.
