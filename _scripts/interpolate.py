@@ -283,8 +283,12 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
     beside = arguments.frames[0] / "hints.json"
     if arguments.hint and beside.is_file():
         print(f"{beside} is not read, as --hint is given.", file=sys.stderr)
-    path = arguments.hints or (beside if beside.is_file() and not arguments.hint else None)
-    of_gaps = hints.read(path, names, arguments.loop) if path else {0: tuple(map(hints.parse, arguments.hint))}
+    if arguments.hints:
+        of_gaps = hints.read(arguments.hints, names, arguments.loop)
+    elif beside.is_file() and not arguments.hint:
+        of_gaps = hints.read(beside, names, arguments.loop, is_found=True)
+    else:
+        of_gaps = {0: tuple(map(hints.parse, arguments.hint))}
     if arguments.parts:
         return Guides(of_gaps, parts.read(arguments.parts, names, gaps))
     return Guides(of_gaps, {0: tuple(parts.parse(text, gaps[0]) for text in arguments.part)})

@@ -177,11 +177,19 @@ def open_backbone(
         ValueError: as of `Backbone`.
     """
     name = str(name_or_path)
-    path = find(name, folder) if name in BACKBONES else Path(name)
-    architecture, weights = (name, _convolutions(_download(name, folder))) if path is None else _recognised(path)
-    if name in BACKBONES and architecture != name:
-        raise InputError(f"{path} holds {architecture} instead of {name}; rename it.")
+    if name not in BACKBONES:
+        architecture, weights = _recognised(Path(name))
+    elif path := find(name, folder):
+        architecture, weights = name, _named(path, name)
+    else:
+        architecture, weights = name, _convolutions(_download(name, folder))
     return Backbone(architecture, weights, layers[architecture])
+
+
+def check(name: str, folder: Path = checkpoints.FOLDER) -> None:
+    """Raise InputError if the file of one of `BACKBONES` in a folder of checkpoints cannot be used."""
+    if path := find(name, folder):
+        _named(path, name)
 
 
 def _grids(convolutions: Sequence[Convolution], layers: Sequence[str]) -> tuple[tuple[int, float], ...]:
@@ -207,6 +215,13 @@ def find(name: str, folder: Path = checkpoints.FOLDER) -> Path | None:
 def best(folder: Path = checkpoints.FOLDER) -> str:
     """VGG-19 if its file is in a folder of checkpoints, else AlexNet, which is shipped."""
     return "vgg19" if find("vgg19", folder) else "alexnet"
+
+
+def _named(path: Path, name: str) -> dict[str, Tensor]:
+    architecture, weights = _recognised(path)
+    if architecture != name:
+        raise InputError(f"{path} holds {architecture} instead of {name}; rename it.")
+    return weights
 
 
 def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:

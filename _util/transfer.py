@@ -27,7 +27,7 @@ def upload(pixels: np.ndarray, device: torch.device) -> Tensor:
 def download(frame: Tensor, dtype: np.dtype) -> Callable[[], np.ndarray]:
     """`image.to_array(frame, dtype)` for a frame (c, h, w) in [0, 1], as a function that waits for the result.
 
-    From a GPU, the copy overlaps with the device's further work.
+    It may return the same array at every call. From a GPU, the copy overlaps with the device's further work.
     """
     if not _is_gpu(frame.device):
         array = image.to_array(frame, dtype)

@@ -4,8 +4,9 @@
 
 The code is in the packages `_util`, `_databacks`, `_train` and `_scripts`. In the repository they are beside this
 folder; an installed package contains them, with the shipped weights. Either way, their names are the same, because
-their parent folder is added to `sys.path` here. Processes started by `multiprocessing` inherit it, so that functions
-and classes are pickled under the same names everywhere.
+their parent folder is added to `sys.path` here. Once installed, that is this folder; names in it begin with an
+underscore, so that they hide no module of a host program. Processes started by `multiprocessing` inherit it, so that
+functions and classes are pickled under the same names everywhere.
 """
 
 import importlib

@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from inbetween import ROOT
-from inbetween.commands import COMMANDS, OTHER_NAMES
+from inbetween._commands import COMMANDS, OTHER_NAMES
 
 
 def main() -> NoReturn:
@@ -19,14 +19,12 @@ def main() -> NoReturn:
         sys.exit(2)
     if arguments[0] in ("-h", "--help", "help"):
         command.run(lambda: print(help_text()))
-    if arguments[0] == "--version":
-        from _util.version import VERSION
-
-        print(f"inbetween {VERSION}")
-        sys.exit(0)
+    if arguments == ["--version"]:
+        command.run(_print_version)
     name = OTHER_NAMES.get(arguments[0], arguments[0])
     if name not in COMMANDS:
-        print(f"inbetween: {_unknown(arguments[0])} (see --help)", file=sys.stderr)
+        wrong = "--version stands alone" if arguments[0] == "--version" else _unknown(arguments[0])
+        print(f"inbetween: {wrong} (see --help)", file=sys.stderr)
         sys.exit(2)
     command.set_name(f"inbetween {arguments[0]}")
     _let_children_import()
@@ -52,6 +50,12 @@ def help_text() -> str:
             "`inbetween COMMAND --help` lists the options of a command, `inbetween --version` is the version.",
         ]
     )
+
+
+def _print_version() -> None:
+    from _util.version import VERSION
+
+    print(f"inbetween {VERSION}")
 
 
 def _unknown(name: str) -> str:

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from _util import command, extras, image, places
-from inbetween.commands import COMMANDS, OTHER_NAMES
+from inbetween._commands import COMMANDS, OTHER_NAMES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -99,6 +100,22 @@ def test_a_command_that_is_not_there():
     assert finished.stderr == "inbetween: there is no command 'vidoe'; video is one (see --help)\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")  # noqa: PTH110
+def test_a_version_that_cannot_be_printed():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "inbetween", "--version"]
+        finished = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("Standard output, or a temporary file, cannot be written")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_version_stands_alone():
+    finished = inbetween("--version", "video")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "inbetween: --version stands alone (see --help)\n"
+
+
 def test_errors_have_the_name_of_the_command():
     finished = inbetween("video", "in.mp4")
     assert finished.returncode == 2
@@ -119,6 +136,21 @@ def test_names_of_the_package():
     assert finished.returncode == 0, finished.stderr
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", finished.stdout)
     assert "has no attribute 'absent'" in python("import inbetween; inbetween.absent").stderr
+
+
+def test_an_installed_package_hides_no_module_of_a_program(tmp_path):
+    installed, own, names = tmp_path / "site/inbetween", tmp_path / "own", ("commands", "checkpoints", "supplementary")
+    for name in ("_util", "_databacks", "_train", "_scripts", "checkpoints", "supplementary"):
+        (installed / name).mkdir(parents=True)
+    for path in (ROOT / "inbetween").glob("*.py"):
+        shutil.copy(path, installed)
+    own.mkdir()
+    for name in names:
+        (own / f"{name}.py").touch()
+    program = "import sys; sys.path[:0] = sys.argv[1:]; import inbetween\n"
+    program += "\n".join(f"import {name}; print({name}.__file__)" for name in names)
+    finished = python(program, str(installed.parent), str(own))
+    assert finished.stdout.split() == [str(own / f"{name}.py") for name in names]
 
 
 def test_another_package_of_the_same_name_is_named(tmp_path):

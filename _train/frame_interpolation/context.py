@@ -36,7 +36,7 @@ def create_context(device: torch.device, precision: str, folder: Path, backend: 
     if precision == "auto":
         # Flow gains little speed from half precision on the CPU, and its iterations accumulate rounding errors.
         return Context(device, torch.float32, _fast_precision(device), folder, backend)
-    if precision not in _PRECISIONS:
+    if not isinstance(precision, str) or precision not in _PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; it is auto, {', '.join(_PRECISIONS)}.")
     return Context(device, _PRECISIONS[precision], _PRECISIONS[precision], folder, backend)
 

@@ -1,5 +1,6 @@
 """Input validation: two frames and times, checked and converted to the form that all other modules expect."""
 
+import math
 import numbers
 import sys
 from collections.abc import Iterable
@@ -24,18 +25,31 @@ class Range(NamedTuple):
 
     @classmethod
     def of(cls, *frames: np.ndarray) -> "Range":
-        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range."""
+        """[0, 1], extended to include all values of floating frames; integers are scaled by their dtype's range.
+
+        Raises:
+            InputError: the range is no finite number.
+        """
         if not np.issubdtype(frames[0].dtype, np.floating):
             return cls()
-        return cls(min(0.0, *(float(frame.min()) for frame in frames)), max(1.0, *(float(f.max()) for f in frames)))
+        low, high = min(0.0, *(float(f.min()) for f in frames)), max(1.0, *(float(f.max()) for f in frames))
+        if not math.isfinite(high - low):
+            raise InputError(f"The frames hold values from {low:g} to {high:g}, which is too wide a range; scale them.")
+        return cls(low, high)
+
+    def unit_type(self, dtype: np.dtype) -> np.dtype:
+        """The type in [0, 1] of frames of `dtype`: scaled ones as float16 would lose their dark tones."""
+        return dtype if self == Range() else np.promote_types(dtype, np.float32)
 
     def to_unit(self, frame: np.ndarray) -> np.ndarray:
-        """Map the colours of a frame to [0, 1]. Alpha is unchanged, as it is in [0, 1] already."""
-        return self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
+        """Map the colours of a frame to [0, 1], as `unit_type`. Alpha is unchanged, as it is in [0, 1] already."""
+        scaled = self._map_colours(frame, lambda colours: (colours - self.low) / (self.high - self.low))
+        return scaled.astype(self.unit_type(frame.dtype), copy=False)
 
-    def from_unit(self, frame: np.ndarray) -> np.ndarray:
-        """The inverse of `to_unit`."""
-        return self._map_colours(frame, lambda colours: colours * (self.high - self.low) + self.low)
+    def from_unit(self, frame: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The inverse of `to_unit`, for frames of `dtype`."""
+        scaled = self._map_colours(frame, lambda colours: colours * (self.high - self.low) + self.low)
+        return scaled.astype(dtype, copy=False)
 
     def _map_colours(self, frame: np.ndarray, function: Any) -> np.ndarray:
         if self == Range():
@@ -43,7 +57,7 @@ class Range(NamedTuple):
         mapped = frame.astype(np.float64, order="C")
         colours = colours_of(mapped)
         colours[...] = function(colours)
-        return mapped.astype(frame.dtype)
+        return mapped
 
 
 def as_arrays(frame0: Any, frame1: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -121,13 +135,31 @@ def _check_values(name: str, frame: np.ndarray) -> None:
             )
 
 
+def as_masks(masks: Iterable[Any], size: tuple[int, int]) -> list[np.ndarray]:
+    """Convert masks of parts of frames of (h, w) = `size` to (h, w) float32.
+
+    Raises:
+        InputError: one cannot be converted, has another size, or holds values outside [0, 1].
+    """
+    try:
+        arrays = [np.array(mask, np.float32) for mask in masks]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"A mask cannot be made an array ({' '.join(str(error).split())}).") from error
+    for array in arrays:
+        if array.shape != size:
+            raise InputError(f"A mask has the size of the frames, {size}, not {array.shape}.")
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise InputError(f"A mask holds values in [0, 1], not from {array.min():g} to {array.max():g}.")
+    return arrays
+
+
 def check_times(times: float | Iterable[float]) -> list[float]:
     """Times in (0, 1) as a list; a single number gives a list of one.
 
     Raises:
         InputError: one is not a number, or not in (0, 1).
     """
-    is_one = isinstance(times, str | bytes | numbers.Real) or getattr(times, "ndim", 1) == 0
+    is_one = isinstance(times, str | bytes | numbers.Number) or getattr(times, "ndim", 1) == 0
     try:
         checked = [_as_number(t) for t in ([times] if is_one else cast(Iterable[Any], times))]
     except (TypeError, ValueError) as error:

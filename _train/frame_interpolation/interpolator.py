@@ -26,11 +26,12 @@ from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.context import create_context
 from _train.frame_interpolation.easing import Easing
 from _train.frame_interpolation.flows import Flows
-from _train.frame_interpolation.frames import Range, as_arrays, check_times
+from _train.frame_interpolation.frames import Range, as_arrays, as_masks, check_times
 from _train.frame_interpolation.guides.hints import Hint
 from _train.frame_interpolation.guides.hints import check as check_hints
 from _train.frame_interpolation.guides.parted import AutomaticMotion, PreparedParts
 from _util import checkpoints, graphs, image, memory, runs, threads, transfer
+from _util.counts import counted
 from _util.device import choose as choose_device
 from _util.errors import InputError
 from _util.version import VERSION
@@ -180,10 +181,11 @@ class Interpolator:
             masks: (h, w) in [0, 1], of parts of frame 0 that have their own timing, from back to front.
 
         Raises:
-            InputError: invalid frames or hints.
+            InputError: invalid frames, hints or masks.
         """
         frame0, frame1 = as_arrays(frame0, frame1)
         check_hints(hints, frame0.shape[:2])
+        masks = as_masks(masks, frame0.shape[:2])
         values = Range.of(frame0, frame1)
         if np.array_equal(frame0, frame1):
             return PreparedFrames(None, frame0.copy(), values)
@@ -196,8 +198,8 @@ class Interpolator:
 
                 hinted = PreparedHints(self.pipeline, tensors[0], tensors[1], hints)
             prepared = hinted.automatic if hinted else self.pipeline.prepare(tensors[0], tensors[1])
-            if len(masks):
-                shown = [torch.as_tensor(mask, dtype=torch.float32, device=self.device)[None, None] for mask in masks]
+            if masks:
+                shown = [torch.as_tensor(mask, device=self.device)[None, None] for mask in masks]
                 parted = PreparedParts(hinted or AutomaticMotion(self.pipeline, prepared), shown)
         return PreparedFrames(prepared, frame0, values, hinted, parted, lines)
 
@@ -258,7 +260,8 @@ class Interpolator:
         own: Sequence[Sequence[float]] = (),
         easing: Easing | None = None,
     ) -> Iterator[Callable[[], np.ndarray]]:
-        """Yield, for each time in (0, 1), a function that waits for the frame and returns it.
+        """Yield, for each time in (0, 1), a function that waits for the frame and returns it, which may be the same
+        array at every call.
 
         On the CPU, frames are drawn one by one, as the iterator advances. A GPU draws several in a batch, and keeps
         working while the caller waits, in any thread. Frames have the shape and type of the input.
@@ -267,14 +270,21 @@ class Interpolator:
             own: for each mask given to `prepare`, the times of that part, one per frame.
             easing: progress of motion at the times, per pixel if `Pipeline.takes_maps` and there are no hints or masks,
                 else its mean. Linear by default.
+
+        Raises:
+            InputError: invalid times, or not as many of `own` as there are masks and times.
         """
         if pair.prepared is None:
             yield from (pair.first.copy for _ in check_times(times))
             return
         if easing is not None and not self._takes_maps(pair):
             times, easing = map(easing.mean, check_times(times)), None
+        _check_count("mask", len(own), pair.parted.count if pair.parted else 0)
         if pair.parted is not None:
-            for t, *of_parts in zip(check_times(times), *map(check_times, own), strict=True):
+            times, own = check_times(times), list(map(check_times, own))
+            for of_part in own:
+                _check_count("frame", len(of_part), len(times))
+            for t, *of_parts in zip(times, *own, strict=True):
                 with self._own_precision():
                     frame, width = pair.parted.frame(t, of_parts)[0], self._widths(pair, t)
                 yield self._waiting(pair, t, frame, width)
@@ -351,11 +361,16 @@ class Interpolator:
             frame = torch.from_numpy(redrawn).permute(2, 0, 1).to(frame)
         is_grey = pair.first.ndim == 2 or pair.first.shape[2] == 1
         frame = frame.mean(0, keepdim=True) if is_grey else frame
-        return functools.partial(_like, pair, transfer.download(frame, pair.first.dtype))
+        return functools.partial(_like, pair, transfer.download(frame, pair.values.unit_type(pair.first.dtype)))
 
 
 def _like(pair: PreparedFrames, wait: Callable[[], np.ndarray]) -> np.ndarray:
-    return pair.values.from_unit(wait().reshape(pair.first.shape))
+    return pair.values.from_unit(wait().reshape(pair.first.shape), pair.first.dtype)
+
+
+def _check_count(of: str, given: int, needed: int) -> None:
+    if given != needed:
+        raise InputError(f"Own times of parts are for {counted(given, of)}, and there are {needed}; give as many.")
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +19,12 @@ from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flatness import share_of_change
 from _train.frame_interpolation.flows import sgm
 from _train.frame_interpolation.syntheses import FrameSynthesis
-from _util import extras, image
+from _util import checkpoints, extras, features, image
 from _util.flow import Flows
 from _util.tones import find_tones
+
+if TYPE_CHECKING:
+    from _util.sgm import SGM
 
 _TIMEOUT = 5.0  # seconds after which it is explained that the first matching takes longer
 _FLAT = 0.75  # share of flat colours from which on all pieces of a drawing count; films have less
@@ -35,9 +39,13 @@ class LostMotion:
     Args:
         network: the synthesis that loses them, one that finds motion itself.
         of_all: whether pieces are matched in all drawings, not only in flat ones and those that are flat in part.
+
+    Raises:
+        InputError: the weights that pieces are matched by are missing or damaged; they are loaded with the first ones.
     """
 
     def __init__(self, context: Context, network: FrameSynthesis, of_all: bool):
+        features.check(features.best(context.folder), context.folder)
         self._context, self._network, self._of_all = context, network, of_all
 
     def __call__(self, frame0: Tensor, frame1: Tensor) -> Flows:
@@ -55,13 +63,18 @@ class LostMotion:
     def _strokes(self):
         from _train.frame_interpolation.lost_pieces import LostStrokes
 
-        return LostStrokes(sgm(self._context), self._network)
+        return LostStrokes(self._sgm, self._network)
 
     @functools.cached_property
     def _pieces(self):
         from _train.frame_interpolation.lost_pieces import LostPieces
 
-        return LostPieces(sgm(self._context), self._network)
+        return LostPieces(self._sgm, self._network)
+
+    @functools.cached_property
+    def _sgm(self) -> "SGM":
+        with checkpoints.skip_initialization():
+            return sgm(self._context)
 
 
 @contextlib.contextmanager

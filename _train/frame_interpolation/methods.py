@@ -176,7 +176,7 @@ def find(kind: str, table: Mapping[str, Method], name: str, others: Iterable[str
     """
     if name in others:
         return None
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise InputError(f"There is no {kind} {name!r}; it is {', '.join([*others, *table])}.")
     return table[name]
 

@@ -67,7 +67,7 @@ class Pipeline:
     def frames(self, prepared: PreparedPair, t: float | Tensor) -> Tensor:
         """The frame (1, c, h, w) at time t in (0, 1), or the frames (n, c, h, w) at times (n,); c is that of the input.
 
-        Methods that find motion themselves also accept a map of the time of each pixel, (1, 1, h, w). Colours under
+        Methods that find motion themselves also accept maps of the time of each pixel, (n, 1, h, w). Colours under
         zero alpha are 0.
 
         Raises:
@@ -143,8 +143,8 @@ def _check_times(t: float | Tensor, size: tuple[int, int]) -> None:
     first = last = t
     if isinstance(t, Tensor):
         if not t.numel() or (t.ndim > 1 and t.shape[1:] != (1, *size)):
-            shape = f"(1, 1, {size[0]}, {size[1]})"
-            raise InputError(f"Times are a number, (n,), or a map {shape}, not of shape {tuple(t.shape)}.")
+            shape = f"(n, 1, {size[0]}, {size[1]})"
+            raise InputError(f"Times are a number, (n,), or maps {shape}, not of shape {tuple(t.shape)}.")
         if t.device.type != "cpu":
             return
         first, last = t.min(), t.max()

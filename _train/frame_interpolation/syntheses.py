@@ -50,7 +50,7 @@ class FrameSynthesis(Protocol):
         """The frame (1, 3 + c, h, w) at time t in (0, 1), or the frames (n, 3 + c, h, w) at several times (n,).
 
         Args:
-            t: times, or for methods that find motion themselves, a map (1, 1, h, w) of the time of each pixel.
+            t: times, or for methods that find motion themselves, maps (n, 1, h, w) of the time of each pixel.
             carried: (2, c, h, w) additional channels of both frames, such as alpha, that move with the drawing.
         """
         ...
@@ -175,7 +175,10 @@ class Intermediate:
 
 
 class CachedIntermediate(Intermediate):
-    """An `Intermediate` that caches the last prepared pair and motion, if these are small."""
+    """An `Intermediate` that caches the last prepared pair and motion, if these are small.
+
+    Pairs are compared by content, since a caller may fill the same tensors with the next pair.
+    """
 
     def __init__(self, synthesis: Intermediate):
         self._synthesis = synthesis
@@ -184,10 +187,15 @@ class CachedIntermediate(Intermediate):
 
     def prepare(self, pair: Pair, flow: Flows | None = None) -> Any:
         last = self._last_pair
-        if last is None or any(a is not b for a, b in zip(last[0], pair, strict=True)):
-            last = pair, self._synthesis.prepare(pair)
-            h, w = pair.frame0.shape[2:]
-            self._last_pair = last if h * w <= flows.LARGEST_AREA else None
+        if last is not None and all(map(_are_equal, last[0], pair)):
+            return last[1]
+        h, w = pair.frame0.shape[2:]
+        if h * w > flows.LARGEST_AREA:
+            self._last_pair = None
+            return self._synthesis.prepare(pair)
+        copies = {id(frame): frame.clone() for frame in pair}  # what is seen may be the frames themselves
+        pair = Pair(*(copies[id(frame)] for frame in pair))
+        self._last_pair = last = pair, self._synthesis.prepare(pair)
         return last[1]
 
     def interpolate(self, prepared: Any, t: float | Tensor) -> Interpolation:
@@ -195,9 +203,13 @@ class CachedIntermediate(Intermediate):
             return self._synthesis.interpolate(prepared, t)
         last = self._last_frame
         if last is None or last[0] is not prepared or last[1] != t:
-            last = prepared, t, self._synthesis.interpolate(prepared, t)
-            self._last_frame = last if self._last_pair and self._last_pair[1] is prepared else None
+            last, pair = (prepared, t, self._synthesis.interpolate(prepared, t)), self._last_pair
+            self._last_frame = last if pair and pair[1] is prepared else None
         return last[2]
+
+
+def _are_equal(frame: Tensor, other: Tensor) -> bool:
+    return frame.device == other.device and torch.equal(frame, other)
 
 
 def splatting(_: Context) -> FrameSynthesis:

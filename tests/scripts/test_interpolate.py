@@ -440,7 +440,13 @@ def test_hints(run):
     assert changed == ["k0+1of1.png"]
     assert run("a.png", "b.png", "--between", 3, "--hint", "10,10:6,10", "--out", "three", *SIMPLE)[0] == 0
     assert len([name for name in written("three") if name.endswith("png")]) == 5
+    Path("others.json").write_text('{"hints": [{"key": "k1", "from": [10, 10], "to": [6, 10]}]}')
+    Path("keys/hints.json").write_bytes(Path("others.json").read_bytes())
     Path("keys/k2.png").unlink()
+    code, said = run("keys", "--out", "less", *SIMPLE)  # as the studio keeps those of a key that is gone
+    assert (code, "hints of k1 are not used" in said) == (0, True)
+    code, said = run("keys", "--hints", "others.json", "--out", "less", *SIMPLE)
+    assert (code, "'k1' is the last key, and begins no gap" in said) == (2, True)
     code, said = run("keys", "--hint", "10,10:6,10", "--out", "two", *SIMPLE)
     assert (code, "keys/hints.json is not read, as --hint is given" in said) == (0, True)
 

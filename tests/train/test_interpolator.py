@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import shutil
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -185,6 +186,15 @@ def test_floating_values_of_any_range(simple, factor, offset, channels):
     (drawn,) = simple(*(frame * np.float32(factor) + np.float32(offset) for frame in frames))
     assert np.abs((drawn - offset) / factor - expected).mean() < 1e-4  # rounding may move a pixel's flow
     assert drawn.max() > 0.8 * factor + offset
+
+
+def test_dark_tones_of_half_floats_stay_beside_highlights(simple):
+    frames = np.full((2, 32, 32), 0.18, np.float16)
+    frames[:, 0, 0] = 60000
+    frames[1, 5, 5] = 0.6
+    (drawn,) = simple(*frames)
+    assert drawn.dtype == np.float16
+    assert drawn[20, 20] == pytest.approx(0.18, abs=5e-4)
 
 
 def test_alpha_is_no_colour_that_is_scaled(simple):
@@ -465,6 +475,10 @@ def test_networks_agree_with_the_literal_computation(networks, weights):
         ((np.zeros((0, 0, 3)),) * 2, "at least 16"),
         ((np.full((40, 48), np.nan),) * 2, "first frame holds 1920 values that are not finite, one at x 0, y 0"),
         ((np.zeros((40, 48)), np.full((40, 48), np.inf)), "second frame holds"),
+        (
+            (np.full((40, 48), 1.7e308), np.full((40, 48), -1e308)),
+            r"values from -1e\+308 to 1\.7e\+308, which is too wide",
+        ),
         ((np.full((40, 48, 4), 1.5),) * 2, r"alpha from 1\.5 to 1\.5"),
         (("a.png", "b.png"), "not the path 'a.png'"),
         ((None, None), r"is \(h, w\)"),
@@ -500,7 +514,7 @@ def test_times_are_numbers(simple, times):
         (float("nan"), r"lie in \[0, 1\]"),
         (torch.tensor([0.5, 1.5]), r"lie in \[0, 1\]"),
         (torch.full((1, 1, 16, 24), float("nan")), r"lie in \[0, 1\]"),
-        (torch.full((1, 1, 8, 8), 0.5), r"a map \(1, 1, 16, 24\), not of shape \(1, 1, 8, 8\)"),
+        (torch.full((1, 1, 8, 8), 0.5), r"maps \(n, 1, 16, 24\), not of shape \(1, 1, 8, 8\)"),
         (torch.full((2, 2), 0.5), r"not of shape \(2, 2\)"),
         (torch.zeros(0), r"not of shape \(0,\)"),
     ],
@@ -512,8 +526,18 @@ def test_times_of_the_pipeline(simple, t, says):
         pipeline.frames(prepared, t)
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_times_of_another_type_change_no_frame(simple, kind, channels):
+    pipeline, times = simple.pipeline, [0.25, 0.5]
+    prepared = pipeline.prepare(*torch.rand(2, 1, channels, 16, 24))
+    drawn = pipeline.frames(prepared, torch.tensor(times, dtype=kind))
+    torch.testing.assert_close(drawn, pipeline.frames(prepared, torch.tensor(times)), rtol=0, atol=0)
+
+
 def test_times_are_any_numbers():
     assert check_times(np.float32([0.25, 0.5])) == [0.25, 0.5]
+    assert check_times(Decimal("0.5")) == check_times(Fraction(1, 2)) == check_times(torch.tensor(0.5)) == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -525,6 +549,10 @@ def test_times_are_any_numbers():
             "no synthesis 'film'; it is auto, ifnet, ifnet-fast, rife, ssldtm, fusion, .*ssl, splat, animeinterp",
         ),
         ({"precision": "int8"}, "no precision 'int8'; it is auto, fp32, bf16, fp16"),
+        ({"precision": ["fp32"], "flow": "dis", "synthesis": "splat"}, r"no precision \['fp32'\]"),
+        ({"flow": ["dis"]}, r"no flow \['dis'\]"),
+        ({"synthesis": ["splat"]}, r"no synthesis \['splat'\]"),
+        ({"backend": ["pytorch"], "flow": "dis", "synthesis": "splat"}, r"no backend \['pytorch'\]"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"flow": "rfr"}, "put anime_interp_full.ckpt into"),
         ({"synthesis": "ifnet"}, "put default/ifnet.safetensors into"),
@@ -607,6 +635,28 @@ def test_settings_tell_weights_of_matching_apart(tmp_path, chosen):
         save_file({name: tensor + change for name, tensor in load_file(path).items()}, path)
         found.append(Interpolator(*chosen, "cpu", folder=tmp_path, matching="auto").settings())
     assert runs.changed(*found) == ["weights"]
+
+
+def test_damaged_weights_of_matching_are_reported_at_once(tmp_path):
+    (tmp_path / "default").mkdir()
+    shutil.copy(checkpoints.find("ifnet"), tmp_path / "default")
+    path = tmp_path / features.SHIPPED
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=rf"{path.name} is damaged"):
+        Interpolator(device="cpu", folder=tmp_path, matching="auto")
+    Interpolator(device="cpu", folder=tmp_path)  # needs none
+
+
+def test_matching_is_as_the_default_device_of_the_caller_is_not():
+    """It is loaded when the first flat drawing is drawn."""
+    frames = [np.full((48, 64, 3), 240, np.uint8) for _ in range(2)]
+    for frame, column in zip(frames, (12, 24), strict=True):
+        frame[10:30, column : column + 20] = COLOUR
+    expected = Interpolator(device="cpu", matching="auto")(*frames)[0]
+    chosen = Interpolator(device="cpu", matching="auto")
+    with torch.device("meta"):
+        (drawn,) = chosen(*frames)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_settings_tell_whether_matching_is_possible(monkeypatch):

@@ -16,6 +16,7 @@ from _train.frame_interpolation.models.ifnet import IFNet
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FrameUNet
+from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.syntheses import Intermediate, Pair, Splatting
 from _util.checkpoints import seeded
 from _util.errors import InputError
@@ -105,6 +106,32 @@ def test_a_small_pair_is_estimated_once(monkeypatch):
     assert count(pairs[0], [torch.tensor([0.5]), torch.tensor([0.3])]) == 2
     monkeypatch.setattr(syntheses.flows, "LARGEST_AREA", 32 * 40 - 1)
     assert count(pairs[1], [0.5, 0.5]) == 2
+
+
+@torch.inference_mode()
+def test_a_pair_is_told_by_its_content():
+    """A caller may fill the same tensors with one pair after another."""
+    plain = intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1)))
+    remembering = syntheses.CachedIntermediate(plain)
+    first, second = (Pair(*frames, *frames) for frames in torch.rand(2, 2, 1, 3, 32, 40))
+    refilled = Pair(*(frame.clone() for frame in first))
+
+    def check(pair) -> None:
+        drawn, expected = (one.synthesise(one.prepare(pair), 0.5) for one in (remembering, plain))
+        torch.testing.assert_close(drawn, expected, rtol=0, atol=0)
+
+    check(refilled)
+    for frame, other in zip(refilled, second, strict=True):
+        frame.copy_(other)
+    check(refilled)
+    check(first)
+
+
+def test_several_maps_of_times_are_several_frames():
+    pipeline = Pipeline(None, intermediate(IFNet((16, 12, 8, 8), (1, 1, 1, 1))))
+    prepared, maps = pipeline.prepare(*torch.rand(2, 1, 3, 32, 40)), torch.rand(2, 1, 32, 40)
+    alone = [pipeline.frames(prepared, times) for times in maps.split(1)]
+    torch.testing.assert_close(pipeline.frames(prepared, maps), torch.cat(alone))
 
 
 @torch.inference_mode()

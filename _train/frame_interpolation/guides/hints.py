@@ -68,12 +68,14 @@ def parse(text: str) -> Hint:
     return _checked(f"The hint {text!r}", *(list(zip(stroke[::2], stroke[1::2], strict=True)) for stroke in numbers))
 
 
-def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
+def read(path: Path, keys: Sequence[str], is_loop: bool = False, is_found: bool = False) -> HintsByGap:
     """Read the hints of a file, by the number of the gap.
 
     Args:
         keys: names of the keys, in order.
         is_loop: whether the last key begins a gap, too.
+        is_found: whether the file was found beside the keys rather than named: hints of keys that begin no gap, being
+            absent or the last, are left out with a note on stderr, as the studio keeps them.
 
     Raises:
         InputError: the file cannot be used.
@@ -84,6 +86,8 @@ def read(path: Path, keys: Sequence[str], is_loop: bool = False) -> HintsByGap:
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
     if others := sorted(document.keys() - {"hints"}):
         print(f'{path} has {listed(others)} beside "hints", which is not read.', file=sys.stderr)
+    if is_found:
+        entries = _of_gaps(path, entries, keys, is_loop)
     return of_entries(str(path), entries, keys, is_loop)
 
 
@@ -160,6 +164,20 @@ def _evenly(stroke: tuple[Point, ...]) -> np.ndarray:
     along = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
     places = np.linspace(0, along[-1], _SAMPLES)
     return np.stack([np.interp(places, along, points[:, k]) for k in range(2)], 1)
+
+
+def _of_gaps(path: Path, entries: Sequence[Any], keys: Sequence[str], is_loop: bool) -> list[Any]:
+    """The entries without those whose key begins no gap."""
+    last = len(keys) if is_loop else len(keys) - 1
+    used, unused = [], []
+    for entry in entries:
+        key = entry.get("key") if isinstance(entry, dict) else None
+        begins_none = isinstance(key, str) and ((number := index_of(key, keys)) is None or number >= last)
+        (unused if begins_none else used).append(entry)
+    if unused:
+        names = listed(list(dict.fromkeys(entry["key"] for entry in unused)))
+        print(f"{path}: hints of {names} are not used, as no gap begins there.", file=sys.stderr)
+    return used
 
 
 def _gap(where: str, key: Any, keys: Sequence[str], is_loop: bool) -> int:

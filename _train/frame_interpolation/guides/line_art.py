@@ -67,7 +67,7 @@ class Lines:
         if not problem:
             return cls(frames, found)
         if is_forced:
-            raise InputError(f"--line-art on: {problem}; take auto or off.")
+            raise InputError(f"Line art is on, but {problem}; set it to auto or off.")
         return None
 
     def redraw(self, frame: np.ndarray, t: float, width: np.ndarray, is_soft: bool = False) -> np.ndarray:

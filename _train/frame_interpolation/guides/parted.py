@@ -52,10 +52,14 @@ class PreparedParts:
     Args:
         motion: draws the pair, and moves masks along.
         masks: of each part in key 0, (1, 1, h, w) in [0, 1], from back to front.
+
+    Attributes:
+        count: of the parts.
     """
 
     def __init__(self, motion: MotionRenderer, masks: Sequence[Tensor]):
         self._motion = motion
+        self.count = len(masks)
         self._attached = motion.attach(torch.cat([_grown(mask) for mask in masks], 1))
 
     def frame(self, t: float, own: Sequence[float]) -> Tensor:

@@ -146,7 +146,7 @@ class Fusion(SplattingNetwork):
         motion = share * torch.cat([velocity, velocity]) - torch.cat([off, off])
         motion, state = self._correct_motion(prepared, splats, weights, motion, share)
         candidates = torch.stack([*splats.chunk(2), *backwarp(frames, motion, quirk=False).chunk(2)], 1)
-        frame = self._mix(candidates, weights, state)
+        frame = self._mix(candidates, weights, state, times)
         h, w = prepared.image.values.shape[2:]
         frame, splats, landed = (x[:, :, :h, :w] for x in (frame, splats, (weights > EPSILON).to(frame.dtype)))
         return Synthesis(frame, tuple(splats.chunk(2)), tuple(landed.chunk(2)))
@@ -177,13 +177,19 @@ class Fusion(SplattingNetwork):
         assert state is not None
         return motion, state
 
-    def _mix(self, candidates: Tensor, weights: Tensor, state: Tensor) -> Tensor:
-        """Mix four candidates (b, 4, 3, h, w) into one frame (b, 3, h, w)."""
+    def _mix(self, candidates: Tensor, weights: Tensor, state: Tensor, times: Tensor) -> Tensor:
+        """Mix four candidates (b, 4, 3, h, w), of frame 0 and 1 in turn, into one frame (b, 3, h, w).
+
+        The network is not told the time, (b, 1, 1, 1): its shares and correction are taken for those at ½. At others,
+        each frame counts in proportion to its nearness, and the correction decreases to 0 at the frames themselves.
+        """
         inputs = candidates.flatten(1, 2) - 0.5, *weights.log1p().chunk(2), F.pixel_shuffle(state, 2)
         x = self.full(torch.cat([x.to(state.dtype) for x in inputs], 1))
         shares, correction = self.mix(x).float().split([_CANDIDATES, 3], 1)
-        mixture = (shares.softmax(1).unsqueeze(2) * candidates).sum(1).clamp(0, 1)
-        return inverse_logit(logit(mixture) + _CORRECTION * correction)
+        nearness = torch.cat([1 - times, times] * 2, 1)
+        shares = (shares + (2 * nearness).log()).softmax(1)
+        mixture = (shares.unsqueeze(2) * candidates).sum(1).clamp(0, 1)
+        return inverse_logit(logit(mixture) + 4 * times * (1 - times) * (_CORRECTION * correction))
 
     @staticmethod
     def _splat(source: SplatSource, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

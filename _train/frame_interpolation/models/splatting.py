@@ -211,7 +211,7 @@ def splat(source: SplatSource, t: float | Tensor) -> Tensor:
     if knows_order:
         source = source._replace(values=torch.cat([source.values, paths.behind(source.flow)], 1))
     warp = half_warp(source, t)
-    t = t.view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
+    t = t.to(warp.bases[0]).view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
     mixed = (1 - t) * warp.bases[0] + t * warp.bases[1]
     if knows_order:
         weights0, weights1 = (mask * base[:, -1:] for mask, base in zip(warp.masks, warp.bases, strict=True))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from _train.frame_interpolation.keys import exposure_sheets, key_names
-from _train.frame_interpolation.studio.cache import Cache
+from _train.frame_interpolation.studio.keys import Key
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, clock, colour, files, formats, png, video
@@ -47,7 +47,7 @@ class ExportedDrawing(NamedTuple):
     """A drawing as it is exported."""
 
     id: str  # of the cache; empty of a key
-    key: Path
+    key: Key
     exposure: int
     name: str  # of a drawing, without suffix
 
@@ -60,6 +60,7 @@ class Export:
 
     Attributes:
         rows: the keys and gaps.
+        session: its own.
         is_cancelled: set to end it soon.
 
     Raises:
@@ -79,10 +80,10 @@ class Export:
         largest = clock.LARGEST_RATES.get(FORMATS[format].ending)
         if largest is not None and rate > largest:
             raise InputError(f"Browsers show {format} at {largest} frames a second at most; choose a smaller rate.")
-        self.rows, self.rate, self.cache = rows, rate, session.cache
+        self.rows, self.rate = rows, rate
         self.drawings = list(_exported_drawings(rows))
         self.is_cancelled = False
-        self._format, self._session, self._out = format, session, out
+        self.session, self._format, self._out = session, format, out
         self._name = session.folder.resolve().name or "keys"
         self._phase, self._sentence, self._path = "drawing", "", ""
         self._total = sum(len(row.drawings) for row in rows)
@@ -98,11 +99,11 @@ class Export:
             "sentence": self._sentence,
             "path": self._path,
         }
-        self._session.show_export(progress)
+        self.session.show_export(progress)
 
     def drew(self) -> None:
         """Count the drawings in the cache, and show the progress."""
-        self._done = sum(one.id in self.cache for row in self.rows for one in row.drawings)
+        self._done = sum(one.id in self.session.cache for row in self.rows for one in row.drawings)
         self.show()
 
     def check(self) -> None:
@@ -125,7 +126,7 @@ class Export:
 
         Raises:
             CancelledError: the export was cancelled; nothing is written.
-            InputError: a drawing cannot be read, or nothing can be written.
+            InputError: a key was changed, a drawing cannot be read, or nothing can be written.
         """
         with files.making_folder(self._out):
             path = _unused(self._out, self._name, FORMATS[self._format].ending)
@@ -150,28 +151,30 @@ def _exported_drawings(rows: Sequence[SheetRow]) -> Iterator[ExportedDrawing]:
         ids = ["", *(one.id for one in row.drawings)]
         for number, (id, exposure) in enumerate(zip(ids, row.gap.exposures, strict=True)):
             name = key_names.drawing(after, number, count, "")
-            yield ExportedDrawing(id, row.key.path, exposure, name)
+            yield ExportedDrawing(id, row.key, exposure, name)
 
 
-def _picture(shot: ExportedDrawing, cache: Cache) -> Picture:
-    path = cache.path(shot.id) if shot.id else shot.key
+def _picture(shot: ExportedDrawing, export: Export) -> Picture:
+    if not shot.id:
+        return export.session.read_key(shot.key)
+    path = export.session.cache.path(shot.id)
     if path is None:
-        raise InputError(f"An in-between after {shot.key.name} is gone; export again.")
+        raise InputError(f"An in-between after {shot.key.path.name} is gone; export again.")
     try:
         return formats.read(path)
     except InputError:
-        cache.forget(shot.id)  # so that it is drawn again
+        export.session.cache.forget(shot.id)  # so that it is drawn again
         raise
 
 
 def _pictures(export: Export) -> Iterator[tuple[ExportedDrawing, Picture]]:
     """The picture of each drawing, with the pixel type that holds all keys of its file type without loss."""
     types: dict[str, list[PixelType]] = {}
-    for key in (_picture(shot, export.cache) for shot in export.drawings if not shot.id):
+    for key in (_picture(shot, export) for shot in export.drawings if not shot.id):
         types.setdefault(key.suffix, []).append(key.type)
     common = {suffix: PixelType.common(of_suffix) for suffix, of_suffix in types.items()}
     for shot in export.drawings:
-        picture = _picture(shot, export.cache)
+        picture = _picture(shot, export)
         yield shot, picture.converted(common[picture.suffix])
 
 
@@ -183,17 +186,17 @@ def _frames(
     Args:
         convert: a conversion of colours.
     """
-    keys = (formats.for_display(_picture(shot, export.cache)) for shot in export.drawings if not shot.id)
+    keys = (formats.for_display(_picture(shot, export)) for shot in export.drawings if not shot.id)
     common = PixelType.common([PixelType(3, np.dtype(np.uint8)), *map(PixelType.of, keys)])
     for shot in export.drawings:
-        pixels = convert(common.convert(formats.for_display(_picture(shot, export.cache))))
+        pixels = convert(common.convert(formats.for_display(_picture(shot, export))))
         for _ in range(shot.exposure):
             yield pixels
 
 
 def _tags(export: Export) -> tuple[png.Chunk, ...]:
     """The tags of colour and resolution of the first key, for RGB."""
-    key = _picture(export.drawings[0], export.cache)
+    key = _picture(export.drawings[0], export)
     pixels = formats.for_display(key)
     return Picture(pixels, tags=key.tags).converted(PixelType(3, pixels.dtype)).tags
 

@@ -29,6 +29,13 @@ class Key(NamedTuple):
     size: tuple[int, int]
     problem: str = ""
 
+    def is_unchanged(self) -> bool:
+        """Whether the file has the content that it had when it was listed."""
+        try:
+            return digest(self.path) == self.digest
+        except OSError:
+            return False
+
 
 _Stamp = tuple[int, int, int]
 

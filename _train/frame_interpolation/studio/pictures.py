@@ -3,7 +3,7 @@
 import io
 import threading
 from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -26,21 +26,19 @@ class Pictures:
         self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._bytes = 0
 
-    def get(self, id: str, path: Path, size: str) -> bytes:
-        """A file as PNG.
+    def get(self, id: str, read: Callable[[], Picture], size: str) -> bytes:
+        """A picture as PNG.
 
         Args:
-            id: identifies the content of the file.
+            id: identifies its content.
+            read: called if the picture is not cached; what it raises is passed on.
             size: "full", or one of `SIDES`.
-
-        Raises:
-            InputError: the file cannot be read.
         """
         with self._lock:
             if (id, size) in self._kept:
                 self._kept.move_to_end((id, size))
                 return self._kept[id, size]
-        data = encoded(formats.read(path), SIDES.get(size))
+        data = encoded(read(), SIDES.get(size))
         with self._lock:
             if (id, size) not in self._kept:
                 self._kept[id, size] = data

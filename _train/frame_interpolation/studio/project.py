@@ -151,7 +151,7 @@ class Project:
 
     def __init__(self, folder: Path, keys: Sequence[str] = ()):
         self._keys = list(keys)
-        self._lone = keys[0] if len(keys) == 2 else None
+        self._opened_with = self._keys
         self._project_file, self._hints_file = folder / PROJECT_FILE, folder / HINTS_FILE
         self.version = 1
         self._undone: list[State] = []
@@ -176,8 +176,7 @@ class Project:
             return
         before = self.state
         self._save(state)
-        self._done = [*self._done[-_MOST_UNDONE:], before]
-        self._undone = []
+        self._remember(before)
 
     def undo(self) -> None:
         """Go back to the state before the last change, if there is one; raises as `change` does."""
@@ -206,10 +205,13 @@ class Project:
         self.state = self._load()
         if self.state == before:
             return False
-        self._done.append(before)
-        self._undone = []
+        self._remember(before)
         self.version += 1
         return True
+
+    def _remember(self, state: State) -> None:
+        """Let `undo` go back to a state, and no further than `_MOST_UNDONE` changes."""
+        self._done, self._undone = [*self._done, state][-_MOST_UNDONE:], []
 
     def know(self, keys: Sequence[str]) -> None:
         """Give entries of present keys, named in order, their names."""
@@ -223,7 +225,7 @@ class Project:
     def _load(self) -> State:
         stamps = self._stamps()  # before reading, so that what is written meanwhile is not taken for read
         document, of_hints = _read_object(self._project_file), _read_object(self._hints_file)
-        state = _state(self._project_file, document, _hints(self._hints_file, of_hints, self._lone))
+        state = _state(self._project_file, document, _hints(self._hints_file, of_hints, self._opened_with))
         self._document, self._hints_document, self._known = document, of_hints, stamps
         return _named(state, self._keys)
 
@@ -343,13 +345,13 @@ def _named(state: State, keys: Sequence[str]) -> State:
     return replace(state, timings={names[name]: state.timings[name] for name in in_order}, hints=hints)
 
 
-def _hints(path: Path, document: Mapping[str, Any], lone: str | None) -> dict[str, tuple[Hint, ...]]:
-    """Hints by the name of the key, also of missing keys."""
+def _hints(path: Path, document: Mapping[str, Any], present: Sequence[str]) -> dict[str, tuple[Hint, ...]]:
+    """Hints by the name of the key, also of missing keys; those without a name are of the gap of two present ones."""
     entries = document.get("hints", [])
     if not isinstance(entries, list):
         raise InputError(f'{path} has no list "hints"; see supplementary/hints.md.')
     if not entries:
         return {}
     names = [str(entry["key"]) for entry in entries if isinstance(entry, dict) and "key" in entry]
-    keys = list(dict.fromkeys(names or filter(None, [lone])))
-    return {keys[i]: some for i, some in hinting.of_entries(str(path), entries, keys, is_loop=True).items()}
+    keys = list(dict.fromkeys(names or present))
+    return {keys[i]: some for i, some in hinting.of_entries(str(path), entries, keys, is_loop=bool(names)).items()}

@@ -36,7 +36,7 @@ from _train.frame_interpolation.studio import exports, pictures
 from _train.frame_interpolation.studio.events import Events
 from _train.frame_interpolation.studio.pictures import Pictures
 from _train.frame_interpolation.studio.project import Defaults
-from _train.frame_interpolation.studio.session import Session, StaleError
+from _train.frame_interpolation.studio.session import ChangedError, Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util.errors import InputError
 
@@ -132,14 +132,22 @@ class Studio:
 
     async def _picture(self, request: Request) -> Response:
         id, size = request.path_params["id"], request.path_params["size"]
-        path = self._session.picture(id)
-        if path is None or size not in (*pictures.SIDES, "full"):
-            return PlainTextResponse("There is no such picture.", 404)
+        read = self._session.picture(id)
+        if read is None or size not in (*pictures.SIDES, "full"):
+            return _no_picture()
         headers = {"ETag": f'"{id}-{size}"', "Cache-Control": "private, max-age=31536000, immutable"}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        data = await run_in_threadpool(self._pictures.get, id, path, size)
+        try:
+            data = await run_in_threadpool(self._pictures.get, id, read, size)
+        except ChangedError:
+            await run_in_threadpool(self._session.check_disk)
+            return _no_picture()
         return Response(data, media_type="image/png", headers=headers)
+
+
+def _no_picture() -> Response:
+    return PlainTextResponse("There is no such picture.", 404)
 
 
 class _Guard:

@@ -1,5 +1,6 @@
 """An open project: its keys, edits and drawings, shared by the threads that serve, watch and draw."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from _train.frame_interpolation.studio.cache import Cache
 from _train.frame_interpolation.studio.keys import Key, Keys
 from _train.frame_interpolation.studio.project import Defaults, PlannedTiming, Project, State, Timing
 from _train.frame_interpolation.studio.sheet import SheetRow
+from _util import formats
 from _util.counts import listed
 from _util.errors import InputError
+from _util.formats import Picture
 
 CACHE_FOLDER = ".studio"
 STALE = "Another tab or program has changed the project; this is the newest version, repeat the last edit."
@@ -22,6 +25,10 @@ Tell = Callable[[str, Any], None]  # the name of an event, and its value for JSO
 
 class StaleError(InputError):
     """An edit was based on a version that is not the newest."""
+
+
+class ChangedError(InputError):
+    """A key was changed after it was listed."""
 
 
 class Session:
@@ -119,10 +126,26 @@ class Session:
             ],
         }
 
-    def picture(self, id: str) -> Path | None:
-        """The file of a key or a drawing."""
+    def picture(self, id: str) -> Callable[[], Picture] | None:
+        """A function that reads a key, as `read_key` does, or a drawing; None if there is none."""
         key = next((key for key in self.keys.all if key.digest and key.digest[:32] == id), None)
-        return key.path if key else self.cache.path(id)
+        if key:
+            return functools.partial(self.read_key, key)
+        path = self.cache.path(id)
+        return functools.partial(formats.read, path) if path else None
+
+    def read_key(self, key: Key) -> Picture:
+        """The picture of a key.
+
+        Raises:
+            ChangedError: the file was changed after it was listed; the next `check_disk` reads it again.
+            InputError: the file cannot be read.
+        """
+        picture = formats.read(key.path)
+        if not key.is_unchanged():
+            self.survey_again([key])
+            raise ChangedError(f"{key.path.name} was changed; export again.")
+        return picture
 
     # ---- Edits ---------------------------------------------------------------------------------------------------
 
@@ -170,6 +193,8 @@ class Session:
                 state = state.with_timing(other.key.name, Timing(row.gap.ticks, row.gap.exposures[0]))
             return state
         if action == "hints":
+            if row.next is None:
+                raise InputError(f"No gap begins at {row.key.name}, the last key, for hints; switch the loop on first.")
             return state.with_hints(row.key.name, project.read_hints(value, row.key.size))
         raise InputError(f"There is no edit {action!r}.")
 

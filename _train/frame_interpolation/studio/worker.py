@@ -11,11 +11,11 @@ from typing import Any
 
 from _train.frame_interpolation.ends import Ends
 from _train.frame_interpolation.studio import exports
-from _train.frame_interpolation.studio.session import Session
+from _train.frame_interpolation.studio.session import ChangedError, Session
 from _train.frame_interpolation.studio.sheet import InBetween, SheetRow
 from _util import formats
 from _util.errors import InputError
-from _util.runs import digest, digest_of
+from _util.runs import digest_of
 
 _MOST_PREPARED = 2  # gaps whose motion is kept
 _PAUSE = 1.0  # seconds after an unexpected error
@@ -102,7 +102,7 @@ class Worker(threading.Thread):
         problem = ""
         try:
             self._session.cache.keep(one.id, self._drawn(row, one))
-        except _ChangedError:
+        except ChangedError:
             self._session.check_disk()
         except Exception as error:  # an error of this gap; others can still be drawn
             problem = _sentence(error)
@@ -123,9 +123,9 @@ class Worker(threading.Thread):
         while len(self._prepared) >= _MOST_PREPARED:
             self._prepared.popitem(last=False)
         ends = Ends.read(row.key.path, row.next.path)
-        if [digest(path) for path in ends.paths] != [row.key.digest, row.next.digest]:
+        if not (row.key.is_unchanged() and row.next.is_unchanged()):
             self._session.survey_again((row.key, row.next))
-            raise _ChangedError
+            raise ChangedError(f"{row.key.path.name} or the key after it was changed; export again.")
         self._prepared[gap] = ends, self._interpolator.prepare(*ends.frames(), row.hints)
         return self._prepared[gap]
 
@@ -154,15 +154,9 @@ class Worker(threading.Thread):
         self._session.began(one)
         try:
             self._session.cache.keep(one.id, self._drawn(row, one))
-        except _ChangedError as error:
-            raise InputError(f"{row.key.path.name} or the key after it was changed; export again.") from error
         finally:
             self._session.finished(one)
         export.drew()
-
-
-class _ChangedError(Exception):
-    """A key was changed after it was listed."""
 
 
 def _sentence(error: Exception) -> str:

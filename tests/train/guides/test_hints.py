@@ -75,6 +75,15 @@ def test_files_that_are_refused(tmp_path, document):
         hints.read(path, ["a", "b", "c"])
 
 
+def test_hints_found_beside_keys_may_be_of_keys_that_begin_no_gap(tmp_path, capsys):
+    path = tmp_path / "hints.json"
+    path.write_text(json.dumps({"hints": [{"key": key, "from": [1, 2], "to": [3, 4]} for key in "abcxx"]}))
+    assert set(hints.read(path, ["a", "b", "c"], is_found=True)) == {0, 1}
+    assert capsys.readouterr().err == f"{path}: hints of c, x are not used, as no gap begins there.\n"
+    assert set(hints.read(path, ["a", "b", "c"], is_loop=True, is_found=True)) == {0, 1, 2}
+    assert "hints of x are" in capsys.readouterr().err
+
+
 def test_what_is_not_read_of_a_file_is_reported(tmp_path, capsys):
     path = tmp_path / "hints.json"
     path.write_text('{"hint": [], "hints": []}')

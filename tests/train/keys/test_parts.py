@@ -123,6 +123,38 @@ def test_a_part_is_drawn_at_its_own_time(channels):
     np.testing.assert_array_equal(wait(), late)
 
 
+@pytest.mark.parametrize(
+    ("masks", "says"),
+    [
+        ([np.zeros((80, 64))], r"the size of the frames, \(64, 80\), not \(80, 64\)"),
+        (np.zeros((64, 80)), r"not \(80,\)"),
+        ([np.full((64, 80), 255)], "not from 255 to 255"),
+        ([np.full((64, 80), np.nan)], "not from nan to nan"),
+        (["hair.png"], "cannot be made an array"),
+        (1, "cannot be made an array"),
+    ],
+)
+def test_masks_that_do_not_fit_frames(masks, says):
+    with pytest.raises(InputError, match=f"A mask .*{says}"):
+        Interpolator(**SIMPLE).prepare(scene(10, 10), scene(26, 26), masks=masks)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "says"),
+    [
+        (1, [], "for 0 masks, and there are 1"),
+        (1, [[0.2], [0.3]], "for 2 masks, and there are 1"),
+        (1, [[0.2, 0.3]], "for 2 frames, and there are 1"),
+        (0, [[0.2]], "for 1 mask, and there are 0"),
+    ],
+)
+def test_own_times_that_do_not_fit_masks(count, own, says):
+    interpolator = Interpolator(**SIMPLE)
+    pair = interpolator.prepare(scene(10, 10), scene(26, 26), masks=[mask_of_upper() / 255] * count)
+    with pytest.raises(InputError, match=says):
+        list(interpolator.draw(pair, [0.75], own))
+
+
 def test_sequences_draw_what_changed_anew(tmp_path, mask):
     keys = []
     for i, at in enumerate((10, 18, 26)):

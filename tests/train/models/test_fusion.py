@@ -60,6 +60,14 @@ def test_a_new_network_moves_a_picture_along_its_flow(t):
     torch.testing.assert_close(frame[inside], view(t)[inside], atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("t", [1e-6, 0.25, 0.5, 0.75, 1 - 1e-6])
+def test_a_new_network_fades(t):
+    frame, still = picture(32, 48), torch.zeros(1, 2, 32, 48)
+    with torch.no_grad():
+        faded = Fusion()(0.8 * frame, 0.8 * frame + 0.1, still, still, t).frame
+    torch.testing.assert_close(faded, 0.8 * frame + 0.1 * t, atol=0.01, rtol=0)
+
+
 def test_times_may_differ_within_a_batch():
     torch.manual_seed(1)
     network = Fusion().eval()

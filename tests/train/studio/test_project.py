@@ -49,6 +49,20 @@ def test_undo_and_redo_reach_the_disk(tmp_path):
     assert not project.can_redo
 
 
+def test_as_much_as_is_kept_is_undone(tmp_path, monkeypatch):
+    monkeypatch.setattr(project_module, "_MOST_UNDONE", 3)
+    project = Project(tmp_path)
+    for rate in range(10, 15):
+        project.change(project.state.with_rate(rate))
+    (tmp_path / "studio.json").write_text('{"rate": "15"}')
+    assert project.reload()
+    undone = []
+    while project.can_undo:
+        project.undo()
+        undone.append(int(project.state.rate))
+    assert undone == [14, 13, 12]
+
+
 def test_what_others_write_is_not_written_over(tmp_path):
     project = Project(tmp_path)
     project.change(changed(project, k1=Timing((HALF,))))
@@ -131,6 +145,13 @@ def test_hints_of_the_command_line_are_those_of_the_page(tmp_path):
     stroke = Hint(((0.0, 0.0), (5.0, 5.0)), ((1.0, 1.0), (6.0, 6.0)))
     project.change(project.state.with_hints("k1", [*project.state.hints["k1"], stroke]))
     assert hints.read(tmp_path / "hints.json", ["k1", "k2", "k3"]) == {0: project.state.hints["k1"]}
+
+
+def test_hints_without_names_are_of_two_keys(tmp_path):
+    (tmp_path / "hints.json").write_text(json.dumps({"hints": [HINT.as_json()]}))
+    assert Project(tmp_path, ["k1", "k2"]).state.hints == {"k1": (HINT,)}
+    with pytest.raises(InputError, match="names no key; there are 2 gaps"):
+        Project(tmp_path, ["k1", "k2", "k3"])
 
 
 def test_names_of_another_form_are_those_of_the_keys(tmp_path):

@@ -130,6 +130,28 @@ def test_keys_and_thumbnails(client):
     assert client.get(f"pictures/huge/{row['id']}.png").status_code == 404
 
 
+def test_a_key_that_is_saved_and_undone_at_once_keeps_its_picture(client, monkeypatch):
+    path, (row, *_) = client.session.folder / "k1.png", state(client)["rows"]
+    before = path.read_bytes()
+    with monkeypatch.context() as unseen:
+        unseen.setattr(Session, "check_disk", lambda session: None)
+        image.write(path, key(20))
+        answer = client.get(f"pictures/full/{row['id']}.png")
+        assert answer.status_code == 404
+        assert "cache-control" not in answer.headers
+        path.write_bytes(before)
+    np.testing.assert_array_equal(pixels(client.get(f"pictures/full/{row['id']}.png").content), key(0))
+
+
+def test_a_changed_key_is_listed_anew_when_it_is_asked_for(client, monkeypatch):
+    monkeypatch.setattr(server, "_WATCH_EVERY", 3600)
+    path, (row, *_) = client.session.folder / "k1.png", state(client)["rows"]
+    image.write(path, key(20))
+    assert client.get(f"pictures/full/{row['id']}.png").status_code == 404
+    changed, *_ = state(client)["rows"]
+    np.testing.assert_array_equal(pixels(client.get(f"pictures/full/{changed['id']}.png").content), key(20))
+
+
 def test_a_key_whose_name_is_not_utf8_has_its_gap(client):
     folder = client.session.folder
     try:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from _train.frame_interpolation import Interpolator
 from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timing
+from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
 from _util import formats, icc, image, png, video
@@ -154,6 +155,7 @@ def test_an_edit_of_an_older_version_is_refused(opened):
         ("hints", "k1", [{"from": [64, 0], "to": [1, 1]}], "outside the keys"),
         ("hints", "k1", [{"from": [1, 1], "to": [1, 1]}, {"from": [1, 1], "to": [30, 30]}], "contradict"),
         ("hints", "k1", [1], "not of the form"),
+        ("hints", "k3", [{"from": [1, 1], "to": [2, 2]}], "No gap begins at k3"),
         ("hints", "k1", {}, "a list"),
         ("rate", None, "fast", "not a number"),
         ("rate", None, 1000, "from 1 to 240"),
@@ -535,6 +537,20 @@ def test_a_cancelled_export_leaves_nothing(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(opened.session, "show_export", cancel_at_the_second)
     assert opened.export("webp")["phase"] == "cancelled"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", ["png", "drawings", "apng"])
+def test_a_key_saved_after_the_export_began_is_not_exported(opened, tmp_path, format):
+    draw_all(opened.session, opened.worker)
+    path, saved = opened.session.folder / "k2.png", tmp_path / "saved.png"
+    image.write(saved, key(20))
+    shutil.copystat(path, saved)
+    made = exports.Export(format, opened.session, tmp_path / "out")
+    saved.replace(path)
+    with pytest.raises(InputError, match=r"^k2\.png was changed; export again\.$"):
+        made.write()
+    assert not (tmp_path / "out").exists()
+    assert opened.export(format)["phase"] == "done"
 
 
 def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
