@@ -12,7 +12,7 @@ from PIL import Image
 
 from _train.frame_interpolation.video.excerpt import Excerpt
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
-from _util import video
+from _util import packets, video
 from _util.video import Reader
 
 H, W, RATE = 64, 96, 24
@@ -313,6 +313,26 @@ def test_sound_stays_in_step_wherever_clocks_begin(tmp_path, suffix, video_at, s
     assert summary.source_frames == len(list(Reader(source)))  # MP4 does not show what is before 0
     assert lag(tmp_path / f"out{suffix}") == pytest.approx(lag(source), abs=0.003)
     assert Reader(tmp_path / f"out{suffix}").size == (H, W)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".avi", ".mp4"])
+def test_sound_that_an_edit_list_hides_stays_hidden(tmp_path, suffix):
+    source, out = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    options = {"avoid_negative_ts": "disabled"}  # so that packets before 0 are hidden by an edit list
+    with av.open(make(tmp_path / "whole.mp4")) as whole, av.open(source, "w", container_options=options) as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                packets.shift(packet, Fraction(3, 8))
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    run(source, out)
+    for kind in ("audio", "video"):
+        with av.open(out) as container:
+            times = [frame.time for frame in container.decode(**{kind: 0})]
+        assert times[0] < 0.05
+        assert times[-1] - times[0] == pytest.approx(5 / 8, abs=0.05)
+    assert lag(out) == pytest.approx(lag(source), abs=0.03 if suffix == ".avi" else 0.003)
 
 
 @pytest.mark.parametrize(("video_at", "sound_at"), [(0, 0), (0.5, 0), (0, 0.5)])
