@@ -101,20 +101,21 @@ class Damage:
     stopped: str | None = None
     is_cut: bool = False  # whether the source ends within a frame
 
-    def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
+    def message(self, path: Path, end: Fraction | None, declared: Fraction | None) -> str | None:
         """One sentence, or None if nothing was lost.
 
         Args:
-            end: of the frames that were read, in seconds.
+            end: of all frames, in seconds; None if they were not read to the end.
             declared: end of the video according to its container, in seconds.
         """
         parts = []
-        if declared is not None and end < declared - _SHORT:
-            parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
-        elif self.stopped:
-            parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
-        elif self.is_cut:
-            parts.append(f"ends within a frame, after {float(end):.2f} s")
+        if end is not None:
+            if declared is not None and end < declared - _SHORT:
+                parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
+            elif self.stopped:
+                parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
+            elif self.is_cut:
+                parts.append(f"ends within a frame, after {float(end):.2f} s")
         if self.undecodable:
             parts.append(f"has frames that cannot be decoded ({self.undecodable})")
         if self.unreadable:
@@ -311,10 +312,12 @@ def _approximated(rate: Fraction) -> Fraction | None:
 
 
 def _with_damage(frames: Iterator[av.VideoFrame], found: Damage, damage: Damage) -> Iterator[av.VideoFrame]:
-    """Frames of `_decode_stream`, and in the end what it `found`, as its `damage`."""
-    yield from frames
-    for name in ("undecodable", "corrupt", "broken", "stopped", "is_cut"):
-        setattr(damage, name, getattr(found, name))
+    """Frames of `_decode_stream`, and when no more are read, what it `found`, as its `damage`."""
+    try:
+        yield from frames
+    finally:
+        for name in ("undecodable", "corrupt", "broken", "stopped", "is_cut"):
+            setattr(damage, name, getattr(found, name))
 
 
 class _TimedFrame(NamedTuple):

@@ -56,7 +56,7 @@ class Reader(Metadata):
 
     Attributes:
         end: after all frames have been read, the time from the start of the first to the end of the last, in seconds.
-        damage: after all frames have been read, one sentence about what was left out or changed; None if nothing was.
+        damage: one sentence about what was left out or changed of the frames read so far; None if nothing was.
 
     Raises:
         InputError: the file does not exist or holds no video that can be decoded, or the rate does not apply.
@@ -73,7 +73,6 @@ class Reader(Metadata):
     ):
         self.path = Path(path)
         self.end: Fraction | None = None
-        self.damage: str | None = None
         self._found = Damage()
         if is_drawings(self.path):
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
@@ -101,13 +100,17 @@ class Reader(Metadata):
         return self._source.declared
 
     @property
+    def damage(self) -> str | None:
+        return self._found.message(self.path, self.end, self.declared)
+
+    @property
     def restarts(self) -> tuple[Fraction, ...]:
         """For each restart of the container's clock so far, by how many seconds all frames from it on were moved."""
         return tuple(self._found.restarts)
 
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames whose time is `start` seconds or later."""
-        self.end = self.damage = None
+        self.end = None
         damage = self._found = Damage()
         end = Fraction(0)
         last = Fraction(-1)
@@ -119,7 +122,6 @@ class Reader(Metadata):
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = damage.message(self.path, end, self.declared)
 
 
 def is_drawings(path: Path) -> bool:

@@ -690,6 +690,27 @@ def test_y4m_that_is_cut_or_damaged_is_reported(tmp_path, is_stream, damaged, sa
     assert re.fullmatch(expected, read.stdout.strip())
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_damage_is_reported_where_not_all_frames_are_read(tmp_path, is_stream):
+    path = write(tmp_path / "whole.mkv", scene(6), codec="mjpeg")
+    with av.open(path) as whole, av.open(tmp_path / "v.mkv", "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for i, packet in enumerate(packet for packet in whole.demux() if packet.size):
+            if i in (2, 5):
+                damaged = av.Packet(bytes(packet.size))
+                damaged.pts, damaged.dts, damaged.time_base = packet.pts, packet.dts, packet.time_base
+                packet = damaged
+            packet.stream = stream
+            container.mux(packet)
+    program = "import sys; from pathlib import Path; from _util import video; r = video.Reader(Path(sys.argv[1]))\n"
+    program += "frames = r.frames(); next(frames); next(frames); next(frames); frames.close(); print(r.damage)"
+    with (tmp_path / "v.mkv").open("rb") as file:
+        command = [sys.executable, "-c", program, "-" if is_stream else file.name]
+        read = subprocess.run(command, stdin=file, cwd=ROOT, capture_output=True, text=True, check=True)
+    name = "Standard input" if is_stream else file.name
+    assert read.stdout.strip() == f"{name} has frames that cannot be decoded (1); what can be read of it was used."
+
+
 @pytest.mark.parametrize("size", [(48, 64), (49, 67), (270, 480)])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
 def test_colours_do_not_depend_on_the_number_of_threads(size, pixel_format, monkeypatch):

@@ -312,3 +312,15 @@ def test_a_part_without_frames(tmp_path):
             writer.write(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(InputError, match=r"has no frame from 1\.5 s on"):
         list(ExcerptReader(Reader(path), Excerpt(start=Fraction(3, 2))).frames())
+
+
+def test_damage_before_the_end_of_a_part_is_reported(call, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for i in range(6):
+        image.write(keys / f"{i}.png", picture(i))
+    cut_short = keys / "2.png"
+    cut_short.write_bytes(cut_short.read_bytes()[: cut_short.stat().st_size // 2])
+    finished = call(script.main, keys, tmp_path / "out.mkv", "--to", "0.2", *SIMPLE)
+    assert finished.code == 0
+    assert "cannot be read (2.png)" in finished.said
