@@ -157,7 +157,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Add what becomes of earlier results, and of what is found."""
     add = parser.add_argument_group("running").add_argument
     add("--resume", action="store_true", help="resume from what an earlier run has finished")
-    add("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    add("--overwrite", action="store_true", help="replace OUT, a scene list, and what an earlier run has finished")
     add(
         "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
     )

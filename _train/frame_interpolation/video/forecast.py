@@ -62,7 +62,7 @@ def forecast(
     begun = time.monotonic()
     out = place_of(source, out, resume, makes_folder)
     locks.check(*written(source, out, scenes))
-    run = prepare_run(source, out, options, create, resume, overwrite)
+    run = prepare_run(source, out, options, create, resume, overwrite, scenes)
     if run.is_made:
         return None
     length = part_length(run.parts, run.fps)

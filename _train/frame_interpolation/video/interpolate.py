@@ -26,7 +26,7 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import eased, results, stills
-from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, find_holds, mark_reduced
+from _train.frame_interpolation.video.detection import FoundDrawings, find_holds, mark_reduced
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
@@ -89,7 +89,8 @@ def interpolate_video(
         create: called after all checks; returns the interpolator, and all settings that determine its frames.
         resume: continue an earlier run with the same settings, if there is one. If nothing is left to do, `out` is not
             changed.
-        overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
+        overwrite: replace files `out` and `scenes`, and discard the finished parts of an earlier run unless it is
+            resumed.
         scenes: a file to which a list of the source's scenes is written as well (default: none).
 
     Raises:
@@ -98,7 +99,7 @@ def interpolate_video(
     """
     out = place_of(source, out, resume)
     with locks.holding(*written(source, out, scenes)):
-        run = prepare_run(source, out, options, create, resume, overwrite)
+        run = prepare_run(source, out, options, create, resume, overwrite, scenes)
         if run.is_made:
             run.parts.discard()
             if run.summary is None:
@@ -123,11 +124,13 @@ def interpolate_video(
 
 def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None) -> Summary:
     """Draw what is missing, and put the result in its place."""
-    count, frames = _draw(run, options, scenes)
+    found, frames = _draw(run, options)
     whole = run.result.join(run.parts)
+    if scenes:
+        found.write_scenes(scenes, options.excerpt.slowness)
     if run.reader.damage:
         print(run.reader.damage, file=sys.stderr)
-    summary = Summary(frames, run.fps, *count)
+    summary = Summary(frames, run.fps, *found.count)
     if whole is not None:
         run.parts.record_joined(whole, {**summary._asdict(), "fps": str(run.fps)})
         rename(whole, out)
@@ -141,15 +144,16 @@ def prepare_run(
     create: Callable[[], tuple[PairInterpolator, dict[str, Any]]],
     resume: bool,
     overwrite: bool,
+    scenes: Path | None,
 ) -> VideoRun:
     """Check all that can be checked before anything is written, and print the notes; see `interpolate_video`.
 
     Raises:
-        InputError: an input or an option cannot be used, or `out` must not be replaced.
+        InputError: an input or an option cannot be used, or `out` or `scenes` must not be replaced.
     """
     reader, fps = open_source(source, options)
     if not (resume and out.exists()):
-        _check_place(out, overwrite)
+        _check_places(out, scenes, overwrite)
     result = results.kind_of(out)(source, out, reader, fps, options)
     for note in [*reader.notes, *result.notes]:
         print(note, file=sys.stderr)
@@ -165,7 +169,7 @@ def prepare_run(
         elif not parts.has_work and not overwrite:
             is_made = _is_made(out, source, reader, fps, results.shown_size(reader, options))
         if not is_made:
-            _check_place(out, overwrite)
+            _check_places(out, scenes, overwrite)
     kept = parts.listed if not is_made and parts.check(resume, overwrite) else frozenset()
     return VideoRun(reader, fps, result, interpolator, parts, kept, is_made, summary)
 
@@ -266,16 +270,19 @@ def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
-    if out == video.STREAM or not out.exists():
-        return
-    if out.is_dir():
-        if out.suffix or any(out.iterdir()):
-            raise InputError(f"{out} is a folder{'' if out.suffix else ' and not empty'}; choose another name.")
-    elif not out.suffix:
-        raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
-    elif not overwrite:
-        raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
+def _check_places(out: Path, scenes: Path | None, overwrite: bool) -> None:
+    files_written = [] if scenes is None else [scenes]
+    if out != video.STREAM and out.exists():
+        if out.is_dir():
+            if out.suffix or any(out.iterdir()):
+                raise InputError(f"{out} is a folder{'' if out.suffix else ' and not empty'}; choose another name.")
+        elif not out.suffix:
+            raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
+        else:
+            files_written.insert(0, out)
+    for path in files_written:
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; replace it with --overwrite or choose another name.")
 
 
 def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
@@ -297,8 +304,8 @@ def _changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in paths)
 
 
-def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceCount, int]:
-    """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
+def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
+    """Draw and write the missing parts; returns the drawings of the source, and the number of frames of the result."""
     reader, fps, parts, interpolator = run.reader, run.fps, run.parts, run.interpolator
     length = part_length(parts, fps)
     total = max(1, round(reader.duration * fps))
@@ -330,9 +337,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
             frames = one.stretch.held.stop  # of the last stretch: all
             for frame in _frames_of(one, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
-    if scenes:
-        found.write_scenes(scenes, options.excerpt.slowness)
-    return found.count, frames
+    return found, frames
 
 
 def part_length(parts: Parts, fps: Fraction) -> int:
