@@ -1,7 +1,8 @@
 """Mux encoded video with the other contents of its source: audio, subtitles, attachments, chapters, tags.
 
-Packets are copied, so audio is bit-exact, and streams keep their order. `_util.remux_plan` determines what the output
-container supports. Cover art is a stream with the disposition attached_pic; in Matroska, it is an attachment.
+Packets are copied, so audio is bit-exact, and streams keep their order, except that in MXF the picture comes first.
+`_util.remux_plan` determines what the output container supports. Cover art is a stream with the disposition
+attached_pic; in Matroska, it is an attachment.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from _util.video import Encoding
 _TICKS = 90_000  # least ticks per second in the video's time base
 _MP3 = 0x55  # WAVE_FORMAT_MPEGLAYER3
 _FASTSTART = (".mp4", ".mov", ".m4v")
+_PICTURE_FIRST = ("mxf",)  # containers whose muxers take no other stream before it
 COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
@@ -131,12 +133,16 @@ def _time_base(rate: Fraction, container: Container) -> Fraction:
 def _add_streams(
     source: InputContainer, container: OutputContainer, plan: Plan, add_picture: Callable[[], av.VideoStream]
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
-    """Add all streams in the order of the source. Returns the video, and the copied and re-encoded ones by index."""
-    shown, picture = streams.shown(source).index, None
+    """Add all streams, in the order of the source where the container takes it.
+
+    Returns the video, and the copied and re-encoded streams by their index in the source.
+    """
+    shown = streams.shown(source).index
+    picture = add_picture() if container.format.name in _PICTURE_FIRST else None
     copies, reencoded = {}, {}
     for stream in source.streams:
         if stream.index == shown:
-            picture = add_picture()
+            picture = picture or add_picture()
         elif stream.index in plan.copied:
             copies[stream.index] = streams.add_copy(container, stream)
         elif stream.index in plan.encoded:

@@ -249,6 +249,12 @@ def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path, notes):
     assert any("stream 1 (audio, flac) as it is: re-encoded" in note for note in notes())
 
 
+def test_the_picture_comes_first_where_the_container_takes_nothing_before_it(tmp_path):
+    run(make(tmp_path / "in.mkv", ("audio", "video", "commentary")), tmp_path / "out.mxf")
+    assert kinds(tmp_path / "out.mxf") == ["video", "audio", "audio"]
+    assert len(list(Reader(tmp_path / "out.mxf"))) == 2 * RATE
+
+
 def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
     """Half a second of video, and of a tone in a form that few encoders take."""
     with av.open(path, "w") as container:
