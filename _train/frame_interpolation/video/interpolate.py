@@ -34,7 +34,7 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, PairInterpolator, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import stretches
-from _util import clock, files, locks, runs, sequences, video
+from _util import clock, files, formats, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -233,9 +233,11 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
         reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
     for area in options.still or ():
         area.slices(reader.size)  # raises if it is not within
-    if min(reader.size) < SMALLEST_SIDE:
-        h, w = reader.size
+    h, w = reader.size
+    if min(h, w) < SMALLEST_SIDE:
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
+    if h * w > formats.MOST_PIXELS:
+        raise InputError(f"{source} would be {w}×{h} pixels; choose a --scale of up to {formats.MOST_PIXELS:,} pixels.")
     slowness = options.excerpt.slowness
     fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
     if not Fraction(1, _LARGEST_RATE) <= fps <= _LARGEST_RATE:

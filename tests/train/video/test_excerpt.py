@@ -273,6 +273,7 @@ def test_side_by_side_and_still(run, clip):
         (["--crop", "x"], "x is not an area; it is W:H or W:H:X:Y, in pixels"),
         (["--from", "1:2:3:4"], "1:2:3:4 is not a time"),
         (["--scale", "0"], "0 is not a size"),
+        (["--scale", "99999x99999"], "clip.mkv would be 99999×99999 pixels; choose a --scale of up to"),
     ],
 )
 def test_mistakes(call, clip, monkeypatch, arguments, says):
