@@ -59,7 +59,8 @@ class Reader(Metadata):
         damage: one sentence about what was left out or changed of the frames read so far; None if nothing was.
 
     Raises:
-        InputError: the file does not exist or holds no video that can be decoded, or the rate does not apply.
+        InputError: the file does not exist, is a pipe, or holds no video that can be decoded; or the rate does not
+            apply.
     """
 
     def __init__(
@@ -74,6 +75,10 @@ class Reader(Metadata):
         self.path = Path(path)
         self.end: Fraction | None = None
         self._found = Damage()
+        if self.path != STREAM and self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise InputError(
+                f"{path} is a pipe or a device; write it to a file, or give it to interpolate_video as - < {path}."
+            )
         if is_drawings(self.path):
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
                 self.path, Fraction(drawings.RATE if rate is None else rate), keep_alpha, close_gaps
