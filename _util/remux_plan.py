@@ -19,7 +19,7 @@ import av
 import numpy as np
 from av.codec import CodecContext
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 
 from _util import remux, streams, video
 from _util.errors import InputError
@@ -280,10 +280,9 @@ def has_others(source: Path) -> bool:
 
 
 def _others(container: InputContainer) -> list[Stream]:
-    """All streams but the shown video, without the data stream in which MP4 duplicates its chapters."""
+    """All streams but the shown video, without the one in which MP4 duplicates its chapters, which FFmpeg discards."""
     shown = streams.shown(container)
-    has_chapters = bool(container.chapters())
-    return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
+    return [s for s in container.streams if s is not shown and not (s.type == "data" and s.discard == Discard.all)]
 
 
 def _description(stream: Stream) -> str:

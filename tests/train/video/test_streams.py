@@ -51,6 +51,7 @@ def make(
     seconds: int = 1,
     frames: int | None = None,
     chapters: tuple[tuple[int, int], ...] = (),  # starts and ends, in ms
+    timecode: str | None = None,
 ) -> Path:
     """A second of video, of sound with a click in the middle of its time, in the given order of tracks.
 
@@ -63,6 +64,7 @@ def make(
             if kind == "video":
                 stream = container.add_stream("libx264", rate=RATE, options={"bf": "0"})
                 stream.height, stream.width = H, W
+                stream.metadata.update({} if timecode is None else {"timecode": timecode})
             else:
                 stream = container.add_stream(sound, rate=48000, layout="mono")
                 stream.metadata["language"] = ["jpn", "eng", "fra"][i % 3]
@@ -77,7 +79,7 @@ def make(
             container.add_attachment("font.ttf", "font/ttf", b"font" * 100)
         container.set_chapters(
             [
-                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {}}
+                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": f"{i}"}}
                 for i, (start, end) in enumerate(chapters)
             ]
         )
@@ -223,6 +225,17 @@ def test_chapters_that_begin_before_the_picture_begin_with_it(tmp_path):
     with av.open(tmp_path / "out.mkv") as container:
         times = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in container.chapters()]
     assert times == [(0, Fraction(1, 4)), (Fraction(1, 4), Fraction(1, 4))]
+
+
+@pytest.mark.parametrize("has_timecode", [False, True])
+def test_a_timecode_track_beside_chapters_is_reported(tmp_path, has_timecode, notes):
+    source = make(tmp_path / "in.mov", chapters=((0, 500),), timecode="01:00:00:00" if has_timecode else None)
+    assert kinds(source) == ["video", "audio", "data", *["data"] * has_timecode]
+    run(source, tmp_path / "out.mkv")
+    said = [note for note in notes() if "left out" in note]
+    assert said == [".mkv does not hold stream 3 (data, of an unknown kind): left out."] * has_timecode
+    with av.open(tmp_path / "out.mkv") as container:
+        assert len(container.chapters()) == 1
 
 
 @pytest.mark.parametrize("suffix", [".mpg", ".vob"])
