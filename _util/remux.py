@@ -32,8 +32,7 @@ _PICTURE_FIRST = ("mxf",)  # containers whose muxers take no other stream before
 COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
-_ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
-_ABOUT_THE_PICTURES |= {"alpha_mode"}
+_ABOUT_THE_PICTURES = {"rotate", "timecode", "alpha_mode"}
 
 
 class Plan(NamedTuple):
@@ -89,7 +88,7 @@ def join(
             if span.stop is None:  # keep what precedes the video
                 epoch = min(epoch, Fraction(original.start_time or 0, av.time_base))
             start -= epoch
-            picture, copies, reencoded = _add_streams(original, container, plan, add_picture)
+            picture, copies, reencoded = _add_streams(original, container, plan, add_picture, span.stop is None)
             readings.append(read_packets(original, copies, reencoded, epoch, span))
             _attach_covers(source, container, plan)
             _copy_tags(original, container, picture, epoch, span)
@@ -131,9 +130,13 @@ def _time_base(rate: Fraction, container: Container) -> Fraction:
 
 
 def _add_streams(
-    source: InputContainer, container: OutputContainer, plan: Plan, add_picture: Callable[[], av.VideoStream]
+    source: InputContainer,
+    container: OutputContainer,
+    plan: Plan,
+    add_picture: Callable[[], av.VideoStream],
+    is_whole: bool,
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
-    """Add all streams, in the order of the source where the container takes it.
+    """Add all streams, in the order of the source where the container takes it; `is_whole` if none is cut.
 
     Returns the video, and the copied and re-encoded streams by their index in the source.
     """
@@ -144,7 +147,7 @@ def _add_streams(
         if stream.index == shown:
             picture = picture or add_picture()
         elif stream.index in plan.copied:
-            copies[stream.index] = streams.add_copy(container, stream)
+            copies[stream.index] = streams.add_copy(container, stream, is_whole)
         elif stream.index in plan.encoded:
             reencoded[stream.index] = streams.add_reencoded(container, stream)
     assert picture is not None
@@ -176,7 +179,7 @@ def _copy_tags(
     if chapters:
         container.set_chapters(chapters)
     shown = streams.shown(source)
-    kept = {k: v for k, v in shown.metadata.items() if _plain(k) not in _ABOUT_THE_PICTURES and k[0] != "_"}
+    kept = {k: v for k, v in streams.lasting_tags(shown).items() if k.lower() not in _ABOUT_THE_PICTURES}
     picture.metadata.clear()
     picture.metadata.update(kept)
     picture.disposition = shown.disposition
@@ -189,11 +192,6 @@ def _fit(chapter: Any, span: Span) -> bool:
     chapter["start"] = round(max(start, 0) * span.slowness)
     chapter["end"] = round(min(max(end, 0), length) * span.slowness)
     return start < length and (end > 0 or start >= 0)  # programs also write chapters without an extent
-
-
-def _plain(key: str) -> str:
-    """A key of Matroska's statistics in lower case without its language: BPS-eng becomes bps."""
-    return key.lower().split("-")[0]
 
 
 def _presentation_ranks(part: Path, count: int) -> list[int]:

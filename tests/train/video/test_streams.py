@@ -197,6 +197,32 @@ def test_tags_of_tracks_are_kept_or_reported(tmp_path, suffix, sound, notes):
             assert (f"{name} flag" in said) == (not track.disposition & flag)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options", "is_unchanged"),
+    [
+        (".mkv", {}, True),
+        (".webm", {}, False),
+        (".mkv", {"excerpt": Excerpt(stop=Fraction(1, 2))}, False),
+        (".mkv", {"excerpt": Excerpt(slowness=Fraction(2))}, False),
+    ],
+)
+def test_statistics_are_of_the_sound_that_is_written(tmp_path, suffix, options, is_unchanged):
+    statistics = {"BPS", "BPS-eng", "NUMBER_OF_FRAMES-eng", "NUMBER_OF_BYTES", "_STATISTICS_WRITING_APP-eng"}
+    source, out = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    with av.open(make(tmp_path / "plain.mkv")) as plain, av.open(source, "w") as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in plain.streams}
+        streams[plain.streams.audio[0]].metadata.update({**dict.fromkeys(statistics, "9"), "title": "Comment"})
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    run(source, out, **options)
+    with av.open(out) as container:
+        tags = container.streams.audio[0].metadata
+    assert statistics & {*tags} == (statistics if is_unchanged else set())
+    assert tags["title"] == "Comment"
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_a_second_video_track_is_copied(tmp_path, suffix):
     """Both are enabled, and the second is the larger one once the first is interpolated."""
