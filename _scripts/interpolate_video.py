@@ -234,7 +234,7 @@ def main() -> None:
         raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
     if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
-    options = options_of(arguments)
+    options = options_of(arguments, jobs[0].source)
 
     @functools.cache
     def create() -> "tuple[PairInterpolator, dict[str, Any]]":
@@ -265,8 +265,8 @@ def main() -> None:
     end(tally.failed)
 
 
-def options_of(arguments: argparse.Namespace) -> "Options":
-    """What is to be made."""
+def options_of(arguments: argparse.Namespace, source: Path) -> "Options":
+    """What is to be made; of this source, if a list of its scenes is read."""
     from _train.frame_interpolation.video.interpolate import Options, open_source
 
     options = Options(**given(arguments, Options._fields))._replace(
@@ -278,7 +278,7 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     if arguments.scene_list:
         from _train.frame_interpolation.video import scenes
 
-        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.excerpt.slowness
+        rate_of_source = open_source(source, options)[0].rate * options.excerpt.slowness
         options = options._replace(scenes=tuple(scenes.read(arguments.scene_list, rate_of_source)))
     return options
 

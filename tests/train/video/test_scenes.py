@@ -258,6 +258,15 @@ def test_lists_are_of_one_video(call, words, option):
     assert Path("x.csv").read_bytes() == LIST.encode()
 
 
+def test_a_list_is_read_for_a_folder_of_one_video(call):
+    Path("show").mkdir()
+    write_clip(6)
+    Path("clip.mkv").rename("show/clip.mkv")
+    Path("list.csv").write_text("Start Frame\n1\n4\n")
+    finished = call(script.main, "show", "out", "--scene-list", "list.csv", *SIMPLE)
+    assert (finished.code, "1 cut" in finished.written) == (0, True), finished.said
+
+
 def test_lists_are_not_read_for_standard_input(call):
     finished = call(script.main, "-", "out.mkv", "--scene-list", "x.csv", *SIMPLE)
     assert finished.code == 2
