@@ -283,16 +283,21 @@ def options_of(arguments: argparse.Namespace, source: Path) -> "Options":
     return options
 
 
-def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
+def flags_of(job: "VideoJob", arguments: argparse.Namespace) -> dict[str, Any]:
     """How a result is written, as keywords of `interpolate_video`."""
-    return {"resume": arguments.resume, "overwrite": arguments.overwrite, "scenes": arguments.write_scene_list}
+    return {
+        "resume": arguments.resume,
+        "overwrite": arguments.overwrite,
+        "scenes": arguments.write_scene_list,
+        "as_folder": job.as_folder,
+    }
 
 
 def make(job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace) -> "Summary | None":
     """Interpolate one video, and say what was made; None if nothing was left to be done."""
     from _train.frame_interpolation.video.interpolate import interpolate_video
 
-    summary = interpolate_video(job.source, job.out, options, create, **flags_of(arguments))
+    summary = interpolate_video(job.source, job.out, options, create, **flags_of(job, arguments))
     if summary is not None:
         print(
             f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
@@ -309,7 +314,7 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create", argume
     from _train.frame_interpolation.video.interpolate import already_made
 
     makes_folder = job.out != arguments.out  # of several videos
-    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(arguments))
+    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(job, arguments))
     if found is None:
         print(already_made(job.out), file=sys.stderr)
         return

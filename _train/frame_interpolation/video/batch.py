@@ -27,6 +27,7 @@ _FALLBACK_SUFFIX = ".mkv"  # supports nearly everything
 class VideoJob(NamedTuple):
     source: Path
     out: Path
+    as_folder: bool = False  # the result is a folder of drawings, whatever its name
 
 
 class Tally(NamedTuple):
@@ -111,7 +112,8 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
     jobs: dict[Path, VideoJob] = {}
     for source in sources:
         name = source.resolve().name
-        if suffix is None and source.is_dir():
+        as_folder = suffix is None and source.is_dir()
+        if as_folder:
             place = out / name
         else:
             own = source.suffix.lower()
@@ -121,7 +123,7 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
         key = Path(str(place).casefold()) if sys.platform in ("darwin", "win32") else place
         if key in jobs:
             raise InputError(f"{jobs[key].source} and {source} would both become {place}; rename one of them.")
-        jobs[key] = VideoJob(source, place)
+        jobs[key] = VideoJob(source, place, as_folder)
     return list(jobs.values())
 
 

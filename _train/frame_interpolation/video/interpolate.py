@@ -55,6 +55,20 @@ class Summary(NamedTuple):
     cuts: int
 
 
+class Target(NamedTuple):
+    """Where a result is written."""
+
+    name: Path  # as it was given
+    place: Path  # the name with symbolic links followed
+    kind: type[Result]
+    scenes: Path | None  # a list of scenes that is written as well
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders that are written."""
+        return [path for path in (self.place, self.scenes) if path and path != video.STREAM]
+
+
 class VideoRun(NamedTuple):
     """A checked run, before anything is written."""
 
@@ -77,6 +91,7 @@ def interpolate_video(
     resume: bool = False,
     overwrite: bool = False,
     scenes: Path | None = None,
+    as_folder: bool = False,
 ) -> Summary | None:
     """Write `source` at another rate to `out`; returns a summary, or None if the result already exists.
 
@@ -92,26 +107,28 @@ def interpolate_video(
         overwrite: replace files `out` and `scenes`, and discard the finished parts of an earlier run unless it is
             resumed.
         scenes: a file to which a list of the source's scenes is written as well (default: none).
+        as_folder: `out` becomes a folder for numbered drawings, whatever its suffix.
 
     Raises:
         InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
             are kept for `resume`; nothing else is left.
     """
-    out = place_of(source, out, resume)
-    with locks.holding(*written(source, out, scenes)):
-        run = prepare_run(source, out, options, create, resume, overwrite, scenes)
+    target = target_of(source, out, scenes, resume, as_folder)
+    with locks.holding(*target.paths):
+        run = prepare_run(source, target, options, create, resume, overwrite)
         if run.is_made:
             run.parts.discard()
             if run.summary is None:
-                print(already_made(out), file=sys.stderr)
+                print(already_made(target.place), file=sys.stderr)
             if scenes and not scenes.exists():
-                print(f"{scenes} is not written, as {out} is finished (--overwrite redraws both).", file=sys.stderr)
+                why = f"{target.place} is finished (--overwrite redraws both)"
+                print(f"{scenes} is not written, as {why}.", file=sys.stderr)
             return run.summary
         run.parts.begin(resume, overwrite)
         for path in run.parts.damaged:
             print(f"{path} is damaged: drawn again.", file=sys.stderr)
         try:
-            summary = _make(run, out, options, scenes)
+            summary = _make(run, target, options)
         except BaseException:
             if run.parts.is_empty or source == video.STREAM:
                 run.parts.discard()
@@ -122,54 +139,54 @@ def interpolate_video(
         return summary
 
 
-def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None) -> Summary:
+def _make(run: VideoRun, target: Target, options: Options) -> Summary:
     """Draw what is missing, and put the result in its place."""
     found, frames = _draw(run, options)
     whole = run.result.join(run.parts)
-    if scenes:
-        found.write_scenes(scenes, options.excerpt.slowness)
+    if target.scenes:
+        found.write_scenes(target.scenes, options.excerpt.slowness)
     if run.reader.damage:
         print(run.reader.damage, file=sys.stderr)
     summary = Summary(frames, run.fps, *found.count)
     if whole is not None:
         run.parts.record_joined(whole, {**summary._asdict(), "fps": str(run.fps)})
-        rename(whole, out)
+        rename(whole, target.place)
     return summary
 
 
 def prepare_run(
     source: Path,
-    out: Path,
+    target: Target,
     options: Options,
     create: Callable[[], tuple[PairInterpolator, dict[str, Any]]],
     resume: bool,
     overwrite: bool,
-    scenes: Path | None,
 ) -> VideoRun:
     """Check all that can be checked before anything is written, and print the notes; see `interpolate_video`.
 
     Raises:
-        InputError: an input or an option cannot be used, or `out` or `scenes` must not be replaced.
+        InputError: an input or an option cannot be used, or what is there must not be replaced.
     """
+    place = target.place
     reader, fps = open_source(source, options)
-    if not (resume and out.exists()):
-        _check_places(out, scenes, overwrite)
-    result = results.kind_of(out)(source, out, reader, fps, options)
+    if not (resume and place.exists()):
+        _check_places(target, overwrite)
+    result = target.kind(source, target.name, reader, fps, options)
     for note in [*reader.notes, *result.notes]:
         print(note, file=sys.stderr)
     interpolator, settings = create()
     if options.ease == "auto":
         cast(Interpolator, interpolator).check_eases()
     settings = {"source": fingerprint(source), **_run_options(options, fps), **settings}
-    parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
+    parts = Parts(place, settings, result.part_suffix) if place != video.STREAM else StreamedParts(place, settings, "")
     is_made, summary = False, None
-    if resume and out.exists():
+    if resume and place.exists():
         if (recorded := parts.joined_summary()) is not None:
             is_made, summary = True, Summary(**{**recorded, "fps": Fraction(recorded["fps"])})
         elif not parts.has_work and not overwrite:
-            is_made = _is_made(out, source, reader, fps, results.shown_size(reader, options))
+            is_made = _is_made(place, source, reader, fps, results.shown_size(reader, options))
         if not is_made:
-            _check_places(out, scenes, overwrite)
+            _check_places(target, overwrite)
     kept = parts.listed if not is_made and parts.check(resume, overwrite) else frozenset()
     return VideoRun(reader, fps, result, interpolator, parts, kept, is_made, summary)
 
@@ -179,17 +196,33 @@ def already_made(out: Path) -> str:
     return f"{out} already exists; nothing to do (--overwrite redraws it)."
 
 
-def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) -> Path:
-    """Where the result is written: `out`, with symbolic links followed.
+def target_of(
+    source: Path,
+    out: Path,
+    scenes: Path | None,
+    resume: bool,
+    as_folder: bool = False,
+    makes_folder: bool = False,
+) -> Target:
+    """Where the result of `interpolate_video` is written.
 
     Args:
         makes_folder: the folder of `out` need not exist.
 
     Raises:
-        InputError: there is no folder for `out`, it would be written to the source, or a stream is to be resumed.
+        InputError: there is no folder for `out`, it would be written to the source, or a stream is to be resumed; or
+            the list of scenes is a folder, or would replace the source, the result, a video or a picture.
     """
     if resume and video.STREAM in (source, out):
         raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
+    kind = results.Folder if as_folder else results.kind_of(out)
+    target = Target(out, _place_of(source, out, makes_folder), kind, scenes)
+    if scenes:
+        _check_list(scenes, source, target)
+    return target
+
+
+def _place_of(source: Path, out: Path, makes_folder: bool) -> Path:
     if out == video.STREAM:
         return out
     if out.is_symlink():
@@ -203,21 +236,14 @@ def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) 
     return out
 
 
-def written(source: Path, out: Path, scenes: Path | None) -> list[Path]:
-    """The files and folders that a run writes.
-
-    Raises:
-        InputError: the list of scenes is a folder, or would replace the source, the result, a video or a picture.
-    """
-    if scenes:
-        place = files.resolved(scenes)
-        if place in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS:
-            raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
-        if place.is_dir():
-            raise InputError(f"{scenes} is a folder; choose a file for the list of scenes, as {scenes / 'scenes.csv'}.")
-        if out != video.STREAM and not out.suffix and out.resolve() in place.parents:
-            raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
-    return [path for path in (out, scenes) if path and path != video.STREAM]
+def _check_list(scenes: Path, source: Path, target: Target) -> None:
+    place, out = files.resolved(scenes), target.place
+    if place in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS:
+        raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
+    if place.is_dir():
+        raise InputError(f"{scenes} is a folder; choose a file for the list of scenes, as {scenes / 'scenes.csv'}.")
+    if target.kind is results.Folder and out.resolve() in place.parents:
+        raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
@@ -272,19 +298,17 @@ def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
 
-def _check_places(out: Path, scenes: Path | None, overwrite: bool) -> None:
-    files_written = [] if scenes is None else [scenes]
-    if out != video.STREAM and out.exists():
-        if out.is_dir():
-            if out.suffix or any(out.iterdir()):
-                raise InputError(f"{out} is a folder{'' if out.suffix else ' and not empty'}; choose another name.")
-        elif not out.suffix:
-            raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
-        else:
-            files_written.insert(0, out)
-    for path in files_written:
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; replace it with --overwrite or choose another name.")
+def _check_places(target: Target, overwrite: bool) -> None:
+    is_folder = target.kind is results.Folder
+    for path in target.paths:
+        if path.is_dir():
+            if not is_folder or any(path.iterdir()):
+                raise InputError(f"{path} is a folder{' and not empty' if is_folder else ''}; choose another name.")
+        elif path.exists():
+            if is_folder and path == target.place:
+                raise InputError(f"{path} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
+            if not overwrite:
+                raise InputError(f"{path} exists; replace it with --overwrite or choose another name.")
 
 
 def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
