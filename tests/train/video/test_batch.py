@@ -111,6 +111,21 @@ def test_a_folder_of_videos_and_one_of_drawings(call):
     assert len(list(Path("out/drawings").iterdir())) == len(list(Path("out/shot.v2").iterdir())) == 4
 
 
+def test_of_a_folder_of_videos_and_pictures_a_glob_chooses(call):
+    Path("show").mkdir()
+    write_clip("show/ep1.mp4")
+    for name in ("fanart", "poster"):
+        image.write(f"show/{name}.png", np.full((32, 32, 3), 100, np.uint8))
+    for arguments in (("show", "out"), ("show", "show/ep1.mp4", "out")):
+        finished = call(script.main, *arguments, *SIMPLE)
+        assert finished.code == 2
+        choices = "choose by a glob in quotes: 'show/*.mp4' or 'show/*.png'."
+        assert finished.said == f"show holds videos and pictures; {choices}\n"
+    assert not Path("out").exists()
+    assert call(script.main, "show/*.mp4", "out", *SIMPLE).code == 0
+    assert Path("out/ep1.mp4").exists()
+
+
 def test_one_container_for_all(call):
     write_clip("a.mp4")
     finished = call(script.main, "a.mp4", "--fps", "48", "out", "--suffix", "mkv", *SIMPLE)
