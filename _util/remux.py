@@ -52,7 +52,6 @@ def join(
     source: Path | None,
     plan: Plan,
     span: Span,
-    chapters: Sequence[Any] = (),
 ) -> None:
     """Concatenate the video packets of the parts, and mux them with the source's other streams.
 
@@ -62,7 +61,6 @@ def join(
         out: written in place.
         plan: what `remux_plan.plan` determined for this source and container.
         span: the part of the source that the video covers.
-        chapters: in PyAV's form, used if there is no source.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
@@ -80,8 +78,6 @@ def join(
         start = span.start
         if source is None:
             picture = add_picture()
-            if chapters:
-                container.set_chapters(list(chapters))
         else:
             original = stack.enter_context(video.open_input(source))
             epoch = span.start
@@ -168,7 +164,7 @@ def _attach_covers(source: Path, container: OutputContainer, plan: Plan) -> None
 def _copy_tags(
     source: InputContainer, container: OutputContainer, picture: av.VideoStream, epoch: Fraction, span: Span
 ) -> None:
-    container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
+    container.metadata.update(tags_of(source))
     chapters = source.chapters()
     for chapter in chapters:
         assert chapter["time_base"] is not None
@@ -183,6 +179,11 @@ def _copy_tags(
     picture.metadata.clear()
     picture.metadata.update(kept)
     picture.disposition = shown.disposition
+
+
+def tags_of(source: InputContainer) -> dict[str, str]:
+    """The tags of a file that also hold in another container."""
+    return {key: value for key, value in source.metadata.items() if key.lower() not in _ABOUT_THE_CONTAINER}
 
 
 def _fit(chapter: Any, span: Span) -> bool:

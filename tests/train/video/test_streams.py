@@ -197,6 +197,31 @@ def test_tags_of_tracks_are_kept_or_reported(tmp_path, suffix, sound, notes):
             assert (f"{name} flag" in said) == (not track.disposition & flag)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".ts", ".nut"])
+def test_tags_of_the_file_and_its_picture_are_kept_or_reported(tmp_path, suffix, notes):
+    source, out = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    of_file = {"title": "Film", "ARTIST": "Someone", "DIRECTOR": "Somebody"}
+    of_picture = {"language": "jpn", "title": "Main"}
+    with av.open(make(tmp_path / "plain.mkv", ("video",))) as plain, av.open(source, "w") as container:
+        stream = container.add_stream_from_template(plain.streams.video[0])
+        container.metadata.update(of_file)
+        stream.metadata.update(of_picture)
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    run(source, out)
+    said = [note for note in notes() if "left out" in note]
+    with av.open(source) as before, av.open(out) as container:
+        held, tags = {key.lower() for key in container.metadata}, container.streams.video[0].metadata
+        lost = [key for key in before.metadata if key in of_file and key.lower() not in held]
+    lost_of_picture = [key for key, value in of_picture.items() if tags.get(key) != value]
+    expected = [f"{', '.join(lost_of_picture)} of stream 0 (video, h264)"] * bool(lost_of_picture)
+    expected += [f"the tag{'s' * (len(lost) > 1)} {', '.join(lost)} of in.mkv"] * bool(lost)
+    assert said == [f"{suffix} does not hold {one}: left out." for one in expected]
+    assert bool(said) == (suffix not in (".mkv", ".webm", ".nut"))
+
+
 @pytest.mark.parametrize(
     ("suffix", "options", "is_unchanged"),
     [
