@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -33,6 +34,7 @@ _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose
 _PROGRESSIVE_FORMATS = ("gif", "apng")
 _DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
 _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
+_OFTEN_JOINED = ("mpegts",)  # containers whose files are put one behind the other as they are, each with its own clock
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
 _SHORT = Fraction(1, 5)  # seconds that may be missing at the start or at the end without a message
@@ -228,9 +230,20 @@ class File:
                     return True
         return False
 
+    @functools.cached_property
+    def _restarts(self) -> bool:
+        """Whether the clock of the container restarts, so that no time can be sought."""
+        with _open(self.path) as (container, stream), contextlib.suppress(av.FFmpegError):
+            if container.format.name in _OFTEN_JOINED:
+                back = _CLOCK_RESTARTS / self.metadata.rate / _time_base(stream)
+                times = (packet.dts for packet in container.demux(stream) if packet.dts is not None)
+                return any(after < before - back for before, after in itertools.pairwise(times))
+        return False
+
     def decode(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         """The frames from `start` seconds on, possibly preceded by earlier ones."""
-        if start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM:
+        can_seek = self.first is not None and not self._chain.chain and self.path != STREAM
+        if start > 0 and can_seek and not self._restarts:
             frames = self._decode_from(start, damage)
             first = next(frames, None)
             if first is not None and first.time <= start:

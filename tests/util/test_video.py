@@ -187,6 +187,14 @@ def test_frames_after_a_restart_of_the_clock_follow_those_before(tmp_path, after
     assert "has a clock that restarts" in reader.damage
 
 
+@pytest.mark.parametrize("start", [Fraction(1), Fraction(2), Fraction(7, 2)])
+def test_reading_from_a_time_on_where_the_clock_restarts(tmp_path, start):
+    part = encode_at(tmp_path / "part.ts", list(range(48)), "libx264", 0, 12).read_bytes()
+    (tmp_path / "v.ts").write_bytes(part + part)
+    found = [(round(frame.time * 24), tick) for frame, tick in with_ticks(Reader(tmp_path / "v.ts").frames(start))]
+    assert found == [(place, place % 48) for place in range(round(start * 24), 96)]
+
+
 @pytest.mark.parametrize(("missing", "rate"), [([1], 24), ([1, 30], 24), (range(1, 72, 2), 12)])
 def test_a_few_missing_frames_do_not_change_the_rate(tmp_path, missing, rate):
     ticks = [tick for tick in range(72) if tick not in missing]

@@ -505,8 +505,12 @@ def test_a_second_video_track_is_cut_at_a_keyframe(tmp_path, group, start, says,
         assert len(container.streams.video) == (1 if group == 72 else 2)
 
 
-def test_an_excerpt_across_a_restart_of_the_clock(tmp_path):
+@pytest.mark.parametrize(
+    ("start", "stop", "heard_at"), [(0, 1.75, [0.5, 1.5]), (0.25, 1.75, [0.25, 1.25]), (1.25, None, [0.25])]
+)
+def test_an_excerpt_across_a_restart_of_the_clock(tmp_path, start, stop, heard_at):
     part = make(tmp_path / "part.ts").read_bytes()
     (tmp_path / "in.ts").write_bytes(part + part)
-    run(tmp_path / "in.ts", tmp_path / "out.mp4", excerpt=Excerpt(stop=Fraction(7, 4)))
-    assert clicks(tmp_path / "out.mp4") == pytest.approx([0.5, 1.5], abs=0.01)
+    excerpt = Excerpt(Fraction(start), stop and Fraction(stop))
+    run(tmp_path / "in.ts", tmp_path / "out.mp4", excerpt=excerpt)
+    assert clicks(tmp_path / "out.mp4") == pytest.approx(heard_at, abs=0.01)
