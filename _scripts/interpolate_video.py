@@ -157,7 +157,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Add what becomes of earlier results, and of what is found."""
     add = parser.add_argument_group("running").add_argument
     add("--resume", action="store_true", help="resume from what an earlier run has finished")
-    add("--overwrite", action="store_true", help="replace OUT, and what an earlier run has finished")
+    add("--overwrite", action="store_true", help="replace OUT, a scene list, and what an earlier run has finished")
     add(
         "--scene-list", type=Path, metavar="FILE", help="cuts as PySceneDetect lists them, CSV, instead of finding them"
     )
@@ -234,7 +234,7 @@ def main() -> None:
         raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
     if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
-    options = options_of(arguments)
+    options = options_of(arguments, jobs[0].source)
 
     @functools.cache
     def create() -> "tuple[PairInterpolator, dict[str, Any]]":
@@ -265,8 +265,8 @@ def main() -> None:
     end(tally.failed)
 
 
-def options_of(arguments: argparse.Namespace) -> "Options":
-    """What is to be made."""
+def options_of(arguments: argparse.Namespace, source: Path) -> "Options":
+    """What is to be made; of this source, if a list of its scenes is read."""
     from _train.frame_interpolation.video.interpolate import Options, open_source
 
     options = Options(**given(arguments, Options._fields))._replace(
@@ -278,21 +278,26 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     if arguments.scene_list:
         from _train.frame_interpolation.video import scenes
 
-        rate_of_source = open_source(arguments.sources[0], options)[0].rate * options.excerpt.slowness
+        rate_of_source = open_source(source, options)[0].rate * options.excerpt.slowness
         options = options._replace(scenes=tuple(scenes.read(arguments.scene_list, rate_of_source)))
     return options
 
 
-def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
+def flags_of(job: "VideoJob", arguments: argparse.Namespace) -> dict[str, Any]:
     """How a result is written, as keywords of `interpolate_video`."""
-    return {"resume": arguments.resume, "overwrite": arguments.overwrite, "scenes": arguments.write_scene_list}
+    return {
+        "resume": arguments.resume,
+        "overwrite": arguments.overwrite,
+        "scenes": arguments.write_scene_list,
+        "as_folder": job.as_folder,
+    }
 
 
 def make(job: "VideoJob", options: "Options", create: "Create", arguments: argparse.Namespace) -> "Summary | None":
     """Interpolate one video, and say what was made; None if nothing was left to be done."""
     from _train.frame_interpolation.video.interpolate import interpolate_video
 
-    summary = interpolate_video(job.source, job.out, options, create, **flags_of(arguments))
+    summary = interpolate_video(job.source, job.out, options, create, **flags_of(job, arguments))
     if summary is not None:
         print(
             f"{counted(summary.drawings, 'drawing')} in {counted(summary.source_frames, 'frame')}, "
@@ -309,7 +314,7 @@ def print_forecast(job: "VideoJob", options: "Options", create: "Create", argume
     from _train.frame_interpolation.video.interpolate import already_made
 
     makes_folder = job.out != arguments.out  # of several videos
-    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(arguments))
+    found = forecast(job.source, job.out, options, create, makes_folder=makes_folder, **flags_of(job, arguments))
     if found is None:
         print(already_made(job.out), file=sys.stderr)
         return

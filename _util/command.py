@@ -186,8 +186,15 @@ def run(main: Callable[[], None]) -> NoReturn:
             what = error.filename or "Standard output, or a temporary file,"
             print(f"{what} cannot be written ({error.strerror}); make room, or choose another place.", file=sys.stderr)
             _discard_stdout()
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename is not None:
+            remedy = "change its permissions or those of its folder, or choose another place"
+            print(f"{error.filename} cannot be used ({error.strerror}); {remedy}.", file=sys.stderr)
         else:
             raise
+        sys.exit(2)
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        print(f"There is not enough memory{what}; close other programs, or choose smaller pictures.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
         with contextlib.suppress(OSError):  # the terminal was closed

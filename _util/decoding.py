@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -33,6 +34,7 @@ _DECLARE_DURATION = ("mov", "matroska", "avi", "flv", "asf")  # containers whose
 _PROGRESSIVE_FORMATS = ("gif", "apng")
 _DTS_ONLY = ("avi", "asf")  # containers that state decoding times only; FFmpeg guesses presentation times
 _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others are off after seeking
+_OFTEN_JOINED = ("mpegts",)  # containers whose files are put one behind the other as they are, each with its own clock
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
 _SHORT = Fraction(1, 5)  # seconds that may be missing at the start or at the end without a message
@@ -101,20 +103,21 @@ class Damage:
     stopped: str | None = None
     is_cut: bool = False  # whether the source ends within a frame
 
-    def message(self, path: Path, end: Fraction, declared: Fraction | None) -> str | None:
+    def message(self, path: Path, end: Fraction | None, declared: Fraction | None) -> str | None:
         """One sentence, or None if nothing was lost.
 
         Args:
-            end: of the frames that were read, in seconds.
+            end: of all frames, in seconds; None if they were not read to the end.
             declared: end of the video according to its container, in seconds.
         """
         parts = []
-        if declared is not None and end < declared - _SHORT:
-            parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
-        elif self.stopped:
-            parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
-        elif self.is_cut:
-            parts.append(f"ends within a frame, after {float(end):.2f} s")
+        if end is not None:
+            if declared is not None and end < declared - _SHORT:
+                parts.append(f"ends at {float(end):.2f} s of {float(declared):.2f} s")
+            elif self.stopped:
+                parts.append(f"cannot be read beyond {float(end):.2f} s ({self.stopped})")
+            elif self.is_cut:
+                parts.append(f"ends within a frame, after {float(end):.2f} s")
         if self.undecodable:
             parts.append(f"has frames that cannot be decoded ({self.undecodable})")
         if self.unreadable:
@@ -227,9 +230,20 @@ class File:
                     return True
         return False
 
+    @functools.cached_property
+    def _restarts(self) -> bool:
+        """Whether the clock of the container restarts, so that no time can be sought."""
+        with _open(self.path) as (container, stream), contextlib.suppress(av.FFmpegError):
+            if container.format.name in _OFTEN_JOINED:
+                back = _CLOCK_RESTARTS / self.metadata.rate / _time_base(stream)
+                times = (packet.dts for packet in container.demux(stream) if packet.dts is not None)
+                return any(after < before - back for before, after in itertools.pairwise(times))
+        return False
+
     def decode(self, start: Fraction, damage: Damage) -> Iterator[Decoded]:
         """The frames from `start` seconds on, possibly preceded by earlier ones."""
-        if start > 0 and self.first is not None and not self._chain.chain and self.path != STREAM:
+        can_seek = self.first is not None and not self._chain.chain and self.path != STREAM
+        if start > 0 and can_seek and not self._restarts:
             frames = self._decode_from(start, damage)
             first = next(frames, None)
             if first is not None and first.time <= start:
@@ -311,10 +325,12 @@ def _approximated(rate: Fraction) -> Fraction | None:
 
 
 def _with_damage(frames: Iterator[av.VideoFrame], found: Damage, damage: Damage) -> Iterator[av.VideoFrame]:
-    """Frames of `_decode_stream`, and in the end what it `found`, as its `damage`."""
-    yield from frames
-    for name in ("undecodable", "corrupt", "broken", "stopped", "is_cut"):
-        setattr(damage, name, getattr(found, name))
+    """Frames of `_decode_stream`, and when no more are read, what it `found`, as its `damage`."""
+    try:
+        yield from frames
+    finally:
+        for name in ("undecodable", "corrupt", "broken", "stopped", "is_cut"):
+            setattr(damage, name, getattr(found, name))
 
 
 class _TimedFrame(NamedTuple):

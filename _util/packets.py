@@ -20,6 +20,7 @@ from _util.sound import ReencodedSound
 from _util.streams import is_cover, is_moving, shown
 
 STATES_NO_GAPS = ("avi",)  # containers in which each packet of sound follows the one before
+_HIDES_SOUND = ("mp4", "mov", "ipod", "3gp", "3g2")  # containers with edit lists
 
 
 class Span(NamedTuple):
@@ -39,7 +40,10 @@ class Timed(NamedTuple):
 
 
 class _Copy:
-    """Copies packets, of cut video from a keyframe on; cover art is placed at the start."""
+    """Copies packets, of cut video from a keyframe on; cover art is placed at the start.
+
+    Sound that an edit list hides, which would be heard where the output has none, is left out.
+    """
 
     keeps_times = True  # packets have the source's times
     preroll = Fraction(0)  # seconds before a span from which on packets are needed
@@ -47,9 +51,12 @@ class _Copy:
     def __init__(self, stream: Stream, epoch: Fraction, is_cut: bool):
         self._stream, self._epoch = stream, epoch
         self._awaits_keyframe = is_cut and is_moving(stream)
+        self._leaves_out_hidden = stream.type == "audio" and stream.container.format.name not in _HIDES_SOUND
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         if packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
+            return []
+        if packet.is_discard and self._leaves_out_hidden:
             return []
         self._awaits_keyframe = self._awaits_keyframe and not packet.is_keyframe
         if self._awaits_keyframe:

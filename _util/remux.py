@@ -1,7 +1,8 @@
 """Mux encoded video with the other contents of its source: audio, subtitles, attachments, chapters, tags.
 
-Packets are copied, so audio is bit-exact, and streams keep their order. `_util.remux_plan` determines what the output
-container supports. Cover art is a stream with the disposition attached_pic; in Matroska, it is an attachment.
+Packets are copied, so audio is bit-exact, and streams keep their order, except that in MXF the picture comes first.
+`_util.remux_plan` determines what the output container supports. Cover art is a stream with the disposition
+attached_pic; in Matroska, it is an attachment.
 """
 
 import contextlib
@@ -27,11 +28,11 @@ from _util.video import Encoding
 _TICKS = 90_000  # least ticks per second in the video's time base
 _MP3 = 0x55  # WAVE_FORMAT_MPEGLAYER3
 _FASTSTART = (".mp4", ".mov", ".m4v")
+_PICTURE_FIRST = ("mxf",)  # containers whose muxers take no other stream before it
 COVERS = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 COVERS |= {"gif": ("image/gif", "gif"), "bmp": ("image/bmp", "bmp")}
 _ABOUT_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
-_ABOUT_THE_PICTURES = {"rotate", "timecode", "encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
-_ABOUT_THE_PICTURES |= {"alpha_mode"}
+_ABOUT_THE_PICTURES = {"rotate", "timecode", "alpha_mode"}
 
 
 class Plan(NamedTuple):
@@ -51,7 +52,6 @@ def join(
     source: Path | None,
     plan: Plan,
     span: Span,
-    chapters: Sequence[Any] = (),
 ) -> None:
     """Concatenate the video packets of the parts, and mux them with the source's other streams.
 
@@ -61,7 +61,6 @@ def join(
         out: written in place.
         plan: what `remux_plan.plan` determined for this source and container.
         span: the part of the source that the video covers.
-        chapters: in PyAV's form, used if there is no source.
 
     Raises:
         InputError: a part is damaged, or the file cannot be written.
@@ -79,15 +78,13 @@ def join(
         start = span.start
         if source is None:
             picture = add_picture()
-            if chapters:
-                container.set_chapters(list(chapters))
         else:
             original = stack.enter_context(video.open_input(source))
             epoch = span.start
             if span.stop is None:  # keep what precedes the video
                 epoch = min(epoch, Fraction(original.start_time or 0, av.time_base))
             start -= epoch
-            picture, copies, reencoded = _add_streams(original, container, plan, add_picture)
+            picture, copies, reencoded = _add_streams(original, container, plan, add_picture, span.stop is None)
             readings.append(read_packets(original, copies, reencoded, epoch, span))
             _attach_covers(source, container, plan)
             _copy_tags(original, container, picture, epoch, span)
@@ -129,16 +126,24 @@ def _time_base(rate: Fraction, container: Container) -> Fraction:
 
 
 def _add_streams(
-    source: InputContainer, container: OutputContainer, plan: Plan, add_picture: Callable[[], av.VideoStream]
+    source: InputContainer,
+    container: OutputContainer,
+    plan: Plan,
+    add_picture: Callable[[], av.VideoStream],
+    is_whole: bool,
 ) -> tuple[av.VideoStream, dict[int, Stream], dict[int, Stream]]:
-    """Add all streams in the order of the source. Returns the video, and the copied and re-encoded ones by index."""
-    shown, picture = streams.shown(source).index, None
+    """Add all streams, in the order of the source where the container takes it; `is_whole` if none is cut.
+
+    Returns the video, and the copied and re-encoded streams by their index in the source.
+    """
+    shown = streams.shown(source).index
+    picture = add_picture() if container.format.name in _PICTURE_FIRST else None
     copies, reencoded = {}, {}
     for stream in source.streams:
         if stream.index == shown:
-            picture = add_picture()
+            picture = picture or add_picture()
         elif stream.index in plan.copied:
-            copies[stream.index] = streams.add_copy(container, stream)
+            copies[stream.index] = streams.add_copy(container, stream, is_whole)
         elif stream.index in plan.encoded:
             reencoded[stream.index] = streams.add_reencoded(container, stream)
     assert picture is not None
@@ -159,7 +164,7 @@ def _attach_covers(source: Path, container: OutputContainer, plan: Plan) -> None
 def _copy_tags(
     source: InputContainer, container: OutputContainer, picture: av.VideoStream, epoch: Fraction, span: Span
 ) -> None:
-    container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _ABOUT_THE_CONTAINER})
+    container.metadata.update(tags_of(source))
     chapters = source.chapters()
     for chapter in chapters:
         assert chapter["time_base"] is not None
@@ -170,10 +175,15 @@ def _copy_tags(
     if chapters:
         container.set_chapters(chapters)
     shown = streams.shown(source)
-    kept = {k: v for k, v in shown.metadata.items() if _plain(k) not in _ABOUT_THE_PICTURES and k[0] != "_"}
+    kept = {k: v for k, v in streams.lasting_tags(shown).items() if k.lower() not in _ABOUT_THE_PICTURES}
     picture.metadata.clear()
     picture.metadata.update(kept)
     picture.disposition = shown.disposition
+
+
+def tags_of(source: InputContainer) -> dict[str, str]:
+    """The tags of a file that also hold in another container."""
+    return {key: value for key, value in source.metadata.items() if key.lower() not in _ABOUT_THE_CONTAINER}
 
 
 def _fit(chapter: Any, span: Span) -> bool:
@@ -183,11 +193,6 @@ def _fit(chapter: Any, span: Span) -> bool:
     chapter["start"] = round(max(start, 0) * span.slowness)
     chapter["end"] = round(min(max(end, 0), length) * span.slowness)
     return start < length and (end > 0 or start >= 0)  # programs also write chapters without an extent
-
-
-def _plain(key: str) -> str:
-    """A key of Matroska's statistics in lower case without its language: BPS-eng becomes bps."""
-    return key.lower().split("-")[0]
 
 
 def _presentation_ranks(part: Path, count: int) -> list[int]:

@@ -19,9 +19,10 @@ import av
 import numpy as np
 from av.codec import CodecContext
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 
 from _util import remux, streams, video
+from _util.counts import listed
 from _util.errors import InputError
 from _util.packets import STATES_NO_GAPS, Span, keep_order, shift
 from _util.remux import Plan
@@ -71,7 +72,7 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / out.name
-        lost = _trial_mux(trial, encoding, [] if source is None else _chapters(source))
+        lost = _trial_mux(trial, encoding, source)
         if source is None:
             return Plan(notes=lost)
         with video.open_input(source) as container, video.open_output(trial) as empty:
@@ -80,7 +81,7 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
             def can_begin(stream: Stream, anew: bool = False) -> bool:
                 fits = _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
                 if fits:
-                    lost_tags[stream.index] = _lost_tags(stream, trial)
+                    lost_tags[stream.index] = _lost_in_trial(stream, trial)
                 return fits
 
             lost_tags: dict[int, list[str]] = {}
@@ -131,18 +132,22 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
     return Plan(**kept, notes=(*lost, *notes))
 
 
-def _lost_tags(stream: Stream, trial: Path) -> list[str]:
-    """What a file with a copy of a stream does not tell of it: "language", "title", and names of flags."""
+def _lost_in_trial(stream: Stream, trial: Path) -> list[str]:
+    """What a file with a copy of a stream behind the picture does not tell of it, as `_lost_tags` names it."""
     with contextlib.suppress(av.FFmpegError), av.open(trial) as container:
         copies = [one for one in container.streams if one.type == stream.type]
         if not copies or (stream.type == "video" and len(copies) < 2) or stream.type not in _TAGGED:
             return []
-        copy = copies[-1]
-        named = [tag for tag in ("language", "title") if stream.metadata.get(tag, _UNKNOWN) != _UNKNOWN]
-        lost = [tag for tag in named if copy.metadata.get(tag) != stream.metadata[tag]]
-        missing = stream.disposition & ~copy.disposition
-        return [*lost, *(name for name, flag in _FLAGS.items() if missing & flag)]
+        return _lost_tags(stream, copies[-1])
     return []  # such as of MXF, which cannot be read without pictures
+
+
+def _lost_tags(stream: Stream, copy: Stream) -> list[str]:
+    """What a copy of a stream does not tell of it: "language", "title", and names of flags."""
+    named = [tag for tag in ("language", "title") if stream.metadata.get(tag, _UNKNOWN) != _UNKNOWN]
+    lost = [tag for tag in named if copy.metadata.get(tag) != stream.metadata[tag]]
+    missing = stream.disposition & ~copy.disposition
+    return [*lost, *(name for name, flag in _FLAGS.items() if missing & flag)]
 
 
 def _with_gaps(source: Path, indices: Sequence[int], span: Span) -> list[int]:
@@ -197,13 +202,11 @@ def _packets_of(source: Path, indices: Sequence[int], span: Span) -> Iterator[An
                 yield packet
 
 
-def _chapters(source: Path) -> list[Any]:
-    with video.open_input(source) as container:
-        return container.chapters()
+def _trial_mux(out: Path, encoding: Encoding, source: Path | None) -> tuple[str, ...]:
+    """Write a short video of this encoding, with the tags and chapters of a source, and read it back.
 
-
-def _trial_mux(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str, ...]:
-    """Write a short video of this encoding and read it back. Returns sentences about what the container does not keep.
+    Returns:
+        Sentences about what the container does not keep.
 
     Raises:
         InputError: the container does not support the video, or it cannot be read back.
@@ -224,8 +227,8 @@ def _trial_mux(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str,
         for _ in range(_TRIAL_FRAMES):
             writer.write(np.zeros((*encoding.size, 3), np.uint16 if encoding.deep else np.uint8))
     try:
-        remux.join([part], [_TRIAL_FRAMES], out, encoding, None, Plan(), Span(Fraction(0)), chapters)
-        aspect, has_chapters = video.Reader(out).aspect, bool(_chapters(out))
+        remux.join([part], [_TRIAL_FRAMES], out, encoding, source, Plan(), Span(Fraction(0)))
+        aspect = video.Reader(out).aspect
     except (InputError, av.FFmpegError) as error:
         raise InputError(
             f"Video of {encoding.codec} cannot be read from {out.suffix} again; choose another --codec or container."
@@ -236,9 +239,24 @@ def _trial_mux(out: Path, encoding: Encoding, chapters: list[Any]) -> tuple[str,
             f"Pixels of {encoding.aspect} width to height cannot be written to {out.suffix} of {encoding.codec}; "
             "players will show square ones."
         )
-    if chapters and not has_chapters:
-        lost.append(f"{out.suffix} does not hold chapters: left out.")
+    if source is not None:
+        lost += _lost_beside_frames(source, out)
     return tuple(lost)
+
+
+def _lost_beside_frames(source: Path, trial: Path) -> list[str]:
+    """Sentences about chapters, and about tags of a source and of its picture, that a file does not keep."""
+    with video.open_input(source) as container, video.open_input(trial) as copy:
+        shown, held = streams.shown(container), {key.lower() for key in copy.metadata}
+        tags = [key for key in remux.tags_of(container) if key.lower() not in held]
+        lost = []
+        if container.chapters() and not copy.chapters():
+            lost.append("chapters")
+        if of_picture := _lost_tags(shown, streams.shown(copy)):
+            lost.append(f"{', '.join(of_picture)} of {_description(shown)}")
+        if tags:
+            lost.append(f"the {'tag' if len(tags) == 1 else 'tags'} {listed(tags)} of {source.name}")
+    return [f"{trial.suffix} does not hold {one}: left out." for one in lost]
 
 
 def _handling(stream: Stream, kind: str, can_begin: Callable[..., bool], keeps_pace: bool) -> str | None:
@@ -280,10 +298,9 @@ def has_others(source: Path) -> bool:
 
 
 def _others(container: InputContainer) -> list[Stream]:
-    """All streams but the shown video, without the data stream in which MP4 duplicates its chapters."""
+    """All streams but the shown video, without the one in which MP4 duplicates its chapters, which FFmpeg discards."""
     shown = streams.shown(container)
-    has_chapters = bool(container.chapters())
-    return [s for s in container.streams if s is not shown and not (s.type == "data" and has_chapters)]
+    return [s for s in container.streams if s is not shown and not (s.type == "data" and s.discard == Discard.all)]
 
 
 def _description(stream: Stream) -> str:

@@ -20,6 +20,7 @@ _DEFAULT_SOUND = "aac"  # replaces mp2 and mp3 as the container's default
 _RATES = {"mxf": 48_000}  # the only ones that a muxer takes
 _BIT_RATES = {"wmav2": 128_000}  # for encoders without a default
 _SUBTITLES = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
+_ABOUT_THE_PACKETS = {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes"}
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # by channels
 
 
@@ -45,10 +46,20 @@ def is_convertible(stream: Stream) -> bool:
     return context is not None and (stream.type == "audio" or (stream.type == "subtitle" and context.codec.text_sub))
 
 
-def add_copy(container: OutputContainer, stream: Stream) -> Stream:
-    """Add a stream for unchanged packets of `stream`, with its tags and disposition."""
+def lasting_tags(stream: Stream) -> dict[str, str]:
+    """The tags of a stream that also hold where it is cut or re-encoded: without mkvmerge's statistics, for example."""
+
+    def is_about_packets(key: str) -> bool:
+        return key.startswith("_") or key.lower().split("-")[0] in _ABOUT_THE_PACKETS  # also with a language: BPS-eng
+
+    return {key: value for key, value in stream.metadata.items() if not is_about_packets(key)}
+
+
+def add_copy(container: OutputContainer, stream: Stream, is_whole: bool = True) -> Stream:
+    """Add a stream for unchanged packets of `stream`, all of them or not, with its tags and disposition."""
     copy = container.add_stream_from_template(stream, opaque=True)
-    _copy_tags(stream, copy)
+    copy.metadata.update(stream.metadata if is_whole else lasting_tags(stream))
+    copy.disposition = stream.disposition
     return copy
 
 
@@ -74,13 +85,9 @@ def add_reencoded(container: OutputContainer, stream: Stream) -> Stream:
         assert isinstance(anew, SubtitleStream)
         anew.codec_context.subtitle_header = source.subtitle_header
         anew.codec_context.time_base = Fraction(1, 1000)
-    _copy_tags(stream, anew)
+    anew.metadata.update(lasting_tags(stream))
+    anew.disposition = stream.disposition
     return anew
-
-
-def _copy_tags(stream: Stream, copy: Stream) -> None:
-    copy.metadata.update(stream.metadata)
-    copy.disposition = stream.disposition
 
 
 def _rate(codec: str, rate: int) -> int:

@@ -56,10 +56,11 @@ class Reader(Metadata):
 
     Attributes:
         end: after all frames have been read, the time from the start of the first to the end of the last, in seconds.
-        damage: after all frames have been read, one sentence about what was left out or changed; None if nothing was.
+        damage: one sentence about what was left out or changed of the frames read so far; None if nothing was.
 
     Raises:
-        InputError: the file does not exist or holds no video that can be decoded, or the rate does not apply.
+        InputError: the file does not exist, is a pipe, or holds no video that can be decoded; or the rate does not
+            apply.
     """
 
     def __init__(
@@ -73,8 +74,11 @@ class Reader(Metadata):
     ):
         self.path = Path(path)
         self.end: Fraction | None = None
-        self.damage: str | None = None
         self._found = Damage()
+        if self.path != STREAM and self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise InputError(
+                f"{path} is a pipe or a device; write it to a file, or give it to interpolate_video as - < {path}."
+            )
         if is_drawings(self.path):
             self._source: drawings.Drawings | animations.WebP | File = drawings.Drawings(
                 self.path, Fraction(drawings.RATE if rate is None else rate), keep_alpha, close_gaps
@@ -101,13 +105,17 @@ class Reader(Metadata):
         return self._source.declared
 
     @property
+    def damage(self) -> str | None:
+        return self._found.message(self.path, self.end, self.declared)
+
+    @property
     def restarts(self) -> tuple[Fraction, ...]:
         """For each restart of the container's clock so far, by how many seconds all frames from it on were moved."""
         return tuple(self._found.restarts)
 
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames whose time is `start` seconds or later."""
-        self.end = self.damage = None
+        self.end = None
         damage = self._found = Damage()
         end = Fraction(0)
         last = Fraction(-1)
@@ -119,7 +127,6 @@ class Reader(Metadata):
             if time >= start:
                 yield Frame(time, pixels, stored)
         self.end = end
-        self.damage = damage.message(self.path, end, self.declared)
 
 
 def is_drawings(path: Path) -> bool:

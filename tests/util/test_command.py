@@ -138,6 +138,28 @@ def test_a_name_that_is_too_long_is_one_sentence():
     assert finished.stderr == f"The file name {'x' * 300} is too long; choose a shorter one.\n"
 
 
+@pytest.mark.parametrize("number", ["EACCES", "EPERM", "EROFS"])
+def test_a_path_without_permission_is_one_sentence(number):
+    raised = f"raise OSError(errno.{number}, 'Not allowed', 'secret/a.mkv')"
+    finished = python(f"import errno\nfrom _util import command\ndef main(): {raised}\ncommand.run(main)")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("secret/a.mkv cannot be used (Not allowed); change its permissions")
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_too_little_memory_is_one_sentence():
+    finished = python("from _util import command\ncommand.run(lambda: bytes(2**62))")
+    assert finished.returncode == 2
+    assert finished.stderr == "There is not enough memory; close other programs, or choose smaller pictures.\n"
+
+
+@pytest.mark.parametrize("raised", ["OSError(errno.EPERM, 'Not allowed')", "OSError(errno.EIO, 'I/O', 'a.mkv')"])
+def test_errors_that_the_user_cannot_fix_show_where_they_arose(raised):
+    finished = python(f"import errno\nfrom _util import command\ndef main(): raise {raised}\ncommand.run(main)")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("Traceback")
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_a_command_runs_with_closed_streams(tmp_path, closed):
     program = (

@@ -187,6 +187,14 @@ def test_frames_after_a_restart_of_the_clock_follow_those_before(tmp_path, after
     assert "has a clock that restarts" in reader.damage
 
 
+@pytest.mark.parametrize("start", [Fraction(1), Fraction(2), Fraction(7, 2)])
+def test_reading_from_a_time_on_where_the_clock_restarts(tmp_path, start):
+    part = encode_at(tmp_path / "part.ts", list(range(48)), "libx264", 0, 12).read_bytes()
+    (tmp_path / "v.ts").write_bytes(part + part)
+    found = [(round(frame.time * 24), tick) for frame, tick in with_ticks(Reader(tmp_path / "v.ts").frames(start))]
+    assert found == [(place, place % 48) for place in range(round(start * 24), 96)]
+
+
 @pytest.mark.parametrize(("missing", "rate"), [([1], 24), ([1, 30], 24), (range(1, 72, 2), 12)])
 def test_a_few_missing_frames_do_not_change_the_rate(tmp_path, missing, rate):
     ticks = [tick for tick in range(72) if tick not in missing]
@@ -688,6 +696,27 @@ def test_y4m_that_is_cut_or_damaged_is_reported(tmp_path, is_stream, damaged, sa
     name = "Standard input" if is_stream else re.escape(str(path))
     expected = rf"2 {name} {says}.*; what can be read of it was used\." if says else "3 None"
     assert re.fullmatch(expected, read.stdout.strip())
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_damage_is_reported_where_not_all_frames_are_read(tmp_path, is_stream):
+    path = write(tmp_path / "whole.mkv", scene(6), codec="mjpeg")
+    with av.open(path) as whole, av.open(tmp_path / "v.mkv", "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for i, packet in enumerate(packet for packet in whole.demux() if packet.size):
+            if i in (2, 5):
+                damaged = av.Packet(bytes(packet.size))
+                damaged.pts, damaged.dts, damaged.time_base = packet.pts, packet.dts, packet.time_base
+                packet = damaged
+            packet.stream = stream
+            container.mux(packet)
+    program = "import sys; from pathlib import Path; from _util import video; r = video.Reader(Path(sys.argv[1]))\n"
+    program += "frames = r.frames(); next(frames); next(frames); next(frames); frames.close(); print(r.damage)"
+    with (tmp_path / "v.mkv").open("rb") as file:
+        command = [sys.executable, "-c", program, "-" if is_stream else file.name]
+        read = subprocess.run(command, stdin=file, cwd=ROOT, capture_output=True, text=True, check=True)
+    name = "Standard input" if is_stream else file.name
+    assert read.stdout.strip() == f"{name} has frames that cannot be decoded (1); what can be read of it was used."
 
 
 @pytest.mark.parametrize("size", [(48, 64), (49, 67), (270, 480)])

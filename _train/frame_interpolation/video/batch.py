@@ -27,6 +27,7 @@ _FALLBACK_SUFFIX = ".mkv"  # supports nearly everything
 class VideoJob(NamedTuple):
     source: Path
     out: Path
+    as_folder: bool = False  # the result is a folder of drawings, whatever its name
 
 
 class Tally(NamedTuple):
@@ -41,9 +42,20 @@ def videos_of(path: Path) -> list[Path] | None:
     """The videos of a folder or a glob that holds videos and no pictures, in natural order; None for anything else.
 
     Animated pictures are videos, and still ones of the same kinds are pictures.
+
+    Raises:
+        InputError: a folder holds both videos, other than animated pictures, and pictures.
     """
     if path.is_dir():
-        return None if _holds_pictures(path) else _in_order(path.iterdir()) or None
+        picture = next(filter(_is_picture, files.pictures(path)), None)
+        found = _in_order(path.iterdir())
+        video_file = next((one for one in found if one.suffix.lower() not in animations.SUFFIXES), None)
+        if picture and video_file:
+            raise InputError(
+                f"{path} holds videos and pictures; choose by a glob in quotes: '{path / '*'}{video_file.suffix}' or "
+                f"'{path / '*'}{picture.suffix}'."
+            )
+        return None if picture else found or None
     found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(sequences.matching(path))
     return None if any(_is_picture(one) for one in found) else found or None
 
@@ -58,10 +70,6 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
     """The videos among files, in natural order, without hidden ones."""
     found = [path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()]
     return sorted(found, key=lambda path: files.natural(path.name))
-
-
-def _holds_pictures(folder: Path) -> bool:
-    return any(map(_is_picture, files.pictures(folder)))
 
 
 def _is_picture(path: Path) -> bool:
@@ -111,7 +119,8 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
     jobs: dict[Path, VideoJob] = {}
     for source in sources:
         name = source.resolve().name
-        if suffix is None and source.is_dir():
+        as_folder = suffix is None and source.is_dir()
+        if as_folder:
             place = out / name
         else:
             own = source.suffix.lower()
@@ -121,7 +130,7 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
         key = Path(str(place).casefold()) if sys.platform in ("darwin", "win32") else place
         if key in jobs:
             raise InputError(f"{jobs[key].source} and {source} would both become {place}; rename one of them.")
-        jobs[key] = VideoJob(source, place)
+        jobs[key] = VideoJob(source, place, as_folder)
     return list(jobs.values())
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from _train.frame_interpolation.video import eased
 from _train.frame_interpolation.video.detection import FoundDrawings, mark
 from _train.frame_interpolation.video.eased import EasedStretch
-from _train.frame_interpolation.video.interpolate import VideoRun, part_length, place_of, prepare_run, written
+from _train.frame_interpolation.video.interpolate import VideoRun, part_length, prepare_run, target_of
 from _train.frame_interpolation.video.part_writer import as_written
 from _train.frame_interpolation.video.progress import PairInterpolator
 from _train.frame_interpolation.video.results import Options
@@ -45,12 +45,13 @@ def forecast(
     resume: bool = False,
     overwrite: bool = False,
     scenes: Path | None = None,
+    as_folder: bool = False,
     makes_folder: bool = False,
 ) -> Forecast | None:
     """Forecast the result of `interpolate_video`, and the time that it would take on this machine.
 
     Args:
-        resume, overwrite, scenes: of `interpolate_video`; the list of scenes is written.
+        resume, overwrite, scenes, as_folder: of `interpolate_video`; the list of scenes is written.
         makes_folder: the folder of `out` need not exist.
 
     Returns:
@@ -60,9 +61,9 @@ def forecast(
         InputError: `interpolate_video` would raise it before it draws.
     """
     begun = time.monotonic()
-    out = place_of(source, out, resume, makes_folder)
-    locks.check(*written(source, out, scenes))
-    run = prepare_run(source, out, options, create, resume, overwrite)
+    target = target_of(source, out, scenes, resume, as_folder, makes_folder)
+    locks.check(*target.paths)
+    run = prepare_run(source, target, options, create, resume, overwrite)
     if run.is_made:
         return None
     length = part_length(run.parts, run.fps)

@@ -26,7 +26,7 @@ import numpy as np
 from _train.frame_interpolation.frames import SMALLEST_SIDE
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.video import eased, results, stills
-from _train.frame_interpolation.video.detection import FoundDrawings, SourceCount, find_holds, mark_reduced
+from _train.frame_interpolation.video.detection import FoundDrawings, find_holds, mark_reduced
 from _train.frame_interpolation.video.eased import EasedStretch
 from _train.frame_interpolation.video.excerpt import Excerpt, ExcerptReader
 from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
@@ -34,7 +34,7 @@ from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, PairInterpolator, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
 from _train.frame_interpolation.video.timeline import stretches
-from _util import clock, files, locks, runs, sequences, video
+from _util import clock, files, formats, locks, runs, sequences, video
 from _util.errors import InputError
 from _util.prefetch import ahead, behind
 
@@ -53,6 +53,20 @@ class Summary(NamedTuple):
     source_frames: int
     drawings: int
     cuts: int
+
+
+class Target(NamedTuple):
+    """Where a result is written."""
+
+    name: Path  # as it was given
+    place: Path  # the name with symbolic links followed
+    kind: type[Result]
+    scenes: Path | None  # a list of scenes that is written as well
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders that are written."""
+        return [path for path in (self.place, self.scenes) if path and path != video.STREAM]
 
 
 class VideoRun(NamedTuple):
@@ -77,6 +91,7 @@ def interpolate_video(
     resume: bool = False,
     overwrite: bool = False,
     scenes: Path | None = None,
+    as_folder: bool = False,
 ) -> Summary | None:
     """Write `source` at another rate to `out`; returns a summary, or None if the result already exists.
 
@@ -89,28 +104,31 @@ def interpolate_video(
         create: called after all checks; returns the interpolator, and all settings that determine its frames.
         resume: continue an earlier run with the same settings, if there is one. If nothing is left to do, `out` is not
             changed.
-        overwrite: replace a file `out`, and discard the finished parts of an earlier run unless it is resumed.
+        overwrite: replace files `out` and `scenes`, and discard the finished parts of an earlier run unless it is
+            resumed.
         scenes: a file to which a list of the source's scenes is written as well (default: none).
+        as_folder: `out` becomes a folder for numbered drawings, whatever its suffix.
 
     Raises:
         InputError: an input cannot be used, another run writes to the same place, or the disk is full. Finished parts
             are kept for `resume`; nothing else is left.
     """
-    out = place_of(source, out, resume)
-    with locks.holding(*written(source, out, scenes)):
-        run = prepare_run(source, out, options, create, resume, overwrite)
+    target = target_of(source, out, scenes, resume, as_folder)
+    with locks.holding(*target.paths):
+        run = prepare_run(source, target, options, create, resume, overwrite)
         if run.is_made:
             run.parts.discard()
             if run.summary is None:
-                print(already_made(out), file=sys.stderr)
+                print(already_made(target.place), file=sys.stderr)
             if scenes and not scenes.exists():
-                print(f"{scenes} is not written, as {out} is finished (--overwrite redraws both).", file=sys.stderr)
+                why = f"{target.place} is finished (--overwrite redraws both)"
+                print(f"{scenes} is not written, as {why}.", file=sys.stderr)
             return run.summary
         run.parts.begin(resume, overwrite)
         for path in run.parts.damaged:
             print(f"{path} is damaged: drawn again.", file=sys.stderr)
         try:
-            summary = _make(run, out, options, scenes)
+            summary = _make(run, target, options)
         except BaseException:
             if run.parts.is_empty or source == video.STREAM:
                 run.parts.discard()
@@ -121,22 +139,24 @@ def interpolate_video(
         return summary
 
 
-def _make(run: VideoRun, out: Path, options: Options, scenes: Path | None) -> Summary:
+def _make(run: VideoRun, target: Target, options: Options) -> Summary:
     """Draw what is missing, and put the result in its place."""
-    count, frames = _draw(run, options, scenes)
+    found, frames = _draw(run, options)
     whole = run.result.join(run.parts)
+    if target.scenes:
+        found.write_scenes(target.scenes, options.excerpt.slowness)
     if run.reader.damage:
         print(run.reader.damage, file=sys.stderr)
-    summary = Summary(frames, run.fps, *count)
+    summary = Summary(frames, run.fps, *found.count)
     if whole is not None:
         run.parts.record_joined(whole, {**summary._asdict(), "fps": str(run.fps)})
-        rename(whole, out)
+        rename(whole, target.place)
     return summary
 
 
 def prepare_run(
     source: Path,
-    out: Path,
+    target: Target,
     options: Options,
     create: Callable[[], tuple[PairInterpolator, dict[str, Any]]],
     resume: bool,
@@ -145,27 +165,28 @@ def prepare_run(
     """Check all that can be checked before anything is written, and print the notes; see `interpolate_video`.
 
     Raises:
-        InputError: an input or an option cannot be used, or `out` must not be replaced.
+        InputError: an input or an option cannot be used, or what is there must not be replaced.
     """
+    place = target.place
     reader, fps = open_source(source, options)
-    if not (resume and out.exists()):
-        _check_place(out, overwrite)
-    result = results.kind_of(out)(source, out, reader, fps, options)
+    if not (resume and place.exists()):
+        _check_places(target, overwrite)
+    result = target.kind(source, target.name, reader, fps, options)
     for note in [*reader.notes, *result.notes]:
         print(note, file=sys.stderr)
     interpolator, settings = create()
     if options.ease == "auto":
         cast(Interpolator, interpolator).check_eases()
     settings = {"source": fingerprint(source), **_run_options(options, fps), **settings}
-    parts = Parts(out, settings, result.part_suffix) if out != video.STREAM else StreamedParts(out, settings, "")
+    parts = Parts(place, settings, result.part_suffix) if place != video.STREAM else StreamedParts(place, settings, "")
     is_made, summary = False, None
-    if resume and out.exists():
+    if resume and place.exists():
         if (recorded := parts.joined_summary()) is not None:
             is_made, summary = True, Summary(**{**recorded, "fps": Fraction(recorded["fps"])})
         elif not parts.has_work and not overwrite:
-            is_made = _is_made(out, source, reader, fps, results.shown_size(reader, options))
+            is_made = _is_made(place, source, reader, fps, results.shown_size(reader, options))
         if not is_made:
-            _check_place(out, overwrite)
+            _check_places(target, overwrite)
     kept = parts.listed if not is_made and parts.check(resume, overwrite) else frozenset()
     return VideoRun(reader, fps, result, interpolator, parts, kept, is_made, summary)
 
@@ -175,17 +196,33 @@ def already_made(out: Path) -> str:
     return f"{out} already exists; nothing to do (--overwrite redraws it)."
 
 
-def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) -> Path:
-    """Where the result is written: `out`, with symbolic links followed.
+def target_of(
+    source: Path,
+    out: Path,
+    scenes: Path | None,
+    resume: bool,
+    as_folder: bool = False,
+    makes_folder: bool = False,
+) -> Target:
+    """Where the result of `interpolate_video` is written.
 
     Args:
         makes_folder: the folder of `out` need not exist.
 
     Raises:
-        InputError: there is no folder for `out`, it would be written to the source, or a stream is to be resumed.
+        InputError: there is no folder for `out`, it would be written to the source, or a stream is to be resumed; or
+            the list of scenes is a folder, or would replace the source, the result, a video or a picture.
     """
     if resume and video.STREAM in (source, out):
         raise InputError("What is streamed cannot be read or written again from its start; --resume needs files.")
+    kind = results.Folder if as_folder else results.kind_of(out)
+    target = Target(out, _place_of(source, out, makes_folder), kind, scenes)
+    if scenes:
+        _check_list(scenes, source, target)
+    return target
+
+
+def _place_of(source: Path, out: Path, makes_folder: bool) -> Path:
     if out == video.STREAM:
         return out
     if out.is_symlink():
@@ -199,21 +236,14 @@ def place_of(source: Path, out: Path, resume: bool, makes_folder: bool = False) 
     return out
 
 
-def written(source: Path, out: Path, scenes: Path | None) -> list[Path]:
-    """The files and folders that a run writes.
-
-    Raises:
-        InputError: the list of scenes is a folder, or would replace the source, the result, a video or a picture.
-    """
-    if scenes:
-        place = files.resolved(scenes)
-        if place in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS:
-            raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
-        if place.is_dir():
-            raise InputError(f"{scenes} is a folder; choose a file for the list of scenes, as {scenes / 'scenes.csv'}.")
-        if out != video.STREAM and not out.suffix and out.resolve() in place.parents:
-            raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
-    return [path for path in (out, scenes) if path and path != video.STREAM]
+def _check_list(scenes: Path, source: Path, target: Target) -> None:
+    place, out = files.resolved(scenes), target.place
+    if place in (source.resolve(), out.resolve()) or scenes.suffix.lower() in _NOT_LISTS:
+        raise InputError(f"{scenes} cannot be a list of scenes; choose another name for it, as scenes.csv.")
+    if place.is_dir():
+        raise InputError(f"{scenes} is a folder; choose a file for the list of scenes, as {scenes / 'scenes.csv'}.")
+    if target.kind is results.Folder and out.resolve() in place.parents:
+        raise InputError(f"{scenes} lies in {out}, where only frames are written; choose another place.")
 
 
 def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]:
@@ -229,9 +259,11 @@ def open_source(source: Path, options: Options) -> tuple[video.Reader, Fraction]
         reader = cast(video.Reader, ExcerptReader(reader, options.excerpt))
     for area in options.still or ():
         area.slices(reader.size)  # raises if it is not within
-    if min(reader.size) < SMALLEST_SIDE:
-        h, w = reader.size
+    h, w = reader.size
+    if min(h, w) < SMALLEST_SIDE:
         raise InputError(f"{source} is {w}×{h} pixels; each side needs at least {SMALLEST_SIDE}.")
+    if h * w > formats.MOST_PIXELS:
+        raise InputError(f"{source} would be {w}×{h} pixels; choose a --scale of up to {formats.MOST_PIXELS:,} pixels.")
     slowness = options.excerpt.slowness
     fps = options.times_fps * reader.rate * slowness if options.fps is None else options.fps
     if not Fraction(1, _LARGEST_RATE) <= fps <= _LARGEST_RATE:
@@ -266,16 +298,17 @@ def _run_options(options: Options, fps: Fraction) -> dict[str, Any]:
     return {name: str(value) for name, value in {"fps": fps, **named}.items()}
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
-    if out == video.STREAM or not out.exists():
-        return
-    if out.is_dir():
-        if out.suffix or any(out.iterdir()):
-            raise InputError(f"{out} is a folder{'' if out.suffix else ' and not empty'}; choose another name.")
-    elif not out.suffix:
-        raise InputError(f"{out} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
-    elif not overwrite:
-        raise InputError(f"{out} exists; replace it with --overwrite or choose another name.")
+def _check_places(target: Target, overwrite: bool) -> None:
+    is_folder = target.kind is results.Folder
+    for path in target.paths:
+        if path.is_dir():
+            if not is_folder or any(path.iterdir()):
+                raise InputError(f"{path} is a folder{' and not empty' if is_folder else ''}; choose another name.")
+        elif path.exists():
+            if is_folder and path == target.place:
+                raise InputError(f"{path} is a file; numbered drawings need a folder, a video a suffix such as .mp4.")
+            if not overwrite:
+                raise InputError(f"{path} exists; replace it with --overwrite or choose another name.")
 
 
 def _is_made(out: Path, source: Path, reader: video.Reader, fps: Fraction, size: tuple[int, int]) -> bool:
@@ -297,8 +330,8 @@ def _changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in paths)
 
 
-def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceCount, int]:
-    """Draw and write the missing parts; returns the counts of the source, and the number of frames of the result."""
+def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
+    """Draw and write the missing parts; returns the drawings of the source, and the number of frames of the result."""
     reader, fps, parts, interpolator = run.reader, run.fps, run.parts, run.interpolator
     length = part_length(parts, fps)
     total = max(1, round(reader.duration * fps))
@@ -330,9 +363,7 @@ def _draw(run: VideoRun, options: Options, scenes: Path | None) -> tuple[SourceC
             frames = one.stretch.held.stop  # of the last stretch: all
             for frame in _frames_of(one, interpolator, lambda k: k // length not in finished, kept, parts):
                 put(frame)
-    if scenes:
-        found.write_scenes(scenes, options.excerpt.slowness)
-    return found.count, frames
+    return found, frames
 
 
 def part_length(parts: Parts, fps: Fraction) -> int:

@@ -157,7 +157,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
     return encoding, notes
 
 
-class _Folder:
+class Folder:
     """A folder of numbered drawings."""
 
     part_suffix = ""
@@ -311,7 +311,7 @@ def kind_of(out: Path) -> type[Result]:
     if not out.suffix:
         if out.name.lower() in _NAMELESS:
             raise InputError(f"{out} is a suffix without a name; write NAME{out.name}.")
-        return _Folder
+        return Folder
     suffix = out.suffix.lower()
     if suffix in animations.SUFFIXES:
         return _Animation

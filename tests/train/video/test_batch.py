@@ -1,5 +1,6 @@
 """Several videos: the others follow where one cannot be made, and a second run does nothing."""
 
+import shutil
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -101,10 +102,28 @@ def test_a_folder_of_videos_and_one_of_drawings(call):
     assert batch.find([Path("show/*.mp4"), Path("show")]) == [Path("show/ep10.mp4"), Path("show/ep2.ts")]
     for i in range(2):
         image.write(f"show/drawings/{i}.png", np.full((32, 32, 3), 100 * i, np.uint8))
-    finished = call(script.main, "show", "show/drawings", "out", *SIMPLE)
-    assert finished.code == 0, finished.said
-    assert sorted(path.name for path in Path("out").glob("[!.]*")) == ["drawings", "ep10.mp4", "ep2.mkv"]
-    assert len(list(Path("out/drawings").iterdir())) == 4
+    shutil.copytree("show/drawings", "shot.v2")
+    for made in (4, 0):
+        finished = call(script.main, "show", "show/drawings", "shot.v2", "out", *SIMPLE)
+        assert finished.code == 0, finished.said
+        assert finished.written.splitlines()[-1] == f"{made} made, {4 - made} made before, 0 failed."
+    assert sorted(path.name for path in Path("out").glob("[!.]*")) == ["drawings", "ep10.mp4", "ep2.mkv", "shot.v2"]
+    assert len(list(Path("out/drawings").iterdir())) == len(list(Path("out/shot.v2").iterdir())) == 4
+
+
+def test_of_a_folder_of_videos_and_pictures_a_glob_chooses(call):
+    Path("show").mkdir()
+    write_clip("show/ep1.mp4")
+    for name in ("fanart", "poster"):
+        image.write(f"show/{name}.png", np.full((32, 32, 3), 100, np.uint8))
+    for arguments in (("show", "out"), ("show", "show/ep1.mp4", "out")):
+        finished = call(script.main, *arguments, *SIMPLE)
+        assert finished.code == 2
+        choices = "choose by a glob in quotes: 'show/*.mp4' or 'show/*.png'."
+        assert finished.said == f"show holds videos and pictures; {choices}\n"
+    assert not Path("out").exists()
+    assert call(script.main, "show/*.mp4", "out", *SIMPLE).code == 0
+    assert Path("out/ep1.mp4").exists()
 
 
 def test_one_container_for_all(call):

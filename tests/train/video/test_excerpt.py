@@ -273,6 +273,7 @@ def test_side_by_side_and_still(run, clip):
         (["--crop", "x"], "x is not an area; it is W:H or W:H:X:Y, in pixels"),
         (["--from", "1:2:3:4"], "1:2:3:4 is not a time"),
         (["--scale", "0"], "0 is not a size"),
+        (["--scale", "99999x99999"], "clip.mkv would be 99999×99999 pixels; choose a --scale of up to"),
     ],
 )
 def test_mistakes(call, clip, monkeypatch, arguments, says):
@@ -312,3 +313,15 @@ def test_a_part_without_frames(tmp_path):
             writer.write(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(InputError, match=r"has no frame from 1\.5 s on"):
         list(ExcerptReader(Reader(path), Excerpt(start=Fraction(3, 2))).frames())
+
+
+def test_damage_before_the_end_of_a_part_is_reported(call, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for i in range(6):
+        image.write(keys / f"{i}.png", picture(i))
+    cut_short = keys / "2.png"
+    cut_short.write_bytes(cut_short.read_bytes()[: cut_short.stat().st_size // 2])
+    finished = call(script.main, keys, tmp_path / "out.mkv", "--to", "0.2", *SIMPLE)
+    assert finished.code == 0
+    assert "cannot be read (2.png)" in finished.said

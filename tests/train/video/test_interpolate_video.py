@@ -758,6 +758,7 @@ def make_bad_things() -> None:
     write(Path("thin.mkv"), [pan(0)[:12]], codec="ffv1")
     Path("text.txt").write_text("frames\n" * 100)
     Path("empty.mp4").touch()
+    os.mkfifo("pipe.mkv")
     Path("folder").mkdir()
     Image.fromarray(pan(0)).save("folder/1.png")
     Path("full").mkdir()
@@ -772,6 +773,8 @@ def make_bad_things() -> None:
     [
         (["none.mp4", "out.mp4"], "There is no video none.mp4"),
         (["text.txt", "out.mp4"], "text.txt"),
+        (["pipe.mkv", "out.mp4"], "pipe.mkv is a pipe or a device"),
+        (["pipe.mkv", "out/"], "pipe.mkv is a pipe or a device"),
         (["empty.mp4", "out.mp4"], "empty.mp4 is not a supported video"),
         (["nothing", "out.mp4"], "nothing holds no pictures (PNG, JPEG"),
         (["thin.mkv", "out.mp4"], "128×12 pixels"),

@@ -301,6 +301,14 @@ def test_a_link_is_followed(tmp_path):
     assert len(list(Reader(real))) == 8
 
 
+def test_the_kind_of_a_linked_result_is_that_of_the_name_given(tmp_path):
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "abc")
+    run(make(tmp_path / "in.mp4"), tmp_path / "link.mp4")
+    assert (tmp_path / "abc").is_file()
+    assert len(list(Reader(tmp_path / "abc"))) == 16
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "in.mp4", "link.mp4"]
+
+
 def test_the_longest_names_work(tmp_path):
     source = make(tmp_path / "in.mp4")
     for name in ("x" * 251 + ".mp4", "é" * 125 + ".mkv", "y" * 255):

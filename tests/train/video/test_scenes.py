@@ -1,5 +1,6 @@
 """Lists of scenes are read and written as PySceneDetect has them; a dry run forecasts what a run makes."""
 
+import errno
 import json
 import re
 import shutil
@@ -257,6 +258,15 @@ def test_lists_are_of_one_video(call, words, option):
     assert Path("x.csv").read_bytes() == LIST.encode()
 
 
+def test_a_list_is_read_for_a_folder_of_one_video(call):
+    Path("show").mkdir()
+    write_clip(6)
+    Path("clip.mkv").rename("show/clip.mkv")
+    Path("list.csv").write_text("Start Frame\n1\n4\n")
+    finished = call(script.main, "show", "out", "--scene-list", "list.csv", *SIMPLE)
+    assert (finished.code, "1 cut" in finished.written) == (0, True), finished.said
+
+
 def test_lists_are_not_read_for_standard_input(call):
     finished = call(script.main, "-", "out.mkv", "--scene-list", "x.csv", *SIMPLE)
     assert finished.code == 2
@@ -272,6 +282,34 @@ def test_a_list_is_neither_replaced_by_its_own_nor_written_among_frames(call):
     assert (finished.code, "out/list.csv lies in out" in finished.said) == (2, True)
     assert not Path("out").exists()
     assert Path("list.csv").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",), ("--resume",)])
+def test_a_list_replaces_another_file_only_if_told_to(call, flags):
+    write_clip(6)
+    Path("list.csv").write_text("of somebody")
+    before = contents()
+    arguments = "clip.mkv", "out.mkv", "--write-scene-list", "list.csv", *flags, *SIMPLE
+    finished = call(script.main, *arguments)
+    assert (finished.code, "list.csv exists; replace it with --overwrite" in finished.said) == (2, True)
+    assert contents() == before
+    assert call(script.main, *arguments, "--overwrite").code == 0
+    assert len(scenes.read(Path("list.csv"), Fraction(24))) == 2
+
+
+def test_a_run_that_could_not_be_joined_resumes_with_its_list(call, monkeypatch):
+    write_clip(6)
+    arguments = "clip.mkv", "out.y4m", "--write-scene-list", "list.csv", *SIMPLE
+
+    def copyfileobj(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfileobj", copyfileobj)  # parts of Y4M are joined by it
+        finished = call(script.main, *arguments)
+        assert (finished.code, "--resume continues" in finished.said) == (2, True)
+    assert call(script.main, *arguments, "--resume").code == 0
+    assert Path("list.csv").exists()
 
 
 def test_a_list_that_a_finished_run_does_not_write_is_reported(call):

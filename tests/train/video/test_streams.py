@@ -12,7 +12,7 @@ from PIL import Image
 
 from _train.frame_interpolation.video.excerpt import Excerpt
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
-from _util import video
+from _util import packets, video
 from _util.video import Reader
 
 H, W, RATE = 64, 96, 24
@@ -51,6 +51,7 @@ def make(
     seconds: int = 1,
     frames: int | None = None,
     chapters: tuple[tuple[int, int], ...] = (),  # starts and ends, in ms
+    timecode: str | None = None,
 ) -> Path:
     """A second of video, of sound with a click in the middle of its time, in the given order of tracks.
 
@@ -63,6 +64,7 @@ def make(
             if kind == "video":
                 stream = container.add_stream("libx264", rate=RATE, options={"bf": "0"})
                 stream.height, stream.width = H, W
+                stream.metadata.update({} if timecode is None else {"timecode": timecode})
             else:
                 stream = container.add_stream(sound, rate=48000, layout="mono")
                 stream.metadata["language"] = ["jpn", "eng", "fra"][i % 3]
@@ -77,7 +79,7 @@ def make(
             container.add_attachment("font.ttf", "font/ttf", b"font" * 100)
         container.set_chapters(
             [
-                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {}}
+                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": f"{i}"}}
                 for i, (start, end) in enumerate(chapters)
             ]
         )
@@ -195,6 +197,57 @@ def test_tags_of_tracks_are_kept_or_reported(tmp_path, suffix, sound, notes):
             assert (f"{name} flag" in said) == (not track.disposition & flag)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".ts", ".nut"])
+def test_tags_of_the_file_and_its_picture_are_kept_or_reported(tmp_path, suffix, notes):
+    source, out = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    of_file = {"title": "Film", "ARTIST": "Someone", "DIRECTOR": "Somebody"}
+    of_picture = {"language": "jpn", "title": "Main"}
+    with av.open(make(tmp_path / "plain.mkv", ("video",))) as plain, av.open(source, "w") as container:
+        stream = container.add_stream_from_template(plain.streams.video[0])
+        container.metadata.update(of_file)
+        stream.metadata.update(of_picture)
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    run(source, out)
+    said = [note for note in notes() if "left out" in note]
+    with av.open(source) as before, av.open(out) as container:
+        held, tags = {key.lower() for key in container.metadata}, container.streams.video[0].metadata
+        lost = [key for key in before.metadata if key in of_file and key.lower() not in held]
+    lost_of_picture = [key for key, value in of_picture.items() if tags.get(key) != value]
+    expected = [f"{', '.join(lost_of_picture)} of stream 0 (video, h264)"] * bool(lost_of_picture)
+    expected += [f"the tag{'s' * (len(lost) > 1)} {', '.join(lost)} of in.mkv"] * bool(lost)
+    assert said == [f"{suffix} does not hold {one}: left out." for one in expected]
+    assert bool(said) == (suffix not in (".mkv", ".webm", ".nut"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "is_unchanged"),
+    [
+        (".mkv", {}, True),
+        (".webm", {}, False),
+        (".mkv", {"excerpt": Excerpt(stop=Fraction(1, 2))}, False),
+        (".mkv", {"excerpt": Excerpt(slowness=Fraction(2))}, False),
+    ],
+)
+def test_statistics_are_of_the_sound_that_is_written(tmp_path, suffix, options, is_unchanged):
+    statistics = {"BPS", "BPS-eng", "NUMBER_OF_FRAMES-eng", "NUMBER_OF_BYTES", "_STATISTICS_WRITING_APP-eng"}
+    source, out = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    with av.open(make(tmp_path / "plain.mkv")) as plain, av.open(source, "w") as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in plain.streams}
+        streams[plain.streams.audio[0]].metadata.update({**dict.fromkeys(statistics, "9"), "title": "Comment"})
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    run(source, out, **options)
+    with av.open(out) as container:
+        tags = container.streams.audio[0].metadata
+    assert statistics & {*tags} == (statistics if is_unchanged else set())
+    assert tags["title"] == "Comment"
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_a_second_video_track_is_copied(tmp_path, suffix):
     """Both are enabled, and the second is the larger one once the first is interpolated."""
@@ -225,6 +278,17 @@ def test_chapters_that_begin_before_the_picture_begin_with_it(tmp_path):
     assert times == [(0, Fraction(1, 4)), (Fraction(1, 4), Fraction(1, 4))]
 
 
+@pytest.mark.parametrize("has_timecode", [False, True])
+def test_a_timecode_track_beside_chapters_is_reported(tmp_path, has_timecode, notes):
+    source = make(tmp_path / "in.mov", chapters=((0, 500),), timecode="01:00:00:00" if has_timecode else None)
+    assert kinds(source) == ["video", "audio", "data", *["data"] * has_timecode]
+    run(source, tmp_path / "out.mkv")
+    said = [note for note in notes() if "left out" in note]
+    assert said == [".mkv does not hold stream 3 (data, of an unknown kind): left out."] * has_timecode
+    with av.open(tmp_path / "out.mkv") as container:
+        assert len(container.chapters()) == 1
+
+
 @pytest.mark.parametrize("suffix", [".mpg", ".vob"])
 def test_a_program_stream_holds_no_subtitles_of_text(tmp_path, suffix, notes):
     source = tmp_path / "in.mkv"
@@ -247,6 +311,12 @@ def test_a_transport_stream_holds_what_can_be_played_from_it(tmp_path, notes):
     with av.open(out) as container:
         assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
     assert any("stream 1 (audio, flac) as it is: re-encoded" in note for note in notes())
+
+
+def test_the_picture_comes_first_where_the_container_takes_nothing_before_it(tmp_path):
+    run(make(tmp_path / "in.mkv", ("audio", "video", "commentary")), tmp_path / "out.mxf")
+    assert kinds(tmp_path / "out.mxf") == ["video", "audio", "audio"]
+    assert len(list(Reader(tmp_path / "out.mxf"))) == 2 * RATE
 
 
 def write_sound(path: Path, codec: str, layout: str, rate: int) -> Path:
@@ -313,6 +383,26 @@ def test_sound_stays_in_step_wherever_clocks_begin(tmp_path, suffix, video_at, s
     assert summary.source_frames == len(list(Reader(source)))  # MP4 does not show what is before 0
     assert lag(tmp_path / f"out{suffix}") == pytest.approx(lag(source), abs=0.003)
     assert Reader(tmp_path / f"out{suffix}").size == (H, W)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".avi", ".mp4"])
+def test_sound_that_an_edit_list_hides_stays_hidden(tmp_path, suffix):
+    source, out = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    options = {"avoid_negative_ts": "disabled"}  # so that packets before 0 are hidden by an edit list
+    with av.open(make(tmp_path / "whole.mp4")) as whole, av.open(source, "w", container_options=options) as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                packets.shift(packet, Fraction(3, 8))
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+    run(source, out)
+    for kind in ("audio", "video"):
+        with av.open(out) as container:
+            times = [frame.time for frame in container.decode(**{kind: 0})]
+        assert times[0] < 0.05
+        assert times[-1] - times[0] == pytest.approx(5 / 8, abs=0.05)
+    assert lag(out) == pytest.approx(lag(source), abs=0.03 if suffix == ".avi" else 0.003)
 
 
 @pytest.mark.parametrize(("video_at", "sound_at"), [(0, 0), (0.5, 0), (0, 0.5)])
@@ -415,8 +505,12 @@ def test_a_second_video_track_is_cut_at_a_keyframe(tmp_path, group, start, says,
         assert len(container.streams.video) == (1 if group == 72 else 2)
 
 
-def test_an_excerpt_across_a_restart_of_the_clock(tmp_path):
+@pytest.mark.parametrize(
+    ("start", "stop", "heard_at"), [(0, 1.75, [0.5, 1.5]), (0.25, 1.75, [0.25, 1.25]), (1.25, None, [0.25])]
+)
+def test_an_excerpt_across_a_restart_of_the_clock(tmp_path, start, stop, heard_at):
     part = make(tmp_path / "part.ts").read_bytes()
     (tmp_path / "in.ts").write_bytes(part + part)
-    run(tmp_path / "in.ts", tmp_path / "out.mp4", excerpt=Excerpt(stop=Fraction(7, 4)))
-    assert clicks(tmp_path / "out.mp4") == pytest.approx([0.5, 1.5], abs=0.01)
+    excerpt = Excerpt(Fraction(start), stop and Fraction(stop))
+    run(tmp_path / "in.ts", tmp_path / "out.mp4", excerpt=excerpt)
+    assert clicks(tmp_path / "out.mp4") == pytest.approx(heard_at, abs=0.01)
