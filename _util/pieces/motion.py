@@ -125,7 +125,8 @@ def complete(pieces: FittedPieces) -> Pieces:
     pictures, both, colours, stays, _, is_line_art = frames
     pairs, are_anchored, fits, rests, touching = fitted
     scale = scale_of(pictures[0].shape)
-    bends = tuple(np.zeros((*picture.shape[:2], 2), np.float32) for picture in pictures)
+    size = (*pictures[0].shape[:2], 2)
+    bends = np.zeros(size, np.float32), np.zeros(size, np.float32)
     occluder_areas = np.where(rests, 0, np.where(fits[:, 7] <= _FITS, OCCLUDER_RATIO * _larger(pairs, both), np.inf))
     accepted = bend_within(pairs, _matrices(fits), occluder_areas, matching, pictures, bends, scale)
     kept = np.cumsum(accepted)  # the ground is the first

@@ -81,13 +81,14 @@ def _varied_tiles(pixels: np.ndarray, radius: int) -> np.ndarray:
     window = np.ones((2 * radius + 1,) * 2, np.uint8)
     varied = (cv2.dilate(pixels, window) != cv2.erode(pixels, window)).any(2)
     h, w = varied.shape
-    return np.pad(varied, ((0, 0), (0, -w % _TILE))).reshape(h, -1, _TILE).any(2)
+    tiles = np.pad(varied, ((0, 0), (0, -w % _TILE))).reshape(h, -1, _TILE)
+    return np.any(tiles, axis=2)
 
 
 @njit(fastmath=True, error_model="numpy")
 def _smooth_rows(padded, near, closeness, rate, varied, smooth, start, stop):
-    # One task: one row, of which tiles of one colour stay as they are. exp(-v) is computed as a polynomial in v / 32, to
-    # the 32nd power; v is clipped at 18. Inner loops over a fixed number of columns of flat arrays are vectorized.
+    # One task: one row; tiles of one colour stay. exp(-v) is computed as a polynomial in v / 32, to the 32nd
+    # power; v is clipped at 18. Inner loops over a fixed number of columns of flat arrays are vectorized.
     h, w = smooth.shape[:2]
     radius, width = (padded.shape[1] - h) // 2, padded.shape[2]
     plane = np.uintp(padded.shape[1] * width)

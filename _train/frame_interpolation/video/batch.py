@@ -8,6 +8,7 @@ A video that fails is reported, and the others follow. Interrupted results are r
 and options are kept.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -44,18 +45,19 @@ def videos_of(path: Path) -> list[Path] | None:
     Animated pictures are videos, and still ones of the same kinds are pictures.
 
     Raises:
-        InputError: a folder holds both videos, other than animated pictures, and pictures.
+        InputError: a folder holds both videos, other than animated pictures, and pictures without numbers.
     """
     if path.is_dir():
-        picture = next(filter(_is_picture, files.pictures(path)), None)
+        pictures = list(filter(_is_picture, files.pictures(path)))
+        unnumbered = next((one for one in pictures if not re.search(r"\d", one.stem)), None)
         found = _in_order(path.iterdir())
         video_file = next((one for one in found if one.suffix.lower() not in animations.SUFFIXES), None)
-        if picture and video_file:
+        if unnumbered and video_file:
             raise InputError(
                 f"{path} holds videos and pictures; choose by a glob in quotes: '{path / '*'}{video_file.suffix}' or "
-                f"'{path / '*'}{picture.suffix}'."
+                f"'{path / '*'}{unnumbered.suffix}'."
             )
-        return None if picture else found or None
+        return None if pictures else found or None
     found = [] if path.exists() or not sequences.is_pattern(path) else _in_order(sequences.matching(path))
     return None if any(_is_picture(one) for one in found) else found or None
 

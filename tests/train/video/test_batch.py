@@ -126,6 +126,17 @@ def test_of_a_folder_of_videos_and_pictures_a_glob_chooses(call):
     assert Path("out/ep1.mp4").exists()
 
 
+def test_numbered_drawings_beside_a_video_are_the_source(call):
+    Path("shot").mkdir()
+    for i in range(2):
+        image.write(f"shot/{i}.png", np.full((32, 32, 3), 100, np.uint8))
+    write_clip("shot/preview.mp4")
+    finished = call(script.main, "shot", "out", *SIMPLE)
+    assert finished.code == 0, finished.said
+    assert "preview.mp4: left out" in finished.said
+    assert len(list(Path("out").iterdir())) == 4
+
+
 def test_one_container_for_all(call):
     write_clip("a.mp4")
     finished = call(script.main, "a.mp4", "--fps", "48", "out", "--suffix", "mkv", *SIMPLE)
