@@ -211,6 +211,7 @@ def test_tasks_need_no_bash(environment):
     assert asked == "-V\n-c print(6 * 7); exit(5)\n"
 
 
+COMPILE = "-m _scripts.compile"  # may fail, as without Numba
 AS_ELSEWHERE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -223,8 +224,8 @@ sys.exit(__main__.main())
 @pytest.mark.parametrize(
     ("task", "codes", "asked"),
     [
-        (["test"], [0, 0], ["-m pytest --numprocesses [234] .* -m not alone", "-m pytest -m alone"]),
-        (["test"], [1], ["-m pytest --numprocesses [234] .* -m not alone"]),
+        (["test"], [2, 0, 0], [COMPILE, "-m pytest --numprocesses [234] .* -m not alone", "-m pytest -m alone"]),
+        (["test"], [0, 1], [COMPILE, "-m pytest --numprocesses [234] .* -m not alone"]),
         (["test", "-m", "slow"], [4], ["-m pytest -m slow"]),
         (["lint"], [0, 1], ["-m ruff check", "-m ruff format --check"]),
         (["demo", "--fps", "24"], [2], ["-m _scripts.demo --fps 24"]),
