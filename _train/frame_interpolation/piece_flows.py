@@ -132,7 +132,7 @@ def deviations_of(pieces: Pieces, matched: Flows) -> np.ndarray:
     for owners, path in zip(pieces.owners, matched, strict=True):
         is_curved = (owners != UNKNOWN) & paths.offsets(path).any(1)[0].cpu().numpy()
         x, y = paths.off_straight(_selected(path, is_curved), 0.5)[0].cpu().numpy()
-        np.maximum.at(found, owners[is_curved], np.hypot(x, y))
+        np.maximum.at(found, owners[is_curved], np.hypot(x, y).astype(float))  # of one type it is 20 times as fast
     return found
 
 

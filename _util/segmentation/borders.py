@@ -6,10 +6,10 @@ import numpy as np
 def adjacent(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices (k,) of horizontally and vertically adjacent pixels of (h, w) with different labels: of the left or
     upper one, and of the other."""
-    numbers = np.arange(labels.size).reshape(labels.shape)
-    across, down = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
-    one = np.concatenate([numbers[:, :-1][across], numbers[:-1][down]])
-    return one, np.concatenate([numbers[:, 1:][across], numbers[1:][down]])
+    width = labels.shape[1]
+    across, down = np.flatnonzero(labels[:, :-1] != labels[:, 1:]), np.flatnonzero(labels[:-1] != labels[1:])
+    across += across // (width - 1)  # from indices without the last column
+    return np.concatenate([across, down]), np.concatenate([across + 1, down + width])
 
 
 def keys_of(labels: np.ndarray, one: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
