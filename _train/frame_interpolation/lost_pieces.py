@@ -170,10 +170,11 @@ def _find_turning(
     chains, joined_to = pieces.chains, pieces.chains.joined_to
     rotations = np.degrees(angles(chains.matrices))
     is_turned = np.abs(rotations) >= _TURNED
-    bows = deviations_of(pieces, matched)
+    bows, ways, areas = deviations_of(pieces, matched), _displacements(pieces, matched), _areas(pieces)
     turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
-    shifts = ~is_turned & (np.hypot(*_displacements(pieces, matched)) >= _SHIFTED * scale)
-    matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces)) & _are_whole(pieces)
+    shifts = ~is_turned & (np.hypot(*ways) >= _SHIFTED * scale)
+    matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces))
+    matches &= np.minimum(*areas) >= _CUT * np.maximum(*areas)
     relative = (rotations - np.where(chains.parents < 0, 0, rotations[chains.parents]) + 180) % 360 - 180
     matches &= np.maximum(np.abs(relative), np.abs(rotations[chains.roots()])) <= _MOST_TURNED
     matches &= ~_come_off(pieces, matches & turns, is_turned)
@@ -184,19 +185,19 @@ def _find_turning(
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
     are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
     moves_far = _spread(shifts & matches & are_rigid & pieces.are_anchored, joined_to, shifts & matches)
-    together, area = _moving_together(pieces, matched, _TOGETHER * scale), _areas(pieces)[0]
-    share = (together & moves_far & ~pieces.torn) @ area / ((together & shifts) @ area).clip(min=1)
+    together = _moving_together(pieces, ways, _TOGETHER * scale)
+    share = (together & moves_far & ~pieces.torn) @ areas[0] / ((together & shifts) @ areas[0]).clip(min=1)
     moves_far &= share >= _MOST_OF
-    along = _moving_together(pieces, matched, _ALONG * scale) & moves_far
+    along = _moving_together(pieces, ways, _ALONG * scale) & moves_far
     moves_far |= shifts & (pieces.misfits <= _MISFIT) & along.any(1)
     turns &= matches & (is_turned | are_sure)
     return _Turning(turns | moves_far, is_turned | moves_far, (bows >= _FAR * scale) | moves_far, are_rigid, moves_far)
 
 
-def _moving_together(pieces: Pieces, matched: Flows, apart: float) -> np.ndarray:
-    """(k, k): whether two pieces are joined, directly or by way of others, and their displacements differ by at most
-    `apart` pixels."""
-    roots, ways = pieces.chains.roots(), _displacements(pieces, matched)
+def _moving_together(pieces: Pieces, ways: np.ndarray, apart: float) -> np.ndarray:
+    """(k, k): whether two pieces are joined, directly or by way of others, and their displacements `ways` (2, k) differ
+    by at most `apart` pixels."""
+    roots = pieces.chains.roots()
     return (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= apart)
 
 
@@ -242,12 +243,6 @@ def _spread(pieces: np.ndarray, joined_to: Callable[[np.ndarray], np.ndarray], a
     while (more := among & ~found & joined_to(found)).any():
         found |= more
     return found
-
-
-def _are_whole(pieces: Pieces) -> np.ndarray:
-    """(k,): whether neither frame shows much less of a piece than the other."""
-    areas = _areas(pieces)
-    return np.minimum(*areas) >= _CUT * np.maximum(*areas)
 
 
 def _are_long(pieces: Pieces) -> np.ndarray:
