@@ -130,10 +130,18 @@ def plan(sources: Sequence[Path], out: Path, suffix: str | None = None) -> list[
             place = place.with_name(place.name + (suffix or (own if own in _WRITTEN else _FALLBACK_SUFFIX)))
         # The disks of these systems usually ignore case.
         key = Path(str(place).casefold()) if sys.platform in ("darwin", "win32") else place
-        if key in jobs:
-            raise InputError(f"{jobs[key].source} and {source} would both become {place}; rename one of them.")
-        jobs[key] = VideoJob(source, place, as_folder)
+        job = VideoJob(source, place, as_folder)
+        other = jobs.setdefault(key, job)
+        if _is_result(other):
+            jobs[key] = job
+        elif other is not job and not _is_result(job):
+            raise InputError(f"{other.source} and {source} would both become {place}; rename one of them.")
     return list(jobs.values())
+
+
+def _is_result(job: VideoJob) -> bool:
+    """Whether the source is the result of an earlier run in the folder of its sources."""
+    return job.source.resolve() == job.out.resolve() and _note(job).is_file()
 
 
 def run(

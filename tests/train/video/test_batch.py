@@ -239,6 +239,17 @@ def test_a_source_is_not_overwritten_under_another_name(call):
     assert Path("a.mp4").read_bytes() == before
 
 
+def test_a_queue_into_the_folder_of_its_sources_does_nothing_twice(call):
+    Path("show").mkdir()
+    for name in ("a.avi", "b.mp4", "z.mov"):
+        write_clip(f"show/{name}")
+    for written in ("3 made, 0 made before, 0 failed.", "0 made, 3 made before, 0 failed."):
+        finished = call(script.main, "show", "show", "--suffix", "mkv", *SIMPLE)
+        assert finished.code == 0, finished.said
+        assert finished.written.splitlines()[-1] == written
+    assert len(list(Path("show").glob("[!.]*"))) == 6
+
+
 def test_places():
     for name in ("a", "b"):
         Path(name).mkdir()
