@@ -9,7 +9,7 @@ from pathlib import Path
 
 from _databacks.triplet import Source, Triplet, read_frames
 from _util.errors import InputError
-from _util.files import is_picture, natural, pictures, walk
+from _util.files import is_picture, order, pictures, walk
 
 
 class Folders(Source):
@@ -30,7 +30,7 @@ class Folders(Source):
                 "images/A-B-C/ with three pictures each, or Lottie animations (.json)."
             )
         relative = (folder.relative_to(self.path).as_posix() for folder in counts)
-        self.names = sorted(relative, key=lambda name: (natural(name), name))
+        self.names = sorted(relative, key=order)
 
     def __getitem__(self, index: int) -> Triplet:
         """The frames of a folder; transparent pictures are composited over white.

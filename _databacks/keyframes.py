@@ -56,7 +56,7 @@ def cuts_of(folder: Path) -> list[Path]:
         return [folder]
     inside = {path for path, names in files.walk(folder) if any(map(files.is_picture, names))}
     outermost = (path for path in inside if inside.isdisjoint(path.parents))
-    return sorted(outermost, key=lambda path: (files.natural(str(path)), path)) or [folder]
+    return sorted(outermost, key=lambda path: files.order(str(path))) or [folder]
 
 
 def keyframes(folder: Path) -> list[Path]:

@@ -120,10 +120,7 @@ class Source(ABC):
 def folders_in(folder: Path) -> list[str]:
     """The names of the folders in a folder, in natural order, without hidden ones; none if it does not exist."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(
-        (path.name for path in inside if path.is_dir() and path.name[0] != "."),
-        key=lambda name: (files.natural(name), name),
-    )
+    return sorted((path.name for path in inside if path.is_dir() and path.name[0] != "."), key=files.order)
 
 
 def read_frames(folder: Path) -> Tensor:

@@ -62,6 +62,11 @@ def natural(name: str) -> list[tuple[str, int]]:
     return [(text, number or 0) for text, number in _parts(name)]
 
 
+def order(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Key for natural sorting in which no two names are equal, as `shot1` and `shot01` are by `natural`."""
+    return natural(name), name
+
+
 def _parts(name: str) -> list[tuple[str, int | None]]:
     """The parts of a name in lower case, each with the number that follows it; None at the end of the name."""
     parts = _NUMBERED.findall(name)
@@ -83,7 +88,7 @@ def pictures(folder: Path) -> list[Path]:
         files = [path for path in folder.iterdir() if is_picture(path.name)]
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); a folder of pictures is needed.") from error
-    return sorted(files, key=lambda path: (natural(path.name), path.name))
+    return sorted(files, key=lambda path: order(path.name))
 
 
 def walk(root: Path, without: Iterable[Path] = ()) -> Iterator[tuple[Path, list[str]]]:

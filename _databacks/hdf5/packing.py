@@ -90,11 +90,11 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     try:
         items = index.read(out)
     except InputError as error:
-        raise _is_other(out) from error
+        raise _taken(out) from error
     left_out = _unreadable(source, {item.name for item in items})
     names = [name for name in source.names if name not in left_out]
     if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
-        raise _is_other(out)
+        raise _taken(out)
     if _packed_in(out) not in (None, runs.digest_of(_stamps_of(source))):
         raise InputError(
             f"{out} already exists, packed from other files, or these have changed since; remove it or choose another "
@@ -105,7 +105,7 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
     return left_out
 
 
-def _is_other(out: Path) -> InputError:
+def _taken(out: Path) -> InputError:
     return InputError(f"{out} already exists; remove it or choose another name.")
 
 

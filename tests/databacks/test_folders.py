@@ -91,6 +91,17 @@ def test_folders_that_cannot_be_read_are_reported(tmp_path, capsys, monkeypatch)
     assert capsys.readouterr().err == f"{tmp_path / 'locked'} cannot be read (Permission denied): left out.\n"
 
 
+def test_names_that_differ_in_zeros_have_one_order(tmp_path, monkeypatch):
+    for name in ("shot01", "shot1", "shot001"):
+        write(tmp_path / name, "a.png", "b.png", "c.png")
+    walk = os.walk
+    found = []
+    for turn in (1, -1):
+        monkeypatch.setattr(os, "walk", lambda *args, turn=turn, **options: list(walk(*args, **options))[::turn])
+        found.append(Folders(tmp_path).names)
+    assert found[0] == found[1] == ["shot001", "shot01", "shot1"]
+
+
 def test_the_folder_itself_may_be_the_triplet(tmp_path):
     write(tmp_path, "a.png", "b.png", "c.png")
     assert levels(Folders(tmp_path), 0) == [0, 10, 20]
