@@ -15,7 +15,7 @@ from _util import paths, threads
 from _util.compiled import njit
 from _util.image import difference
 from _util.pieces import fitting
-from _util.pieces.affine import angles, inverted, moved
+from _util.pieces.affine import angles, applied, inverted, moved
 from _util.pieces.bending import bend_within
 from _util.pieces.following import follow
 from _util.pieces.ground import LARGE, SAME, core_colours, find_divided_ground, find_ground, shows_lines_alone
@@ -85,10 +85,8 @@ class FittedPieces(NamedTuple):
 
     def displacements(self) -> np.ndarray:
         """(k,): how far the centre of each matched piece moves, in pixels."""
-        matrices = _matrices(self.fitted.fits)
         centres = self.frames.both[0].centroids[self.fitted.pairs[:, 0]]
-        moved_centres = np.einsum("kij,kj->ki", matrices[:, :, :2], centres) + matrices[:, :, 2]
-        return np.linalg.norm(moved_centres - centres, axis=1)
+        return np.linalg.norm(applied(_matrices(self.fitted.fits), centres) - centres, axis=1)
 
 
 def find(picture0: np.ndarray, picture1: np.ndarray, matching: Matching) -> Pieces:
