@@ -152,7 +152,7 @@ class WebP:
             count=count,
             duration=times[-1],
             deep=False,
-            colour=Colour(colour.usual_matrix(size[0]), colour.LIMITED),
+            colour=colour.usual(size[0]),
             pixel_format=colour.packed_rgb(False, alpha),
             alpha=alpha,
         )

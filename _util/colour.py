@@ -6,14 +6,15 @@ own colour space. Conversion and back leaves every level of Y'CbCr in limited ra
 """
 
 import os
+import re
 from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
-from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from _util import chroma, planes
 from _util.alpha import opaque
 from _util.pixels import with_channels
 
@@ -29,22 +30,35 @@ _THREADS = min(4, os.cpu_count() or 1)  # per conversion; their number does not 
 
 
 class Colour(NamedTuple):
-    """The tags of a video, as numbers of H.273."""
+    """The tags of a video, as numbers of H.273, and where in a pixel chroma is sampled, as a number of `chroma`."""
 
     matrix: int = UNSPECIFIED
     range: int = 0
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
+    location: int = chroma.UNSPECIFIED
 
 
 def tags(frame: av.VideoFrame) -> Colour:
-    """The tags of a decoded frame; those of RGB are the matrix and the range that it is best written with."""
+    """The tags of a decoded frame; RGB has those that it is best written with."""
+    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
     if holds_rgb(frame.format):
-        return Colour(usual_matrix(frame.height), LIMITED, frame.color_primaries, frame.color_trc)
-    is_full = frame.format.name.startswith("yuvj")
-    return Colour(
-        frame.colorspace, FULL if is_full else frame.color_range, int(frame.color_primaries), int(frame.color_trc)
-    )
+        return usual(frame.height)._replace(primaries=primaries, transfer=transfer)
+    return Colour(frame.colorspace, _range(frame), primaries, transfer, chroma.location(frame))
+
+
+def usual(height: int) -> Colour:
+    """The tags that players assume if there are none, for frames of so many rows."""
+    return Colour(usual_matrix(height), LIMITED, location=chroma.LEFT)
+
+
+def has_tags_of(frame: av.VideoFrame, colour: Colour) -> bool:
+    """Whether a decoded frame has the given matrix and range."""
+    return (frame.colorspace, _range(frame)) == (colour.matrix, colour.range)
+
+
+def _range(frame: av.VideoFrame) -> int:
+    return FULL if frame.format.name.startswith("yuvj") else frame.color_range
 
 
 def is_deep(frame_format: av.VideoFormat) -> bool:
@@ -95,12 +109,14 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], deep: bool, keep_alpha:
     if _is_deep_planar_rgb(frame.format) and deep:
         if (frame.height, frame.width) != size:
             frame = _converted(frame, width=w, height=h)
-        green, blue, red, *alpha = (_scale(_pixels(plane, True), 65535 / _largest(frame)) for plane in frame.planes)
+        green, blue, red, *alpha = (
+            _scale(planes.values(plane, True), 65535 / _largest(frame)) for plane in frame.planes
+        )
         colours = red, green, blue
     else:
         planar = f"gbr{'a' if has_alpha(frame.format) else ''}p{'16le' if deep else ''}"
         converted = _converted(frame, width=w, height=h, format=planar)
-        green, blue, red, *alpha = (_pixels(plane, deep) for plane in converted.planes)
+        green, blue, red, *alpha = (planes.values(plane, deep) for plane in converted.planes)
         colours = red, green, blue
         if deep:
             colours = [_scale(plane, 65535 / _white(frame)) for plane in colours]
@@ -121,28 +137,58 @@ def from_rgb(pixels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoF
         frame = _grey(_luma(pixels, _matrix(colour.matrix, pixels.shape[0])), pixel_format, colour)
     elif _is_deep_planar_rgb(target) and pixels.dtype == np.uint16:
         frame = _planar_rgb(pixels, pixel_format)
+    elif target.is_rgb:
+        packed = _packed(pixels)
+        frame = packed if target.name == packed.format.name else _converted(packed, format=target.name)
     else:
-        frame = _reformatted(pixels, target, colour)
+        frame = _ycbcr(pixels, target, colour)
     frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
     return frame
 
 
-def _reformatted(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> av.VideoFrame:
-    deep, is_rgba = pixels.dtype == np.uint16, pixels.shape[2] == 4
-    if deep and not target.is_rgb:
-        colours = _scale(pixels[:, :, :3], _WHITE / 65535)
-        pixels = np.dstack([colours, pixels[:, :, 3]]) if is_rgba else colours
-    frame = _packed(pixels)
-    if target.is_rgb:
-        return frame if target.name == frame.format.name else _converted(frame, format=target.name)
-    frame = _converted(
-        frame,
-        format=target.name,
-        dst_colorspace=_matrix(colour.matrix, frame.height),
-        dst_color_range=FULL if colour.range == FULL else LIMITED,
+def _ycbcr(pixels: np.ndarray, target: av.VideoFormat, colour: Colour) -> av.VideoFrame:
+    """(h, w, 3) RGB or (h, w, 4) RGBA as Y'CbCr; in 16 bits at first, as swscale is inexact in 8 bits of full range."""
+    bits, is_full = target.components[0].bits, colour.range == FULL or target.name.startswith("yuvj")
+    rgb = pixels[:, :, :3]
+    deep = _converted(
+        _packed(_scale(rgb, _WHITE / 65535) if rgb.dtype == np.uint16 else rgb),
+        format="yuv444p16le",
+        dst_colorspace=_matrix(colour.matrix, pixels.shape[0]),
+        dst_color_range=FULL if is_full else LIMITED,
     )
+    scale = (2**bits - 1) / 65535 if is_full else 2.0 ** (bits - 16)
+    luma, *chromas = (planes.values(plane, True) for plane in deep.planes)
+    found = [_levels(luma, scale, 0, bits)]
+    for values in chromas:
+        reduced = chroma.reduced(values, target, colour.location)
+        found.append(_levels(reduced, scale, 2 ** (bits - 1) - 32768 * scale, bits))
+    if has_alpha(target):
+        alpha = with_channels(pixels, 4)[:, :, 3]
+        found.append(_levels(alpha, (2**bits - 1) / np.iinfo(alpha.dtype).max, 0, bits))
+    frame = av.VideoFrame(deep.width, deep.height, _planar(target))
+    for plane, levels in zip(frame.planes, found, strict=True):
+        planes.values(plane, bits > 8)[:] = levels
+    if frame.format.name != target.name:
+        # Values only change places. Several threads would write over each other's rows in packed formats.
+        frame = VideoReformatter().reformat(frame, format=target.name, threads=1)
     frame.colorspace, frame.color_range = colour.matrix, colour.range
     return frame
+
+
+def _levels(values: np.ndarray, scale: float, offset: float, bits: int) -> np.ndarray:
+    """Positive values · scale + offset, rounded to levels of so many bits."""
+    if bits == 8:
+        return cv2.convertScaleAbs(values, alpha=scale, beta=offset)
+    return cv2.min(cv2.addWeighted(values, scale, values, 0, offset, dtype=cv2.CV_16U), 2**bits - 1)
+
+
+def _planar(target: av.VideoFormat) -> str:
+    """The planar format of the same resolution and depth as a format of Y'CbCr."""
+    if re.match(r"yuv[aj]?4\d\dp", target.name):
+        return target.name
+    bits = target.components[0].bits
+    alpha = "a" if has_alpha(target) else ""
+    return f"yuv{alpha}{chroma.name(target)}p" + (f"{bits}le" if bits > 8 else "")
 
 
 def _packed(pixels: np.ndarray) -> av.VideoFrame:
@@ -150,7 +196,7 @@ def _packed(pixels: np.ndarray) -> av.VideoFrame:
     h, w, channels = pixels.shape
     frame = av.VideoFrame(w, h, packed_rgb(pixels.dtype == np.uint16, channels == 4))
     rows = np.ascontiguousarray(pixels).reshape(h, w * channels).view(np.uint8)
-    _rows(frame.planes[0])[:, : rows.shape[1]] = rows
+    planes.rows(frame.planes[0])[:, : rows.shape[1]] = rows
     return frame
 
 
@@ -168,11 +214,10 @@ def plain(name: str) -> str:
 def copy(frame: av.VideoFrame) -> av.VideoFrame:
     """The same picture in its `plain` format with the same tags, without what else a decoder leaves on a frame."""
     same = av.VideoFrame(frame.width, frame.height, plain(frame.format.name))
-    for plane, source in zip(same.planes, frame.planes, strict=True):
-        length = min(plane.line_size, source.line_size)  # a raw frame's rows are not padded
-        _rows(plane)[:, :length] = _rows(source)[:, :length]
+    for source, plane in zip(frame.planes, same.planes, strict=True):
+        planes.copy(source, plane)
     if not frame.format.is_rgb:
-        same.colorspace, same.color_range = tags(frame)[:2]
+        same.colorspace, same.color_range = frame.colorspace, _range(frame)
     same.color_primaries, same.color_trc = frame.color_primaries, frame.color_trc
     return same
 
@@ -228,7 +273,7 @@ def _grey(levels: np.ndarray, pixel_format: str, colour: Colour) -> av.VideoFram
     if colour.range == LIMITED:
         share = (16 + 219 * share) / 256 * (largest + 1) / largest
     dtype = np.uint16 if largest > 255 else np.uint8
-    _pixels(frame.planes[0], largest > 255)[:] = (share * largest).round().astype(dtype)
+    planes.values(frame.planes[0], largest > 255)[:] = (share * largest).round().astype(dtype)
     frame.color_range = colour.range
     return frame
 
@@ -238,7 +283,7 @@ def _planar_rgb(pixels: np.ndarray, pixel_format: str) -> av.VideoFrame:
     frame = av.VideoFrame(pixels.shape[1], pixels.shape[0], pixel_format)
     scaled = _scale(pixels, _largest(frame) / 65535)
     for plane, channel in zip(frame.planes, (1, 2, 0, 3), strict=False):
-        _pixels(plane, True)[:] = scaled[:, :, channel] if channel < pixels.shape[2] else _largest(frame)
+        planes.values(plane, True)[:] = scaled[:, :, channel] if channel < pixels.shape[2] else _largest(frame)
     return frame
 
 
@@ -253,14 +298,3 @@ def _grey_in_limited_range(grey: av.VideoFrame) -> av.VideoFrame:
 
 def _scale(values: np.ndarray, factor: float) -> np.ndarray:
     return values if factor == 1 else cv2.addWeighted(values, factor, values, 0, 0)
-
-
-def _rows(plane: VideoPlane) -> np.ndarray:
-    """The bytes of a plane, (h, bytes of a row)."""
-    return np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size].reshape(
-        plane.height, plane.line_size
-    )
-
-
-def _pixels(plane: VideoPlane, deep: bool) -> np.ndarray:
-    return _rows(plane).view(np.uint16 if deep else np.uint8)[:, : plane.width]

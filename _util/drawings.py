@@ -12,7 +12,6 @@ import numpy as np
 
 from _util import colour, exr, files, formats, sequences
 from _util.alpha import opaque, resized
-from _util.colour import Colour
 from _util.counts import listed
 from _util.decoding import Damage, Decoded, Metadata
 from _util.errors import InputError
@@ -59,7 +58,7 @@ class Drawings:
             count=count,
             duration=self.declared,
             deep=is_deep,
-            colour=Colour(colour.usual_matrix(pixels.shape[0]), colour.LIMITED),
+            colour=colour.usual(pixels.shape[0]),
             pixel_format=colour.packed_rgb(is_deep, alpha),
             alpha=alpha,
             notes=tuple(filter(None, notes)),

@@ -10,7 +10,7 @@ import av
 import av.video.format
 from av.codec.codec import find_best_pix_fmt_of_list
 
-from _util import colour
+from _util import chroma, colour
 from _util.errors import InputError
 
 _FEW_COLOURS = ("rgb8", "bgr8", "rgb4", "bgr4", "rgb4_byte", "bgr4_byte", "pal8", "monob", "monow")
@@ -20,7 +20,6 @@ _UNNAMED = ("yuv420p", "yuv422p", "yuv444p", "gbrp", "bgra", "yuva420p", "yuva44
 _UNNAMED += ("yuv444p10le", "gbrp10le", "gbrap10le", "yuva444p10le", "gray", "rgb48le", "rgba64le")
 _Y4M = ("yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le")
 _Y4M += ("yuv422p12le", "yuv444p12le", "gray10le", "gray12le", "yuv411p")
-_SUBSAMPLING = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (4, 1): "4:1:1", (1, 2): "4:4:0", (4, 4): "4:1:0"}
 
 
 def choose(codec: av.Codec, source: str, opens: Callable[[str], bool]) -> str:
@@ -70,9 +69,9 @@ def lost(source: str, chosen: str) -> list[str]:
     if len(after.components) <= 2 < len(before.components):
         losses.append("colour")
     elif len(before.components) > 2:
-        coarse = [_subsampling(one) for one in (before, after)]
+        coarse = [chroma.subsampling(one) for one in (before, after)]
         if any(one < other for one, other in zip(*coarse, strict=True)):
-            names = [_SUBSAMPLING.get(one, "another") for one in coarse]
+            names = [":".join(chroma.name(one)) for one in (before, after)]
             losses.append(f"resolution of colour ({names[0]} becomes {names[1]})")
     return losses
 
@@ -98,9 +97,8 @@ def _candidates(codec: av.Codec, source: str) -> tuple[list[str], str]:
             return fitting, source
         source = source.replace("gray", "yuv420p") if source != "gray" else "yuv420p"
     colours = [name for name in names if name not in greys] or names
-    full = [
-        name for name in colours if not av.VideoFormat(name).is_rgb and _subsampling(av.VideoFormat(name)) == (1, 1)
-    ]
+    planar = [one for one in map(av.VideoFormat, colours) if not one.is_rgb]
+    full = [one.name for one in planar if chroma.subsampling(one) == (1, 1)]
     if codec.lossy and (full or not av.VideoFormat(source).is_rgb):
         colours = [name for name in colours if not av.VideoFormat(name).is_rgb] or colours
     return colours, source
@@ -126,13 +124,6 @@ def _is_usable(name: str) -> bool:
         or (is_packed_rgb and any(part in name for part in _OF_SCREENS))
         or name in _SURFACES
     )
-
-
-def _subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
-    """Columns and rows of pixels that share a colour."""
-    if pixel_format.is_rgb or len(pixel_format.components) <= 2:
-        return 1, 1
-    return 64 // pixel_format.chroma_width(64), 64 // pixel_format.chroma_height(64)
 
 
 def opaque(name: str) -> str:

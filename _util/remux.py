@@ -109,7 +109,7 @@ def _add_picture(container: OutputContainer, template: av.VideoStream, encoding:
     context.framerate = encoding.rate
     context.sample_aspect_ratio = encoding.aspect
     if context.format is None or not context.format.is_rgb:
-        tags = encoding.colour
+        tags = encoding.colour[:4]
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
     if context.name in ("utvideo", "rawvideo"):  # the tag states the pixel format
         context.codec_tag = template.codec_context.codec_tag

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import animations, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
+from _util import animations, chroma, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
 from _util.colour import Colour
 from _util.decoding import STREAM, Damage, File, Metadata, Treatment, open_input
 from _util.errors import InputError
@@ -216,7 +216,7 @@ class Writer:
         if (
             stored is not None
             and colour.plain(stored.format.name) == colour.plain(pixel_format)
-            and (stored.format.is_rgb or colour.tags(stored)[:2] == self.encoding.colour[:2])
+            and (stored.format.is_rgb or colour.has_tags_of(stored, self.encoding.colour))
         ):
             return colour.copy(stored)
         return colour.from_rgb(picture.pixels, pixel_format, self.encoding.colour)
@@ -354,6 +354,8 @@ def _options(codec: av.Codec, chosen: str, encoding: Encoding) -> dict[str, str]
         options["auto-alt-ref"] = "0"  # libvpx does not support it with alpha
     if not encoding.reorder:
         options["bf"] = "0"
+    if encoding.colour.location != chroma.UNSPECIFIED and chroma.subsampling(av.VideoFormat(chosen)) != (1, 1):
+        options["chroma_sample_location"] = chroma.NAMES[encoding.colour.location]
     return options
 
 
@@ -361,7 +363,7 @@ def _set_up(context: av.VideoCodecContext, chosen: str, encoding: Encoding) -> N
     context.height, context.width = encoding.size
     context.pix_fmt, context.time_base = chosen, 1 / Fraction(encoding.rate)
     context.sample_aspect_ratio = encoding.aspect
-    context.colorspace, context.color_range, context.color_primaries, context.color_trc = encoding.colour
+    context.colorspace, context.color_range, context.color_primaries, context.color_trc = encoding.colour[:4]
     if av.VideoFormat(chosen).is_rgb:
         context.colorspace, context.color_range = colour.RGB, colour.FULL
 

@@ -15,7 +15,7 @@ import pytest
 from av.sidedata.sidedata import Type
 
 from _train.frame_interpolation.video import interpolate as videos
-from _util import colour, hdr, image, pixel_formats, video
+from _util import chroma, colour, hdr, image, pixel_formats, video
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.errors import InputError
@@ -156,7 +156,7 @@ def noise(path: Path, name: str, codec: str = "ffv1", tags: Colour | None = None
         stream = container.add_stream(codec, rate=24)
         stream.height, stream.width, stream.pix_fmt = H, W, name
         context = stream.codec_context
-        context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags or Colour()
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = (tags or Colour())[:4]
         for i in range(count):
             pixels = random.integers(0, 65536, (H, W, 4), np.uint16)
             frame = av.VideoFrame.from_ndarray(pixels, "rgba64le").reformat(format=name)
@@ -319,7 +319,9 @@ def test_halved_colours_of_odd_sides_are_refused_with_what_helps(tmp_path):
 def test_what_tags_cannot_tell_is_converted(tmp_path, codec, suffix):
     """A full range that no tag tells would be shown too dark or too bright."""
     source = tmp_path / "in.mkv"
-    with Writer(source, Encoding((H, W), Fraction(24), "ffv1", colour=Colour(9, colour.FULL))) as writer:
+    with Writer(
+        source, Encoding((H, W), Fraction(24), "ffv1", colour=Colour(9, colour.FULL, location=chroma.LEFT))
+    ) as writer:
         writer.write(bars(False))
     run(source, tmp_path / f"out{suffix}", codec=codec)
     before, after = (next(iter(Reader(path))).pixels for path in (source, tmp_path / f"out{suffix}"))
@@ -343,7 +345,7 @@ LIGHT = hdr.Light(
 @pytest.mark.parametrize("codec", ["libx265", "libx264", "libsvtav1"])
 def test_mastering_display_and_light_level_are_carried(tmp_path, codec, notes):
     source = tmp_path / "in.mp4"
-    tags = Colour(9, colour.LIMITED, 9, 16)
+    tags = Colour(9, colour.LIMITED, 9, 16, chroma.TOP_LEFT if codec != "libx264" else chroma.LEFT)
     encoding = Encoding((H, W), Fraction(24), "libx265", colour=tags, deep=True, light=LIGHT)
     with Writer(source, encoding) as writer:
         for _ in range(3):

