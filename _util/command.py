@@ -257,8 +257,10 @@ def _number_of(error: BaseException | None) -> signal.Signals:
 
 
 def _interrupt_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, so that temporary files are removed."""
+    """Let Ctrl-C raise, and SIGTERM and SIGHUP end this process likewise, so that temporary files are removed."""
     process = os.getpid()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `_scripts` sets it while modules are imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def terminate(number: int, _frame: Any) -> None:
         if os.getpid() == process:

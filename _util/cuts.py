@@ -116,8 +116,6 @@ def _cuts_from_faint(
     if previous.contrast < _FLAT and frame.contrast < _FADING * max(other.contrast for other in [frame, *ahead]):
         return False  # the start of a fade
     clear = [other for other in past if other.contrast >= _FAINT * frame.contrast]
-    if not clear and previous.contrast < _FLAT:
-        return len(past) > LOOKAHEAD  # otherwise this shot began with a flash
     return not clear or match(clear[-1], frame).share < threshold
 
 

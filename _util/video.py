@@ -17,10 +17,23 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import animations, chroma, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
+from _util import (
+    animations,
+    chroma,
+    colour,
+    drawings,
+    encoders,
+    files,
+    hdr,
+    pixel_formats,
+    quiet,
+    remainders,
+    sequences,
+)
 from _util.colour import Colour
 from _util.decoding import STREAM, Damage, File, Metadata, Treatment, open_input
 from _util.errors import InputError
+from _util.remainders import Remainder
 
 __all__ = ["STREAM", "Encoding", "Frame", "Reader", "Treatment", "Writer", "add_video", "open_input", "open_output"]
 
@@ -168,6 +181,7 @@ class Writer:
         self.path = Path(path)
         self.encoding = encoding
         self._last: tuple[np.ndarray | Frame, av.VideoFrame] | None = None
+        self._remainder: tuple[Frame, Remainder] | None = None
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -194,32 +208,52 @@ class Writer:
             container.mux(packets)
             container.close()
 
-    def write(self, picture: np.ndarray | Frame) -> None:
+    def write(self, picture: np.ndarray | Frame, source: Frame | None = None) -> None:
         """Append (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, or a frame that was read.
 
         A frame that is stored in the pixel format of the encoder is passed on unchanged. Repeating the same picture
         costs no conversion.
+
+        Args:
+            source: a frame that was read; where the picture shows the same, it is stored as that frame is.
         """
         if self._last is None or self._last[0] is not picture:
-            self._last = picture, self._converted(picture)
+            self._last = picture, self._converted(picture, source)
         frame = self._last[1]
         frame.pts, frame.time_base = self._count, 1 / Fraction(self.encoding.rate)
         self._count += 1
         self._container.mux(self._stream.encode(frame))
 
-    def _converted(self, picture: np.ndarray | Frame) -> av.VideoFrame:
-        pixel_format = self._stream.codec_context.pix_fmt
-        assert pixel_format is not None
-        if not isinstance(picture, Frame):
-            return colour.from_rgb(picture, pixel_format, self.encoding.colour)
-        stored = picture.stored
-        if (
-            stored is not None
-            and colour.plain(stored.format.name) == colour.plain(pixel_format)
-            and (stored.format.is_rgb or colour.has_tags_of(stored, self.encoding.colour))
-        ):
-            return colour.copy(stored)
-        return colour.from_rgb(picture.pixels, pixel_format, self.encoding.colour)
+    def _converted(self, picture: np.ndarray | Frame, source: Frame | None) -> av.VideoFrame:
+        if isinstance(picture, Frame) and picture.stored is not None and self._takes(picture.stored):
+            return colour.copy(picture.stored)
+        pixels = picture.pixels if isinstance(picture, Frame) else picture
+        frame = colour.from_rgb(pixels, self._pixel_format, self.encoding.colour)
+        if source is not None and source.pixels.shape == pixels.shape and source.pixels.dtype == pixels.dtype:
+            remainder = self._remainder_of(source)
+            if remainder is not None:
+                remainder.restore(frame, pixels)
+        return frame
+
+    @property
+    def _pixel_format(self) -> str:
+        found = self._stream.codec_context.pix_fmt
+        assert found is not None
+        return found
+
+    def _takes(self, stored: av.VideoFrame) -> bool:
+        """Whether a decoded frame can be encoded as it is."""
+        return colour.plain(stored.format.name) == colour.plain(self._pixel_format) and (
+            stored.format.is_rgb or colour.has_tags_of(stored, self.encoding.colour)
+        )
+
+    def _remainder_of(self, source: Frame) -> Remainder | None:
+        stored = source.stored
+        if stored is None or not self._takes(stored) or not remainders.can_be_lost(stored):
+            return None
+        if self._remainder is None or self._remainder[0] is not source:
+            self._remainder = source, Remainder(stored, source.pixels, self.encoding.colour)
+        return self._remainder[1]
 
 
 @contextlib.contextmanager

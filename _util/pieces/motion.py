@@ -205,7 +205,7 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
 
 def _matrices(fits: np.ndarray) -> np.ndarray:
     """(k, 2, 3)."""
-    return fits[:, :6].reshape(-1, 2, 3)
+    return fits[:, :6].copy().reshape(-1, 2, 3)  # contiguous, however many they are: each layout is compiled on its own
 
 
 def _larger(pairs: np.ndarray, both: tuple[Segments, Segments]) -> np.ndarray:

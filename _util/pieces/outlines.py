@@ -20,7 +20,7 @@ _MOST_INSIDE, _STEP = 64, 2  # pixels kept per piece, at most; step of rows and 
 class Outlines(NamedTuple):
     """Outline points of n pieces; those of piece i are `points[:, starts[i] : starts[i + 1]]`, in random order."""
 
-    points: np.ndarray  # (2, k) float32, x, y
+    points: np.ndarray  # (2, k) float32, x, y; in rows, as Numba compiles each order of memory on its own
     starts: np.ndarray  # (n + 1,) int64
 
 
@@ -59,7 +59,8 @@ def _sample(x: np.ndarray, y: np.ndarray, pieces: np.ndarray, count: int, most: 
     rank = np.arange(len(pieces)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = order[rank < most]
     starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
-    return Outlines(np.stack([x, y])[:, order].astype(np.float32), starts)
+    points = np.stack([x[order], y[order]]).astype(np.float32)
+    return Outlines(points, starts)
 
 
 class Contacts(NamedTuple):

@@ -130,7 +130,8 @@ class _Trials:
     def _evaluated(self, points: np.ndarray, motions: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(k,) how many points each motion maps, and (k,) its score."""
         sizes, counts = np.zeros((2, len(points)))
-        threads.run(_count, len(points), points, motions, chosen, self._drawings, sizes, counts)
+        trials = np.ascontiguousarray(points), np.ascontiguousarray(motions)
+        threads.run(_count, len(points), *trials, chosen, self._drawings, sizes, counts)
         return sizes, counts
 
     def best(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

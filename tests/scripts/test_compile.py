@@ -21,8 +21,11 @@ def compiled():
 
 compile.main()
 before = compiled()
-for of in ({"line_art": True}, {"passing": True}, {}):
-    frame0, _, frame1 = (image.to_array(frame, np.uint8) for frame in Figures(1, seed=3, **of)[0].frames)
+pairs = [Figures(1, seed=3, **of)[0].frames[::2] for of in ({"line_art": True}, {"passing": True}, {})]
+pairs = [[image.to_array(frame, np.uint8) for frame in pair] for pair in pairs]
+empty, one, moved = np.full((3, 96, 128, 3), 230, np.uint8)
+one[30:60, 20:50] = moved[30:60, 40:70] = 60, 90, 180
+for frame0, frame1 in [*pairs, (empty, one), (one, empty), (one, moved)]:
     Interpolator("auto", "ifnet", "cpu", matching="auto")(frame0, frame1)
 assert len(before) > 20, len(before)
 print(*(compiled() - before), sep="\\n")

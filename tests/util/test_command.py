@@ -70,6 +70,22 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
     assert time.perf_counter() - start < 8
 
 
+def test_an_interrupt_while_modules_are_imported_leaves_no_traceback(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == '_util': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting)\n"
+    )
+    program = [sys.executable, "-m", "_scripts.interpolate", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    finished = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert finished.returncode == -signal.SIGINT
+    assert finished.stderr == finished.stdout == ""
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
 def test_signals_end_a_command_as_an_interrupt_does(tmp_path, number):

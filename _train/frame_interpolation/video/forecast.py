@@ -100,7 +100,7 @@ def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tup
                 if i or len(samples) == 1:
                     seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
                 for picture in [stretch.picture] * len(stretch.held) + pictures:
-                    writer.write(as_written(picture, stretch.picture, options))
+                    writer.write(as_written(picture, stretch.picture, options), stretch.picture)
                     encoded += 1
         files = [path] if path.is_file() else list(path.rglob("*"))
         return seconds / timed, sum(file.stat().st_size for file in files) / encoded

@@ -66,7 +66,7 @@ class PartWriter:
         if frame.is_drawn:
             self._keep(frame.number, picture)
         picture = self._stills.over(picture, frame.source, frame.number)
-        self._writer.write(as_written(picture, frame.source, self._options))
+        self._writer.write(as_written(picture, frame.source, self._options), frame.source)
         self._written += 1
 
     def _finish(self) -> None:

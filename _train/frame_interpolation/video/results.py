@@ -286,7 +286,7 @@ class _DrawingsWriter:
         self._folder, self._put = folder, put
         self._count = 0
 
-    def write(self, picture: video.Frame | np.ndarray) -> None:
+    def write(self, picture: video.Frame | np.ndarray, _source: video.Frame | None = None) -> None:
         pixels = picture.pixels if isinstance(picture, video.Frame) else picture
         self._put((self._folder / f"{self._count:06d}.png", pixels))
         self._count += 1

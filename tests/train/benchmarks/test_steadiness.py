@@ -3,7 +3,6 @@
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from _scripts import benchmark
@@ -39,10 +38,12 @@ def test_what_flickers_is_found(tmp_path):
 
 def test_the_default_is_steady(tmp_path, monkeypatch):
     monkeypatch.setattr(steadiness, "METHODS", (("dis", "splat"), ("auto", "auto")))
-    noise = np.random.default_rng(0).normal(size=(*SIZE, 3)).astype(np.float32)
-    ground = (110 + 150 * cv2.GaussianBlur(noise, None, 2)).clip(60, 160).astype(np.uint8)
+    ground = GROUND.copy()
+    for x in range(0, 400, 40):  # saturated areas beside black lines, which RGB cannot represent with 4:2:0 chroma
+        ground[:, x : x + 20] = (255, 30, 0)
+        ground[:, x + 20 : x + 23] = 0
     image.write(tmp_path / "ground.png", ground)
     rows = steadiness.compare(tmp_path / "ground.png", SIZE, 1)
-    assert rows[1]["flicker"] <= 3  # a level of chroma
+    assert rows[1]["flicker"] <= 1
     assert rows[1]["unevenness"] < 0.05
     assert "ifnet" in tables.of_figures(rows, benchmark.STEADINESS)
