@@ -197,10 +197,18 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"There is not enough memory{what}; close other programs, or choose smaller pictures.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
-        with contextlib.suppress(OSError):  # the terminal was closed
-            print(str(error) or "Interrupted; files written so far are complete.", file=sys.stderr)
-        sys.exit(128 + _number_of(error))
+        _end_interrupted(_number_of(error), str(error))
+    except Exception:
+        if not _kept:  # else what was interrupted, such as a compiler, has failed
+            raise
+        _end_interrupted(_kept[0])
     sys.exit(0)
+
+
+def _end_interrupted(number: signal.Signals, message: str = "") -> NoReturn:
+    with contextlib.suppress(OSError):  # the terminal was closed
+        print(message or "Interrupted; files written so far are complete.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _discard_stdout() -> None:
@@ -273,15 +281,22 @@ def _interrupt_on_signals() -> None:
             signal.signal(number, terminate)
 
 
+_kept: list[signal.Signals] = []  # interrupts that are to be raised again
+
+
 def _keep_interrupt(unraisable) -> None:
     """Raise an interrupt again, shortly after, if it arrived in code that cannot raise, such as a callback from C."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.05, _interrupt, [_number_of(unraisable.exc_value)]).start()
+        _kept.append(_number_of(unraisable.exc_value))
+        timer = threading.Timer(0.05, _interrupt, _kept[-1:])
+        timer.daemon = True
+        timer.start()
     else:
         sys.__unraisablehook__(unraisable)
 
 
 def _interrupt(number: signal.Signals) -> None:
+    _kept.remove(number)
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)  # also ends a blocking call
     else:  # Windows

@@ -17,7 +17,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from _util import formats, png
+from _util import extras, formats, png
 from _util.alpha import resized
 from _util.errors import InputError
 from _util.files import replacing
@@ -53,8 +53,11 @@ def read(path: Path) -> Document:
     Raises:
         InputError: it cannot be read, has no visible layers, or uses more than normal blending of layers.
     """
+    is_ora = path.suffix.lower() == ".ora"
+    if not is_ora:
+        extras.require("psd_tools")
     try:
-        document = _read_ora(path) if path.suffix.lower() == ".ora" else _read_psd(path)
+        document = _read_ora(path) if is_ora else _read_psd(path)
     except InputError:
         raise
     except FileNotFoundError as error:

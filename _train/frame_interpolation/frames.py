@@ -5,7 +5,7 @@ import numbers
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -160,9 +160,10 @@ def check_times(times: float | Iterable[float]) -> list[float]:
         InputError: one is not a number, or not in (0, 1).
     """
     is_one = isinstance(times, str | bytes | numbers.Number) or getattr(times, "ndim", 1) == 0
+    values = [times] if is_one or not isinstance(times, Iterable) else list(times)
     try:
-        checked = [_as_number(t) for t in ([times] if is_one else cast(Iterable[Any], times))]
-    except (TypeError, ValueError) as error:
+        checked = [_as_number(t) for t in values]
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"Times are numbers above 0 and below 1, not {times!r}.") from error
     for t in checked:
         if not 0 < t < 1:
@@ -171,6 +172,6 @@ def check_times(times: float | Iterable[float]) -> list[float]:
 
 
 def _as_number(t: Any) -> float:
-    if isinstance(t, str | bytes):  # float() would parse it
+    if isinstance(t, str | bytes) or (isinstance(t, np.ndarray) and t.dtype.kind in "SU"):  # float() would parse it
         raise TypeError(t)
     return float(t)

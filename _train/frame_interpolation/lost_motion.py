@@ -90,7 +90,7 @@ def _explained_if_slow() -> Iterator[None]:
 
 @functools.cache
 def _explain() -> None:
-    print("Matching is compiled when it is first used, which may take a minute.", file=sys.stderr)
+    print("Matching takes a while; when it is first used, it is compiled, for up to a minute.", file=sys.stderr)
 
 
 @functools.cache

@@ -502,10 +502,25 @@ def test_times_lie_between(simple, t):
         simple(frame, frame, [0.5, t])
 
 
-@pytest.mark.parametrize("times", ["0.5", b"0.5", ["0.5"], None, [None], object(), [[0.5, 0.6]], 1j])
+@pytest.mark.parametrize(
+    "times",
+    [
+        *("0.5", b"0.5", ["0.5"], np.array("0.5"), None, [None], object(), [[0.5, 0.6]], 1j, 10**400),
+        torch.empty((), device="meta"),
+    ],
+)
 def test_times_are_numbers(simple, times):
     with pytest.raises(InputError, match="Times are numbers above 0 and below 1"):
         simple(*[np.zeros((16, 16), np.uint8)] * 2, times)
+
+
+def test_errors_of_the_iterator_of_times_are_its_own(simple):
+    def times():
+        yield 0.5
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        simple(*[np.zeros((16, 16), np.uint8)] * 2, times())
 
 
 @pytest.mark.parametrize(

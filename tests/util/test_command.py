@@ -70,6 +70,21 @@ def test_an_interrupt_within_a_callback_of_c_is_not_lost(has_pthread_kill, numbe
     assert time.perf_counter() - start < 8
 
 
+def test_what_fails_by_an_interrupt_within_a_callback_of_c_is_interrupted():
+    program = (
+        "import ctypes, os, signal, time\n"
+        "from _util import command\n"
+        "def callback(): os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        "def main():\n"
+        "    ctypes.CFUNCTYPE(None)(callback)()\n"
+        "    raise RuntimeError('no compiled object yet')\n"
+        "command.run(main)\n"
+    )
+    finished = python(program)
+    assert finished.returncode == 128 + signal.SIGINT
+    assert finished.stderr == "Interrupted; files written so far are complete.\n"
+
+
 def test_an_interrupt_while_modules_are_imported_leaves_no_traceback(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 import re
 import zipfile
 from pathlib import Path
@@ -119,6 +120,13 @@ def test_files_that_are_none(tmp_path, suffix):
     path.write_bytes(b"8BPS" + bytes(40))
     with pytest.raises(InputError, match="damaged"):
         layers.read(path)
+
+
+def test_without_psd_tools_it_says_how_to_install_them(tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "psd_tools" else found(name))
+    with pytest.raises(InputError, match="This needs psd_tools, which is not installed: run make/setup layers"):
+        layers.read(tmp_path / "drawing.psd")
 
 
 def test_photoshop_documents(tmp_path):

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from _databacks.sources import KINDS, open_source
@@ -366,6 +367,21 @@ class TestLossThatIsNotFinite:
         state = last(tmp_path / "out")
         assert state["skipped"] == 3
         assert all(tensor.isfinite().all() for which in ("networks", "average") for tensor in state[which].values())
+
+    def test_motion_that_is_not_finite_ends_no_process(self, run, data, tmp_path, monkeypatch):
+        """At such coordinates, the backward pass of grid_sample crashes on the CPU."""
+        right = train_tiny.Tiny.training_loss
+
+        def wrong(self, batch):
+            loss, figures = right(self, batch)
+            grid = torch.full((1, 8, 8, 2), math.nan) * loss
+            read = F.grid_sample(torch.ones(1, 1, 8, 8), grid, padding_mode="border", align_corners=False)
+            return loss + math.nan * read.sum(), figures
+
+        monkeypatch.setattr(train_tiny.Tiny, "training_loss", wrong)
+        code, said = run(data / "train", tmp_path / "out", *TINY, "--steps", 9)
+        assert code == 2
+        assert "not finite 3 steps in a row" in said
 
     def test_stops_after_three_in_a_row(self, run, data, tmp_path, break_steps):
         break_steps({3, 4, 5})

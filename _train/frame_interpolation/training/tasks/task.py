@@ -58,7 +58,12 @@ class Task(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
         with self.autocast():
-            return self.training_loss(batch)
+            loss, figures = self.training_loss(batch)
+        if self.device.type == "cpu" and not loss.isfinite():
+            # PyTorch's backward pass of grid_sample crashes on the CPU where coordinates are NaN.
+            weights = [weight.sum() for weight in self.networks.parameters() if weight.requires_grad]
+            loss = math.nan * torch.stack(weights).sum()
+        return loss, figures
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run in `--precision`; frames and motion stay in fp32."""
