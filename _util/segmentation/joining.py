@@ -61,7 +61,7 @@ def _count_colours(labels, pixels, areas, histograms):
             label = labels[y, x]
             areas[label] += 1
             for channel in range(3):
-                histograms[label, channel, int(pixels[y, x, channel]) * _BINS // 256] += 1
+                histograms[label, channel, pixels[y, x, channel] * _BINS // 256] += 1
 
 
 class _Borders(NamedTuple):
