@@ -294,6 +294,53 @@ def test_a_damaged_key_and_one_of_another_size_are_reported_where_they_are(opene
         opened.worker.export("mp4")
 
 
+@pytest.mark.parametrize("between", ["0", "1"])
+def test_a_key_damaged_beyond_its_header_is_reported_once_it_is_read(tmp_path, between):
+    keys = write_keys(tmp_path / "keys", 4)
+    path = keys / "k3.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    one = Opened(keys, tmp_path / "out", between=between)
+    if between == "0":  # the page asks for the picture
+        with pytest.raises(InputError, match=r"k3\.png is damaged or truncated"):
+            one.session.picture(one.row("k3")["id"])()
+    draw_all(one.session, one.worker)
+    assert "k3.png is damaged or truncated" in one.row("k3")["keyProblem"]
+    assert [one.row(name)["problem"] for name in ("k1", "k2", "k3")] == ["", *[one.row("k3")["keyProblem"]] * 2]
+    assert all(drawing["drawn"] for drawing in one.row("k1")["drawings"])
+    assert one.events[-1][1] == {**one.session.snapshot(), "serial": one.events[-1][1]["serial"]}
+    with pytest.raises(InputError, match="a problem to fix before an export"):
+        one.worker.export("png")
+
+    path.write_bytes(whole)
+    one.session.check_disk()
+    until(lambda: one.session.wanted() is None and not one.session.drawing)
+    assert [row["keyProblem"] + row["problem"] for row in one.session.snapshot()["rows"]] == [""] * 4
+    assert one.export("png")["phase"] == "done"
+    one.worker.stop()
+    one.worker.join()
+
+
+def test_a_key_that_is_being_written_is_not_taken_for_damaged(opened, monkeypatch):
+    path, read = opened.session.folder / "k2.png", formats.read
+    before, id = path.read_bytes(), opened.row("k2")["id"]
+
+    def read_half(place):
+        path.write_bytes(before[:-100])
+        try:
+            return read(place)
+        finally:
+            path.write_bytes(before + b"written")
+
+    with monkeypatch.context() as writing:
+        writing.setattr(formats, "read", read_half)
+        with pytest.raises(InputError, match=r"^k2\.png was changed"):
+            opened.session.picture(id)()
+    opened.session.check_disk()
+    assert opened.row("k2")["keyProblem"] == ""
+    np.testing.assert_array_equal(opened.session.picture(opened.row("k2")["id"])().pixels, key(8))
+
+
 def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     opened.session.folder.rename(elsewhere)
