@@ -121,7 +121,13 @@ class Session:
             "hints": [hint.as_json() for hint in row.hints],
             "problem": row.problem or failure,
             "drawings": [
-                {"id": one.id, "tick": str(one.tick), "position": float(one.tick), "drawn": one.id in self.cache}
+                {
+                    "id": one.id,
+                    "tick": str(one.tick),
+                    "position": float(one.tick),
+                    "drawn": one.id in self.cache,
+                    "failed": bool(row.problem) or one.id in self._failed,
+                }
                 for one in row.drawings
             ],
         }

@@ -360,6 +360,17 @@ def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
         page.get_by_text("frame 1 of 8").wait_for()
 
 
+def test_in_betweens_that_cannot_be_drawn_are_counted(studio, tmp_path):
+    path = studio.keys / "k3.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"no picture")
+    with open_page(studio.address, tmp_path / "profile") as page:
+        page.set_default_timeout(PATIENCE)
+        page.get_by_text("3 in-betweens cannot be drawn.").wait_for()
+        path.write_bytes(whole)
+        wait_until_drawn(page)
+
+
 def set_hidden(page, is_hidden: bool) -> None:
     """A headless browser shows all tabs at once."""
     page.evaluate(

@@ -420,7 +420,8 @@ def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
     monkeypatch.setattr(Interpolator, "prepare", fail_on_the_first)
     draw_all(opened.session, opened.worker)
     assert "not enough memory" in opened.row("k1")["problem"]
-    assert opened.row("k2")["drawings"][0]["drawn"]
+    states = [(one["drawn"], one["failed"]) for name in ("k1", "k2") for one in opened.row(name)["drawings"]]
+    assert states == [(False, True), (True, False)]
 
 
 def test_drawing_goes_on_after_an_unexpected_failure(opened, monkeypatch):
