@@ -1,5 +1,6 @@
 """A project that is open: keys that change meanwhile, edits, what is drawn next, drawings and exports."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timin
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
-from _util import formats, icc, image, png, video
+from _util import files, formats, icc, image, png, video
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.runs import digest
@@ -607,6 +608,24 @@ def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
     made = opened.export("png")
     assert made["phase"] == "failed"
     assert str(tmp_path / "out") in made["sentence"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("format", "place"),
+    [("png", "keys/keys_0001.png"), ("drawings", "keys-drawings/k1+0of1.png"), ("webp", "keys.webp")],
+)
+def test_a_full_disk_is_reported_with_the_place_of_the_export(opened, tmp_path, monkeypatch, format, place):
+    def write_on_a_full_disk(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    draw_all(opened.session, opened.worker)
+    out = tmp_path / "out"
+    out.mkdir()
+    files.temporary_beside(out / "keys.webp").symlink_to("/dev/full")
+    monkeypatch.setattr(formats, "encoded", write_on_a_full_disk)
+    said = f"{out / place} cannot be written (No space left on device); make room or choose another place."
+    assert opened.export(format)["sentence"] == said
 
 
 def test_snapshots_are_json_and_in_order(opened):
