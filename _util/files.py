@@ -352,7 +352,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = temporary_beside(real)
     _remove_stale(real.parent)
     try:
-        with writing(path):
+        with writing(path, temporary=temporary):
             yield temporary
             publish(temporary, real)
     finally:
@@ -360,17 +360,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing(path: str | Path, remedy: str | None = None) -> Iterator[None]:
+def writing(path: str | Path, remedy: str | None = None, temporary: Path | None = None) -> Iterator[None]:
     """Convert an `OSError` raised in the block into an `InputError` about `path`.
 
     Args:
         remedy: what the user can do about it, for the message (default: that of `remedy_for`).
+        temporary: a file or folder that becomes `path`; an `InputError` that names it names `path` instead.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path} cannot be written ({reason}); {remedy or remedy_for(error.errno)}.") from error
+    except InputError as error:
+        if temporary is None or str(temporary) not in str(error):
+            raise
+        raise InputError(str(error).replace(str(temporary), str(path))) from error
 
 
 def remedy_for(number: int | None) -> str:

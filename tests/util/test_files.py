@@ -145,6 +145,16 @@ def test_only_where_there_is_no_room_it_is_to_be_made(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_errors_within_a_folder_that_is_replaced_name_its_final_place(tmp_path):
+    with pytest.raises(InputError) as raised, replacing(tmp_path / "a") as folder:
+        raise InputError(f"{folder / 'b'} is bad; mend it.")
+    assert str(raised.value) == f"{tmp_path / 'a' / 'b'} is bad; mend it."
+    other = InputError("c is bad; mend it.")
+    with pytest.raises(InputError) as raised, replacing(tmp_path / "a"):
+        raise other
+    assert raised.value is other
+
+
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     dies = "import os, sys\nfrom _util.files import replacing\nwith replacing(sys.argv[1]) as temporary:\n"
     dies += "    (temporary.mkdir() if 'folder' in sys.argv[1] else temporary.touch()), os.kill(os.getpid(), 9)"

@@ -95,7 +95,7 @@ class Drawn:
         for name, recipe in recipes.items():
             if name not in self._whole and (before := spare.pop(digest_of(recipe), None)):
                 sha256, _ = self._whole.pop(before)
-                with _writing(self._folder / name):
+                with files.writing(self._folder / name):
                     files.append(self._record, _line(name, sha256, recipe))
                     files.publish(self._folder / before, self._folder / name)
                 self._is_drawn(name, sha256, recipe)
@@ -105,7 +105,7 @@ class Drawn:
         path = self._folder / name
         staged = files.temporary_beside(path)
         try:
-            with _writing(path, staged):
+            with files.writing(path, temporary=staged):
                 write(staged)
                 sha256 = digest(staged)
                 files.append(self._record, _line(name, sha256, recipe))
@@ -160,16 +160,6 @@ def write_file(path: Path, out: Path, write: Callable[[Path], None]) -> None:
     """
     real = Path(os.path.realpath(path))
     Drawn(real.parent, out.absolute() / _RECORD_OF_FILES).write(real.name, write, {"key": ""})
-
-
-@contextlib.contextmanager
-def _writing(path: Path, staged: Path | None = None) -> Iterator[None]:
-    """Convert errors of writing into InputErrors that name the drawing, not its temporary file."""
-    try:
-        with files.writing(path):
-            yield
-    except InputError as error:
-        raise InputError(str(error).replace(str(staged or path), str(path))) from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, str, Recipe]]:

@@ -119,9 +119,9 @@ def find_keys(sources: Sequence[Path]) -> list[Path]:
     for name, same in itertools.groupby(sorted(keys, key=name_of), name_of):
         first, *others = same
         if others:
+            cycle = "" if folder else ", or close a cycle with --loop"
             raise InputError(
-                f"Two keys are named {name}, {first} and {others[0]}; drawings are named after keys: rename one, "
-                "or close a cycle with --loop."
+                f"Two keys are named {name}, {first} and {others[0]}; drawings are named after keys: rename one{cycle}."
             )
     return keys
 

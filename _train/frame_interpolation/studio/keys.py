@@ -1,7 +1,6 @@
 """The key drawings in a folder, which may change at any time."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,10 +69,16 @@ class Keys:
         self.version += 1
         return True
 
-    def forget(self, keys: Iterable[Key]) -> None:
-        """Let the next `scan` read these keys, even if their files look unchanged."""
-        paths = {key.path for key in keys}
-        self._read = {one: key for one, key in self._read.items() if key.path not in paths}
+    def forget(self, key: Key) -> None:
+        """Let the next `scan` read a key, even if size, time and inode of its file are the same."""
+        self._read = {one: known for one, known in self._read.items() if known.path != key.path}
+
+    def report(self, key: Key, problem: str) -> None:
+        """Set the problem of a key that turned out to be damaged, until its file is changed."""
+        reported = _unusable(key.path, problem)
+        self._read = {one: reported if known == key else known for one, known in self._read.items()}
+        self.all = [reported if known == key else known for known in self.all]
+        self.version += 1
 
     def sentence(self) -> str:
         """A sentence about a problem with the folder as a whole; empty if there is none."""
@@ -85,17 +90,23 @@ class Keys:
 
 
 def _surveyed(path: Path) -> Key:
-    name = key_names.name_of(path)
     try:
-        return Key(name, path, digest(path), _size(path))
+        return Key(key_names.name_of(path), path, digest(path), _size(path))
     except InputError as error:
-        return Key(name, path, "", (0, 0), str(error))
+        return _unusable(path, str(error))
     except OSError as error:
-        return Key(name, path, "", (0, 0), f"{path} cannot be read ({error.strerror}).")
+        return _unusable(path, f"{path} cannot be read ({error.strerror}).")
+
+
+def _unusable(path: Path, problem: str) -> Key:
+    return Key(key_names.name_of(path), path, "", (0, 0), problem)
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """The upright size (h, w), from the header if possible, since a folder may hold hundreds of keys."""
+    """The upright size (h, w), from the header if possible, since a folder may hold hundreds of keys.
+
+    So damage beyond the header is found only when the picture is read.
+    """
     try:
         with formats.opened(path) as image:
             if image.format == "PNG":

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,13 @@ class Session:
             "hints": [hint.as_json() for hint in row.hints],
             "problem": row.problem or failure,
             "drawings": [
-                {"id": one.id, "tick": str(one.tick), "position": float(one.tick), "drawn": one.id in self.cache}
+                {
+                    "id": one.id,
+                    "tick": str(one.tick),
+                    "position": float(one.tick),
+                    "drawn": one.id in self.cache,
+                    "failed": bool(row.problem) or one.id in self._failed,
+                }
                 for one in row.drawings
             ],
         }
@@ -135,17 +141,29 @@ class Session:
         return functools.partial(formats.read, path) if path else None
 
     def read_key(self, key: Key) -> Picture:
-        """The picture of a key.
+        """The picture of a key; a damaged one is reported in its place.
 
         Raises:
             ChangedError: the file was changed after it was listed; the next `check_disk` reads it again.
             InputError: the file cannot be read.
         """
-        picture = formats.read(key.path)
-        if not key.is_unchanged():
-            self.survey_again([key])
-            raise ChangedError(f"{key.path.name} was changed; export again.")
+        try:
+            picture = formats.read(key.path)
+        except InputError as error:
+            self._require_unchanged(key)
+            with self.changed:
+                if key in self.keys.all:
+                    self.keys.report(key, str(error))
+                    self._announce()
+            raise
+        self._require_unchanged(key)
         return picture
+
+    def _require_unchanged(self, key: Key) -> None:
+        if not key.is_unchanged():
+            with self.changed:
+                self.keys.forget(key)
+            raise ChangedError(f"{key.path.name} was changed; export again.")
 
     # ---- Edits ---------------------------------------------------------------------------------------------------
 
@@ -233,11 +251,6 @@ class Session:
         if self.project.reload():
             self.tell("notice", "The project was changed by another program and reloaded; undo restores it.")
         return self.cache.forget_missing()
-
-    def survey_again(self, keys: Iterable[Key]) -> None:
-        """Read keys again at the next `check_disk`, even if size, time and inode of their files are the same."""
-        with self.changed:
-            self.keys.forget(keys)
 
     # ---- Drawing -------------------------------------------------------------------------------------------------
 

@@ -122,10 +122,8 @@ class Worker(threading.Thread):
             return self._prepared[gap]
         while len(self._prepared) >= _MOST_PREPARED:
             self._prepared.popitem(last=False)
-        ends = Ends.read(row.key.path, row.next.path)
-        if not (row.key.is_unchanged() and row.next.is_unchanged()):
-            self._session.survey_again((row.key, row.next))
-            raise ChangedError(f"{row.key.path.name} or the key after it was changed; export again.")
+        pictures = self._session.read_key(row.key), self._session.read_key(row.next)
+        ends = Ends((row.key.path, row.next.path), pictures)
         self._prepared[gap] = ends, self._interpolator.prepare(*ends.frames(), row.hints)
         return self._prepared[gap]
 

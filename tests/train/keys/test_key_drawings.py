@@ -345,6 +345,16 @@ def test_layers_are_suggested_only_where_there_are_some(tmp_path):
         key_drawings.find_keys([tmp_path])
 
 
+def test_a_cycle_is_suggested_only_for_files_as_given(tmp_path):
+    first, second = tmp_path / "k1.png", tmp_path / "k1.tga"
+    for path in (first, second):
+        path.touch()
+    with pytest.raises(InputError, match=r"Two keys are named k1, .*: rename one\.$"):
+        key_drawings.find_keys([tmp_path])
+    with pytest.raises(InputError, match=r": rename one, or close a cycle with --loop\.$"):
+        key_drawings.find_keys([first, second, first])
+
+
 def test_a_folder_that_cannot_be_read_does_not_hide_what_is_wrong(tmp_path, monkeypatch):
     def refuse_one(path: Path):
         if path.name == "private":

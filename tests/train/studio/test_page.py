@@ -272,31 +272,73 @@ def test_playing_is_at_the_rate(studio, tmp_path):
         page.locator("body:not(.playing)").wait_for()
 
 
-def test_edits_made_while_the_server_is_slow_are_all_done(studio, tmp_path):
-    def answer_late(do) -> None:
-        held = []
-        page.route("**/api/edit", lambda route: held.append(route))
-        do()
-        until(lambda: page.wait_for_timeout(20) or held)
-        held[0].continue_()
-        page.unroute("**/api/edit")
+@contextlib.contextmanager
+def answering_late(page) -> Iterator[None]:
+    """The server answers the first edit made in the block only after the block."""
+    held = []
+    page.route("**/api/edit", lambda route: held.append(route))
+    yield
+    until(lambda: page.wait_for_timeout(20) or held)
+    held[0].continue_()
+    page.unroute("**/api/edit")
 
+
+def test_edits_made_while_the_server_is_slow_are_all_done(studio, tmp_path):
     with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
         wait_until_drawn(page)
         page.keyboard.press("h")
         page.locator("body.hinting").wait_for()
         places = [((12, 20), (20, 20)), ((12, 30), (20, 30))]
-        answer_late(lambda: [drag(page, *(place(page, *at) for at in ends)) for ends in places])
+        with answering_late(page):
+            for ends in places:
+                drag(page, *(place(page, *at) for at in ends))
         page.locator("#hint-list li").nth(1).wait_for()
         assert len(json.loads((studio.keys / "hints.json").read_text())["hints"]) == 2
 
         page.keyboard.press("h")
         ticks = [page.get_by_role("slider", name=f"In-between {i}") for i in (1, 3)]
-        answer_late(lambda: [tick.press("Delete") for tick in ticks])
+        with answering_late(page):
+            for tick in ticks:
+                tick.press("Delete")
         page.get_by_text("frame 1 of 7").wait_for()
-        answer_late(lambda: [page.locator("#more").click() for _ in range(2)])
+        with answering_late(page):
+            for _ in range(2):
+                page.locator("#more").click()
         page.get_by_text("frame 1 of 9").wait_for()
-        assert json.loads((studio.keys / "studio.json").read_text())["gaps"]["k1"]["ticks"] == ["1/4", "1/2", "3/4"]
+        assert ticks_of(studio, "k1") == ["1/4", "1/2", "3/4"]
+
+
+def ticks_of(studio: Served, key: str) -> list[str]:
+    return json.loads((studio.keys / "studio.json").read_text())["gaps"][key]["ticks"]
+
+
+def test_every_press_on_the_chart_counts(studio, tmp_path):
+    def press(name: str, tick: int, times: int) -> None:
+        page.get_by_role("slider", name=f"In-between {tick}").focus()
+        for _ in range(times):
+            page.keyboard.press(name)
+
+    with open_page(studio.address, tmp_path / "profile", viewport={"width": 1280, "height": 800}) as page:
+        wait_until_drawn(page)
+        with answering_late(page):
+            press("ArrowDown", 1, 5)
+        page.locator("[aria-valuetext='29/96']").wait_for()
+        with answering_late(page):
+            press("ArrowUp", 2, 30)
+        page.locator("[aria-valuetext='5/16']").wait_for()  # beside the first
+        assert ticks_of(studio, "k1") == ["29/96", "5/16", "3/4"]
+
+        page.keyboard.press("6")
+        page.get_by_text("of 12 ·").wait_for()
+        with answering_late(page):
+            press("Delete", 2, 3)
+        page.get_by_text("of 9 ·").wait_for()
+        assert ticks_of(studio, "k1") == ["1/7", "5/7", "6/7"]
+        press("Delete", 3, 1)
+        page.get_by_text("of 8 ·").wait_for()
+        page.keyboard.press("Delete")
+        page.get_by_text("of 7 ·").wait_for()
+        assert ticks_of(studio, "k1") == ["1/7"]
 
 
 def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
@@ -316,6 +358,17 @@ def test_a_second_tab_and_an_end_are_reported(studio, tmp_path):
         (tmp_path / "k2.png").rename(studio.keys / "k2.png")
         page.get_by_text("k2 is new among the keys").wait_for()
         page.get_by_text("frame 1 of 8").wait_for()
+
+
+def test_in_betweens_that_cannot_be_drawn_are_counted(studio, tmp_path):
+    path = studio.keys / "k3.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"no picture")
+    with open_page(studio.address, tmp_path / "profile") as page:
+        page.set_default_timeout(PATIENCE)
+        page.get_by_text("3 in-betweens cannot be drawn.").wait_for()
+        path.write_bytes(whole)
+        wait_until_drawn(page)
 
 
 def set_hidden(page, is_hidden: bool) -> None:

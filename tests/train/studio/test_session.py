@@ -1,5 +1,6 @@
 """A project that is open: keys that change meanwhile, edits, what is drawn next, drawings and exports."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from _train.frame_interpolation.keys import exposure_sheets, key_drawings, timin
 from _train.frame_interpolation.studio import exports
 from _train.frame_interpolation.studio.session import Session, StaleError
 from _train.frame_interpolation.studio.worker import Worker
-from _util import formats, icc, image, png, video
+from _util import files, formats, icc, image, png, video
 from _util.errors import InputError
 from _util.formats import Picture
 from _util.runs import digest
@@ -294,6 +295,53 @@ def test_a_damaged_key_and_one_of_another_size_are_reported_where_they_are(opene
         opened.worker.export("mp4")
 
 
+@pytest.mark.parametrize("between", ["0", "1"])
+def test_a_key_damaged_beyond_its_header_is_reported_once_it_is_read(tmp_path, between):
+    keys = write_keys(tmp_path / "keys", 4)
+    path = keys / "k3.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    one = Opened(keys, tmp_path / "out", between=between)
+    if between == "0":  # the page asks for the picture
+        with pytest.raises(InputError, match=r"k3\.png is damaged or truncated"):
+            one.session.picture(one.row("k3")["id"])()
+    draw_all(one.session, one.worker)
+    assert "k3.png is damaged or truncated" in one.row("k3")["keyProblem"]
+    assert [one.row(name)["problem"] for name in ("k1", "k2", "k3")] == ["", *[one.row("k3")["keyProblem"]] * 2]
+    assert all(drawing["drawn"] for drawing in one.row("k1")["drawings"])
+    assert one.events[-1][1] == {**one.session.snapshot(), "serial": one.events[-1][1]["serial"]}
+    with pytest.raises(InputError, match="a problem to fix before an export"):
+        one.worker.export("png")
+
+    path.write_bytes(whole)
+    one.session.check_disk()
+    until(lambda: one.session.wanted() is None and not one.session.drawing)
+    assert [row["keyProblem"] + row["problem"] for row in one.session.snapshot()["rows"]] == [""] * 4
+    assert one.export("png")["phase"] == "done"
+    one.worker.stop()
+    one.worker.join()
+
+
+def test_a_key_that_is_being_written_is_not_taken_for_damaged(opened, monkeypatch):
+    path, read = opened.session.folder / "k2.png", formats.read
+    before, id = path.read_bytes(), opened.row("k2")["id"]
+
+    def read_half(place):
+        path.write_bytes(before[:-100])
+        try:
+            return read(place)
+        finally:
+            path.write_bytes(before + b"written")
+
+    with monkeypatch.context() as writing:
+        writing.setattr(formats, "read", read_half)
+        with pytest.raises(InputError, match=r"^k2\.png was changed"):
+            opened.session.picture(id)()
+    opened.session.check_disk()
+    assert opened.row("k2")["keyProblem"] == ""
+    np.testing.assert_array_equal(opened.session.picture(opened.row("k2")["id"])().pixels, key(8))
+
+
 def test_a_folder_that_is_gone_comes_back(opened, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     opened.session.folder.rename(elsewhere)
@@ -373,7 +421,8 @@ def test_a_gap_that_cannot_be_drawn_leaves_the_others(opened, monkeypatch):
     monkeypatch.setattr(Interpolator, "prepare", fail_on_the_first)
     draw_all(opened.session, opened.worker)
     assert "not enough memory" in opened.row("k1")["problem"]
-    assert opened.row("k2")["drawings"][0]["drawn"]
+    states = [(one["drawn"], one["failed"]) for name in ("k1", "k2") for one in opened.row(name)["drawings"]]
+    assert states == [(False, True), (True, False)]
 
 
 def test_drawing_goes_on_after_an_unexpected_failure(opened, monkeypatch):
@@ -559,6 +608,24 @@ def test_an_export_that_cannot_be_written_is_a_sentence(opened, tmp_path):
     made = opened.export("png")
     assert made["phase"] == "failed"
     assert str(tmp_path / "out") in made["sentence"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("format", "place"),
+    [("png", "keys/keys_0001.png"), ("drawings", "keys-drawings/k1+0of1.png"), ("webp", "keys.webp")],
+)
+def test_a_full_disk_is_reported_with_the_place_of_the_export(opened, tmp_path, monkeypatch, format, place):
+    def write_on_a_full_disk(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    draw_all(opened.session, opened.worker)
+    out = tmp_path / "out"
+    out.mkdir()
+    files.temporary_beside(out / "keys.webp").symlink_to("/dev/full")
+    monkeypatch.setattr(formats, "encoded", write_on_a_full_disk)
+    said = f"{out / place} cannot be written (No space left on device); make room or choose another place."
+    assert opened.export(format)["sentence"] == said
 
 
 def test_snapshots_are_json_and_in_order(opened):

@@ -17,10 +17,12 @@ function render() {
   const row = store.row;
   if (!row?.next) return;
   [ends[0].textContent, ends[1].textContent] = [row.key, row.next];
+  const hadFocus = line.contains(document.activeElement);
   while (line.children.length > row.drawings.length) line.lastChild.remove();
   while (line.children.length < row.drawings.length) line.append(newTick());
   row.drawings.forEach((one, i) => fill(line.children[i], row, one, i));
   spreadLabels();
+  if (hadFocus && !line.contains(document.activeElement)) line.lastChild?.focus();
 }
 
 // Labels of ticks that are close to one another stand in two columns.
@@ -65,9 +67,8 @@ const select = (tick) => store.select(store.cells.findIndex((cell) => cell.row.k
 const stepOf = (event) => (event.altKey ? FREE : event.shiftKey ? COARSE : FINE);
 
 // The nearest position on the given parts of the gap that lies between the neighbours, as a fraction.
-function rest(tick, position, parts) {
-  const { drawings } = tick.row;
-  const above = drawings[tick.number - 1]?.position ?? 0, below = drawings[tick.number + 1]?.position ?? 1;
+function rest(drawings, number, position, parts) {
+  const above = drawings[number - 1]?.position ?? 0, below = drawings[number + 1]?.position ?? 1;
   const part = Math.min(Math.max(Math.round(position * parts), Math.floor(above * parts + 1e-9) + 1),
     Math.ceil(below * parts - 1e-9) - 1);
   if (part / parts <= above || part / parts >= below) return null;
@@ -87,11 +88,11 @@ function drag(event) {
   let last = null;
   tick.focus();
   follow(event, tick, (moved) => {
-    const rested = rest(tick, (moved.clientY - top) / height, stepOf(moved));
+    const rested = rest(tick.row.drawings, tick.number, (moved.clientY - top) / height, stepOf(moved));
     if (rested) place(tick, (last = rested).position, rested.text);
     spreadLabels();
   }, (ended) => {
-    if (last && ended.type === "pointerup") commit(tick, last.text);
+    if (last && ended.type === "pointerup") move(tick, () => last.text);
     else render();
   });
 }
@@ -101,11 +102,9 @@ function press(event) {
   const direction = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key];
   if (direction) {
     const parts = stepOf(event);
-    const rested = rest(tick, tick.position + direction / parts, parts);
-    if (rested && Math.sign(rested.position - tick.position) === direction) commit(tick, rested.text);
+    move(tick, (drawings, number) => stepped(drawings, number, direction, parts));
   } else if (event.key === "Delete" || event.key === "Backspace") {
-    const { tick: removed } = tick.row.drawings[tick.number];
-    store.changeTicks(tick.row.key, (drawings) => drawings.map((one) => one.tick).filter((text) => text !== removed));
+    change(tick, () => []);
   } else {
     return;
   }
@@ -113,12 +112,25 @@ function press(event) {
   event.stopPropagation();
 }
 
-async function commit(tick, text) {
-  const { row, number } = tick;
+function stepped(drawings, number, direction, parts) {
+  const { position, tick: text } = drawings[number];
+  const rested = rest(drawings, number, position + direction / parts, parts);
+  return rested && Math.sign(rested.position - position) === direction ? rested.text : text;
+}
+
+async function move(tick, textOf) {
   select(tick);
-  const { tick: before } = row.drawings[number];
-  const change = (drawings) => drawings.map((one) => (one.tick === before ? text : one.tick));
-  if (text === before || !(await store.changeTicks(row.key, change))) render();
+  if (!(await change(tick, textOf))) render();
+}
+
+// Change the tick that is shown; if an earlier edit has moved or removed it meanwhile, the one in its place.
+function change({ row, number }, textOf) {
+  const { tick: shown } = row.drawings[number];
+  return store.changeTicks(row.key, (drawings) => {
+    const found = drawings.findIndex((one) => one.tick === shown);
+    const at = found < 0 ? Math.min(number, drawings.length - 1) : found;
+    return drawings.flatMap((one, i) => (i === at ? textOf(drawings, i) : one.tick));
+  });
 }
 
 // A press on the line itself adds a tick there.

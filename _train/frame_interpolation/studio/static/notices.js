@@ -34,8 +34,13 @@ function status(state) {
   if (!state || !hasConnection) return "";
   const shared = tabs > 1 ? ` This project is open in ${tabs} tabs; they show the same, and each edit is made once.` : "";
   if (!state.method) return (state.problem ? "" : "The method is being loaded …") + shared;
-  const { missing } = store;
-  return (missing ? `${missing} in-between${missing > 1 ? "s" : ""} to draw` : "All in-betweens are drawn") + "." + shared;
+  return `${progress(store)}.${shared}`;
+}
+
+function progress({ missing, failed }) {
+  const counted = (count) => `${count} in-between${count > 1 ? "s" : ""}`;
+  if (missing) return `${counted(missing)} to draw` + (failed ? `, ${failed} cannot be drawn` : "");
+  return failed ? `${counted(failed)} cannot be drawn` : "All in-betweens are drawn";
 }
 
 on("state drawn", render);

@@ -7,7 +7,7 @@ const MOST_STREAMS = 4; // browsers allow about six connections to one program, 
 
 class Store extends EventTarget {
   state = null;
-  cells = []; // all drawings in order: {row, rowIndex, number, id, isKey, tick, position, exposure}
+  cells = []; // all drawings in order: {row, rowIndex, number, id, isKey, hasFailed, tick, position, exposure}
   drawing = "";
   export = null;
   isHinting = false;
@@ -72,7 +72,9 @@ class Store extends EventTarget {
   follower(row) { return this.rows.find((other) => other.key === row.next); }
   isDrawn(cell) { return cell.isKey ? cell.id !== "" : this.#drawn.has(cell.id); }
   drawnOf(row) { return row.drawings.filter((one) => this.#drawn.has(one.id)).length; }
-  get missing() { return this.cells.filter((cell) => !this.isDrawn(cell) && !cell.row.problem).length; }
+  get #undrawn() { return this.cells.filter((cell) => !cell.isKey && !this.isDrawn(cell)); }
+  get missing() { return this.#undrawn.filter((cell) => !cell.hasFailed).length; }
+  get failed() { return this.#undrawn.filter((cell) => cell.hasFailed).length; }
 
   select(index) {
     const cell = this.cells[Math.max(0, Math.min(index, this.cells.length - 1))];
@@ -135,9 +137,10 @@ class Store extends EventTarget {
     this.#drawn = new Set(state.rows.flatMap((row) => row.drawings).filter((one) => one.drawn).map((one) => one.id));
     for (const [id, serial] of this.#news) serial > state.serial ? this.#drawn.add(id) : this.#news.delete(id);
     this.cells = state.rows.flatMap((row, rowIndex) => [
-      { row, rowIndex, number: 0, id: row.id, isKey: true, tick: "0", position: 0, exposure: row.on },
+      { row, rowIndex, number: 0, id: row.id, isKey: true, hasFailed: false, tick: "0", position: 0, exposure: row.on },
       ...row.drawings.map((one, i) => ({
-        row, rowIndex, number: i + 1, id: one.id, isKey: false, tick: one.tick, position: one.position, exposure: row.on,
+        row, rowIndex, number: i + 1, id: one.id, isKey: false, hasFailed: one.failed, tick: one.tick,
+        position: one.position, exposure: row.on,
       })),
     ]);
     this.#keepSelection();
