@@ -5,6 +5,8 @@ is often outside. An in-between is drawn in RGB. Where it shows the same as a dr
 that drawing loses, so that static areas are stored alike in both.
 """
 
+from typing import NamedTuple
+
 import av
 import cv2
 import numpy as np
@@ -31,19 +33,34 @@ class Remainder:
         self._most = 2 ** stored.format.components[0].bits - 1
         converted = colour.from_rgb(pixels, colour.plain(stored.format.name), tags)
         self._lost = [
-            planes.values(before, self._deep).astype(np.int32) - planes.values(after, self._deep)
+            _Lost.between(planes.values(before, self._deep), planes.values(after, self._deep))
             for before, after in zip(stored.planes, converted.planes, strict=True)
         ]
 
     def restore(self, frame: av.VideoFrame, pixels: np.ndarray) -> None:
         """Add the remainder to `frame`, converted from `pixels`, where these are those of the frame that lost it."""
-        largest = _ALIKE * np.iinfo(pixels.dtype).max // 255
-        differs = (cv2.absdiff(pixels, self._pixels).max(2) > largest).astype(np.uint8)
-        alike = cv2.dilate(differs, np.ones((2 * _AROUND + 1,) * 2, np.uint8)) == 0
+        channels = pixels.shape[2]
+        largest = [_ALIKE * np.iinfo(pixels.dtype).max // 255] * channels
+        alike = cv2.inRange(cv2.absdiff(pixels, self._pixels), np.zeros(channels), np.array(largest, float))
+        alike = cv2.erode(alike, np.ones((2 * _AROUND + 1,) * 2, np.uint8))
         for i, (plane, lost) in enumerate(zip(frame.planes, self._lost, strict=True)):
             columns, rows = chroma.subsampling(frame.format) if i in (1, 2) else (1, 1)
-            restored = planes.values(plane, self._deep) + lost * alike[::rows, ::columns]
-            planes.values(plane, self._deep)[:] = restored.clip(0, self._most)
+            values, here = planes.values(plane, self._deep), (lost.rows, lost.columns)
+            levels = values[here] + np.where(alike[::rows, ::columns][here], lost.levels, 0)
+            values[here] = levels.clip(0, self._most)
+
+
+class _Lost(NamedTuple):
+    """Where the values of a plane differ, and by how much."""
+
+    rows: np.ndarray  # (k,)
+    columns: np.ndarray
+    levels: np.ndarray  # (k,) int32
+
+    @classmethod
+    def between(cls, before: np.ndarray, after: np.ndarray) -> "_Lost":
+        rows, columns = np.nonzero(before != after)
+        return cls(rows, columns, before[rows, columns].astype(np.int32) - after[rows, columns])
 
 
 def can_be_lost(stored: av.VideoFrame) -> bool:
