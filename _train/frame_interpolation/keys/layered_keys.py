@@ -366,15 +366,22 @@ def _matched(cels: list[Cel]) -> list[Cel]:
     """The same, with keys without the name of their layer, A/A0001 and B/B0001, if keys of layers match only then."""
     if _share_keys(cels):
         return cels
-    without = [
-        replace(cel, paths={_without_layer(cel.name, key): path for key, path in cel.paths.items()}) for cel in cels
-    ]
+    without = [_renamed(cel, {key: _without_layer(cel.name, key) for key in cel.paths}) for cel in cels]
     is_one_to_one = all(len(new.paths) == len(cel.paths) for new, cel in zip(without, cels, strict=True))
     if not is_one_to_one or not _share_keys(without):
         return cels
-    key, path = next(iter(without[0].paths.items()))
-    print(f"Keys match without the name of their layer: {path} is of key {key}.", file=sys.stderr)
+    before, key = next(iter(cels[0].paths)), next(iter(without[0].paths))
+    print(
+        f"Keys match without the name of their layer: {before} of the layer {cels[0].name!r} is of key {key}.",
+        file=sys.stderr,
+    )
     return without
+
+
+def _renamed(cel: Cel, names: dict[str, str]) -> Cel:
+    """A layer with other names of its keys."""
+    paths = {names[key]: path for key, path in cel.paths.items()}
+    return replace(cel, paths=paths, opacities={names[key]: opacity for key, opacity in cel.opacities.items()})
 
 
 def _share_keys(cels: list[Cel]) -> bool:
@@ -429,7 +436,7 @@ def _of_groups(path: Path, folder: Path) -> Cut:
                 raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
             _put(folder, cel, part.name, part, group.opacity * part.opacity)
         cels.append(cel)
-    return _of_cels(cels)
+    return _of_cels(_matched(cels))
 
 
 def _of_cels(cels: list[Cel]) -> Cut:

@@ -166,7 +166,7 @@ def test_keys_may_bear_the_name_of_their_layer(tmp_path, capsys, names):
     rest = "c12_0000" if "c12" in names else "0000"
     assert drawn == [f"{rest}+0of1.png", f"{rest}+1of1.png", f"{rest[:-1]}1+0of0.png"]
     said = capsys.readouterr().err
-    assert f"Keys match without the name of their layer: {cut}/A/{names.format('A', 0)}.png is of key {rest}." in said
+    assert f"without the name of their layer: {names.format('A', 0)} of the layer 'A' is of key {rest}." in said
     assert "is held" not in said
 
 
@@ -263,6 +263,20 @@ def test_one_document_of_groups(tmp_path):
         np.testing.assert_array_equal(image.read(cut.cels[1].paths["2/2"]), cel(30, 12))
     names = [path.name for path in interpolate(tmp_path / "cut.psd", tmp_path / "out").paths]
     assert names == ["1_2+0of1.png", "1_2+1of1.png", "2_2+0of0.png"]
+
+
+def test_keys_of_groups_may_bear_the_name_of_their_group(tmp_path, capsys):
+    psd_tools = pytest.importorskip("psd_tools")
+    psd = psd_tools.PSDImage.new("RGB", (56, 40))
+    for name, opacity in (("A", 255), ("B", 51)):
+        group = psd.create_group(name=name)
+        for i in range(2):
+            group.append(psd.create_pixel_layer(Image.fromarray(cel(4, 4)), name=f"{name}{i + 1}", opacity=opacity))
+    psd.save(tmp_path / "cut.psd")
+    with layered_keys.opened([tmp_path / "cut.psd"]) as cut:
+        assert cut.keys == ["1", "2"]
+        assert [(one.name, one.opacities) for one in cut.cels] == [("A", {"1": 1, "2": 1}), ("B", {"1": 0.2, "2": 0.2})]
+    assert "without the name of their layer: A1 of the layer 'A' is of key 1." in capsys.readouterr().err
 
 
 def test_what_is_refused(tmp_path, documents):
