@@ -107,10 +107,21 @@ def _temporary_folder() -> Iterator[Path]:
     folder = place / f"{_TEMPORARY}{secrets.token_hex(8)}"
     with holding(folder):
         try:
-            folder.mkdir(mode=0o700)
+            with _writing_temporary(folder):
+                folder.mkdir(mode=0o700)
             yield folder
         finally:
             files.remove(folder)
+
+
+@contextlib.contextmanager
+def _writing_temporary(path: Path) -> Iterator[None]:
+    """Convert errors of writing a temporary file into InputErrors that say what chooses its place."""
+    try:
+        with files.writing(path):
+            yield
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')} for temporary files by the variable TMPDIR.") from error
 
 
 def interpolate(
@@ -447,11 +458,13 @@ def _of_cels(cels: list[Cel]) -> Cut:
 
 def _put(folder: Path, cel: Cel, key: str, layer: Layer, opacity: float) -> None:
     within = folder / _folder_name(cel.name)
-    within.mkdir(exist_ok=True)
+    with _writing_temporary(within):
+        within.mkdir(exist_ok=True)
     path = within / files.fitting(_folder_name(key), ".png")
     if path.exists():
         raise InputError(f"Two keys or layers are named alike, as {key} of {cel.name}; rename one.")
-    formats.write(path, layer.pixels, layer.tags)
+    with _writing_temporary(path):
+        formats.write(path, layer.pixels, layer.tags)
     cel.paths[key], cel.opacities[key] = path, opacity
 
 

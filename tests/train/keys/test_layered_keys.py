@@ -1,5 +1,6 @@
 """Keys in layers: each layer is drawn by itself, and all lie over one another."""
 
+import errno
 import json
 import os
 import shutil
@@ -215,6 +216,19 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path, documents, monkey
         killed.kill()
     with layered_keys.opened([documents]):
         assert not left.exists()
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_full_disk_for_temporary_files_is_told_with_what_chooses_it(tmp_path, documents, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(formats.png, "insert", write)
+    said = r"ground/k0\.png cannot be written \(No space left .*\); make room or choose another place for temporary"
+    with pytest.raises(InputError, match=f"{said} files by the variable TMPDIR"), layered_keys.opened([documents]):
+        pass
     assert not list((tmp_path / "temporary").iterdir())
 
 
