@@ -56,10 +56,15 @@ class DrawnSequence(NamedTuple):
 
 
 class Guides(NamedTuple):
-    """Hints and parts that override the estimated motion, by the number of the gap."""
+    """Hints and parts that override the estimated motion, by the number of the gap.
+
+    Attributes:
+        source: file of the hints, for messages.
+    """
 
     hints: Mapping[int, tuple[Hint, ...]] = {}
     parts: Mapping[int, tuple[TimedPart, ...]] = {}
+    source: Path | None = None
 
     def settings(self, gap: int, number: int) -> dict[str, Any]:
         """All settings that determine in-between `number` of a gap, counted from 0; empty without guides."""
@@ -199,7 +204,7 @@ def interpolate_keys(
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)
-    _check_guides(guides, surveyed[0].size)
+    _check_guides(guides, keys, surveyed[0].size)
     if preview:
         check_format(preview)
     _check_places(keys, out, preview)
@@ -300,9 +305,13 @@ def _between(
         yield ends.picture(wait())
 
 
-def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
-    for hints in guides.hints.values():
-        hinting.check(hints, size)
+def _check_guides(guides: Guides, keys: Sequence[Path], size: tuple[int, int]) -> None:
+    for gap, hints in guides.hints.items():
+        try:
+            hinting.check(hints, size)
+        except InputError as error:
+            where = f"{guides.source}, hints" if guides.source else "Hints"
+            raise InputError(f"{where} of {name_of(keys[gap])}: {error}") from error
     for part in itertools.chain.from_iterable(guides.parts.values()):
         parts.read_mask(part, size)
 

@@ -194,7 +194,7 @@ def _interpolate_cel(
     guides = key_drawings.NO_GUIDES
     if cel.hints:
         as_named = [key_names.name_of(cel.paths[key]) for key in present]
-        guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks), is_found=True))
+        guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks), is_found=True), source=cel.hints)
         if unused := [as_named[i] for i in sorted(guides.hints) if not _spans(cut, cel, numbers[i])]:
             print(
                 f"{cel.hints}: the next key lacks the layer, so hints of {listed(unused)} are not used.",

@@ -397,3 +397,10 @@ def test_hints_before_a_key_that_lacks_the_layer_are_reported(tmp_path, capsys):
     interpolate(cut, tmp_path / "out")
     said = capsys.readouterr().err
     assert f"{cut}/B/hints.json: the next key lacks the layer, so hints of k1 are not used." in said
+
+
+def test_hints_of_a_layer_that_are_refused_are_named_by_their_file(tmp_path):
+    cut = write_cut(tmp_path / "cut", {"A": (), "B": ()})
+    (cut / "B" / "hints.json").write_text('{"hints": [{"from": [99, 10], "to": [10, 10]}]}')
+    with pytest.raises(InputError, match=r"B/hints\.json, hints of k0: Hint 1 begins at 99,10, outside"):
+        interpolate(cut, tmp_path / "out")
