@@ -190,7 +190,7 @@ def interpolate_keys(
     out: Path,
     gaps: Sequence[Gap],
     *,
-    names: Sequence[str] | None = None,
+    names: Sequence[Sequence[str]] | None = None,
     preview: Path | None = None,
     guides: Guides = NO_GUIDES,
     overwrite: bool = False,
@@ -209,7 +209,7 @@ def interpolate_keys(
             included, are of the smallest type that holds them all without loss.
         out: folder, created if missing.
         gaps: the timing of the gap that each key begins, as `timing.plan` returns it. The last leads to the first key.
-        names: the name of each key in its drawings (default: see `key_names.of_drawings`).
+        names: of the files of each gap, its key first (default: see `key_names.of_drawings`).
         preview: also write all drawings in order as an animation of 24 frames per second, each for its exposure.
         guides: hints and parts of gaps.
         overwrite: replace files with the names of drawings, and a preview, that were not drawn here or were changed
@@ -368,13 +368,22 @@ def _surveyed(path: Path) -> _Key:
     return _Key.of(path, picture)
 
 
-def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[str] | None) -> list[_Drawing]:
-    counts = [len(gap.ticks) for gap in gaps]
-    named = names or key_names.of_drawings([name_of(key.path) for key in keys], counts)
+def _drawings(
+    keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[Sequence[str]] | None
+) -> list[_Drawing]:
     return [
-        _Drawing(out / key_names.drawing(name, number, count, key.suffix), i, tick, number)
-        for i, (key, name, count, gap) in enumerate(zip(keys, named, counts, gaps, strict=True))
-        for number, tick in enumerate((Fraction(0), *gap.ticks))
+        _Drawing(out / name, i, tick, number)
+        for i, (of_gap, gap) in enumerate(zip(names or _names(keys, gaps), gaps, strict=True))
+        for number, (name, tick) in enumerate(zip(of_gap, (Fraction(0), *gap.ticks), strict=True))
+    ]
+
+
+def _names(keys: Sequence[_Key], gaps: Sequence[Gap]) -> list[list[str]]:
+    counts = [len(gap.ticks) for gap in gaps]
+    named = key_names.of_drawings([name_of(key.path) for key in keys], counts)
+    return [
+        [key_names.drawing(name, number, count, key.suffix) for number in range(1 + count)]
+        for key, name, count in zip(keys, named, counts, strict=True)
     ]
 
 
