@@ -280,18 +280,18 @@ def guides_of(arguments: argparse.Namespace, names: list[str], gaps: list[Any]) 
             raise InputError(f"--{option} is of one gap, and there are several; --{option}s FILE has them by key.")
         if given and getattr(arguments, f"{option}s"):
             raise InputError(f"Both --{option} and --{option}s are given; keep one of them.")
-    beside = arguments.frames[0] / "hints.json"
+    beside, source = arguments.frames[0] / "hints.json", arguments.hints
     if arguments.hint and beside.is_file():
         print(f"{beside} is not read, as --hint is given.", file=sys.stderr)
-    if arguments.hints:
-        of_gaps = hints.read(arguments.hints, names, arguments.loop)
+    if source:
+        of_gaps = hints.read(source, names, arguments.loop)
     elif beside.is_file() and not arguments.hint:
-        of_gaps = hints.read(beside, names, arguments.loop, is_found=True)
+        source, of_gaps = beside, hints.read(beside, names, arguments.loop, is_found=True)
     else:
         of_gaps = {0: tuple(map(hints.parse, arguments.hint))}
     if arguments.parts:
-        return Guides(of_gaps, parts.read(arguments.parts, names, gaps))
-    return Guides(of_gaps, {0: tuple(parts.parse(text, gaps[0]) for text in arguments.part)})
+        return Guides(of_gaps, parts.read(arguments.parts, names, gaps), source)
+    return Guides(of_gaps, {0: tuple(parts.parse(text, gaps[0]) for text in arguments.part)}, source)
 
 
 def check_places(arguments: argparse.Namespace) -> None:

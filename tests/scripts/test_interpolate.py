@@ -470,8 +470,9 @@ def test_hints_and_parts_go_together(run):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--hint", "10,10:99,10"], "outside"),
-        (["--hint", "10,10:20,10", "--hint", "10,10:40,30"], "contradict"),
+        (["--hint", "10,10:99,10"], "Hint 1 ends at 99,10, outside"),
+        (["--hint", "10,10:20,10", "--hint", "10,10:40,30"], "Hints 1 and 2 contradict"),
+        (["--hints", "far.json"], "far.json, hints of a: Hint 2 begins at 99,10, outside"),
         (["--hint", "10,10"], "x0,y0:x1,y1"),
         (["--hints", "none.json"], "none.json"),
         (["--hint", "1,1:2,2", "--hints", "none.json"], "keep one"),
@@ -482,6 +483,7 @@ def test_hints_and_parts_go_together(run):
 )
 def test_hints_and_parts_that_are_refused(run, options, says):
     image.write("mask.png", np.full((40, 48), 255, np.uint8))
+    Path("far.json").write_text('{"hints": [{"from": [1, 1], "to": [2, 2]}, {"from": [99, 10], "to": [10, 10]}]}')
     code, message = run("a.png", "b.png", *options, "--out", "out", *SIMPLE)
     assert code == 2
     assert says in message

@@ -113,19 +113,22 @@ def of_entries(source: str, entries: Sequence[Any], keys: Sequence[str], is_loop
 
 
 def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
-    """Raise InputError for what is no hint, one outside pictures of (h, w), or two that contradict one another."""
+    """Raise InputError for what is no hint, one outside pictures of (h, w), or two that contradict one another.
+
+    Messages number the hints from 1.
+    """
     _check_type(hints)
-    for hint in hints:
-        _checked("A hint", hint.start, hint.end)
+    for i, hint in enumerate(hints, 1):
+        _checked(f"Hint {i}", hint.start, hint.end)
     h, w = size
     if hints and max(size) > _LONGEST_SIDE:
         raise InputError(f"Hints are followed in keys of up to {_LONGEST_SIDE} pixels a side; these are {w}×{h}.")
-    for hint in hints:
+    for i, hint in enumerate(hints, 1):
         for name, stroke in (("begins", hint.start), ("ends", hint.end)):
             for x, y in stroke:
                 if not (0 <= x <= w - 1 and 0 <= y <= h - 1):
-                    raise InputError(f"A hint {name} at {x:g},{y:g}, outside the keys of {w}×{h} pixels; move it.")
-    points = [(i, *pair) for i, hint in enumerate(hints) for pair in hint.samples()]
+                    raise InputError(f"Hint {i} {name} at {x:g},{y:g}, outside the keys of {w}×{h} pixels; move it.")
+    points = [(i, *pair) for i, hint in enumerate(hints, 1) for pair in hint.samples()]
     for (i, a0, a1), (j, b0, b1) in itertools.combinations(points, 2):
         if i == j:
             continue
@@ -133,8 +136,8 @@ def check(hints: Sequence[Hint], size: tuple[int, int]) -> None:
         if min(before, after) <= _SAME and max(before, after) > 2 * _SAME:
             which, place = ("begin", a0) if before <= after else ("end", a1)
             raise InputError(
-                f"Two hints contradict one another: both {which} at {place[0]:g},{place[1]:g}, but differ in the other "
-                "key; remove one."
+                f"Hints {i} and {j} contradict one another: both {which} at {place[0]:g},{place[1]:g}, but differ in "
+                "the other key; remove one."
             )
 
 

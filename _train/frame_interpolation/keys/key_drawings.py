@@ -16,13 +16,14 @@ Keys, paths and options are checked before PyTorch is imported.
 
 import collections
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tqdm import tqdm
 
@@ -56,10 +57,15 @@ class DrawnSequence(NamedTuple):
 
 
 class Guides(NamedTuple):
-    """Hints and parts that override the estimated motion, by the number of the gap."""
+    """Hints and parts that override the estimated motion, by the number of the gap.
+
+    Attributes:
+        source: file of the hints, for messages.
+    """
 
     hints: Mapping[int, tuple[Hint, ...]] = {}
     parts: Mapping[int, tuple[TimedPart, ...]] = {}
+    source: Path | None = None
 
     def settings(self, gap: int, number: int) -> dict[str, Any]:
         """All settings that determine in-between `number` of a gap, counted from 0; empty without guides."""
@@ -85,6 +91,24 @@ class _Key:
     def __str__(self) -> str:
         h, w = self.size
         return f"{self.path} is {w}×{h} pixels of {self.type} ({self.suffix[1:].upper()})"
+
+    @classmethod
+    def of(cls, path: Path, picture: Picture) -> Self:
+        """The key that was just read from a file."""
+        h, w = picture.pixels.shape[:2]
+        return cls(path, digest(path), picture.suffix, (h, w), picture.type)
+
+    def read(self) -> Picture:
+        """Read the file again.
+
+        Raises:
+            InputError: it is no longer what it was.
+        """
+        with contextlib.suppress(InputError, OSError):  # it is being written, or gone
+            picture = formats.read(self.path)
+            if _Key.of(self.path, picture) == self:
+                return picture
+        raise InputError(f"{self.path} was changed during the run; run again.")
 
 
 @dataclass(frozen=True)
@@ -166,7 +190,7 @@ def interpolate_keys(
     out: Path,
     gaps: Sequence[Gap],
     *,
-    names: Sequence[str] | None = None,
+    names: Sequence[Sequence[str]] | None = None,
     preview: Path | None = None,
     guides: Guides = NO_GUIDES,
     overwrite: bool = False,
@@ -185,7 +209,7 @@ def interpolate_keys(
             included, are of the smallest type that holds them all without loss.
         out: folder, created if missing.
         gaps: the timing of the gap that each key begins, as `timing.plan` returns it. The last leads to the first key.
-        names: the name of each key in its drawings (default: see `key_names.of_drawings`).
+        names: of the files of each gap, its key first (default: see `key_names.of_drawings`).
         preview: also write all drawings in order as an animation of 24 frames per second, each for its exposure.
         guides: hints and parts of gaps.
         overwrite: replace files with the names of drawings, and a preview, that were not drawn here or were changed
@@ -195,11 +219,12 @@ def interpolate_keys(
 
     Raises:
         InputError: keys, guides, weights or paths that cannot be used, or a file in `out` or a preview that was changed
-            or not drawn here; nothing is written.
+            or not drawn here; nothing is written. Or a key that was changed after the start; no drawing of it is
+            written.
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)
-    _check_guides(guides, surveyed[0].size)
+    _check_guides(guides, keys, surveyed[0].size)
     if preview:
         check_format(preview)
     _check_places(keys, out, preview)
@@ -227,8 +252,8 @@ def interpolate_keys(
         drawn.begin()
         drawn.rename({drawing.path.name: recipe for drawing, recipe in zip(drawings, recipes, strict=True)})
         missing = [i for i, drawing in enumerate(drawings) if drawn.recipe_of(drawing.path.name) != recipes[i]]
-        motion = KeyMotion(keys, gaps, interpolator)
-        for i, picture in _drawn_now(drawings, missing, keys, guides, motion, interpolator):
+        motion = KeyMotion(functools.partial(_ends, surveyed), gaps, interpolator)
+        for i, picture in _drawn_now(drawings, missing, surveyed, guides, motion, interpolator):
             drawn.write(drawings[i].path.name, picture.converted(common).write, recipes[i])
         drawn.remove_others(wanted)
         if preview:
@@ -263,7 +288,7 @@ def _common_type(keys: Sequence[_Key]) -> PixelType:
 def _drawn_now(
     drawings: Sequence[_Drawing],
     missing: Sequence[int],
-    keys: Sequence[Path],
+    keys: Sequence[_Key],
     guides: Guides,
     motion: KeyMotion,
     interpolator: Any,
@@ -275,22 +300,22 @@ def _drawn_now(
         for gap, numbers in itertools.groupby(missing, lambda i: drawings[i].gap):
             numbers = list(numbers)
             if drawings[numbers[0]].tick == 0:
-                yield numbers.pop(0), formats.read(keys[gap])
+                yield numbers.pop(0), keys[gap].read()
             if numbers:
-                paths = keys[gap], keys[(gap + 1) % len(keys)]
-                pictures = _between(paths, [drawings[i] for i in numbers], guides, motion, interpolator)
+                pictures = _between(keys, [drawings[i] for i in numbers], guides, motion, interpolator)
                 for i, picture in zip(numbers, pictures, strict=True):
                     yield i, picture
                     bar.update()
 
 
 def _between(
-    paths: tuple[Path, Path], drawings: Sequence[_Drawing], guides: Guides, motion: KeyMotion, interpolator: Any
+    keys: Sequence[_Key], drawings: Sequence[_Drawing], guides: Guides, motion: KeyMotion, interpolator: Any
 ) -> Iterator[Picture]:
     """In-betweens of one gap."""
-    ends = Ends.read(*paths)
+    gap = drawings[0].gap
+    ends = _ends(keys, gap)
     ends.warn_other_profiles()
-    gap, frames = drawings[0].gap, ends.frames()
+    frames = ends.frames()
     hints, moved = guides.hints.get(gap, ()), guides.parts.get(gap, ())
     masks = [parts.read_mask(part, frames[0].shape[:2]) for part in moved]
     pair = interpolator.prepare(*frames, hints, masks)
@@ -300,9 +325,18 @@ def _between(
         yield ends.picture(wait())
 
 
-def _check_guides(guides: Guides, size: tuple[int, int]) -> None:
-    for hints in guides.hints.values():
-        hinting.check(hints, size)
+def _ends(keys: Sequence[_Key], gap: int) -> Ends:
+    first, last = keys[gap], keys[(gap + 1) % len(keys)]
+    return Ends((first.path, last.path), (first.read(), last.read()))
+
+
+def _check_guides(guides: Guides, keys: Sequence[Path], size: tuple[int, int]) -> None:
+    for gap, hints in guides.hints.items():
+        try:
+            hinting.check(hints, size)
+        except InputError as error:
+            where = f"{guides.source}, hints" if guides.source else "Hints"
+            raise InputError(f"{where} of {name_of(keys[gap])}: {error}") from error
     for part in itertools.chain.from_iterable(guides.parts.values()):
         parts.read_mask(part, size)
 
@@ -331,17 +365,25 @@ def _surveyed(path: Path) -> _Key:
         check_frames(frame, frame)
     except InputError as error:
         raise InputError(f"{path} cannot be interpolated: {error}") from error
-    h, w = picture.pixels.shape[:2]
-    return _Key(path, digest(path), picture.suffix, (h, w), picture.type)
+    return _Key.of(path, picture)
 
 
-def _drawings(keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[str] | None) -> list[_Drawing]:
-    counts = [len(gap.ticks) for gap in gaps]
-    named = names or key_names.of_drawings([name_of(key.path) for key in keys], counts)
+def _drawings(
+    keys: Sequence[_Key], out: Path, gaps: Sequence[Gap], names: Sequence[Sequence[str]] | None
+) -> list[_Drawing]:
     return [
-        _Drawing(out / key_names.drawing(name, number, count, key.suffix), i, tick, number)
-        for i, (key, name, count, gap) in enumerate(zip(keys, named, counts, gaps, strict=True))
-        for number, tick in enumerate((Fraction(0), *gap.ticks))
+        _Drawing(out / name, i, tick, number)
+        for i, (of_gap, gap) in enumerate(zip(names or _names(keys, gaps), gaps, strict=True))
+        for number, (name, tick) in enumerate(zip(of_gap, (Fraction(0), *gap.ticks), strict=True))
+    ]
+
+
+def _names(keys: Sequence[_Key], gaps: Sequence[Gap]) -> list[list[str]]:
+    counts = [len(gap.ticks) for gap in gaps]
+    named = key_names.of_drawings([name_of(key.path) for key in keys], counts)
+    return [
+        [key_names.drawing(name, number, count, key.suffix) for number in range(1 + count)]
+        for key, name, count in zip(keys, named, counts, strict=True)
     ]
 
 

@@ -1,9 +1,8 @@
 """Easing of gaps between keys by the motion of the gaps before and after them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _train.frame_interpolation.ends import Ends
@@ -49,12 +48,12 @@ class KeyMotion:
     """The motion between keys, by gap.
 
     Args:
-        keys: their files.
+        ends: the keys of a gap, by its number.
         interpolator: an `Interpolator`.
     """
 
-    def __init__(self, keys: Sequence[Path], gaps: Sequence[Gap], interpolator: Any):
-        self._keys, self._gaps, self._interpolator = keys, gaps, interpolator
+    def __init__(self, ends: Callable[[int], Ends], gaps: Sequence[Gap], interpolator: Any):
+        self._ends, self._gaps, self._interpolator = ends, gaps, interpolator
         self._gap = functools.lru_cache(_CACHED)(self._measured)
 
     def easing(self, i: int) -> "Easing | None":
@@ -70,8 +69,8 @@ class KeyMotion:
     def _measured(self, i: int) -> "easing.GapMotion":
         from _train.frame_interpolation import easing
 
-        frames = Ends.read(self._keys[i], self._keys[(i + 1) % len(self._keys)]).frames()
-        return easing.GapMotion(self._interpolator.displacement(*frames), _duration(self._gaps[i]))
+        displacement = self._interpolator.displacement(*self._ends(i).frames())
+        return easing.GapMotion(displacement, _duration(self._gaps[i]))
 
 
 def _duration(gap: Gap) -> int:

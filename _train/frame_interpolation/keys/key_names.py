@@ -71,6 +71,31 @@ def is_within(key: str, whole: str) -> bool:
     return len(order(key)) > len(begin) and order(key)[: len(begin)] == begin
 
 
+def positions(keys: Sequence[str], ticks: Sequence[Sequence[Fraction]]) -> list[Fraction]:
+    """Where each key is in the gap that it divides: in [0, 1), ascending within a gap; 0 for a key that begins one.
+
+    A correction has the tick of the in-between that its name states or, if the gap has another number of them, the
+    stated place. Without one, or if that does not follow the place of the key before, it lies evenly between others.
+
+    Args:
+        keys: their names, in order.
+        ticks: of the gap that each begins.
+    """
+    found: list[Fraction] = []
+    for begin, end in itertools.pairwise([*sorted({*divided(keys)}), len(keys)]):
+        depth = keys[begin].count("+") + 1
+        found += _positions([key.split("+")[depth:] for key in keys[begin:end]], ticks[begin:end], ())
+    return found
+
+
+def key_at(name: str) -> str:
+    """The key of which a name, without suffix, is the drawing: `key_002` of `key_002+0of3`; the name if of none."""
+    parts = name.split("+")
+    while len(parts) > 1 and (place := _place(parts[-1])) and place.number == 0 and not place.rest:
+        parts.pop()
+    return "+".join(parts)
+
+
 def is_drawn(name: str) -> bool:
     """Whether a name, without suffix, has the form that `drawing` produces."""
     _, plus, last = name.rpartition("+")
@@ -130,6 +155,54 @@ def _place(part: str) -> _GapPlace | None:
     if not match or int(match[1]) > int(match[2]):
         return None
     return _GapPlace(int(match[1]), int(match[2]), match[3])
+
+
+def _positions(
+    names: Sequence[list[str]], ticks: Sequence[Sequence[Fraction]], around: Sequence[Fraction]
+) -> list[Fraction]:
+    """The positions of keys in one gap.
+
+    Args:
+        names: of each key, the parts beyond the name of the key that begins the gap; that key may be missing.
+        ticks: of the gap that each begins.
+        around: ticks of the gap if that key is missing.
+    """
+    found = []
+    if not names[0]:
+        found, around, names, ticks = [Fraction(0)], ticks[0], names[1:], ticks[1:]
+    begins = [
+        i
+        for i, name in enumerate(names)
+        if i == 0 or len(name) == 1 or _order_within(name[0]) != _order_within(names[i - 1][0])
+    ]
+    places = _ascending([_stated(names[i], around) for i in begins])
+    ends = [*zip(begins, places, strict=True), (len(names), Fraction(1))]
+    for (begin, low), (end, high) in itertools.pairwise(ends):
+        within = _positions([name[1:] for name in names[begin:end]], ticks[begin:end], around)
+        found += [low + position * (high - low) for position in within]
+    return found
+
+
+def _stated(name: list[str], ticks: Sequence[Fraction]) -> Fraction | None:
+    """The position that the first part of a name states; 0 only for what more parts divide."""
+    place = _place(name[0])
+    if place is None or (place.number == 0 and len(name) == 1):
+        return None
+    return ticks[place.number - 1] if place.number and place.count == len(ticks) else place.position
+
+
+def _ascending(stated: Sequence[Fraction | None]) -> list[Fraction]:
+    """Positions, of which those that are missing or do not ascend are replaced by ones evenly between the others."""
+    known = {-1: Fraction(0)}
+    for i, position in enumerate(stated):
+        if position is not None and (position > max(known.values()) or i == 0):
+            known[i] = position
+    known[len(stated)] = Fraction(1)
+    return [
+        low + (high - low) * Fraction(i - before, after - before)
+        for (before, low), (after, high) in itertools.pairwise(known.items())
+        for i in range(max(before, 0), after)
+    ]
 
 
 def _placed(keys: Sequence[str]) -> list[str]:

@@ -8,11 +8,13 @@
     out/  key_001+0of1.png  key_001+1of1.png  …      all layers composited, or .ora files with the layers
           layers/A/key_001+0of1.png  …               each layer
 
-A layer that is missing in the next key is held until that key.
+A layer that is missing in the next key is held until that key. A corrected in-between of one layer, A/key_001+2of3.png,
+divides the gap of that layer alone: others continue through it to their next key.
 """
 
 import contextlib
 import hashlib
+import itertools
 import re
 import secrets
 import sys
@@ -65,6 +67,24 @@ class Cut(NamedTuple):
     cels: list[Cel]  # from back to front
 
 
+class _Stretch(NamedTuple):
+    """The drawings from one key of a layer up to its next one."""
+
+    key: str
+    next: str | None  # None if the key is held
+    ticks: dict[_Place, Fraction]  # of each drawing, between the two; 0 if the key is held
+    gap: Gap
+
+    @property
+    def is_held(self) -> bool:
+        return self.next is None
+
+    @property
+    def drawn(self) -> list[_Place]:
+        """The drawings for which the layer is drawn: the first alone if the key is held."""
+        return list(self.ticks)[: 1 if self.is_held else None]
+
+
 class _Shown(NamedTuple):
     """The picture of one layer in a drawing."""
 
@@ -107,10 +127,21 @@ def _temporary_folder() -> Iterator[Path]:
     folder = place / f"{_TEMPORARY}{secrets.token_hex(8)}"
     with holding(folder):
         try:
-            folder.mkdir(mode=0o700)
+            with _writing_temporary(folder):
+                folder.mkdir(mode=0o700)
             yield folder
         finally:
             files.remove(folder)
+
+
+@contextlib.contextmanager
+def _writing_temporary(path: Path) -> Iterator[None]:
+    """Convert errors of writing a temporary file into InputErrors that say what chooses its place."""
+    try:
+        with files.writing(path):
+            yield
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')} for temporary files by the variable TMPDIR.") from error
 
 
 def interpolate(
@@ -145,7 +176,8 @@ def interpolate(
     if preview:
         files.check_writable(preview)
     blank = _blank(cut)
-    _report_missing(cut)
+    stretches = [_stretches(cut, cel, gaps) for cel in cut.cels]
+    _report_missing(cut, stretches)
     counts = [len(gap.ticks) for gap in gaps]
     named = key_names.of_drawings(list(map(_folder_name, cut.keys)), counts)
     names = {
@@ -161,10 +193,10 @@ def interpolate(
         _check_drawn(cut, out, drawn, set(names.values()), overwrite)
         if preview and not overwrite:
             check_file(preview, out)
-        for cel in cut.cels:
+        for cel, of_cel in zip(cut.cels, stretches, strict=True):
             print(f"Layer {cel.name}", file=sys.stderr)
-            result = _interpolate_cel(cut, cel, _folder_of(cel, out), gaps, named, options)
-            for place, one in _shown(cut, cel, gaps, result.paths):
+            result = _interpolate_cel(cel, of_cel, _folder_of(cel, out), named, counts, options)
+            for place, one in _shown(cel, of_cel, result.paths):
                 stacks[place].append(one)
             drawn_now += result.drawn
         _compose(cut, drawn, names, stacks, blank)
@@ -175,41 +207,75 @@ def interpolate(
 
 
 def _interpolate_cel(
-    cut: Cut, cel: Cel, out: Path, gaps: Sequence[Gap], named: Sequence[str], options: dict[str, Any]
+    cel: Cel,
+    stretches: Sequence[_Stretch],
+    out: Path,
+    named: Sequence[str],
+    counts: Sequence[int],
+    options: dict[str, Any],
 ) -> DrawnSequence:
-    present = [key for key in cut.keys if key in cel.paths]
-    numbers = list(map(cut.keys.index, present))
-    own = [gaps[i] if _spans(cut, cel, i) else Gap((), (1,), blank=1) for i in numbers]
+    paths, gaps = [cel.paths[one.key] for one in stretches], [one.gap for one in stretches]
+    names = [
+        [key_names.drawing(named[i], number, 0 if one.is_held else counts[i], ".png") for i, number in one.drawn]
+        for one in stretches
+    ]
     guides = key_drawings.NO_GUIDES
     if cel.hints:
-        as_named = [key_names.name_of(cel.paths[key]) for key in present]
-        guides = Guides(hints.read(cel.hints, as_named, bool(own[-1].ticks), is_found=True))
-        if unused := [as_named[i] for i in sorted(guides.hints) if not _spans(cut, cel, numbers[i])]:
+        as_named = list(map(key_names.name_of, paths))
+        guides = Guides(hints.read(cel.hints, as_named, bool(gaps[-1].ticks), is_found=True), source=cel.hints)
+        if unused := [as_named[i] for i in sorted(guides.hints) if stretches[i].is_held]:
             print(
                 f"{cel.hints}: the next key lacks the layer, so hints of {listed(unused)} are not used.",
                 file=sys.stderr,
             )
-    paths, names = [cel.paths[key] for key in present], [named[i] for i in numbers]
-    return key_drawings.interpolate_keys(paths, out, own, names=names, guides=guides, **options)
+    return key_drawings.interpolate_keys(paths, out, gaps, names=names, guides=guides, **options)
 
 
-def _spans(cut: Cut, cel: Cel, gap: int) -> bool:
-    """Whether both keys of a gap have the layer."""
-    return all(cut.keys[i % len(cut.keys)] in cel.paths for i in (gap, gap + 1))
+def _stretches(cut: Cut, cel: Cel, gaps: Sequence[Gap]) -> list[_Stretch]:
+    """All drawings that show a layer, by its keys."""
+    positions = key_names.positions(cut.keys, [gap.ticks for gap in gaps])
+    return [_stretch(cut, cel, gaps, positions, i) for i, key in enumerate(cut.keys) if key in cel.paths]
 
 
-def _shown(cut: Cut, cel: Cel, gaps: Sequence[Gap], paths: list[Path]) -> Iterator[tuple[_Place, _Shown]]:
+def _stretch(cut: Cut, cel: Cel, gaps: Sequence[Gap], positions: Sequence[Fraction], begin: int) -> _Stretch:
+    """The drawings from key `begin`, through corrections of other layers in its gap."""
+    count, wholes = len(cut.keys), key_names.divided(cut.keys)
+    others = itertools.takewhile(
+        lambda i: cut.keys[i] not in cel.paths and wholes[i] == wholes[begin], range(begin + 1, count)
+    )
+    end = begin + 1 + len(list(others))
+
+    def place(i: int, tick: Fraction) -> Fraction:
+        """A tick of gap `i`, in the gap that corrections divide."""
+        is_within = i + 1 < count and wholes[i + 1] == wholes[begin]
+        return positions[i] + tick * ((positions[i + 1] if is_within else 1) - positions[i])
+
+    first, length = positions[begin], place(end - 1, Fraction(1)) - positions[begin]
+    ticks = {
+        (i, number): (place(i, tick) - first) / length
+        for i in range(begin, end)
+        for number, tick in enumerate((Fraction(0), *gaps[i].ticks))
+    }
+    key, after = cut.keys[begin], cut.keys[end % count]
+    is_last = end == count and not (gaps[-1].ticks or gaps[-1].is_eased)
+    if after not in cel.paths or is_last:
+        return _Stretch(key, None, dict.fromkeys(ticks, Fraction(0)), Gap((), (1,), blank=1))
+    exposures = tuple(exposure for gap in gaps[begin:end] for exposure in gap.exposures)
+    is_eased = all(gap.is_eased for gap in gaps[begin:end])
+    return _Stretch(key, after, ticks, Gap(tuple(ticks.values())[1:], exposures, is_eased=is_eased))
+
+
+def _shown(cel: Cel, stretches: Sequence[_Stretch], paths: Sequence[Path]) -> Iterator[tuple[_Place, _Shown]]:
     """The picture of a layer in each drawing that shows it."""
     waiting = iter(paths)
-    for i, (key, gap) in enumerate(zip(cut.keys, gaps, strict=True)):
-        if key not in cel.paths:
-            continue
-        opacity, path = cel.opacities.get(key, 1.0), next(waiting)
-        after = cel.opacities.get(cut.keys[(i + 1) % len(cut.keys)], 1.0) if _spans(cut, cel, i) else opacity
-        for number, tick in enumerate((Fraction(0), *gap.ticks)):
-            if number and _spans(cut, cel, i):
+    for one in stretches:
+        opacity = cel.opacities.get(one.key, 1.0)
+        after = opacity if one.next is None else cel.opacities.get(one.next, 1.0)
+        path = next(waiting)
+        for number, (place, tick) in enumerate(one.ticks.items()):
+            if number and not one.is_held:
                 path = next(waiting)
-            yield (i, number), _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
+            yield place, _Shown(cel.name, path, opacity + float(tick) * (after - opacity))
 
 
 def _compose(
@@ -363,23 +429,32 @@ def _of_folders(folder: Path) -> Cut:
 
 
 def _matched(cels: list[Cel]) -> list[Cel]:
-    """The same, with keys without the name of their layer, A/A0001 and B/B0001, if keys of layers match only then."""
-    if _share_keys(cels):
-        return cels
-    without = [
-        replace(cel, paths={_without_layer(cel.name, key): path for key, path in cel.paths.items()}) for cel in cels
-    ]
+    """The same, with keys without the name of their layer, A/A0001 and B/B0001, if more keys of layers match then."""
+    without = [_renamed(cel, {key: _without_layer(cel.name, key) for key in cel.paths}) for cel in cels]
     is_one_to_one = all(len(new.paths) == len(cel.paths) for new, cel in zip(without, cels, strict=True))
-    if not is_one_to_one or not _share_keys(without):
+    if not is_one_to_one or _matches(without) <= _matches(cels):
         return cels
-    key, path = next(iter(without[0].paths.items()))
-    print(f"Keys match without the name of their layer: {path} is of key {key}.", file=sys.stderr)
+    layer, before, key = next(
+        (cel.name, before, key)
+        for cel, new in zip(cels, without, strict=True)
+        for before, key in zip(cel.paths, new.paths, strict=True)
+        if before != key
+    )
+    print(
+        f"Keys match without the name of their layer: {before} of the layer {layer!r} is of key {key}.", file=sys.stderr
+    )
     return without
 
 
-def _share_keys(cels: list[Cel]) -> bool:
-    """Whether any key is in several layers."""
-    return len({key for cel in cels for key in cel.paths}) < sum(len(cel.paths) for cel in cels)
+def _renamed(cel: Cel, names: dict[str, str]) -> Cel:
+    """A layer with other names of its keys."""
+    paths = {names[key]: path for key, path in cel.paths.items()}
+    return replace(cel, paths=paths, opacities={names[key]: opacity for key, opacity in cel.opacities.items()})
+
+
+def _matches(cels: list[Cel]) -> int:
+    """The number of keys of layers that another layer before has."""
+    return sum(len(cel.paths) for cel in cels) - len({key for cel in cels for key in cel.paths})
 
 
 def _without_layer(layer: str, key: str) -> str:
@@ -429,22 +504,40 @@ def _of_groups(path: Path, folder: Path) -> Cut:
                 raise InputError(f"{path}: the group {group.name!r} has two keys named {part.name!r}; rename one.")
             _put(folder, cel, part.name, part, group.opacity * part.opacity)
         cels.append(cel)
-    return _of_cels(cels)
+    return _of_cels(_matched(cels))
 
 
 def _of_cels(cels: list[Cel]) -> Cut:
     """Keys in the order of their names."""
+    cels = _at_keys(cels)
     keys = {key for cel in cels for key in cel.paths}
     return Cut(sorted(keys, key=lambda name: (key_names.order(name), name)), cels)
 
 
+def _at_keys(cels: list[Cel]) -> list[Cel]:
+    """The same, where a drawing at a key that only other layers have, key_001+2of3+0of3, is that key of its layer."""
+    orders = {key: key_names.order(key) for cel in cels for key in cel.paths}
+    found = []
+    for cel in cels:
+        names = {key: key for key in cel.paths}
+        for name in cel.paths:
+            start = key_names.key_at(name)
+            if start != name:
+                at = (key for key in orders.keys() - {*names.values()} if orders[key] == key_names.order(start))
+                names[name] = min(at, default=name)
+        found.append(_renamed(cel, names))
+    return found
+
+
 def _put(folder: Path, cel: Cel, key: str, layer: Layer, opacity: float) -> None:
     within = folder / _folder_name(cel.name)
-    within.mkdir(exist_ok=True)
+    with _writing_temporary(within):
+        within.mkdir(exist_ok=True)
     path = within / files.fitting(_folder_name(key), ".png")
     if path.exists():
         raise InputError(f"Two keys or layers are named alike, as {key} of {cel.name}; rename one.")
-    formats.write(path, layer.pixels, layer.tags)
+    with _writing_temporary(path):
+        formats.write(path, layer.pixels, layer.tags)
     cel.paths[key], cel.opacities[key] = path, opacity
 
 
@@ -505,9 +598,10 @@ def _transparent(path: Path) -> Picture:
     return Picture(blank, tags=picture.tags).converted(PixelType.of(blank))
 
 
-def _report_missing(cut: Cut) -> None:
-    for cel in cut.cels:
-        missing = [key for key in cut.keys if key not in cel.paths]
+def _report_missing(cut: Cut, stretches: Sequence[Sequence[_Stretch]]) -> None:
+    for cel, of_cel in zip(cut.cels, stretches, strict=True):
+        shown = {i for one in of_cel for i, _ in one.ticks}
+        missing = [key for i, key in enumerate(cut.keys) if i not in shown]
         if missing:
             held = "it is not shown there, and what precedes is held until then"
             print(f"The layer {cel.name!r} is not in {listed(missing)}; {held}.", file=sys.stderr)

@@ -246,6 +246,46 @@ def test_a_changed_key_concerns_its_gaps(tmp_path, keys):
     assert interpolate(keys, tmp_path / "out", between="1", ease="in").drawn == 3
 
 
+def change_while_drawing(monkeypatch, change) -> None:
+    """Call a function each time after the keys of a gap were read."""
+    prepare = Interpolator.prepare
+
+    def prepared(*arguments):
+        change()
+        return prepare(*arguments)
+
+    monkeypatch.setattr(Interpolator, "prepare", prepared)
+
+
+def test_a_key_that_changes_during_the_run_ends_it(tmp_path, keys, monkeypatch):
+    key, out = keys / "key_002.png", tmp_path / "out"
+    before = key.read_bytes()
+    with monkeypatch.context() as during:
+        change_while_drawing(during, lambda: write_key(key, 9))
+        with pytest.raises(InputError, match=r"key_002\.png was changed during the run; run again"):
+            interpolate(keys, out, between="2")
+    assert sorted(contents(out)) == [f"key_001+{i}of2.png" for i in range(3)]
+    key.write_bytes(before)
+    assert interpolate(keys, out, between="2").drawn == 2
+    interpolate(keys, tmp_path / "whole", between="2")
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_key_that_changes_before_another_gap_is_eased_by_it_ends_the_run(tmp_path, keys, monkeypatch):
+    write_key(keys / "key_004.png", 5)
+    monkeypatch.setattr(Interpolator, "check_eases", lambda _: None)
+    change_while_drawing(monkeypatch, lambda: write_key(keys / "key_001.png", 9))
+    with pytest.raises(InputError, match=r"key_001\.png was changed during the run"):
+        interpolate(keys, tmp_path / "out", ease="auto")
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(b""), lambda path: path.unlink(missing_ok=True)])
+def test_a_key_that_is_half_written_or_gone_ends_the_run(tmp_path, keys, monkeypatch, change):
+    change_while_drawing(monkeypatch, lambda: change(keys / "key_003.png"))
+    with pytest.raises(InputError, match=r"key_003\.png was changed during the run; run again"):
+        interpolate(keys, tmp_path / "out")
+
+
 def test_what_was_changed_by_hand_is_never_touched(tmp_path, keys):
     out = tmp_path / "out"
     interpolate(keys, out, between="2")

@@ -1,10 +1,11 @@
 """Names of keys and drawings: order, corrections, and names that sort."""
 
 import itertools
+from fractions import Fraction
 
 import pytest
 
-from _train.frame_interpolation.keys import key_names
+from _train.frame_interpolation.keys import key_names, timing
 
 
 def drawn(keys: list[str], *counts: int) -> list[str]:
@@ -98,3 +99,24 @@ def test_names_that_cannot_sort_stay_as_they_are():
 )
 def test_names_of_drawings_are_known(name, is_drawn):
     assert key_names.is_drawn(name) == is_drawn
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["k1", "k1+1of3", "k1+2of3", "k2"], ["0", "1/4", "1/2", "0"]),
+        (["k1", "k1+0of3+1of3", "k1+2of3", "k1+2of3+1of3", "k2"], ["0", "1/8", "1/2", "5/8", "0"]),
+        (["k1", "k1+2of3+1of1", "k1+3of3"], ["0", "5/8", "3/4"]),
+        (["k1", "k1+2of3", "k1+4of7", "k1+fixed", "k1+fixed+1of1"], ["0", "1/2", "2/3", "5/6", "11/12"]),
+        (["k1", "k1+0of3", "k1+1of2"], ["0", "1/6", "1/3"]),
+        (["k1", "k2", "K02", "K02+1of1", "k3+1of1"], ["0", "0", "0", "1/2", "0"]),
+    ],
+)
+def test_positions_of_corrections(keys, expected):
+    even = [timing.even(3)] * len(keys)
+    assert key_names.positions(keys, even) == list(map(Fraction, expected))
+
+
+def test_a_correction_has_the_tick_of_the_drawing_that_it_corrects():
+    ticks = [Fraction("0.1"), Fraction("0.2"), Fraction("0.9")]
+    assert key_names.positions(["k1", "k1+2of3", "k1+5of5"], [ticks] * 3) == [0, Fraction("0.2"), Fraction(5, 6)]

@@ -1,5 +1,6 @@
 """Keys in layers: each layer is drawn by itself, and all lie over one another."""
 
+import errno
 import json
 import os
 import shutil
@@ -166,7 +167,7 @@ def test_keys_may_bear_the_name_of_their_layer(tmp_path, capsys, names):
     rest = "c12_0000" if "c12" in names else "0000"
     assert drawn == [f"{rest}+0of1.png", f"{rest}+1of1.png", f"{rest[:-1]}1+0of0.png"]
     said = capsys.readouterr().err
-    assert f"Keys match without the name of their layer: {cut}/A/{names.format('A', 0)}.png is of key {rest}." in said
+    assert f"without the name of their layer: {names.format('A', 0)} of the layer 'A' is of key {rest}." in said
     assert "is held" not in said
 
 
@@ -218,6 +219,19 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path, documents, monkey
     assert not list((tmp_path / "temporary").iterdir())
 
 
+def test_a_full_disk_for_temporary_files_is_told_with_what_chooses_it(tmp_path, documents, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(formats.png, "insert", write)
+    said = r"ground/k0\.png cannot be written \(No space left .*\); make room or choose another place for temporary"
+    with pytest.raises(InputError, match=f"{said} files by the variable TMPDIR"), layered_keys.opened([documents]):
+        pass
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 def test_a_layer_named_as_keys_are_is_no_prefix_where_keys_match(tmp_path, capsys):
     for layer in ("k", "ground"):
         (tmp_path / "cut" / layer).mkdir(parents=True)
@@ -263,6 +277,20 @@ def test_one_document_of_groups(tmp_path):
         np.testing.assert_array_equal(image.read(cut.cels[1].paths["2/2"]), cel(30, 12))
     names = [path.name for path in interpolate(tmp_path / "cut.psd", tmp_path / "out").paths]
     assert names == ["1_2+0of1.png", "1_2+1of1.png", "2_2+0of0.png"]
+
+
+def test_keys_of_groups_may_bear_the_name_of_their_group(tmp_path, capsys):
+    psd_tools = pytest.importorskip("psd_tools")
+    psd = psd_tools.PSDImage.new("RGB", (56, 40))
+    for name, opacity in (("A", 255), ("B", 51)):
+        group = psd.create_group(name=name)
+        for i in range(2):
+            group.append(psd.create_pixel_layer(Image.fromarray(cel(4, 4)), name=f"{name}{i + 1}", opacity=opacity))
+    psd.save(tmp_path / "cut.psd")
+    with layered_keys.opened([tmp_path / "cut.psd"]) as cut:
+        assert cut.keys == ["1", "2"]
+        assert [(one.name, one.opacities) for one in cut.cels] == [("A", {"1": 1, "2": 1}), ("B", {"1": 0.2, "2": 0.2})]
+    assert "without the name of their layer: A1 of the layer 'A' is of key 1." in capsys.readouterr().err
 
 
 def test_what_is_refused(tmp_path, documents):
@@ -369,3 +397,116 @@ def test_hints_before_a_key_that_lacks_the_layer_are_reported(tmp_path, capsys):
     interpolate(cut, tmp_path / "out")
     said = capsys.readouterr().err
     assert f"{cut}/B/hints.json: the next key lacks the layer, so hints of k1 are not used." in said
+
+
+def test_hints_of_a_layer_that_are_refused_are_named_by_their_file(tmp_path):
+    cut = write_cut(tmp_path / "cut", {"A": (), "B": ()})
+    (cut / "B" / "hints.json").write_text('{"hints": [{"from": [99, 10], "to": [10, 10]}]}')
+    with pytest.raises(InputError, match=r"B/hints\.json, hints of k0: Hint 1 begins at 99,10, outside"):
+        interpolate(cut, tmp_path / "out")
+
+
+def drawings_of(out: Path, layer: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "layers" / layer).glob("*.png"))}
+
+
+def correct(out: Path, cut: Path, layer: str, name: str) -> None:
+    shutil.copy(out / "layers" / layer / name, cut / layer)
+
+
+@pytest.mark.parametrize("ease", ["none", "in"])
+def test_a_correction_concerns_its_own_layer_alone(tmp_path, capsys, ease):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": ()}), tmp_path / "out"
+    interpolate(cut, out, between="3", ease=ease)
+    before = drawings_of(out, "B")
+    correct(out, cut, "A", "k0+2of3.png")
+    capsys.readouterr()
+    result = interpolate(cut, out, between="3", ease=ease)
+    said = capsys.readouterr().err
+    assert "The layer 'B'" not in said
+    names = [*(f"k0+0of3+{i}of3.png" for i in range(4)), *(f"k0+2of3+{i}of3.png" for i in range(4)), "k1+0of0.png"]
+    assert [path.name for path in result.paths] == names
+    after = drawings_of(out, "B")
+    assert list(after) == names
+    assert len({*after.values()}) == len(names)  # it moves all the time
+    assert after["k0+2of3+0of3.png"] == before["k0+2of3.png"]
+    if ease == "none":
+        assert "layers/B" not in said  # none is removed
+        assert set(before.values()) < set(after.values())
+        assert result.drawn == 6 + 4
+    for path in result.paths:
+        alone = image.read(out / "layers" / "B" / path.name)
+        np.testing.assert_array_equal(image.read(path)[:, 26:, 3], alone[:, 26:, 3])  # where A is not
+    assert interpolate(cut, out, between="3", ease=ease).drawn == 0
+
+
+def test_layers_may_be_corrected_one_after_another(tmp_path):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": (), "C": ()}), tmp_path / "out"
+    interpolate(cut, out, between="3")
+    whole = drawings_of(out, "B")
+    correct(out, cut, "A", "k0+2of3.png")
+    interpolate(cut, out, between="3")
+    correct(out, cut, "C", "k0+2of3+2of3.png")
+    names = [path.name for path in interpolate(cut, out, between="3").paths]
+    assert len(names) == 13
+    for layer in "ABC":
+        drawn = drawings_of(out, layer)
+        assert list(drawn) == names
+        assert len({*drawn.values()}) == len(names)
+    assert drawings_of(out, "B")["k0+2of3+0of3+0of3.png"] == whole["k0+2of3.png"]
+    correct(out, cut, "B", "k0+2of3+0of3+0of3.png")  # at the correction of A
+    assert [path.name for path in interpolate(cut, out, between="3").paths] == names
+
+
+def test_a_layer_is_held_through_corrections_of_others(tmp_path, capsys):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": ()}, keys=3), tmp_path / "out"
+    (cut / "B" / "k1.png").unlink()
+    interpolate(cut, out)
+    for key in ("k0", "k1"):
+        correct(out, cut, "A", f"{key}+1of1.png")
+    correct(out, cut, "A", "k2+0of0.png")
+    (cut / "A" / "k2+0of0.png").rename(cut / "A" / "k2+fixed.png")  # after the last key
+    capsys.readouterr()
+    result = interpolate(cut, out)
+    assert "The layer 'B' is not in k1, k1+1of1; it is not shown there" in capsys.readouterr().err
+    shown = [path.name for path in result.paths if image.read(path)[:, 26:, 3].any()]
+    first = ["k0+0of1+0of1.png", "k0+0of1+1of1.png", "k0+1of1+0of1.png", "k0+1of1+1of1.png"]
+    assert shown == [*first, "k2+0of1.png", "k2+1of1.png", "k2+fixed+0of0.png"]
+    assert sorted(drawings_of(out, "B")) == ["k0+0of1+0of0.png", "k2+0of0.png"]
+
+
+def test_a_correction_in_the_gap_that_closes_a_loop(tmp_path):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": ()}), tmp_path / "out"
+    interpolate(cut, out, is_loop=True)
+    before = drawings_of(out, "B")
+    correct(out, cut, "A", "k1+1of1.png")
+    names = [path.name for path in interpolate(cut, out, is_loop=True).paths]
+    after = drawings_of(out, "B")
+    assert list(after) == names
+    assert after["k1+1of1+0of1.png"] == before["k1+1of1.png"]
+
+
+def test_opacity_changes_evenly_through_a_correction_of_another_layer(tmp_path):
+    keys, ground = tmp_path / "keys", Layer("ground", GROUND)
+    keys.mkdir()
+    for i in range(2):
+        layers.write_ora(keys / f"k{i}.ora", [ground, Layer("fades", cel(4, 4), 1 - 0.8 * i)])
+    layers.write_ora(keys / "k0+1of3.ora", [ground])
+    result = interpolate(keys, tmp_path / "out", suffix=".ora", between="1")
+    drawn = {path.stem: layers.read(path).layers[1].opacity for path in result.paths}
+    assert drawn == pytest.approx(
+        {"k0+0of3+0of1": 1, "k0+0of3+1of1": 0.9, "k0+1of3+0of1": 0.8, "k0+1of3+1of1": 0.5, "k1+0of0": 0.2}
+    )
+
+
+def test_keys_that_bear_the_name_of_their_layer_match_beside_corrections(tmp_path, capsys):
+    cut, out = write_cut(tmp_path / "cut", {"A": (), "B": ()}), tmp_path / "out"
+    for path in cut.rglob("k*.png"):
+        path.rename(path.with_name(path.parent.name + path.name[1:]))
+    interpolate(cut, out)
+    for layer in "AB":
+        correct(out, cut, layer, "0+1of1.png")
+    capsys.readouterr()
+    names = ["0+0of1+0of1.png", "0+0of1+1of1.png", "0+1of1+0of1.png", "0+1of1+1of1.png", "1+0of0.png"]
+    assert [path.name for path in interpolate(cut, out).paths] == names
+    assert "without the name of their layer: A0 of the layer 'A' is of key 0." in capsys.readouterr().err
