@@ -24,7 +24,7 @@ _KINDS = {(1, 1): "444", (2, 2): "420", (2, 1): "422", (4, 1): "411", (1, 2): "4
 _PROBE = 32  # pixels
 _NEGLIGIBLE = 1e-5  # weight
 _REACH = 16  # samples of chroma to each side, beyond which weights are negligible
-_BLOCK = 64  # samples of chroma that one product of matrices fits
+_BLOCK = 32  # samples of chroma, and columns, that one product of matrices fits
 
 
 def subsampling(pixel_format: av.VideoFormat) -> tuple[int, int]:
@@ -113,5 +113,17 @@ def _upsampling(length: int, factor: int, position: float) -> np.ndarray:
 
 
 def _applied(blocks: list[_Block], values: np.ndarray) -> np.ndarray:
-    """Fit the first axis of (length, n); no blocks leave it as it is."""
-    return np.concatenate([matrix @ values[first:last] for matrix, first, last in blocks]) if blocks else values
+    """Fit the first axis of (length, n); no blocks leave it as it is.
+
+    The products are small enough for BLAS to compute each on the calling thread. Its own threads would compete with
+    those that draw the next frames.
+    """
+    if not blocks:
+        return values
+    n = values.shape[1]
+    padded = np.pad(values, ((0, 0), (0, -n % _BLOCK)))
+    fitted = []
+    for matrix, first, last in blocks:
+        parts = padded[first:last].reshape(last - first, -1, _BLOCK).swapaxes(0, 1)
+        fitted.append((matrix @ parts).swapaxes(0, 1).reshape(len(matrix), -1))
+    return np.concatenate(fitted)[:, :n]
