@@ -76,6 +76,11 @@ def has_alpha(frame_format: av.VideoFormat) -> bool:
     return frame_format.has_palette or any(component.is_alpha for component in frame_format.components)
 
 
+def is_planar_ycbcr(frame_format: av.VideoFormat) -> bool:
+    """Whether a format of Y'CbCr has a plane per component, whose values are numbers of this machine."""
+    return re.fullmatch(r"yuv[aj]?4\d\dp(\d+le)?", frame_format.name) is not None
+
+
 def packed_rgb(deep: bool, alpha: bool) -> str:
     """The name of the format of RGB or RGBA arrays, uint16 if `deep`, else uint8."""
     return ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
@@ -179,12 +184,12 @@ def _levels(values: np.ndarray, scale: float, offset: float, bits: int) -> np.nd
     """Positive values · scale + offset, rounded to levels of so many bits."""
     if bits == 8:
         return cv2.convertScaleAbs(values, alpha=scale, beta=offset)
-    return cv2.min(cv2.addWeighted(values, scale, values, 0, offset, dtype=cv2.CV_16U), 2**bits - 1)
+    return (values * np.float32(scale) + np.float32(offset)).round().clip(0, 2**bits - 1).astype(np.uint16)
 
 
 def _planar(target: av.VideoFormat) -> str:
-    """The planar format of the same resolution and depth as a format of Y'CbCr."""
-    if re.match(r"yuv[aj]?4\d\dp", target.name):
+    """The planar, little-endian format of the same resolution and depth as a format of Y'CbCr."""
+    if is_planar_ycbcr(target):
         return target.name
     bits = target.components[0].bits
     alpha = "a" if has_alpha(target) else ""

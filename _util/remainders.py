@@ -22,7 +22,7 @@ class Remainder:
     """What one frame loses.
 
     Args:
-        stored: the decoded frame, in planar Y'CbCr.
+        stored: the decoded frame, in a format that `colour.is_planar_ycbcr`.
         pixels: the same frame as (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16.
         tags: of the encoder.
     """
@@ -61,10 +61,3 @@ class _Lost(NamedTuple):
     def between(cls, before: np.ndarray, after: np.ndarray) -> "_Lost":
         rows, columns = np.nonzero(before != after)
         return cls(rows, columns, before[rows, columns].astype(np.int32) - after[rows, columns])
-
-
-def can_be_lost(stored: av.VideoFrame) -> bool:
-    """Whether a frame is of planar Y'CbCr, of which RGB is no full representation."""
-    frame_format = stored.format
-    is_planar = len(stored.planes) == len(frame_format.components) > 2
-    return is_planar and not colour.holds_rgb(frame_format)

@@ -17,19 +17,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from _util import (
-    animations,
-    chroma,
-    colour,
-    drawings,
-    encoders,
-    files,
-    hdr,
-    pixel_formats,
-    quiet,
-    remainders,
-    sequences,
-)
+from _util import animations, chroma, colour, drawings, encoders, files, hdr, pixel_formats, quiet, sequences
 from _util.colour import Colour
 from _util.decoding import STREAM, Damage, File, Metadata, Treatment, open_input
 from _util.errors import InputError
@@ -249,7 +237,7 @@ class Writer:
 
     def _remainder_of(self, source: Frame) -> Remainder | None:
         stored = source.stored
-        if stored is None or not self._takes(stored) or not remainders.can_be_lost(stored):
+        if stored is None or not self._takes(stored) or not colour.is_planar_ycbcr(stored.format):
             return None
         if self._remainder is None or self._remainder[0] is not source:
             self._remainder = source, Remainder(stored, source.pixels, self.encoding.colour)

@@ -7,6 +7,7 @@ import pytest
 
 from _util import chroma, colour, planes
 from _util.colour import Colour
+from _util.pixels import as_16_bits
 
 H, W = 90, 120
 PLACES = [chroma.LEFT, chroma.CENTER, chroma.TOP_LEFT, chroma.TOP, chroma.BOTTOM_LEFT, chroma.BOTTOM]
@@ -73,16 +74,24 @@ def test_chroma_survives_conversion_to_rgb_and_back(decoded, pixel_format, place
         assert np.abs(after - before).mean() < 0.1
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv411p", "yuv440p", "yuv410p", "yuva420p", "nv12", "yuyv422"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv422p", "yuv411p", "yuv440p", "yuv410p", "yuva420p", "nv12", "yuyv422", "yuv420p10be", "p010le"]
+)
 @pytest.mark.parametrize("size", [(H, W), (H - 1, W - 3), (2, 2), (1, 1), (200, 600)])
 @pytest.mark.parametrize("levels_range", [colour.LIMITED, colour.FULL])
 def test_conversion_there_and_back_is_the_same_whenever_it_is_repeated(pixel_format, size, levels_range):
+    if pixel_format == "p010le" and size[1] % 2:
+        pytest.skip("swscale spoils the last column, and encoders of this format take even sides alone")
     noise = np.random.default_rng(1).normal(size=(*size, 3)).astype(np.float32)
     pixels = (128 + 40 * cv2.GaussianBlur(noise, None, 3).reshape(*size, 3)).clip(60, 190).astype(np.uint8)
+    deep = colour.is_deep(av.VideoFormat(pixel_format))
+    if deep:
+        pixels = as_16_bits(pixels)
     tags = Colour(range=levels_range)
     first = colour.from_rgb(pixels, pixel_format, tags)
-    second = colour.from_rgb(colour.to_rgb(first, size, False), pixel_format, tags)
-    apart = np.abs(colour.to_rgb(second, size, False).astype(int) - colour.to_rgb(first, size, False))
+    second = colour.from_rgb(colour.to_rgb(first, size, deep), pixel_format, tags)
+    apart = np.abs(colour.to_rgb(second, size, deep).astype(int) - colour.to_rgb(first, size, deep))
+    apart = apart / (257 if deep else 1)
     assert apart.max() <= 3
     assert apart.mean() < 0.05
 

@@ -9,7 +9,7 @@ import pytest
 
 from _util import colour, planes
 from _util.colour import Colour
-from _util.remainders import Remainder, can_be_lost
+from _util.remainders import Remainder
 from _util.video import Encoding, Reader, Writer
 
 H, W = 96, 128
@@ -68,10 +68,3 @@ def test_what_differs_is_as_it_was_drawn(source):
     np.testing.assert_array_equal(found[0][42:54, 52:78], plain[0][42:54, 52:78])
     np.testing.assert_array_equal(found[1][:12], stored[1][:12])
     assert np.abs(plain[1][:24] - stored[1][:24]).max() > 8  # what would flicker
-
-
-@pytest.mark.parametrize(
-    ("pixel_format", "can"), [("yuv420p", True), ("yuva420p", True), ("gbrp", False), ("gray", False), ("nv12", False)]
-)
-def test_what_can_lose(pixel_format, can):
-    assert can_be_lost(av.VideoFrame(16, 16, pixel_format)) == can
