@@ -121,3 +121,14 @@ def test_chroma_is_enlarged_as_swscale_does(decoded, place):
     expected = chroma._upsampling(64, 2, y) @ levels(frame)[1] @ chroma._upsampling(96, 2, x).T
     inside = slice(4, -4), slice(4, -4)
     np.testing.assert_allclose(full[inside], expected[inside], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "is_planar"),
+    [
+        *(("yuv420p", True), ("yuvj444p", True), ("yuva420p", True), ("yuv422p10le", True)),
+        *(("gbrp", False), ("gray", False), ("nv12", False), ("yuv420p10be", False), ("yuyv422", False)),
+    ],
+)
+def test_what_has_a_plane_of_numbers_per_component(pixel_format, is_planar):
+    assert colour.is_planar_ycbcr(av.VideoFormat(pixel_format)) == is_planar
