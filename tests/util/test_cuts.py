@@ -130,6 +130,29 @@ def test_fast_gestures():
     assert found(frames) == [0]
 
 
+def waving(x: float) -> list[np.ndarray]:
+    """Twelve drawings of a figure of flat colours on plain ground, whose arm swings to and fro."""
+    frames = []
+    for phase in np.arange(12) / 12:
+        frame, middle = np.full((H, W, 3), (230, 220, 190), np.uint8), x + 20 * phase
+        body = np.array([(-20, 85), (20, 85), (25, 165), (-25, 165)]) + (middle, 0)
+        head = cv2.ellipse2Poly((round(middle), 65), (19, 19), 0, 0, 360, 5)
+        angle = np.radians(-50 + 70 * np.sin(2 * np.pi * phase))
+        turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        arm = np.array([(0, -6.5), (60, -5.5), (65, 0), (60, 5.5), (0, 6.5)]) @ turned + (middle + 19, 92.5)
+        for shape, rgb in ((body, (60, 90, 190)), (head, (250, 210, 170)), (arm, (200, 60, 60))):
+            points = np.round(16 * shape).astype(np.int32)
+            cv2.fillPoly(frame, [points], rgb, cv2.LINE_AA, 4)
+            cv2.polylines(frame, [points], True, (30, 25, 30), 1, cv2.LINE_AA, 4)
+        frames.append(frame)
+    return frames
+
+
+def test_figures_on_plain_ground():
+    assert found(waving(130)) == [0]
+    assert found(waving(110) + waving(190)) == [0, 12]
+
+
 @pytest.mark.parametrize("length", [1, 3, 5, 6, 7, 12])
 @pytest.mark.parametrize("rgb", [WHITE, BLACK])
 def test_blank_frames_between_shots_are_cut_on_both_sides(rgb, length):
