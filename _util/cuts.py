@@ -3,10 +3,11 @@
 Two frames belong to one shot if forward-backward consistent optical flow maps much of what changed in one to the other.
 Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts. Distance matters little, so pans
 and big gestures are not cuts either; but if the whole picture jumps while it is calm before and after, that is a cut
-within a scene. Similar palettes do not hide a cut. Frames of a single colour, as in flashes, belong to the current shot
+within a scene. Similar palettes do not hide a cut. In drawings on a ground of one colour, which flow follows badly, what
+keeps its place and its colour counts as found again too. Frames of a single colour, as in flashes, belong to the current shot
 if it is seen again after them.
 
-Frames are (h, w, 3) RGB, uint8 or uint16; they are compared in grey at 108×192.
+Frames are (h, w, 3) RGB, uint8 or uint16; they are compared at 108×192, in grey except where colour is named.
 """
 
 import functools
@@ -32,6 +33,8 @@ _EVEN = 0.5  # of 255; contrast added to the weight of every block
 _STILL = 0.35  # share of the picture that suffices for a hold if it is unchanged
 _SMALL = 0.1  # share of the picture's area below which a change is no cut
 _SURE = 0.5  # share found again above which no further flow is computed
+_ALIKE = 10  # of 255; largest difference of a channel at which colours are the same
+_PLAIN = 0.5  # share of the picture from which on a colour that both frames have there is their ground
 
 _JUMP = 0.07  # of the width; motion above which a jump is a cut if the picture is calm before and after
 _CALM = 1 / 3  # of that motion
@@ -43,6 +46,7 @@ class _Frame:
     stretched: np.ndarray  # (h, w) uint8, normalized in mean and contrast
     detail: np.ndarray  # (h, w) float32, grey minus its local mean
     contrast: float  # root mean square of the detail
+    colour: np.ndarray  # (h, w, 3) uint8
 
 
 class _Match(NamedTuple):
@@ -132,7 +136,9 @@ def _reduce(frame: np.ndarray) -> _Frame:
     mean, deviation = (value.item() for value in cv2.meanStdDev(grey))
     stretched = np.clip(128 + (grey - mean) * (50 / max(deviation, 2)), 0, 255).astype(np.uint8)
     detail = grey - cv2.blur(grey, (11, 11))
-    return _Frame(grey, stretched, detail, cv2.norm(detail) / detail.size**0.5)
+    colour = cv2.resize(frame, _SIZE[::-1], interpolation=cv2.INTER_AREA)
+    colour = cv2.convertScaleAbs(colour, alpha=255 / np.iinfo(frame.dtype).max)
+    return _Frame(grey, stretched, detail, cv2.norm(detail) / detail.size**0.5, colour)
 
 
 class _FlowMatcher:
@@ -165,7 +171,8 @@ class _FlowMatcher:
         if found.share > _SURE:
             return found
         pan, _ = cv2.phaseCorrelate(one.detail, other.detail, self.window)
-        return max(found, self._follow(one, other, changed, differs, pan))
+        found = max(found, self._follow(one, other, changed, differs, pan))
+        return found._replace(share=found.share + _share_in_place(one, other))
 
     def _follow(
         self, one: _Frame, other: _Frame, changed: np.ndarray, differs: np.ndarray, pan: Sequence[float]
@@ -185,6 +192,20 @@ class _FlowMatcher:
         return _Match(
             _correlation(one.detail * differs, carried * differs, seen, agrees), float(np.median(square[agrees])) ** 0.5
         )
+
+
+def _share_in_place(one: _Frame, other: _Frame) -> float:
+    """The share of what is not ground in both frames that has the same colour in both; 0 if they share no ground."""
+    is_same = cv2.absdiff(one.colour, other.colour).max(2) <= _ALIKE
+    colours = one.colour[is_same]
+    if len(colours) < _PLAIN * is_same.size:
+        return 0.0
+    numbers = (colours >> 3).astype(np.int32) @ (1, 32, 1024)
+    ground = colours[numbers == np.bincount(numbers).argmax()].mean(0)
+    is_ground = is_same & (np.abs(one.colour - ground).max(2) <= _ALIKE)
+    if np.count_nonzero(is_ground) < _PLAIN * is_same.size or is_ground.all():
+        return 0.0
+    return float(is_same[~is_ground].mean())
 
 
 def _correlation(one: np.ndarray, other: np.ndarray, weight: np.ndarray, mask: np.ndarray | None = None) -> float:
