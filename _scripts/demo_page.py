@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=whole(1, 65535), default=7860, help="of the page (default: 7860)")
     drawing.add_options(parser)
-    drawing.add_matching(parser)
+    drawing.add_matching(parser, default="auto")
     return parser.parse_args()
 
 

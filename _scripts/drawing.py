@@ -52,14 +52,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--checkpoints", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)")
 
 
-def add_matching(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add the option of drawings, not of films, that decides whether strokes and pieces are matched."""
+def add_matching(parser: argparse.ArgumentParser | argparse._ArgumentGroup, default: str) -> None:
+    """Add the option that decides whether strokes and pieces are matched."""
     parser.add_argument(
         "--matching",
         choices=("auto", "off"),
-        default="auto",
-        help="match what rotates so far that the network loses it: strokes of line drawings, pieces of flat drawings "
-        "(default: auto)",
+        default=default,
+        help="auto: match what rotates or moves so far that the network loses it, strokes of line drawings and pieces "
+        f"of flat drawings (default: {default})",
     )
 
 

@@ -155,7 +155,7 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--parts", type=Path, metavar="FILE", help="parts by key: CSV of key,mask,ease,ticks")
     drawing.add_line_art(group)
-    drawing.add_matching(group)
+    drawing.add_matching(group, default="auto")
 
 
 def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def parse() -> argparse.Namespace:
         help="of several IN: what each becomes (default: its own, .mkv where that is not made)",
     )
     drawing.add_options(parser)
+    drawing.add_matching(parser, default="off")
     arguments = parser.parse_args()
     arguments.is_folder = arguments.out.endswith(("/", os.sep))
     arguments.out = Path(arguments.out)
@@ -206,6 +207,12 @@ def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
+def method_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How frames are drawn, as keywords of `Interpolator`."""
+    matching = {"matching": arguments.matching} if arguments.matching != "off" else {}
+    return drawing.given(arguments) | matching
+
+
 def require_source(source: Path) -> None:
     """Raise InputError if there is nothing there; PyTorch is not imported for that."""
     if str(source) != "-" and not source.exists() and not sequences.is_pattern(source):
@@ -238,7 +245,7 @@ def main() -> None:
 
     @functools.cache
     def create() -> "tuple[PairInterpolator, dict[str, Any]]":
-        interpolator = Interpolator(**drawing.given(arguments))
+        interpolator = Interpolator(**method_of(arguments))
         return interpolator, interpolator.settings()
 
     process = functools.partial(
@@ -249,7 +256,7 @@ def main() -> None:
         return
     if len(jobs) == 1:
         open_source(jobs[0].source, options)  # where nothing else follows, what is wrong with it ends the run
-    settings = {name: str(value) for name, value in {**options._asdict(), **drawing.given(arguments)}.items()}
+    settings = {name: str(value) for name, value in {**options._asdict(), **method_of(arguments)}.items()}
 
     def forecast_or_keep(job: "VideoJob") -> None:
         if not arguments.overwrite and batch.is_made(job, settings):

@@ -145,11 +145,10 @@ class WebP:
             size = picture.height, picture.width
         self.keep_alpha = keep_alpha and alpha
         self.declared = times[-1]
-        self._count = count = len(times) - 1
+        self._count = len(times) - 1
         self.metadata = Metadata(
             size=size,
-            rate=(count / times[-1]).limit_denominator(1001),
-            count=count,
+            rate=(self._count / times[-1]).limit_denominator(1001),
             duration=times[-1],
             deep=False,
             colour=colour.usual(size[0]),

@@ -61,6 +61,9 @@ class Parser(argparse.ArgumentParser):
             return super().parse_args(*arguments, **options)
         return self.parse_intermixed_args(*arguments, **options)
 
+    def print_help(self, file: Any = None) -> None:
+        (file or sys.stdout).write(self.format_help())  # argparse would ignore that it cannot be written
+
     def error(self, message: str) -> NoReturn:
         file = next((text for text in sys.argv[1:] if text.startswith("-") and os.path.exists(text)), None)  # noqa: PTH110
         if file:

@@ -51,7 +51,6 @@ class Metadata:
     Attributes:
         size: (h, w), upright.
         rate: average frames per second.
-        count: number of frames according to the container, which may be wrong; None if it states none.
         duration: in seconds according to the container, which may be wrong.
         deep: whether pixels are uint16.
         colour: the tags of the video.
@@ -66,7 +65,6 @@ class Metadata:
 
     size: tuple[int, int]
     rate: Fraction
-    count: int | None
     duration: Fraction
     deep: bool
     colour: Colour
@@ -202,7 +200,6 @@ class File:
         return Metadata(
             size=(h, w),
             rate=rate,
-            count=count,
             duration=max(duration, 1 / rate),
             deep=colour.is_deep(frame.format),
             colour=colour.tags(frame),

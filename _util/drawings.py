@@ -39,7 +39,6 @@ class Drawings:
         self.places = list(range(len(self.paths))) if close_gaps else sequence.places
         first_path, first = _first_readable(self.paths)
         pixels = formats.for_display(first)
-        count = self.places[-1] + 1
         kinds = {path.name: _kind(path) for path in self.paths}
         alpha = any(kind.alpha for kind in kinds.values())
         is_deep = any(kind.deep for kind in kinds.values())
@@ -51,11 +50,10 @@ class Drawings:
             _other_colours(kinds),
         )
         self.keep_alpha = keep_alpha and alpha
-        self.declared = count / rate
+        self.declared = (self.places[-1] + 1) / rate
         self.metadata = Metadata(
             size=pixels.shape[:2],
             rate=rate,
-            count=count,
             duration=self.declared,
             deep=is_deep,
             colour=colour.usual(pixels.shape[0]),

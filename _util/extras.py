@@ -3,6 +3,7 @@
 import importlib.util
 
 from _util import places
+from _util.counts import listed
 from _util.errors import InputError
 
 EXTRAS = {
@@ -44,11 +45,13 @@ def missing(error: ModuleNotFoundError) -> str | None:
 
 
 def require(*packages: str) -> None:
-    """Raise InputError if a package of an extra is not installed; none is imported."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise InputError(_sentence(package))
+    """Raise InputError unless the packages, all of one extra, are installed; none is imported."""
+    absent = [package for package in packages if importlib.util.find_spec(package) is None]
+    if absent:
+        raise InputError(_sentence(*absent))
 
 
-def _sentence(package: str) -> str:
-    return f"This needs {package}, which is not installed: {how_to_install(EXTRAS[package])}."
+def _sentence(*packages: str) -> str:
+    are = "is" if len(packages) == 1 else "are"
+    remedy = how_to_install(EXTRAS[packages[0]])
+    return f"This needs {listed(packages, len(packages))}, which {are} not installed: {remedy}."

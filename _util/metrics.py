@@ -1,11 +1,9 @@
-"""Metrics of evaluation, averaged over the images, or the pixels of flow, of all processes.
+"""Metrics of evaluation: of each image, and averaged over the pixels of flow.
 
-Metrics of images take batches (b, 3, h, w) RGB in [0, 1], measure each image in fp32, and average:
+Metrics of images take batches (b, 3, h, w) RGB in [0, 1]:
 
 >>> import torch
->>> psnr = PSNR()
->>> psnr.update(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6))
->>> round(psnr.compute().item(), 3)
+>>> round(PSNR()(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6)).item(), 3)
 20.0
 
 Papers on 2D animation since EISAI compute some metrics in another way than the rest of the field. `protocol` selects
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchvision.models import VGG16_Weights
 
@@ -34,34 +32,14 @@ _NEAR = 8  # pixels from the edge of an occlusion
 _SAME_MOTION = 1  # pixel
 
 
-class ImageMetric(Metric):
-    """The mean over images of a measure that a subclass defines; NaN before the first image."""
+class ImageMetric(nn.Module):
+    """A measure of drawn images that a subclass defines."""
 
-    full_state_update = False
-    is_differentiable = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self):
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """The measure (b,) of each image; `predicted`, `truth`: (b, 3, h, w) float32 in [0, 1]."""
-        return self.compare(predicted, self.prepare(truth))
-
-    def prepare(self, truth: Tensor) -> Any:
-        """Precompute what `compare` needs of the truth, for any number of predictions."""
-        return truth
-
-    @abstractmethod
-    def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
-        """The measure (b,) of predictions (b, 3, h, w), float32 in [0, 1], and the result of `prepare`."""
+    higher_is_better: bool
 
     @torch.no_grad()
-    def update(self, predicted: Tensor, truth: Tensor) -> None:
-        """Add the images of a batch.
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """The measure (b,) of each image, in fp32.
 
         Args:
             predicted, truth: (b, 3, h, w) RGB in [0, 1].
@@ -72,13 +50,15 @@ class ImageMetric(Metric):
         if predicted.shape != truth.shape or predicted.dim() != 4 or predicted.shape[1] != 3:
             raise ValueError(f"images are (b, 3, h, w), not {tuple(predicted.shape)} and {tuple(truth.shape)}")
         with torch.autocast(predicted.device.type, enabled=False):
-            values = self.measure(predicted.float(), truth.float())
-        self.total += values.double().sum()
-        self.count += len(values)
+            return self.compare(predicted.float(), self.prepare(truth.float()))
 
-    def compute(self) -> Tensor:
-        """The mean over the images so far, a float32 scalar."""
-        return (self.total / self.count).float()
+    def prepare(self, truth: Tensor) -> Any:
+        """Precompute what `compare` needs of the truth, for any number of predictions."""
+        return truth
+
+    @abstractmethod
+    def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
+        """The measure (b,) of predictions (b, 3, h, w), float32 in [0, 1], and the result of `prepare`."""
 
 
 class LPIPS(ImageMetric):

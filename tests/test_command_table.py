@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from _util import command, extras, image, places
+from _util.errors import InputError
 from inbetween._commands import COMMANDS, OTHER_NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -220,6 +221,13 @@ def test_a_package_that_is_missing_is_one_sentence(tmp_path, absent, arguments, 
     assert said == f"This needs {absent}, which is not installed: run make/setup {extra}."
     assert "Traceback" not in finished.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "triplets"]
+
+
+def test_packages_that_are_missing_are_named_together(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "matplotlib" else None)
+    with pytest.raises(InputError) as raised:
+        extras.require("lightning", "matplotlib", "tensorboard")
+    assert str(raised.value) == "This needs lightning, tensorboard, which are not installed: run make/setup train."
 
 
 def required(extra: str | None) -> set[str]:

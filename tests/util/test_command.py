@@ -268,14 +268,17 @@ def test_numbers_of_options(kind, good, bad):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize(
     ("statement", "unbuffered"),
-    [("print(1)", ""), ("print(1, flush=True)", ""), ("print(1); sys.exit(1)", ""), ("parse()", ""), ("print(1)", "1")],
+    [
+        *(("print(1)", ""), ("print(1, flush=True)", ""), ("print(1); sys.exit(1)", ""), ("print(1)", "1")),
+        *(("parse('short')", ""), ("parse(9999 * 'long ')", "")),
+    ],
 )
 def test_a_full_standard_output_is_a_sentence(monkeypatch, statement, unbuffered):
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     program = (
         "import sys\n"
         "from _util import command\n"
-        "def parse(): command.Parser('python -m _scripts.draw').parse_args(['--help'])\n"
+        "def parse(text): command.Parser('python -m _scripts.draw', description=text).parse_args(['--help'])\n"
         f"def main(): {statement}\n"
         "command.run(main)\n"
     )

@@ -119,7 +119,7 @@ class Measures:
     def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
         """Compute every column for the frames (3, h, w) drawn at `times`."""
         frames = [as_8_bits(frame[None].to(self.device).float()) for frame in frames]
-        found = self._whole(frames[0], truth)
+        found = {name: self._value(name, frames[0], truth.whole) for name in self.metrics}
         part = _crop(frames[0], item)
         found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
         t = item.triplet.time
@@ -141,12 +141,13 @@ class Measures:
         """
         name = "lpips" if "lpips" in self.metrics else next(iter(self.metrics))
         sign = -1 if self.higher_is_better[name] else 1
-        best = min(frames, key=lambda time: (sign * self._value(name, frames[time], truth.whole), abs(time - t)))
-        whole = self._whole(frames[best], truth)
-        return {f"aligned_{name}": value for name, value in whole.items()} | {BEST_TIME: best}
-
-    def _whole(self, frame: Tensor, truth: Truth) -> dict[str, float]:
-        return {name: self._value(name, frame, truth.whole) for name in self.metrics}
+        values = {time: self._value(name, frame, truth.whole) for time, frame in frames.items()}
+        best = min(frames, key=lambda time: (sign * values[time], abs(time - t)))
+        found = {
+            f"aligned_{other}": values[best] if other == name else self._value(other, frames[best], truth.whole)
+            for other in self.metrics
+        }
+        return found | {BEST_TIME: best}
 
     def _value(self, name: str, frame: Tensor, prepared: dict[str, Any]) -> float:
         with self._full_precision():

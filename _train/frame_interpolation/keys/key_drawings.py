@@ -73,7 +73,7 @@ class Guides(NamedTuple):
         if self.hints.get(gap):
             settings["hints"] = digest_of(self.hints[gap])
         if self.parts.get(gap):
-            settings["parts"] = [[digest(part.path), str(part.ticks[number])] for part in self.parts[gap]]
+            settings["parts"] = [[part.digest, str(part.ticks[number])] for part in self.parts[gap]]
         return settings
 
 
@@ -219,8 +219,8 @@ def interpolate_keys(
 
     Raises:
         InputError: keys, guides, weights or paths that cannot be used, or a file in `out` or a preview that was changed
-            or not drawn here; nothing is written. Or a key that was changed after the start; no drawing of it is
-            written.
+            or not drawn here; nothing is written. Or a key or a mask that was changed after the start; no
+            drawing of it is written.
     """
     surveyed = _survey(keys)
     drawings = _drawings(surveyed, out, gaps, names)

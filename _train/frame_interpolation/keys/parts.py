@@ -10,6 +10,7 @@
 `key` names the key that begins the gap. Paths of masks are relative to the file.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -24,6 +25,7 @@ from _train.frame_interpolation.keys.timing import Gap
 from _util import files, formats
 from _util.counts import counted, listed
 from _util.errors import InputError
+from _util.runs import digest
 
 _COLUMNS = ("key", "mask", "ease", "ticks")
 
@@ -33,6 +35,14 @@ class TimedPart(NamedTuple):
 
     path: Path  # of the mask
     ticks: tuple[Fraction, ...]  # as many as the gap has
+    digest: str  # of the mask
+
+    def check(self) -> None:
+        """Raise InputError if the mask is no longer what it was."""
+        with contextlib.suppress(OSError):  # it is gone
+            if digest(self.path) == self.digest:
+                return
+        raise InputError(f"{self.path} was changed during the run; run again.")
 
 
 def parse(text: str, gap: Gap) -> TimedPart:
@@ -80,9 +90,12 @@ def read_mask(part: TimedPart, size: tuple[int, int]) -> np.ndarray:
     """Read a mask as (h, w) float32 in [0, 1]: its alpha unless that is missing or opaque, else its brightness.
 
     Raises:
-        InputError: the mask cannot be read, has another size, or is empty.
+        InputError: the mask was changed, cannot be read, has another size, or is empty.
     """
-    picture = formats.for_display(formats.read(part.path))
+    try:
+        picture = formats.for_display(formats.read(part.path))
+    finally:
+        part.check()
     top = np.iinfo(picture.dtype).max
     pixels = picture.astype(np.float32) / top
     has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4 and bool((pixels[:, :, 3] < 1).any())
@@ -108,7 +121,7 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
         print(f"{where} has no effect, as its gap has no in-between.", file=sys.stderr)
     try:
         if ease:
-            return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)))
+            return TimedPart(mask, timing.eased(gap.ticks, timing.parse_curve(ease)), digest(mask))
         marks = timing.parse_gap_ticks(ticks.split(), "ticks")
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
@@ -117,4 +130,4 @@ def _part(mask: Path, ease: str, ticks: str, gap: Gap, where: str) -> TimedPart:
             f"{where} has {counted(len(marks), 'tick')}, and its gap has {counted(len(gap.ticks), 'in-between')}; "
             "give as many."
         )
-    return TimedPart(mask, marks)
+    return TimedPart(mask, marks, digest(mask))

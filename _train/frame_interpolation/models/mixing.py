@@ -1,10 +1,14 @@
 """Two frames sampled along the motion at the new frame, and mixed; areas that are static in both frames are copied.
 
+A mean of two frames has less grain than either, so where they differ by grain alone, that of the nearer one is taken.
+
     frames (2, b, 3, h, w), motion (n, 4, h, w), mask (n, 1, h, w), static limit (b, 1, h, w)  ─mix─▶  (n, 3, h, w)
 
 The sampling kernel is slightly sharper than bicubic, so that lines keep their contrast. On the CPU, OpenCV samples, and
 everything is done in bands of few rows, which stay in the cache.
 """
+
+import functools
 
 import cv2
 import numpy as np
@@ -19,6 +23,12 @@ from _util.flow import CONTRAST
 _ALIKE = 1.5 / 255  # difference of colours up to which frames agree
 _NEAR, _FAR = 2, 32  # pixels to each side within which frames must agree, at least and at most
 _STATIC = 0.5  # pixels of motion below which pixels that agree are at rest
+_STEP = 16  # pixels between those at which grain is measured
+_FINEST, _COARSEST = 0.2 / 255, 6 / 255  # standard deviations that are grain
+_DEVIATIONS = 4  # of grain, up to which all of a difference is taken for grain; nothing from twice as many
+_TINY = 1e-6  # deviation that divides instead of 0
+_ROW = 15  # pixels, over which grain averages out
+_SLOPE, _BIAS = 2.0, 0.3  # how fast, and how much sooner, logits switch from frame 1's grain to frame 0's
 _KERNEL = 2  # pixels to each side that the sampling kernel reads
 _LONGEST = 32767  # side, the limit of cv2.remap
 _BAND = 32768  # pixels; OpenCV starts further threads from twice as many
@@ -85,8 +95,26 @@ def mix(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int
     moves = motion.abs().amax(1, keepdim=True) >= limit
     motion = motion * moves.to(motion.dtype)  # faster than by a mask
     read0, read1 = warp_both(frames, motion, "sharp")
-    frame = read1.addcmul(torch.sigmoid(mask), read0 - read1)
+    difference, share = read0 - read1, torch.sigmoid(mask)
+    detail = difference - F.avg_pool2d(F.pad(difference, (_ROW // 2, _ROW // 2, 0, 0), mode="replicate"), (1, _ROW), 1)
+    is_grain = (2 - detail.abs().amax(1, keepdim=True) / (_DEVIATIONS * grain(frames)).clamp(min=_TINY)).clamp(0, 1)
+    nearer = (0.5 + _SLOPE * (mask + _BIAS)).clamp(0, 1)
+    frame = read1.addcmul(share, difference).addcmul((nearer - share) * is_grain, detail)
     return Interpolation(frame.clamp_(0, 1), motion, mask)
+
+
+def grain(frames: Tensor) -> Tensor:
+    """Map frames (2, b, 3, h, w) to (b, 1, 1, 1): the standard deviation of their grain, 0 if it is none.
+
+    It is estimated from second differences (Immerkær, Fast Noise Variance Estimation, CVIU 1996), by their median,
+    which is 0 if most of a frame is flat.
+    """
+    green = frames[:, :, 1].float()
+    lines = green[..., :-2:_STEP, :] - 2 * green[..., 1:-1:_STEP, :] + green[..., 2::_STEP, :]
+    found = lines[..., :-2:_STEP] - 2 * lines[..., 1:-1:_STEP] + lines[..., 2::_STEP]
+    ordered = found.abs().flatten(2).sort(-1).values
+    deviation = ordered[..., ordered.shape[-1] // 2].amin(0) / (6 * 0.6745)
+    return (deviation * ((deviation >= _FINEST) & (deviation <= _COARSEST))).to(frames.dtype).view(-1, 1, 1, 1)
 
 
 def _fits_numpy(*tensors: Tensor) -> bool:
@@ -106,6 +134,7 @@ def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, f
     pixels = frames.float().permute(0, 1, 3, 4, 2).contiguous().numpy()
     coarse = torch.cat([motion * factor, mask], 1).float().numpy()
     limits = limit.float().numpy()
+    deviations = grain(frames).flatten().tolist()
     x, y = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
     frame = np.empty((n, h, w, 3), np.float32)
     fine = np.empty((n, 5, h, w), np.float32)
@@ -126,8 +155,15 @@ def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, f
                     positions = x[across] + to_x[:, across], y[part] + to_y[:, across]
                     read[:, across] = _sharp(image, *positions)
             read0, read1 = reads
-            share = cv2.merge([0.5 + 0.5 * np.tanh(0.5 * found[4])] * 3)  # the sigmoid, without overflow
-            cv2.add(read1, cv2.multiply(cv2.subtract(read0, read1), share), dst=frame[i, part])
+            share = 0.5 + 0.5 * np.tanh(0.5 * found[4])  # the sigmoid, without overflow
+            difference = cv2.subtract(read0, read1)
+            mixed = cv2.add(read1, cv2.multiply(difference, cv2.merge([share] * 3)), dst=frame[i, part])
+            if deviations[pair]:
+                detail = cv2.subtract(difference, cv2.blur(difference, (_ROW, 1), borderType=cv2.BORDER_REPLICATE))
+                largest = functools.reduce(np.maximum, np.moveaxis(np.abs(detail), 2, 0))
+                is_grain = np.clip(2 - largest / (_DEVIATIONS * deviations[pair]), 0, 1)
+                nearer = np.clip(0.5 + _SLOPE * (found[4] + _BIAS), 0, 1)
+                cv2.add(mixed, cv2.multiply(detail, cv2.merge([(nearer - share) * is_grain] * 3)), dst=mixed)
 
     threads.run(draw, n * bands)
     drawn, found = torch.from_numpy(frame).permute(0, 3, 1, 2), torch.from_numpy(fine)

@@ -1,6 +1,8 @@
 """The key drawings in a folder, which may change at any time."""
 
+import contextlib
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +12,8 @@ from _train.frame_interpolation.keys import key_drawings, key_names
 from _util import files, formats
 from _util.errors import InputError
 from _util.runs import digest
+
+_RETRY = 10.0  # seconds between attempts to read files that could not be read
 
 
 class Key(NamedTuple):
@@ -40,7 +44,7 @@ _Stamp = tuple[int, int, int]
 
 
 class Keys:
-    """The keys of a folder. `scan` reads only files that are new or were changed.
+    """The keys of a folder. `scan` reads only files that are new, were changed, or could not be read.
 
     Attributes:
         all: in the order of `key_drawings.find_keys`.
@@ -50,6 +54,7 @@ class Keys:
     def __init__(self, folder: Path):
         self.folder = folder
         self._read: dict[tuple[Path, _Stamp], Key] = {}
+        self._next_try = 0.0  # by `time.monotonic`
         self.all: list[Key] = []
         self.version = 0
 
@@ -61,20 +66,35 @@ class Keys:
         """
         paths = files.pictures(self.folder)
         listed = [(path, stamp) for path in paths if (stamp := _stamp(path))]
-        if listed == list(self._read):
+        mended = self._mended()
+        if listed == list(self._read) and not mended:
             return False
-        self._read = {one: self._read.get(one) or _surveyed(one[0]) for one in listed}
+        known = self._read | mended
+        self._read = {one: known.get(one) or _surveyed(one[0]) for one in listed}
         found = sorted(self._read.values(), key=lambda key: (key_names.order(key.name), key.path.name))
         self.all = list({key.name: key for key in reversed(found)}.values())[::-1]  # `sentence` names doubles
         self.version += 1
         return True
+
+    def _mended(self) -> dict[tuple[Path, _Stamp], Key]:
+        """The keys that could not be read, for a reason that has passed; none before the time to try again."""
+        if time.monotonic() < self._next_try:
+            return {}
+        self._next_try = time.monotonic() + _RETRY
+        found = {}
+        for one, key in self._read.items():
+            if key.problem:
+                with contextlib.suppress(InputError):
+                    formats.read(key.path)
+                    found[one] = _surveyed(key.path)
+        return found
 
     def forget(self, key: Key) -> None:
         """Let the next `scan` read a key, even if size, time and inode of its file are the same."""
         self._read = {one: known for one, known in self._read.items() if known.path != key.path}
 
     def report(self, key: Key, problem: str) -> None:
-        """Set the problem of a key that turned out to be damaged, until its file is changed."""
+        """Set the problem of a key that turned out to be damaged, until its file is changed or can be read."""
         reported = _unusable(key.path, problem)
         self._read = {one: reported if known == key else known for one, known in self._read.items()}
         self.all = [reported if known == key else known for known in self.all]

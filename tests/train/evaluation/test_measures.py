@@ -91,3 +91,16 @@ def test_frames_are_pictures_of_8_bits():
     measures, judged = Measures(["psnr", "lpips"]), item(truth, (truth, truth))
     found = measures.compare([(truth + 0.4 / 255)[0]], judged, measures.prepare(judged))
     assert found == {"psnr": 100, "lpips": 0}
+
+
+def test_each_metric_is_measured_once_at_each_time(monkeypatch):
+    measures, judged = Measures(["psnr", "ssim"], aligned=True), item(at(0.3), (at(0), at(1)))
+    measured, value = [], Measures._value
+
+    def counted(self, name, frame, prepared):
+        measured.append((name, frame.sum().item()))
+        return value(self, name, frame, prepared)
+
+    monkeypatch.setattr(Measures, "_value", counted)
+    measures.compare([at(time)[0] for time in measures.times(0.5)], judged, measures.prepare(judged))
+    assert len(measured) == 2 + 9 + 1

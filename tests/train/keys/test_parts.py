@@ -1,6 +1,7 @@
 """Parts with a timing of their own: how they are written, and that they are drawn at their own time."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_empty_masks_are_named(tmp_path, channels, says):
     pixels[..., :3] = 255 * (channels == 4)
     image.write(tmp_path / "a.png", pixels)
     with pytest.raises(InputError, match=says):
-        parts.read_mask(parts.TimedPart(tmp_path / "a.png", ()), (20, 24))
+        parts.read_mask(parts.parse(f"{tmp_path / 'a.png'}=in", GAP), (20, 24))
 
 
 def test_a_part_without_an_in_between_is_reported(mask, capsys):
@@ -167,3 +168,23 @@ def test_sequences_draw_what_changed_anew(tmp_path, mask):
         return key_drawings.interpolate_keys(keys, tmp_path / "out", gaps, guides=guides, **SIMPLE).drawn
 
     assert [draw(), draw("0.1", "0.2"), draw("0.1", "0.2"), draw("0.1", "0.3"), draw()] == [4, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: image.write(path, mask_of_upper()[::-1]), lambda path: path.write_bytes(b""), Path.unlink]
+)
+def test_a_mask_that_changes_during_the_run_ends_it(tmp_path, mask, monkeypatch, change):
+    keys = [tmp_path / f"k{i}.png" for i in range(2)]
+    for i, key in enumerate(keys):
+        image.write(key, scene(10 + 8 * i, 10))
+    gaps, settings = timing.plan(["k0", "k1"], between="2"), Interpolator.settings
+    guides = Guides(parts={0: (parts.parse(f"{mask}=in", gaps[0]),)})
+
+    def changed(interpolator):
+        change(mask)
+        return settings(interpolator)
+
+    monkeypatch.setattr(Interpolator, "settings", changed)
+    with pytest.raises(InputError, match=r"hair=1\.png was changed during the run; run again"):
+        key_drawings.interpolate_keys(keys, tmp_path / "out", gaps, guides=guides, **SIMPLE)
+    assert not list((tmp_path / "out").glob("*+[12]of2.png"))

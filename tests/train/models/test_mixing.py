@@ -100,3 +100,55 @@ def test_what_moves_takes_its_colour_from_where_motion_leads(channel):
         assert frame[0, channel, y, x] == pytest.approx(value, abs=1e-5)
         assert (frame.sum(1)[0, :, :40] > 0.01).sum() == 1
         torch.testing.assert_close(frame[0, channel, :, -1], torch.full((30,), float(sign == 1)), atol=1e-5, rtol=0)
+
+
+def grainy(picture, deviation, count=2):
+    """Copies of a picture (3, h, w) with grain of its own each: (count, 1, 3, h, w)."""
+    noise = torch.randn(count, 1, *picture.shape, generator=torch.Generator().manual_seed(0))
+    return picture + deviation * noise
+
+
+def at_rest(pair, logit, levels=0.0):
+    """The middle of two frames, of which the second is brighter by some levels, without motion."""
+    h, w = pair.shape[3:]
+    pair = torch.stack([pair[0], pair[1] + levels / 255])
+    return mix(pair, torch.zeros(1, 4, h, w), torch.full((1, 1, h, w), logit), static_limit(*pair)).frame
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("logit", [-1.0, -0.6, 0.0, 0.5])
+@pytest.mark.parametrize("levels", [0.5, 3, 5])
+def test_grain_is_as_strong_as_in_the_frames(levels, logit):
+    flat = torch.full((3, 120, 200), 0.5)
+    drawn = at_rest(grainy(flat, levels / 255), logit)
+    assert 0.96 * levels < 255 * drawn.std() < 1.01 * levels
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("levels", [4, 40])
+def test_what_fades_under_grain_is_halfway_in_the_middle(levels):
+    flat = torch.full((3, 120, 200), 0.5)
+    drawn = at_rest(grainy(flat, 3 / 255), 0.0, levels)
+    assert torch.allclose(drawn.mean((2, 3)), 0.5 + 0.5 * torch.tensor(levels / 255), atol=0.1 / 255)
+
+
+@torch.inference_mode()
+def test_differences_that_are_not_grain_are_mixed():
+    """Lines that differ in two grainy frames, and all that differs in frames without grain or of coarse texture."""
+    lines = torch.full((3, 120, 200), 0.5)
+    lines[:, :, ::20] = 0.8
+    pair = grainy(lines, 1 / 255)
+    pair[1] = pair[1].roll(10, -1)
+    assert torch.allclose(at_rest(pair, 0.0)[..., ::10], pair.mean(0)[..., ::10], atol=1e-3)
+    for pair in (torch.stack([lines, lines.roll(1, -1)])[:, None], grainy(lines, 0.05).clamp(0, 1)):
+        assert torch.allclose(at_rest(pair, 0.0), pair.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_grain_is_the_same_with_and_without_gradients(factor):
+    pair = grainy(torch.full((3, 320, 240), 0.5), 3 / 255, 4).view(2, 2, 3, 320, 240)
+    motion, mask = torch.zeros(2, 4, 320 // factor, 240 // factor), torch.randn(2, 1, 320 // factor, 240 // factor)
+    limit = static_limit(*pair)
+    with torch.no_grad():
+        drawn = mix(pair, motion, mask, limit, factor).frame
+    assert torch.allclose(drawn, mix(pair, motion, mask.requires_grad_(), limit, factor).frame, atol=1e-5)

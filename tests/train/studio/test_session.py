@@ -322,6 +322,41 @@ def test_a_key_damaged_beyond_its_header_is_reported_once_it_is_read(tmp_path, b
     one.worker.join()
 
 
+@pytest.mark.parametrize("fails", ["when listed", "when drawn from"])
+def test_a_key_that_could_not_be_read_for_a_while_is_read_again(tmp_path, monkeypatch, fails):
+    """Its file stays as it is, as if another program had locked it or memory had been short."""
+    folder = write_keys(tmp_path / "keys", 4)
+
+    def but_for_k3(read, error):
+        def locked(path):
+            if path.name == "k3.png":
+                raise error
+            return read(path)
+
+        return locked
+
+    with monkeypatch.context() as meanwhile:
+        error = InputError("k3.png cannot be read (Permission denied).")
+        meanwhile.setattr(formats, "read", but_for_k3(formats.read, error))
+        if fails == "when listed":
+            error = PermissionError(errno.EACCES, "Permission denied")
+            meanwhile.setattr("_train.frame_interpolation.studio.keys.digest", but_for_k3(digest, error))
+        one = Opened(folder, tmp_path / "out")
+        draw_all(one.session, one.worker)
+        version, one.session.keys._next_try = one.session.keys.version, 0.0
+        one.session.check_disk()
+    one.session.check_disk()  # too soon to try again
+    assert "Permission denied" in one.row("k3")["keyProblem"]
+    assert one.session.keys.version == version
+    one.session.keys._next_try = 0.0
+    one.session.check_disk()
+    until(lambda: one.session.wanted() is None and not one.session.drawing)
+    assert [row["keyProblem"] + row["problem"] for row in one.session.snapshot()["rows"]] == [""] * 4
+    assert all(drawing["drawn"] for drawing in one.row("k3")["drawings"])
+    one.worker.stop()
+    one.worker.join()
+
+
 def test_a_key_that_is_being_written_is_not_taken_for_damaged(opened, monkeypatch):
     path, read = opened.session.folder / "k2.png", formats.read
     before, id = path.read_bytes(), opened.row("k2")["id"]

@@ -403,6 +403,16 @@ def test_variable_frame_rate_becomes_constant(tmp_path):
     np.testing.assert_allclose(moved, 1, atol=0.15)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("out.mkv", "ffv1"), ("out.webm", "libvpx-vp9"), ("out.mp4", "libx264")])
+@pytest.mark.parametrize("place", [chroma.LEFT, chroma.TOP_LEFT])
+def test_the_place_of_chroma_is_kept(tmp_path, name, codec, place):
+    """Also of codecs that leave it to the container."""
+    options = {"codec": "ffv1", "source": "yuv420p", "colour": Colour(location=place)}
+    source = write(tmp_path / "in.mkv", on_threes(3), **options)
+    run(source, tmp_path / name, codec=codec)
+    assert Reader(tmp_path / name).colour.location == Reader(source).colour.location == place
+
+
 @pytest.mark.parametrize("tags", [Colour(1, 1, 1, 1), Colour(5, 2, 5, 6), Colour()])
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
