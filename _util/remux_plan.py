@@ -29,7 +29,7 @@ from _util.remux import Plan
 from _util.sound import bytes_of_sample, silence
 from _util.video import Encoding
 
-_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream
+_PART_SUFFIXES = (".nut", ".mkv", ".mov")  # NUT cannot store alpha beside a stream, nor the place of chroma
 _TRIAL_FRAMES = 6  # frames
 _BLANK_SAMPLES = 8192  # that encoders are tried with
 _TRIED, _LOOKED_THROUGH = 8, 500  # packets tried per stream, and packets searched for them
@@ -284,8 +284,9 @@ def part_suffix(encoding: Encoding) -> str:
     """The suffix for parts that `join` concatenates: that of a container which supports the encoding."""
     with tempfile.TemporaryDirectory() as folder:
         suffixes = _PART_SUFFIXES[1:] if video.has_alpha_beside(encoding) else _PART_SUFFIXES
-        fitting = (suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding))
-        return next(fitting, _PART_SUFFIXES[0])
+        fitting = [suffix for suffix in suffixes if _can_begin(Path(folder) / f"trial{suffix}", encoding)]
+    fitting.sort(key=lambda suffix: video.loses_place_of_chroma(encoding, suffix))
+    return next(iter(fitting), _PART_SUFFIXES[0])
 
 
 def has_others(source: Path) -> bool:

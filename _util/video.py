@@ -310,18 +310,34 @@ def carried_colour(encoding: Encoding, suffix: str) -> Colour:
     is_usual = tags.range != colour.FULL and tags.matrix in (colour.UNSPECIFIED, usual)
     if is_usual or av.VideoFormat(pixel_format(encoding)).is_rgb:
         return tags
+    read = _read_back(encoding, suffix)
+    if read is None:  # the container holds no such video, which `remux_plan.plan` reports
+        return tags
+    return tags._replace(
+        matrix=tags.matrix if read.matrix == tags.matrix else usual,
+        range=tags.range if read.range == tags.range else colour.LIMITED,
+    )
+
+
+def loses_place_of_chroma(encoding: Encoding, suffix: str) -> bool:
+    """Whether neither the codec nor a container named by `suffix` stores where chroma is sampled, if that is stated."""
+    place = encoding.colour.location
+    if place == chroma.UNSPECIFIED or chroma.subsampling(av.VideoFormat(pixel_format(encoding))) == (1, 1):
+        return False
+    read = _read_back(encoding, suffix)
+    return read is None or read.location != place
+
+
+def _read_back(encoding: Encoding, suffix: str) -> Colour | None:
+    """The colour tags of a small video, as they are read from a file; None if the container holds no such video."""
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial{suffix}"
         try:
             with Writer(trial, encoding._replace(size=(64, 64))) as writer:
                 writer.write(np.zeros((64, 64, 3), np.uint16 if encoding.deep else np.uint8))
-            read = Reader(trial).colour
-        except InputError:  # the container holds no such video, which `remux_plan.plan` reports
-            return tags
-    return tags._replace(
-        matrix=tags.matrix if read.matrix == tags.matrix else usual,
-        range=tags.range if read.range == tags.range else colour.LIMITED,
-    )
+            return Reader(trial).colour
+        except InputError:
+            return None
 
 
 def seldom_played(encoding: Encoding) -> bool:
