@@ -89,6 +89,22 @@ def test_a_ball_over_a_still_ground_at_twice_the_rate(tmp_path):
     np.testing.assert_allclose(np.diff(x), 4.5, atol=0.7)
 
 
+def test_a_ball_proceeds_evenly_from_frame_to_frame():
+    y, x = np.indices((180, 320))
+    ground, red = np.array((120, 140, 160)), np.array((230, 40, 40))
+
+    def drawn(middle):
+        cover = np.clip(20.5 - np.hypot(x - middle, y - 90), 0, 1)[..., None]
+        return (ground + (red - ground) * cover).round().astype(np.uint8)
+
+    times = np.array([0.01, 0.04, 0.08, 0.12, 0.16, 0.5, 0.84, 0.88, 0.92, 0.96, 0.99])
+    for name, error in (("ifnet", 0.4), ("ifnet-fast", 1.2)):
+        frames = Interpolator(synthesis=name, device="cpu", precision="fp32")(drawn(120), drawn(180), times)
+        reds = [(frame[..., 0].astype(float) - frame[..., 1]).clip(0) for frame in frames]
+        middles = np.array([(x * red).sum() / red.sum() for red in reds])
+        np.testing.assert_allclose(middles, 120 + 60 * times, atol=error)
+
+
 @pytest.mark.slow
 def test_they_draw_real_keyframes_better_than_rife(shared):
     pipeline = Interpolator(device="cpu").pipeline

@@ -3,13 +3,15 @@
 Blocks read frames that are reduced to their scale. Both frames are sampled along the motion with a kernel slightly
 sharper than bicubic, so that lines keep their contrast. Areas that are static in both frames are copied.
 Motion is placed on the straight line between the frames, in proportion to the time: the network alone places it some
-tenths of a pixel too close to the nearer frame, which makes motion uneven over time.
+tenths of a pixel too close to the nearer frame, which makes motion uneven over time. At times closer to a frame than 1/6,
+which it places as it would 1/10, motion is continued from what it finds at 1/6.
 
     frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
 
 The state dict has the published names, so published weights fit too.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,6 +20,8 @@ from _train.frame_interpolation.models.mixing import mix, static_limit
 
 _CELL = 4  # side of the cells that motion is straightened in, pixels; corrections are averaged over 3×3 cells
 _STRAY = 0.7  # pixels of deviation corrected in full; from about 1 on, it is intended or an error, and is kept
+_LEAST_SHARE = 1e-3  # of the farther frame, at its time
+_EARLIEST = 1 / 6  # time from which on the network knows where things are, until 1 - 1 / 6
 
 
 class SharpIFNet(IFNet):
@@ -35,10 +39,39 @@ class SharpIFNet(IFNet):
     def synthesise(self, prepared: FramePyramid, t: float | Tensor) -> Interpolation:
         """The frame at time t from what `prepare` returned."""
         h, w = prepared.size
-        motion, mask = self.stages(prepared, t)[-1]
-        motion = straightened(motion, time_planes(t, prepared)[-1])
+        known = _clamped(t)
+        motion, mask = self.stages(prepared, known)[-1]
+        time = time_planes(known, prepared)[-1]
+        motion = straightened(motion, time)
+        if known is not t:
+            motion, mask = continued(motion, mask, time, time_planes(t, prepared)[-1])
         assert prepared.static_limit is not None
         return mix(prepared.frames[..., :h, :w], motion, mask, prepared.static_limit, prepared.reductions[-1])
+
+
+def _clamped(t: float | Tensor) -> float | Tensor:
+    """The time nearest to t at which motion is estimated; a number that is one already is returned as it is."""
+    if isinstance(t, Tensor):
+        return t.clamp(_EARLIEST, 1 - _EARLIEST)
+    return t if _EARLIEST <= t <= 1 - _EARLIEST else min(max(t, _EARLIEST), 1 - _EARLIEST)
+
+
+def continued(motion: Tensor, mask: Tensor, known: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+    """Continue motion and mask from the times that they were estimated at to times nearer to a frame.
+
+    Deviations from the straight line vanish towards the frame, with the square of the distance in time.
+
+    Args:
+        motion: (n, 4, h, w) x y to frame 0, x y to frame 1, pixels.
+        mask: (n, 1, h, w) logits of frame 0's share.
+        known, time: (n, 1, h, w) in (0, 1) and in [0, 1], the times of both and those to continue to.
+    """
+    to0, to1 = motion.split(2, 1)
+    deviation = to0.lerp(to1, known)
+    nearness = torch.minimum(time / known, (1 - time) / (1 - known))
+    change = (known - time) * (to1 - to0) - (1 - nearness.square()) * deviation
+    share = torch.logit(known, _LEAST_SHARE) - torch.logit(time, _LEAST_SHARE)
+    return (motion.unflatten(1, (2, 2)) + change[:, None]).flatten(1, 2), mask + share
 
 
 def straightened(motion: Tensor, time: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.ifnet import IFNet
-from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, straightened
+from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet, continued, straightened
 from _util import checkpoints
 from _util.checkpoints import seeded
 
@@ -203,6 +203,34 @@ class TestSharp:
         drawn = straightened(motion, torch.full((1, 1, 64, 96), 0.5))
         assert (drawn[..., :40] == 5).all()
         assert drawn[..., 56:].abs().max() < 1e-6
+
+    def test_motion_is_continued_to_the_frames(self):
+        """It proceeds on the straight way; what strays from that returns to it, with the square of the time."""
+        known = torch.tensor([1 / 6, 0.5, 5 / 6]).view(3, 1, 1, 1).expand(3, 1, 8, 8)
+        way, offset = torch.tensor([24.0, -6.0]).view(1, 2, 1, 1), torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
+        both, mask = torch.cat([offset, offset], 1), torch.ones(3, 1, 8, 8)
+
+        def straight(time):
+            return torch.cat([-time * way, (1 - time) * way], 1)
+
+        for distance, stray in ((1 / 6, 1.0), (1 / 12, 0.25), (0.0, 0.0)):
+            time = torch.tensor([distance, 0.5, 1 - distance]).view(3, 1, 1, 1).expand_as(known)
+            motion, logits = continued(straight(known) + both, mask, known, time)
+            strays = torch.tensor([stray, 1, stray]).view(3, 1, 1, 1)
+            torch.testing.assert_close(motion, straight(time) + strays * both, atol=1e-5, rtol=0)
+            torch.testing.assert_close(logits[0] - 1, 1 - logits[2], atol=1e-3, rtol=0)
+            assert (logits[1] == 1).all()
+            assert (logits[0] > 1).all() == (distance < 1 / 6)
+        assert logits[0].sigmoid().min() > 0.99
+
+    @pytest.mark.parametrize("time", [0.02, 1 / 6, 0.4, 0.95])
+    @torch.inference_mode()
+    def test_times_near_a_frame_of_every_form_agree(self, sharp, time):
+        pair = frames(40, 70)
+        expected = sharp(*pair, time)
+        for form in (torch.tensor([time]), torch.full((1, 1, 40, 70), time)):
+            for one, other in zip(sharp(*pair, form), expected, strict=True):
+                torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
     def test_gradients_reach_all_weights_but_those_of_the_unused_channel(self):
         network = with_seeded_weights(SharpIFNet(WIDTHS, DEPTHS))
