@@ -3,8 +3,8 @@
 Blocks read frames that are reduced to their scale. Both frames are sampled along the motion with a kernel slightly
 sharper than bicubic, so that lines keep their contrast. Areas that are static in both frames are copied.
 Motion is placed on the straight line between the frames, in proportion to the time: the network alone places it some
-tenths of a pixel too close to the nearer frame, which makes motion uneven over time. At times closer to a frame than 1/6,
-which it places as it would 1/10, motion is continued from what it finds at 1/6.
+tenths of a pixel too close to the nearer frame, which makes motion uneven over time. At times closer to a frame than
+1/6, at which it places things as at 1/10, motion is continued from what it finds at 1/6.
 
     frame0, frame1 (b, 3, h, w), t  →  frame (b, 3, h, w), motion (b, 4, h, w), mask (b, 1, h, w)
 
