@@ -1,7 +1,7 @@
 """Animated pictures: GIF, WebP and APNG.
 
-FFmpeg writes them frame by frame: WebP and APNG losslessly, GIF with a palette per frame. Animated WebP, which FFmpeg
-does not decode, is read by libwebp through Pillow.
+FFmpeg writes them frame by frame: WebP and APNG losslessly, GIF with palettes of 256 colours. Animated WebP, which
+FFmpeg does not decode, is read by libwebp through Pillow.
 """
 
 import contextlib
@@ -29,6 +29,8 @@ _OPTIONS = {"libwebp_anim": {"lossless": "1", "compression_level": "2"}}
 _HAS_PROFILE, _HAS_ALPHA = 0x20, 0x10  # flags of WebP
 _USUAL_RATE = Fraction(24)
 _PALETTE = "stats_mode=single:reserve_transparent=1"
+_WORSE, _NEGLIGIBLE = 1.1, 0.25  # error of a palette that is kept, relative to that of a frame's own, and levels more
+_VISIBLE = 48  # levels by which no pixel of a palette that is kept may be worse
 
 
 def limitations(path: Path, alpha: bool, deep: bool) -> list[str]:
@@ -105,34 +107,60 @@ def _with_profile(data: bytes, profile: bytes, size: tuple[int, int]) -> bytes:
 
 
 def _paletted(frames: Iterator[np.ndarray], rate: Fraction) -> Iterator[av.VideoFrame]:
-    """Reduce frames to at most 256 colours, each frame with its own palette."""
-    graph = None
+    """Reduce frames to at most 256 colours.
+
+    A palette is kept while it fits about as well as one of each frame's own, so that what rests keeps its colours.
+    """
+    palette = None
     for i, pixels in enumerate(frames):
         packed = colour.packed_rgb(False, pixels.shape[2] == 4)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), packed)
-        frame.pts, frame.time_base = i, 1 / rate
-        graph = graph or _palette_graph(frame)
-        graph.push(frame)
-        yield from fields.pull(graph)
-    if graph is not None:
-        graph.push(None)
-        yield from fields.pull(graph)
+        (own,) = _filtered(("palettegen", _PALETTE), frame)
+        reduced = _with_palette(frame, own)
+        again = None if palette is None else _with_palette(frame, palette)
+        if again is not None and _fits_about_as_well(pixels, again, reduced):
+            reduced = again
+        else:
+            palette = own
+        reduced.pts, reduced.time_base = i, 1 / rate
+        yield reduced
 
 
-def _palette_graph(frame: av.VideoFrame) -> av.filter.Graph:
+def _with_palette(frame: av.VideoFrame, palette: av.VideoFrame) -> av.VideoFrame:
+    (reduced,) = _filtered(("paletteuse", "dither=none:alpha_threshold=128"), frame, palette)
+    return reduced
+
+
+def _filtered(frame_filter: tuple[str, str], *frames: av.VideoFrame) -> list[av.VideoFrame]:
+    """What a filter of FFmpeg, with its options, makes of one frame on each of its inputs."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base, name="in"
-    )
-    split = graph.add("split")
-    palette = graph.add("palettegen", _PALETTE)
-    use = graph.add("paletteuse", "new=1:dither=none:alpha_threshold=128")
-    sink = graph.add("buffersink")
-    graph.link_nodes(source, split, use, sink)
-    split.link_to(palette, 1, 0)
-    palette.link_to(use, 0, 1)
+    last = graph.add(*frame_filter)
+    sources = []
+    for i, frame in enumerate(frames):
+        sources.append(
+            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
+        )
+        sources[-1].link_to(last, 0, i)
+    last.link_to(graph.add("buffersink"))
     graph.configure()
-    return graph
+    for source, frame in zip(sources, frames, strict=True):
+        frame.pts, frame.time_base = 0, Fraction(1)
+        source.push(frame)
+        source.push(None)
+    return list(fields.pull(graph))
+
+
+def _fits_about_as_well(pixels: np.ndarray, reduced: av.VideoFrame, own: av.VideoFrame) -> bool:
+    """Whether one reduced frame is about as near to the pixels as another, everywhere and on average."""
+    errors, least = (_errors(pixels, of) for of in (reduced, own))
+    return errors.mean() <= _WORSE * least.mean() + _NEGLIGIBLE and (errors - least).max() <= _VISIBLE
+
+
+def _errors(pixels: np.ndarray, reduced: av.VideoFrame) -> np.ndarray:
+    """(h, w) the largest difference of a channel, in levels; 0 where pixels are transparent."""
+    drawn = reduced.reformat(format="rgba").to_ndarray()
+    found = np.abs(pixels[..., :3].astype(np.int16) - drawn[..., :3]).max(2)
+    return found if pixels.shape[2] == 3 else np.where(drawn[..., 3] > 0, found, 0)
 
 
 class WebP:

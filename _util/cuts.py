@@ -3,8 +3,8 @@
 Two frames belong to one shot if forward-backward consistent optical flow maps much of what changed in one to the other.
 Contrast and brightness do not matter, so fades, dissolves and lightning are not cuts. Distance matters little, so pans
 and big gestures are not cuts either; but if the whole picture jumps while it is calm before and after, that is a cut
-within a scene. Similar palettes do not hide a cut. In drawings on a ground of one colour, which flow follows badly, what
-keeps its place and its colour counts as found again too. Frames of a single colour, as in flashes, belong to the
+within a scene. Similar palettes do not hide a cut. In drawings on a ground of one colour, which flow follows badly,
+what keeps its place and its colour counts as found again too. Frames of a single colour, as in flashes, belong to the
 current shot if it is seen again after them.
 
 Frames are (h, w, 3) RGB, uint8 or uint16; they are compared at 108×192, in grey except where colour is named.

@@ -1,4 +1,4 @@
-"""Animated pictures keep the colour profile of what they are made of."""
+"""Animated pictures keep their colours, and the profile and resolution of what they are made of."""
 
 import subprocess
 import sys
@@ -45,3 +45,27 @@ def test_an_apng_states_its_resolution_once(tmp_path, others):
     with Image.open(path) as animation:
         assert animation.n_frames == 1 + len(others)
         np.testing.assert_array_equal(np.array(animation.convert("RGBA")), PICTURE)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_rests_in_a_gif_keeps_its_colours(tmp_path, channels):
+    """A dot over a ground of thousands of colours, a red dot that appears, and a cut to another ground."""
+    path, (y, x) = tmp_path / "a.gif", np.indices((60, 90))
+    ground = np.stack([2.8 * x, 4 * y, x + y], 2).astype(np.uint8)
+    frames = [ground.copy() for _ in range(4)] + [255 - ground]
+    for i, frame in enumerate(frames):
+        frame[20:30, 10 * i : 10 * i + 10] = (0, 0, 255)
+    frames[3][50:52, 50:52] = (255, 0, 0)
+    opaque = [np.dstack([frame, np.full_like(frame[..., :1], 255)])[..., :channels] for frame in frames]
+    animations.write(path, opaque, Fraction(12))
+    shown = []
+    with Image.open(path) as animation:
+        for i in range(animation.n_frames):
+            animation.seek(i)
+            shown.append(np.array(animation.convert("RGB")).astype(int))
+    for frame, drawn in zip(frames, shown, strict=True):
+        assert np.abs(frame - drawn).mean() < 5
+    for i in (1, 2):
+        rests = (frames[i] == frames[i - 1]).all(2)
+        np.testing.assert_array_equal(shown[i][rests], shown[i - 1][rests])
+    assert np.abs(shown[3][50:52, 50:52] - (255, 0, 0)).max() < 20

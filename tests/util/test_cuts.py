@@ -135,7 +135,7 @@ def waving(x: float) -> list[np.ndarray]:
     frames = []
     for phase in np.arange(12) / 12:
         frame, middle = np.full((H, W, 3), (230, 220, 190), np.uint8), x + 20 * phase
-        body = np.array([(-20, 85), (20, 85), (25, 165), (-25, 165)]) + (middle, 0)
+        body = np.array([(-20, 85), (20, 85), (25, 165), (-25, 165)]) + np.array((middle, 0))
         head = cv2.ellipse2Poly((round(middle), 65), (19, 19), 0, 0, 360, 5)
         angle = np.radians(-50 + 70 * np.sin(2 * np.pi * phase))
         turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
