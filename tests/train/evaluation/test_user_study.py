@@ -395,6 +395,7 @@ def test_shares_strengths_and_agreement_in_tables(data, analyse):
     strength = np.log(3) / 2
     assert first[-2:] == [f"{strength:.2f}", f"{strength - reach:.2f} … {strength + reach:.2f}"]
     assert "half a win" not in table
+    assert "take answers for independent" in table
 
 
 def test_whoever_does_not_look_is_left_out(data, analyse):
