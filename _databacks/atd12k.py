@@ -25,7 +25,7 @@ HOME = "https://github.com/lisiyao21/AnimeInterp"
 COUNTS = {"test": 2000, "train": 10000}
 LEVELS = ("easy", "medium", "hard")
 _FRAMES = {"test": ("test_2k_540p",), "train": ("train_10k_540p", "train_10k")}
-_SUBSETS = {"Japan_": "east", "Disney_": "west"}
+SUBSETS = {"Japan_": "east", "Disney_": "west"}
 _SLACK = 1.0  # pixel by which the scaled region may exceed the border
 
 
@@ -91,7 +91,7 @@ class ATD12K(Source):
     def subset(self, index: int) -> str:
         """ "east" or "west", by the name; empty for other names."""
         name = self.names[index]
-        return next((subset for prefix, subset in _SUBSETS.items() if name.startswith(prefix)), "")
+        return next((subset for prefix, subset in SUBSETS.items() if name.startswith(prefix)), "")
 
     def annotation(self, index: int, size: Sequence[int]) -> Annotation:
         """The annotation of a triplet whose frames are (h, w) = `size`.

@@ -1,12 +1,13 @@
 """Opens the source of triplets, of any kind, that the words of a command line name.
 
-A new kind is a class of `Source` in a file of its own, and one entry here.
+A new kind is a class of `Source` in a file of its own, and one entry here, the first.
 """
 
 from __future__ import annotations
 
 import pkgutil
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -65,7 +66,12 @@ def _is_animation(path: Path) -> bool:
 
 
 def _is_clipart(path: Path) -> bool:
-    return path.suffix.lower() == ".zip" and not path.is_dir()
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return "index.json" in names and any(name.startswith("layers/") for name in names)
 
 
 def _holds_triplets(path: Path) -> bool:
@@ -78,7 +84,7 @@ def _is_flat(path: Path) -> bool:
 
 ATD12K = str(places.data("atd12k"))
 CLIPART = str(places.cache("clipart") / "atlas.zip")
-KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it
+KINDS: dict[str, SourceKind] = {  # the first that recognises a path opens it; `folders`, the last, takes any folder
     "hdf5": SourceKind("a file that dataset_to_hdf5 has packed", "_databacks.hdf5.reading:HDF5", _is_packed),
     "atd12k": SourceKind("ATD-12K", "_databacks.atd12k:ATD12K", _is_atd12k, ATD12K, has_splits=True),
     "rrld": SourceKind("images/A-B-C/ of the RRLD pipeline", "_databacks.rrldextr:RRLDExtract", _is_rrld),

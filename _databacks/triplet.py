@@ -3,6 +3,7 @@
 `Source` is the base class of all kinds of data; `sources.open_source` opens them.
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,12 +80,20 @@ class Source(ABC):
             raise InputError(f"Triplets are composed of {self.path} practically without end; give data that has one.")
 
     def stamp(self, index: int) -> str:
-        """Changes with the files of an item, or with the data as a whole if the item has no files of its own."""
+        """Changes with the files of an item, or if it has none of its own, with the data as it is at the first call."""
         try:
             paths = self.files(index)
         except InputError:  # as of a folder that is gone; reading the item says so
             return "unreadable"
-        return runs.stamp_of(sorted(paths) or [self.path.resolve()])[:16]
+        return (runs.stamp_of(sorted(paths)) if paths else self._stamp_of_all)[:16]
+
+    @functools.cached_property
+    def _stamp_of_all(self) -> str:
+        path = self.path.resolve()
+        if not path.is_dir():
+            return runs.stamp_of([path])
+        inside = (folder / name for folder, names in files.walk(path) for name in names if name[0] != ".")
+        return runs.stamp_of(sorted(inside))
 
     def pictures(self, index: int) -> list[Path]:
         """The three picture files of an item; empty if frames are rendered or come from one file."""

@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--align",
         action="store_true",
-        help="also interpolate at nine times, 0.1 to 0.9, and report every metric at the one with the best LPIPS",
+        help="also interpolate at nine more times, 0.1 to 0.9, and report every metric at the one with the best LPIPS",
     )
     parser.add_argument(
         "--register",

@@ -134,7 +134,8 @@ def text_of(found) -> str:
         tables.aligned(methods, TEXT_COLUMNS),
         "",
         "Intervals of shares are exact (Clopper-Pearson). Bradley-Terry strengths are log-odds with mean 0, of largest "
-        "likelihood, with intervals from the Fisher information.",
+        "likelihood, with intervals from the Fisher information. Both take answers for independent; those of one "
+        "person or on one item are not quite, so true intervals are wider.",
     ]
     if found.has_prior:
         lines[-1] += (

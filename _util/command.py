@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ from _util import clock, places
 
 # Signals that end a command in order, besides Ctrl-C; Windows has no SIGHUP.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_INTERRUPTED = "Interrupted; files written so far are complete."
 _PYTHON = "python -m "
 _name: str | None = None  # of the command, if it is not run by `python -m`
 
@@ -208,9 +209,35 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within this block, an interrupt says so and ends the process without an exception, so that nothing is cleaned up.
+
+    For code that does not pass exceptions on at any place: PyTorch's exporter takes them for failures of its own, or
+    aborts. Does nothing in threads other than the main one, which have no interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: Any) -> None:
+        with contextlib.suppress(OSError, RuntimeError):  # the terminal was closed, or something is being printed
+            print(_INTERRUPTED, file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    sys.stdout.flush()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    handle_interrupts(end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _end_interrupted(number: signal.Signals, message: str = "") -> NoReturn:
     with contextlib.suppress(OSError):  # the terminal was closed
-        print(message or "Interrupted; files written so far are complete.", file=sys.stderr)
+        print(message or _INTERRUPTED, file=sys.stderr)
     sys.exit(128 + number)
 
 

@@ -107,7 +107,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
     multiple = _MULTIPLE * coarser
     frame, t = torch.rand(1, 3, 2 * multiple, 3 * multiple), torch.full((1, 1, 2 * multiple, 3 * multiple), 0.5)
     sides = {2: multiple * torch.export.Dim("rows", min=1), 3: multiple * torch.export.Dim("columns", min=1)}
-    with _quietly():
+    with command.ending_at_once(), _quietly():
         program = torch.onnx.export(
             _Exported(network, coarser).eval(),
             (frame, frame.clone(), t),
@@ -130,7 +130,7 @@ def export(path: Path, coarser: int, precision: torch.dtype, folder: Path = chec
             "licence": "MIT; weights begin with those of RIFE 4.6, Copyright (c) 2021 hzwer",
         },
     )
-    with files.replacing(path) as temporary:
+    with files.making_folder(path.parent), files.replacing(path) as temporary:
         onnx.save(model, temporary)
 
 

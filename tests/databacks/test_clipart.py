@@ -363,6 +363,13 @@ class TestSource:
         for words in ("clipart", path, ["clipart", str(path)]):
             assert isinstance(open_source(words), Clipart)
 
+    def test_no_other_zip_is_taken_for_one(self, tmp_path):
+        for name, content in (("a.zip", "index.json"), ("b.zip", "layers/1.png"), ("c.zip", "frames.npy")):
+            with zipfile.ZipFile(tmp_path / name, "w") as file:
+                file.writestr(content, "{}")
+        (tmp_path / "d.zip").write_bytes(b"no zip at all")
+        assert [sources.find_kind(path)[0] for path in sorted(tmp_path.iterdir())] == [None] * 4
+
     def test_without_an_atlas_the_command_that_makes_one_is_named(self, tmp_path):
         with pytest.raises(InputError, match=r"python -m _databacks\.clipart FOLDER"):
             open_source(["clipart", str(tmp_path / "atlas.zip")])

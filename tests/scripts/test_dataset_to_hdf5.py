@@ -195,13 +195,15 @@ def test_parts_without_what_tells_their_files_are_not_used(data, packed, tmp_pat
     assert packed == Folders(data).names
 
 
-@pytest.mark.parametrize(("change", "again"), [(None, ["c"]), ("a 0.75\nb 0.25\nc 1\n", ["a", "b", "c"])])
+@pytest.mark.parametrize(("change", "again"), [(None, ["c"]), ("0.75", ["a", "b", "c"])])
 def test_items_without_files_of_their_own_change_with_their_data(packed, tmp_path, monkeypatch, change, again):
-    data = tmp_path / "of.greys"
-    data.write_text("a 0.2\nb 0.4\nc 0.6\n")
+    data = tmp_path / "greys"
+    data.mkdir()
+    for name in "abc":
+        (data / f"{name}.grey").write_text("0.25")
     pack_two(Greys(data), tmp_path / "a.h5", monkeypatch)
     if change:
-        data.write_text(change)
+        (data / "a.grey").write_text(change)
     packed.clear()
     packing.pack(Greys(data), tmp_path / "a.h5")
     assert packed == again

@@ -30,7 +30,7 @@ def toys() -> Iterator[None]:
         mock.patch.dict(FLOWS, flow | FLOWS, clear=True),
         mock.patch.dict(SYNTHESES, synthesis | SYNTHESES, clear=True),
         mock.patch.dict(METRICS, metric),
-        mock.patch.dict(KINDS, source),
+        mock.patch.dict(KINDS, source | KINDS, clear=True),
     ):
         yield
 
@@ -38,8 +38,10 @@ def toys() -> Iterator[None]:
 @pytest.fixture
 def greys(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("three.greys").write_text("dark 0.2\nmiddle 0.5\nlight 0.8\n")
-    return Path("three.greys")
+    Path("greys").mkdir()
+    for name, level in {"dark": 0.2, "light": 0.8, "middle": 0.5}.items():
+        Path(f"greys/{name}.grey").write_text(f"{level}\n")
+    return Path("greys")
 
 
 @pytest.mark.usefixtures("toys")
@@ -74,7 +76,26 @@ class TestOneEntry:
 
     def test_of_a_source_opens_what_it_recognises_or_is_named_for(self, greys):
         for words in (greys, ["greys", str(greys)]):
-            assert open_source(words)[2].frames.mean((1, 2, 3)).tolist() == pytest.approx([0, 0.8, 1])
+            assert open_source(words)[1].frames.mean((1, 2, 3)).tolist() == pytest.approx([0, 0.8, 1])
+
+    def test_of_a_source_without_files_is_judged_again_if_its_data_has_changed(self, call, greys):
+        """A run that lacks an item keeps the scores of the others, of the data as it was."""
+
+        def judge() -> tuple[int, list[str]]:
+            options = ("--compare", "grey", "--metrics", "psnr", "--out", "out.csv", "--device", "cpu")
+            code = call(evaluate.main, "--data", greys, *options).code
+            return code, [line.split(",")[-1] for line in Path("out.csv").read_text().splitlines()[1:]]
+
+        (greys / "light.grey").write_text("?")
+        code, before = judge()
+        assert (code, len(before)) == (1, 2)
+        assert judge() == (1, before)
+        (greys / "dark.grey").write_text("0.4\n")  # in place, and as long as before
+        (greys / "light.grey").write_text("0.8\n")
+        code, after = judge()
+        assert (code, len(after)) == (0, 3)
+        assert after[0] != before[0]
+        assert after[2] == before[1]
 
     def test_is_a_row_of_the_readme(self, call, tmp_path):
         page = tmp_path / "README.md"
@@ -86,7 +107,7 @@ class TestOneEntry:
     def test_is_among_what_there_is(self):
         with pytest.raises(InputError, match="it is auto, rightward, rfr"):
             methods.find("flow", FLOWS, "raft")
-        with pytest.raises(InputError, match=r"no kind of data 'film'; it is .*folders, greys"):
+        with pytest.raises(InputError, match=r"no kind of data 'film'; it is greys, .*folders"):
             open_source(["film", "reel"])
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +205,29 @@ def test_a_folder_of_weights_that_is_missing_is_named(call, tmp_path):
     code, said, _ = call(export_onnx.main, "--checkpoints", tmp_path / "nope")
     assert code == 2
     assert said == f"There is no folder of weights {tmp_path / 'nope'}; correct --checkpoints, or leave it out.\n"
+
+
+def test_an_interrupted_export_ends_as_other_commands_do(tmp_path):
+    """PyTorch's exporter takes an interrupt for a failure of its own."""
+    code = (
+        "import os, signal, sys, time, torch\n"
+        "from _scripts import export_onnx\n"
+        "from _util import command\n"
+        "def fail(*_, **__):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+        "    except BaseException: raise RuntimeError('Failed to export the model')\n"
+        "torch.onnx.export = fail\n"
+        "command.run(export_onnx.main)\n"
+    )
+    out = tmp_path / "out"
+    checkpoints = Path(__file__).parents[2] / "checkpoints"
+    found = subprocess.run(
+        [sys.executable, "-c", code, "--out", out, "--checkpoints", checkpoints], capture_output=True, text=True
+    )
+    assert found.returncode == 128 + signal.SIGTERM
+    said = [f"Exporting {out}/ifnet-1.onnx; this may take minutes.", "Interrupted; files written so far are complete."]
+    assert found.stderr.splitlines() == said
+    assert not out.exists()
 
 
 def test_without_the_packages_it_says_which(tmp_path):

@@ -121,6 +121,28 @@ def test_signals_end_a_command_as_an_interrupt_does(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_code_that_takes_interrupts_for_errors_of_its_own_is_ended_at_once(number):
+    program = (
+        "import os, signal, sys, time\n"
+        "from _util import command\n"
+        "def export():\n"
+        f"    try: os.kill(os.getpid(), signal.{number}); time.sleep(5)\n"
+        "    except BaseException: raise AttributeError('partially initialized module')\n"
+        "def main():\n"
+        "    print('one')\n"
+        "    with command.ending_at_once(): pass\n"
+        f"    try: os.kill(os.getpid(), signal.{number}); time.sleep(5)\n"
+        "    except KeyboardInterrupt: print('as usual after it')\n"
+        "    with command.ending_at_once(): export()\n"
+        "command.run(main)\n"
+    )
+    finished = python(program)
+    assert finished.returncode == 128 + getattr(signal, number)
+    assert finished.stderr == "Interrupted; files written so far are complete.\n"
+    assert finished.stdout == "one\nas usual after it\n"
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_what_nohup_ignores_does_not_end_a_command():
     program = (

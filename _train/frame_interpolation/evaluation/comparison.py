@@ -11,13 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from _databacks.atd12k import LEVELS
+from _databacks import atd12k
 from _train.frame_interpolation.evaluation.scores import Row
+from _util.counts import counted
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_FEW = 5  # items, whose smallest and largest value hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
+_FEW = (
+    5  # items or subsets, whose smallest and largest value hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
+)
 _AT_ONCE = 2**22  # resampled values
+_CATEGORIES = {*atd12k.SUBSETS.values(), "easier", "harder"}  # subsets that divide a data set: no sample of many others
 _PERCENT = ("ssim", "roi_ssim")
 _TWO_DECIMALS = (*_PERCENT, "psnr", "roi_psnr", "ie", "roi_ie", "time", "unevenness", "flicker")
 
@@ -31,30 +35,43 @@ class PairedDifference(NamedTuple):
     wins: float  # share of items on which the first method is better; ties count half
 
 
-def difference(first: Sequence[float], second: Sequence[float], higher_is_better: bool) -> PairedDifference:
-    """The paired difference first - second, with a bootstrap interval over items, the same in every call.
+def difference(
+    first: Sequence[float], second: Sequence[float], higher_is_better: bool, clusters: Sequence[str] | None = None
+) -> PairedDifference:
+    """The paired difference first - second, with a bootstrap interval of its mean over items, the same in every call.
 
-    Percentiles are expanded for the number of items, as intervals of few items are too narrow otherwise (Hesterberg,
-    "What Teachers Should Know About the Bootstrap", The American Statistician 2015). No resample lies beyond the
-    values themselves, so the interval of up to five items is Student's; that of one item is infinite.
+    Items of one production have much in common, so that an interval that takes them for independent is too narrow.
+    Whole clusters are therefore resampled, without resampling within them (Davison and Hinkley, "Bootstrap Methods and
+    their Application", 1997, section 3.8), and Student's interval is of the variance between clusters (Liang and Zeger,
+    Biometrika 1986).
+
+    Percentiles are expanded for the number of clusters, as intervals of few are too narrow otherwise (Hesterberg, "What
+    Teachers Should Know About the Bootstrap", The American Statistician 2015). No resample lies beyond the values
+    themselves, so the interval of up to five clusters is Student's; that of one cluster is infinite.
+
+    Args:
+        clusters: the name of each item's cluster; by default, every item is one of its own.
     """
     paired = np.asarray(first, float) - np.asarray(second, float)
     better = paired if higher_is_better else -paired
     wins = float(((better > 0) + 0.5 * (better == 0)).mean())
-    return PairedDifference(float(paired.mean()), *_interval(paired), wins)
+    cluster = np.arange(len(paired)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    return PairedDifference(float(paired.mean()), *_interval(np.bincount(cluster, paired), np.bincount(cluster)), wins)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    n = len(values)
+def _interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """The interval of the mean over items, of which clusters (n,) have `counts` and these `sums`."""
+    n = len(sums)
     if n == 1:
         return -np.inf, np.inf
     if n <= _FEW:
-        reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * stats.sem(values)
-        return float(values.mean() - reach), float(values.mean() + reach)
+        mean = sums.sum() / counts.sum()
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * stats.sem((sums - mean * counts) / counts.mean())
+        return float(mean - reach), float(mean + reach)
     random = np.random.default_rng(0)
     rows = max(1, _AT_ONCE // n)
-    parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
-    means = np.concatenate([values[random.integers(n, size=(part, n))].mean(1) for part in parts])
+    drawn = (random.integers(n, size=(min(rows, RESAMPLES - start), n)) for start in range(0, RESAMPLES, rows))
+    means = np.concatenate([sums[part].sum(1) / counts[part].sum(1) for part in drawn])
     tail = stats.norm.cdf(stats.t.ppf((1 - CONFIDENCE) / 2, n - 1) * np.sqrt(n / (n - 1)))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -69,7 +86,9 @@ def groups(rows: Sequence[Row]) -> dict[str, set[str]]:
     found = {"all": set(metadata)}
     for fact in dict.fromkeys(fact for row in rows for fact in row.metadata):
         values = {known.get(fact, "") for known in metadata.values()} - {""}
-        for value in sorted(values, key=lambda value: (LEVELS.index(value) if value in LEVELS else -1, value)):
+        for value in sorted(
+            values, key=lambda value: (atd12k.LEVELS.index(value) if value in atd12k.LEVELS else -1, value)
+        ):
             label = value if fact in ("subset", "level") else f"{fact}:{value}"
             label = "_".join(label.split())
             while label in found:
@@ -87,7 +106,18 @@ def by_method(rows: Sequence[Row], metric: str, names: set[str]) -> dict[str, li
     return columns
 
 
-TEXT_COLUMNS = ("item", "subset", "metric", "difference")
+def clusters(rows: Sequence[Row], names: set[str]) -> list[str] | None:
+    """The cluster of each of the named items, in the order of `by_method`: its subset, if there are several, such as
+    cuts or productions; one without a subset is a cluster of its own. None if there are not several, or if they are
+    categories, such as east and west.
+    """
+    subsets = {row.name: row.metadata.get("subset", "") for row in rows if row.name in names}
+    if len(found := set(subsets.values()) - {""}) < 2 or found <= _CATEGORIES:
+        return None
+    return [f"subset {subset}" if subset else f"item {name}" for name, subset in subsets.items()]
+
+
+TEXT_COLUMNS = ("item", "subset", "metric", "difference", "interval over")
 
 
 def summary(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
@@ -114,13 +144,15 @@ def items(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, str]]:
 
 
 def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> list[dict[str, str]]:
-    """The formatted paired differences of every two methods, by subset and metric."""
+    """The formatted paired differences of every two methods, by subset and metric, with what intervals are over."""
     table = []
     for subset, names in groups(rows).items():
+        clustered = clusters(rows, names)
+        over = counted(len(names), "item") if clustered is None else counted(len(set(clustered)), "subset")
         for metric, higher in higher_is_better.items():
             columns = by_method(rows, metric, names)
             for first, second in combinations(columns, 2):
-                found = difference(columns[first], columns[second], higher)
+                found = difference(columns[first], columns[second], higher, clustered)
                 low, high = (shown(metric, bound, signed=True) for bound in (found.low, found.high))
                 table.append(
                     {
@@ -131,6 +163,7 @@ def differences(rows: Sequence[Row], higher_is_better: Mapping[str, bool]) -> li
                         "95 % interval": f"[{low}, {high}]",
                         f"{first} better" if len(columns) == 2 else "first better": f"{100 * found.wins:.1f} %",
                         "items": str(len(names)),
+                        "interval over": over,
                     }
                 )
     return table

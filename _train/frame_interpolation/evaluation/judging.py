@@ -99,8 +99,8 @@ class _ItemJudge:
 
     def _stamp(self, index: int) -> str:
         name = self._items.names[index]
-        of_methods = (file for method in self._methods for file in method.sources(name))
-        return runs.stamp_of(sorted([*self._items.source.files(index), *of_methods]))[:12]
+        of_methods = runs.stamp_of(sorted(file for method in self._methods for file in method.sources(name)))
+        return runs.digest_of([self._items.source.stamp(index), of_methods])[:12]
 
 
 def judge(

@@ -4,8 +4,8 @@ registration.
 Frames and the truth are compared as 8-bit pictures, as users get them, in fp32 even where autocast is enabled.
 
 Two drawings do not determine the timing of the one between them: in films it is often at a fifth of the way. So
-`aligned` draws an item at nine times and also reports every metric at the time with the best LPIPS (or the best first
-metric if LPIPS is not among them). Nor do they determine its position to the pixel, which viewers do not notice:
+`aligned` draws an item at nine times more and also reports every metric at the time with the best LPIPS (or the best
+first metric if LPIPS is not among them). Nor do they determine its position to the pixel, which viewers do not notice:
 `registered` first warps the frame onto the truth by smooth flow, so that tears, ghosts and blur remain.
 """
 
@@ -125,7 +125,7 @@ class Measures:
         t = item.triplet.time
         by_time = dict(zip(self.times(t), frames, strict=True))
         if self.aligned:
-            found |= self._aligned({time: by_time[time] for time in ALIGNED_TIMES}, t, truth)
+            found |= self._aligned({time: by_time[time] for time in (t, *ALIGNED_TIMES)}, t, truth)
         if self.registered:
             moved = as_8_bits(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}

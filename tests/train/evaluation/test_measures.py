@@ -52,6 +52,14 @@ def test_where_nothing_moves_the_time_that_fits_is_that_of_the_truth(t):
     assert measures.compare(frames, judged, measures.prepare(judged))["aligned_time"] == t
 
 
+def test_the_time_of_the_truth_may_fit_best_also_between_tenths():
+    measures, judged = Measures(aligned=True), item(at(0.36), (at(0), at(1)), 0.36)
+    frames = draw(Function(lambda frame0, frame1, t: at(t)), judged.triplet, measures)
+    found = measures.compare(frames, judged, measures.prepare(judged))
+    assert found["aligned_time"] == 0.36
+    assert found["aligned_lpips"] == found["lpips"]
+
+
 def test_position_is_set_aside_and_blur_is_not():
     measures, judged = Measures(["lpips", "chamfer", "psnr"], registered=True), item(at(0.5), (at(0), at(1)))
     truth = measures.prepare(judged)

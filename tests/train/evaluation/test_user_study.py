@@ -5,8 +5,11 @@ import copy
 import itertools
 import json
 import re
+import shutil
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -82,7 +85,7 @@ def save(name: str, content: object) -> str:
 def test_clips_play_there_and_back_or_loop(tmp_path):
     write_frames(tmp_path / "a", 90, count=5)
     clip = clips.read(tmp_path / "a")
-    for loop, count, length in ((False, 8, 1.6), (True, 5, 1.0)):
+    for loop, count, length in ((False, 8, 2.0), (True, 5, 1.0)):
         clips.write(tmp_path / "a.webp", clip, 1.0, loop)
         again = clips.read(tmp_path / "a.webp")
         assert len(again.frames) == count
@@ -103,6 +106,75 @@ def test_animations_are_items_too(tmp_path, suffix):
     assert len(clip.frames) == 8
     assert clip.seconds == pytest.approx(0.8)
     assert [round(frame.mean() / 20) for frame in clip.frames] == [1, 2, 3, 4, 5, 4, 3, 2]
+
+
+HOLDS = [1000, 100, 100, 100, 100, 600]  # milliseconds
+
+
+def write_held(path: Path) -> None:
+    """An animation, or a video of variable rate, of frames that are shown for `HOLDS`."""
+    frames = [np.full((32, 48, 3), 40 * i, np.uint8) for i in range(len(HOLDS))]
+    if path.suffix != ".mkv":
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others, duration=HOLDS, loop=0)
+        return
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for pixels, time in zip(frames, np.cumsum([0, *HOLDS[:-1]]), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels)
+            frame.pts, frame.time_base, frame.duration = int(time), Fraction(1, 1000), 100
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif", "mkv"])
+def test_frames_keep_their_own_durations(tmp_path, suffix):
+    """But for the last frame of the video, of which its file says nothing."""
+    write_held(tmp_path / f"held.{suffix}")
+    clip = clips.read(tmp_path / f"held.{suffix}")
+    assert clip.seconds is not None
+    known = len(HOLDS) - (suffix == "mkv")
+    assert clip.durations[:known] == pytest.approx([ms / 1000 for ms in HOLDS[:known]], abs=0.002)
+    clips.write(tmp_path / "own.webp", clip, clip.seconds, loop=True)
+    assert clips.read(tmp_path / "own.webp").durations == pytest.approx(clip.durations, abs=0.002)
+    clips.write(tmp_path / "faster.webp", clip, clip.seconds / 2, loop=True)
+    assert clips.read(tmp_path / "faster.webp").durations == pytest.approx([s / 2 for s in clip.durations], abs=0.002)
+    clips.write(tmp_path / "back.webp", clip, clip.seconds, loop=False)
+    assert clips.read(tmp_path / "back.webp").seconds == pytest.approx(2 * clip.seconds, abs=0.002)
+
+
+def test_frames_too_short_for_browsers_are_left_out_and_holds_stay(tmp_path):
+    frames = [np.full((16, 16, 3), 9 * i, np.uint8) for i in range(22)]
+    clips.write(tmp_path / "a.webp", clips.Clip(frames, [0.5, *20 * [0.005], 0.4]), 1.0, loop=True)
+    again = clips.read(tmp_path / "a.webp")
+    assert again.seconds == pytest.approx(1)
+    assert min(again.durations) > 0.01
+    assert again.durations[0] == pytest.approx(0.5, abs=0.02)
+    assert again.durations[-1] == pytest.approx(0.4, abs=0.02)
+    assert 6 <= len(again.frames) <= 9
+
+
+def test_frames_without_a_duration_last_as_browsers_show_them(tmp_path):
+    first, *others = (Image.new("RGB", (16, 16), (90 * i, 0, 0)) for i in range(3))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[0, 10, 50])
+    assert clips.read(tmp_path / "a.gif").durations == [0.1, 0.1, 0.05]
+
+
+def test_clips_of_one_item_that_last_differently_are_refused(build, study):
+    shutil.rmtree(f"{METHODS[0]}/shot_1")
+    write_held(study / METHODS[0] / "shot_1.gif")
+    shutil.rmtree(f"{METHODS[1]}/shot_1")
+    write_frames(study / METHODS[1] / "shot_1", 60, size=(32, 48))
+    code, said, _ = build()
+    assert code == 2
+    assert f"{METHODS[1]}/shot_1 lasts 1.00 s and {METHODS[0]}/shot_1.gif 2.00 s" in said.splitlines()[-1]
+    assert "--seconds" in said
+    assert not Path("out/data.js").exists()
+    assert build("--seconds", 3)[0] == 0
+    lengths = [clips.read(path).seconds for path in Path("out/clips").iterdir()]
+    assert lengths == pytest.approx([6] * len(lengths))
 
 
 def test_many_frames_become_as_many_as_browsers_show(tmp_path):
@@ -395,6 +467,7 @@ def test_shares_strengths_and_agreement_in_tables(data, analyse):
     strength = np.log(3) / 2
     assert first[-2:] == [f"{strength:.2f}", f"{strength - reach:.2f} … {strength + reach:.2f}"]
     assert "half a win" not in table
+    assert "take answers for independent" in table
 
 
 def test_whoever_does_not_look_is_left_out(data, analyse):

@@ -5,7 +5,6 @@ METHOD_DIR/
     shot_2.webp                           or one animation: .webp, .gif, .mp4, .mkv, .mov, .webm
 """
 
-import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,13 +21,19 @@ PICTURES = (".webp", ".gif")
 VIDEOS = (".mp4", ".mkv", ".mov", ".webm")
 LARGEST = 960  # pixels of the longer side, as two clips are shown side by side
 FASTEST = 60  # frames per second; browsers slow down animations above 90
+_ROUNDING = 0.001  # second, the unit of WebP
+_SHORTEST, _INSTEAD = 10, 100  # milliseconds: browsers show a frame of at most the former for the latter
 
 
 class Clip(NamedTuple):
-    """Frames at even times, reduced to `LARGEST` pixels."""
+    """Frames reduced to `LARGEST` pixels."""
 
     frames: list[np.ndarray]  # (h, w, 3) uint8 RGB, all of one size
-    seconds: float | None  # duration, if the source specifies it
+    durations: list[float] | None  # of each frame, in seconds; None if the source does not specify them: all alike
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.durations is None else sum(self.durations)
 
 
 def items(folder: Path) -> dict[str, Path]:
@@ -109,19 +114,26 @@ def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
     """Write a WebP that repeats forever, atomically, of at most `FASTEST` frames per second.
 
     Args:
-        seconds: from the first frame to the end of the last, one way.
-        loop: restart after the last frame, instead of playing back to the first.
+        seconds: from the first frame to the end of the last, one way; frames keep their shares of it.
+        loop: restart after the last frame, instead of playing back to the first, which takes as long again.
 
     Raises:
         InputError: the file cannot be written.
     """
-    count = min(len(clip.frames), max(2, round(FASTEST * seconds)))
-    kept = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
-    frames = [Image.fromarray(clip.frames[i]) for i in kept]
-    ends = [round(1000 * seconds * (i + 1) / len(frames)) for i in range(len(frames))]
-    durations = [max(1, end - start) for start, end in itertools.pairwise([0, *ends])]
+    count = len(clip.frames)
+    ends = np.cumsum(clip.durations or count * [1.0])
+    ends *= seconds / ends[-1]
+    shown = np.arange(count)
+    if np.diff(ends, prepend=0).min() < 1 / FASTEST - _ROUNDING:
+        moments = np.linspace(0, seconds, max(2, round(FASTEST * seconds)))
+        shown = np.searchsorted(ends, moments, side="right").clip(max=count - 1)
+        is_last = np.append(np.diff(shown) > 0, True)
+        shown, ends = shown[is_last], (seconds * np.arange(1, len(moments) + 1) / len(moments))[is_last]
+    frames = [Image.fromarray(clip.frames[i]) for i in shown]
+    durations = np.diff((1000 * ends).round().astype(int), prepend=0).clip(min=1).tolist()
     if not loop:
-        frames, durations = frames + frames[-2:0:-1], durations + durations[-2:0:-1]
+        there = [2 * durations[0], *durations[1:-1], 2 * durations[-1]]
+        frames, durations = frames + frames[-2:0:-1], there + there[-2:0:-1]
     with replacing(path) as temporary:
         frames[0].save(
             temporary, "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=90, method=3
@@ -129,24 +141,28 @@ def write(path: Path, clip: Clip, seconds: float, loop: bool) -> None:
 
 
 def _read_pictures(path: Path) -> Clip:
-    frames, milliseconds = [], 0
+    frames, durations = [], []
     try:
         with Image.open(path) as file:
             for picture in ImageSequence.Iterator(file):
                 frames.append(_shown(np.array(picture.convert("RGBA"))))
-                milliseconds += picture.info.get("duration", 0)
+                milliseconds = picture.info.get("duration", 0)
+                durations.append((milliseconds if milliseconds > _SHORTEST else _INSTEAD) / 1000)
     except Exception as error:  # damaged files raise many types of errors
         raise InputError(f"{path} is damaged or no animation ({error}); export it again.") from error
-    return Clip(frames, milliseconds / 1000 or None)
+    return Clip(frames, durations)
 
 
 def _read_video(path: Path) -> Clip:
     reader = video.Reader(path)
-    frames = [_shown(frame.pixels) for frame in reader]
+    frames, times = [], []
+    for frame in reader:
+        frames.append(_shown(frame.pixels))
+        times.append(float(frame.time))
     if reader.damage:
         raise InputError(reader.damage)
     assert reader.end is not None  # the whole video was read
-    return Clip(frames, float(reader.end))
+    return Clip(frames, np.diff([*times, float(reader.end)]).tolist())
 
 
 def _shown(pixels: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from _util.errors import InputError
 from _util.files import make_folder
 
 SECONDS = 1.0  # default duration of a clip, one way
+_SLACK = 0.025  # seconds by which clips of an item may last differently; GIF counts hundredths
 
 
 class Study(NamedTuple):
@@ -41,7 +42,7 @@ class Study(NamedTuple):
 class Showing(NamedTuple):
     """How clips are shown."""
 
-    seconds: float | None  # one way; None: the animation's own duration, SECONDS for frames
+    seconds: float | None  # one way; None: an animation's own duration, SECONDS for a folder of frames
     loop: bool  # restart after the last frame, instead of playing back to the first
 
 
@@ -91,6 +92,7 @@ def build(
         files = [items[name] for items in found]
         versions = [writer.write(file, who) for file, who in zip(files, named, strict=True)]
         writer.check_sizes(versions, files)
+        writer.check_durations(versions, files)
         key["clips"].update({clip: [m, name] for m, clip in enumerate(versions)})
         for pair, (a, b) in enumerate(pairs):
             compared[pair].append(sorted([versions[a], versions[b]]))
@@ -131,7 +133,7 @@ class _Writer:
 
     def write(self, source: Path, who: str, broken_seed: int | None = None) -> str:
         """Write a clip, with shuffled tiles if `broken_seed` is given, and return its name."""
-        what = repr((who, broken_seed, self.showing, clips.LARGEST))
+        what = repr((who, broken_seed, self.showing, clips.LARGEST, clips.FASTEST))
         digest = hashlib.blake2b(what.encode("utf-8", "backslashreplace"), digest_size=8)
         for file in clips.sources(source):
             digest.update(f"\n{source.name}/{file.name} ".encode("utf-8", "surrogateescape"))
@@ -165,6 +167,18 @@ class _Writer:
                 raise InputError(
                     f"{source} would be shown at {size[0]}×{size[1]} pixels and {sources[0]} at "
                     f"{sizes[0][0]}×{sizes[0][1]}; give all methods' clips of an item one shape."
+                )
+
+    def check_durations(self, names: list[str], sources: list[Path]) -> None:
+        if self.showing.seconds:
+            return
+        ways = 1 if self.showing.loop else 2
+        durations = [(clips.read(self._path(name)).seconds or 0) / ways for name in names]
+        for duration, source in zip(durations, sources, strict=True):
+            if abs(duration - durations[0]) > _SLACK:
+                raise InputError(
+                    f"{source} lasts {duration:.2f} s and {sources[0]} {durations[0]:.2f} s, so that one would play "
+                    "faster; give --seconds, or clips of an item that last alike."
                 )
 
     def _path(self, name: str) -> Path:
