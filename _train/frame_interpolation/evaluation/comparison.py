@@ -17,9 +17,7 @@ from _util.counts import counted
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_FEW = (
-    5  # items or subsets, whose smallest and largest value hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
-)
+_FEW = 5  # values, of which the smallest and largest hold the median in less than 95 % of cases: 1 - 2 ** (1 - n)
 _AT_ONCE = 2**22  # resampled values
 _CATEGORIES = {*atd12k.SUBSETS.values(), "easier", "harder"}  # subsets that divide a data set: no sample of many others
 _PERCENT = ("ssim", "roi_ssim")
