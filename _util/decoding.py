@@ -37,6 +37,8 @@ _SPARSE_PTS = ("mpeg",)  # containers that time some frames only, so that others
 _OFTEN_JOINED = ("mpegts",)  # containers whose files are put one behind the other as they are, each with its own clock
 _AVFMT_NOTIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a flag of bare streams
 _ROUNDED = 5e-4  # largest relative error of a mean rate, due to clocks of milliseconds and short last frames
+_MILLISECOND = Fraction(1, 1000)  # by which such clocks change the duration of a short video
+_STANDARD_RATES = *map(Fraction, (12, 15, 24, 25, 30, 48, 50, 60)), *(Fraction(k * 1000, 1001) for k in (24, 30, 60))
 _SHORT = Fraction(1, 5)  # seconds that may be missing at the start or at the end without a message
 _GAPLESS = Fraction(19, 20)  # least share of the frames of a rate that are there
 _CLOCK_RESTARTS = 5  # frames by which time must step back, and as many must stay back
@@ -177,12 +179,12 @@ class File:
     def _metadata(
         self, container: InputContainer, stream: av.VideoStream, frame: av.VideoFrame, sentence: str | None
     ) -> Metadata:
-        rate = _exact(_rate(container, stream)) * self._chain.frames
+        rate = _rate(container, stream) * self._chain.frames
         count = round(stream.frames * self._chain.frames) or None
         duration = self.declared or (count / rate if count else Fraction(container.duration or 0, av.time_base))
         if container.format.name == "apng" and self.path != STREAM and (delays := self._delays()):
             count, duration = len(delays), sum(delays, Fraction(0))
-            rate = _exact(count / duration)
+            rate = _exact(count / duration, count)
         is_transposed = self._orientation in TRANSPOSED
         h, w = (frame.width, frame.height) if is_transposed else (frame.height, frame.width)
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
@@ -300,25 +302,35 @@ class File:
 
 
 def _rate(container: InputContainer, stream: av.VideoStream) -> Fraction:
-    """The average frame rate."""
+    """The average frame rate; an exact one if the average approximates it."""
     average, guessed, base = map(fraction, (stream.average_rate, stream.guessed_rate, stream.base_rate))
-    if average and base and guessed == base and base * _GAPLESS <= average < base and _approximated(average) is None:
+    if average and guessed and guessed in _unrounded(average, stream.frames):
+        return guessed
+    is_exact = average is not None and _approximated(average, stream.frames) is not None
+    if average and base and guessed == base and base * _GAPLESS <= average < base and not is_exact:
         average = base  # few frames are missing, such as where a file was cut without re-encoding
     counts_fields = container.format.name == "avi" and base and average == 2 * base
     is_rounded = container.format.name == "asf" and base and average and average > base  # to milliseconds a frame
     stated = (guessed, base) if counts_fields or is_rounded else (average, guessed, base)
-    return next((rate for rate in stated if rate and rate <= _LARGEST_RATE), _USUAL_RATE)
+    return _exact(next((rate for rate in stated if rate and rate <= _LARGEST_RATE), _USUAL_RATE), stream.frames)
 
 
-def _exact(rate: Fraction) -> Fraction:
-    """The integer or NTSC rate that a mean rate approximates; the mean rate itself if it approximates neither."""
-    return _approximated(rate) or rate
+def _exact(rate: Fraction, count: int = 0) -> Fraction:
+    """The exact rate that a mean rate of `count` frames approximates; the mean rate itself if it approximates none."""
+    return _approximated(rate, count) or rate
 
 
-def _approximated(rate: Fraction) -> Fraction | None:
+def _approximated(rate: Fraction, count: int) -> Fraction | None:
     candidates = (Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001))
     nearest = min(candidates, key=lambda one: abs(one - rate))
-    return nearest if nearest and abs(nearest / rate - 1) < _ROUNDED else None
+    if nearest and abs(nearest / rate - 1) < _ROUNDED:
+        return nearest
+    return min(_unrounded(rate, count), key=lambda one: abs(one - rate), default=None)
+
+
+def _unrounded(rate: Fraction, count: int) -> list[Fraction]:
+    """The standard rates at which `count` frames (0 if unknown) last as long as at a mean rate, but for rounding."""
+    return [one for one in _STANDARD_RATES if count and abs(count / one - count / rate) <= _MILLISECOND]
 
 
 def _with_damage(frames: Iterator[av.VideoFrame], found: Damage, damage: Damage) -> Iterator[av.VideoFrame]:

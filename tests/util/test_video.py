@@ -820,6 +820,26 @@ def test_a_mean_rate_stands_for_an_exact_one(mean, rate):
     assert decoding._exact(Fraction(mean)) == rate
 
 
+@pytest.mark.parametrize(("rate", "count"), [(24, 3), (24, 12), (24, 23), (25, 12), (50, 12)])
+def test_short_videos_with_times_in_milliseconds_have_the_exact_rate(tmp_path, rate, count):
+    path, clock = tmp_path / "v.mp4", Fraction(1, 1000)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=rate, pix_fmt="yuv420p", height=32, width=32)
+        stream.codec_context.time_base = stream.time_base = clock
+        for i in range(count):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 32), 9 * i, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = round(i * 1000 / rate), clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert Reader(path).rate == rate
+
+
+def test_mean_rates_of_few_frames_that_are_near_none_are_kept():
+    for delay, count in itertools.product(range(2, 20), range(2, 200)):  # of GIF, in hundredths of a second
+        rate = Fraction(100, delay)
+        assert decoding._exact(rate, count) == rate
+
+
 def test_a_clock_is_no_rate(tmp_path):
     """Of a few frames of raw DV, FFmpeg states the clock for an average rate."""
     path = tmp_path / "v.dv"
