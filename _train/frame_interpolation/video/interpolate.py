@@ -338,7 +338,7 @@ def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
     first_missing = next(i for i in itertools.count() if i not in finished)
-    unmoved = stills.Stills(options.still or (), fps, Fraction(first_missing * length) / fps)
+    unmoved = stills.Stills(options.still or (), fps, reader.rate, Fraction(first_missing * length) / fps)
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
     if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from _train.frame_interpolation.video.excerpt import Area
+from _train.frame_interpolation.video.timeline import tolerance
 from _util import alpha, duplicates
 from _util.video import Frame
 
 _GROUND = (0, 177, 64)  # chroma-key green, rare in drawings; replaces transparent pixels
 _HIDDEN = 128  # grey
-_NEAR = Fraction(1, 20)  # tolerance in new frames within which a source frame counts as shown
 
 
 class _StillChange(NamedTuple):
@@ -34,11 +34,13 @@ class Stills:
     Args:
         areas: in the frames of the source.
         fps: frames per second of the result.
+        rate: frames per second of the source.
         start: time of the first frame that is asked for; of earlier changes, only the last is kept.
     """
 
-    def __init__(self, areas: Sequence[Area], fps: Fraction, start: Fraction = Fraction(0)):
+    def __init__(self, areas: Sequence[Area], fps: Fraction, rate: Fraction, start: Fraction = Fraction(0)):
         self._areas, self._fps, self._start = areas, fps, start
+        self._near = tolerance(fps, rate)
         self._coming: list[deque[_StillChange]] = [deque() for _ in areas]
         self._last: list[_StillChange | None] = [None for _ in areas]
 
@@ -67,7 +69,7 @@ class Stills:
             drawing: the source's drawing at that time.
         """
         for i, area in enumerate(self._areas):
-            change = self._at(i, (number + _NEAR) / self._fps)
+            change = self._at(i, (number + self._near) / self._fps)
             if change is not None and change.time > drawing.time:
                 pixels = change.pixels
             elif isinstance(picture, Frame):

@@ -16,7 +16,7 @@ Picture = TypeVar("Picture")
 
 LONGEST_HOLD = Fraction(1, 4)
 _ON_TWOS = Fraction(1, 12)
-_NEAR = Fraction(1, 20)  # tolerance in new frames within which a drawing itself is shown
+_NEAR = Fraction(1, 20)  # of a frame, new or of the source: tolerance within which a drawing itself is shown
 
 
 class Drawing(NamedTuple, Generic[Picture]):
@@ -58,7 +58,7 @@ def stretches(
         longest_hold: seconds. A drawing that is shown for longer rests: it is held, and moves to the next only at its
             end, for as long as the drawing before it did. (At low rates, no drawing of a single frame rests.)
     """
-    limit = max(longest_hold, 1 / rate) + 1 / (2 * rate)
+    limit, near = max(longest_hold, 1 / rate) + 1 / (2 * rate), tolerance(fps, rate)
     cadence: Fraction | None = None
     current: Drawing[Picture] | None = None
     for following in drawings:
@@ -71,26 +71,32 @@ def stretches(
                 cadence = motion = following.start - current.start
             else:
                 motion = min(max(cadence or _ON_TWOS, 1 / rate), longest_hold)
-            yield _stretch(current, following, motion, fps)
+            yield _stretch(current, following, motion, fps, near)
         current = following
     if current is not None:
-        first = _first_frame(current.start, fps)
+        first = math.ceil(current.start * fps - near)
         count = max(round(end() * fps), first, 1)
         yield Stretch(current.picture, None, range(first, count), [])
 
 
+def tolerance(fps: Fraction, rate: Fraction) -> Fraction:
+    """By how many new frames a frame of the source may be late and still count as shown.
+
+    Args:
+        fps: frames per second of the result.
+        rate: frames per second of the source.
+    """
+    return _NEAR * min(Fraction(1), fps / rate)
+
+
 def _stretch(
-    current: Drawing[Picture], following: Drawing[Picture], motion: Fraction, fps: Fraction
+    current: Drawing[Picture], following: Drawing[Picture], motion: Fraction, fps: Fraction, near: Fraction
 ) -> Stretch[Picture]:
     """The stretch of a drawing that moves to the following one in its last `motion` seconds."""
-    first, last = _first_frame(current.start, fps), _first_frame(following.start, fps)
+    first, last = (math.ceil(drawing.start * fps - near) for drawing in (current, following))
     start = following.start - motion
-    moved = max(first, math.floor(start * fps + _NEAR) + 1) if motion else last
+    moved = max(first, math.floor(start * fps + near) + 1) if motion else last
     moving = [(k, float((k / fps - start) / motion)) for k in range(moved, last)]
     onward, rests = following.picture if motion else None, start > current.start
     held = range(first, min(moved, last))
     return Stretch(current.picture, onward if moving else None, held, moving, onward, motion, rests)
-
-
-def _first_frame(start: Fraction, fps: Fraction) -> int:
-    return math.ceil(start * fps - _NEAR)

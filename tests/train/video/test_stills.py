@@ -39,10 +39,11 @@ def write(path: Path, channels: int) -> Path:
     return path
 
 
-def interpolated(folder: Path, still: tuple[Area, ...] | None, channels: int = 3):
+def interpolated(folder: Path, still: tuple[Area, ...] | None, channels: int = 3, fps: Fraction | None = None):
     out = folder / "out.mkv"
     create = lambda: (Interpolator(flow="dis", synthesis="splat", device="cpu"), {})  # noqa: E731
-    summary = interpolate_video(write(folder / "in.mkv", channels), out, Options(codec="ffv1", still=still), create)
+    options = Options(codec="ffv1", still=still, fps=fps)
+    summary = interpolate_video(write(folder / "in.mkv", channels), out, options, create)
     return summary.drawings, [one.pixels for one in Reader(out, keep_alpha=True)]
 
 
@@ -65,6 +66,13 @@ def test_areas_show_what_the_source_shows(tmp_path, channels):
             np.testing.assert_array_equal(pixels[rows], frame(k // 2, channels)[rows], f"frame {k}")
 
 
+def test_areas_are_those_of_their_time_at_a_low_rate(tmp_path):
+    """A light that goes on 1/12 s after a frame that is shown for two seconds is not yet there."""
+    _, frames = interpolated(tmp_path, AREAS, fps=Fraction(1, 2))
+    rows = AREAS[1].slices((H, W))
+    np.testing.assert_array_equal(frames[0][rows], frame(0)[rows])
+
+
 def test_captions_do_not_divide_motion(tmp_path):
     _, frames = interpolated(tmp_path, AREAS)
     steps = np.diff([disc(pixels) for pixels in frames[: 2 * (COUNT - 3) + 1]])
@@ -79,7 +87,7 @@ def test_few_changes_are_kept_of_what_is_made_already():
     """A run that resumes passes by many frames of which none is asked for."""
     areas, start = (Area(24, 16, 4, 4),), Fraction(15)
     frames = [Frame(Fraction(i), np.full((H, W, 3), 40 * (i % 6), np.uint8), None) for i in range(20)]
-    stills = Stills(areas, Fraction(1), start)
+    stills = Stills(areas, Fraction(1), Fraction(1), start)
     assert len(list(stills.watch(iter(frames)))) == 20
     assert len(stills._coming[0]) == 5
     shown = [stills.over(np.zeros((H, W, 3), np.uint8), frames[0], k)[4, 4, 0] for k in range(15, 20)]

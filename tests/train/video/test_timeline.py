@@ -71,6 +71,12 @@ def test_half_the_rate_takes_every_other_frame():
     assert spread([F(i, 24) for i in range(10)], F(10, 24), 12) == [(i, 0.0) for i in range(0, 10, 2)]
 
 
+@pytest.mark.parametrize("fps", [F(1, 4), F(1, 2), F(1), F(2)])
+def test_the_lowest_rates_show_the_drawings_of_their_times(fps):
+    frames = spread([F(i, 24) for i in range(192)], F(8), fps)
+    assert frames == [(round(k * 24 / fps), 0.0) for k in range(round(8 * fps))]
+
+
 def test_nothing_moves_over_a_cut():
     frames = spread([F(i, 12) for i in range(6)], F(1, 2), 48, cuts=[3])
     assert frames[8:12] == [(2, 0.0)] * 4
