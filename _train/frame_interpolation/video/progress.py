@@ -4,6 +4,7 @@ Before the first frame, the time per frame is extrapolated from two small sizes,
 running mean over finished frames, of about the last two hundred.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -86,6 +87,11 @@ class FrameBar(tqdm):
             self._mean = mean + ((now - self._last) / n - mean) * share
             self._last = now
         return super().update(n)
+
+    def refresh(self, nolock: bool = False, lock_args: tuple | None = None) -> None:
+        """Show the bar; tqdm keeps the lock if it cannot be written, and `close` in another thread waits forever."""
+        with contextlib.nullcontext() if nolock else self.get_lock():
+            super().refresh(nolock=True)
 
     @property
     def format_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The time left of a video is known before its first frame, and settles within a few."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -83,3 +84,34 @@ def test_where_nothing_is_expected_what_is_done_counts(clock):
         clock[0] += 8
         bar.update(4)
         assert left(bar) == "02:52"
+
+
+class Pipe(io.StringIO):
+    """A stream whose reader may end."""
+
+    is_open = True
+
+    def write(self, text: str) -> int:
+        if not self.is_open:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_bar_that_cannot_be_written_holds_up_no_other_thread(monkeypatch):
+    monkeypatch.setattr(FrameBar, "_lock", threading.RLock(), raising=False)
+    pipe = Pipe()
+    bar = FrameBar(total=10, file=pipe, mininterval=0)
+    pipe.is_open = False
+
+    def update() -> None:
+        with pytest.raises(BrokenPipeError):
+            bar.update()
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    thread.join()
+    is_free = FrameBar.get_lock().acquire(timeout=1)
+    assert is_free
+    with pytest.raises(BrokenPipeError):
+        bar.close()
+    FrameBar.get_lock().release()
