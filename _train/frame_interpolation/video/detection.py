@@ -12,7 +12,7 @@ import numpy as np
 from _train.frame_interpolation.video import scenes, stills
 from _train.frame_interpolation.video.excerpt import in_source
 from _train.frame_interpolation.video.results import Options
-from _train.frame_interpolation.video.timeline import Drawing
+from _train.frame_interpolation.video.timeline import Drawing, Repeat
 from _util import camera_holds, cuts, duplicates, video
 
 
@@ -41,7 +41,7 @@ class SourceCount(NamedTuple):
 
 
 class FoundDrawings:
-    """Iterates over the drawings of a source and counts them.
+    """Iterates over the drawings of a source and their repeats, and counts them.
 
     Attributes:
         count: numbers of frames, drawings and cuts so far.
@@ -53,17 +53,16 @@ class FoundDrawings:
         self.count = SourceCount(0, 0, 0)
         self.scenes: list[Fraction] = []
 
-    def __iter__(self) -> Iterator[Drawing[video.Frame]]:
+    def __iter__(self) -> Iterator[Drawing[video.Frame] | Repeat]:
         for time_, picture, opens_shot in self._marked:
             if opens_shot:
                 self.scenes.append(in_source(self._reader, time_))
             frames, drawings, _ = self.count
             self.count = SourceCount(frames + 1, drawings + (picture is not None), len(self.scenes) - 1)
-            if picture is not None:
-                yield Drawing(time_, picture, opens_shot)
+            yield Repeat(time_) if picture is None else Drawing(time_, picture, opens_shot)
 
     def end(self) -> Fraction:
-        """The end time of the source; known after the last drawing."""
+        """The end time of the source; known after the last frame."""
         return cast(Fraction, self._reader.end)
 
     def write_scenes(self, path: Path, slowness: Fraction) -> None:

@@ -99,8 +99,9 @@ def _sample(samples: list[EasedStretch], run: VideoRun, options: Options) -> tup
                 pictures = [wait() for wait in sample.draw(interpolator, [t for _, t in stretch.moving])]
                 if i or len(samples) == 1:
                     seconds, timed = seconds + time.monotonic() - begun, timed + len(pictures)
+                beside = stretch.picture.pixels if options.side_by_side else None
                 for picture in [stretch.picture] * len(stretch.held) + pictures:
-                    writer.write(as_written(picture, stretch.picture, options), stretch.picture)
+                    writer.write(as_written(picture, beside), stretch.picture)
                     encoded += 1
         files = [path] if path.is_file() else list(path.rglob("*"))
         return seconds / timed, sum(file.stat().st_size for file in files) / encoded

@@ -33,6 +33,7 @@ from _train.frame_interpolation.video.part_writer import ComingFrame, PartWriter
 from _train.frame_interpolation.video.parts import Parts, StreamedParts, rename
 from _train.frame_interpolation.video.progress import FrameBar, PairInterpolator, expected_seconds
 from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.source_frames import SourceFrames
 from _train.frame_interpolation.video.timeline import stretches
 from _util import clock, files, formats, locks, runs, sequences, video
 from _util.errors import InputError
@@ -338,7 +339,9 @@ def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
     finished, kept = frozenset(parts.finished), frozenset(parts.drawn)
     longest_hold = options.longest_hold * options.excerpt.slowness
     first_missing = next(i for i in itertools.count() if i not in finished)
-    unmoved = stills.Stills(options.still or (), fps, reader.rate, Fraction(first_missing * length) / fps)
+    start = Fraction(first_missing * length) / fps
+    unmoved = stills.Stills(options.still or (), fps, reader.rate, start)
+    left = SourceFrames(fps, reader.rate, start) if options.side_by_side else None
     frames, done = 0, min(sum(parts.finished.values()), total)
     expected = None
     if isinstance(interpolator, Interpolator) and done < total:  # other classes must not be called for an estimate
@@ -349,12 +352,13 @@ def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
         writer.write(frame)
         progress.update()
 
+    source = unmoved.watch(reader.frames())
     with (
         FrameBar(expected, total=total, initial=done) as progress,
-        contextlib.closing(ahead(unmoved.watch(reader.frames()), _QUEUE)) as decoded,
+        contextlib.closing(ahead(left.watch(source) if left else source, _QUEUE)) as decoded,
         contextlib.closing(ahead(find_holds(decoded, options), _QUEUE)) as reduced,
         contextlib.closing(ahead(mark_reduced(reduced, options, reader), _QUEUE)) as marked,
-        PartWriter(parts, length, run.result, options, unmoved) as writer,
+        PartWriter(parts, length, run.result, unmoved) as writer,
         behind(write, _QUEUE) as put,
     ):
         found = FoundDrawings(marked, reader)
@@ -362,7 +366,9 @@ def _draw(run: VideoRun, options: Options) -> tuple[FoundDrawings, int]:
         for one in eased.with_easing(spread, options.ease, interpolator):
             frames = one.stretch.held.stop  # of the last stretch: all
             for frame in _frames_of(one, interpolator, lambda k: k // length not in finished, kept, parts):
-                put(frame)
+                put(frame._replace(beside=left.at(frame.number)) if left else frame)
+            if left:
+                left.forget(one.stretch.stop)
     return found, frames
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from _train.frame_interpolation.video.parts import Parts
-from _train.frame_interpolation.video.results import Options, Result
+from _train.frame_interpolation.video.results import Result
 from _train.frame_interpolation.video.stills import Stills
 from _util import video
 
@@ -25,6 +25,7 @@ class ComingFrame(NamedTuple):
     wait: Callable[[], video.Frame | np.ndarray]
     is_drawn: bool  # in this run, by the interpolator
     source: video.Frame  # the drawing of the source at that time
+    beside: np.ndarray | None = None  # pixels to its left
 
 
 class PartWriter:
@@ -37,8 +38,8 @@ class PartWriter:
     The end of the block finishes the last part. After an exception, the current part is not finished.
     """
 
-    def __init__(self, parts: Parts, length: int, result: Result, options: Options, stills: Stills):
-        self._parts, self._length, self._result, self._options = parts, length, result, options
+    def __init__(self, parts: Parts, length: int, result: Result, stills: Stills):
+        self._parts, self._length, self._result = parts, length, result
         self._stills = stills
         self._open = contextlib.ExitStack()
         self._part = -1
@@ -66,7 +67,7 @@ class PartWriter:
         if frame.is_drawn:
             self._keep(frame.number, picture)
         picture = self._stills.over(picture, frame.source, frame.number)
-        self._writer.write(as_written(picture, frame.source, self._options), frame.source)
+        self._writer.write(as_written(picture, frame.beside), frame.source)
         self._written += 1
 
     def _finish(self) -> None:
@@ -83,8 +84,8 @@ class PartWriter:
             self._parts.store(number, pixels)
 
 
-def as_written(picture: video.Frame | np.ndarray, source: video.Frame, options: Options) -> video.Frame | np.ndarray:
-    """The frame to write: with `side_by_side`, next to the source frame."""
-    if not options.side_by_side:
+def as_written(picture: video.Frame | np.ndarray, beside: np.ndarray | None) -> video.Frame | np.ndarray:
+    """The frame to write, with the pixels `beside` to its left, if there are any."""
+    if beside is None:
         return picture
-    return np.hstack([source.pixels, picture.pixels if isinstance(picture, video.Frame) else picture])
+    return np.hstack([beside, picture.pixels if isinstance(picture, video.Frame) else picture])

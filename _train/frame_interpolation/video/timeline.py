@@ -27,8 +27,14 @@ class Drawing(NamedTuple, Generic[Picture]):
     opens_shot: bool
 
 
+class Repeat(NamedTuple):
+    """A frame of the source that is no drawing of its own."""
+
+    start: Fraction  # seconds
+
+
 class Stretch(NamedTuple, Generic[Picture]):
-    """The new frames from one drawing to the next."""
+    """The new frames from one drawing to the next, or the first of those that hold a drawing for long."""
 
     picture: Picture
     following: Picture | None  # None if nothing moves
@@ -38,9 +44,14 @@ class Stretch(NamedTuple, Generic[Picture]):
     motion: Fraction = Fraction(0)  # seconds that the motion to it takes
     rests: bool = True  # whether the drawing rests before it moves
 
+    @property
+    def stop(self) -> int:
+        """The frame after the last."""
+        return self.moving[-1][0] + 1 if self.moving else self.held.stop
+
 
 def stretches(
-    drawings: Iterable[Drawing[Picture]],
+    drawings: Iterable[Drawing[Picture] | Repeat],
     end: Callable[[], Fraction],
     fps: Fraction,
     *,
@@ -50,7 +61,8 @@ def stretches(
     """Distribute drawings over frames at a new rate; frame k is shown from k / fps seconds on.
 
     Args:
-        drawings: in order, read one ahead of the stretches. The first one's start time counts as 0.
+        drawings: in order, read one ahead of the stretches. The first one's start time counts as 0. Where they include
+            the repeats, a long hold comes in several stretches, so that no more than `longest_hold` is read ahead.
         end: called after the last drawing; returns the end time of the video in seconds. There are `round(end · fps)`
             frames, but at least one, and at least those before the last drawing.
         fps: frames per second of the result.
@@ -61,20 +73,27 @@ def stretches(
     limit, near = max(longest_hold, 1 / rate) + 1 / (2 * rate), tolerance(fps, rate)
     cadence: Fraction | None = None
     current: Drawing[Picture] | None = None
+    first = 0  # frame that is not yet in a stretch
     for following in drawings:
         if current is None:
-            following = following._replace(start=Fraction(0))
-        else:
-            if following.opens_shot:
-                cadence, motion = None, Fraction(0)
-            elif following.start - current.start <= limit:
-                cadence = motion = following.start - current.start
-            else:
-                motion = min(max(cadence or _ON_TWOS, 1 / rate), longest_hold)
-            yield _stretch(current, following, motion, fps, near)
-        current = following
+            if isinstance(following, Drawing):
+                current = following._replace(start=Fraction(0))
+            continue
+        is_short = following.start - current.start <= limit
+        motion = min(max(cadence or _ON_TWOS, 1 / rate), longest_hold)  # after a long hold
+        if isinstance(following, Repeat):
+            stop = first if is_short else _first_moving(following.start, motion, fps, near)
+            if stop > first:
+                yield Stretch(current.picture, None, range(first, stop), [])
+                first = stop
+            continue
+        if following.opens_shot:
+            cadence, motion = None, Fraction(0)
+        elif is_short:
+            cadence = motion = following.start - current.start
+        yield _stretch(current, following, first, motion, fps, near)
+        first, current = _first_frame(following.start, fps, near), following
     if current is not None:
-        first = math.ceil(current.start * fps - near)
         count = max(round(end() * fps), first, 1)
         yield Stretch(current.picture, None, range(first, count), [])
 
@@ -90,13 +109,27 @@ def tolerance(fps: Fraction, rate: Fraction) -> Fraction:
 
 
 def _stretch(
-    current: Drawing[Picture], following: Drawing[Picture], motion: Fraction, fps: Fraction, near: Fraction
+    current: Drawing[Picture],
+    following: Drawing[Picture],
+    first: int,
+    motion: Fraction,
+    fps: Fraction,
+    near: Fraction,
 ) -> Stretch[Picture]:
-    """The stretch of a drawing that moves to the following one in its last `motion` seconds."""
-    first, last = (math.ceil(drawing.start * fps - near) for drawing in (current, following))
+    """The stretch from frame `first` on of a drawing that moves to the following one in its last `motion` seconds."""
+    last = _first_frame(following.start, fps, near)
     start = following.start - motion
-    moved = max(first, math.floor(start * fps + near) + 1) if motion else last
+    moved = max(first, _first_moving(following.start, motion, fps, near)) if motion else last
     moving = [(k, float((k / fps - start) / motion)) for k in range(moved, last)]
     onward, rests = following.picture if motion else None, start > current.start
     held = range(first, min(moved, last))
     return Stretch(current.picture, onward if moving else None, held, moving, onward, motion, rests)
+
+
+def _first_moving(start: Fraction, motion: Fraction, fps: Fraction, near: Fraction) -> int:
+    """The first frame of motion to a drawing that is shown from `start` on; that of the drawing if none lies before."""
+    return min(math.floor((start - motion) * fps + near) + 1, _first_frame(start, fps, near))
+
+
+def _first_frame(start: Fraction, fps: Fraction, near: Fraction) -> int:
+    return math.ceil(start * fps - near)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from _train.frame_interpolation.video.timeline import Drawing, stretches
+from _train.frame_interpolation.video.timeline import Drawing, Repeat, Stretch, stretches
 
 F = Fraction
 
@@ -125,3 +125,42 @@ def test_long_holds_are_ranges():
     assert len(first.held) + len(first.moving) == 60 * 10**7
     assert len(first.moving) < 60
     assert len(last.held) == 60
+
+
+def shown(found: list[Stretch]) -> list[tuple]:
+    """For each new frame what it is made of."""
+    frames = []
+    for stretch in found:
+        frames += [(k, stretch.picture) for k in stretch.held]
+        frames += [(k, stretch.picture, stretch.following, t) for k, t in stretch.moving]
+        assert stretch.stop == len(frames)
+    return frames
+
+
+@pytest.mark.parametrize("fps", [F(1, 2), F(10), F(24), F(60000, 1001)])
+@pytest.mark.parametrize("longest_hold", [F(1, 100), F(1, 4), F(2)])
+def test_long_holds_in_pieces_are_as_in_one(fps, longest_hold):
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.choice([F(1, 24), F(1, 24), F(1, 10), F(1)], 400))
+    drawings: list[Drawing | Repeat] = [Drawing(F(0), 0, True)]
+    for i, time in enumerate(times):
+        is_drawing = rng.random() < (0.5 if i // 40 % 2 else 0.05)
+        drawings.append(Drawing(time, i, bool(rng.random() < 0.2)) if is_drawing else Repeat(time))
+    options = {"end": lambda: times[-1] + F(1, 24), "fps": fps, "rate": F(24), "longest_hold": longest_hold}
+    pieces = list(stretches(drawings, **options))
+    whole = list(stretches([one for one in drawings if isinstance(one, Drawing)], **options))
+    assert shown(pieces) == shown(whole)
+    moves = [[one[3:] for one in found if one.onward is not None] for found in (pieces, whole)]
+    assert moves[0] == moves[1]
+
+
+def test_a_long_hold_is_written_while_it_is_read():
+    read = []
+
+    def frames():
+        for i in range(10_000):
+            read.append(F(i, 24))
+            yield Repeat(read[-1]) if i % 5000 else Drawing(read[-1], i, False)
+
+    for stretch in stretches(frames(), lambda: F(10_000, 24), F(48), rate=F(24)):
+        assert read[-1] - F(stretch.stop, 48) < F(1, 2)
