@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
     group.add_argument("--chart", type=Path, metavar="FILE", help="timing by key: CSV of key,between,ease,ticks,on")
     drawing.add_options(parser)
     drawing.add_line_art(parser)
-    drawing.add_matching(parser)
+    drawing.add_matching(parser, default="auto")
     return parser.parse_args()
 
 

@@ -84,8 +84,11 @@ def test_how_it_ends(call, tmp_path, monkeypatch, interrupt, code):
         raise interrupt
 
     monkeypatch.setattr(studio, "time", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(server, "serving", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1/"))
+    options = {}
+    serve = lambda *_, **given: options.update(given) or contextlib.nullcontext("http://127.0.0.1:1/")  # noqa: E731
+    monkeypatch.setattr(server, "serving", serve)
     finished = call(studio.main, write_keys(tmp_path / "keys"), "--no-browser")
     assert finished.code == code
     assert finished.written.endswith("Closed.\n") == (code == 0)
     assert finished.said == ("" if code == 0 else "Interrupted; files written so far are complete.\n")
+    assert options["matching"] == options["line_art"] == "auto"  # the defaults of drawings
