@@ -226,6 +226,7 @@ def main() -> None:
     if not others:
         require_source(first)
     from _train.frame_interpolation.interpolator import Interpolator
+    from _train.frame_interpolation.methods import SYNTHESES
     from _train.frame_interpolation.video import batch
     from _train.frame_interpolation.video.interpolate import already_made, open_source
 
@@ -246,6 +247,10 @@ def main() -> None:
     @functools.cache
     def create() -> "tuple[PairInterpolator, dict[str, Any]]":
         interpolator = Interpolator(**method_of(arguments))
+        synthesis = SYNTHESES[interpolator.synthesis]
+        if arguments.matching != "off" and not (synthesis.finds_motion and synthesis.along_paths):
+            matching = f"--matching {arguments.matching}"
+            print(f"{matching} has no effect with {interpolator.method}; it has with ifnet.", file=sys.stderr)
         return interpolator, interpolator.settings()
 
     process = functools.partial(
