@@ -18,6 +18,10 @@ _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainte
 _MANY_FAINT = 0.05  # share of the drawn pixels that may be fainter
 _UNEVEN, _AREA = 0.03, 33  # of 1; difference of paper from the ground; pixels over which it is measured
 _BLANK = 0.7  # least share of pixels that show the ground
+_OTHER = 0.3  # of 1; difference in colour from most lines above which a line is of another ink
+_AVERAGED = 2.0  # pixels; standard deviation of the window over which colours of lines are averaged
+_THIN = 0.25  # share of ink, averaged likewise, below which differences in colour are not enlarged
+_STROKE = 12  # pixels; connected ones of another ink that are a stroke
 
 
 class Tones(NamedTuple):
@@ -36,13 +40,15 @@ def find_tones(frame: np.ndarray, is_forced: bool = False) -> Tones | None:
     is_transparent = frame.shape[2] == 4 and (frame[:, :, 3] < 0.5).mean() >= _BLANK
     if frame.shape[2] == 4 and not is_transparent and frame[:, :, 3].min() < 1:
         return None
-    tones = _tones_on_transparent(frame, is_forced) if is_transparent else _tones_on_ground(frame[:, :, :3], is_forced)
+    tones = _tones_on_transparent(frame) if is_transparent else _tones_on_ground(frame[:, :, :3], is_forced)
     if tones is None or is_forced:
         return tones
     share = share_of_ink(frame, tones)
     if (share < 0.1).mean() < _BLANK:
         return None
-    return None if any(_has_areas(share > level) for level in _LEVELS) else tones
+    if any(_has_areas(share > level) for level in _LEVELS):
+        return None
+    return None if _has_other_inks(frame, tones, share) else tones
 
 
 def _has_areas(drawn: np.ndarray) -> bool:
@@ -50,6 +56,29 @@ def _has_areas(drawn: np.ndarray) -> bool:
     inside = cv2.distanceTransform(drawn.astype(np.uint8), cv2.DIST_L2, 5)
     inside = inside[inside > 0]
     return not len(inside) or bool((inside > max(4.0, _THICK * len(drawn))).mean() > _FEW)
+
+
+def _has_other_inks(frame: np.ndarray, tones: Tones, share: np.ndarray) -> bool:
+    """Whether a stroke, or more than a few of the drawn pixels, differs in colour from most of what is drawn.
+
+    Colours are averaged around each pixel, weighted by the share of ink (h, w), since compression and scanners shift
+    them by a pixel or two.
+    """
+    if tones.ground is None:
+        drawn, off = share > _FAINT, share[:, :, None] * (frame[:, :, :3] - tones.ink)
+    else:
+        change, way = frame[:, :, :3] - tones.ground, tones.ink - tones.ground
+        drawn = np.linalg.norm(change, axis=2) > _FAINT * np.linalg.norm(way)
+        off = change - share[:, :, None] * way
+    weight = cv2.GaussianBlur(share, (0, 0), _AVERAGED)[drawn]
+    off = cv2.GaussianBlur(off.astype(np.float32), (0, 0), _AVERAGED)[drawn] / np.maximum(weight, _THIN)[:, None]
+    is_other = np.linalg.norm(off - np.median(off, 0), axis=1) > _OTHER
+    if np.count_nonzero(is_other) > _FEW * len(is_other):
+        return True
+    others = np.zeros(share.shape, np.uint8)
+    others[drawn] = is_other
+    stats = cv2.connectedComponentsWithStats(others, connectivity=8)[2]
+    return bool((stats[1:, cv2.CC_STAT_AREA] >= _STROKE).any())
 
 
 def is_even(frame: np.ndarray, tones: Tones) -> bool:
@@ -71,13 +100,9 @@ def is_even(frame: np.ndarray, tones: Tones) -> bool:
     return bool(np.count_nonzero((abs(mean) > _UNEVEN) & (paper > 0)) <= _FEW * np.count_nonzero(paper))
 
 
-def _tones_on_transparent(frame: np.ndarray, is_forced: bool) -> Tones | None:
-    alpha, colours = frame[:, :, 3], frame[:, :, :3]
-    drawn = colours[alpha > 0.5]
-    if not len(drawn):
-        return None
-    ink = np.median(drawn, 0)
-    return Tones(ink, None) if is_forced or (abs(drawn - ink).max(1) > _OFF).mean() <= 10 * _FEW else None
+def _tones_on_transparent(frame: np.ndarray) -> Tones | None:
+    drawn = frame[frame[:, :, 3] > 0.5]
+    return Tones(np.median(drawn[:, :3], 0), None) if len(drawn) else None
 
 
 def _tones_on_ground(colours: np.ndarray, is_forced: bool) -> Tones | None:
