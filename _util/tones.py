@@ -17,6 +17,9 @@ _LEVELS = 0.25, 0.5  # shares of ink at which areas are sought: shades, ink
 _FAINT, _STRONG, _BESIDE = 0.15, 0.5, 5  # range of the share of ink of a fainter line; pixels around it
 _MANY_FAINT = 0.05  # share of the drawn pixels that may be fainter
 _UNEVEN, _AREA = 0.03, 33  # of 1; difference of paper from the ground; pixels over which it is measured
+_GRAIN = 5  # pixels; window of medians, two in turn, that remove the grain of paper and thin lines
+_LEVEL = 127  # 8-bit levels per unit of difference
+_TINT, _LEAST = 1 / 5400, 32  # least tinted area: share of the pixels, and pixels
 _BLANK = 0.7  # least share of pixels that show the ground
 _OTHER = 0.3  # of 1; difference in colour from most lines above which a line is of another ink
 _AVERAGED = 2.0  # pixels; standard deviation of the window over which colours of lines are averaged
@@ -84,20 +87,45 @@ def _has_other_inks(frame: np.ndarray, tones: Tones, share: np.ndarray) -> bool:
 def is_even(frame: np.ndarray, tones: Tones) -> bool:
     """Whether all lines of a drawing are of about one strength, on an even ground.
 
-    Scans of shaded paper are not, nor is ink over the fainter lines of a sketch.
+    Scans of shaded paper are not, nor is ink over the fainter lines of a sketch, nor are drawings with pale fills.
     """
     share = share_of_ink(frame, tones)
     drawn = share > _FAINT
     strongest = cv2.dilate(share, np.ones((2 * _BESIDE + 1,) * 2, np.uint8))
     if np.count_nonzero(drawn & (strongest < _STRONG)) > _MANY_FAINT * np.count_nonzero(drawn):
         return False
+    off = share[:, :, None] if tones.ground is None else (frame[:, :, :3] - tones.ground).astype(np.float32)
+    if _has_tints(off, strongest < _STRONG):
+        return False
     if tones.ground is None:
         return True
     paper = cv2.erode((~drawn).astype(np.float32), np.ones((2 * _BESIDE + 1,) * 2, np.uint8))
-    off = (frame[:, :, :3] - tones.ground).mean(2).astype(np.float32) * paper
     area = cv2.boxFilter(paper, -1, (_AREA, _AREA))
-    mean = cv2.boxFilter(off, -1, (_AREA, _AREA)) / np.maximum(area, 1e-3)
-    return bool(np.count_nonzero((abs(mean) > _UNEVEN) & (paper > 0)) <= _FEW * np.count_nonzero(paper))
+    mean = cv2.boxFilter(off * paper[:, :, None], -1, (_AREA, _AREA)) / np.maximum(area, 1e-3)[:, :, None]
+    is_off = (_largest(mean) > _UNEVEN) & (paper > 0)
+    return bool(np.count_nonzero(is_off) <= _FEW * np.count_nonzero(paper))
+
+
+def _has_tints(off: np.ndarray, is_paper: np.ndarray) -> bool:
+    """Whether an area of the paper (h, w) is tinted, by its difference from the ground (h, w, channels).
+
+    Areas at the border do not count: there, paper is often shaded.
+    """
+    if not ((_largest(off) > _UNEVEN) & is_paper).any():
+        return False
+    levels = cv2.convertScaleAbs(off, alpha=_LEVEL, beta=_LEVEL)
+    for _ in range(2):
+        levels = cv2.medianBlur(levels, _GRAIN)
+    tinted = (_largest(levels - np.float32(_LEVEL)) > _UNEVEN * _LEVEL) & is_paper
+    left, top, width, height, area = cv2.connectedComponentsWithStats(tinted.astype(np.uint8), connectivity=8)[2][1:].T
+    h, w = tinted.shape
+    is_inside = (left > 0) & (top > 0) & (left + width < w) & (top + height < h)
+    return bool((area[is_inside] >= max(_LEAST, _TINT * tinted.size)).any())
+
+
+def _largest(off: np.ndarray) -> np.ndarray:
+    """The largest absolute value of any channel, (h, w)."""
+    return np.maximum.reduce(cv2.split(abs(off)))
 
 
 def _tones_on_transparent(frame: np.ndarray) -> Tones | None:

@@ -165,3 +165,36 @@ def test_marks_of_several_colours_are_several_inks():
     for x, y in np.random.default_rng(0).integers((20, 20), (460, 250), (80, 2)):
         picture[y : y + 3, x : x + 3] = (1, 0.6, 0.3)
     assert find_tones(picture) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "look"),
+    [
+        (on_paper, {"fill": (1, 0.992, 0.92)}),
+        (on_paper, {"fill": (0.94, 0.98, 1), "height": 270}),
+        (jpeg, {"fill": (1, 0.992, 0.92), "height": 1080}),
+        (on_paper, {"cheek": (1, 0.88, 0.88)}),
+        (on_paper, {"cheek": (1, 0.88, 0.88), "height": 1080}),
+        (jpeg, {"cheek": (1, 0.88, 0.88), "height": 360}),
+        (on_paper, {"cheek": (0.9,) * 3}),
+        (on_paper, {"mark": (0.93,) * 3}),
+        (scan, {"cheek": (0.97, 0.82, 0.8), "ink": (0.28, 0.28, 0.3), "ground": CREAM}),
+    ],
+)
+def test_pale_fills_are_not_even(seen: Callable, look: dict):
+    picture = seen(face(**look))
+    tones = find_tones(picture)
+    assert tones is None or not is_even(picture, tones)
+
+
+def test_a_pale_fill_that_is_cut_off_by_the_border_is_not_even():
+    picture = on_paper(face(fill=(1, 0.992, 0.92)))[150:]
+    assert not is_even(picture, find_tones(picture))
+    cut = picture[:300, 480:]
+    assert not is_even(cut, find_tones(cut))
+
+
+def test_a_faint_spot_on_transparency_is_not_even():
+    picture = on_transparency(face(ground=(0, 0, 0)))
+    picture[300:320, 380:410] = (1, 0.5, 0.5, 0.12)
+    assert not is_even(picture, find_tones(picture))
