@@ -495,7 +495,7 @@ def test_drawings_to_video(tmp_path):
         Image.fromarray(pan(6 * i)).save(folder / f"{i + 1}.png")
     run(folder, tmp_path / "out.mp4")
     reader = Reader(tmp_path / "out.mp4")
-    assert (reader.rate, reader.count, reader.duration) == (48, 24, Fraction(1, 2))
+    assert (reader.rate, len(pixels(tmp_path / "out.mp4")), reader.duration) == (48, 24, Fraction(1, 2))
 
 
 def test_one_frame(tmp_path):
@@ -886,8 +886,7 @@ def test_the_clip(tmp_path):
     source = require_shared("data/clip.mp4")
     out = tmp_path / "out.mp4"
     summary = run(source, out, fps=Fraction(48))
-    reader = Reader(out)
     assert summary.source_frames == 181
-    assert summary.frames == reader.count == len(pixels(out)) == round(Reader(source).duration * 48)
-    assert abs(reader.duration - Reader(source).duration) <= Fraction(1, 48)
+    assert summary.frames == len(pixels(out)) == round(Reader(source).duration * 48)
+    assert abs(Reader(out).duration - Reader(source).duration) <= Fraction(1, 48)
     assert packets(out, "audio") == packets(source, "audio")
