@@ -14,6 +14,7 @@ In: two frames and a matching of their pieces (`_util.sgm`). Out: `motion.Pieces
     ownership   the piece that each pixel belongs to
     layering    depth order of pieces
     tearing     pieces that come off what they touch
+    parting     limbs matched end for end
     motion      all of these: pairs to moving pieces
     confidence  how well a moving piece fits
 """

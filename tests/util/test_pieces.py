@@ -191,6 +191,32 @@ def test_an_arm_before_a_body_does_not_turn_end_over_end(joint, start, turn):
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=2)
 
 
+def shouldered(*limbs, size=(270, 480)):
+    """(1, 3, h, w): outlined arms before an outlined coat, each from a shoulder at an angle in degrees from straight
+    down."""
+    picture = np.full((*size, 3), (240, 245, 250), np.uint8)
+    cv2.rectangle(picture, (224, 95), (256, 180), (90, 120, 200), -1)
+    cv2.rectangle(picture, (224, 95), (256, 180), (20, 20, 20), 2)
+    for shoulder, angle in limbs:
+        way = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+        ends = [np.round(16 * (np.array(shoulder) + r * way)).astype(int).tolist() for r in (0, 60)]
+        for colour, width in (((20, 20, 20), 16), ((200, 60, 60), 12)):
+            cv2.line(picture, *ends, colour, width, cv2.LINE_AA, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize("limbs", [[((254, 112), 30, 150)]], ids=["one"])
+def test_arms_stay_at_their_shoulders(limbs):
+    """One fits end for end as well."""
+    frames = [shouldered(*((limb[0], limb[1 + i]) for limb in limbs)) for i in range(2)]
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    for shoulder, angle, _ in limbs:
+        way = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+        x, y = np.round(np.array(shoulder) + 50 * way).astype(int)
+        kept = applied(pieces.chains.matrices[pieces.owners[0][y, x]], np.array(shoulder, float))
+        np.testing.assert_allclose(kept, shoulder, atol=3)
+
+
 def hidden(angle):
     """(1, 3, 540, 960): a bar that has turned about a point behind a disc, which hides a part of it."""
     picture = np.full((540, 960, 3), (184, 188, 218), np.uint8)
@@ -286,7 +312,7 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
     layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
     pieces = Pieces(
-        (owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, *[np.zeros(3, bool)] * 2
+        (owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, *[np.zeros(3, bool)] * 3
     )
     assert confidences(pieces, np.ones(3, bool)).tolist() == [1, 1, 0]
     forth, back = pieces.paths()
