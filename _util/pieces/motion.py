@@ -51,7 +51,7 @@ class Pieces(NamedTuple):
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
     torn: np.ndarray  # (k,) bool, pieces that come off what they touch; what joins them was not found
-    parted: np.ndarray  # (k,) bool, pieces that part from what they touch in both frames
+    parted: np.ndarray  # (k,) bool, pieces that part from what they touch in both frames, or come off what was matched
     are_anchored: np.ndarray  # (k,) bool, pieces whose match is unambiguous at any distance
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
@@ -141,8 +141,8 @@ def complete(pieces: FittedPieces) -> Pieces:
     layers = find_layers(owners, bends, chains, scale)
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
-    torn = find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays)
-    parted = gaps_of(pairs, _matrices(fits), both, touching.pairs)[accepted] > APART
+    torn, parted = find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays)
+    parted |= gaps_of(pairs, _matrices(fits), both, touching.pairs)[accepted] > APART
     torn, parted = (np.append(False, of) for of in (torn, parted))
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)

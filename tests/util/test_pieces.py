@@ -547,13 +547,14 @@ def test_matched_pairs_stay_unless_others_are_much_nearer():
 
 
 def holding(turn, size=(300, 400)):
-    """(h, w) int: ground 0, a body with an arm, 1, and a hand, 2, after the arm has turned by an angle in radians."""
+    """(h, w) int: ground 0, a body with an arm, 1, and a hand, 2, 3 a disc; the arm has turned by radians."""
     labels = np.zeros(size, np.int32)
     cv2.rectangle(labels, (60, 60), (110, 180), 1, -1)
     way = np.array([np.cos(turn), np.sin(turn)])
     wrist, hand = (np.round(np.array([105, 100]) + r * way).astype(int).tolist() for r in (80, 95))
     cv2.line(labels, (105, 100), wrist, 1, 20)
     cv2.circle(labels, hand, 14, 2, -1)
+    cv2.circle(labels, (25, 25), 12, 3, -1)
     return labels
 
 
@@ -567,8 +568,16 @@ def test_a_hand_comes_off_an_arm_that_stays(has_arm):
     turned = rotation(turn, np.array([105.0, 100.0]), np.array([105.0, 100.0]))
     matrices = np.stack([turned if has_arm else np.eye(2, 3), turned])
     grounds = [of.labels[0, 0] == np.arange(len(of.areas)) for of in both]
-    torn = find_torn(pairs, matrices, both, [contacts(of) for of in both], grounds)
+    borders = [contacts(of) for of in both]
+    torn, parted = find_torn(pairs, matrices, both, borders, grounds)
     assert torn.tolist() == [False, not has_arm]
+    assert not parted.any()
+    elsewhere = np.array([[pairs[0, 0], both[1].labels[25, 25]], pairs[1]])
+    torn, parted = find_torn(elsewhere, matrices, both, borders, grounds)
+    assert torn.tolist() == parted.tolist() == [False, not has_arm]
+    torn, parted = find_torn(pairs[1:], matrices[1:], both, borders, grounds)  # what was not matched may move as well
+    assert torn.tolist() == [True]
+    assert parted.tolist() == [False]
 
 
 @pytest.mark.parametrize("before", [None, 0, 1])
