@@ -23,7 +23,7 @@ from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
 from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
-from _util.pieces.pairing import pair_nearest
+from _util.pieces.pairing import exchange_sides, pair_nearest
 from _util.pieces.parting import APART, gaps_of
 from _util.pieces.resting import find_resting
 from _util.pieces.splitting import split
@@ -191,13 +191,19 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     kept = are_plausible(pairs, *both, largest=1, are_near=are_anchored)
     kept &= ~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])
     pairs, are_anchored = pairs[kept], are_anchored[kept]
-    shapes = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)]
+    shapes, exchanged = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)], False
     while True:
         touching = _Touching(pairs, both, borders)
         area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
         sizes, joints = (area, OCCLUDER_RATIO * _larger(pairs, both)), touching.by_pair(len(pairs))
         fits = np.zeros((len(pairs), 8))
         threads.run(fitting.fit, len(pairs), pairs, *shapes, *sizes, joints, scale, fits)
+        if not exchanged:
+            exchanged = True
+            sides = exchange_sides(pairs, _matrices(fits), both, colours, touching.pairs, touching.places)
+            if (sides != pairs).any():
+                pairs = sides
+                continue
         _turn_end_for_end(pairs, shapes, both, sizes, touching, scale, fits)
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):

@@ -205,9 +205,11 @@ def shouldered(*limbs, size=(270, 480)):
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
-@pytest.mark.parametrize("limbs", [[((254, 112), 30, 150)]], ids=["one"])
+@pytest.mark.parametrize(
+    "limbs", [[((254, 112), 30, 150)], [((254, 112), 23, 143), ((226, 112), -137, -29)]], ids=["one", "both"]
+)
 def test_arms_stay_at_their_shoulders(limbs):
-    """One fits end for end as well."""
+    """One fits end for end as well, and of two, each is nearer to where the other was."""
     frames = [shouldered(*((limb[0], limb[1 + i]) for limb in limbs)) for i in range(2)]
     pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
     for shoulder, angle, _ in limbs:
