@@ -32,6 +32,7 @@ from _util.pieces.affine import angles
 from _util.pieces.confidence import confidences
 from _util.pieces.motion import FittedPieces, Pieces, complete, fit
 from _util.pieces.ownership import UNKNOWN
+from _util.pieces.parting import LONG
 from _util.sgm import SGM
 from _util.sgm.motion import scale_of
 
@@ -47,7 +48,6 @@ _MOST_OF = 0.6  # minimum share of the area of what moves far together that matc
 _SURE, _SEEN = 0.85, 0.83  # minimum confidence of a piece that rotates, and share of it that both frames show
 _RIGID = 0.93  # minimum of both from which on a piece is rigid if it hardly bends
 _MISFIT = 0.4  # maximum difference between the outlines of a piece that is not long; more is a wrong match
-_LONG = 0.22  # share of the square over its diagonal that a long piece fills at most
 _UNLIKE = 24  # levels from which on a pixel is not what a motion says
 _MOST_UNLIKE = 0.1  # maximum share of such pixels of a piece; more is a wrong match
 _WITHIN_A_PIXEL = np.ones((3, 3), np.uint8)
@@ -232,9 +232,10 @@ def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
 def _come_off(pieces: Pieces, turns: np.ndarray, is_turned: np.ndarray) -> np.ndarray:
     """(k,): whether a piece that turns comes off what it touches, or is joined to one that does.
 
-    What is joined to a piece that does not turn by itself, as an arm to a body, comes off nothing.
+    What is joined to a piece that does not turn, as an arm to a body, comes off nothing unless it parts from it.
     """
-    return _spread(turns & pieces.torn & is_turned[pieces.chains.roots()], pieces.chains.joined_to, turns)
+    comes_off = pieces.parted | (pieces.torn & is_turned[pieces.chains.roots()])
+    return _spread(turns & comes_off, pieces.chains.joined_to, turns)
 
 
 def _spread(pieces: np.ndarray, joined_to: Callable[[np.ndarray], np.ndarray], among: np.ndarray) -> np.ndarray:
@@ -249,7 +250,7 @@ def _are_long(pieces: Pieces) -> np.ndarray:
     """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
     bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers))
     squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
-    return _areas(pieces)[0] <= _LONG * np.array(squares)
+    return _areas(pieces)[0] <= LONG * np.array(squares)
 
 
 def _areas(pieces: Pieces) -> list[np.ndarray]:

@@ -49,6 +49,7 @@ _STATIC = 0.02  # cost of the unoccluded points up to which a piece is static
 _POOR = 0.1  # cost from which on a fit may be replaced by one of the unoccluded points
 _BETTER_SHOWN = 0.5  # largest cost of the replacement, relative to the fit's
 _LEAST_SHOWN = 10  # points of an outline that cannot be occluded
+_ABOUT_AS_WELL = 0.1  # by how much more a motion turned by half may cost
 _MOST_JOINTS = 6  # from which initial motions are made
 
 
@@ -128,7 +129,7 @@ def fit(pairs, shapes0, shapes1, areas, occluder_areas, joints, scale, fits, sta
         one, other = pairs[i]
         centre0, centre1 = shapes0.centres[one], shapes1.centres[other]
         here, there = _outline(shapes0.outlines, one, centre0), _outline(shapes1.outlines, other, centre1)
-        near = max(1.5 * scale, _BEND * np.sqrt(areas[i]))
+        near = _near(areas[i], scale)
         covers = _Cover(shapes0.labels, shapes0.hiding, one), _Cover(shapes1.labels, shapes1.hiding, other)
         appearance = _Appearance(_points(shapes0.insides, one), shapes0.picture, shapes1.picture, covers[1])
         priors = _Priors(areas[i], own, appearance)
@@ -137,6 +138,39 @@ def fit(pairs, shapes0, shapes1, areas, occluder_areas, joints, scale, fits, sta
         _fit_hidden(here, there, covers, occluder_areas[i], priors, near, fits[i])
         motion = fits[i, :6].copy().reshape(2, 3)
         fits[i, 7] = _shown_cost(motion, here, there, covers, occluder_areas[i], near) if _is_rigid(motion) else 1
+
+
+@njit()
+def fit_end_for_end(pairs, shapes0, shapes1, areas, occluder_areas, scale, fits, start, stop):
+    """Turn the fits (k, 8) of long pieces by half, in place, where they fit the outlines about as well; for
+    `threads.run`. Arguments as for `fit`."""
+    for i in range(start, stop):
+        one, other = pairs[i]
+        here = _outline(shapes0.outlines, one, shapes0.centres[one])
+        there = _outline(shapes1.outlines, other, shapes1.centres[other])
+        near, wide = _near(areas[i], scale), _ASTRAY * np.sqrt(areas[i])
+        x, y = here.points[0].mean(), here.points[1].mean()
+        motion = fits[i, :6].copy().reshape(2, 3)
+        u, v = moved(motion, x, y)
+        motion[:, :2] *= -1
+        motion[0, 2], motion[1, 2] = 0, 0
+        back_x, back_y = moved(motion, x, y)
+        motion[0, 2], motion[1, 2] = u - back_x, v - back_y
+        refine(motion, here, there, RIGID, _ROUNDS, wide, near)
+        refine(motion, here, there, RIGID, _LAST_ROUNDS, 2 * near, near)
+        cost = cost_of(motion, here, there, near)
+        if cost < fits[i, 6] + _ABOUT_AS_WELL:
+            _write(fits[i], motion, cost)
+            here = _outline(shapes0.shown, one, shapes0.centres[one])
+            there = _outline(shapes1.shown, other, shapes1.centres[other])
+            covers = _Cover(shapes0.labels, shapes0.hiding, one), _Cover(shapes1.labels, shapes1.hiding, other)
+            fits[i, 7] = _shown_cost(motion, here, there, covers, occluder_areas[i], near)
+
+
+@njit()
+def _near(area, scale):
+    """The distance in pixels at which an outline point of a piece counts as missing."""
+    return max(1.5 * scale, _BEND * np.sqrt(area))
 
 
 @njit()

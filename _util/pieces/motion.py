@@ -23,7 +23,8 @@ from _util.pieces.joints import Chains, chain
 from _util.pieces.layering import find_layers
 from _util.pieces.outlines import OCCLUDER_RATIO, Contacts, contacts
 from _util.pieces.ownership import GROUND, UNKNOWN, assign_unmatched, find_mixed, leave_out_unexplained, with_lines
-from _util.pieces.pairing import pair_nearest
+from _util.pieces.pairing import exchange_sides, pair_nearest
+from _util.pieces.parting import APART, gaps_of
 from _util.pieces.resting import find_resting
 from _util.pieces.splitting import split
 from _util.pieces.tearing import find_torn
@@ -50,6 +51,7 @@ class Pieces(NamedTuple):
     mixed: tuple[np.ndarray, np.ndarray]  # (h, w) bool in either frame: ground blended with the rim of a piece
     is_line_art: bool  # much of the drawn area has the ground's colour, so that matches are often wrong
     torn: np.ndarray  # (k,) bool, pieces that come off what they touch; what joins them was not found
+    parted: np.ndarray  # (k,) bool, pieces that part from what they touch in both frames, or come off what was matched
     are_anchored: np.ndarray  # (k,) bool, pieces whose match is unambiguous at any distance
 
     def paths(self) -> tuple[np.ndarray, np.ndarray]:
@@ -139,12 +141,14 @@ def complete(pieces: FittedPieces) -> Pieces:
     layers = find_layers(owners, bends, chains, scale)
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
-    torn = np.append(False, find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays))
+    torn, parted = find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays)
+    parted |= gaps_of(pairs, _matrices(fits), both, touching.pairs)[accepted] > APART
+    torn, parted = (np.append(False, of) for of in (torn, parted))
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)
     misfits = np.append(0, fits[accepted, 6:].min(1))
     anchored = np.append(True, are_anchored[accepted])
-    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art, torn, anchored)
+    return Pieces(owners, chains, bends, layers, misfits, mixed, is_line_art, torn, parted, anchored)
 
 
 class _Frames(NamedTuple):
@@ -187,13 +191,20 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     kept = are_plausible(pairs, *both, largest=1, are_near=are_anchored)
     kept &= ~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])
     pairs, are_anchored = pairs[kept], are_anchored[kept]
-    shapes = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)]
+    shapes, exchanged = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)], False
     while True:
         touching = _Touching(pairs, both, borders)
         area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
-        occluder_areas, joints = OCCLUDER_RATIO * _larger(pairs, both), touching.by_pair(len(pairs))
+        sizes, joints = (area, OCCLUDER_RATIO * _larger(pairs, both)), touching.by_pair(len(pairs))
         fits = np.zeros((len(pairs), 8))
-        threads.run(fitting.fit, len(pairs), pairs, *shapes, area, occluder_areas, joints, scale, fits)
+        threads.run(fitting.fit, len(pairs), pairs, *shapes, *sizes, joints, scale, fits)
+        if not exchanged:
+            exchanged = True
+            sides = exchange_sides(pairs, _matrices(fits), both, colours, touching.pairs, touching.places)
+            if (sides != pairs).any():
+                pairs = sides
+                continue
+        _turn_end_for_end(pairs, shapes, both, sizes, touching, scale, fits)
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):
             rests = find_resting(pictures, pairs, both, _matrices(fits))
@@ -201,6 +212,27 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
             return _Fitted(pairs, are_anchored, fits, rests, touching)
         pairs = np.concatenate([pairs, more])
         are_anchored = np.append(are_anchored, np.full(len(more), False))
+
+
+def _turn_end_for_end(
+    pairs: np.ndarray,
+    shapes: list[fitting.Shapes],
+    both: tuple[Segments, Segments],
+    sizes: tuple[np.ndarray, np.ndarray],
+    touching: "_Touching",
+    scale: float,
+    fits: np.ndarray,
+) -> None:
+    """Turn the fits (k, 8) of pieces by half, in place, that part from what they touch unless they are turned."""
+    parted = np.flatnonzero(gaps_of(pairs, _matrices(fits), both, touching.pairs) > APART)
+    if len(parted):
+        turned, some = fits.copy(), fits[parted]
+        threads.run(
+            fitting.fit_end_for_end, len(parted), pairs[parted], *shapes, *(of[parted] for of in sizes), scale, some
+        )
+        turned[parted] = some
+        closer = parted[gaps_of(pairs, _matrices(turned), both, touching.pairs)[parted] <= APART]
+        fits[closer] = turned[closer]
 
 
 def _matrices(fits: np.ndarray) -> np.ndarray:

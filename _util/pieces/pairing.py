@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from _util.pieces.affine import applied
 from _util.pieces.outlines import Contacts
 from _util.segmentation import Segments
 from _util.sgm.motion import scale_of
@@ -27,6 +28,8 @@ _BLOCK = 512  # pieces of the first frame at a time
 _MOVED = 60.0  # pixels at 540×960 by which an anchor moves at least
 _CARRIED = 0.25  # largest distance, in the same unit, of what an anchor carries from where it takes it
 _ASTRAY = 0.5  # cost, in the same unit, of a pair whose pieces touch anchors, but not the same one
+_SLIPPED = 0.4  # distance, in the same unit, from which on a piece slips along what carries it; less may be chance
+_LESS = 0.5  # share of it that is left if they are exchanged, at most
 
 
 class Paired(NamedTuple):
@@ -76,6 +79,42 @@ def pair_nearest(
         if not len(more):
             return Paired(candidates[chosen], (is_anchored | is_carried)[chosen])
         anchors = np.concatenate([anchors, more])
+
+
+def exchange_sides(
+    pairs: np.ndarray,
+    matrices: np.ndarray,
+    both: tuple[Segments, Segments],
+    colours: list[np.ndarray],
+    touching: np.ndarray,
+    places: np.ndarray,
+) -> np.ndarray:
+    """The pairs (k, 2), with those exchanged that look alike and slip along what carries both, unless they are.
+
+    So a body tells its left arm from its right one, even where each is nearer to where the other was.
+
+    Args:
+        matrices: (k, 2, 3), the motions of the pairs.
+        touching: (j, 2), pairs that touch in both frames; the larger one carries the other.
+        places: (j, 4), the contacts: x, y in frame 0, and in frame 1.
+    """
+    found, sizes = pairs.copy(), _sizes(pairs, both)[:, 0]
+    carried, carriers = np.where(
+        (sizes[touching[:, 0]] < sizes[touching[:, 1]])[:, None], touching, touching[:, ::-1]
+    ).T
+    starts, ends = applied(matrices[carriers], places[:, :2]), places[:, 2:]
+    slip = np.hypot(*(starts - ends).T) > _SLIPPED * sizes[carried]
+    carried, carriers, starts, ends = carried[slip], carriers[slip], starts[slip], ends[slip]
+    away = np.hypot(*(starts[:, None] - ends[None]).transpose(2, 0, 1))
+    straight = away.diagonal() + away.diagonal()[:, None]
+    alike = look_alike(pairs[carried, 0][:, None], pairs[carried, 1], both, colours)
+    may = (carriers[:, None] == carriers) & alike & alike.T & (away + away.T < _LESS * straight)
+    ones, others = np.nonzero(np.triu(may, 1))
+    for k in np.argsort((away + away.T)[ones, others]):
+        exchanged = carried[[ones[k], others[k]]]
+        if (found[exchanged] == pairs[exchanged]).all():
+            found[exchanged, 1] = pairs[exchanged[::-1], 1]
+    return found
 
 
 def _only(

@@ -29,8 +29,9 @@ def find_torn(
     both: tuple[Segments, Segments],
     borders: list[Contacts],
     stays: list[np.ndarray],
-) -> np.ndarray:
-    """(k,) bool: which pairs come off.
+) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) bool: which pairs come off; and (k,) bool: which come off a piece that was matched, and
+    that they do not touch in frame 1.
 
     Args:
         pairs: (k, 2), piece of frame 0, piece of frame 1.
@@ -38,7 +39,7 @@ def find_torn(
         borders: the contacts of the pieces of either frame.
         stays: (n,) bool, the pieces of either frame that are ground, of which nothing comes off.
     """
-    found = np.zeros(len(pairs), bool)
+    torn, parted = np.zeros((2, len(pairs)), bool)
     pair_of = np.full(len(both[0].areas), -1)
     pair_of[pairs[:, 0]] = np.arange(len(pairs))
     starts = both[0].centroids[pairs[:, 0]]
@@ -55,8 +56,12 @@ def find_torn(
             np.linalg.norm(moved[:, None] - end[None], axis=2)
             for moved in (applied(matrices[k], start), applied(motions, start))
         )
-        found[k] = ((kept < (_KEPT if turns[k] else _KEPT_FAR) * size) & (carried > _LEFT * size)).any()
-    return found
+        comes_off = ((kept < (_KEPT if turns[k] else _KEPT_FAR) * size) & (carried > _LEFT * size)).any(1)
+        known = pair_of[others] >= 0 if turns[k] else np.zeros(len(comes_off), bool)
+        matches = pairs[pair_of[others[known]], 1] if turns[k] else others[:0]
+        gone = borders[1].find(np.full(len(matches), pairs[k, 1]), matches) < 0
+        torn[k], parted[k] = comes_off.any(), comes_off[known][gone].any()
+    return torn, parted
 
 
 def _joints(borders: Contacts, piece: int, carries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,7 @@ def find(inks: tuple[np.ndarray, np.ndarray], lines: tuple[LinePoints, LinePoint
         False,
         torn,
         np.full(len(layers), False),
+        np.full(len(layers), False),
     )
 
 

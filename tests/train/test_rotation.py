@@ -9,7 +9,7 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator, lost_pieces
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.flatness import share_of_change
-from _train.frame_interpolation.lost_pieces import _are_long, _compared
+from _train.frame_interpolation.lost_pieces import _are_long, _come_off, _compared
 from _train.frame_interpolation.rotation import _with_nearest
 from _util import checkpoints, image
 from _util.errors import InputError
@@ -77,7 +77,7 @@ def still_pieces(owners, layers):
     chains = Chains(np.broadcast_to(np.eye(2, 3), (count, 2, 3)), np.full(count, -1), np.zeros((count, 2)))
     bends, mixed = np.zeros((*owners.shape, 2), np.float32), np.zeros(owners.shape, bool)
     none = np.zeros(count, bool)
-    return Pieces(tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False, none, none)
+    return Pieces(tuple(owners), chains, tuple(bends), layers, np.zeros(count), tuple(mixed), False, none, none, none)
 
 
 def test_the_flow_selects_the_default_network(ways):
@@ -557,3 +557,32 @@ def test_a_smile_that_becomes_a_frown_is_the_networks(ways, automatic):
         cv2.circle(picture, (240, 135), 110, (245, 225, 205), -1, cv2.LINE_AA)
         cv2.ellipse(picture, (240, 165), (50, 30), 0, start, start + 180, (160, 40, 50), -1, cv2.LINE_AA)
     np.testing.assert_array_equal(automatic(*keys)[0], ways[0](*keys)[0])
+
+
+def tail(bend):
+    """(270, 480, 3): a tail before a body, bent by an angle in radians; bent the other way, it fits end for end."""
+    picture = np.full((270, 480, 3), GROUND, np.uint8)
+    turns = np.pi - 0.2 + 0.06 * bend * np.arange(1, 21)
+    steps = 9 * np.stack([np.cos(turns), -np.sin(turns)], 1)
+    points = np.round(16 * np.cumsum(np.concatenate([[[260, 180]], steps]), 0)).astype(np.int32)
+    cv2.ellipse(picture, (330, 180), (80, 50), 0, 0, 360, (90, 150, 230), -1, cv2.LINE_AA)
+    cv2.ellipse(picture, (330, 180), (80, 50), 0, 0, 360, (20, 20, 20), 3, cv2.LINE_AA)
+    for colour, width in (((20, 20, 20), 18), ((90, 150, 230), 14)):
+        cv2.polylines(picture, [points], False, colour, width, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_a_tail_that_bends_the_other_way_does_not_fly_off(ways, automatic):
+    keys = tail(-0.6), tail(0.6)
+    np.testing.assert_array_equal(automatic(*keys)[0], ways[0](*keys)[0])
+
+
+@pytest.mark.parametrize("parted", [False, True])
+def test_a_shin_comes_off_a_foot_that_was_matched_elsewhere_although_its_body_rests(parted):
+    """If the foot was not matched, it may go with the shin."""
+    pieces = still_pieces(np.zeros((2, 10, 10), int), np.zeros(4, np.float32))
+    _, thigh, shin, other = np.eye(4, dtype=bool)
+    chains = pieces.chains._replace(parents=np.array([-1, 0, 1, -1]))
+    pieces = pieces._replace(chains=chains, torn=shin, parted=shin & parted)
+    turns = thigh | shin | other
+    np.testing.assert_array_equal(_come_off(pieces, turns, turns), (thigh | shin) & parted)

@@ -191,6 +191,34 @@ def test_an_arm_before_a_body_does_not_turn_end_over_end(joint, start, turn):
     assert np.degrees(angles(pieces.chains.matrices))[bar] == pytest.approx(turn, abs=2)
 
 
+def shouldered(*limbs, size=(270, 480)):
+    """(1, 3, h, w): outlined arms before an outlined coat, each from a shoulder at an angle in degrees from straight
+    down."""
+    picture = np.full((*size, 3), (240, 245, 250), np.uint8)
+    cv2.rectangle(picture, (224, 95), (256, 180), (90, 120, 200), -1)
+    cv2.rectangle(picture, (224, 95), (256, 180), (20, 20, 20), 2)
+    for shoulder, angle in limbs:
+        way = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+        ends = [np.round(16 * (np.array(shoulder) + r * way)).astype(int).tolist() for r in (0, 60)]
+        for colour, width in (((20, 20, 20), 16), ((200, 60, 60), 12)):
+            cv2.line(picture, *ends, colour, width, cv2.LINE_AA, 4)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize(
+    "limbs", [[((254, 112), 30, 150)], [((254, 112), 23, 143), ((226, 112), -137, -29)]], ids=["one", "both"]
+)
+def test_arms_stay_at_their_shoulders(limbs):
+    """One fits end for end as well, and of two, each is nearer to where the other was."""
+    frames = [shouldered(*((limb[0], limb[1 + i]) for limb in limbs)) for i in range(2)]
+    pieces = find(*map(to_picture, frames), SGM("alexnet").match(*frames))
+    for shoulder, angle, _ in limbs:
+        way = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+        x, y = np.round(np.array(shoulder) + 50 * way).astype(int)
+        kept = applied(pieces.chains.matrices[pieces.owners[0][y, x]], np.array(shoulder, float))
+        np.testing.assert_allclose(kept, shoulder, atol=3)
+
+
 def hidden(angle):
     """(1, 3, 540, 960): a bar that has turned about a point behind a disc, which hides a part of it."""
     picture = np.full((540, 960, 3), (184, 188, 218), np.uint8)
@@ -286,7 +314,7 @@ def test_what_is_seen_in_one_frame_alone_has_no_confidence():
     nothing = np.zeros((20, 30, 2), np.float32), np.zeros((20, 30, 2), np.float32)
     layers, mixed = np.array([0, 1, 1], np.float32), (owners[0] < 0, owners[1] < 0)
     pieces = Pieces(
-        (owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, *[np.zeros(3, bool)] * 2
+        (owners[0], owners[1]), chains, nothing, layers, np.zeros(3), mixed, False, *[np.zeros(3, bool)] * 3
     )
     assert confidences(pieces, np.ones(3, bool)).tolist() == [1, 1, 0]
     forth, back = pieces.paths()
@@ -521,13 +549,14 @@ def test_matched_pairs_stay_unless_others_are_much_nearer():
 
 
 def holding(turn, size=(300, 400)):
-    """(h, w) int: ground 0, a body with an arm, 1, and a hand, 2, after the arm has turned by an angle in radians."""
+    """(h, w) int: ground 0, a body with an arm, 1, and a hand, 2, 3 a disc; the arm has turned by radians."""
     labels = np.zeros(size, np.int32)
     cv2.rectangle(labels, (60, 60), (110, 180), 1, -1)
     way = np.array([np.cos(turn), np.sin(turn)])
     wrist, hand = (np.round(np.array([105, 100]) + r * way).astype(int).tolist() for r in (80, 95))
     cv2.line(labels, (105, 100), wrist, 1, 20)
     cv2.circle(labels, hand, 14, 2, -1)
+    cv2.circle(labels, (25, 25), 12, 3, -1)
     return labels
 
 
@@ -541,8 +570,16 @@ def test_a_hand_comes_off_an_arm_that_stays(has_arm):
     turned = rotation(turn, np.array([105.0, 100.0]), np.array([105.0, 100.0]))
     matrices = np.stack([turned if has_arm else np.eye(2, 3), turned])
     grounds = [of.labels[0, 0] == np.arange(len(of.areas)) for of in both]
-    torn = find_torn(pairs, matrices, both, [contacts(of) for of in both], grounds)
+    borders = [contacts(of) for of in both]
+    torn, parted = find_torn(pairs, matrices, both, borders, grounds)
     assert torn.tolist() == [False, not has_arm]
+    assert not parted.any()
+    elsewhere = np.array([[pairs[0, 0], both[1].labels[25, 25]], pairs[1]])
+    torn, parted = find_torn(elsewhere, matrices, both, borders, grounds)
+    assert torn.tolist() == parted.tolist() == [False, not has_arm]
+    torn, parted = find_torn(pairs[1:], matrices[1:], both, borders, grounds)  # what was not matched may move as well
+    assert torn.tolist() == [True]
+    assert parted.tolist() == [False]
 
 
 @pytest.mark.parametrize("before", [None, 0, 1])
