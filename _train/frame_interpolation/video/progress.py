@@ -4,7 +4,6 @@ Before the first frame, the time per frame is extrapolated from two small sizes,
 running mean over finished frames, of about the last two hundred.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -88,9 +87,9 @@ class FrameBar(tqdm):
             self._last = now
         return super().update(n)
 
-    def refresh(self, nolock: bool = False, lock_args: tuple | None = None) -> None:
+    def refresh(self, *_: Any, **_options: Any) -> None:
         """Show the bar; tqdm keeps the lock if it cannot be written, and `close` in another thread waits forever."""
-        with contextlib.nullcontext() if nolock else self.get_lock():
+        with self.get_lock():
             super().refresh(nolock=True)
 
     @property
