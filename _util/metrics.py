@@ -1,9 +1,11 @@
-"""Metrics of evaluation: of each image, and averaged over the pixels of flow.
+"""Metrics of evaluation, averaged over the images, or the pixels of flow, of all processes.
 
-Metrics of images take batches (b, 3, h, w) RGB in [0, 1]:
+Metrics of images take batches (b, 3, h, w) RGB in [0, 1], measure each image in fp32, and average:
 
 >>> import torch
->>> round(PSNR()(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6)).item(), 3)
+>>> psnr = PSNR()
+>>> psnr.update(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6))
+>>> round(psnr.compute().item(), 3)
 20.0
 
 Papers on 2D animation since EISAI compute some metrics in another way than the rest of the field. `protocol` selects
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 from torchvision.models import VGG16_Weights
 
@@ -32,14 +34,34 @@ _NEAR = 8  # pixels from the edge of an occlusion
 _SAME_MOTION = 1  # pixel
 
 
-class ImageMetric(nn.Module):
-    """A measure of drawn images that a subclass defines."""
+class ImageMetric(Metric):
+    """The mean over images of a measure that a subclass defines; NaN before the first image."""
 
-    higher_is_better: bool
+    full_state_update = False
+    is_differentiable = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def measure(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """The measure (b,) of each image; `predicted`, `truth`: (b, 3, h, w) float32 in [0, 1]."""
+        return self.compare(predicted, self.prepare(truth))
+
+    def prepare(self, truth: Tensor) -> Any:
+        """Precompute what `compare` needs of the truth, for any number of predictions."""
+        return truth
+
+    @abstractmethod
+    def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
+        """The measure (b,) of predictions (b, 3, h, w), float32 in [0, 1], and the result of `prepare`."""
 
     @torch.no_grad()
-    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """The measure (b,) of each image, in fp32.
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Add the images of a batch.
 
         Args:
             predicted, truth: (b, 3, h, w) RGB in [0, 1].
@@ -50,15 +72,13 @@ class ImageMetric(nn.Module):
         if predicted.shape != truth.shape or predicted.dim() != 4 or predicted.shape[1] != 3:
             raise ValueError(f"images are (b, 3, h, w), not {tuple(predicted.shape)} and {tuple(truth.shape)}")
         with torch.autocast(predicted.device.type, enabled=False):
-            return self.compare(predicted.float(), self.prepare(truth.float()))
+            values = self.measure(predicted.float(), truth.float())
+        self.total += values.double().sum()
+        self.count += len(values)
 
-    def prepare(self, truth: Tensor) -> Any:
-        """Precompute what `compare` needs of the truth, for any number of predictions."""
-        return truth
-
-    @abstractmethod
-    def compare(self, predicted: Tensor, prepared: Any) -> Tensor:
-        """The measure (b,) of predictions (b, 3, h, w), float32 in [0, 1], and the result of `prepare`."""
+    def compute(self) -> Tensor:
+        """The mean over the images so far, a float32 scalar."""
+        return (self.total / self.count).float()
 
 
 class LPIPS(ImageMetric):

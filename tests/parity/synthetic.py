@@ -82,7 +82,7 @@ def lines(frame0: Tensor, frame1: Tensor) -> list[Tensor]:
 
 def metrics(frame0: Tensor, frame1: Tensor) -> list[Tensor]:
     paper = (LPIPS(), LPIPS("standard"), PSNR(), SSIM(), SSIM("standard"))
-    return [metric(frame0, frame1).mean() for metric in (*paper, Chamfer(), Hausdorff(), InterpolationError())]
+    return [metric(frame0, frame1) for metric in (*paper, Chamfer(), Hausdorff(), InterpolationError())]
 
 
 def ssldtm(frame0: Tensor, frame1: Tensor) -> list[Tensor]:

@@ -46,13 +46,30 @@ def test_golden_values(pair, golden, create, entry, tolerance):
 
 
 @every_metric
-def test_images_of_a_batch_are_measured_alone(create):
+def test_the_value_is_the_mean_over_images_however_they_come(create):
     predicted = torch.cat([drawing(x, 40, 50) for x in (10, 20, 35)]) - 0.01 * torch.rand(3, 3, 40, 50)
     truth = drawing(5, 40, 50).repeat(3, 1, 1, 1)
     metric = create()
     each = [metric(predicted[i : i + 1], truth[i : i + 1]).item() for i in range(3)]
-    assert metric(predicted, truth).tolist() == pytest.approx(each, rel=1e-5)
+    assert metric.compute().item() == pytest.approx(np.mean(each), rel=1e-5)
     assert len(set(each)) == 3
+    together = create()
+    together.update(predicted[:1], truth[:1])
+    together.update(predicted[1:], truth[1:])
+    assert together.compute().item() == pytest.approx(np.mean(each), rel=1e-5)
+
+
+@every_metric
+def test_states_of_processes_add_up(create):
+    """As torchmetrics joins processes: states are stacked and reduced."""
+    predicted, truth = torch.rand(3, 3, 40, 50), torch.rand(3, 3, 40, 50)
+    first, second, whole = create(), create(), create()
+    first.update(predicted[:2], truth[:2])
+    second.update(predicted[2:], truth[2:])
+    whole.update(predicted, truth)
+    for name, reduce in first._reductions.items():
+        setattr(first, name, reduce(torch.stack([getattr(first, name), getattr(second, name)])))
+    torch.testing.assert_close(first.compute(), whole.compute())
 
 
 @every_metric
@@ -82,15 +99,21 @@ def test_a_prepared_truth_serves_several_predictions(create):
     prepared = metric.prepare(truth)
     for seed in range(2):
         predicted = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(seed))
-        assert metric.compare(predicted, prepared).item() == metric(predicted, truth).item()
+        assert metric.compare(predicted, prepared).item() == metric.measure(predicted, truth).item()
 
 
 @every_metric
 def test_shapes_are_checked(create):
     with pytest.raises(ValueError, match=r"\(b, 3, h, w\)"):
-        create()(torch.rand(1, 3, 40, 50), torch.rand(1, 3, 40, 51))
+        create().update(torch.rand(1, 3, 40, 50), torch.rand(1, 3, 40, 51))
     with pytest.raises(ValueError, match=r"\(b, 3, h, w\)"):
-        create()(torch.rand(3, 40, 50), torch.rand(3, 40, 50))
+        create().update(torch.rand(3, 40, 50), torch.rand(3, 40, 50))
+
+
+@every_metric
+def test_nothing_measured_is_no_number(create):
+    with pytest.warns(UserWarning, match="before"):
+        assert math.isnan(create().compute())
 
 
 @pytest.mark.cuda
@@ -122,7 +145,7 @@ def test_compiled_ssim_is_that_of_convolutions(protocol, with_threads):
     metric, values = SSIM(protocol), []
     for threads in (1, 2):
         with_threads(threads)
-        values.append(metric(predicted, truth))
+        values.append(metric.measure(predicted, truth))
     assert torch.equal(*values)
     a, b = predicted.double(), truth.double()
     n, (c1, c2) = len(metric.window) ** 2, metric._constants()

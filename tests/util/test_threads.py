@@ -113,7 +113,7 @@ torch.set_num_threads(2)
 pair = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), np.uint8)
 interpolate = Interpolator(synthesis="ifnet", device="cpu", precision="fp32")
 if sys.argv[1] == "measured":
-    LPIPS()(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
+    LPIPS().update(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
 child = os.fork()
 if child == 0:
     interpolate(*pair)

@@ -52,7 +52,9 @@ def measure(words: Sequence[str], figures: Figures) -> list[FigureScore]:
         masks = [torch.from_numpy(figure.parts(t) >= 0) for t in (0, 1)]
         for word, method in zip(words, methods, strict=True):
             frame, error = _draw(method, triplet, masks)
-            distance, of_lines = (metric(frame[None], triplet.frames[1:2]).item() for metric in (lpips, chamfer))
+            distance, of_lines = (
+                metric.measure(frame[None], triplet.frames[1:2]).item() for metric in (lpips, chamfer)
+            )
             scores.append(FigureScore(word, i, float(np.degrees(figure.rig.turn)), distance, of_lines, error))
     return scores
 

@@ -92,7 +92,7 @@ def _between(interpolator: Interpolator, figure: DrawnFigure, hints: list[Hint])
 @torch.inference_mode()
 def _lpips(lpips: LPIPS, figure: DrawnFigure, frame: np.ndarray) -> float:
     pair = (image.to_tensor(x)[None] for x in (frame, figure.frame(0.5)))
-    return lpips(*pair).item()
+    return lpips.measure(*pair).item()
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ class FrameUNetTask(SynthesisTask):
     def judge(self, frame: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
         perceptual, l1 = _perceptual(self.backbone, frame, truth), (frame - truth).abs().mean()
         drawn = frame.detach().float()
-        figures = {name: getattr(self, name)(drawn, truth).mean() for name in ("psnr", "ssim")}
+        figures = {name: getattr(self, name).measure(drawn, truth).mean() for name in ("psnr", "ssim")}
         return perceptual + l1, {"perceptual": perceptual, "l1": l1, **figures}
 
     def interpolate(self, frame0: Tensor, frame1: Tensor, t: float) -> Tensor:
