@@ -12,8 +12,8 @@ import pytest
 from _scripts import interpolate_video as script
 from _train.frame_interpolation import lost_motion
 from _train.frame_interpolation.video import interpolate
-from _train.frame_interpolation.video.parts import Parts
 from _util.video import Encoding, Reader, Writer
+from tests.train.video.interrupted import interrupted_after_a_part
 
 GROUND, INK = (236, 228, 210), (40, 90, 160)
 OPTIONS = ("--codec", "ffv1", "--cut-threshold", "0", "--device", "cpu")
@@ -61,14 +61,7 @@ def test_a_limb_that_turns_far_is_whole_if_it_is_matched(call, clip, more):
 def test_what_is_made_with_matching_is_not_resumed_without(call, monkeypatch):
     write_clip(3)
     monkeypatch.setattr(interpolate, "_PART_SECONDS", Fraction(1, 4))
-    keep = Parts.keep
-
-    def fail_after_the_first(parts, i, frames):
-        keep(parts, i, frames)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Parts, "keep", fail_after_the_first)
+    with interrupted_after_a_part(monkeypatch):
         assert call(script.main, "clip.mkv", "out.mkv", "--matching", "auto", *OPTIONS).code == 130
     finished = call(script.main, "clip.mkv", "out.mkv", "--resume", *OPTIONS)
     assert finished.code == 2

@@ -13,10 +13,10 @@ import pytest
 from _scripts import interpolate_video as script
 from _train.frame_interpolation.video import scenes
 from _train.frame_interpolation.video.interpolate import fingerprint
-from _train.frame_interpolation.video.parts import Parts
 from _util import locks
 from _util.errors import InputError
 from _util.video import Encoding, Reader, Writer
+from tests.train.video.interrupted import interrupted_after_a_part
 
 SIMPLE = ("--flow", "dis", "--synthesis", "splat", "--device", "cpu")
 RATE = Fraction(24000, 1001)
@@ -231,14 +231,7 @@ def test_a_dry_run_says_what_needs_no_work_or_is_replaced(call):
 
 def test_a_dry_run_of_a_resumed_run_counts_what_is_left_to_draw(call, monkeypatch):
     write_clip(cut=60, frames=60)
-    keep = Parts.keep
-
-    def fail_after_the_first(parts, i, frames):
-        keep(parts, i, frames)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Parts, "keep", fail_after_the_first)
+    with interrupted_after_a_part(monkeypatch):
         assert call(script.main, "clip.mkv", "out.mkv", *SIMPLE).code == 130
     before = contents()
     dry = call(script.main, "clip.mkv", "out.mkv", "--resume", "--dry-run", *SIMPLE)
