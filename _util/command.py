@@ -202,10 +202,17 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt as error:
         _end_interrupted(_number_of(error), str(error))
-    except Exception:
-        if not _kept:  # else what was interrupted, such as a compiler, has failed
+    except Exception as error:
+        if _kept:  # what was interrupted, such as a compiler, has failed
+            _end_interrupted(_kept[0])
+        sentence = extras.unsupported()
+        if sentence is None:
             raise
-        _end_interrupted(_kept[0])
+        if not isinstance(error, ImportError):
+            error.add_note(sentence)
+            raise
+        print(sentence, file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)
 
 

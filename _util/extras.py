@@ -1,6 +1,8 @@
 """Optional packages and the extras of pyproject.toml that install them."""
 
 import importlib.util
+import tomllib
+from importlib import metadata
 
 from _util import places
 from _util.counts import listed
@@ -49,6 +51,38 @@ def require(*packages: str) -> None:
     absent = [package for package in packages if importlib.util.find_spec(package) is None]
     if absent:
         raise InputError(_sentence(*absent))
+
+
+def unsupported() -> str | None:
+    """A sentence about installed packages whose versions are outside the bounds of pyproject.toml; None if there are
+    none, and where the project itself is installed, since pip has verified them.
+    """
+    if not places.IS_REPOSITORY:
+        return None
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((places.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    texts = sum(project["optional-dependencies"].values(), project["dependencies"])
+    wanted = {of.name: of for of in map(Requirement, texts)}
+    versions = {name: _version(name) for name in wanted}
+    wrong = [
+        of
+        for name, of in wanted.items()
+        if versions[name] and not of.specifier.contains(versions[name], prereleases=True)
+    ]
+    if not wrong:
+        return None
+    found = listed([f"{of.name} {versions[of.name]}" for of in wrong], len(wrong))
+    remedy = " ".join(f'"{of}"' for of in wrong)
+    are = "is" if len(wrong) == 1 else "are"
+    return f"{found} {are} installed, which this does not support: run make/setup, or pip install {remedy}."
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _sentence(*packages: str) -> str:

@@ -267,7 +267,7 @@ def drawing():
 def test_the_demo_is_drawn_as_committed(drawing, t):
     difference = np.abs(drawing.draw(t).astype(int) - image.read(DEMO / f"frame{t}.png"))
     assert difference.mean() < 0.5
-    assert np.percentile(difference, 99.9) <= 4
+    assert np.percentile(difference, 99.9) <= 10  # OpenCV 4 and 5 smooth edges differently
 
 
 def test_a_drawing_is_always_the_same(drawing):

@@ -213,6 +213,24 @@ def test_errors_that_the_user_cannot_fix_show_where_they_arose(raised):
     assert finished.stderr.startswith("Traceback")
 
 
+@pytest.mark.parametrize(
+    ("raised", "returncode", "first"),
+    [("ImportError('cannot import name')", 2, "av 16.0.1"), ("AttributeError('no attribute')", 1, "Traceback")],
+)
+def test_packages_of_unsupported_versions_are_named_where_a_command_fails(tmp_path, raised, returncode, first):
+    (tmp_path / "av-16.0.1.dist-info").mkdir()
+    (tmp_path / "av-16.0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: av\nVersion: 16.0.1\n")
+    finished = python(
+        f"import sys; sys.path.insert(0, sys.argv[1])\nfrom _util import command\ndef main(): raise {raised}\n"
+        "command.run(main)",
+        str(tmp_path),
+    )
+    assert finished.returncode == returncode
+    assert finished.stderr.startswith(first)
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith('av 16.0.1 is installed, which this does not support: run make/setup, or pip install "av')
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_a_command_runs_with_closed_streams(tmp_path, closed):
     program = (
