@@ -97,7 +97,8 @@ def chain(
     at_contact = (quality >= _NEAR) & (slip < _SLIP)  # hardly any relative rotation, which puts the pivot far away
     points[at_contact], quality[at_contact] = places[at_contact, :2], slip[at_contact]
     joined = (quality < _NEAR) & ~_only_passes(matrices, areas, touching, quality)
-    links = coo_array((quality[joined] + _LINK, (one[joined], other[joined])), (count, count))
+    ends = touching[joined].T.astype(np.int32)  # the only type that minimum_spanning_tree takes before SciPy 1.17.1
+    links = coo_array((quality[joined] + _LINK, tuple(ends)), (count, count))
     tree = minimum_spanning_tree(links)
     points_of = dict(zip(map(tuple, touching.tolist()), points, strict=True))
 

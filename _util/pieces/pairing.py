@@ -245,5 +245,6 @@ def _cheapest(candidates: np.ndarray, ways: np.ndarray, alone: np.ndarray) -> np
     columns = np.concatenate([other, m + np.arange(n), np.arange(m), m + one])
     costs = np.concatenate([ways, alone[first, 0], alone[second, 1], np.zeros(len(ways))])
     costs += 1 - costs.min()  # the same for all, as SciPy takes 0 for no edge
-    found = min_weight_full_bipartite_matching(coo_array((costs, (rows, columns)), (n + m, n + m)).tocsr())[1]
+    ends = rows.astype(np.int32), columns.astype(np.int32)  # the only type that this takes before SciPy 1.17.1
+    found = min_weight_full_bipartite_matching(coo_array((costs, ends), (n + m, n + m)).tocsr())[1]
     return found[one] == other
