@@ -112,19 +112,13 @@ def _drawings(
     frames: Iterable[tuple[int, np.ndarray, bool]], starts: list[int], threshold: float | None
 ) -> Iterator[NumberedDrawing]:
     """The frames that begin a shot or repeat nothing; the numbers of those that begin a shot are added to `starts`."""
-    unanswered: collections.deque[tuple[int, np.ndarray, bool]] = collections.deque()
-
-    def pixels() -> Iterator[np.ndarray]:
-        for frame in frames:
-            unanswered.append(frame)
-            yield frame[1]
-
-    for begins in cuts.detect(pixels(), threshold):
-        number, frame, is_repeat = unanswered.popleft()
-        if begins:
+    frames, seen = itertools.tee(frames)
+    begins = cuts.detect((pixels for _, pixels, _ in seen), threshold)
+    for is_first, (number, pixels, is_repeat) in zip(begins, frames, strict=True):
+        if is_first:
             starts.append(number)
-        if begins or not is_repeat:
-            yield NumberedDrawing(number, len(starts) - 1, image.to_tensor(frame)[None])
+        if is_first or not is_repeat:
+            yield NumberedDrawing(number, len(starts) - 1, image.to_tensor(pixels)[None])
 
 
 def _judge(
