@@ -47,7 +47,7 @@ from _util.flow import resize as resize_flow
 from _util.prefetch import ahead
 from _util.video import Encoding, Frame, Reader, Writer
 from tests.conftest import require_shared
-from tests.util import test_fields
+from tests.util import test_interlacing
 
 ROOT = Path(__file__).parents[2]
 H, W = 180, 320
@@ -57,15 +57,20 @@ EVEN = [f"{a:06d}-{a + 2:06d}-{a + 4:06d}" for a in range(0, 12, 2)]  # what `sc
 
 
 def test_interlaced_video_is_made_whole_frames(tmp_path):
-    with Writer(tmp_path / "in.mkv", Encoding((test_fields.H, test_fields.W), Fraction(24), crf=8)) as writer:
-        for frame in test_fields.interlaced(24):
+    with Writer(tmp_path / "in.mkv", Encoding((test_interlacing.H, test_interlacing.W), Fraction(24), crf=8)) as writer:
+        for frame in test_interlacing.interlaced(24):
             writer.write(frame)
     said = []
     out = tmp_path / "out"
     encoding.encode_video(tmp_path / "in.mkv", out, USUAL, QUIET._replace(say=said.append))
     assert any("is interlaced (though it is not flagged so): deinterlaced by bwdif" in sentence for sentence in said)
     whole, woven = (
-        np.mean([test_fields.difference(frame.pixels, test_fields.moment(i)) for i, frame in enumerate(Reader(path))])
+        np.mean(
+            [
+                test_interlacing.difference(frame.pixels, test_interlacing.moment(i))
+                for i, frame in enumerate(Reader(path))
+            ]
+        )
         for path in (out / "video.mp4", tmp_path / "in.mkv")
     )
     assert whole < 0.7 * woven
