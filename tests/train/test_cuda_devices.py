@@ -126,7 +126,7 @@ OPERATORS = {
     ),
     "census": lambda f0, f1, f01, f10: losses.census(f0, f1, f0[:, :1]),
     "pyramid": lambda f0, f1, f01, f10: losses.gaussian_pyramid_l1(f0, f1),
-    "sequence": lambda f0, f1, f01, f10: losses.sequence([f01, f10], f10),
+    "sequence": lambda f0, f1, f01, f10: losses.sequence_loss([f01, f10], f10),
     "literal nedt": lambda f0, f1, f01, f10: reference.nedt(f0),
 }
 
