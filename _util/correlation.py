@@ -1,7 +1,7 @@
 """All-pairs correlation of two feature maps, at several scales (RAFT: Teed and Deng, ECCV 2020, section 3.2).
 
 Without gradient, products are looked up in place by the project's own kernel, in Numba on the CPU and in CUDA; with
-gradient, or on CUDA without CuPy, by PyTorch's `grid_sample`.
+gradient, on other devices, or on CUDA without CuPy, by PyTorch's `grid_sample`.
 """
 
 import numpy as np

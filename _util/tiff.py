@@ -1,4 +1,5 @@
-"""TIFF files of 16 bits and of floating-point values; Pillow reads others."""
+"""TIFF files of 16 bits, of floating-point values, with an extra sample of unspecified meaning, and those that Pillow
+refuses; it reads the others."""
 
 import contextlib
 from pathlib import Path
